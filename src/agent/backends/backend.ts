@@ -1,0 +1,85 @@
+/**
+ * What a way of running kernels must offer. The agent core owns order, retries, reporting and
+ * allocation; a backend only touches the host. One conformance suite runs on every backend.
+ */
+import type * as v from 'valibot';
+import type { KernelSpec, ServicePort } from '../../common/protocol/kernel.ts';
+import type { AgentImage } from '../../common/protocol/manager.ts';
+import type { RunnerOp, runnerResults } from '../../common/protocol/runner.ts';
+import type { SlotMap, SlotType } from '../../common/slots.ts';
+
+export type BackendName = 'docker' | 'process' | 'dummy';
+
+type RunnerResults = {
+  [K in keyof typeof runnerResults]: v.InferOutput<(typeof runnerResults)[K]>;
+};
+
+/** A live connection to the runner inside one kernel. Calls may overlap. */
+export interface RunnerClient {
+  /** Rejects with a BackendError; a lost connection rejects all pending calls. */
+  call<O extends RunnerOp>(
+    op: O,
+    options?: { timeoutMs?: number; signal?: AbortSignal },
+  ): Promise<RunnerResults[O['op']]>;
+  readonly closed: Promise<void>;
+  close(): void;
+}
+
+/** A kernel as found on the host, whoever started it. */
+export interface HostKernel {
+  readonly kernelId: string;
+  readonly sessionId: string;
+  readonly containerId: string;
+  /** running: its runner may be connected to. exited: only `destroy` makes sense. */
+  readonly state: 'running' | 'exited';
+  readonly exitCode: number | null;
+  /** As given to `create`; null when the record on the host is lost or unreadable. */
+  readonly spec: KernelSpec | null;
+  readonly servicePorts: readonly ServicePort[];
+}
+
+export interface CreatedKernel {
+  readonly containerId: string;
+  readonly kernelHost: string;
+  readonly servicePorts: ServicePort[];
+  /** Limits and separations that could not be applied here, in plain words. */
+  readonly isolationGaps: string[];
+}
+
+export interface KernelExit {
+  readonly kernelId: string;
+  /** null when unknown. */
+  readonly exitCode: number | null;
+}
+
+export interface Backend {
+  readonly name: BackendName;
+  /** What this host offers in total, before reservation. Memory in bytes. */
+  capacity(): Promise<{ slots: SlotMap; slotTypes: Record<string, SlotType> }>;
+  /** Images that kernels can be created from right now. */
+  scanImages(): Promise<AgentImage[]>;
+  hasImage(spec: KernelSpec): Promise<boolean>;
+  /** Makes the image available. Rejects when it cannot be had. */
+  pullImage(spec: KernelSpec, signal: AbortSignal): Promise<void>;
+  /**
+   * Creates and starts the kernel, leaving nothing behind when it fails. Everything needed to find
+   * it again after a crash of the agent is recorded on the host before it starts.
+   * @param cpuIds logical CPUs the kernel may use; empty means no pinning.
+   */
+  create(spec: KernelSpec, cpuIds: readonly number[], signal: AbortSignal): Promise<CreatedKernel>;
+  /** Connects to the kernel's runner, waiting for it to come up until the signal aborts. */
+  connectRunner(kernelId: string, signal: AbortSignal): Promise<RunnerClient>;
+  /** Kernels of this agent that exist on the host, exited ones included. */
+  list(): Promise<HostKernel[]>;
+  /** The last `maxBytes` of the kernel's output; empty when there is none. */
+  logs(kernelId: string, maxBytes: number): Promise<string>;
+  /**
+   * Stops the kernel (politely, then after `graceMs` by force) and removes every trace. Succeeds
+   * when there is nothing to remove. @returns the exit code when one is known.
+   */
+  destroy(kernelId: string, graceMs: number): Promise<number | null>;
+  /** Calls `listener` soon after a kernel's main process ended by itself. */
+  onExit(listener: (exit: KernelExit) => void): void;
+  /** Releases connections and watchers; kernels keep running. */
+  close(): Promise<void>;
+}

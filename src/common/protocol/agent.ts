@@ -1,0 +1,66 @@
+/** The calls the manager makes to an agent. */
+import * as v from 'valibot';
+import { type Api, method } from '../rpc/api.ts';
+import { completionRequest, executeRequest, executeSlice, fileListing } from './execution.ts';
+import { desiredKernel } from './kernel.ts';
+
+const kernelRef = { kernelId: v.pipe(v.string(), v.uuid()) };
+
+export const agentApi = {
+  ping: method({
+    params: v.object({}),
+    result: v.object({ agentId: v.string(), version: v.string() }),
+    timeoutMs: 5_000,
+  }),
+  /**
+   * Level-triggered: states what the named kernels should be. Returns once the wishes are recorded;
+   * progress comes back through the outbox. Repeating a wish is harmless.
+   */
+  sync: method({
+    params: v.object({ kernels: v.pipe(v.array(desiredKernel), v.maxLength(2000)) }),
+    result: v.object({ accepted: v.number() }),
+    timeoutMs: 10_000,
+  }),
+  /** Runs code or asks for the next slice of a run's output. */
+  execute: method({
+    params: v.object({ ...kernelRef, request: executeRequest }),
+    result: executeSlice,
+    timeoutMs: 20_000,
+  }),
+  interrupt: method({ params: v.object(kernelRef), result: v.null(), timeoutMs: 10_000 }),
+  complete: method({
+    params: v.object({ ...kernelRef, request: completionRequest }),
+    result: v.object({ suggestions: v.array(v.string()) }),
+    timeoutMs: 10_000,
+  }),
+  /** The kernel's log so far, at most the last `maxBytes`. */
+  logs: method({
+    params: v.object({ ...kernelRef, maxBytes: v.number() }),
+    result: v.object({ logs: v.string() }),
+    timeoutMs: 15_000,
+  }),
+  /** Paths are relative to /home/work or absolute below it; anything else is refused. */
+  listFiles: method({
+    params: v.object({ ...kernelRef, path: v.string() }),
+    result: fileListing,
+    timeoutMs: 15_000,
+  }),
+  /** Writes one file below /home/work, creating folders. `data` is base64. */
+  uploadFile: method({
+    params: v.object({ ...kernelRef, path: v.string(), data: v.string() }),
+    result: v.null(),
+    timeoutMs: 60_000,
+  }),
+  /** A tar archive (base64) holding the file or folder. */
+  downloadArchive: method({
+    params: v.object({ ...kernelRef, path: v.string() }),
+    result: v.object({ data: v.string() }),
+    timeoutMs: 60_000,
+  }),
+  /** One file's bytes (base64). */
+  downloadFile: method({
+    params: v.object({ ...kernelRef, path: v.string() }),
+    result: v.object({ data: v.string() }),
+    timeoutMs: 60_000,
+  }),
+} satisfies Api;

@@ -1,0 +1,123 @@
+/** What the manager tells an agent about a kernel, and what the agent reports back about it. */
+import * as v from 'valibot';
+
+export const slotMap = v.record(v.string(), v.string());
+
+export const sessionTypes = ['interactive', 'batch', 'inference', 'system'] as const;
+
+/** Everything needed to start one kernel (one container of a session). */
+export const kernelSpec = v.object({
+  kernelId: v.pipe(v.string(), v.uuid()),
+  sessionId: v.pipe(v.string(), v.uuid()),
+  sessionName: v.string(),
+  sessionType: v.picklist(sessionTypes),
+  accessKey: v.string(),
+  ownerUserId: v.string(),
+  ownerProjectId: v.string(),
+  image: v.object({
+    /** `registry/project/name:tag`, or `local/name:tag` for images of this host. */
+    canonical: v.string(),
+    architecture: v.string(),
+    digest: v.string(),
+    labels: v.record(v.string(), v.string()),
+    isLocal: v.boolean(),
+    /** When to pull: compare digests, pull when the tag is absent, or never. */
+    autoPull: v.picklist(['digest', 'tag', 'none']),
+  }),
+  cluster: v.object({
+    mode: v.picklist(['single-node', 'multi-node']),
+    size: v.number(),
+    role: v.string(),
+    idx: v.number(),
+    localRank: v.number(),
+    hostname: v.string(),
+  }),
+  /** Slots granted by the scheduler; decimal strings, memory in bytes. */
+  slots: slotMap,
+  /** Size of /dev/shm in bytes; counted inside the memory slot. */
+  shmemBytes: v.number(),
+  /** Complete user-visible environment, `BACKENDAI_*` variables included. */
+  environ: v.record(v.string(), v.string()),
+  /** Script run by /bin/sh in /home/work before the first execution; already decoded. */
+  bootstrapScript: v.nullable(v.string()),
+  /** Batch sessions: the command run once the kernel is up. */
+  startupCommand: v.nullable(v.string()),
+  /** Batch sessions: kill the command after this long. Milliseconds; null means no limit. */
+  batchTimeoutMs: v.nullable(v.number()),
+  preopenPorts: v.array(v.number()),
+});
+export type KernelSpec = v.InferOutput<typeof kernelSpec>;
+
+export const servicePort = v.object({
+  name: v.string(),
+  protocol: v.picklist(['http', 'tcp', 'preopen', 'internal', 'vnc', 'rdp', 'pty']),
+  container_ports: v.array(v.number()),
+  host_ports: v.array(v.nullable(v.number())),
+  is_inference: v.boolean(),
+});
+export type ServicePort = v.InferOutput<typeof servicePort>;
+
+/** What the manager stores about a kernel when it starts running. */
+export const kernelCreationInfo = v.object({
+  containerId: v.string(),
+  /** Host under which the service ports are reachable. */
+  kernelHost: v.string(),
+  servicePorts: v.array(servicePort),
+  /** What the kernel really holds; decimal strings. */
+  occupiedSlots: slotMap,
+  attachedDevices: v.record(
+    v.string(),
+    v.array(
+      v.object({
+        device_id: v.string(),
+        model_name: v.string(),
+        data: v.record(v.string(), v.string()),
+      }),
+    ),
+  ),
+  /** What the backend could not isolate or limit, in plain words; empty when all is enforced. */
+  isolationGaps: v.array(v.string()),
+});
+export type KernelCreationInfo = v.InferOutput<typeof kernelCreationInfo>;
+
+/** Why a kernel ended; upstream's KernelLifecycleEventReason in kebab-case. */
+export const terminationReasons = [
+  'agent-termination',
+  'already-terminated',
+  'container-not-found',
+  'failed-to-create',
+  'failed-to-start',
+  'force-terminated',
+  'not-found-in-manager',
+  'pending-timeout',
+  'self-terminated',
+  'task-failed',
+  'task-finished',
+  'task-timeout',
+  'terminated-unknown-container',
+  'unknown',
+  'user-requested',
+] as const;
+export const terminationReason = v.picklist(terminationReasons);
+export type TerminationReason = v.InferOutput<typeof terminationReason>;
+
+/** Where a kernel stands on the agent. */
+export const actualStates = ['preparing', 'pulling', 'creating', 'running', 'terminating'] as const;
+export const actualKernel = v.object({
+  kernelId: v.string(),
+  sessionId: v.string(),
+  state: v.picklist(actualStates),
+});
+export type ActualKernel = v.InferOutput<typeof actualKernel>;
+
+/** One wish of the manager for one kernel; sending it again changes nothing. */
+export const desiredKernel = v.variant('desired', [
+  v.object({ desired: v.literal('running'), spec: kernelSpec }),
+  v.object({
+    desired: v.literal('terminated'),
+    kernelId: v.string(),
+    sessionId: v.string(),
+    reason: terminationReason,
+  }),
+]);
+export type DesiredKernel = v.InferOutput<typeof desiredKernel>;

@@ -1,0 +1,84 @@
+/**
+ * The messages between an agent and the runner inside a session: JSON objects, one a line, over a
+ * Unix socket that the runner listens on. The agent may reconnect at any time; runs and their
+ * buffered output survive a lost connection.
+ */
+import * as v from 'valibot';
+import { completionRequest, executeRequest, executeSlice, fileListing } from './execution.ts';
+
+/** Longest accepted line, either way. Bytes. File data travels in chunks well below it. */
+export const MAX_LINE_BYTES = 4 * 1024 * 1024;
+/** Largest decoded chunk of file data in one message. Bytes. */
+export const FILE_CHUNK_BYTES = 1024 * 1024;
+export const RUNNER_PROTOCOL_VERSION = 1;
+
+const runnerOps = v.variant('op', [
+  v.object({ op: v.literal('status') }),
+  v.object({ op: v.literal('execute'), request: executeRequest }),
+  v.object({ op: v.literal('interrupt') }),
+  v.object({ op: v.literal('complete'), request: completionRequest }),
+  v.object({ op: v.literal('list-files'), path: v.string() }),
+  /** Writes `data` (base64) at `offset`; offset 0 truncates. Creates missing folders. */
+  v.object({ op: v.literal('write-file'), path: v.string(), offset: v.number(), data: v.string() }),
+  /** Reads up to FILE_CHUNK_BYTES at `offset`. */
+  v.object({ op: v.literal('read-file'), path: v.string(), offset: v.number() }),
+  /** Packs a file or folder into a temporary tar; read it with read-archive, then close it. */
+  v.object({ op: v.literal('open-archive'), path: v.string(), maxBytes: v.number() }),
+  v.object({ op: v.literal('read-archive'), handle: v.string(), offset: v.number() }),
+  v.object({ op: v.literal('close-archive'), handle: v.string() }),
+  /** Ends the user's processes and then the runner. */
+  v.object({ op: v.literal('shutdown') }),
+]);
+export type RunnerOp = v.InferOutput<typeof runnerOps>;
+
+export const runnerRequest = v.object({ id: v.number(), body: runnerOps });
+export type RunnerRequest = v.InferOutput<typeof runnerRequest>;
+
+/** Results by operation. */
+export const runnerResults = {
+  status: v.object({
+    protocol: v.number(),
+    /** ISO-8601. */
+    startedAt: v.string(),
+    /** Languages query mode offers here, the default first: python, javascript, shell. */
+    languages: v.array(v.string()),
+  }),
+  execute: executeSlice,
+  interrupt: v.null(),
+  complete: v.object({ suggestions: v.array(v.string()) }),
+  'list-files': fileListing,
+  'write-file': v.object({ written: v.number() }),
+  'read-file': v.object({ data: v.string(), eof: v.boolean(), size: v.number() }),
+  'open-archive': v.object({ handle: v.string(), size: v.number() }),
+  'read-archive': v.object({ data: v.string(), eof: v.boolean() }),
+  'close-archive': v.null(),
+  shutdown: v.null(),
+} satisfies Record<RunnerOp['op'], v.GenericSchema<unknown, unknown>>;
+
+export const runnerReply = v.union([
+  v.object({ id: v.number(), ok: v.literal(true), result: v.unknown() }),
+  v.object({
+    id: v.number(),
+    ok: v.literal(false),
+    error: v.object({
+      code: v.picklist(['bad-request', 'not-found', 'forbidden', 'too-large', 'busy', 'failed']),
+      message: v.string(),
+    }),
+  }),
+]);
+export type RunnerReply = v.InferOutput<typeof runnerReply>;
+
+/**
+ * How the agent starts the runner: `backend.ai kernel-runner`, with these environment variables.
+ * The user's own variables are passed as usual; these are removed before user code sees them.
+ */
+export const runnerEnvironment = {
+  /** Path of the socket to listen on. */
+  socket: 'BACKENDAI_RUNNER_SOCKET',
+  /** The image's `ai.backend.runtime-type` label: python, app, …; picks the default language. */
+  runtimeType: 'BACKENDAI_RUNNER_RUNTIME_TYPE',
+  /** The image's `ai.backend.runtime-path` label: the interpreter's path; may be empty. */
+  runtimePath: 'BACKENDAI_RUNNER_RUNTIME_PATH',
+  /** Path of a script run by /bin/sh before the socket opens; may be empty. */
+  bootstrap: 'BACKENDAI_RUNNER_BOOTSTRAP',
+} as const;

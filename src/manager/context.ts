@@ -1,0 +1,33 @@
+/** What every feature of the manager is given. Nothing else is global. */
+import type { Sql } from 'postgres';
+import type { Clock } from '../common/clock.ts';
+import type { Logger } from '../common/logger.ts';
+import type { agentApi } from '../common/protocol/agent.ts';
+import type { Random } from '../common/random.ts';
+import type { ApiOf } from '../common/rpc/api.ts';
+import type { ConfigStore } from '../stores/config/port.ts';
+import type { LiveStore } from '../stores/live/port.ts';
+import type { EventBus } from './event/bus.ts';
+import type { ManagerSettings } from './settings.ts';
+
+export type AgentClient = ApiOf<typeof agentApi>;
+
+/** How the manager reaches agents: over HTTP, or in-process inside `up`. */
+export interface AgentDirectory {
+  /** @throws BackendError AgentConnectionUnavailable when the agent is unknown. */
+  client(agentId: string, addr: string, publicKey: string): AgentClient;
+}
+
+export interface ManagerContext {
+  /** `manager.id` of the configuration, `i-<hostname>` by default. */
+  readonly id: string;
+  readonly sql: Sql;
+  readonly config: ConfigStore;
+  readonly live: LiveStore;
+  readonly agents: AgentDirectory;
+  readonly events: EventBus;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly settings: ManagerSettings;
+}

@@ -1,0 +1,21 @@
+/** The manager's settings, as manager.toml, the environment and the config store give them. */
+import * as v from 'valibot';
+
+export const managerSettings = v.object({
+  /** Largest age of a heartbeat before an agent counts as lost. Seconds. */
+  heartbeatTimeoutSec: v.optional(v.number(), 40),
+  /** Ordinary users may not see or name agents. */
+  hideAgents: v.optional(v.boolean(), false),
+  /** Slots that weigh first when agents are compared, by name or prefix. */
+  agentSelectionResourcePriority: v.optional(v.array(v.string()), [
+    'cuda',
+    'rocm',
+    'tpu',
+    'cpu',
+    'mem',
+  ]),
+  maxWebSocketMessageBytes: v.optional(v.number(), 16 * 1024 * 1024),
+  /** Adds tracebacks to error documents. */
+  debug: v.optional(v.boolean(), false),
+});
+export type ManagerSettings = v.InferOutput<typeof managerSettings>;
