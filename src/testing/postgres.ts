@@ -1,0 +1,121 @@
+/**
+ * A real PostgreSQL for tests: one server per run, one database per test file.
+ *
+ * The server is the one named by BACKEND_TEST_POSTGRES (scripts/test.ts starts it for all files),
+ * or a private one started on first use and ended with this process.
+ */
+import { randomUUID } from 'node:crypto';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Sql } from 'postgres';
+import postgres from 'postgres';
+import { systemClock } from '../common/clock.ts';
+import { systemRandom } from '../common/random.ts';
+import { ensurePostgresBinaries } from '../standalone/postgres/binaries.ts';
+import { type PostgresServer, startPostgres } from '../standalone/postgres/server.ts';
+
+export interface TestDatabase {
+  readonly url: string;
+  readonly sql: Sql;
+  drop(): Promise<void>;
+}
+
+/** A server for throw-away data under the system's temporary folder. */
+export async function startTestPostgres(): Promise<PostgresServer & { discard(): Promise<void> }> {
+  const folder = mkdtempSync(join(tmpdir(), 'bai-pg-'));
+  chmodSync(folder, 0o755);
+  const binaries = await ensurePostgresBinaries(
+    join(tmpdir(), `bai-runtime-${process.getuid?.() ?? 0}`),
+  );
+  const server = await startPostgres({
+    binaries,
+    dataDir: join(folder, 'data'),
+    port: 0,
+    clock: systemClock,
+    random: systemRandom,
+    durable: false,
+    maxConnections: 200,
+  });
+  const removeNow = () => {
+    try {
+      process.kill(server.pid, 'SIGQUIT');
+    } catch {
+      // Already gone.
+    }
+    rmSync(folder, { recursive: true, force: true });
+  };
+  process.once('exit', removeNow);
+  return {
+    ...server,
+    async discard() {
+      process.off('exit', removeNow);
+      await server.stop();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+let shared: Promise<string> | undefined;
+
+/** URL of the run's server, without a database name. */
+function serverUrl(): Promise<string> {
+  shared ??= process.env.BACKEND_TEST_POSTGRES
+    ? Promise.resolve(process.env.BACKEND_TEST_POSTGRES)
+    : startTestPostgres().then((server) => server.url('').replace(/\/$/, ''));
+  return shared;
+}
+
+const quiet = { onnotice: () => {} };
+
+/**
+ * A database of its own for a test file, with all migrations applied unless `migrated` is false.
+ * Migrated ones are copies of a template that the first caller makes.
+ */
+export async function testDatabase(options: { migrated?: boolean } = {}): Promise<TestDatabase> {
+  const server = await serverUrl();
+  const name = `test_${randomUUID().replaceAll('-', '').slice(0, 16)}`;
+  const admin = postgres(`${server}/postgres`, { max: 1, ...quiet });
+  try {
+    if (options.migrated === false) await admin.unsafe(`create database ${name}`);
+    else await createFromTemplate(admin, server, name);
+  } finally {
+    await admin.end();
+  }
+  const url = `${server}/${name}`;
+  const sql = postgres(url, { max: 10, ...quiet });
+  return {
+    url,
+    sql,
+    async drop() {
+      await sql.end({ timeout: 5 });
+      const dropper = postgres(`${server}/postgres`, { max: 1, ...quiet });
+      await dropper.unsafe(`drop database if exists ${name} with (force)`);
+      await dropper.end();
+    },
+  };
+}
+
+/** Serialises template creation and copying across the processes of a run. */
+const TEMPLATE_LOCK = 7_311_001;
+
+async function createFromTemplate(admin: Sql, server: string, name: string): Promise<void> {
+  const { migrate, schemaFingerprint } = await import('../manager/db/migrate.ts');
+  const template = `template_${schemaFingerprint()}`;
+  await admin`select pg_advisory_lock(${TEMPLATE_LOCK})`;
+  const [existing] = await admin`select 1 from pg_database where datname = ${template}`;
+  if (!existing) {
+    await admin.unsafe(`create database ${template}`);
+    const sql = postgres(`${server}/${template}`, { max: 1, ...quiet });
+    try {
+      await migrate(sql);
+    } catch (error) {
+      await sql.end();
+      await admin.unsafe(`drop database ${template}`);
+      throw error;
+    }
+    await sql.end();
+  }
+  await admin.unsafe(`create database ${name} template ${template} strategy file_copy`);
+  await admin`select pg_advisory_unlock(${TEMPLATE_LOCK})`;
+}
