@@ -1,0 +1,132 @@
+/** Opens the connection pool to PostgreSQL, with the conversions that all SQL here relies on. */
+import postgres, { type Sql } from 'postgres';
+import { errorMessage, UserError } from '../../common/errors.ts';
+import type { Logger } from '../../common/logger.ts';
+
+/** What queries run on: the pool or a transaction. */
+// biome-ignore lint/complexity/noBannedTypes: the type that the package itself uses for "no custom types".
+export type Db = postgres.ISql<{}>;
+
+interface PoolOptions {
+  /** Largest number of connections; 16 by default. */
+  readonly maxConnections?: number;
+  /** Shown in pg_stat_activity. */
+  readonly applicationName?: string;
+}
+
+export type DatabaseAddress =
+  | {
+      /** `postgres://user:password@host:port/database`. */
+      readonly url: string;
+    }
+  | {
+      /** Host name, or the folder of a Unix socket. */
+      readonly host: string;
+      readonly port: number;
+      readonly database: string;
+      readonly user: string;
+      readonly password?: string;
+    };
+
+export type DatabaseOptions = DatabaseAddress & PoolOptions;
+
+const CONNECT_TIMEOUT_SEC = 5;
+const DEFAULT_MAX_CONNECTIONS = 16;
+const UNREACHABLE = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ENOTFOUND',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOENT',
+  'EAI_AGAIN',
+  'CONNECT_TIMEOUT',
+  'CONNECTION_CLOSED',
+  'CONNECTION_DESTROYED',
+]);
+
+/** The conversions that differ from the driver's own. */
+export const databaseTypes = {
+  /** OID 20: our counts and byte sizes fit a number, and JSON has nothing larger. */
+  bigint: {
+    to: 20,
+    from: [20],
+    serialize: (value: unknown) => String(value),
+    parse: (text: string): number | string => {
+      const value = Number(text);
+      return Number.isSafeInteger(value) ? value : text;
+    },
+  },
+};
+
+/** Where a database is, for people: no password in it. */
+export function describeAddress(options: DatabaseAddress): string {
+  if (!('url' in options)) return `${options.host}:${options.port}/${options.database}`;
+  try {
+    const { host, pathname } = new URL(options.url);
+    return `${host}${pathname}`;
+  } catch {
+    return 'the given URL';
+  }
+}
+
+function codeOf(error: unknown): string {
+  if (typeof error !== 'object' || error === null || !('code' in error)) return '';
+  return String(error.code);
+}
+
+function connectError(error: unknown, where: string): UserError {
+  const code = codeOf(error);
+  const because = (hint: string) =>
+    new UserError(`Cannot use the database at ${where}: ${errorMessage(error)}`, {
+      hint,
+      cause: error,
+    });
+  if (UNREACHABLE.has(code)) {
+    return because('Start PostgreSQL, or correct the address in the [db] section of manager.toml.');
+  }
+  if (code.startsWith('28')) {
+    return because('Correct user and password in the [db] section of manager.toml.');
+  }
+  if (code === '3D000') {
+    return because('Create the database, or correct its name in the [db] section of manager.toml.');
+  }
+  return because('Check the [db] section of manager.toml and the log of PostgreSQL.');
+}
+
+/**
+ * Opens a pool and checks that the database answers.
+ *
+ * numeric comes as a string, bigint as a number (as a string beyond 2^53), timestamptz as a Date,
+ * json and jsonb parsed, bytea as a Buffer, uuid as a lower-case string.
+ * @throws UserError naming the address and what to do when the database cannot be used.
+ */
+export async function connectDatabase(options: DatabaseOptions, log: Logger): Promise<Sql> {
+  const settings = {
+    max: options.maxConnections ?? DEFAULT_MAX_CONNECTIONS,
+    connect_timeout: CONNECT_TIMEOUT_SEC,
+    connection: { application_name: options.applicationName ?? 'backend.ai-manager' },
+    onnotice: (notice: postgres.Notice) => log.debug('notice of the database', notice),
+    types: databaseTypes,
+  };
+  const where = describeAddress(options);
+  let sql: Sql | undefined;
+  try {
+    sql =
+      'url' in options
+        ? postgres(options.url, settings)
+        : postgres({
+            ...settings,
+            host: options.host,
+            port: options.port,
+            database: options.database,
+            username: options.user,
+            password: options.password,
+          });
+    await sql`SELECT 1`;
+    return sql;
+  } catch (error) {
+    await sql?.end({ timeout: 0 });
+    throw connectError(error, where);
+  }
+}

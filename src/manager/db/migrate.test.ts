@@ -1,0 +1,44 @@
+/** Migrations: applied once, in order, whatever the number of managers that start together. */
+import { afterAll, beforeAll, expect, test } from 'bun:test';
+import { type TestDatabase, testDatabase } from '../../testing/postgres.ts';
+import { migrate, schemaState, UPSTREAM_REVISION } from './migrate.ts';
+import { migrations } from './migrations/index.ts';
+
+let db: TestDatabase;
+beforeAll(async () => {
+  db = await testDatabase({ migrated: false });
+});
+afterAll(() => db.drop());
+
+test('two migrators at once apply every migration exactly once, and again is a no-op', async () => {
+  const counts = await Promise.all([migrate(db.sql), migrate(db.sql)]);
+  expect(counts[0] + counts[1]).toBe(migrations.length);
+  const rows = await db.sql`SELECT version, name FROM schema_migrations ORDER BY version`;
+  expect(rows.map((row) => [row.version, row.name])).toEqual(
+    migrations.map(({ version, name }) => [version, name]),
+  );
+  expect(await migrate(db.sql)).toBe(0);
+  expect(await schemaState(db.sql)).toEqual({
+    version: migrations.length,
+    latest: migrations.length,
+    upstreamRevision: UPSTREAM_REVISION,
+  });
+});
+
+test('a database of another origin is refused and left alone', async () => {
+  const foreign = await testDatabase({ migrated: false });
+  try {
+    await foreign.sql`CREATE TABLE alembic_version (version_num varchar(32))`;
+    await foreign.sql`INSERT INTO alembic_version VALUES ('abc')`;
+    await expect(migrate(foreign.sql)).rejects.toThrow('alembic revision abc');
+    const [row] = await foreign.sql`SELECT to_regclass('users') AS found`;
+    expect(row?.found).toBeNull();
+  } finally {
+    await foreign.drop();
+  }
+});
+
+test('a newer schema is refused', async () => {
+  await db.sql`INSERT INTO schema_migrations (version, name) VALUES (9999, 'future')`;
+  await expect(migrate(db.sql)).rejects.toThrow('newer than');
+});

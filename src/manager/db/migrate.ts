@@ -1,0 +1,107 @@
+/** Brings a database to the newest schema; safe to run from several managers at once. */
+import { createHash } from 'node:crypto';
+import type { Sql } from 'postgres';
+import { UserError } from '../../common/errors.ts';
+import type { Logger } from '../../common/logger.ts';
+import type { Db } from './connect.ts';
+import { migrations } from './migrations/index.ts';
+
+/** Any fixed number: names the lock that migrating processes queue for. */
+const MIGRATION_LOCK = 7_120_260_404;
+/** The last revision of upstream's schema that ours corresponds to. */
+export const UPSTREAM_REVISION = '26.4.4';
+
+export interface SchemaState {
+  /** Version of the newest applied migration; 0 for an empty database. */
+  readonly version: number;
+  /** Version of the newest migration this program knows. */
+  readonly latest: number;
+  /** Content of upstream's `alembic_version`; null when there is none. */
+  readonly upstreamRevision: string | null;
+}
+
+const latest = migrations.at(-1)?.version ?? 0;
+
+async function tableExists(sql: Db, name: string): Promise<boolean> {
+  const [row] = await sql<{ found: boolean }[]>`SELECT to_regclass(${name}) IS NOT NULL AS found`;
+  return row?.found ?? false;
+}
+
+/** Differs whenever the migrations differ; names template databases of tests. */
+export function schemaFingerprint(): string {
+  const hash = createHash('sha256');
+  for (const { version, name, sql } of migrations) hash.update(`${version}:${name}:${sql}\n`);
+  return hash.digest('hex').slice(0, 12);
+}
+
+/** Which schema the database has now. Changes nothing. */
+export async function schemaState(sql: Db): Promise<SchemaState> {
+  let version = 0;
+  let upstreamRevision: string | null = null;
+  if (await tableExists(sql, 'schema_migrations')) {
+    const [row] = await sql<{ version: number }[]>`
+      SELECT coalesce(max(version), 0) AS version FROM schema_migrations`;
+    version = row?.version ?? 0;
+  }
+  if (await tableExists(sql, 'alembic_version')) {
+    const [row] = await sql<{ version_num: string }[]>`SELECT version_num FROM alembic_version`;
+    upstreamRevision = row?.version_num ?? null;
+  }
+  return { version, latest, upstreamRevision };
+}
+
+function assertOurs(state: SchemaState): void {
+  if (state.version > state.latest) {
+    throw new UserError(
+      `The database has schema ${state.version}, newer than ${state.latest}, which this version knows.`,
+      { hint: 'Run the version of backend.ai that wrote it, or a later one.' },
+    );
+  }
+  if (state.version === 0 && state.upstreamRevision !== null) {
+    throw new UserError(
+      `The database already holds a schema of another origin (alembic revision ${state.upstreamRevision}).`,
+      { hint: 'Name an empty database in the [db] section of manager.toml.' },
+    );
+  }
+}
+
+async function prepare(sql: Db): Promise<void> {
+  // A trusted extension: the owner of the database may create it.
+  await sql`CREATE EXTENSION IF NOT EXISTS "uuid-ossp"`;
+  await sql`CREATE TABLE alembic_version (
+    version_num varchar(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY)`;
+  await sql`INSERT INTO alembic_version VALUES (${UPSTREAM_REVISION})`;
+  await sql`CREATE TABLE schema_migrations (
+    version integer NOT NULL CONSTRAINT pk_schema_migrations PRIMARY KEY,
+    name text NOT NULL,
+    applied_at timestamptz DEFAULT now() NOT NULL)`;
+}
+
+/**
+ * Applies every missing migration in order, each in a transaction of its own.
+ *
+ * Processes that migrate the same database at once queue up; the later ones find nothing to do.
+ * @returns how many migrations were applied.
+ * @throws UserError when the schema is newer than this program or not ours.
+ */
+export async function migrate(sql: Sql, log?: Logger): Promise<number> {
+  let applied = 0;
+  // Each step takes the lock for its own transaction, so no connection has to be held across them.
+  for (let step = 0; step <= migrations.length; step++) {
+    const done = await sql.begin(async (tx) => {
+      await tx`SELECT pg_advisory_xact_lock(${MIGRATION_LOCK})`;
+      const state = await schemaState(tx);
+      assertOurs(state);
+      if (state.version === 0) await prepare(tx);
+      const next = migrations.find(({ version }) => version > state.version);
+      if (next === undefined) return true;
+      await tx.unsafe(next.sql);
+      await tx`INSERT INTO schema_migrations (version, name) VALUES (${next.version}, ${next.name})`;
+      applied += 1;
+      log?.info('applied a migration', { version: next.version, name: next.name });
+      return false;
+    });
+    if (done) break;
+  }
+  return applied;
+}

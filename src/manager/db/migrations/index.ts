@@ -1,0 +1,21 @@
+/** The schema's history: every migration in the order in which it is applied. */
+import core from './0001_core.sql' with { type: 'text' };
+import resources from './0002_resources.sql' with { type: 'text' };
+import sessions from './0003_sessions.sql' with { type: 'text' };
+import vfolders from './0004_vfolders.sql' with { type: 'text' };
+import agentLink from './0005_agent_link.sql' with { type: 'text' };
+
+export interface Migration {
+  /** Grows by one; the number that opens the file's name. */
+  readonly version: number;
+  readonly name: string;
+  readonly sql: string;
+}
+
+export const migrations: readonly Migration[] = [
+  { version: 1, name: 'core', sql: core },
+  { version: 2, name: 'resources', sql: resources },
+  { version: 3, name: 'sessions', sql: sessions },
+  { version: 4, name: 'vfolders', sql: vfolders },
+  { version: 5, name: 'agent_link', sql: agentLink },
+];
