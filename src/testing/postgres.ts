@@ -11,7 +11,10 @@ import { join } from 'node:path';
 import type { Sql } from 'postgres';
 import postgres from 'postgres';
 import { systemClock } from '../common/clock.ts';
+import type { Logger } from '../common/logger.ts';
 import { systemRandom } from '../common/random.ts';
+import { migrate } from '../manager/db/migrate.ts';
+import { migrations } from '../manager/db/migrations/index.ts';
 import { ensurePostgresBinaries } from '../standalone/postgres/binaries.ts';
 import { type PostgresServer, startPostgres } from '../standalone/postgres/server.ts';
 
@@ -66,6 +69,15 @@ function serverUrl(): Promise<string> {
   return shared;
 }
 
+const silentLogger: Logger = {
+  trace() {},
+  debug() {},
+  info() {},
+  warn() {},
+  error() {},
+  child: () => silentLogger,
+};
+
 const quiet = { onnotice: () => {} };
 
 /**
@@ -100,15 +112,14 @@ export async function testDatabase(options: { migrated?: boolean } = {}): Promis
 const TEMPLATE_LOCK = 7_311_001;
 
 async function createFromTemplate(admin: Sql, server: string, name: string): Promise<void> {
-  const { migrate, schemaFingerprint } = await import('../manager/db/migrate.ts');
-  const template = `template_${schemaFingerprint()}`;
+  const template = `template_${Bun.hash(JSON.stringify(migrations)).toString(16)}`;
   await admin`select pg_advisory_lock(${TEMPLATE_LOCK})`;
   const [existing] = await admin`select 1 from pg_database where datname = ${template}`;
   if (!existing) {
     await admin.unsafe(`create database ${template}`);
     const sql = postgres(`${server}/${template}`, { max: 1, ...quiet });
     try {
-      await migrate(sql);
+      await migrate(sql, silentLogger);
     } catch (error) {
       await sql.end();
       await admin.unsafe(`drop database ${template}`);
