@@ -1,0 +1,87 @@
+/**
+ * Parameters as upstream's clients send them: a field has several accepted names, booleans come as
+ * words, null means absent, and lists in a query are repeated keys.
+ */
+import * as v from 'valibot';
+import { BackendError } from '../../common/errors.ts';
+
+/** Field name → the other names under which clients send it. */
+export type Aliases = Readonly<Record<string, readonly string[]>>;
+
+/** Copies values sent under an alias to the field's own name, which wins when both are sent. */
+export function resolveAliases(
+  input: Readonly<Record<string, unknown>>,
+  aliases: Aliases,
+): Record<string, unknown> {
+  const out: Record<string, unknown> = { ...input };
+  for (const [name, others] of Object.entries(aliases)) {
+    if (Object.hasOwn(input, name)) continue;
+    const used = others.find((other) => Object.hasOwn(input, other));
+    if (used !== undefined) out[name] = input[used];
+  }
+  return out;
+}
+
+/** A schema for a body or query whose fields may be sent under other names. */
+export function aliased<S extends v.GenericSchema<unknown, unknown>>(aliases: Aliases, schema: S) {
+  return v.pipe(
+    v.record(v.string(), v.unknown()),
+    v.transform((input): unknown => resolveAliases(input, aliases)),
+    schema,
+  );
+}
+
+/** camelCase form of a snake_case name. */
+export const camelCase = (name: string): string =>
+  name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+
+const TRUE_WORDS = ['true', 't', '1', 'yes', 'y', 'on'];
+const FALSE_WORDS = ['false', 'f', '0', 'no', 'n', 'off'];
+
+/** A boolean, or a word or number for one. */
+export const lenientBoolean = v.pipe(
+  v.union([v.boolean(), v.string(), v.number()]),
+  v.rawTransform(({ dataset, addIssue, NEVER }) => {
+    const word = String(dataset.value).trim().toLowerCase();
+    if (TRUE_WORDS.includes(word)) return true;
+    if (FALSE_WORDS.includes(word)) return false;
+    addIssue({ message: `'${word}' is neither true nor false` });
+    return NEVER;
+  }),
+);
+
+/** An integer, or its decimal text. */
+export const lenientInteger = v.pipe(
+  v.union([v.number(), v.pipe(v.string(), v.regex(/^\s*[+-]?\d+\s*$/, 'not an integer'))]),
+  v.transform(Number),
+  v.integer(),
+);
+
+/** One line per problem: `field: what is wrong with it`. */
+export function describeIssues(issues: readonly v.BaseIssue<unknown>[]): string {
+  return issues
+    .map((issue) => {
+      const path = v.getDotPath(issue);
+      return path === null ? issue.message : `${path}: ${issue.message}`;
+    })
+    .join('; ');
+}
+
+/**
+ * Parses query parameters. A repeated key keeps its first value, unless it is named in `lists`,
+ * which always become arrays.
+ * @throws BackendError InvalidAPIParameters.
+ */
+export function parseQuery<S extends v.GenericSchema<unknown, unknown>>(
+  query: URLSearchParams,
+  schema: S,
+  lists: readonly string[] = [],
+): v.InferOutput<S> {
+  const input: Record<string, unknown> = {};
+  for (const key of new Set(query.keys())) {
+    input[key] = lists.includes(key) ? query.getAll(key) : query.get(key);
+  }
+  const result = v.safeParse(schema, input);
+  if (result.success) return result.output;
+  throw new BackendError('InvalidAPIParameters', describeIssues(result.issues));
+}

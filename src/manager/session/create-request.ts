@@ -1,0 +1,141 @@
+/** The body of `POST /session`: every name clients use for a field, its defaults and its checks. */
+import * as v from 'valibot';
+import { parseDurationMs } from '../../common/sizes.ts';
+import { aliased, lenientBoolean, lenientInteger } from '../http/parameters.ts';
+
+const aliases = {
+  session_name: ['name', 'clientSessionToken'],
+  image: ['lang'],
+  architecture: ['arch'],
+  session_type: ['type', 'sessionType'],
+  group: ['groupName', 'group_name'],
+  domain: ['domainName', 'domain_name'],
+  cluster_size: ['clusterSize'],
+  cluster_mode: ['clusterMode'],
+  enqueue_only: ['enqueueOnly'],
+  max_wait_seconds: ['maxWaitSeconds'],
+  starts_at: ['startsAt'],
+  batch_timeout: ['batchTimeout'],
+  reuse: ['reuseIfExists'],
+  startup_command: ['startupCommand'],
+  bootstrap_script: ['bootstrapScript'],
+  callback_url: ['callbackUrl', 'callbackURL'],
+};
+
+/** Longest bootstrap script; `sessions.bootstrap_script` holds no more. Characters. */
+const MAX_BOOTSTRAP_CHARS = 16_384;
+
+/** null means absent: the Python client sends every field it knows. */
+const withDefault = <S extends v.GenericSchema<unknown, unknown>, D extends v.InferOutput<S>>(
+  schema: S,
+  fallback: D,
+) =>
+  v.pipe(
+    v.nullish(schema),
+    v.transform((value) => value ?? fallback),
+  );
+
+const optional = <S extends v.GenericSchema<unknown, unknown>>(schema: S) =>
+  v.pipe(
+    v.nullish(schema),
+    v.transform((value) => value ?? null),
+  );
+
+export const sessionName = v.pipe(
+  v.string(),
+  v.maxLength(64, 'a session name has at most 64 characters'),
+  v.regex(
+    /^\w[\w.-]*$/,
+    'a session name consists of letters, digits, ".", "_" and "-" and starts with a letter or digit',
+  ),
+  v.check(
+    (name) => name !== 'from-template' && name !== '_',
+    'this name is reserved; choose another session name',
+  ),
+);
+
+const clusterMode = v.pipe(
+  v.string(),
+  v.transform((mode) => mode.toLowerCase().replaceAll('_', '-')),
+  v.picklist(['single-node', 'multi-node']),
+);
+
+const sessionType = v.pipe(
+  v.string(),
+  v.transform((type) => type.toLowerCase()),
+  v.picklist(['interactive', 'batch', 'inference', 'system']),
+);
+
+/** Seconds as a number, or text such as `30s`, `5m`, `1h`, `2d`, `1w`. Gives milliseconds. */
+const duration = v.pipe(
+  v.union([v.number(), v.string()]),
+  v.rawTransform(({ dataset, addIssue, NEVER }) => {
+    const ms = parseDurationMs(dataset.value);
+    if (ms !== null && ms > 0) return ms;
+    addIssue({ message: 'write a duration as seconds or as 30s, 5m, 1h, 2d or 1w' });
+    return NEVER;
+  }),
+);
+
+/** Text that holds base64. Gives the decoded text; empty text counts as absent. */
+const base64Script = v.pipe(
+  v.string(),
+  v.rawTransform(({ dataset, addIssue, NEVER }) => {
+    const bytes = Buffer.from(dataset.value, 'base64');
+    const canonical = (text: string) =>
+      text.replace(/\s+/g, '').replaceAll('-', '+').replaceAll('_', '/').replace(/=+$/, '');
+    if (canonical(bytes.toString('base64')) !== canonical(dataset.value)) {
+      addIssue({ message: 'the bootstrap script must be encoded in base64' });
+      return NEVER;
+    }
+    return bytes.toString('utf8');
+  }),
+  v.maxLength(MAX_BOOTSTRAP_CHARS, 'the bootstrap script is longer than 16384 characters'),
+);
+
+export const createSessionBody = aliased(
+  aliases,
+  v.object({
+    session_name: sessionName,
+    image: v.pipe(v.string(), v.trim(), v.nonEmpty('name the image to run')),
+    architecture: optional(v.string()),
+    session_type: withDefault(sessionType, 'interactive'),
+    group: withDefault(v.string(), 'default'),
+    domain: withDefault(v.string(), 'default'),
+    cluster_size: withDefault(v.pipe(lenientInteger, v.minValue(1)), 1),
+    cluster_mode: withDefault(clusterMode, 'single-node'),
+    /** Read according to the API version, by creation-config.ts. */
+    config: withDefault(v.record(v.string(), v.unknown()), {}),
+    tag: optional(v.pipe(v.string(), v.maxLength(64))),
+    priority: withDefault(v.pipe(lenientInteger, v.minValue(0), v.maxValue(100)), 10),
+    is_preemptible: withDefault(lenientBoolean, true),
+    enqueue_only: withDefault(lenientBoolean, false),
+    max_wait_seconds: withDefault(v.pipe(lenientInteger, v.minValue(0)), 0),
+    starts_at: optional(v.string()),
+    batch_timeout: optional(duration),
+    reuse: withDefault(lenientBoolean, true),
+    startup_command: optional(v.string()),
+    bootstrap_script: optional(base64Script),
+    dependencies: withDefault(v.pipe(v.array(v.string()), v.maxLength(100)), []),
+    callback_url: optional(v.pipe(v.string(), v.url('the callback URL must be absolute'))),
+    owner_access_key: optional(v.string()),
+  }),
+);
+export type CreateSessionBody = v.InferOutput<typeof createSessionBody>;
+
+/**
+ * When a session may start: an ISO-8601 time or a duration from now such as `1h`.
+ * @returns null when the text is neither.
+ */
+export function parseStartsAt(text: string, now: Date): Date | null {
+  const delayMs = parseDurationMs(text);
+  if (delayMs !== null) return new Date(now.getTime() + delayMs);
+  if (
+    !/^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?)?\s*(Z|[+-]\d{2}:?\d{2})?$/i.test(text)
+  ) {
+    return null;
+  }
+  const zoned = /(Z|[+-]\d{2}:?\d{2})$/i.test(text.slice(10)) ? text : `${text}Z`;
+  const time = new Date(zoned);
+  return Number.isNaN(time.getTime()) ? null : time;
+}
