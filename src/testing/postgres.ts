@@ -15,6 +15,7 @@ import type { Logger } from '../common/logger.ts';
 import { systemRandom } from '../common/random.ts';
 import { migrate } from '../manager/db/migrate.ts';
 import { migrations } from '../manager/db/migrations/index.ts';
+import { databaseTypes } from '../manager/db/connect.ts';
 import { ensurePostgresBinaries } from '../standalone/postgres/binaries.ts';
 import { type PostgresServer, startPostgres } from '../standalone/postgres/server.ts';
 
@@ -95,7 +96,7 @@ export async function testDatabase(options: { migrated?: boolean } = {}): Promis
     await admin.end();
   }
   const url = `${server}/${name}`;
-  const sql = postgres(url, { max: 10, ...quiet });
+  const sql: Sql = postgres(url, { max: 10, types: databaseTypes, ...quiet });
   return {
     url,
     sql,
