@@ -13,9 +13,9 @@ import postgres from 'postgres';
 import { systemClock } from '../common/clock.ts';
 import type { Logger } from '../common/logger.ts';
 import { systemRandom } from '../common/random.ts';
+import { databaseTypes } from '../manager/db/connect.ts';
 import { migrate } from '../manager/db/migrate.ts';
 import { migrations } from '../manager/db/migrations/index.ts';
-import { databaseTypes } from '../manager/db/connect.ts';
 import { ensurePostgresBinaries } from '../standalone/postgres/binaries.ts';
 import { type PostgresServer, startPostgres } from '../standalone/postgres/server.ts';
 
