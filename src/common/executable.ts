@@ -3,8 +3,7 @@ import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** Whether this is the compiled single file (its sources then live in Bun's virtual folder). */
-export const isCompiled: boolean =
-  import.meta.url.includes('/$bunfs/') || import.meta.url.includes('~BUN');
+export const isCompiled: boolean = Bun.main.startsWith('/$bunfs/');
 
 /** The checkout's root folder, or null in the compiled file. */
 export const checkoutRoot: string | null = isCompiled

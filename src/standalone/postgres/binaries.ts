@@ -78,7 +78,9 @@ async function copyPackage(staging: string): Promise<void> {
 }
 
 async function unpackEmbedded(staging: string): Promise<void> {
-  const archive = Bun.embeddedFiles.find((file) => 'name' in file && isArchive(String(file.name)));
+  const archive = Bun.embeddedFiles.find(
+    (file) => 'name' in file && basename(String(file.name)) === EMBEDDED_ARCHIVE,
+  );
   if (!archive) {
     throw new UserError('This build of backend.ai carries no PostgreSQL.', {
       hint: 'Build it with scripts/build.sh, or use an existing PostgreSQL with `mgr start-server`.',
@@ -87,9 +89,4 @@ async function unpackEmbedded(staging: string): Promise<void> {
   const packed = new Uint8Array(await archive.arrayBuffer());
   await mkdir(staging, { recursive: true });
   await new Bun.Archive(await Bun.zstdDecompress(packed)).extract(staging);
-}
-
-/** The bundler may put a content hash into the embedded name: `postgres-1a2b3c.tar.zst`. */
-function isArchive(name: string): boolean {
-  return basename(name).replace(/-[a-z0-9]{6,}(?=\.)/, '') === EMBEDDED_ARCHIVE;
 }

@@ -4,11 +4,11 @@
  */
 import { closeSync, existsSync, openSync } from 'node:fs';
 import { chown, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import postgres from 'postgres';
 import type { Clock } from '../../common/clock.ts';
 import { errorMessage, UserError } from '../../common/errors.ts';
+import { pickPort } from '../../common/ports.ts';
 import { type Random, randomString } from '../../common/random.ts';
 import { type ServerAccount, serverAccount } from './account.ts';
 
@@ -63,7 +63,7 @@ export async function startPostgres(options: PostgresOptions): Promise<PostgresS
     await waitReady(adopted, options);
     return adopted;
   }
-  const port = await pickPort(options.port);
+  const port = await pickPort(options.port, HOST);
   // Started afresh with each server: the log of one run is what explains that run.
   const log = openSync(logPath(options), 'w', 0o600);
   const child = Bun.spawn(
@@ -274,22 +274,5 @@ async function startFailure(options: PostgresOptions, error: unknown): Promise<U
       ? 'Free some disk space, or choose another place with --data-dir.'
       : `The whole log is in ${logPath(options)}.`,
     cause: error,
-  });
-}
-
-/** `wanted` when it is free, else any free port. */
-async function pickPort(wanted: number): Promise<number> {
-  return (await tryPort(wanted)) ?? (await tryPort(0)) ?? 0;
-}
-
-function tryPort(port: number): Promise<number | null> {
-  return new Promise((resolve) => {
-    const probe = createServer();
-    probe.once('error', () => resolve(null));
-    probe.listen(port, HOST, () => {
-      const address = probe.address();
-      const taken = address !== null && typeof address === 'object' ? address.port : null;
-      probe.close(() => resolve(taken));
-    });
   });
 }

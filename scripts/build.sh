@@ -1,0 +1,14 @@
+#!/bin/sh
+# Compiles the whole product into one executable.
+#   scripts/build.sh          dist/backend.ai for this platform
+#   scripts/build.sh --all    dist/backend.ai-<platform> for every platform, with SHA256SUMS
+set -eu
+root=$(cd "$(dirname "$0")/.." && pwd -P)
+cd "$root"
+if ! command -v bun >/dev/null 2>&1; then
+  pinned=$(sed -n 's/.*"packageManager": *"bun@\([^"]*\)".*/\1/p' package.json)
+  PATH=${XDG_CACHE_HOME:-$HOME/.cache}/backend.ai/bun-$pinned/node_modules/.bin:$PATH
+  export PATH
+  ./backend.ai --version >/dev/null
+fi
+exec bun scripts/build.ts "$@"
