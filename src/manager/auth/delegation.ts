@@ -1,0 +1,57 @@
+/** Acting for somebody else: which keypair an operation with `owner_access_key` runs as. */
+import type { Sql } from 'postgres';
+import { BackendError } from '../../common/errors.ts';
+import type { Caller } from '../http/route.ts';
+import { selectActiveKeypair } from './store.ts';
+
+/** Whether `caller` may act as the owner of another keypair. */
+export function mayActFor(
+  caller: Pick<Caller, 'role' | 'domainName'>,
+  owner: Pick<Caller, 'role' | 'domainName'>,
+): boolean {
+  if (caller.role === 'superadmin') return true;
+  return (
+    caller.role === 'admin' && owner.role !== 'superadmin' && owner.domainName === caller.domainName
+  );
+}
+
+/**
+ * The principal that `ownerAccessKey` stands for; null, empty or the caller's own key mean the
+ * caller.
+ * @throws BackendError GenericForbidden when the caller may not act for that owner,
+ *   InvalidAPIParameters when the key is unknown (told only to those who might use it).
+ */
+export async function resolveOwner(
+  sql: Sql,
+  caller: Caller,
+  ownerAccessKey: string | null | undefined,
+): Promise<Caller> {
+  if (!ownerAccessKey || ownerAccessKey === caller.accessKey) return caller;
+  if (caller.role !== 'superadmin' && caller.role !== 'admin') {
+    throw new BackendError(
+      'GenericForbidden',
+      'Only admins may act for the owner of another access key. Leave owner_access_key out.',
+    );
+  }
+  const keypair = await selectActiveKeypair(sql, ownerAccessKey);
+  if (!keypair) {
+    throw new BackendError('InvalidAPIParameters', `Unknown owner access key '${ownerAccessKey}'.`);
+  }
+  if (!mayActFor(caller, keypair)) {
+    throw new BackendError(
+      'GenericForbidden',
+      'A domain admin may act for users of the own domain only, and never for a superadmin.',
+    );
+  }
+  return {
+    accessKey: keypair.accessKey,
+    userId: keypair.userId,
+    email: keypair.email,
+    username: keypair.username,
+    role: keypair.role,
+    isAdmin: keypair.isAdmin,
+    isSuperadmin: keypair.role === 'superadmin',
+    domainName: keypair.domainName,
+    resourcePolicy: keypair.resourcePolicy,
+  };
+}
