@@ -4,6 +4,8 @@
  */
 import type { Sql } from 'postgres';
 import { type Clock, systemClock, type Timer } from '../../common/clock.ts';
+import { errorMessage } from '../../common/errors.ts';
+import type { Logger } from '../../common/logger.ts';
 import { type Random, randomString, systemRandom } from '../../common/random.ts';
 import { type ServerName, unavailable, within } from '../failures.ts';
 import { WatchMirror } from './mirror.ts';

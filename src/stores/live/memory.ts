@@ -207,11 +207,7 @@ class MemoryLiveStore implements LiveStore {
   }
 
   async sortedAdd(key: string, member: string, score: number): Promise<void> {
-    const scores = this.#keys.touch(key, 'sorted').scores;
-    scores.set(member, score);
-    if (scores.size <= this.#maxMembers) return;
-    const lowest = [...scores].reduce((a, b) => (byScore(a, b) <= 0 ? a : b));
-    scores.delete(lowest[0]);
+    this.#addScore(key, member, score);
   }
 
   async sortedRange(key: string, min: number, max: number): Promise<string[]> {
@@ -244,9 +240,9 @@ class MemoryLiveStore implements LiveStore {
   async slideWindow(key: string, member: string, nowMs: number, windowMs: number): Promise<number> {
     const known = this.#keys.find(key, 'sorted')?.scores;
     if (known) removeByScore(known, (score) => score < nowMs - windowMs);
-    await this.sortedAdd(key, member, nowMs);
+    const scores = this.#addScore(key, member, nowMs);
     this.#keys.expire(key, windowMs);
-    return this.#keys.touch(key, 'sorted').scores.size;
+    return scores.size;
   }
 
   async streamAdd(
@@ -295,6 +291,17 @@ class MemoryLiveStore implements LiveStore {
         }
       },
     };
+  }
+
+  /** @returns all scores of the key. Never waits, so that `slideWindow` is one atomic step. */
+  #addScore(key: string, member: string, score: number): ReadonlyMap<string, number> {
+    const scores = this.#keys.touch(key, 'sorted').scores;
+    scores.set(member, score);
+    if (scores.size > this.#maxMembers) {
+      const lowest = [...scores].reduce((a, b) => (byScore(a, b) <= 0 ? a : b));
+      scores.delete(lowest[0]);
+    }
+    return scores;
   }
 
   async ping(): Promise<void> {}

@@ -1,0 +1,260 @@
+/**
+ * Real Redis and etcd servers for tests: private ones with their own folder and free ports, or the
+ * run's shared ones (BACKEND_TEST_REDIS, BACKEND_TEST_ETCD: `host:port`, set by scripts/test.ts)
+ * under a name of the caller's own.
+ */
+import { randomUUID } from 'node:crypto';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+/** A private server, listening on 127.0.0.1. */
+export interface TestService {
+  /** `127.0.0.1:port`; the same after a restart. */
+  readonly addr: string;
+  /** Ends the process at once, as a crash would. Its data stays for `start`. */
+  kill(): Promise<void>;
+  /** Starts it again after `kill`, on the same port and data. */
+  start(): Promise<void>;
+  /** `kill`, then `start`. */
+  restart(): Promise<void>;
+  /** `kill`, and start without the data of before: another server on the same address. */
+  restartEmpty(): Promise<void>;
+  /** Stops or resumes the process (SIGSTOP, SIGCONT): it is there but does not answer. */
+  pause(): void;
+  resume(): void;
+  /** Ends the process and deletes its data. */
+  stop(): Promise<void>;
+}
+
+const READY_DEADLINE_MS = 15_000;
+const POLL_MS = 20;
+
+/** Why `command` cannot be run here, or null when it can. */
+export function missingTool(command: string, debianPackage: string): string | null {
+  if (Bun.which(command)) return null;
+  return `'${command}' is not installed (Debian: apt-get install ${debianPackage})`;
+}
+
+/**
+ * Whether a test that needs something special can run. On a laptop a reason is printed and the
+ * test skipped; with CI=true the missing thing is a failure.
+ * @param reason why not, or null.
+ */
+export function requireOrSkip(reason: string | null): boolean {
+  if (reason === null) return true;
+  if (process.env.CI === 'true') throw new Error(`needed by this test: ${reason}`);
+  console.warn(`skipped: ${reason}`);
+  return false;
+}
+
+/** A TCP port of 127.0.0.1 that was free a moment ago. */
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => {
+        if (address && typeof address === 'object') resolve(address.port);
+        else reject(new Error('the system gave no port'));
+      });
+    });
+  });
+}
+
+/** Waits until `condition` holds. @throws when it does not within `deadlineMs`. */
+export async function eventually(
+  what: string,
+  condition: () => boolean | Promise<boolean>,
+  deadlineMs = READY_DEADLINE_MS,
+): Promise<void> {
+  const giveUpAtMs = performance.now() + deadlineMs;
+  while (!(await condition())) {
+    if (performance.now() > giveUpAtMs) throw new Error(`${what}: not within ${deadlineMs} ms`);
+    await Bun.sleep(POLL_MS);
+  }
+}
+
+interface Program {
+  readonly name: string;
+  readonly debianPackage: string;
+  readonly port: number;
+  arguments(dataDir: string): string[];
+  ready(): Promise<boolean>;
+}
+
+class PrivateServer implements TestService {
+  readonly addr: string;
+  readonly #program: Program;
+  readonly #folder: string;
+  #process: Bun.Subprocess | null = null;
+  readonly #onExit = () => this.#process?.kill('SIGKILL');
+
+  constructor(program: Program) {
+    this.#program = program;
+    this.addr = `127.0.0.1:${program.port}`;
+    this.#folder = mkdtempSync(join(tmpdir(), `bai-${program.name}-`));
+    process.once('exit', this.#onExit);
+  }
+
+  async start(): Promise<void> {
+    const { name, debianPackage } = this.#program;
+    const missing = missingTool(name, debianPackage);
+    if (missing) throw new Error(missing);
+    const dataDir = join(this.#folder, 'data');
+    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+    const logFile = join(this.#folder, 'log');
+    const child = Bun.spawn([name, ...this.#program.arguments(dataDir)], {
+      cwd: this.#folder,
+      stdin: 'ignore',
+      stdout: Bun.file(logFile),
+      stderr: Bun.file(logFile),
+      // etcd wants to be told that anything but x86-64 is meant.
+      env: { ...process.env, ETCD_UNSUPPORTED_ARCH: process.arch === 'arm64' ? 'arm64' : '' },
+    });
+    this.#process = child;
+    try {
+      await eventually(`${name} at ${this.addr}`, async () => {
+        if (child.exitCode !== null) throw new Error(`${name} ended with ${child.exitCode}`);
+        return await this.#program.ready();
+      });
+    } catch (error) {
+      const log = readFileSync(logFile, 'utf8').slice(-2000);
+      await this.kill();
+      throw new Error(`${error instanceof Error ? error.message : error}\n${log}`);
+    }
+  }
+
+  async kill(): Promise<void> {
+    const child = this.#process;
+    this.#process = null;
+    child?.kill('SIGKILL');
+    await child?.exited;
+  }
+
+  async restart(): Promise<void> {
+    await this.kill();
+    await this.start();
+  }
+
+  async restartEmpty(): Promise<void> {
+    await this.kill();
+    rmSync(join(this.#folder, 'data'), { recursive: true, force: true });
+    await this.start();
+  }
+
+  pause(): void {
+    this.#process?.kill('SIGSTOP');
+  }
+
+  resume(): void {
+    this.#process?.kill('SIGCONT');
+  }
+
+  async stop(): Promise<void> {
+    process.off('exit', this.#onExit);
+    await this.kill();
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+async function redisAnswers(port: number): Promise<boolean> {
+  const answer = Promise.withResolvers<boolean>();
+  try {
+    const socket = await Bun.connect({
+      hostname: '127.0.0.1',
+      port,
+      socket: {
+        open: (opened) => void opened.write('PING\r\n'),
+        // With a password set the answer is -NOAUTH, which also shows that it is up.
+        data: (_, data) => answer.resolve(/^[+-](PONG|NOAUTH)/.test(data.toString())),
+        close: () => answer.resolve(false),
+        error: () => answer.resolve(false),
+      },
+    });
+    const ready = await answer.promise;
+    socket.end();
+    return ready;
+  } catch {
+    return false;
+  }
+}
+
+/** Starts a private Redis that keeps nothing on disk. */
+export async function startRedis(options: { password?: string } = {}): Promise<TestService> {
+  const port = await freePort();
+  const server = new PrivateServer({
+    name: 'redis-server',
+    debianPackage: 'redis-server',
+    port,
+    arguments: (dataDir) => [
+      ...['--port', String(port), '--bind', '127.0.0.1', '--dir', dataDir],
+      ...['--save', '', '--appendonly', 'no'],
+      ...(options.password ? ['--requirepass', options.password] : []),
+    ],
+    ready: () => redisAnswers(port),
+  });
+  await server.start();
+  return server;
+}
+
+async function etcdAnswers(port: number): Promise<boolean> {
+  try {
+    const reply = await fetch(`http://127.0.0.1:${port}/health`, {
+      signal: AbortSignal.timeout(1000),
+    });
+    return reply.ok && /"health":\s*"?true/.test(await reply.text());
+  } catch {
+    return false;
+  }
+}
+
+/** Starts a private etcd of one member. */
+export async function startEtcd(): Promise<TestService> {
+  const [port, peerPort] = [await freePort(), await freePort()];
+  const client = `http://127.0.0.1:${port}`;
+  const peer = `http://127.0.0.1:${peerPort}`;
+  const server = new PrivateServer({
+    name: 'etcd',
+    debianPackage: 'etcd-server',
+    port,
+    arguments: (dataDir) => [
+      ...['--name', 'test', '--data-dir', dataDir, '--log-level', 'warn'],
+      ...['--listen-client-urls', client, '--advertise-client-urls', client],
+      ...['--listen-peer-urls', peer, '--initial-advertise-peer-urls', peer],
+      ...['--initial-cluster', `test=${peer}`],
+    ],
+    ready: () => etcdAnswers(port),
+  });
+  await server.start();
+  return server;
+}
+
+const own = () => `test-${randomUUID()}`;
+const noop = async () => {};
+
+/** The run's Redis, or a private one, with a key prefix of the caller's own. */
+export async function sharedRedis(): Promise<{
+  addr: string;
+  keyPrefix: string;
+  stop(): Promise<void>;
+}> {
+  const addr = process.env.BACKEND_TEST_REDIS;
+  if (addr) return { addr, keyPrefix: `${own()}:`, stop: noop };
+  const server = await startRedis();
+  return { addr: server.addr, keyPrefix: `${own()}:`, stop: () => server.stop() };
+}
+
+/** The run's etcd, or a private one, with a namespace of the caller's own. */
+export async function sharedEtcd(): Promise<{
+  addr: string;
+  namespace: string;
+  stop(): Promise<void>;
+}> {
+  const addr = process.env.BACKEND_TEST_ETCD;
+  if (addr) return { addr, namespace: own(), stop: noop };
+  const server = await startEtcd();
+  return { addr: server.addr, namespace: own(), stop: () => server.stop() };
+}
