@@ -1,0 +1,59 @@
+/** The `X-BackendAI-Token` header: a JWT that is signed with the secret of the keypair it names. */
+import { createHmac, timingSafeEqual } from 'node:crypto';
+import * as v from 'valibot';
+import { BackendError } from '../../common/errors.ts';
+
+const header = v.object({ alg: v.literal('HS256') });
+const claims = v.object({
+  access_key: v.string(),
+  role: v.picklist(['user', 'admin', 'superadmin']),
+  /** Seconds since 1970. */
+  exp: v.number(),
+  iat: v.number(),
+});
+export type TokenClaims = v.InferOutput<typeof claims>;
+
+const refuse = (message: string): never => {
+  throw new BackendError('AuthorizationFailed', message);
+};
+
+function decodePart<S extends v.GenericSchema<unknown, unknown>>(
+  schema: S,
+  part: string,
+): v.InferOutput<S> {
+  let decoded: unknown;
+  try {
+    decoded = JSON.parse(Buffer.from(part, 'base64url').toString('utf8'));
+  } catch {
+    return refuse('The token is not a JSON Web Token.');
+  }
+  const parsed = v.safeParse(schema, decoded);
+  if (!parsed.success) return refuse('The token is not an HS256 token with the expected claims.');
+  return parsed.output;
+}
+
+/** A token whose signature has not been checked yet. */
+export interface UnverifiedToken {
+  readonly accessKey: string;
+  /** @throws BackendError AuthorizationFailed when the signature is wrong or the token expired. */
+  verify(secretKey: string, now: Date): void;
+}
+
+/** @throws BackendError AuthorizationFailed when the text is not a token. */
+export function readToken(text: string): UnverifiedToken {
+  const [head = '', body = '', signature = '', ...rest] = text.trim().split('.');
+  if (rest.length > 0 || signature === '') refuse('The token is not a JSON Web Token.');
+  decodePart(header, head);
+  const { access_key: accessKey, exp } = decodePart(claims, body);
+  return {
+    accessKey,
+    verify: (secretKey, now) => {
+      const expected = createHmac('sha256', secretKey).update(`${head}.${body}`).digest();
+      const given = Buffer.from(signature, 'base64url');
+      if (given.length !== expected.length || !timingSafeEqual(given, expected)) {
+        refuse('The token is not signed with the secret of the keypair it names.');
+      }
+      if (exp * 1000 <= now.getTime()) refuse('The token has expired. Log in again.');
+    },
+  };
+}

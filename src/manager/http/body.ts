@@ -1,0 +1,109 @@
+/** Reads and validates what a request carries: its JSON body and its query. */
+import * as v from 'valibot';
+import type { Clock } from '../../common/clock.ts';
+import { BackendError, errorMessage } from '../../common/errors.ts';
+
+/** Largest JSON body. Bytes. */
+const MAX_JSON_BYTES = 16 * 1024 * 1024;
+/** How long a client may take to send it. Milliseconds. */
+const READ_TIMEOUT_MS = 60_000;
+const MAX_ISSUES_SHOWN = 5;
+
+/** What is wrong with a value, with the path of each part; the first few problems. */
+export function describeIssues(issues: readonly v.BaseIssue<unknown>[]): string {
+  return issues
+    .slice(0, MAX_ISSUES_SHOWN)
+    .map((issue) => {
+      const path = v.getDotPath(issue);
+      return path === null ? issue.message : `${path}: ${issue.message}`;
+    })
+    .join('; ');
+}
+
+/** @throws BackendError InvalidAPIParameters naming each invalid part. */
+export function parseParameters<S extends v.GenericSchema<unknown, unknown>>(
+  schema: S,
+  value: unknown,
+): v.InferOutput<S> {
+  const parsed = v.safeParse(schema, value);
+  if (!parsed.success) {
+    throw new BackendError('InvalidAPIParameters', describeIssues(parsed.issues));
+  }
+  return parsed.output;
+}
+
+/** The body's text. @throws BackendError MalformedRequestBody when it does not come in time. */
+async function readText(request: Request, clock: Clock): Promise<string> {
+  const late = Promise.withResolvers<never>();
+  const timer = clock.timer(READ_TIMEOUT_MS, () =>
+    late.reject(
+      new BackendError(
+        'MalformedRequestBody',
+        `Malformed request body. It did not arrive within ${READ_TIMEOUT_MS / 1000} seconds.`,
+      ),
+    ),
+  );
+  try {
+    return await Promise.race([request.text(), late.promise]);
+  } finally {
+    timer.cancel();
+  }
+}
+
+/**
+ * The body as JSON, whatever its declared content type.
+ * @throws BackendError MalformedRequestBody when it is absent, too large or not JSON.
+ */
+export async function readJson(request: Request, clock: Clock): Promise<unknown> {
+  const declared = Number(request.headers.get('content-length') ?? 0);
+  if (declared > MAX_JSON_BYTES) {
+    throw new BackendError(
+      'MalformedRequestBody',
+      `Malformed request body. It has ${declared} bytes; at most ${MAX_JSON_BYTES} are accepted.`,
+    );
+  }
+  const text = await readText(request, clock);
+  // The title says it all; clients match on it.
+  if (text.length === 0) throw new BackendError('MalformedRequestBody');
+  if (text.length > MAX_JSON_BYTES) {
+    throw new BackendError(
+      'MalformedRequestBody',
+      `Malformed request body. At most ${MAX_JSON_BYTES} bytes are accepted.`,
+    );
+  }
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new BackendError(
+      'MalformedRequestBody',
+      `Malformed request body. ${errorMessage(error)}`,
+    );
+  }
+}
+
+/**
+ * Validates a query string: each key's first value, or all values for the keys in `lists`.
+ * @throws BackendError InvalidAPIParameters.
+ */
+export function readQuery<S extends v.GenericSchema<unknown, unknown>>(
+  query: URLSearchParams,
+  schema: S,
+  lists: readonly string[] = [],
+): v.InferOutput<S> {
+  const values: Record<string, string | string[]> = {};
+  for (const key of new Set(query.keys())) {
+    values[key] = lists.includes(key) ? query.getAll(key) : (query.get(key) ?? '');
+  }
+  return parseParameters(schema, values);
+}
+
+const TRUE_WORDS = ['true', '1', 'yes', 'on', 't', 'y'];
+const FALSE_WORDS = ['false', '0', 'no', 'off', 'f', 'n'];
+
+/** A boolean in a query: true/false, 1/0, yes/no, on/off in any case. */
+export const queryBoolean = v.pipe(
+  v.string(),
+  v.toLowerCase(),
+  v.picklist([...TRUE_WORDS, ...FALSE_WORDS]),
+  v.transform((word) => TRUE_WORDS.includes(word)),
+);

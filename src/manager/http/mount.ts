@@ -1,0 +1,181 @@
+/** Mounts declared routes and WebSocket operations on an Elysia application. */
+import { Elysia } from 'elysia';
+import { BackendError } from '../../common/errors.ts';
+import { preflight } from './cors.ts';
+import { compilePath, type PathPattern } from './path.ts';
+import { type Arrival, type Pipeline, withCaller } from './pipeline.ts';
+import { toResponse } from './respond.ts';
+import type { Route, SocketRoute } from './route.ts';
+import { SocketConnection } from './socket.ts';
+import { rawTarget } from './target.ts';
+
+const METHODS = new Set(['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD']);
+
+/** What the mounted application needs from the listening server. */
+export interface SocketServer {
+  requestIP(request: Request): { address: string } | null;
+  upgrade(
+    request: Request,
+    options: { data: SocketConnection; headers: Record<string, string> },
+  ): boolean;
+}
+
+export interface MountOptions {
+  readonly pipeline: Pipeline;
+  readonly routes: readonly Route[];
+  readonly sockets: readonly SocketRoute[];
+  readonly maxWebSocketMessageBytes: number;
+  /** Told of failures in WebSocket handlers that their clients can't be told about. */
+  onSocketError(error: unknown, path: string): void;
+}
+
+type RouterParams = Readonly<Record<string, string | null | undefined>>;
+
+/** @throws BackendError InvalidAPIParameters when a parameter is not valid percent-encoding. */
+function nameParams(pattern: PathPattern, given: RouterParams): Record<string, string> {
+  const params: Record<string, string> = {};
+  pattern.names.forEach((name, index) => {
+    const value = given[`p${index}`];
+    if (typeof value !== 'string') {
+      throw new BackendError('InvalidAPIParameters', `The path's ${name} is not valid UTF-8 text.`);
+    }
+    params[name] = value;
+  });
+  return params;
+}
+
+/** A request handler that serves the routes; give it to a listener together with the server. */
+export type Serve = (request: Request, server: SocketServer) => Promise<Response | undefined>;
+
+class Mount {
+  readonly #options: MountOptions;
+  readonly #patterns: { methods: readonly string[]; pattern: PathPattern }[] = [];
+  /** What a request replaced whose method a header overrides, and where it came in. */
+  readonly #arrivals = new WeakMap<Request, { original: Request; server: SocketServer }>();
+  readonly #app = new Elysia({ strictPath: true, handler: { standardHostname: false } });
+
+  constructor(options: MountOptions) {
+    this.#options = options;
+    for (const route of options.routes) this.#mountRoute(route);
+    for (const socket of options.sockets) this.#mountSocket(socket);
+    this.#app.all('/*', ({ request }) => this.#serveUnmatched(request), { parse: 'none' });
+  }
+
+  /** Routes one request. A method override is applied here; signatures cover the original. */
+  serve: Serve = async (request, server) => {
+    const override = request.headers.get('x-method-override')?.toUpperCase();
+    if (override === undefined || !METHODS.has(override) || override === request.method) {
+      this.#arrivals.set(request, { original: request, server });
+      return this.#app.handle(request);
+    }
+    const bodiless = override === 'GET' || override === 'HEAD';
+    const routed = bodiless
+      ? new Request(request.url, {
+          method: override,
+          headers: request.headers,
+          signal: request.signal,
+        })
+      : new Request(request, { method: override });
+    this.#arrivals.set(routed, { original: request, server });
+    return this.#app.handle(routed);
+  };
+
+  #arrival(
+    request: Request,
+    params: Record<string, string> = {},
+  ): Arrival & { server: SocketServer } {
+    const known = this.#arrivals.get(request);
+    if (!known) throw new Error('a request reached a route without passing serve()');
+    const { original, server } = known;
+    return {
+      request,
+      original,
+      server,
+      params,
+      peerAddress: server.requestIP(original)?.address ?? null,
+    };
+  }
+
+  #mountRoute(route: Route): void {
+    const { pipeline } = this.#options;
+    const pattern = compilePath(route.path);
+    this.#patterns.push({ methods: [route.method], pattern });
+    this.#app.route(
+      route.method,
+      pattern.routerPath,
+      ({ request, params }) =>
+        pipeline.run(this.#arrival(request), route, async (admitted) => {
+          const named = {
+            ...admitted,
+            request: { ...admitted.request, params: nameParams(pattern, params) },
+          };
+          return toResponse(
+            route.auth === 'none'
+              ? await route.handler(named.request)
+              : await route.handler(withCaller(named)),
+          );
+        }),
+      { parse: 'none' },
+    );
+  }
+
+  #mountSocket(socket: SocketRoute): void {
+    const { pipeline, maxWebSocketMessageBytes, onSocketError } = this.#options;
+    const pattern = compilePath(socket.path);
+    this.#patterns.push({ methods: ['GET'], pattern });
+    this.#app.get(
+      pattern.routerPath,
+      ({ request, params }) =>
+        pipeline.run(this.#arrival(request), socket, async (admitted) => {
+          const caller = withCaller(admitted);
+          const named = { ...caller, params: nameParams(pattern, params) };
+          const connection = new SocketConnection({
+            maxQueuedBytes: 2 * maxWebSocketMessageBytes,
+            run: (peer) => socket.handler({ ...named, signal: peer.signal }, peer),
+            onError: (error) => onSocketError(error, socket.path),
+          });
+          const { original, server } = this.#arrival(request);
+          const upgraded = server.upgrade(original, {
+            data: connection,
+            headers: { Server: 'BackendAI', 'X-BackendAI-RequestID': caller.requestId },
+          });
+          if (!upgraded) {
+            throw new BackendError(
+              'GenericBadRequest',
+              'This operation needs a WebSocket upgrade.',
+            );
+          }
+          // The connection is taken over; what is returned from here on is not sent.
+          return new Response(null);
+        }),
+      { parse: 'none' },
+    );
+  }
+
+  #serveUnmatched(request: Request): Promise<Response> {
+    const pathname = rawTarget(request.url).split('?', 1)[0] ?? '/';
+    const methods = [
+      ...new Set(
+        this.#patterns
+          .filter(({ pattern }) => pattern.matches(pathname))
+          .flatMap(({ methods }) => methods),
+      ),
+    ].sort();
+    return this.#options.pipeline
+      .run(this.#arrival(request), { auth: 'none', gate: 'any' }, async () => {
+        if (methods.length === 0)
+          throw new BackendError('URLNotFound', undefined, { data: pathname });
+        if (request.method === 'OPTIONS') return preflight(request, methods);
+        throw new BackendError('MethodNotAllowed');
+      })
+      .then((response) => {
+        if (response.status === 405) response.headers.set('Allow', methods.join(','));
+        return response;
+      });
+  }
+}
+
+/** Makes the request handler of a set of routes. */
+export function mountRoutes(options: MountOptions): Serve {
+  return new Mount(options).serve;
+}

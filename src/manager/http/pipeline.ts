@@ -1,0 +1,163 @@
+/**
+ * What happens to every request around its handler, in upstream's order: request id, error
+ * documents, authentication, API version, rate limit, role, manager status.
+ */
+import type * as v from 'valibot';
+import { BackendError, errorMessage } from '../../common/errors.ts';
+import { authenticate, type Principal } from '../auth/service.ts';
+import type { ActiveKeypair } from '../auth/store.ts';
+import type { ManagerContext } from '../context.ts';
+import { parseParameters, readJson } from './body.ts';
+import { exposeToOrigin } from './cors.ts';
+import { RateLimiter } from './rate-limit.ts';
+import { errorResponse } from './respond.ts';
+import type { AuthenticatedRequest, Caller, Route, RouteRequest } from './route.ts';
+import type { StatusGate } from './status-gate.ts';
+import { rawTarget } from './target.ts';
+import { requestedVersion } from './versions.ts';
+
+/** What an operation demands before its handler runs. */
+export type Demands = Pick<Route, 'auth' | 'gate'>;
+
+/** A request as it came off the socket. */
+export interface Arrival {
+  readonly request: Request;
+  /** What was signed: differs from `request` when a header overrides the method. */
+  readonly original: Request;
+  readonly peerAddress: string | null;
+  readonly params: Readonly<Record<string, string>>;
+}
+
+/** A request that passed all checks. */
+export interface Admitted {
+  readonly request: RouteRequest;
+  readonly caller: Caller | null;
+}
+
+export interface PipelineOptions {
+  readonly ctx: ManagerContext;
+  readonly statusGate: StatusGate;
+  findKeypair(accessKey: string): Promise<ActiveKeypair | null>;
+}
+
+const REQUEST_ID = /^[\w.:-]{1,128}$/;
+
+function checkRole(demanded: Demands['auth'], principal: Principal | null): void {
+  if (demanded === 'none') return;
+  if (principal === null) {
+    throw new BackendError(
+      'AuthorizationFailed',
+      'This operation needs a signed request: send the Authorization header of your keypair.',
+    );
+  }
+  const { isAdmin, isSuperadmin } = principal.caller;
+  const enough =
+    demanded === 'user' ||
+    (demanded === 'admin' && (isAdmin || isSuperadmin)) ||
+    (demanded === 'superadmin' && isSuperadmin);
+  if (!enough) {
+    throw new BackendError(
+      'GenericForbidden',
+      `Forbidden operation. (${demanded} privilege required)`,
+    );
+  }
+}
+
+/** The request as a handler with a principal sees it. */
+export function withCaller({ request, caller }: Admitted): AuthenticatedRequest {
+  if (caller === null) throw new BackendError('AuthorizationFailed');
+  return { ...request, caller };
+}
+
+export class Pipeline {
+  readonly #options: PipelineOptions;
+  readonly #limiter: RateLimiter;
+
+  constructor(options: PipelineOptions) {
+    this.#options = options;
+    this.#limiter = new RateLimiter(options.ctx);
+  }
+
+  /**
+   * Runs `handle` for a request that fulfils `demands`, or answers with the problem document of
+   * what is wrong. Never rejects.
+   */
+  async run(
+    arrival: Arrival,
+    demands: Demands,
+    handle: (admitted: Admitted) => Promise<Response>,
+  ): Promise<Response> {
+    const { request } = arrival;
+    const given = request.headers.get('x-backendai-requestid');
+    const requestId =
+      given !== null && REQUEST_ID.test(given) ? given : this.#options.ctx.random.uuid();
+    const extra: Record<string, string> = {};
+    let response: Response;
+    try {
+      const admitted = await this.#admit(arrival, demands, requestId, extra);
+      response = await handle(admitted);
+    } catch (error) {
+      response = this.#fail(arrival, error, requestId);
+    }
+    return decorate(response, request, { ...extra, 'X-BackendAI-RequestID': requestId });
+  }
+
+  async #admit(
+    { request, original, peerAddress, params }: Arrival,
+    demands: Demands,
+    requestId: string,
+    extraHeaders: Record<string, string>,
+  ): Promise<Admitted> {
+    const { ctx, statusGate, findKeypair } = this.#options;
+    const principal =
+      demands.auth === 'none'
+        ? null
+        : await authenticate({ clock: ctx.clock, findKeypair }, original, peerAddress);
+    const apiVersion = requestedVersion(request.headers);
+    const decision = await this.#limiter.record(principal);
+    if (!decision.allowed) throw new BackendError('RateLimitExceeded');
+    Object.assign(extraHeaders, decision.headers);
+    checkRole(demands.auth, principal);
+    statusGate.check(demands.gate);
+    const target = rawTarget(request.url);
+    const at = target.indexOf('?');
+    return {
+      caller: principal?.caller ?? null,
+      request: {
+        request,
+        requestId,
+        params,
+        query: new URLSearchParams(at < 0 ? '' : target.slice(at + 1)),
+        apiVersion,
+        signal: request.signal,
+        body: async <S extends v.GenericSchema<unknown, unknown>>(schema: S) =>
+          parseParameters(schema, await readJson(request, ctx.clock)),
+      },
+    };
+  }
+
+  #fail({ request }: Arrival, error: unknown, requestId: string): Response {
+    const { log, settings } = this.#options.ctx;
+    if (!(error instanceof BackendError) && !request.signal.aborted) {
+      log.error('a request failed unexpectedly', {
+        requestId,
+        method: request.method,
+        path: rawTarget(request.url).split('?', 1)[0],
+        error: errorMessage(error),
+        stack: error instanceof Error ? error.stack : undefined,
+      });
+    }
+    return errorResponse(error, { debug: settings.debug });
+  }
+}
+
+function decorate(
+  response: Response,
+  request: Request,
+  headers: Readonly<Record<string, string>>,
+): Response {
+  response.headers.set('Server', 'BackendAI');
+  for (const [name, value] of Object.entries(headers)) response.headers.set(name, value);
+  exposeToOrigin(request, response.headers);
+  return response;
+}
