@@ -41,6 +41,8 @@ interface Probe {
   readonly name: HostRuntime['name'];
   readonly candidates: RegExp;
   readonly args: readonly string[];
+  /** For scripts, which stand in front of the real interpreter; `args` when not given. */
+  readonly scriptArgs?: readonly string[];
   /** Reads the output; null when this is not a usable interpreter. */
   readonly parse: (
     output: string,
@@ -66,16 +68,20 @@ const probes: readonly Probe[] = [
     name: 'python',
     candidates: /^python3?(\.\d+)?$/,
     args: [
-      '-I',
+      '-IS',
       '-c',
-      'import sys,json;print(json.dumps([sys.executable,sys.prefix,sys.base_prefix,*sys.version_info[:2]]))',
+      `import sys;print('["%s","%s","%s",%d,%d]'%(sys.executable,sys.prefix,sys.base_prefix,*sys.version_info[:2]))`,
     ],
     parse: (output) => {
       const answer = v.safeParse(pythonAnswer, lastLineJson(output));
       if (!answer.success) return null;
       const [executable, prefix, basePrefix, major, minor] = answer.output;
       if (major < 3) return null;
-      return { version: `${major}.${minor}`, executable, prefixes: [prefix, basePrefix] };
+      return {
+        version: `${major}.${minor}`,
+        executable,
+        prefixes: [prefix, basePrefix, dirname(dirname(executable))],
+      };
     },
     labels: {
       'runtime-type': 'python',
@@ -87,13 +93,13 @@ const probes: readonly Probe[] = [
   {
     name: 'node',
     candidates: /^node(js)?$/,
-    args: ['-p', 'JSON.stringify([process.execPath, process.versions.bun ? "" : process.version])'],
-    parse: (output) => {
+    args: ['--version'],
+    scriptArgs: ['-p', 'JSON.stringify([process.execPath, process.version])'],
+    parse: (output, path) => {
       const answer = v.safeParse(nodeAnswer, lastLineJson(output));
-      const major = answer.success && /^v(\d+)\./.exec(answer.output[1])?.[1];
-      if (!answer.success || !major) return null;
-      const [executable] = answer.output;
-      return { version: major, executable, prefixes: [dirname(dirname(executable))] };
+      const [executable, text] = answer.success ? answer.output : [path, output];
+      const version = /^v(\d+)\.\d+\.\d+\s*$/.exec(text)?.[1];
+      return version ? { version, executable, prefixes: [dirname(dirname(executable))] } : null;
     },
     labels: {
       'runtime-type': 'nodejs',
@@ -119,11 +125,12 @@ const probes: readonly Probe[] = [
 
 interface Candidate {
   readonly path: string;
+  readonly isScript: boolean;
   /** Changes whenever asking again could give another answer. */
   readonly fingerprint: string;
 }
 
-async function isScript(path: string): Promise<boolean> {
+async function startsWithHashBang(path: string): Promise<boolean> {
   const file = await open(path, 'r');
   try {
     const { buffer, bytesRead } = await file.read(Buffer.alloc(2), 0, 2, 0);
@@ -139,17 +146,21 @@ async function shimState(path: string): Promise<string> {
   return `${info?.mtimeMs ?? 0}:${process.env.PYENV_VERSION ?? ''}`;
 }
 
-async function candidate(path: string, probe: Probe): Promise<Candidate | null> {
+async function inspect(path: string, probe: Probe): Promise<Candidate | null> {
   try {
     const [info, real] = await Promise.all([stat(path), realpath(path)]);
     if (!info.isFile() || (info.mode & 0o111) === 0) return null;
     // A package script run by Bun finds Bun under the name of node.
     if (basename(real).startsWith('bun') || real === process.execPath) return null;
-    const script = await isScript(real);
+    const script = await startsWithHashBang(real);
     // Shims for one version each say nothing that the plain name doesn't.
     if (script && basename(path) !== 'python3' && basename(path) !== probe.name) return null;
     const state = script ? await shimState(path) : '';
-    return { path, fingerprint: [path, real, info.size, info.mtimeMs, state].join('|') };
+    return {
+      path,
+      isScript: script,
+      fingerprint: [path, real, info.size, info.mtimeMs, state].join('|'),
+    };
   } catch {
     return null;
   }
@@ -170,7 +181,7 @@ async function findCandidates(probe: Probe, folders: ReadonlyMap<string, string[
   const plainFirst = paths.filter((path) => nameRank(basename(path)) !== '2');
   const versioned = paths.filter((path) => nameRank(basename(path)) === '2');
   const found = await Promise.all(
-    [...plainFirst, ...versioned].map((path) => candidate(path, probe)),
+    [...plainFirst, ...versioned].map((path) => inspect(path, probe)),
   );
   const byFile = new Map<string, Candidate>();
   for (const item of found) {
@@ -180,9 +191,10 @@ async function findCandidates(probe: Probe, folders: ReadonlyMap<string, string[
   return [...byFile.values()].slice(0, MAX_CANDIDATES_PER_RUNTIME);
 }
 
-async function ask(probe: Probe, path: string): Promise<HostRuntime | null> {
+async function ask(probe: Probe, { path, isScript }: Candidate): Promise<HostRuntime | null> {
   try {
-    const child = Bun.spawn([path, ...probe.args], {
+    const args = isScript ? (probe.scriptArgs ?? probe.args) : probe.args;
+    const child = Bun.spawn([path, ...args], {
       stdin: 'ignore',
       stdout: 'pipe',
       stderr: 'ignore',
@@ -285,7 +297,8 @@ export async function findHostRuntimes(options: DiscoveryOptions = {}): Promise<
   const known = { ...(await readCache(options.cacheFile)), ...remembered };
   const next: Cache = {};
   let changed = false;
-  const lookUp = async (probe: Probe, { path, fingerprint }: Candidate) => {
+  const lookUp = async (probe: Probe, candidate: Candidate) => {
+    const { fingerprint } = candidate;
     const cached = known[fingerprint];
     const executable = cached?.runtime?.executable;
     if (cached && (!executable || (await mtimeOf(executable)) === cached.executableMtimeMs)) {
@@ -293,7 +306,7 @@ export async function findHostRuntimes(options: DiscoveryOptions = {}): Promise<
       return cached.runtime;
     }
     changed = true;
-    const runtime = await ask(probe, path);
+    const runtime = await ask(probe, candidate);
     next[fingerprint] = { executableMtimeMs: runtime?.mtimeMs ?? 0, runtime };
     return runtime;
   };
