@@ -1,9 +1,8 @@
 /**
- * Parameters as upstream's clients send them: a field has several accepted names, booleans come as
- * words, null means absent, and lists in a query are repeated keys.
+ * Parameters as upstream's clients send them: a field has several accepted names, booleans and
+ * numbers come as words, and null means absent.
  */
 import * as v from 'valibot';
-import { BackendError } from '../../common/errors.ts';
 
 /** Field name → the other names under which clients send it. */
 export type Aliases = Readonly<Record<string, readonly string[]>>;
@@ -56,32 +55,3 @@ export const lenientInteger = v.pipe(
   v.transform(Number),
   v.integer(),
 );
-
-/** One line per problem: `field: what is wrong with it`. */
-export function describeIssues(issues: readonly v.BaseIssue<unknown>[]): string {
-  return issues
-    .map((issue) => {
-      const path = v.getDotPath(issue);
-      return path === null ? issue.message : `${path}: ${issue.message}`;
-    })
-    .join('; ');
-}
-
-/**
- * Parses query parameters. A repeated key keeps its first value, unless it is named in `lists`,
- * which always become arrays.
- * @throws BackendError InvalidAPIParameters.
- */
-export function parseQuery<S extends v.GenericSchema<unknown, unknown>>(
-  query: URLSearchParams,
-  schema: S,
-  lists: readonly string[] = [],
-): v.InferOutput<S> {
-  const input: Record<string, unknown> = {};
-  for (const key of new Set(query.keys())) {
-    input[key] = lists.includes(key) ? query.getAll(key) : query.get(key);
-  }
-  const result = v.safeParse(schema, input);
-  if (result.success) return result.output;
-  throw new BackendError('InvalidAPIParameters', describeIssues(result.issues));
-}
