@@ -36,6 +36,11 @@ export interface HostKernel {
   /** As given to `create`; null when the record on the host is lost or unreadable. */
   readonly spec: KernelSpec | null;
   readonly servicePorts: readonly ServicePort[];
+  readonly kernelHost: string;
+  /** As answered by `create`. */
+  readonly isolationGaps: readonly string[];
+  /** As given to `create`. */
+  readonly cpuIds: readonly number[];
 }
 
 export interface CreatedKernel {
