@@ -1,0 +1,73 @@
+/** Keypairs: the credentials of the API, and what a caller may know of them. */
+import { BackendError } from '../../common/errors.ts';
+import type { Db } from '../db/connect.ts';
+import type { Caller } from '../http/route.ts';
+import * as store from './store.ts';
+
+export type { KeypairRecord } from './store.ts';
+
+/** Largest number of keypairs in one answer. */
+const MAX_LISTED = 1000;
+
+export interface ActiveKeypair {
+  readonly caller: Caller;
+  readonly secretKey: string;
+  /** Requests per 15 minutes; null means unlimited. */
+  readonly rateLimit: number | null;
+  /** CIDR blocks the owner may come from; null means anywhere. */
+  readonly allowedClientIp: readonly string[] | null;
+}
+
+/** The keypair and the principal it stands for, in one query; null unless both are active. */
+export async function findActiveKeypair(sql: Db, accessKey: string): Promise<ActiveKeypair | null> {
+  const row = await store.selectActive(sql, accessKey);
+  if (row === null) return null;
+  const { secretKey, rateLimit, allowedClientIp, ...principal } = row;
+  return {
+    secretKey,
+    rateLimit,
+    allowedClientIp,
+    caller: { ...principal, isSuperadmin: principal.role === 'superadmin' },
+  };
+}
+
+/** Adds `count` to the keypair's query counter and notes that it was used now. */
+export function countQuery(sql: Db, accessKey: string, count = 1): Promise<void> {
+  return store.addQueries(sql, accessKey, count);
+}
+
+/** Superadmins see all keypairs, domain admins those of their domain, everybody else their own. */
+export function keypairScope(caller: Caller): store.KeypairScope {
+  if (caller.isSuperadmin) return { kind: 'all' };
+  if (caller.role === 'admin') return { kind: 'domain', domainName: caller.domainName };
+  return { kind: 'user', userId: caller.userId };
+}
+
+/** The keypairs that `caller` may see, oldest first; at most 1000. */
+export function listKeypairs(
+  sql: Db,
+  caller: Caller,
+  filter: Omit<store.KeypairFilter, 'accessKey'> = {},
+): Promise<store.KeypairRecord[]> {
+  return store.selectMany(sql, keypairScope(caller), filter, MAX_LISTED);
+}
+
+/**
+ * One keypair; the caller's own when `accessKey` is null.
+ * @throws BackendError AccessKeyNotFound also for a keypair that the caller may not see.
+ */
+export async function getKeypair(
+  sql: Db,
+  caller: Caller,
+  accessKey: string | null = null,
+): Promise<store.KeypairRecord> {
+  const wanted = accessKey ?? caller.accessKey;
+  const [row] = await store.selectMany(sql, keypairScope(caller), { accessKey: wanted }, 1);
+  if (row) return row;
+  throw new BackendError('AccessKeyNotFound', `There is no keypair '${wanted}' you may see.`);
+}
+
+/** The script that the keypair's sessions run first; empty when there is none. */
+export function storedBootstrapScript(sql: Db, accessKey: string): Promise<string> {
+  return store.selectBootstrapScript(sql, accessKey);
+}

@@ -1,0 +1,115 @@
+/** SQL about keypairs. */
+import * as v from 'valibot';
+import type { Db } from '../db/connect.ts';
+import type { KeypairRow } from '../db/rows.generated.ts';
+import type { Role } from '../http/route.ts';
+
+export interface ActiveKeypairRecord {
+  readonly accessKey: string;
+  readonly secretKey: string;
+  readonly isAdmin: boolean;
+  readonly resourcePolicy: string;
+  readonly rateLimit: number | null;
+  readonly userId: string;
+  readonly email: string;
+  readonly username: string;
+  readonly role: Role;
+  readonly domainName: string;
+  readonly allowedClientIp: string[] | null;
+}
+
+/** The keypair with its owner; nothing unless the key and its owner are active. */
+export async function selectActive(
+  sql: Db,
+  accessKey: string,
+): Promise<ActiveKeypairRecord | null> {
+  const [row] = await sql<ActiveKeypairRecord[]>`
+    SELECT k.access_key AS "accessKey",
+           k.secret_key AS "secretKey",
+           coalesce(k.is_admin, false) AS "isAdmin",
+           k.resource_policy AS "resourcePolicy",
+           k.rate_limit AS "rateLimit",
+           u.uuid AS "userId",
+           u.email,
+           coalesce(u.username, u.email) AS username,
+           coalesce(u.role, 'user') AS role,
+           u.domain_name AS "domainName",
+           u.allowed_client_ip::text[] AS "allowedClientIp"
+      FROM keypairs k
+      JOIN users u ON u.uuid = k."user"
+     WHERE k.access_key = ${accessKey} AND k.is_active AND k.secret_key IS NOT NULL
+       AND u.status = 'active' AND u.domain_name IS NOT NULL`;
+  return row ?? null;
+}
+
+export async function addQueries(sql: Db, accessKey: string, count: number): Promise<void> {
+  await sql`
+    UPDATE keypairs SET num_queries = coalesce(num_queries, 0) + ${count}, last_used = now()
+     WHERE access_key = ${accessKey}`;
+}
+
+/** Whose keypairs may be seen. */
+export type KeypairScope =
+  | { readonly kind: 'all' }
+  | { readonly kind: 'domain'; readonly domainName: string }
+  | { readonly kind: 'user'; readonly userId: string };
+
+export interface KeypairFilter {
+  readonly accessKey?: string;
+  readonly domainName?: string | null;
+  readonly email?: string | null;
+  readonly isActive?: boolean | null;
+}
+
+export type KeypairRecord = Omit<KeypairRow, 'dotfiles'> & {
+  readonly email: string;
+  readonly full_name: string | null;
+  readonly domain_name: string | null;
+  readonly project_names: string[];
+};
+
+function visible(sql: Db, scope: KeypairScope) {
+  switch (scope.kind) {
+    case 'all':
+      return sql`true`;
+    case 'domain':
+      return sql`u.domain_name = ${scope.domainName}`;
+    case 'user':
+      return sql`u.uuid = ${scope.userId}`;
+  }
+}
+
+export function selectMany(
+  sql: Db,
+  scope: KeypairScope,
+  filter: KeypairFilter,
+  limit: number,
+): Promise<KeypairRecord[]> {
+  const conditions = [
+    filter.accessKey == null ? sql`` : sql`AND k.access_key = ${filter.accessKey}`,
+    filter.domainName == null ? sql`` : sql`AND u.domain_name = ${filter.domainName}`,
+    filter.email == null ? sql`` : sql`AND u.email = ${filter.email}`,
+    filter.isActive == null ? sql`` : sql`AND k.is_active = ${filter.isActive}`,
+  ];
+  return sql<KeypairRecord[]>`
+    SELECT k.user_id, k.access_key, k.secret_key, k.is_active, k.is_admin, k.created_at,
+           k.modified_at, k.last_used, k.rate_limit, k.num_queries, k.ssh_public_key,
+           k.ssh_private_key, k."user", k.resource_policy, k.bootstrap_script,
+           u.email, u.full_name, u.domain_name,
+           ARRAY(SELECT g.name FROM groups g
+                   JOIN association_groups_users a ON a.group_id = g.id
+                  WHERE a.user_id = u.uuid ORDER BY g.name)::text[] AS project_names
+      FROM keypairs k
+      JOIN users u ON u.uuid = k."user"
+     WHERE ${visible(sql, scope)} ${conditions}
+     ORDER BY k.created_at, k.access_key
+     LIMIT ${limit}`;
+}
+
+const startup = v.object({ bootstrap_script: v.string() });
+
+/** The script stored with a keypair for its sessions; empty when there is none. */
+export async function selectBootstrapScript(sql: Db, accessKey: string): Promise<string> {
+  const [row] = await sql`SELECT bootstrap_script FROM keypairs WHERE access_key = ${accessKey}`;
+  return row ? v.parse(startup, row).bootstrap_script : '';
+}

@@ -1,0 +1,95 @@
+/** Projects: groups of users inside a domain that share limits, folders and resource groups. */
+import * as v from 'valibot';
+import { BackendError } from '../../common/errors.ts';
+import type { SlotMap } from '../../common/slots.ts';
+import type { Db } from '../db/connect.ts';
+import { slotMapColumn } from '../db/json.ts';
+import type { Caller } from '../http/route.ts';
+import * as store from './store.ts';
+
+export type { ProjectFilter, ProjectRecord } from './store.ts';
+
+/** Largest number of projects in one answer. */
+const MAX_LISTED = 1000;
+/** How many names an error message offers. */
+const MAX_SUGGESTED = 10;
+
+export interface ProjectOfMember {
+  readonly id: string;
+  readonly name: string;
+  readonly domainName: string;
+  readonly type: 'general' | 'model-store';
+  readonly resourcePolicy: string;
+  /** A missing slot is unlimited. Decimal strings. */
+  readonly totalResourceSlots: SlotMap;
+}
+
+/**
+ * The project in which a session of `userId` is to run.
+ * @param request.nameOrId name or id of an active project of `domain`.
+ * @param request.anyMember false (default): the user must belong to it; true: administrators act in
+ *   projects of others too.
+ * @throws BackendError ProjectNotFound, naming the projects the user does belong to.
+ */
+export async function projectOfMember(
+  sql: Db,
+  request: {
+    readonly userId: string;
+    readonly domain: string;
+    readonly nameOrId: string;
+    readonly anyMember?: boolean;
+  },
+): Promise<ProjectOfMember> {
+  const { userId, domain, nameOrId, anyMember = false } = request;
+  const row = await store.selectMembership(sql, domain, userId, nameOrId);
+  if (row && (row.is_member || anyMember)) {
+    return {
+      id: row.id,
+      name: row.name,
+      domainName: row.domain_name,
+      type: row.type,
+      resourcePolicy: row.resource_policy,
+      totalResourceSlots: v.parse(slotMapColumn, row.total_resource_slots),
+    };
+  }
+  // The same words whether or not the project exists: outsiders can't probe for names.
+  const own = await store.selectMemberProjectNames(sql, domain, userId, MAX_SUGGESTED);
+  const offer =
+    own.length > 0
+      ? `The user's projects there: ${own.join(', ')}.`
+      : 'The user belongs to no project there; an administrator can add one.';
+  throw new BackendError(
+    'ProjectNotFound',
+    `The user belongs to no active project '${nameOrId}' in domain '${domain}'. ${offer}`,
+  );
+}
+
+/** Superadmins see all projects, domain admins those of their domain, others their own. */
+export function projectScope(caller: Caller): store.ProjectScope {
+  if (caller.isSuperadmin) return { kind: 'all' };
+  if (caller.role === 'admin') return { kind: 'domain', domainName: caller.domainName };
+  return { kind: 'member', userId: caller.userId };
+}
+
+/** The projects that `caller` may see, by domain and name; at most 1000. */
+export function listProjects(
+  sql: Db,
+  caller: Caller,
+  filter: store.ProjectFilter = {},
+): Promise<store.ProjectRecord[]> {
+  return store.selectProjects(sql, projectScope(caller), filter, MAX_LISTED);
+}
+
+/**
+ * One project by id.
+ * @throws BackendError ProjectNotFound also for a project that the caller may not see.
+ */
+export async function getProject(
+  sql: Db,
+  caller: Caller,
+  id: string,
+): Promise<store.ProjectRecord> {
+  const [row] = await store.selectProjects(sql, projectScope(caller), { id }, 1);
+  if (row) return row;
+  throw new BackendError('ProjectNotFound', `There is no project ${id} you may see.`);
+}

@@ -1,0 +1,59 @@
+/** The JSON options of a resource group, with upstream's defaults for whatever is left out. */
+import * as v from 'valibot';
+import { sessionTypes } from '../../common/protocol/kernel.ts';
+
+const json = v.record(v.string(), v.unknown());
+
+/** Column `scheduler_opts`. */
+export const schedulerOptions = v.object({
+  allowed_session_types: v.optional(v.array(v.picklist(sessionTypes)), [
+    'interactive',
+    'batch',
+    'inference',
+  ]),
+  /** Seconds after which a waiting session is given up; 0 means never. */
+  pending_timeout: v.optional(v.pipe(v.number(), v.minValue(0)), 0),
+  config: v.optional(json, {}),
+  agent_selection_strategy: v.optional(
+    v.picklist(['dispersed', 'concentrated', 'roundrobin', 'legacy']),
+    'dispersed',
+  ),
+  agent_selector_config: v.optional(json, {}),
+  enforce_spreading_endpoint_replica: v.optional(v.boolean(), false),
+  allow_fractional_resource_fragmentation: v.optional(v.boolean(), true),
+  route_cleanup_target_statuses: v.optional(v.array(v.string()), ['unhealthy']),
+  preemption: v.optional(
+    v.object({
+      preemptible_priority: v.optional(v.number(), 5),
+      order: v.optional(v.picklist(['oldest', 'newest']), 'oldest'),
+      mode: v.optional(v.picklist(['terminate', 'reschedule']), 'terminate'),
+    }),
+    {},
+  ),
+});
+export type SchedulerOptions = v.InferOutput<typeof schedulerOptions>;
+
+const handlerOptions = v.object({
+  /** Seconds a session may stay in the handler's phase; null means unlimited. */
+  timeout: v.optional(v.nullable(v.number()), null),
+  /** null means unlimited. */
+  max_retry_count: v.optional(v.nullable(v.number()), 5),
+});
+
+/** Column `default_session_options`. */
+export const defaultSessionOptions = v.object({
+  priority: v.optional(v.number(), 10),
+  is_preemptible: v.optional(v.boolean(), true),
+  cluster_mode: v.optional(v.picklist(['single-node', 'multi-node']), 'single-node'),
+  default_failure_policy: v.optional(v.picklist(['strict', 'boot-all', 'tolerant']), 'strict'),
+  default_kernel_execution_spec: v.optional(v.nullable(json), null),
+  handler_options: v.optional(
+    v.object({
+      default: v.optional(handlerOptions, {}),
+      by_handler: v.optional(v.record(v.string(), handlerOptions), {}),
+    }),
+    {},
+  ),
+  agent_selection_policy: v.optional(v.picklist(['strict', 'preferred']), 'preferred'),
+});
+export type DefaultSessionOptions = v.InferOutput<typeof defaultSessionOptions>;

@@ -1,0 +1,98 @@
+/** Resource groups (upstream: scaling groups): sets of agents, and who may run sessions on them. */
+import * as v from 'valibot';
+import { BackendError } from '../../common/errors.ts';
+import type { Db } from '../db/connect.ts';
+import type { ScalingGroupRow } from '../db/rows.generated.ts';
+import {
+  type DefaultSessionOptions,
+  defaultSessionOptions,
+  type SchedulerOptions,
+  schedulerOptions,
+} from './options.ts';
+import * as store from './store.ts';
+
+export type { UsageScope } from './store.ts';
+
+/** Largest number of resource groups in one answer. */
+const MAX_LISTED = 1000;
+
+export interface ResourceGroup {
+  readonly name: string;
+  readonly description: string | null;
+  readonly isActive: boolean;
+  /** Groups that are not public are shown to administrators only. */
+  readonly isPublic: boolean;
+  readonly createdAt: Date | null;
+  readonly wsproxyAddr: string | null;
+  readonly driver: string;
+  /** fifo, lifo, drf or fair-share. */
+  readonly scheduler: string;
+  readonly schedulerOptions: SchedulerOptions;
+  readonly sessionOptions: DefaultSessionOptions;
+  readonly useHostNetwork: boolean;
+}
+
+function toResourceGroup(row: ScalingGroupRow): ResourceGroup {
+  return {
+    name: row.name,
+    description: row.description,
+    isActive: row.is_active ?? false,
+    isPublic: row.is_public,
+    createdAt: row.created_at,
+    wsproxyAddr: row.wsproxy_addr,
+    driver: row.driver,
+    scheduler: row.scheduler,
+    schedulerOptions: v.parse(schedulerOptions, row.scheduler_opts),
+    sessionOptions: v.parse(defaultSessionOptions, row.default_session_options),
+    useHostNetwork: row.use_host_network,
+  };
+}
+
+/**
+ * The active resource groups that the domain, the project or the keypair may use, by name.
+ * A request that names no group runs in the first one.
+ */
+export async function allowedResourceGroups(
+  sql: Db,
+  scope: store.UsageScope,
+): Promise<ResourceGroup[]> {
+  return (await store.selectAllowed(sql, scope, MAX_LISTED)).map(toResourceGroup);
+}
+
+/**
+ * The resource group for a session: `name`, or the first allowed one when it is null.
+ * @throws BackendError ScalingGroupNotFound naming the groups that may be used, or
+ *   NoAvailableScalingGroup when there is none.
+ */
+export async function chooseResourceGroup(
+  sql: Db,
+  scope: store.UsageScope,
+  name: string | null,
+): Promise<ResourceGroup> {
+  const allowed = await allowedResourceGroups(sql, scope);
+  const [first] = allowed;
+  if (!first) {
+    throw new BackendError(
+      'NoAvailableScalingGroup',
+      `No active resource group is open to domain '${scope.domain}', the project or the keypair. An administrator can associate one.`,
+    );
+  }
+  const found = name === null ? first : allowed.find((group) => group.name === name);
+  if (found) return found;
+  const names = allowed.map((group) => group.name).join(', ');
+  throw new BackendError(
+    'ScalingGroupNotFound',
+    `Resource group '${name}' is not one you may use here. Yours: ${names}.`,
+  );
+}
+
+/** A resource group by name, whoever asks: for decisions, not for showing. Null when absent. */
+export async function loadResourceGroup(sql: Db, name: string): Promise<ResourceGroup | null> {
+  const row = await store.selectByName(sql, name);
+  return row && toResourceGroup(row);
+}
+
+/** All resource groups, by name, for the scheduler and superadmins; at most 1000. */
+export async function listAllResourceGroups(sql: Db): Promise<ResourceGroup[]> {
+  return (await store.selectAll(sql, MAX_LISTED)).map(toResourceGroup);
+}

@@ -1,0 +1,38 @@
+/** SQL about resource groups (table `scaling_groups`) and who may use them. */
+import type { Db } from '../db/connect.ts';
+import type { ScalingGroupRow } from '../db/rows.generated.ts';
+
+/** The resource groups that belong to the domain, the project or the keypair. */
+export interface UsageScope {
+  readonly domain: string;
+  /** null: any project is left out. */
+  readonly projectId: string | null;
+  readonly accessKey: string;
+}
+
+export function selectAllowed(
+  sql: Db,
+  { domain, projectId, accessKey }: UsageScope,
+  limit: number,
+): Promise<ScalingGroupRow[]> {
+  return sql<ScalingGroupRow[]>`
+    SELECT s.* FROM scaling_groups s
+     WHERE s.is_active
+       AND (EXISTS (SELECT FROM sgroups_for_domains d
+                     WHERE d.scaling_group = s.name AND d.domain = ${domain})
+         OR EXISTS (SELECT FROM sgroups_for_groups g
+                     WHERE g.scaling_group = s.name AND g."group" = ${projectId})
+         OR EXISTS (SELECT FROM sgroups_for_keypairs k
+                     WHERE k.scaling_group = s.name AND k.access_key = ${accessKey}))
+     ORDER BY s.name
+     LIMIT ${limit}`;
+}
+
+export async function selectByName(sql: Db, name: string): Promise<ScalingGroupRow | null> {
+  const [row] = await sql<ScalingGroupRow[]>`SELECT * FROM scaling_groups WHERE name = ${name}`;
+  return row ?? null;
+}
+
+export function selectAll(sql: Db, limit: number): Promise<ScalingGroupRow[]> {
+  return sql<ScalingGroupRow[]>`SELECT * FROM scaling_groups ORDER BY name LIMIT ${limit}`;
+}

@@ -1,0 +1,57 @@
+/** Users: who they are and what others may know of them. */
+import { BackendError } from '../../common/errors.ts';
+import type { Db } from '../db/connect.ts';
+import type { Caller } from '../http/route.ts';
+import { burnVerification, verifyPassword } from './password.ts';
+import * as store from './store.ts';
+
+export type { UserFilter, UserRecord } from './store.ts';
+
+/** Largest number of users in one answer. */
+const MAX_LISTED = 1000;
+
+/** Superadmins see all users, domain admins those of their domain, others themselves. */
+export function userScope(caller: Caller): store.UserScope {
+  if (caller.isSuperadmin) return { kind: 'all' };
+  if (caller.role === 'admin') return { kind: 'domain', domainName: caller.domainName };
+  return { kind: 'self', userId: caller.userId };
+}
+
+/** The users that `caller` may see, oldest first; at most 1000. */
+export function listUsers(
+  sql: Db,
+  caller: Caller,
+  filter: store.UserFilter = {},
+): Promise<store.UserRecord[]> {
+  return store.selectUsers(sql, userScope(caller), filter, MAX_LISTED);
+}
+
+/**
+ * One user, by id or e-mail address; the caller when neither is given.
+ * @throws BackendError UserNotFound also for a user that the caller may not see.
+ */
+export async function getUser(
+  sql: Db,
+  caller: Caller,
+  wanted: { readonly userId?: string; readonly email?: string } = {},
+): Promise<store.UserRecord> {
+  const filter = wanted.userId || wanted.email ? wanted : { userId: caller.userId };
+  const [row] = await store.selectUsers(sql, userScope(caller), filter, 1);
+  if (row) return row;
+  throw new BackendError('UserNotFound');
+}
+
+/** The id of the active user with this password, else null. Takes equally long either way. */
+export async function checkPassword(
+  sql: Db,
+  domainName: string,
+  email: string,
+  password: string,
+): Promise<string | null> {
+  const found = await store.selectPasswordHash(sql, domainName, email);
+  if (found === null) {
+    await burnVerification(password);
+    return null;
+  }
+  return (await verifyPassword(password, found.hash)) ? found.userId : null;
+}
