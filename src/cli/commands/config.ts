@@ -1,0 +1,81 @@
+/** `config`: what this client would connect to and as whom. */
+import { API_VERSION, Client, type ServerInfo } from '../../client/index.ts';
+import { defineCommand } from '../../common/command.ts';
+import { errorMessage } from '../../common/errors.ts';
+import { VERSION } from '../../common/version.ts';
+import { resolveConfig } from '../connect.ts';
+import { printStatus } from '../framework/glyphs.ts';
+import { printJson } from '../output/json.ts';
+
+/** The older of the client's and the server's API versions. */
+function negotiated(serverVersion: string): string {
+  const major = (text: string) => Number(/^v(\d+)/.exec(text)?.[1] ?? 0);
+  const date = (text: string) => text.slice(text.indexOf('.') + 1);
+  const order =
+    major(serverVersion) - major(API_VERSION) ||
+    date(serverVersion).localeCompare(date(API_VERSION));
+  return order < 0 ? serverVersion : API_VERSION;
+}
+
+const masked = (secret: string): string =>
+  secret.length < 16
+    ? '*'.repeat(secret.length)
+    : `${secret.slice(0, 6)}${'*'.repeat(24)}${secret.slice(-10)}`;
+
+function negotiatedText(version: string, isTTY: boolean): string {
+  const [major = '', date = ''] = version.slice(1).split('.');
+  return isTTY ? version : `(${major}, '${date}')`;
+}
+
+export default defineCommand({
+  async run({ io, globals }) {
+    const config = await resolveConfig({ io, globals });
+    let server: ServerInfo | null = null;
+    let unreachable: unknown = null;
+    try {
+      server = await new Client(config).serverInfo();
+    } catch (error) {
+      unreachable = error;
+    }
+    if (globals.output === 'json') {
+      printJson(io, {
+        endpoint: config.endpoints.join(','),
+        endpoint_type: 'api',
+        client_version: VERSION,
+        client_api_version: API_VERSION,
+        server_version: server?.manager ?? null,
+        server_api_version: server?.version ?? null,
+        negotiated_api_version: server === null ? null : negotiated(server.version),
+        domain: config.domain,
+        group: config.group,
+        access_key: config.accessKey,
+        secret_key: masked(config.secretKey),
+        hash_type: 'sha256',
+        skip_sslcert_validation: config.skipSslCertValidation,
+      });
+    } else {
+      const lines = [
+        `API endpoint: ${config.endpoints.join(',')} (mode: api)`,
+        `Client version: ${VERSION} (API: ${API_VERSION})`,
+      ];
+      if (server !== null) {
+        lines.push(
+          `Server version: ${server.manager} (API: ${server.version})`,
+          `Negotiated API version: ${negotiatedText(negotiated(server.version), io.stdout.isTTY)}`,
+        );
+      }
+      lines.push(
+        `Domain name: "${config.domain}"`,
+        `Group name: "${config.group}"`,
+        `Access key: "${config.accessKey}"`,
+        `Secret key: "${masked(config.secretKey)}"`,
+        'Signature hash type: sha256',
+        `Skip SSL certificate validation? ${config.skipSslCertValidation ? 'True' : 'False'}`,
+      );
+      io.stdout.write(`${lines.join('\n')}\n`);
+    }
+    if (unreachable === null) return 0;
+    printStatus(io.stderr, 'fail', errorMessage(unreachable));
+    return 1;
+  },
+});

@@ -1,0 +1,234 @@
+/**
+ * Strict command-line parsing: options anywhere among the positionals, several spellings per option,
+ * repeated options, values that start with a dash, `--` as the end of options. citty's parser
+ * accepts unknown options and keeps one value each, so it cannot do this.
+ */
+import {
+  type Command,
+  type OptionSpec,
+  type OptionSpecs,
+  type PositionalSpecs,
+  UsageError,
+} from '../../common/command.ts';
+
+/** Every text of every option and positional, by key, before its spec reads it. */
+export interface ScannedArguments {
+  readonly options: ReadonlyMap<string, readonly string[]>;
+  readonly positionals: readonly string[];
+  /** `-h` or `--help` was given where the command does not use it itself. */
+  readonly help: boolean;
+}
+
+interface Spelling {
+  readonly key: string;
+  readonly takesValue: boolean;
+}
+
+function spellings(specs: OptionSpecs): Map<string, Spelling> {
+  const table = new Map<string, Spelling>();
+  for (const [key, spec] of Object.entries(specs)) {
+    for (const text of spec.flags) table.set(text, { key, takesValue: spec.metavar !== null });
+  }
+  return table;
+}
+
+/** Number of single-character edits from `a` to `b`. */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const substitution = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, substitution));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}
+
+/** The candidate that `text` is probably a misspelling of, if there is one. */
+export function closest(text: string, candidates: Iterable<string>): string | undefined {
+  let best: string | undefined;
+  let bestDistance = Math.max(1, Math.floor(text.length / 3)) + 1;
+  for (const candidate of candidates) {
+    const distance = editDistance(text, candidate);
+    if (distance < bestDistance) {
+      best = candidate;
+      bestDistance = distance;
+    }
+  }
+  return best;
+}
+
+function unknownOption(text: string, known: Iterable<string>): UsageError {
+  const suggestion = closest(text, known);
+  return new UsageError(
+    `No such option: ${text}${suggestion === undefined ? '' : ` Did you mean ${suggestion}?`}`,
+  );
+}
+
+export interface ScanSettings {
+  /** Unknown options become positionals. */
+  readonly passUnknown: boolean;
+  /** Everything from the first positional on is positional (a group before its command). */
+  readonly stopAtPositional: boolean;
+}
+
+class Scanner {
+  readonly options = new Map<string, string[]>();
+  readonly positionals: string[] = [];
+  help = false;
+  private readonly table: Map<string, Spelling>;
+  private readonly argv: readonly string[];
+  private readonly settings: ScanSettings;
+  private next = 0;
+
+  constructor(argv: readonly string[], specs: OptionSpecs, settings: ScanSettings) {
+    this.argv = argv;
+    this.table = spellings(specs);
+    this.settings = settings;
+  }
+
+  scan(): ScannedArguments {
+    while (this.next < this.argv.length) {
+      const text = this.argv[this.next++] ?? '';
+      if (text === '--') {
+        this.positionals.push(...this.argv.slice(this.next));
+        break;
+      }
+      if (text.startsWith('--')) this.long(text);
+      else if (text.startsWith('-') && text.length > 1) this.shortCluster(text);
+      else if (this.settings.stopAtPositional) {
+        this.positionals.push(text, ...this.argv.slice(this.next));
+        break;
+      } else this.positionals.push(text);
+    }
+    return this;
+  }
+
+  private long(text: string): void {
+    const equals = text.indexOf('=');
+    const name = equals < 0 ? text : text.slice(0, equals);
+    const spelling = this.table.get(name);
+    if (spelling === undefined) {
+      if (text === '--help') this.help = true;
+      else if (this.settings.passUnknown) this.positionals.push(text);
+      else throw unknownOption(name, [...this.table.keys(), '--help']);
+    } else if (spelling.takesValue) {
+      this.add(spelling.key, equals < 0 ? this.valueOf(name) : text.slice(equals + 1));
+    } else if (equals < 0) {
+      this.add(spelling.key, '');
+    } else {
+      throw new UsageError(`Option '${name}' does not take a value.`);
+    }
+  }
+
+  private shortCluster(text: string): void {
+    for (let index = 1; index < text.length; index++) {
+      const name = `-${text[index] ?? ''}`;
+      const spelling = this.table.get(name);
+      if (spelling === undefined) {
+        if (name === '-h') this.help = true;
+        else if (this.settings.passUnknown && index === 1) {
+          this.positionals.push(text);
+          return;
+        } else throw unknownOption(name, []);
+      } else if (spelling.takesValue) {
+        const rest = text.slice(index + 1);
+        this.add(spelling.key, rest === '' ? this.valueOf(name) : rest);
+        return;
+      } else {
+        this.add(spelling.key, '');
+      }
+    }
+  }
+
+  private valueOf(name: string): string {
+    const value = this.argv[this.next++];
+    if (value === undefined) throw new UsageError(`Option '${name}' requires an argument.`);
+    return value;
+  }
+
+  private add(key: string, text: string): void {
+    const texts = this.options.get(key);
+    if (texts === undefined) this.options.set(key, [text]);
+    else texts.push(text);
+  }
+}
+
+/** @throws UsageError on an unknown option, a missing value or a value for a flag. */
+export function scanArguments(
+  argv: readonly string[],
+  specs: OptionSpecs,
+  settings: ScanSettings,
+): ScannedArguments {
+  return new Scanner(argv, specs, settings).scan();
+}
+
+function longestFlag(spec: OptionSpec<unknown>): string {
+  return spec.flags.reduce((a, b) => (b.length > a.length ? b : a), '');
+}
+
+function prefixed<T>(what: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof UsageError) {
+      throw new UsageError(`Invalid value for '${what}': ${error.message}`);
+    }
+    throw error;
+  }
+}
+
+export function readOptions(
+  specs: OptionSpecs,
+  texts: ReadonlyMap<string, readonly string[]>,
+): Record<string, unknown> {
+  const values: Record<string, unknown> = {};
+  for (const [key, spec] of Object.entries(specs)) {
+    values[key] = prefixed(longestFlag(spec), () => spec.read(texts.get(key) ?? []));
+  }
+  return values;
+}
+
+function readPositionals(
+  specs: PositionalSpecs,
+  texts: readonly string[],
+): Record<string, unknown> {
+  const values: Record<string, unknown> = {};
+  let next = 0;
+  for (const [key, spec] of Object.entries(specs)) {
+    const taken = spec.variadic ? texts.slice(next) : texts.slice(next, next + 1);
+    next += taken.length;
+    if (spec.required && taken.length === 0) {
+      throw new UsageError(`Missing argument '${spec.metavar}'.`);
+    }
+    values[key] = prefixed(spec.metavar, () => spec.read(taken));
+  }
+  const extra = texts.slice(next);
+  if (extra.length > 0) {
+    const noun = extra.length === 1 ? 'argument' : 'arguments';
+    throw new UsageError(`Got unexpected extra ${noun} (${extra.join(' ')})`);
+  }
+  return values;
+}
+
+export interface ParsedCommand {
+  readonly help: boolean;
+  readonly options: Record<string, unknown>;
+  readonly args: Record<string, unknown>;
+}
+
+/** Parses what follows a command's name. With `--help` nothing else is checked. */
+export function parseCommand(command: Command, argv: readonly string[]): ParsedCommand {
+  const scanned = scanArguments(argv, command.options, {
+    passUnknown: command.passUnknown,
+    stopAtPositional: false,
+  });
+  if (scanned.help) return { help: true, options: {}, args: {} };
+  return {
+    help: false,
+    options: readOptions(command.options, scanned.options),
+    args: readPositionals(command.positionals, scanned.positionals),
+  };
+}

@@ -1,0 +1,53 @@
+/**
+ * Status lines on stderr in upstream's style: a coloured glyph and a sentence. A waiting line has
+ * no newline and is overwritten by the next one. When stderr is not a terminal there are neither
+ * colours nor erase sequences, only plain lines.
+ */
+import type { OutputStream } from '../../common/command.ts';
+
+const ERASE_LINE = '\u001b[2K';
+const COLORS = {
+  info: ['∙', 96],
+  wait: ['⋯', 93],
+  done: ['✓', 92],
+  fail: ['✗', 91],
+  warn: ['∙', 33],
+  error: ['✘', 91],
+} as const;
+
+export type StatusKind = keyof typeof COLORS;
+
+/** One status line, erase sequence and line end included. */
+export function statusLine(kind: StatusKind, text: string, isTTY: boolean): string {
+  const [glyph, color] = COLORS[kind];
+  const indented = text.replaceAll('\n', '\n  ');
+  if (!isTTY) return `${glyph} ${indented}\n`;
+  const end = kind === 'wait' ? '\r' : '\r\n';
+  return `${ERASE_LINE}\u001b[${color}m${glyph}\u001b[0m ${indented}${end}`;
+}
+
+export function printStatus(stream: OutputStream, kind: StatusKind, text: string): void {
+  stream.write(statusLine(kind, text, stream.isTTY));
+}
+
+/** A waiting line whose text may change; nothing is printed twice. */
+export class WaitingLine {
+  private readonly stream: OutputStream;
+  private shown = '';
+
+  constructor(stream: OutputStream) {
+    this.stream = stream;
+  }
+
+  show(text: string): void {
+    if (text === this.shown) return;
+    this.shown = text;
+    printStatus(this.stream, 'wait', text);
+  }
+
+  /** Removes the line from a terminal. */
+  clear(): void {
+    if (this.shown !== '' && this.stream.isTTY) this.stream.write(`${ERASE_LINE}\r`);
+    this.shown = '';
+  }
+}

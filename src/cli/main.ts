@@ -1,0 +1,25 @@
+/** Starts the command tree in this process and ends the process with the command's exit code. */
+import type { CommandRecord } from '../common/command.ts';
+import { dieOnInterrupt, processIo } from './framework/io.ts';
+import { runProgram } from './framework/program.ts';
+
+/** @param version of the whole product. */
+export async function main(commands: CommandRecord, version: string): Promise<never> {
+  const io = processIo();
+  dieOnInterrupt(io);
+  const exitCode = await runProgram(
+    {
+      name: 'backend.ai',
+      description: 'Backend.AI: run compute sessions on a cluster, or run the cluster itself.',
+      version,
+      commands,
+    },
+    process.argv.slice(2),
+    io,
+    async (error, globals) => {
+      const { reportFailure } = await import('./framework/failures.ts');
+      return reportFailure(error, globals, io);
+    },
+  );
+  process.exit(exitCode);
+}

@@ -1,0 +1,29 @@
+/** The public interface of the TypeScript SDK. */
+export { Client } from './client.ts';
+export {
+  type ClientConfig,
+  ConfigError,
+  DEFAULT_ENDPOINT,
+  effectiveEnvironment,
+  isConfigured,
+  readClientConfig,
+} from './config.ts';
+export { ApiError, ConnectionError } from './errors.ts';
+export type { ServerInfo } from './http.ts';
+export {
+  DOWNLOAD_MAX_FILES,
+  UPLOAD_MAX_FILE_BYTES,
+  UPLOAD_MAX_FILES,
+} from './session.ts';
+export type {
+  BatchCommands,
+  ConsoleRecord,
+  CreatedSession,
+  ExecuteStart,
+  ExecutionSlice,
+  FileItem,
+  SessionSpec,
+} from './session-schemas.ts';
+export { API_VERSION } from './signing.ts';
+export type { ServerSentEvent } from './sse.ts';
+export type { ExecutionStream } from './stream.ts';

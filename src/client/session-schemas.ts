@@ -1,0 +1,95 @@
+/** Shapes of the session operations' requests and answers. */
+import * as v from 'valibot';
+
+export const servicePort = v.looseObject({ name: v.string() });
+
+export const createdSession = v.object({
+  sessionId: v.string(),
+  sessionName: v.optional(v.string()),
+  status: v.optional(v.string(), 'RUNNING'),
+  servicePorts: v.optional(v.nullable(v.array(servicePort))),
+  /** false: a session of that name and image was there already. */
+  created: v.optional(v.boolean(), true),
+});
+export type CreatedSession = v.InferOutput<typeof createdSession>;
+
+/** What a session is made of; undefined fields are the server's choice. */
+export interface SessionSpec {
+  readonly image: string;
+  /** 4 to 64 characters. */
+  readonly name: string;
+  readonly type?: 'interactive' | 'batch' | 'inference' | 'system';
+  readonly architecture?: string;
+  readonly clusterSize?: number;
+  readonly clusterMode?: 'single-node' | 'multi-node';
+  readonly domain?: string;
+  readonly group?: string;
+  readonly tag?: string;
+  readonly priority?: number;
+  /** ISO time or duration such as `1h`; batch sessions only. */
+  readonly startsAt?: string;
+  /** Batch sessions only, e.g. `30s`. */
+  readonly batchTimeout?: string;
+  readonly startupCommand?: string;
+  /** Script text that runs before the session's own processes. */
+  readonly bootstrapScript?: string;
+  readonly dependencies?: readonly string[];
+  readonly callbackUrl?: string;
+  readonly ownerAccessKey?: string;
+  /** Answer at once instead of when the session runs. */
+  readonly enqueueOnly?: boolean;
+  /** Longest wait for RUNNING on the server; 0: no limit. Seconds. */
+  readonly maxWaitSeconds?: number;
+  readonly reuseIfExists?: boolean;
+  readonly environ?: Readonly<Record<string, string>>;
+  readonly resources?: Readonly<Record<string, string>>;
+  readonly resourceOpts?: Readonly<Record<string, string>>;
+  readonly scalingGroup?: string;
+  readonly mounts?: readonly string[];
+  readonly mountMap?: Readonly<Record<string, string>>;
+  readonly mountOptions?: Readonly<Record<string, { type: 'bind'; permission?: string }>>;
+  readonly preopenPorts?: readonly number[];
+  readonly assignAgents?: readonly string[];
+  readonly attachNetwork?: string;
+}
+
+/** Known pieces, and whatever kinds future servers add. */
+export const consoleRecord = v.tuple([v.string(), v.unknown()]);
+export type ConsoleRecord = v.InferOutput<typeof consoleRecord>;
+
+export const executionSlice = v.object({
+  status: v.string(),
+  runId: v.optional(v.nullable(v.string())),
+  exitCode: v.optional(v.nullable(v.number())),
+  console: v.optional(v.nullable(v.array(consoleRecord))),
+  options: v.optional(v.nullable(v.looseObject({ is_password: v.optional(v.boolean()) }))),
+  files: v.optional(
+    v.nullable(v.array(v.looseObject({ name: v.string(), url: v.optional(v.string()) }))),
+  ),
+  msg: v.optional(v.string()),
+});
+export type ExecutionSlice = v.InferOutput<typeof executionSlice>;
+
+export interface BatchCommands {
+  readonly clean?: string | null;
+  readonly build?: string | null;
+  readonly exec?: string | null;
+}
+
+export interface ExecuteStart {
+  readonly mode: 'query' | 'batch';
+  readonly code: string;
+  readonly options?: BatchCommands;
+}
+
+export const sessionMatch = v.object({ id: v.string(), name: v.string(), status: v.string() });
+export type SessionMatch = v.InferOutput<typeof sessionMatch>;
+
+export const fileItem = v.object({
+  filename: v.string(),
+  size: v.number(),
+  /** Seconds since the epoch. */
+  mtime: v.number(),
+  mode: v.string(),
+});
+export type FileItem = v.InferOutput<typeof fileItem>;
