@@ -2,7 +2,7 @@
 import type { Sql } from 'postgres';
 import { BackendError } from '../../common/errors.ts';
 import type { Caller } from '../http/route.ts';
-import { selectActiveKeypair } from './store.ts';
+import { findActiveKeypair } from '../keypair/service.ts';
 
 /** Whether `caller` may act as the owner of another keypair. */
 export function mayActFor(
@@ -33,25 +33,15 @@ export async function resolveOwner(
       'Only admins may act for the owner of another access key. Leave owner_access_key out.',
     );
   }
-  const keypair = await selectActiveKeypair(sql, ownerAccessKey);
-  if (!keypair) {
+  const owner = await findActiveKeypair(sql, ownerAccessKey);
+  if (!owner) {
     throw new BackendError('InvalidAPIParameters', `Unknown owner access key '${ownerAccessKey}'.`);
   }
-  if (!mayActFor(caller, keypair)) {
+  if (!mayActFor(caller, owner.caller)) {
     throw new BackendError(
       'GenericForbidden',
       'A domain admin may act for users of the own domain only, and never for a superadmin.',
     );
   }
-  return {
-    accessKey: keypair.accessKey,
-    userId: keypair.userId,
-    email: keypair.email,
-    username: keypair.username,
-    role: keypair.role,
-    isAdmin: keypair.isAdmin,
-    isSuperadmin: keypair.role === 'superadmin',
-    domainName: keypair.domainName,
-    resourcePolicy: keypair.resourcePolicy,
-  };
+  return owner.caller;
 }

@@ -3,7 +3,7 @@
  * query. Deactivating a key or changing its secret takes effect within that moment.
  */
 import type { Clock } from '../../common/clock.ts';
-import type { ActiveKeypair } from './store.ts';
+import type { ActiveKeypair } from '../keypair/service.ts';
 
 const LIFETIME_MS = 1_000;
 const MAX_ENTRIES = 10_000;

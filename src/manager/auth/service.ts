@@ -1,39 +1,17 @@
 /** Decides who makes a request: by token, by signature, or nobody. */
 import type { Clock } from '../../common/clock.ts';
 import { BackendError } from '../../common/errors.ts';
-import type { Caller } from '../http/route.ts';
 import { readSignedRequest } from '../http/signature.ts';
+import type { ActiveKeypair } from '../keypair/service.ts';
 import { clientAddress, isAllowedAddress } from './client-ip.ts';
-import type { ActiveKeypair } from './store.ts';
 import { readToken } from './token.ts';
 
-/** An authenticated caller with what the pipeline itself needs to know. */
-export interface Principal {
-  readonly caller: Caller;
-  /** Requests per 15 minutes; null means unlimited. */
-  readonly rateLimit: number | null;
-}
+/** An authenticated keypair without its secret. */
+export type Principal = Omit<ActiveKeypair, 'secretKey'>;
 
 export interface AuthenticatorOptions {
   readonly clock: Clock;
   findKeypair(accessKey: string): Promise<ActiveKeypair | null>;
-}
-
-function toPrincipal(keypair: ActiveKeypair): Principal {
-  return {
-    rateLimit: keypair.rateLimit,
-    caller: {
-      accessKey: keypair.accessKey,
-      userId: keypair.userId,
-      email: keypair.email,
-      username: keypair.username,
-      role: keypair.role,
-      isAdmin: keypair.isAdmin,
-      isSuperadmin: keypair.role === 'superadmin',
-      domainName: keypair.domainName,
-      resourcePolicy: keypair.resourcePolicy,
-    },
-  };
 }
 
 /**
@@ -56,7 +34,8 @@ export async function authenticate(
       `This account may not be used from ${address ?? 'an unknown address'}.`,
     );
   }
-  return toPrincipal(keypair);
+  const { secretKey: _, ...principal } = keypair;
+  return principal;
 }
 
 async function identify(

@@ -96,14 +96,3 @@ export function readQuery<S extends v.GenericSchema<unknown, unknown>>(
   }
   return parseParameters(schema, values);
 }
-
-const TRUE_WORDS = ['true', '1', 'yes', 'on', 't', 'y'];
-const FALSE_WORDS = ['false', '0', 'no', 'off', 'f', 'n'];
-
-/** A boolean in a query: true/false, 1/0, yes/no, on/off in any case. */
-export const queryBoolean = v.pipe(
-  v.string(),
-  v.toLowerCase(),
-  v.picklist([...TRUE_WORDS, ...FALSE_WORDS]),
-  v.transform((word) => TRUE_WORDS.includes(word)),
-);

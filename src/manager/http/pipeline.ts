@@ -5,8 +5,8 @@
 import type * as v from 'valibot';
 import { BackendError, errorMessage } from '../../common/errors.ts';
 import { authenticate, type Principal } from '../auth/service.ts';
-import type { ActiveKeypair } from '../auth/store.ts';
 import type { ManagerContext } from '../context.ts';
+import type { ActiveKeypair } from '../keypair/service.ts';
 import { parseParameters, readJson } from './body.ts';
 import { exposeToOrigin } from './cors.ts';
 import { RateLimiter } from './rate-limit.ts';
@@ -38,6 +38,8 @@ export interface PipelineOptions {
   readonly ctx: ManagerContext;
   readonly statusGate: StatusGate;
   findKeypair(accessKey: string): Promise<ActiveKeypair | null>;
+  /** Told of every authenticated request. */
+  onAuthenticated(accessKey: string): void;
 }
 
 const REQUEST_ID = /^[\w.:-]{1,128}$/;
@@ -108,11 +110,12 @@ export class Pipeline {
     requestId: string,
     extraHeaders: Record<string, string>,
   ): Promise<Admitted> {
-    const { ctx, statusGate, findKeypair } = this.#options;
+    const { ctx, statusGate, findKeypair, onAuthenticated } = this.#options;
     const principal =
       demands.auth === 'none'
         ? null
         : await authenticate({ clock: ctx.clock, findKeypair }, original, peerAddress);
+    if (principal) onAuthenticated(principal.caller.accessKey);
     const apiVersion = requestedVersion(request.headers);
     const decision = await this.#limiter.record(principal);
     if (!decision.allowed) throw new BackendError('RateLimitExceeded');

@@ -4,8 +4,6 @@ import type { ManagerContext } from '../context.ts';
 
 const WINDOW_SEC = 900;
 const ANONYMOUS_LIMIT = 1000;
-/** How long the usage counters of an idle keypair are kept. */
-const USAGE_LIFETIME_MS = 30 * 24 * 3600 * 1000;
 
 export interface RateLimitDecision {
   readonly allowed: boolean;
@@ -39,18 +37,12 @@ export class RateLimiter {
     const { rateLimit: limit, caller } = principal;
     const nowMs = clock.now().getTime();
     this.#sequence += 1;
-    const [count] = await Promise.all([
-      live.slideWindow(
-        `ratelimit:${caller.accessKey}`,
-        `${id}:${nowMs}:${this.#sequence}`,
-        nowMs,
-        WINDOW_SEC * 1000,
-      ),
-      live.increment(`kp:${caller.accessKey}:num_queries`, { ttlMs: USAGE_LIFETIME_MS }),
-      live.set(`kp:${caller.accessKey}:last_call_time`, String(nowMs / 1000), {
-        ttlMs: USAGE_LIFETIME_MS,
-      }),
-    ]);
+    const count = await live.slideWindow(
+      `ratelimit:${caller.accessKey}`,
+      `${id}:${nowMs}:${this.#sequence}`,
+      nowMs,
+      WINDOW_SEC * 1000,
+    );
     if (limit === null) return { allowed: true, headers: headers(null, Number.MAX_SAFE_INTEGER) };
     return { allowed: count <= limit, headers: headers(limit, Math.max(0, limit - count)) };
   }

@@ -1,0 +1,196 @@
+/**
+ * A manager's HTTP side for tests: real PostgreSQL and stores, three accounts, and a client that
+ * signs requests.
+ */
+import { createHash } from 'node:crypto';
+import { type Clock, systemClock } from '../common/clock.ts';
+import { BackendError } from '../common/errors.ts';
+import type { Logger } from '../common/logger.ts';
+import { systemRandom } from '../common/random.ts';
+import type { ManagerContext } from '../manager/context.ts';
+import type { EventBus, ManagerEvent } from '../manager/event/bus.ts';
+import { canonicalText, sign } from '../manager/http/signature.ts';
+import { openPostgresConfigStore } from '../stores/config/postgres.ts';
+import { createMemoryLiveStore } from '../stores/live/memory.ts';
+import { type TestDatabase, testDatabase } from './postgres.ts';
+
+export const silentLog: Logger = {
+  trace() {},
+  debug() {},
+  info() {},
+  warn() {},
+  error() {},
+  child: () => silentLog,
+};
+
+export interface TestAccount {
+  readonly accessKey: string;
+  readonly secretKey: string;
+  readonly email: string;
+  readonly userId: string;
+}
+
+export interface TestAccounts {
+  readonly superadmin: TestAccount;
+  /** A domain admin of the domain `default`. */
+  readonly admin: TestAccount;
+  readonly user: TestAccount;
+}
+
+/** Announcements within one process, without a sibling manager. */
+export function localEventBus(): EventBus {
+  const listeners = new Set<(event: ManagerEvent) => void>();
+  return {
+    publish(event) {
+      for (const listener of listeners) listener(event);
+    },
+    subscribe(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+  };
+}
+
+async function insertAccounts({ sql }: TestDatabase): Promise<TestAccounts> {
+  const nothing = new Uint8Array([0x90]);
+  await sql`INSERT INTO domains (name, is_active, total_resource_slots, allowed_vfolder_hosts,
+      allowed_docker_registries, dotfiles)
+    VALUES ('default', true, '{}', '{}', '{local}', ${nothing})`;
+  await sql`INSERT INTO keypair_resource_policies (name, default_for_unspecified,
+      total_resource_slots, max_concurrent_sessions, max_containers_per_session, idle_timeout,
+      allowed_vfolder_hosts)
+    VALUES ('default', 'UNLIMITED', '{}', 30, 1, 3600, '{}')`;
+  await sql`INSERT INTO user_resource_policies (name, max_vfolder_count, max_quota_scope_size,
+      max_session_count_per_model_session, max_customized_image_count)
+    VALUES ('default', 0, -1, 10, 3)`;
+  const account = async (role: 'superadmin' | 'admin' | 'user'): Promise<TestAccount> => {
+    const email = `${role}@test.example`;
+    const userId = systemRandom.uuid();
+    const accessKey = `AKIATEST${role.toUpperCase()}`;
+    const secretKey = systemRandom.uuid().replaceAll('-', '');
+    await sql`INSERT INTO users (uuid, username, email, status, domain_name, role, resource_policy,
+        sudo_session_enabled, main_access_key)
+      VALUES (${userId}, ${role}, ${email}, 'active', 'default', ${role}, 'default', false, null)`;
+    await sql`INSERT INTO keypairs (user_id, access_key, secret_key, is_active, is_admin, rate_limit,
+        "user", resource_policy, dotfiles, bootstrap_script)
+      VALUES (${email}, ${accessKey}, ${secretKey}, true, ${role !== 'user'}, 10000, ${userId},
+        'default', ${nothing}, '')`;
+    return { accessKey, secretKey, email, userId };
+  };
+  return {
+    superadmin: await account('superadmin'),
+    admin: await account('admin'),
+    user: await account('user'),
+  };
+}
+
+export interface TestManagerContext {
+  readonly ctx: ManagerContext;
+  readonly accounts: TestAccounts;
+  readonly db: TestDatabase;
+  close(): Promise<void>;
+}
+
+/** The context of a manager on a database of its own, with accounts and no agents. */
+export async function testManagerContext(
+  options: { clock?: Clock; settings?: Partial<ManagerContext['settings']>; log?: Logger } = {},
+): Promise<TestManagerContext> {
+  const clock = options.clock ?? systemClock;
+  const log = options.log ?? silentLog;
+  const db = await testDatabase({ migrated: true });
+  const accounts = await insertAccounts(db);
+  const config = await openPostgresConfigStore({ sql: db.sql, log });
+  const live = createMemoryLiveStore({ clock });
+  const ctx: ManagerContext = {
+    id: 'i-test',
+    sql: db.sql,
+    config,
+    live,
+    agents: {
+      client: (agentId) => {
+        throw new BackendError('AgentConnectionUnavailable', `This test has no agent ${agentId}.`);
+      },
+    },
+    events: localEventBus(),
+    clock,
+    random: systemRandom,
+    log,
+    settings: {
+      heartbeatTimeoutSec: 40,
+      hideAgents: false,
+      agentSelectionResourcePriority: ['cuda', 'cpu', 'mem'],
+      maxWebSocketMessageBytes: 16 * 1024 * 1024,
+      debug: false,
+      ...options.settings,
+    },
+  };
+  return {
+    ctx,
+    accounts,
+    db,
+    async close() {
+      await config.close();
+      await live.close();
+      await db.drop();
+    },
+  };
+}
+
+export interface SigningOptions {
+  readonly method?: string;
+  /** Path and query as they will be sent. */
+  readonly target: string;
+  readonly host: string;
+  readonly contentType?: string;
+  readonly date?: string;
+  readonly dateName?: 'Date' | 'X-BackendAI-Date';
+  readonly version?: string;
+}
+
+/** The headers of a request signed by `account`. */
+export function signedHeaders(
+  account: Pick<TestAccount, 'accessKey' | 'secretKey'>,
+  options: SigningOptions,
+): Record<string, string> {
+  const date = options.date ?? new Date().toISOString();
+  const version = options.version ?? 'v9.20250722';
+  const text = canonicalText({
+    method: options.method ?? 'GET',
+    target: options.target,
+    date,
+    host: options.host,
+    contentType: options.contentType ?? 'application/octet-stream',
+    versionName: 'x-backendai-version',
+    version,
+    bodyHash: createHash('sha256').digest('hex'),
+  });
+  const day = date.slice(0, 10).replaceAll('-', '');
+  const signature = sign('sha256', account.secretKey, day, options.host, text);
+  return {
+    Authorization: `BackendAI signMethod=HMAC-SHA256, credential=${account.accessKey}:${signature}`,
+    [options.dateName ?? 'X-BackendAI-Date']: date,
+    'X-BackendAI-Version': version,
+    ...(options.contentType === undefined ? {} : { 'Content-Type': options.contentType }),
+  };
+}
+
+export interface TestClient {
+  /** Sends a request signed by the account; `json` becomes the body. */
+  (method: string, target: string, json?: unknown): Promise<Response>;
+}
+
+/** A client of the server at `url` that signs with `account`. */
+export function signingClient(url: string, account: TestAccount): TestClient {
+  const { host } = new URL(url);
+  return (method, target, json) =>
+    fetch(`${url}${target}`, {
+      method,
+      headers: signedHeaders(account, {
+        method,
+        target,
+        host,
+        contentType: json === undefined ? undefined : 'application/json',
+      }),
+      body: json === undefined ? undefined : JSON.stringify(json),
+    });
+}
