@@ -9,4 +9,5 @@ const commands: CommandRecord = {
   ...clientCommands(() => commands),
 };
 
-await main(commands, VERSION);
+// No top-level await: the bytecode compiler does not take it.
+void main(commands, VERSION);
