@@ -29,3 +29,5 @@ for (const [name, command] of CHECKS) {
   }
 }
 process.exit(failed === 0 ? 0 : 1);
+
+export {};

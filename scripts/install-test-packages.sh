@@ -1,0 +1,43 @@
+#!/bin/sh
+# Installs the Debian packages with the real servers and tools that the tests run: Redis, etcd,
+# Docker, bubblewrap, debootstrap, a terminal. Does nothing when all are there.
+set -eu
+missing=
+need() { # COMMAND PACKAGE
+  command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || missing="$missing $2"
+}
+need redis-server redis-server
+need etcd etcd-server
+need dockerd docker.io
+need iptables iptables
+need bwrap bubblewrap
+need debootstrap debootstrap
+need unshare util-linux
+need ip iproute2
+need tmux tmux
+need python3 python3
+need busybox busybox-static
+[ -z "$missing" ] && exit 0
+
+if ! command -v apt-get >/dev/null 2>&1; then
+  echo "The tests need these, and this system has no apt-get to install them:$missing" >&2
+  exit 1
+fi
+as_root=
+if [ "$(id -u)" != 0 ]; then
+  as_root='sudo -n'
+  if ! sudo -n true 2>/dev/null; then
+    echo "Run this once, then the tests again: sudo apt-get install$missing" >&2
+    exit 1
+  fi
+fi
+echo "⋯ installing$missing" >&2
+log=$(mktemp)
+# No service is started by the installation: each test run starts private instances.
+if ! { DEBIAN_FRONTEND=noninteractive $as_root apt-get update &&
+  RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y --no-install-recommends $missing; } >"$log" 2>&1; then
+  tail -n 30 "$log" >&2
+  rm -f "$log"
+  exit 1
+fi
+rm -f "$log"

@@ -1,0 +1,108 @@
+/**
+ * A private Docker daemon for tests: its own data, socket and network bridge, all removed at the end.
+ * The run's shared one is named by BACKEND_TEST_DOCKER (the path of its socket).
+ */
+import { randomBytes } from 'node:crypto';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { eventually } from './services.ts';
+
+export interface TestDocker {
+  readonly socketPath: string;
+  /** Ends the daemon and its containers and deletes its data. */
+  stop(): Promise<void>;
+}
+
+const READY_DEADLINE_MS = 30_000;
+const STOP_DEADLINE_MS = 20_000;
+
+/** Whether a daemon answers on the socket. */
+function ping(socketPath: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const call = request({ socketPath, path: '/_ping', timeout: 1000 }, (reply) => {
+      reply.resume();
+      resolve(reply.statusCode === 200);
+    });
+    call.on('timeout', () => call.destroy());
+    call.on('error', () => resolve(false));
+    call.end();
+  });
+}
+
+function command(...parts: string[]): void {
+  const result = Bun.spawnSync(parts, { stdin: 'ignore' });
+  if (!result.success) throw new Error(`${parts.join(' ')}: ${result.stderr.toString().trim()}`);
+}
+
+/** A bridge of its own, so that the daemon does not meet the machine's docker0. */
+function makeBridge(): { name: string; remove(): void } {
+  const [second = 0, third = 0] = randomBytes(2);
+  const name = `bai${randomBytes(4).toString('hex')}`;
+  command('ip', 'link', 'add', 'name', name, 'type', 'bridge');
+  command('ip', 'addr', 'add', `10.${200 + (second % 50)}.${third}.1/24`, 'dev', name);
+  command('ip', 'link', 'set', name, 'up');
+  return { name, remove: () => command('ip', 'link', 'delete', name) };
+}
+
+/** Starts a daemon; needs root. */
+export async function startTestDocker(): Promise<TestDocker> {
+  const folder = mkdtempSync(join(tmpdir(), 'bai-docker-'));
+  const socketPath = join(folder, 'docker.sock');
+  const bridge = makeBridge();
+  const log = openSync(join(folder, 'log'), 'w');
+  const daemon = Bun.spawn(
+    [
+      'dockerd',
+      ...['--data-root', join(folder, 'root'), '--exec-root', join(folder, 'exec')],
+      ...['--host', `unix://${socketPath}`, '--pidfile', join(folder, 'pid')],
+      ...['--bridge', bridge.name, '--log-level', 'warn'],
+    ],
+    { stdin: 'ignore', stdout: log, stderr: log },
+  );
+  closeSync(log);
+  const stop = async () => {
+    daemon.kill('SIGTERM');
+    const gone = await Promise.race([
+      daemon.exited.then(() => true),
+      Bun.sleep(STOP_DEADLINE_MS).then(() => false),
+    ]);
+    if (!gone) daemon.kill('SIGKILL');
+    await daemon.exited;
+    bridge.remove();
+    unmountBelow(folder);
+    rmSync(folder, { recursive: true, force: true });
+  };
+  try {
+    await eventually(
+      'the private Docker daemon answers',
+      async () => daemon.exitCode !== null || (await ping(socketPath)),
+      READY_DEADLINE_MS,
+    );
+    if (daemon.exitCode !== null) throw new Error('dockerd ended at once');
+  } catch (error) {
+    const tail = readFileSync(join(folder, 'log'), 'utf8').trim().split('\n').slice(-5).join('\n');
+    await stop();
+    throw new Error(`the private Docker daemon did not start:\n${tail}`, { cause: error });
+  }
+  return { socketPath, stop };
+}
+
+/** A killed daemon can leave overlay mounts, without which its folder cannot be deleted. */
+function unmountBelow(folder: string): void {
+  const mounts = readFileSync('/proc/mounts', 'utf8')
+    .split('\n')
+    .map((line) => line.split(' ')[1] ?? '')
+    .filter((path) => path.startsWith(folder))
+    .reverse();
+  for (const path of mounts) command('umount', '--lazy', path);
+}
+
+const noop = async () => {};
+
+/** The run's daemon, or a private one. */
+export async function sharedDocker(): Promise<TestDocker> {
+  const socketPath = process.env.BACKEND_TEST_DOCKER;
+  return socketPath ? { socketPath, stop: noop } : startTestDocker();
+}
