@@ -32,13 +32,13 @@ test('the shell of this host is found, with its labels', async () => {
 
 test('broken interpreters, Python 2 and Bun in disguise are not offered', async () => {
   await script(join(folder, 'bash'), 'exit 1');
-  await script(join(folder, 'python3'), `echo '["/bin/sh","/usr","/usr",2,7]'`);
+  await script(join(folder, 'python3'), `echo '["/bin/bash","/usr","/usr",2,7]'`);
   await symlink(process.execPath, join(folder, 'node'));
   expect(await discoverHostRuntimes({ path: folder })).toEqual([]);
 });
 
 test('the first on the path is the default; the same version further on is not repeated', async () => {
-  const answer = (minor: number) => `echo noise; echo '["/bin/sh","/usr","/usr",3,${minor}]'`;
+  const answer = (minor: number) => `echo noise; echo '["/bin/bash","/usr","/usr",3,${minor}]'`;
   await script(join(folder, 'a', 'python3'), answer(9));
   await script(join(folder, 'b', 'python3'), answer(12));
   await script(join(folder, 'c', 'python3'), answer(9));
@@ -54,7 +54,7 @@ test('a shim folder stands for the version chosen in it', async () => {
   await script(join(folder, 'shims', 'python3'), 'exit 3');
   await script(
     join(folder, 'versions', '3.13.1', 'bin', 'python3'),
-    `echo '["/bin/sh","/usr","/usr",3,13]'`,
+    `echo '["/bin/bash","/usr","/usr",3,13]'`,
   );
   await writeFile(join(folder, 'version'), '3.13.1\n');
   const runtimes = await findHostRuntimes({ path: join(folder, 'shims') });
@@ -66,7 +66,7 @@ test('answers are kept in the cache file until the interpreter changes', async (
   const log = join(folder, 'asked');
   const python = join(folder, 'bin', 'python3');
   const write = (minor: number, pad: string) =>
-    script(python, `echo x >> ${log}; echo '["/bin/sh","/usr","/usr",3,${minor}]' ${pad}`);
+    script(python, `echo x >> ${log}; echo '["/bin/bash","/usr","/usr",3,${minor}]' ${pad}`);
   const discover = async () =>
     (await discoverHostRuntimes({ path: join(folder, 'bin'), cacheFile })).map((i) => i.canonical);
   await write(8, '');

@@ -29,13 +29,20 @@ const hostRuntime = v.object({
   version: v.string(),
   /** The real interpreter, behind any shim. */
   executable: v.string(),
-  /** Folders that must be visible for it to work. */
-  prefixes: v.array(v.string()),
+  /** Files and folders that must be visible for it to work; never a whole home folder. */
+  visiblePaths: v.array(v.string()),
   sizeBytes: v.number(),
   mtimeMs: v.number(),
 });
 /** One usable interpreter. */
 export type HostRuntime = v.InferOutput<typeof hostRuntime>;
+
+interface Answer {
+  readonly version: string;
+  readonly executable: string;
+  /** Installation folders; of each, only the parts named in INSTALLATION_PARTS are its own. */
+  readonly prefixes: readonly string[];
+}
 
 interface Probe {
   readonly name: HostRuntime['name'];
@@ -44,10 +51,7 @@ interface Probe {
   /** For scripts, which stand in front of the real interpreter; `args` when not given. */
   readonly scriptArgs?: readonly string[];
   /** Reads the output; null when this is not a usable interpreter. */
-  readonly parse: (
-    output: string,
-    path: string,
-  ) => Pick<HostRuntime, 'version' | 'executable' | 'prefixes'> | null;
+  readonly parse: (output: string, path: string) => Answer | null;
   readonly labels: Readonly<Record<string, string>>;
 }
 
@@ -123,6 +127,9 @@ const probes: readonly Probe[] = [
   },
 ];
 
+/** A prefix such as `~/.local` holds other things beside these. */
+const INSTALLATION_PARTS = ['bin', 'lib', 'lib64', 'include', 'ssl', 'pyvenv.cfg'];
+
 interface Candidate {
   readonly path: string;
   readonly isScript: boolean;
@@ -191,6 +198,29 @@ async function findCandidates(probe: Probe, folders: ReadonlyMap<string, string[
   return [...byFile.values()].slice(0, MAX_CANDIDATES_PER_RUNTIME);
 }
 
+/** The interpreter itself and what of its installation exists. */
+async function locate(answer: Answer): Promise<{ executable: string; visiblePaths: string[] }> {
+  const environment = dirname(dirname(answer.executable));
+  const real = await realpath(answer.executable);
+  // A virtual environment is recognised by the path under which its interpreter was started.
+  const isVirtual = await Bun.file(join(environment, 'pyvenv.cfg')).exists();
+  const prefixes = [
+    ...answer.prefixes,
+    dirname(dirname(real)),
+    ...(isVirtual ? [environment] : []),
+  ];
+  const paths = [...new Set(prefixes)].flatMap((prefix) =>
+    INSTALLATION_PARTS.map((part) => join(prefix, part)),
+  );
+  const existing = await Promise.all(
+    paths.map(async (path) => ((await stat(path).catch(() => null)) ? path : null)),
+  );
+  return {
+    executable: isVirtual ? answer.executable : real,
+    visiblePaths: existing.filter((path) => path !== null),
+  };
+}
+
 async function ask(probe: Probe, { path, isScript }: Candidate): Promise<HostRuntime | null> {
   try {
     const args = isScript ? (probe.scriptArgs ?? probe.args) : probe.args;
@@ -205,10 +235,10 @@ async function ask(probe: Probe, { path, isScript }: Candidate): Promise<HostRun
     if (exitCode !== 0) return null;
     const answer = probe.parse(output, path);
     if (!answer) return null;
-    const info = await stat(answer.executable);
-    const real = await realpath(answer.executable);
-    const prefixes = [...new Set([...answer.prefixes, dirname(answer.executable), dirname(real)])];
-    return { name: probe.name, ...answer, prefixes, sizeBytes: info.size, mtimeMs: info.mtimeMs };
+    const { executable, visiblePaths } = await locate(answer);
+    const { size: sizeBytes, mtimeMs } = await stat(executable);
+    const { version } = answer;
+    return { name: probe.name, version, executable, visiblePaths, sizeBytes, mtimeMs };
   } catch {
     // Something named like an interpreter that can't be run is not one.
     return null;
