@@ -25,22 +25,6 @@ const aliases = {
 /** Longest bootstrap script; `sessions.bootstrap_script` holds no more. Characters. */
 const MAX_BOOTSTRAP_CHARS = 16_384;
 
-/** null means absent: the Python client sends every field it knows. */
-const withDefault = <S extends v.GenericSchema<unknown, unknown>, D extends v.InferOutput<S>>(
-  schema: S,
-  fallback: D,
-) =>
-  v.pipe(
-    v.nullish(schema),
-    v.transform((value) => value ?? fallback),
-  );
-
-const optional = <S extends v.GenericSchema<unknown, unknown>>(schema: S) =>
-  v.pipe(
-    v.nullish(schema),
-    v.transform((value) => value ?? null),
-  );
-
 export const sessionName = v.pipe(
   v.string(),
   v.maxLength(64, 'a session name has at most 64 characters'),
@@ -93,32 +77,33 @@ const base64Script = v.pipe(
   v.maxLength(MAX_BOOTSTRAP_CHARS, 'the bootstrap script is longer than 16384 characters'),
 );
 
+/** Absent and null mean the default: the Python client sends every field it knows. */
 export const createSessionBody = aliased(
   aliases,
   v.object({
     session_name: sessionName,
     image: v.pipe(v.string(), v.trim(), v.nonEmpty('name the image to run')),
-    architecture: optional(v.string()),
-    session_type: withDefault(sessionType, 'interactive'),
-    group: withDefault(v.string(), 'default'),
-    domain: withDefault(v.string(), 'default'),
-    cluster_size: withDefault(v.pipe(lenientInteger, v.minValue(1)), 1),
-    cluster_mode: withDefault(clusterMode, 'single-node'),
+    architecture: v.nullish(v.string(), null),
+    session_type: v.nullish(sessionType, 'interactive'),
+    group: v.nullish(v.string(), 'default'),
+    domain: v.nullish(v.string(), 'default'),
+    cluster_size: v.nullish(v.pipe(lenientInteger, v.minValue(1)), 1),
+    cluster_mode: v.nullish(clusterMode, 'single-node'),
     /** Read according to the API version, by creation-config.ts. */
-    config: withDefault(v.record(v.string(), v.unknown()), {}),
-    tag: optional(v.pipe(v.string(), v.maxLength(64))),
-    priority: withDefault(v.pipe(lenientInteger, v.minValue(0), v.maxValue(100)), 10),
-    is_preemptible: withDefault(lenientBoolean, true),
-    enqueue_only: withDefault(lenientBoolean, false),
-    max_wait_seconds: withDefault(v.pipe(lenientInteger, v.minValue(0)), 0),
-    starts_at: optional(v.string()),
-    batch_timeout: optional(duration),
-    reuse: withDefault(lenientBoolean, true),
-    startup_command: optional(v.string()),
-    bootstrap_script: optional(base64Script),
-    dependencies: withDefault(v.pipe(v.array(v.string()), v.maxLength(100)), []),
-    callback_url: optional(v.pipe(v.string(), v.url('the callback URL must be absolute'))),
-    owner_access_key: optional(v.string()),
+    config: v.nullish(v.record(v.string(), v.unknown()), {}),
+    tag: v.nullish(v.pipe(v.string(), v.maxLength(64)), null),
+    priority: v.nullish(v.pipe(lenientInteger, v.minValue(0), v.maxValue(100)), 10),
+    is_preemptible: v.nullish(lenientBoolean, true),
+    enqueue_only: v.nullish(lenientBoolean, false),
+    max_wait_seconds: v.nullish(v.pipe(lenientInteger, v.minValue(0)), 0),
+    starts_at: v.nullish(v.string(), null),
+    batch_timeout: v.nullish(duration, null),
+    reuse: v.nullish(lenientBoolean, true),
+    startup_command: v.nullish(v.string(), null),
+    bootstrap_script: v.nullish(base64Script, null),
+    dependencies: v.nullish(v.pipe(v.array(v.string()), v.maxLength(100)), []),
+    callback_url: v.nullish(v.pipe(v.string(), v.url('the callback URL must be absolute')), null),
+    owner_access_key: v.nullish(v.string(), null),
   }),
 );
 export type CreateSessionBody = v.InferOutput<typeof createSessionBody>;

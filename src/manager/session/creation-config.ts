@@ -7,7 +7,8 @@ import * as v from 'valibot';
 import { BackendError } from '../../common/errors.ts';
 import { parseSize } from '../../common/sizes.ts';
 import { formatAmount, parseAmount, type SlotMap } from '../../common/slots.ts';
-import { camelCase, describeIssues, lenientBoolean, resolveAliases } from '../http/parameters.ts';
+import { describeIssues } from '../http/body.ts';
+import { camelCase, lenientBoolean, resolveAliases } from '../http/parameters.ts';
 
 const uuid = v.pipe(v.string(), v.uuid());
 const textMap = v.record(v.string(), v.string());
@@ -101,13 +102,11 @@ export interface CreationConfig {
   readonly scalingGroup: string | null;
   /** Requested amounts as decimal strings, memory in bytes. Empty: the image's minimum. */
   readonly resources: SlotMap;
-  /** Size of /dev/shm; null means the default. Bytes. */
-  readonly shmemBytes: number | null;
-  /** Options as they were sent, kept for later readers. */
+  /** `shmem` is a size; other keys are as they were sent. */
   readonly resourceOpts: Readonly<Record<string, unknown>>;
   readonly preopenPorts: readonly number[];
-  /** Agents that must be used; null means any. */
-  readonly agentList: readonly string[] | null;
+  /** Agents that may run it, in order of preference; empty: any. */
+  readonly agentList: readonly string[];
   readonly attachNetwork: string | null;
   /** Names or ids of the folders asked for, whichever key named them. */
   readonly folders: readonly string[];
@@ -154,17 +153,14 @@ export function parseCreationConfig(
     });
   }
   const config = parsed.output;
-  const shmem = config.resource_opts?.shmem;
-  const shmemBytes = shmem == null ? null : parseSize(shmem);
   return {
     environ: config.environ ?? {},
     clusterSize: config.cluster_size ?? null,
     scalingGroup: config.scaling_group || null,
     resources: readResources(config.resources ?? {}),
-    shmemBytes: shmemBytes === null ? null : Number(shmemBytes),
     resourceOpts: config.resource_opts ?? {},
     preopenPorts: config.preopen_ports ?? [],
-    agentList: config.agent_list?.length ? config.agent_list : null,
+    agentList: config.agent_list ?? [],
     attachNetwork: config.attach_network ?? null,
     folders: [
       ...new Set([

@@ -1,0 +1,142 @@
+/** `POST /session`: enqueue a session and, unless told otherwise, wait until it runs. */
+import { BackendError } from '../../common/errors.ts';
+import { resolveOwner } from '../auth/delegation.ts';
+import type { ManagerContext } from '../context.ts';
+import type { AuthenticatedRequest, Caller, Route, RouteResult } from '../http/route.ts';
+import { type CreateSessionBody, createSessionBody, parseStartsAt } from './create-request.ts';
+import { type CreationConfig, parseCreationConfig } from './creation-config.ts';
+import { sessionRoute } from './request.ts';
+import {
+  type EnqueueRequest,
+  type EnqueueResult,
+  enqueueSession,
+  type SessionRecord,
+  waitForSession,
+} from './service.ts';
+import { serviceApps } from './shape.ts';
+import { isTerminal } from './status.ts';
+
+/** Refuses, rather than ignores, what this server cannot give. */
+function refuseUnavailable(config: CreationConfig): void {
+  if (config.folders.length > 0) {
+    throw new BackendError(
+      'InvalidAPIParameters',
+      `Folders cannot be mounted: this server has no storage yet (asked for ${config.folders.join(', ')}). ` +
+        'Create the session without mounts.',
+    );
+  }
+  if (config.attachNetwork !== null) {
+    throw new BackendError(
+      'InvalidAPIParameters',
+      'attach_network is not available on this server. Create the session without it.',
+    );
+  }
+}
+
+function startTime(body: CreateSessionBody, now: Date): Date | null {
+  if (body.starts_at === null) return null;
+  const time = parseStartsAt(body.starts_at, now);
+  if (time) return time;
+  throw new BackendError(
+    'InvalidAPIParameters',
+    `starts_at: '${body.starts_at}' is neither an ISO-8601 time nor a duration such as 1h.`,
+  );
+}
+
+function toEnqueueRequest(
+  body: CreateSessionBody,
+  config: CreationConfig,
+  now: Date,
+): EnqueueRequest {
+  return {
+    sessionName: body.session_name,
+    image: body.image,
+    architecture: body.architecture,
+    sessionType: body.session_type,
+    group: body.group,
+    domain: body.domain || null,
+    scalingGroup: config.scalingGroup,
+    clusterMode: body.cluster_mode,
+    clusterSize: config.clusterSize ?? body.cluster_size,
+    priority: body.priority,
+    isPreemptible: body.is_preemptible,
+    tag: body.tag,
+    startsAt: startTime(body, now),
+    batchTimeoutMs: body.batch_timeout,
+    startupCommand: body.startup_command,
+    bootstrapScript: body.bootstrap_script,
+    dependencies: body.dependencies,
+    callbackUrl: body.callback_url,
+    resources: config.resources,
+    resourceOpts: config.resourceOpts,
+    environ: config.environ,
+    preopenPorts: config.preopenPorts,
+    agentList: config.agentList,
+    reuse: body.reuse,
+  };
+}
+
+/** How a session that ended while its creator waited is reported. */
+function endedBeforeRunning(session: SessionRecord): BackendError {
+  const reason = session.statusInfo ? ` (${session.statusInfo})` : '';
+  return new BackendError(
+    'SessionNotFound',
+    `Session '${session.name}' became ${session.status} before it could run${reason}. ` +
+      `Its status data tells why: session id ${session.id}.`,
+    { data: { sessionId: session.id, status: session.status, statusInfo: session.statusInfo } },
+  );
+}
+
+function reply(result: EnqueueResult, status: string, session: SessionRecord | null): RouteResult {
+  const ports = session?.mainKernel.servicePorts ?? [];
+  return {
+    status: 201,
+    json: {
+      sessionId: result.sessionId,
+      sessionName: result.sessionName,
+      status,
+      servicePorts: result.created ? serviceApps(ports) : ports,
+      ...(result.created ? {} : { service_ports: ports }),
+      created: result.created,
+    },
+  };
+}
+
+async function createSession(
+  ctx: ManagerContext,
+  request: AuthenticatedRequest,
+): Promise<RouteResult> {
+  const body = await request.body(createSessionBody);
+  const config = parseCreationConfig(body.config, request.apiVersion[0]);
+  refuseUnavailable(config);
+  refuseAgentChoice(ctx, request.caller, config);
+  const owner = await resolveOwner(ctx.sql, request.caller, body.owner_access_key);
+  const enqueued = await enqueueSession(
+    ctx,
+    owner,
+    toEnqueueRequest(body, config, ctx.clock.now()),
+  );
+  if (body.enqueue_only) return reply(enqueued, enqueued.status, null);
+  const session = await waitForSession(ctx, enqueued.sessionId, {
+    until: 'running',
+    timeoutMs: body.max_wait_seconds > 0 ? body.max_wait_seconds * 1000 : null,
+    signal: request.signal,
+  });
+  if (session === null) return reply(enqueued, 'TIMEOUT', null);
+  if (isTerminal(session.status)) throw endedBeforeRunning(session);
+  return reply(enqueued, session.status, session);
+}
+
+function refuseAgentChoice(ctx: ManagerContext, caller: Caller, config: CreationConfig): void {
+  if (config.agentList.length > 0 && ctx.settings.hideAgents && !caller.isSuperadmin) {
+    throw new BackendError(
+      'InsufficientPrivilege',
+      'Agents are hidden on this server; only superadmins may choose them. Leave agent_list out.',
+    );
+  }
+}
+
+export const createRoutes = (ctx: ManagerContext): Route[] =>
+  ['/session', '/session/_/create'].map((path) =>
+    sessionRoute('POST', path, 'all', (request) => createSession(ctx, request)),
+  );

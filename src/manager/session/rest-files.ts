@@ -1,0 +1,114 @@
+/** Routes that list, upload and download files in a session's /home/work. */
+import * as v from 'valibot';
+import { BackendError } from '../../common/errors.ts';
+import { MAX_TRANSFER_BYTES } from '../../common/protocol/execution.ts';
+import { readBody } from '../../common/rpc/body.ts';
+import type { ManagerContext } from '../context.ts';
+import { readQuery } from '../http/body.ts';
+import { formBoundary, mixedResponse, parseFileParts } from '../http/multipart.ts';
+import type { AuthenticatedRequest, Route, RouteResult } from '../http/route.ts';
+import { callKernel } from './kernel-call.ts';
+import { findSession, optionalBody, sessionRoute } from './request.ts';
+
+const MAX_UPLOAD_FILES = 20;
+const MAX_UPLOAD_FILE_BYTES = 1024 * 1024;
+/** The files with room for each part's headers. Bytes. */
+const MAX_UPLOAD_BODY_BYTES = MAX_UPLOAD_FILES * (MAX_UPLOAD_FILE_BYTES + 4096);
+const MAX_DOWNLOAD_FILES = 5;
+
+const listing = v.object({ path: v.optional(v.string()) });
+
+async function listFiles(ctx: ManagerContext, request: AuthenticatedRequest): Promise<RouteResult> {
+  // The Python client sends the path as a JSON body of a GET.
+  const path =
+    readQuery(request.query, listing).path ?? (await optionalBody(request, listing))?.path ?? '.';
+  const session = await findSession(ctx, request);
+  const { entries, errors, abspath } = await callKernel(
+    ctx,
+    session,
+    session.mainKernel,
+    ({ agent, kernelId }) => agent.listFiles({ kernelId, path }),
+  );
+  return { json: { files: JSON.stringify(entries), errors, abspath } };
+}
+
+async function upload(ctx: ManagerContext, request: AuthenticatedRequest): Promise<RouteResult> {
+  const boundary = formBoundary(request.request.headers.get('content-type'));
+  const session = await findSession(ctx, request);
+  const body = await readBody(request.request, MAX_UPLOAD_BODY_BYTES);
+  const files = parseFileParts(body, boundary, {
+    maxParts: MAX_UPLOAD_FILES,
+    maxPartBytes: MAX_UPLOAD_FILE_BYTES,
+  });
+  for (const { fileName, data } of files) {
+    await callKernel(ctx, session, session.mainKernel, ({ agent, kernelId }) =>
+      agent.uploadFile({
+        kernelId,
+        path: fileName,
+        data: Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('base64'),
+      }),
+    );
+  }
+  return undefined;
+}
+
+const fileNames = v.pipe(
+  v.array(v.pipe(v.string(), v.nonEmpty())),
+  v.nonEmpty('name the files to download'),
+  v.maxLength(MAX_DOWNLOAD_FILES, `at most ${MAX_DOWNLOAD_FILES} files at a time`),
+);
+const downloadBody = v.object({ files: fileNames });
+
+async function download(ctx: ManagerContext, request: AuthenticatedRequest): Promise<RouteResult> {
+  // The Python client repeats `files` in the query instead of sending a body.
+  const { files } =
+    (await optionalBody(request, downloadBody)) ??
+    readQuery(request.query, downloadBody, ['files']);
+  const session = await findSession(ctx, request);
+  const archives: Uint8Array[] = [];
+  let size = 0;
+  for (const path of files) {
+    const { data } = await callKernel(ctx, session, session.mainKernel, ({ agent, kernelId }) =>
+      agent.downloadArchive({ kernelId, path }),
+    );
+    const archive = Buffer.from(data, 'base64');
+    size += archive.byteLength;
+    if (size > MAX_TRANSFER_BYTES) {
+      throw new BackendError(
+        'InvalidAPIParameters',
+        `These files have more than ${MAX_TRANSFER_BYTES} bytes together; download fewer at a time.`,
+      );
+    }
+    archives.push(archive);
+  }
+  return mixedResponse(archives, ctx.random.uuid().replaceAll('-', ''));
+}
+
+const singleFile = v.object({ file: v.pipe(v.string(), v.nonEmpty('name the file to download')) });
+
+async function downloadSingle(
+  ctx: ManagerContext,
+  request: AuthenticatedRequest,
+): Promise<RouteResult> {
+  const { file } = request.query.has('file')
+    ? readQuery(request.query, singleFile)
+    : ((await optionalBody(request, singleFile)) ?? readQuery(request.query, singleFile));
+  const session = await findSession(ctx, request);
+  const { data } = await callKernel(ctx, session, session.mainKernel, ({ agent, kernelId }) =>
+    agent.downloadFile({ kernelId, path: file }),
+  );
+  return new Response(Buffer.from(data, 'base64'), {
+    headers: { 'Content-Type': 'application/octet-stream' },
+  });
+}
+
+export const fileRoutes = (ctx: ManagerContext): Route[] => [
+  sessionRoute('GET', '/session/:session_name/files', 'read', (request) => listFiles(ctx, request)),
+  sessionRoute('POST', '/session/:session_name/upload', 'read', (request) => upload(ctx, request)),
+  sessionRoute('POST', '/session/:session_name/download', 'read', (request) =>
+    download(ctx, request),
+  ),
+  sessionRoute('POST', '/session/:session_name/download_single', 'read', (request) =>
+    downloadSingle(ctx, request),
+  ),
+];

@@ -1,0 +1,18 @@
+/** All REST operations on sessions. */
+import type { ManagerContext } from '../context.ts';
+import type { Route } from '../http/route.ts';
+import { createRoutes } from './rest-create.ts';
+import { executionRoutes } from './rest-execution.ts';
+import { fileRoutes } from './rest-files.ts';
+import { lifecycleRoutes } from './rest-lifecycle.ts';
+import { streamRoutes } from './stream.ts';
+
+export { sessionSocketRoutes } from './stream.ts';
+
+export const sessionRoutes = (ctx: ManagerContext): Route[] => [
+  ...createRoutes(ctx),
+  ...lifecycleRoutes(ctx),
+  ...executionRoutes(ctx),
+  ...fileRoutes(ctx),
+  ...streamRoutes(ctx),
+];

@@ -1,0 +1,61 @@
+/** Sessions in the shapes of the REST API. */
+import type { ServicePort } from '../../common/protocol/kernel.ts';
+import { isoTime, isoTimeOrNull } from '../../common/time.ts';
+import type { SessionRecord } from './service.ts';
+
+export interface ServiceApp {
+  readonly name: string;
+  readonly protocol: string;
+  readonly ports: readonly number[];
+}
+
+/** The apps of a kernel as clients list them. */
+export const serviceApps = (ports: readonly ServicePort[]): ServiceApp[] =>
+  ports.map(({ name, protocol, container_ports }) => ({ name, protocol, ports: container_ports }));
+
+/**
+ * The legacy info object of `GET /session/{name}`. Maps are sent as JSON text and an absent
+ * status_info as the word "None": clients of many years expect strings there.
+ */
+export function sessionInfo(session: SessionRecord, now: Date): Record<string, unknown> {
+  const kernel = session.mainKernel;
+  const image = kernel.image ?? session.images[0] ?? '';
+  return {
+    age: now.getTime() - session.createdAt.getTime(),
+    domainName: session.domainName,
+    groupId: session.groupId,
+    userId: session.userId,
+    lang: image,
+    image,
+    architecture: kernel.architecture,
+    registry: kernel.registry,
+    tag: session.tag,
+    containerId: kernel.containerId,
+    occupiedSlots: JSON.stringify(kernel.occupiedSlots),
+    occupyingSlots: JSON.stringify(session.occupyingSlots),
+    requestedSlots: JSON.stringify(session.requestedSlots),
+    occupiedShares: JSON.stringify(kernel.occupiedShares),
+    environ: JSON.stringify(session.environ),
+    resourceOpts: JSON.stringify(kernel.resourceOpts),
+    status: session.status,
+    statusInfo: session.statusInfo ?? 'None',
+    statusData: session.statusData,
+    creationTime: isoTime(session.createdAt),
+    terminationTime: isoTimeOrNull(session.terminatedAt),
+    numQueriesExecuted: session.numQueries,
+    lastStat: session.lastStat,
+    // No idle checker exists, so none is pending.
+    idleChecks: {},
+  };
+}
+
+/**
+ * The status history by upper-case status, and once more under `result` in lower case, which is
+ * where the command line of upstream looks for it.
+ */
+export function statusHistoryReply(
+  history: Readonly<Record<string, string>>,
+): Record<string, unknown> {
+  const lower = Object.entries(history).map(([status, at]) => [status.toLowerCase(), at]);
+  return { ...history, result: Object.fromEntries(lower) };
+}

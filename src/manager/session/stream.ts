@@ -1,0 +1,145 @@
+/** Execution over a WebSocket: output flows as it comes, and input lines go back as plain text. */
+import * as v from 'valibot';
+import { BackendError, errorMessage } from '../../common/errors.ts';
+import type { ManagerContext } from '../context.ts';
+import type { AuthenticatedRequest, Route, SocketPeer, SocketRoute } from '../http/route.ts';
+import { executeStep, type RunRequest, sliceReply, toRunRequest } from './execution.ts';
+import { callKernel } from './kernel-call.ts';
+import { findSession, sessionRoute } from './request.ts';
+import type { SessionRecord } from './service.ts';
+import { serviceApps } from './shape.ts';
+
+/** Longest wait for output before an empty frame shows that the run goes on. Milliseconds. */
+const QUIET_MS = 5000;
+
+const firstMessage = v.pipe(
+  v.string(),
+  v.parseJson({}, 'the first message must be JSON'),
+  v.object({
+    mode: v.picklist(['query', 'batch'], 'mode must be query or batch'),
+    code: v.nullish(v.string()),
+    options: v.nullish(v.record(v.string(), v.unknown())),
+  }),
+);
+
+const textOf = (message: string | Uint8Array): string =>
+  typeof message === 'string' ? message : new TextDecoder().decode(message);
+
+type Messages = AsyncIterator<string | Uint8Array>;
+
+/** The next message as text; null once the client is gone. */
+async function nextText(messages: Messages): Promise<string | null> {
+  const next = await messages.next();
+  return next.done ? null : textOf(next.value);
+}
+
+const sendJson = (peer: SocketPeer, value: unknown) => peer.send(JSON.stringify(value));
+
+/** The result of `work`, or null as soon as the client goes away. */
+async function unlessGone<T>(peer: SocketPeer, work: Promise<T>): Promise<T | null> {
+  if (peer.signal.aborted) return null;
+  const gone = Promise.withResolvers<null>();
+  const onAbort = () => gone.resolve(null);
+  peer.signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await Promise.race([work, gone.promise]);
+  } finally {
+    peer.signal.removeEventListener('abort', onAbort);
+  }
+}
+
+/**
+ * Drives a run to its end. The next slice is asked for only after the previous one was taken off
+ * our hands, so a slow client slows the program instead of filling memory.
+ * @returns whether the run ended; false when the client left first.
+ */
+async function pump(
+  ctx: ManagerContext,
+  session: SessionRecord,
+  peer: SocketPeer,
+  messages: Messages,
+  start: RunRequest,
+): Promise<boolean> {
+  let step = start;
+  for (;;) {
+    const slice = await unlessGone(
+      peer,
+      executeStep(ctx, session, step, { waitMs: QUIET_MS, eager: true }),
+    );
+    if (slice === null) return false;
+    await sendJson(peer, sliceReply(slice));
+    if (slice.status === 'finished' || slice.status === 'exec-timeout') return true;
+    step = { ...start, mode: 'continue', code: '', options: {} };
+    if (slice.status === 'waiting-input') {
+      const line = await nextText(messages);
+      if (line === null) return false;
+      step = { ...step, mode: 'input', code: line };
+    }
+  }
+}
+
+async function streamExecute(
+  ctx: ManagerContext,
+  request: AuthenticatedRequest,
+  peer: SocketPeer,
+): Promise<void> {
+  const messages = peer.messages[Symbol.asyncIterator]();
+  let started: SessionRecord | null = null;
+  let ended = false;
+  try {
+    const text = await nextText(messages);
+    if (text === null) return;
+    const parsed = v.safeParse(firstMessage, text);
+    if (!parsed.success) {
+      throw new BackendError(
+        'InvalidStreamMode',
+        `Invalid API parameters: ${parsed.issues[0].message}`,
+      );
+    }
+    const { mode, code, options } = parsed.output;
+    const run = toRunRequest(ctx, mode, { mode, code, options, run_id: null });
+    started = await findSession(ctx, request);
+    ended = await pump(ctx, started, peer, messages, run);
+  } catch (error) {
+    // A failed send means that the client left; anything else is told to it.
+    if (!peer.signal.aborted) {
+      if (!(error instanceof BackendError)) {
+        ctx.log.error('streamed execution failed', { error: errorMessage(error) });
+      }
+      const msg = error instanceof BackendError ? error.message : 'Internal server error.';
+      await sendJson(peer, { status: 'error', msg });
+    }
+  }
+  if (started && !ended && peer.signal.aborted) await interrupt(ctx, started);
+  peer.close(1000);
+}
+
+/** Stops a run that nobody reads any more; its kernel may be gone as well. */
+async function interrupt(ctx: ManagerContext, session: SessionRecord): Promise<void> {
+  try {
+    await callKernel(ctx, session, session.mainKernel, ({ agent, kernelId }) =>
+      agent.interrupt({ kernelId }),
+    );
+  } catch (error) {
+    ctx.log.debug('could not interrupt an abandoned run', {
+      session: session.id,
+      error: errorMessage(error),
+    });
+  }
+}
+
+export const streamRoutes = (ctx: ManagerContext): Route[] => [
+  sessionRoute('GET', '/stream/session/:session_name/apps', 'read', async (request) => {
+    const session = await findSession(ctx, request);
+    return { json: serviceApps(session.mainKernel.servicePorts) };
+  }),
+];
+
+export const sessionSocketRoutes = (ctx: ManagerContext): SocketRoute[] => [
+  {
+    path: '/stream/session/:session_name/execute',
+    gate: 'read',
+    auth: 'user',
+    handler: (request, peer) => streamExecute(ctx, request, peer),
+  },
+];
