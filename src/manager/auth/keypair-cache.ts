@@ -36,9 +36,4 @@ export class KeypairCache {
     }
     return keypair;
   }
-
-  /** Forgets a keypair at once, after it was changed here. */
-  forget(accessKey: string): void {
-    this.#entries.delete(accessKey);
-  }
 }

@@ -9,15 +9,10 @@ const STATUS_KEY = 'manager/status';
 export class StatusGate {
   #status: string | null = null;
   #subscription: Subscription | null = null;
-  readonly #config: ConfigStore;
-
-  private constructor(config: ConfigStore) {
-    this.#config = config;
-  }
 
   /** Reads the status and starts following it. A cluster without one is set to running. */
   static async open(config: ConfigStore): Promise<StatusGate> {
-    const gate = new StatusGate(config);
+    const gate = new StatusGate();
     gate.#subscription = await config.watch(STATUS_KEY, (change) => {
       if (change.key === STATUS_KEY) gate.#status = change.type === 'put' ? change.value : null;
     });
@@ -29,12 +24,6 @@ export class StatusGate {
   /** `running`, `frozen`, or something that accepts nothing. */
   get status(): string {
     return this.#status ?? 'unknown';
-  }
-
-  /** Changes the status for all managers. */
-  async set(status: 'running' | 'frozen'): Promise<void> {
-    await this.#config.put(STATUS_KEY, status);
-    this.#status = status;
   }
 
   /** @throws BackendError ServerFrozen or ServiceUnavailable when such routes are closed. */

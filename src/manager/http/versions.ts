@@ -1,8 +1,9 @@
 /** The API version this manager emulates, and the versions it accepts from clients. */
 import { BackendError } from '../../common/errors.ts';
+import { VERSION } from '../../common/version.ts';
 
 /** The upstream release whose behaviour is emulated; clients derive feature flags from it. */
-export const MANAGER_VERSION = '26.4.4';
+export const MANAGER_VERSION: string = VERSION;
 export const LATEST_API_VERSION = 'v9.20250722';
 
 /** API version as [major, date]. */

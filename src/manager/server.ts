@@ -1,0 +1,106 @@
+/** Composes the features into one HTTP server. */
+import { errorMessage } from '../common/errors.ts';
+import { KeypairCache } from './auth/keypair-cache.ts';
+import { QueryCounter } from './auth/query-counter.ts';
+import { authRoutes } from './auth/rest.ts';
+import { configRoutes } from './config/rest.ts';
+import type { ManagerContext } from './context.ts';
+import { type HttpListener, type ListenAddress, listen } from './http/listen.ts';
+import { mountRoutes, type Serve } from './http/mount.ts';
+import { Pipeline } from './http/pipeline.ts';
+import type { Route, SocketRoute } from './http/route.ts';
+import { StatusGate } from './http/status-gate.ts';
+import { healthRoutes, versionRoutes } from './http/system.ts';
+import { countQuery, findActiveKeypair } from './keypair/service.ts';
+
+export interface ServerOptions {
+  readonly listen: ListenAddress;
+  /** A second address that serves only health checks, with details. */
+  readonly internalListen?: ListenAddress;
+  /** Operations of the features, besides those about the server itself. */
+  readonly routes: readonly Route[];
+  readonly sockets: readonly SocketRoute[];
+}
+
+export interface ManagerServer {
+  /** Where clients reach it: `http://host:port`. */
+  readonly url: string;
+  /** Where health checks reach it, if that is a second address. */
+  readonly internalUrl: string | null;
+  /** Lets running requests end for up to `graceMs`, then closes everything. */
+  stop(graceMs: number): Promise<void>;
+}
+
+/** The routes that need nothing but the context; tests enumerate them. */
+export function systemRoutes(
+  ctx: ManagerContext,
+  facts: Parameters<typeof configRoutes>[1],
+): Route[] {
+  return [
+    ...versionRoutes(),
+    ...healthRoutes(ctx, false),
+    ...authRoutes(),
+    ...configRoutes(ctx, facts),
+  ];
+}
+
+/**
+ * Starts serving. Sets the cluster's status to running if it has none.
+ * @throws UserError when an address cannot be bound.
+ */
+export async function startServer(
+  ctx: ManagerContext,
+  options: ServerOptions,
+): Promise<ManagerServer> {
+  const statusGate = await StatusGate.open(ctx.config);
+  const keypairs = new KeypairCache(ctx.clock, (key) => findActiveKeypair(ctx.sql, key));
+  const queries = new QueryCounter({
+    clock: ctx.clock,
+    log: ctx.log,
+    write: (key, count) => countQuery(ctx.sql, key, count),
+  });
+  const pipeline = new Pipeline({
+    ctx,
+    statusGate,
+    findKeypair: (key) => keypairs.find(key),
+    onAuthenticated: (key) => queries.count(key),
+  });
+  const { maxWebSocketMessageBytes } = ctx.settings;
+  const mount = (routes: readonly Route[], sockets: readonly SocketRoute[]): Serve =>
+    mountRoutes({
+      pipeline,
+      routes,
+      sockets,
+      maxWebSocketMessageBytes,
+      onSocketError: (error, path) =>
+        ctx.log.error('a WebSocket handler failed', {
+          path,
+          error: errorMessage(error),
+          stack: error instanceof Error ? error.stack : undefined,
+        }),
+    });
+
+  const listeners: HttpListener[] = [];
+  const stop = async (graceMs: number) => {
+    await Promise.all(listeners.map((listener) => listener.stop(graceMs)));
+    await queries.flush();
+    await statusGate.close();
+  };
+  const facts = {
+    serviceAddress: () => new URL(listeners[0]?.url ?? 'http://unknown').host,
+    status: () => statusGate.status,
+  };
+  try {
+    const serve = mount([...systemRoutes(ctx, facts), ...options.routes], options.sockets);
+    const main = listen(options.listen, serve, { maxWebSocketMessageBytes });
+    listeners.push(main);
+    if (options.internalListen === undefined) return { url: main.url, internalUrl: null, stop };
+    const serveHealth = mount(healthRoutes(ctx, true), []);
+    const internal = listen(options.internalListen, serveHealth, { maxWebSocketMessageBytes });
+    listeners.push(internal);
+    return { url: main.url, internalUrl: internal.url, stop };
+  } catch (error) {
+    await stop(0);
+    throw error;
+  }
+}
