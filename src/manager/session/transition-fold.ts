@@ -1,0 +1,444 @@
+/**
+ * Applies reports to sessions in memory: folds them through the state machine and says what has to
+ * be written. Pure, so that any order of any reports can be tried.
+ */
+import type { KernelCreationInfo } from '../../common/protocol/kernel.ts';
+import {
+  addSlots,
+  formatSlots,
+  parseAmount,
+  type SlotMap,
+  type Slots,
+} from '../../common/slots.ts';
+import type { ManagerEvent } from '../event/bus.ts';
+import {
+  defaultStatusInfo,
+  nextKernelStatus,
+  nextSessionStatus,
+  type ReportKind,
+  sessionPhase,
+} from './lifecycle.ts';
+import type { KernelState, Report, SessionState } from './reports.ts';
+import {
+  isStarting,
+  isTerminal,
+  type KernelStatus,
+  type SessionResult,
+  type SessionStatus,
+} from './status.ts';
+
+/** Final values of a kernel that changed. */
+export interface KernelChange {
+  readonly id: string;
+  readonly status: KernelStatus;
+  readonly statusInfo: string | null;
+  /** Merged into status_data. */
+  readonly dataPatch: Readonly<Record<string, unknown>>;
+  /** Merged into status_history. */
+  readonly historyPatch: Readonly<Record<string, string>>;
+  readonly agentId: string | null;
+  readonly agentAddr: string | null;
+  /** Present when the kernel came up. */
+  readonly info: KernelCreationInfo | null;
+  readonly ended: boolean;
+  readonly result: SessionResult | null;
+  readonly logs: string | null;
+}
+
+/** Final values of a session that changed. */
+export interface SessionChange {
+  readonly id: string;
+  readonly status: SessionStatus;
+  readonly statusInfo: string | null;
+  readonly statusData: Readonly<Record<string, unknown>>;
+  readonly historyPatch: Readonly<Record<string, string>>;
+  readonly result: SessionResult;
+  readonly agentIds: readonly string[];
+  /** Sum over the kernels; present when the session came up. */
+  readonly occupyingSlots: SlotMap | null;
+  readonly ended: boolean;
+}
+
+export interface HistoryEntry {
+  readonly sessionId: string;
+  readonly kernelId: string | null;
+  readonly phase: string;
+  readonly from: string;
+  readonly to: string;
+  readonly result: 'SUCCESS' | 'NEED_RETRY';
+  readonly message: string;
+}
+
+/** Change of one slot's books on one agent. Millionths. */
+export interface ResourceDelta {
+  readonly agentId: string;
+  readonly slot: string;
+  readonly reserved: bigint;
+  readonly used: bigint;
+}
+
+export interface Changes {
+  readonly kernels: readonly KernelChange[];
+  readonly sessions: readonly SessionChange[];
+  readonly history: readonly HistoryEntry[];
+  readonly resources: readonly ResourceDelta[];
+  readonly usedAllocations: readonly {
+    readonly kernelId: string;
+    readonly slot: string;
+    readonly used: bigint;
+  }[];
+  readonly freedKernels: readonly string[];
+  readonly events: readonly ManagerEvent[];
+}
+
+interface KernelDraft {
+  readonly before: KernelState;
+  status: KernelStatus;
+  statusInfo: string | null;
+  agentId: string | null;
+  agentAddr: string | null;
+  used: Slots | null;
+  info: KernelCreationInfo | null;
+  result: SessionResult | null;
+  logs: string | null;
+  readonly dataPatch: Record<string, unknown>;
+  readonly historyPatch: Record<string, string>;
+  touched: boolean;
+}
+
+interface SessionDraft {
+  readonly before: SessionState;
+  readonly kernels: readonly KernelDraft[];
+  status: SessionStatus;
+  statusInfo: string | null;
+  statusData: Record<string, unknown>;
+  result: SessionResult;
+  readonly historyPatch: Record<string, string>;
+  touched: boolean;
+}
+
+/** Largest log kept with an ended kernel. Characters. */
+const MAX_LOG_CHARS = 256 * 1024;
+
+class Fold {
+  readonly sessions: SessionDraft[];
+  readonly byKernel = new Map<string, { session: SessionDraft; kernel: KernelDraft }>();
+  readonly history: HistoryEntry[] = [];
+  readonly events: ManagerEvent[] = [];
+  readonly deltas = new Map<string, { agentId: string; slot: string; r: bigint; u: bigint }>();
+  readonly usedAllocations: { kernelId: string; slot: string; used: bigint }[] = [];
+  readonly freedKernels: string[] = [];
+  readonly now: string;
+
+  constructor(sessions: readonly SessionState[], now: Date) {
+    this.now = now.toISOString();
+    this.sessions = sessions.map((session) => {
+      const draft = draftSession(session);
+      for (const kernel of draft.kernels) {
+        this.byKernel.set(kernel.before.id, { session: draft, kernel });
+      }
+      return draft;
+    });
+  }
+
+  apply(report: Report): void {
+    const found = this.byKernel.get(report.kernelId);
+    if (!found) return;
+    const { session, kernel } = found;
+    if (report.reporter !== undefined && report.reporter !== kernel.agentId) return;
+    if (report.onlyIn && !report.onlyIn.includes(kernel.status)) return;
+    this.recordOutcome(session, kernel, report);
+    const changed = this.moveKernel(session, kernel, report);
+    if (changed) this.pullSiblings(session, report);
+    this.settleSession(session, report);
+  }
+
+  /** Facts that belong to the session whatever its status becomes. */
+  private recordOutcome(session: SessionDraft, kernel: KernelDraft, report: Report): void {
+    if (isTerminal(kernel.status)) return;
+    if (report.kind === 'batch-finished') {
+      if (session.result !== 'UNDEFINED') return;
+      session.result = report.result;
+      session.statusData = { ...session.statusData, session: { exit_code: report.exitCode } };
+      session.touched = true;
+      kernel.result = report.result;
+      kernel.touched = true;
+    }
+    if (report.kind === 'terminated' && kernel.status !== 'PENDING') {
+      const patch = endData(report, kernel.agentId);
+      Object.assign(kernel.dataPatch, patch);
+      kernel.logs = report.logs === null ? null : report.logs.slice(-MAX_LOG_CHARS);
+      kernel.touched = true;
+      if (kernel.before.isMain || patch.error) {
+        session.statusData = { ...session.statusData, ...patch };
+        session.touched = true;
+      }
+    }
+  }
+
+  /** @returns whether the kernel's status changed. */
+  private moveKernel(session: SessionDraft, kernel: KernelDraft, report: Report): boolean {
+    const kind: ReportKind = report.kind === 'batch-finished' ? 'terminate' : report.kind;
+    const from = kernel.status;
+    const to = nextKernelStatus(from, kind);
+    if (to === null) return false;
+    kernel.status = to;
+    kernel.touched = true;
+    kernel.historyPatch[to] = this.now;
+    // The reason for which an end was asked stays the reason of the end.
+    if (from !== 'TERMINATING') kernel.statusInfo = reasonOf(report) ?? defaultStatusInfo(to);
+    this.keepBooks(kernel, report, to);
+    if (report.kind === 'scheduled') {
+      kernel.dataPatch.scheduler = report.scheduler;
+      session.statusData = { ...session.statusData, scheduler: report.scheduler };
+    }
+    this.history.push({
+      sessionId: session.before.id,
+      kernelId: kernel.before.id,
+      phase: to,
+      from,
+      to,
+      result: kind === 'unscheduled' ? 'NEED_RETRY' : 'SUCCESS',
+      message: messageOf(report) ?? kernel.statusInfo ?? '',
+    });
+    this.events.push({
+      type: 'kernel-status',
+      sessionId: session.before.id,
+      kernelId: kernel.before.id,
+      status: to,
+      reason: kernel.statusInfo ?? '',
+      exitCode: 'exitCode' in report ? report.exitCode : null,
+    });
+    return true;
+  }
+
+  /** Slots: reserved when placed, used when running, free when over. */
+  private keepBooks(kernel: KernelDraft, report: Report, to: KernelStatus): void {
+    if (report.kind === 'scheduled') {
+      kernel.agentId = report.agentId;
+      kernel.agentAddr = report.agentAddr;
+      for (const { slot, requested } of kernel.before.allocations) {
+        this.addDelta(report.agentId, slot, requested, 0n);
+      }
+    } else if (report.kind === 'started') {
+      kernel.info = report.info;
+      this.startUsing(kernel, report.info);
+    } else if (to === 'PENDING') {
+      this.release(kernel);
+      kernel.agentId = null;
+      kernel.agentAddr = null;
+    } else if (isTerminal(to)) {
+      this.release(kernel);
+      this.freedKernels.push(kernel.before.id);
+    }
+  }
+
+  private startUsing(kernel: KernelDraft, info: KernelCreationInfo): void {
+    const agentId = kernel.agentId;
+    if (agentId === null) return;
+    const actual = parseKnown(info.occupiedSlots);
+    const used = new Map<string, bigint>();
+    for (const { slot, requested, used: before } of kernel.before.allocations) {
+      const amount = actual.get(slot) ?? requested;
+      used.set(slot, amount);
+      this.usedAllocations.push({ kernelId: kernel.before.id, slot, used: amount });
+      if (before === null) this.addDelta(agentId, slot, -requested, amount);
+      else this.addDelta(agentId, slot, 0n, amount - before);
+    }
+    kernel.used = used;
+  }
+
+  private release(kernel: KernelDraft): void {
+    if (kernel.agentId === null) return;
+    for (const { slot, requested, used } of kernel.before.allocations) {
+      const inUse = kernel.used?.get(slot) ?? used;
+      if (inUse === null) this.addDelta(kernel.agentId, slot, -requested, 0n);
+      else this.addDelta(kernel.agentId, slot, 0n, -inUse);
+    }
+  }
+
+  private addDelta(agentId: string, slot: string, reserved: bigint, used: bigint): void {
+    const key = JSON.stringify([agentId, slot]);
+    const delta = this.deltas.get(key) ?? { agentId, slot, r: 0n, u: 0n };
+    delta.r += reserved;
+    delta.u += used;
+    this.deltas.set(key, delta);
+  }
+
+  /** Kernels of a session end together and are rescheduled together. */
+  private pullSiblings(session: SessionDraft, cause: Report): void {
+    const reason = reasonOf(cause) ?? 'unknown';
+    const ending = session.kernels.some(
+      (kernel) => isTerminal(kernel.status) || kernel.status === 'TERMINATING',
+    );
+    for (const sibling of session.kernels) {
+      const kernelId = sibling.before.id;
+      if (ending) {
+        this.moveKernel(session, sibling, { kind: 'terminate', reason, kernelId });
+      } else if (cause.kind === 'unscheduled') {
+        const kind = isStarting(sibling.status) ? 'unscheduled' : 'terminate';
+        if (sibling.status === 'PENDING') continue;
+        this.moveKernel(session, sibling, { kind, reason, message: cause.message, kernelId });
+      }
+    }
+  }
+
+  private settleSession(session: SessionDraft, report: Report): void {
+    const from = session.status;
+    const to = nextSessionStatus(
+      from,
+      session.kernels.map((kernel) => kernel.status),
+    );
+    if (to === null) return;
+    session.status = to;
+    session.touched = true;
+    session.historyPatch[to] = this.now;
+    if (from !== 'TERMINATING') session.statusInfo = reasonOf(report) ?? defaultStatusInfo(to);
+    if (report.kind === 'unscheduled') {
+      session.statusData = withFailedAgents(session);
+    }
+    this.history.push({
+      sessionId: session.before.id,
+      kernelId: null,
+      phase: sessionPhase(to, report.kind === 'force-terminate'),
+      from,
+      to,
+      result: to === 'PENDING' ? 'NEED_RETRY' : 'SUCCESS',
+      message: messageOf(report) ?? session.statusInfo ?? '',
+    });
+    this.events.push({
+      type: 'session-status',
+      sessionId: session.before.id,
+      status: to,
+      reason: session.statusInfo ?? '',
+    });
+  }
+}
+
+function draftSession(before: SessionState): SessionDraft {
+  return {
+    before,
+    kernels: before.kernels.map((kernel) => ({
+      before: kernel,
+      status: kernel.status,
+      statusInfo: kernel.statusInfo,
+      agentId: kernel.agentId,
+      agentAddr: kernel.agentAddr,
+      used: null,
+      info: null,
+      result: null,
+      logs: null,
+      dataPatch: {},
+      historyPatch: {},
+      touched: false,
+    })),
+    status: before.status,
+    statusInfo: before.statusInfo,
+    statusData: { ...before.statusData },
+    result: before.result,
+    historyPatch: {},
+    touched: false,
+  };
+}
+
+function reasonOf(report: Report): string | null {
+  return 'reason' in report ? report.reason : null;
+}
+
+function messageOf(report: Report): string | null {
+  return 'message' in report ? report.message : null;
+}
+
+function endData(
+  report: Extract<Report, { kind: 'terminated' }>,
+  agentId: string | null,
+): Record<string, unknown> {
+  return {
+    kernel: { exit_code: report.exitCode },
+    ...(report.message === null
+      ? {}
+      : {
+          error: { src: 'agent', name: report.reason, repr: report.message, agent_id: agentId },
+        }),
+  };
+}
+
+/** Remembers which agents the session was on, so that the next attempt prefers others. */
+function withFailedAgents(session: SessionDraft): Record<string, unknown> {
+  const scheduler = objectOf(session.statusData.scheduler);
+  const known = Array.isArray(scheduler.failed_agents) ? scheduler.failed_agents : [];
+  const tried = session.kernels.flatMap((kernel) => kernel.before.agentId ?? []);
+  const failed = [...new Set([...known.filter((id) => typeof id === 'string'), ...tried])];
+  return { ...session.statusData, scheduler: { ...scheduler, failed_agents: failed } };
+}
+
+function objectOf(value: unknown): Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : {};
+}
+
+/** Amounts the agent reports; malformed ones count as not reported. */
+function parseKnown(map: SlotMap): Map<string, bigint> {
+  const out = new Map<string, bigint>();
+  for (const [slot, text] of Object.entries(map)) {
+    const amount = parseAmount(text);
+    if (amount !== null) out.set(slot, amount);
+  }
+  return out;
+}
+
+function kernelChange(kernel: KernelDraft): KernelChange {
+  const { status, statusInfo, dataPatch, historyPatch, agentId, agentAddr } = kernel;
+  const { info, result, logs } = kernel;
+  const ended = isTerminal(status);
+  const id = kernel.before.id;
+  return {
+    ...{ id, status, statusInfo, dataPatch, historyPatch, agentId, agentAddr, info, result, logs },
+    ended,
+  };
+}
+
+function sessionChange(session: SessionDraft): SessionChange {
+  const cameUp = session.status === 'RUNNING' && session.before.status !== 'RUNNING';
+  const agentIds = [...new Set(session.kernels.flatMap((kernel) => kernel.agentId ?? []))];
+  return {
+    id: session.before.id,
+    status: session.status,
+    statusInfo: session.statusInfo,
+    statusData: session.statusData,
+    historyPatch: session.historyPatch,
+    result: session.result,
+    agentIds,
+    occupyingSlots: cameUp ? formatSlots(occupied(session)) : null,
+    ended: isTerminal(session.status),
+  };
+}
+
+function occupied(session: SessionDraft): Slots {
+  return session.kernels.reduce<Slots>((sum, kernel) => {
+    const before = kernel.before.allocations;
+    const own = new Map(before.map(({ slot, used, requested }) => [slot, used ?? requested]));
+    return addSlots(sum, kernel.used ?? own);
+  }, new Map());
+}
+
+/** Folds `reports`, in order, into `sessions`. Reports about other kernels are ignored. */
+export function foldReports(
+  sessions: readonly SessionState[],
+  reports: readonly Report[],
+  now: Date,
+): Changes {
+  const fold = new Fold(sessions, now);
+  for (const report of reports) fold.apply(report);
+  const drafts = fold.sessions.flatMap((session) => session.kernels);
+  return {
+    kernels: drafts.filter((kernel) => kernel.touched).map(kernelChange),
+    sessions: fold.sessions.filter((session) => session.touched).map(sessionChange),
+    history: fold.history,
+    resources: [...fold.deltas.values()]
+      .filter(({ r, u }) => r !== 0n || u !== 0n)
+      .map(({ agentId, slot, r, u }) => ({ agentId, slot, reserved: r, used: u })),
+    usedAllocations: fold.usedAllocations,
+    freedKernels: fold.freedKernels,
+    events: fold.events,
+  };
+}

@@ -1,0 +1,311 @@
+/**
+ * The SQL of transitions: locks and reads the sessions concerned, and writes what the fold decided.
+ *
+ * Every writer of a kernel's or session's status goes through here, so the row lock on the session
+ * serialises them. Locks are taken in one order everywhere: agents, sessions, agent_resources.
+ */
+import * as v from 'valibot';
+import { formatAmount, parseAmount } from '../../common/slots.ts';
+import type { Db } from '../db/connect.ts';
+import type { Allocation, KernelState, SessionState } from './reports.ts';
+import { kernelStatus, sessionResult, sessionStatus } from './status.ts';
+import type { Changes, HistoryEntry, ResourceDelta } from './transition-fold.ts';
+
+/** A numeric column as millionths. */
+export const amount = v.pipe(
+  v.string(),
+  v.rawTransform(({ dataset, addIssue, NEVER }) => {
+    const value = parseAmount(dataset.value);
+    if (value !== null) return value;
+    addIssue({ message: 'not an amount' });
+    return NEVER;
+  }),
+);
+
+const sessionRow = v.object({
+  id: v.string(),
+  status: sessionStatus,
+  status_info: v.nullable(v.string()),
+  status_data: v.nullable(v.record(v.string(), v.unknown())),
+  result: sessionResult,
+});
+
+const kernelRow = v.object({
+  id: v.string(),
+  session_id: v.string(),
+  status: kernelStatus,
+  status_info: v.nullable(v.string()),
+  cluster_role: v.string(),
+  cluster_idx: v.number(),
+  agent: v.nullable(v.string()),
+  agent_addr: v.nullable(v.string()),
+});
+
+const allocationRow = v.object({
+  kernel_id: v.string(),
+  slot_name: v.string(),
+  requested: amount,
+  used: v.nullable(amount),
+});
+
+function groupBy<T>(items: readonly T[], key: (item: T) => string): Map<string, T[]> {
+  const out = new Map<string, T[]>();
+  for (const item of items) {
+    const list = out.get(key(item));
+    if (list) list.push(item);
+    else out.set(key(item), [item]);
+  }
+  return out;
+}
+
+/** Locks the sessions of the given kernels until the transaction ends, and reads them whole. */
+export async function lockSessions(tx: Db, kernelIds: readonly string[]): Promise<SessionState[]> {
+  const ids = tx.array([...new Set(kernelIds)]);
+  // Sent together: the later statements see what the lock waited for.
+  const [sessions, kernels, allocations] = await Promise.all([
+    tx`
+      SELECT id, status, status_info, status_data, result FROM sessions
+      WHERE id IN (SELECT session_id FROM kernels WHERE id = ANY(${ids}::uuid[]))
+      ORDER BY id FOR NO KEY UPDATE`,
+    tx`
+      SELECT id, session_id, status, status_info, cluster_role, cluster_idx, agent, agent_addr
+      FROM kernels
+      WHERE session_id IN (SELECT session_id FROM kernels WHERE id = ANY(${ids}::uuid[]))
+      ORDER BY cluster_idx, id`,
+    tx`
+      SELECT kernel_id, slot_name, requested, used FROM resource_allocations
+      WHERE free_at IS NULL AND kernel_id IN (
+        SELECT id FROM kernels
+        WHERE session_id IN (SELECT session_id FROM kernels WHERE id = ANY(${ids}::uuid[])))
+      ORDER BY slot_name`,
+  ]);
+  const held = groupBy(v.parse(v.array(allocationRow), [...allocations]), (row) => row.kernel_id);
+  const ofSession = groupBy(v.parse(v.array(kernelRow), [...kernels]), (row) => row.session_id);
+  return v.parse(v.array(sessionRow), [...sessions]).map((row) => ({
+    id: row.id,
+    status: row.status,
+    statusInfo: row.status_info,
+    statusData: row.status_data ?? {},
+    result: row.result,
+    kernels: (ofSession.get(row.id) ?? []).map((kernel) =>
+      kernelState(kernel, held.get(kernel.id) ?? []),
+    ),
+  }));
+}
+
+function kernelState(
+  row: v.InferOutput<typeof kernelRow>,
+  allocations: readonly v.InferOutput<typeof allocationRow>[],
+): KernelState {
+  return {
+    id: row.id,
+    sessionId: row.session_id,
+    status: row.status,
+    statusInfo: row.status_info,
+    isMain: row.cluster_role === 'main' && row.cluster_idx === 1,
+    agentId: row.agent,
+    agentAddr: row.agent_addr,
+    allocations: allocations.map(
+      ({ slot_name, requested, used }): Allocation => ({ slot: slot_name, requested, used }),
+    ),
+  };
+}
+
+/** What is free on an agent, by slot. Millionths. */
+export type FreeSlots = Map<string, bigint>;
+
+const resourceRow = v.object({
+  agent_id: v.string(),
+  slot_name: v.string(),
+  capacity: amount,
+  reserved: amount,
+  used: amount,
+});
+
+/** Locks the books of the given agents and reads what is free on each. */
+export async function lockAgentResources(
+  tx: Db,
+  agentIds: readonly string[],
+): Promise<Map<string, FreeSlots>> {
+  const rows = await tx`
+    SELECT agent_id, slot_name, capacity, reserved, used FROM agent_resources
+    WHERE agent_id = ANY(${tx.array([...new Set(agentIds)])}::varchar[])
+    ORDER BY agent_id, slot_name FOR NO KEY UPDATE`;
+  const out = new Map<string, FreeSlots>();
+  for (const row of v.parse(v.array(resourceRow), [...rows])) {
+    const free = out.get(row.agent_id) ?? new Map<string, bigint>();
+    free.set(row.slot_name, row.capacity - row.reserved - row.used);
+    out.set(row.agent_id, free);
+  }
+  return out;
+}
+
+/** PostgreSQL's json types refuse NUL characters and lone surrogates; agents may send either. */
+export function cleanJson(value: unknown): unknown {
+  if (typeof value === 'string') return value.replaceAll('\0', '\uFFFD').toWellFormed();
+  if (Array.isArray(value)) return value.map(cleanJson);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, item]) => [String(cleanJson(key)), cleanJson(item)]),
+  );
+}
+
+export const jsonText = (value: unknown): string => JSON.stringify(cleanJson(value));
+
+/**
+ * Writes the changes. The caller holds the locks of `lockSessions`.
+ * @throws Error when reserving would exceed an agent's capacity; the transaction must not commit.
+ */
+export async function writeChanges(tx: Db, changes: Changes, now: Date): Promise<void> {
+  await Promise.all([
+    writeResources(tx, changes.resources, now),
+    writeAllocations(tx, changes, now),
+    writeKernels(tx, changes, now),
+    writeSessions(tx, changes, now),
+    insertHistory(tx, changes.history, now),
+  ]);
+}
+
+async function writeResources(tx: Db, deltas: readonly ResourceDelta[], now: Date) {
+  if (deltas.length === 0) return;
+  const rows = jsonText(
+    deltas.map((delta) => ({
+      agent_id: delta.agentId,
+      slot_name: delta.slot,
+      reserved: formatAmount(delta.reserved),
+      used: formatAmount(delta.used),
+    })),
+  );
+  const [, updated] = await Promise.all([
+    tx`
+      SELECT 1 FROM agent_resources WHERE (agent_id, slot_name) IN (
+        SELECT agent_id, slot_name
+        FROM jsonb_to_recordset(${rows}::text::jsonb) AS c(agent_id varchar, slot_name varchar))
+      ORDER BY agent_id, slot_name FOR NO KEY UPDATE`,
+    tx`
+      UPDATE agent_resources r
+      SET reserved = greatest(0, r.reserved + c.reserved), used = greatest(0, r.used + c.used),
+        updated_at = ${now}
+      FROM jsonb_to_recordset(${rows}::text::jsonb)
+        AS c(agent_id varchar, slot_name varchar, reserved numeric, used numeric)
+      WHERE r.agent_id = c.agent_id AND r.slot_name = c.slot_name
+        AND (c.reserved <= 0 OR r.reserved + c.reserved + r.used <= r.capacity)
+      RETURNING 1`,
+  ]);
+  const reserving = deltas.some((delta) => delta.reserved > 0n);
+  if (reserving && updated.length !== deltas.length) {
+    throw new Error('a reservation exceeds the capacity of an agent');
+  }
+}
+
+async function writeAllocations(tx: Db, changes: Changes, now: Date) {
+  const used = jsonText(
+    changes.usedAllocations.map((item) => ({ ...item, used: formatAmount(item.used) })),
+  );
+  await Promise.all([
+    changes.usedAllocations.length > 0 &&
+      tx`
+        UPDATE resource_allocations a SET used = c.used, used_at = ${now}
+        FROM jsonb_to_recordset(${used}::text::jsonb)
+          AS c("kernelId" uuid, slot varchar, used numeric)
+        WHERE a.kernel_id = c."kernelId" AND a.slot_name = c.slot`,
+    changes.freedKernels.length > 0 &&
+      tx`
+        UPDATE resource_allocations SET free_at = ${now}
+        WHERE kernel_id = ANY(${tx.array([...changes.freedKernels])}::uuid[]) AND free_at IS NULL`,
+  ]);
+}
+
+async function writeKernels(tx: Db, changes: Changes, now: Date) {
+  if (changes.kernels.length === 0) return;
+  const rows = changes.kernels.map(({ logs, ...kernel }) => ({
+    ...kernel,
+    logs: logs === null ? null : Buffer.from(logs.toWellFormed()).toString('base64'),
+  }));
+  await tx`
+    UPDATE kernels k SET
+      status = c.status,
+      status_changed = CASE WHEN k.status = c.status THEN k.status_changed ELSE ${now} END,
+      status_info = c."statusInfo",
+      status_data = coalesce(k.status_data, '{}') || c."dataPatch",
+      status_history = coalesce(k.status_history, '{}') || c."historyPatch",
+      agent = c."agentId",
+      agent_addr = c."agentAddr",
+      container_id = coalesce(left(c.info->>'containerId', 64), k.container_id),
+      kernel_host = coalesce(left(c.info->>'kernelHost', 128), k.kernel_host),
+      service_ports = coalesce(c.info->'servicePorts', k.service_ports),
+      attached_devices = coalesce(c.info->'attachedDevices', k.attached_devices),
+      occupied_slots = coalesce(c.info->'occupiedSlots', k.occupied_slots),
+      isolation_gaps = coalesce(c.info->'isolationGaps', k.isolation_gaps),
+      starts_at = CASE WHEN c.info IS NULL THEN k.starts_at ELSE ${now} END,
+      terminated_at = CASE WHEN c.ended THEN coalesce(k.terminated_at, ${now}) END,
+      result = coalesce(c.result, k.result),
+      container_log = coalesce(decode(c.logs, 'base64'), k.container_log)
+    FROM jsonb_to_recordset(${jsonText(rows)}::text::jsonb) AS c(
+      id uuid, status varchar, "statusInfo" varchar, "dataPatch" jsonb, "historyPatch" jsonb,
+      "agentId" varchar, "agentAddr" varchar, info jsonb, ended boolean, result varchar, logs text)
+    WHERE k.id = c.id`;
+}
+
+async function writeSessions(tx: Db, changes: Changes, now: Date) {
+  if (changes.sessions.length === 0) return;
+  await tx`
+    UPDATE sessions s SET
+      status = c.status,
+      status_info = c."statusInfo",
+      status_data = c."statusData",
+      status_history = coalesce(s.status_history, '{}') || c."historyPatch",
+      result = c.result,
+      agent_ids = ARRAY(SELECT jsonb_array_elements_text(c."agentIds")),
+      occupying_slots = coalesce(c."occupyingSlots", s.occupying_slots),
+      starts_at = CASE WHEN c.status = 'RUNNING' THEN coalesce(s.starts_at, ${now})
+        ELSE s.starts_at END,
+      terminated_at = CASE WHEN c.ended THEN coalesce(s.terminated_at, ${now}) END
+    FROM jsonb_to_recordset(${jsonText(changes.sessions)}::text::jsonb) AS c(
+      id uuid, status varchar, "statusInfo" varchar, "statusData" jsonb, "historyPatch" jsonb,
+      result varchar, "agentIds" jsonb, "occupyingSlots" jsonb, ended boolean)
+    WHERE s.id = c.id`;
+}
+
+/**
+ * Adds history rows. Transitions never repeat without another in between, so there is nothing to
+ * merge here. A microsecond apart, because rows of one batch must keep their order.
+ */
+async function insertHistory(tx: Db, entries: readonly HistoryEntry[], now: Date) {
+  const numbered = entries.map((entry, index) => ({ ...entry, index }));
+  const kernels = numbered.filter((entry) => entry.kernelId !== null);
+  const sessions = numbered.filter((entry) => entry.kernelId === null);
+  await Promise.all([
+    kernels.length > 0 &&
+      tx`
+        INSERT INTO kernel_scheduling_history
+          (kernel_id, session_id, phase, from_status, to_status, result, message, attempts,
+           created_at, updated_at)
+        SELECT "kernelId", "sessionId", phase, "from", "to", result, message, 1, at, at
+        FROM (SELECT *, ${now}::timestamptz + index * interval '1 microsecond' AS at
+          FROM jsonb_to_recordset(${jsonText(kernels)}::text::jsonb) AS c("kernelId" uuid,
+            "sessionId" uuid, phase varchar, "from" varchar, "to" varchar, result varchar,
+            message text, index int)) AS entries`,
+    sessions.length > 0 &&
+      tx`
+        INSERT INTO session_scheduling_history
+          (session_id, phase, from_status, to_status, result, message, attempts,
+           created_at, updated_at)
+        SELECT "sessionId", phase, "from", "to", result, message, 1, at, at
+        FROM (SELECT *, ${now}::timestamptz + index * interval '1 microsecond' AS at
+          FROM jsonb_to_recordset(${jsonText(sessions)}::text::jsonb) AS c("sessionId" uuid,
+            phase varchar, "from" varchar, "to" varchar, result varchar, message text,
+            index int)) AS entries`,
+  ]);
+}
+
+/** Locks the agent's row and reads the number of its last applied event; null: unknown agent. */
+export async function lockEventCursor(tx: Db, agentId: string): Promise<number | null> {
+  const [row] = await tx`
+    SELECT last_event_seq::text AS seq FROM agents WHERE id = ${agentId} FOR NO KEY UPDATE`;
+  return row ? Number(v.parse(v.object({ seq: v.string() }), row).seq) : null;
+}
+
+export async function moveEventCursor(tx: Db, agentId: string, seq: number): Promise<void> {
+  await tx`UPDATE agents SET last_event_seq = ${String(seq)}::bigint WHERE id = ${agentId}`;
+}
