@@ -1,0 +1,48 @@
+/** How a log record becomes a line: for people, or as JSON for machines. */
+import type { LogRecord } from './logger.ts';
+
+const COLORS: Readonly<Record<LogRecord['level'], string>> = {
+  trace: '\x1b[90m',
+  debug: '\x1b[36m',
+  info: '\x1b[32m',
+  warn: '\x1b[33m',
+  error: '\x1b[31m',
+};
+const DIM = '\x1b[2m';
+const RESET = '\x1b[0m';
+
+/** Control characters would let a logged value forge lines or move the cursor. */
+const escapeControls = (text: string): string =>
+  text.replace(/[\u0000-\u001f\u007f-\u009f]/g, (char) =>
+    char === '\n'
+      ? '\\n'
+      : char === '\t'
+        ? '\\t'
+        : `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`,
+  );
+
+function formatValue(value: unknown): string {
+  if (typeof value !== 'string') return escapeControls(JSON.stringify(value) ?? 'undefined');
+  return /^[^\s"'=\u0000-\u001f\u007f]+$/.test(value)
+    ? value
+    : escapeControls(JSON.stringify(value));
+}
+
+/** `2026-01-02 03:04:05.678 INFO  manager: message key=value`, times in UTC. */
+export function formatHuman(record: LogRecord, color: boolean): string {
+  const paint = (code: string, text: string) => (color ? `${code}${text}${RESET}` : text);
+  const time = record.time.toISOString().replace('T', ' ').replace('Z', '');
+  const level = record.level.toUpperCase().padEnd(5);
+  const fields = Object.entries(record.fields)
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => ` ${paint(DIM, `${escapeControls(name)}=`)}${formatValue(value)}`)
+    .join('');
+  return `${paint(DIM, time)} ${paint(COLORS[record.level], level)} ${record.component}: ${escapeControls(record.message)}${fields}\n`;
+}
+
+/** One JSON object; `time`, `level`, `component` and `message` come first and win over fields. */
+export function formatJson(record: LogRecord): string {
+  const { time, level, component, message, fields } = record;
+  const head = { time: time.toISOString(), level, component, message };
+  return `${JSON.stringify({ ...head, ...fields, ...head })}\n`;
+}

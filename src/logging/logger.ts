@@ -1,0 +1,100 @@
+/** The implementation of the logging interface: filters by level and writes one line per record. */
+import { type Clock, systemClock } from '../common/clock.ts';
+import type { LogFields, Logger } from '../common/logger.ts';
+import { formatHuman, formatJson } from './format.ts';
+import { redact } from './redact.ts';
+
+export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'off';
+export type LogFormat = 'console' | 'json';
+
+/** Larger is more severe. */
+const SEVERITY: Readonly<Record<LogLevel, number>> = {
+  trace: 10,
+  debug: 20,
+  info: 30,
+  warn: 40,
+  error: 50,
+  off: 99,
+};
+
+export interface LoggerOptions {
+  /** `manager`, `agent`, …; shown in every record. */
+  readonly component: string;
+  /** Records below it are dropped. Default `info`. */
+  readonly level?: LogLevel;
+  /** `console`: for people; `json`: one object per line. Default `console`. */
+  readonly format?: LogFormat;
+  /** Whether the console format uses colours. Default: when standard error is a terminal. */
+  readonly color?: boolean;
+  /** Takes each line, newline included. Default: standard error. */
+  readonly write?: (line: string) => void;
+  readonly clock?: Clock;
+}
+
+export interface LogRecord {
+  readonly time: Date;
+  readonly level: Exclude<LogLevel, 'off'>;
+  readonly component: string;
+  readonly message: string;
+  /** Already free of secrets. */
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
+const writeToStandardError = (line: string): void => {
+  process.stderr.write(line);
+};
+
+/** A logger; its children share level, format and destination. */
+export function createLogger(options: LoggerOptions): Logger {
+  const threshold = SEVERITY[options.level ?? 'info'];
+  const write = options.write ?? writeToStandardError;
+  const clock = options.clock ?? systemClock;
+  const color = options.color ?? (!options.write && process.stderr.isTTY === true);
+  const format =
+    options.format === 'json' ? formatJson : (record: LogRecord) => formatHuman(record, color);
+
+  const make = (bound: LogFields): Logger => {
+    const log = (level: LogRecord['level'], message: string, fields?: LogFields): void => {
+      if (SEVERITY[level] < threshold) return;
+      const shown = redact({ ...bound, ...fields });
+      write(
+        format({
+          time: clock.now(),
+          level,
+          component: options.component,
+          message,
+          fields: { ...(typeof shown === 'object' ? shown : {}) },
+        }),
+      );
+    };
+    return {
+      trace: (message, fields) => log('trace', message, fields),
+      debug: (message, fields) => log('debug', message, fields),
+      info: (message, fields) => log('info', message, fields),
+      warn: (message, fields) => log('warn', message, fields),
+      error: (message, fields) => log('error', message, fields),
+      child: (fields) => make({ ...bound, ...fields }),
+    };
+  };
+  return make({});
+}
+
+/** Drops everything. */
+export const silentLogger: Logger = createLogger({ component: '', level: 'off' });
+
+/** Upstream's level names (`NOTSET`, `TRACE` … `CRITICAL`) and ours, in any case; null if neither. */
+export function parseLogLevel(name: string): LogLevel | null {
+  const levels: Record<string, LogLevel> = {
+    notset: 'trace',
+    trace: 'trace',
+    debug: 'debug',
+    info: 'info',
+    warn: 'warn',
+    warning: 'warn',
+    error: 'error',
+    critical: 'error',
+    fatal: 'error',
+    off: 'off',
+  };
+  return levels[name.toLowerCase()] ?? null;
+}
