@@ -1,0 +1,146 @@
+/** Fills the catalogue of images with what agents and this host have. */
+import * as v from 'valibot';
+import { errorMessage } from '../../common/errors.ts';
+import { discoverHostRuntimes } from '../../common/images/host-runtimes.ts';
+import { LABEL_PREFIX } from '../../common/images/labels.ts';
+import { type AgentImage, agentImage } from '../../common/protocol/manager.ts';
+import { formatAmount, parseAmount } from '../../common/slots.ts';
+import type { Db } from '../db/connect.ts';
+import { ensureLocalRegistry, findRegistries, type RegistryRecord } from '../registry/service.ts';
+import { LOCAL_REGISTRY, normalizeArchitecture, parseImageReference } from './reference.ts';
+import * as store from './store.ts';
+
+/** Largest number of images taken from one report. */
+const MAX_IMAGES = 2000;
+const MIN_PREFIX = `${LABEL_PREFIX}resource.min.`;
+const MAX_PREFIX = `${LABEL_PREFIX}resource.max.`;
+
+type Labels = Readonly<Record<string, string>>;
+
+function resourcesOf(labels: Labels): store.NewImage['resources'] {
+  const out: Record<string, { min: string; max: string | null }> = {};
+  for (const [key, text] of Object.entries(labels)) {
+    if (!key.startsWith(MIN_PREFIX)) continue;
+    const slot = key.slice(MIN_PREFIX.length);
+    const min = parseAmount(text);
+    const max = parseAmount(labels[`${MAX_PREFIX}${slot}`] ?? '');
+    if (min === null) continue;
+    out[slot] = { min: formatAmount(min), max: max === null ? null : formatAmount(max) };
+  }
+  return out;
+}
+
+/** Label `role` in upper case; upstream's older name for SERVICE is INFERENCE. */
+function typeOf(labels: Labels): store.NewImage['type'] {
+  switch ((labels[`${LABEL_PREFIX}role`] ?? '').toUpperCase()) {
+    case 'SYSTEM':
+      return 'SYSTEM';
+    case 'SERVICE':
+    case 'INFERENCE':
+      return 'SERVICE';
+    default:
+      return 'COMPUTE';
+  }
+}
+
+function toRow(image: AgentImage, registries: readonly RegistryRecord[]): store.NewImage | null {
+  const parsed = parseImageReference(image.canonical);
+  if (parsed?.registry == null || parsed.tag === null) return null;
+  const cut = parsed.path.lastIndexOf('/');
+  const project = cut < 0 ? '' : parsed.path.slice(0, cut);
+  const isLocal = parsed.registry === LOCAL_REGISTRY;
+  const registry = registries.find(
+    (row) => row.registry_name === parsed.registry && (isLocal || row.project === project),
+  );
+  if (!registry) return null;
+  return {
+    name: image.canonical,
+    project,
+    image: parsed.path,
+    tag: parsed.tag,
+    registry: parsed.registry,
+    registry_id: registry.id,
+    architecture: normalizeArchitecture(image.architecture),
+    config_digest: image.digest,
+    size_bytes: image.sizeBytes,
+    is_local: isLocal,
+    type: typeOf(image.labels),
+    accelerators: image.labels[`${LABEL_PREFIX}accelerators`] || null,
+    labels: image.labels,
+    resources: resourcesOf(image.labels),
+  };
+}
+
+const MAX_DIGEST = 72;
+const report = v.pipe(v.array(agentImage), v.maxLength(MAX_IMAGES));
+
+export interface UpsertResult {
+  /** Rows inserted or changed. */
+  readonly written: number;
+  /** Aliases newly registered. */
+  readonly aliased: number;
+  /** Images left out: of a registry or project nobody has configured, or with no proper name. */
+  readonly skipped: readonly string[];
+}
+
+/**
+ * Registers the images an agent reports, with their aliases. An alias that is already in use keeps
+ * its meaning. Images of registries other than `local` need a row in `container_registries`.
+ * Nothing is written where nothing changed.
+ * @param options.revive also brings back images that were forgotten.
+ */
+export async function upsertImages(
+  sql: Db,
+  images: readonly AgentImage[],
+  options: { readonly revive?: boolean } = {},
+): Promise<UpsertResult> {
+  const reported = v.parse(report, images);
+  const names = new Set(reported.map((image) => parseImageReference(image.canonical)?.registry));
+  const registries: RegistryRecord[] = [];
+  if (names.delete(LOCAL_REGISTRY)) registries.push(await ensureLocalRegistry(sql));
+  const remote = [...names].filter((name) => name != null);
+  if (remote.length > 0) registries.push(...(await findRegistries(sql, remote)));
+
+  const rows = new Map<string, store.NewImage>();
+  const aliases: { alias: string; name: string; architecture: string }[] = [];
+  const skipped: string[] = [];
+  for (const image of reported) {
+    const row = image.digest.length <= MAX_DIGEST ? toRow(image, registries) : null;
+    if (row === null) {
+      skipped.push(image.canonical);
+      continue;
+    }
+    rows.set(`${row.name} ${row.architecture}`, row);
+    for (const alias of image.aliases) {
+      aliases.push({ alias, name: row.name, architecture: row.architecture });
+    }
+  }
+  const written =
+    rows.size > 0 ? await store.upsert(sql, [...rows.values()], options.revive ?? false) : 0;
+  const aliased = aliases.length > 0 ? await store.insertAliases(sql, aliases) : 0;
+  return { written, aliased, skipped };
+}
+
+export interface RescanResult extends UpsertResult {
+  readonly found: readonly string[];
+  /** Sources that could not be asked, in plain words. */
+  readonly problems: readonly string[];
+}
+
+/** Looks for images on this very host and registers them; needs no agent. */
+export async function rescanLocal(
+  sql: Db,
+  sources: readonly (() => Promise<AgentImage[]>)[] = [() => discoverHostRuntimes()],
+): Promise<RescanResult> {
+  const problems: string[] = [];
+  const images: AgentImage[] = [];
+  for (const source of sources) {
+    try {
+      images.push(...(await source()));
+    } catch (error) {
+      problems.push(errorMessage(error));
+    }
+  }
+  const result = await upsertImages(sql, images, { revive: true });
+  return { ...result, found: images.map((image) => image.canonical), problems };
+}

@@ -1,0 +1,211 @@
+/** Images: finding the one a request means, and keeping the catalogue. */
+import * as v from 'valibot';
+import { BackendError } from '../../common/errors.ts';
+import { hostArchitecture } from '../../common/images/labels.ts';
+import type { Db } from '../db/connect.ts';
+import { labelsColumn } from '../db/json.ts';
+import type { Caller } from '../http/route.ts';
+import {
+  candidateNames,
+  closeNames,
+  normalizeArchitecture,
+  parseImageReference,
+} from './reference.ts';
+import * as store from './store.ts';
+
+export { parseImageReference } from './reference.ts';
+
+/** Largest number of images in one answer. */
+const MAX_LISTED = 2000;
+const MAX_SUGGESTED = 5;
+const CUSTOMIZED_OWNER_LABEL = 'ai.backend.customized-image.owner';
+
+/** What an image needs at least and takes at most, as its labels say; decimal strings. */
+const resourcesColumn = v.record(
+  v.string(),
+  v.object({
+    min: v.optional(v.nullable(v.string()), null),
+    max: v.optional(v.nullable(v.string()), null),
+  }),
+);
+
+export interface Image {
+  readonly id: string;
+  /** `registry/project/name:tag`. */
+  readonly canonical: string;
+  readonly registry: string;
+  readonly registryId: string;
+  readonly project: string;
+  /** `project/name`. */
+  readonly image: string;
+  readonly tag: string;
+  readonly architecture: string;
+  readonly digest: string;
+  readonly sizeBytes: number;
+  readonly isLocal: boolean;
+  readonly type: 'COMPUTE' | 'SYSTEM' | 'SERVICE';
+  /** Accelerators the image is made for; null when it says nothing. */
+  readonly accelerators: readonly string[] | null;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly resources: Readonly<Record<string, { min: string | null; max: string | null }>>;
+  readonly status: string;
+  readonly aliases: readonly string[];
+  readonly createdAt: Date | null;
+}
+
+function toImage(row: store.ImageRecord): Image {
+  return {
+    id: row.id,
+    canonical: row.name,
+    registry: row.registry,
+    registryId: row.registry_id,
+    project: row.project ?? '',
+    image: row.image,
+    tag: row.tag ?? '',
+    architecture: row.architecture,
+    digest: row.config_digest.trim(),
+    sizeBytes: row.size_bytes,
+    isLocal: row.is_local,
+    type: row.type,
+    accelerators: row.accelerators === null ? null : row.accelerators.split(','),
+    labels: v.parse(labelsColumn, row.labels),
+    resources: v.parse(resourcesColumn, row.resources),
+    status: row.status,
+    aliases: row.aliases,
+    createdAt: row.created_at,
+  };
+}
+
+export interface ImageRequest {
+  /** Complete or partial name, or alias. */
+  readonly reference: string;
+  /** null: whatever the image has, the manager's own first. */
+  readonly architecture: string | null;
+  /** Whose list of allowed registries counts; null: none, for administrative commands. */
+  readonly domain: string | null;
+}
+
+/**
+ * The image that a request means: by complete name, with defaults for missing parts, or by alias.
+ * @throws BackendError ImageNotFound saying why: unknown (with the closest names), made for other
+ *   architectures, or of a registry that the domain doesn't allow.
+ */
+export async function resolveImage(sql: Db, request: ImageRequest): Promise<Image> {
+  const architecture =
+    request.architecture === null ? null : normalizeArchitecture(request.architecture);
+  const scope = request.domain === null ? null : { domainName: request.domain };
+  const parsed = parseImageReference(request.reference);
+  const query = {
+    names: parsed === null ? [] : candidateNames(parsed),
+    alias: request.reference,
+    preferredArchitecture: hostArchitecture(),
+  };
+  const [found] = await store.selectCandidates(sql, scope, { ...query, architecture });
+  if (found?.is_allowed) return toImage(found);
+  if (found) {
+    throw new BackendError(
+      'ImageNotFound',
+      `Image '${found.name}' comes from registry '${found.registry}', which domain '${request.domain}' does not allow. An administrator can add it to the domain's allowed registries.`,
+    );
+  }
+  if (architecture !== null) {
+    const others = await store.selectCandidates(sql, scope, { ...query, architecture: null });
+    if (others.length > 0) {
+      const names = [...new Set(others.map((other) => other.architecture))].join(', ');
+      throw new BackendError(
+        'ImageNotFound',
+        `Image '${request.reference}' is not available for ${architecture}, only for ${names}.`,
+      );
+    }
+  }
+  throw await unknownImage(sql, scope, request.reference);
+}
+
+async function unknownImage(
+  sql: Db,
+  scope: store.ImageScope,
+  reference: string,
+): Promise<BackendError> {
+  const known = await store.selectKnownNames(sql, scope, MAX_LISTED);
+  const close = closeNames(reference, known, MAX_SUGGESTED);
+  const advice =
+    known.length === 0
+      ? 'No image is registered; start an agent that has images, or run `backend.ai mgr image rescan`.'
+      : close.length > 0
+        ? `Did you mean ${close.join(', ')}?`
+        : 'See `backend.ai image list` for those there are.';
+  return new BackendError('ImageNotFound', `There is no image '${reference}'. ${advice}`);
+}
+
+export interface ListOptions {
+  /** ALIVE by default. */
+  readonly statuses?: readonly string[];
+  readonly registry?: string | null;
+}
+
+/**
+ * The images that `caller` may see, by name: superadmins all, others those of the registries that
+ * their domain allows, without images that another user has made for himself. At most 2000.
+ */
+export async function listImages(
+  sql: Db,
+  caller: Pick<Caller, 'isSuperadmin' | 'domainName' | 'userId'>,
+  options: ListOptions = {},
+): Promise<Image[]> {
+  const scope = caller.isSuperadmin ? null : { domainName: caller.domainName };
+  const filter = { statuses: options.statuses ?? ['ALIVE'], registry: options.registry };
+  const rows = await store.selectImages(sql, scope, filter, MAX_LISTED);
+  return rows.map(toImage).filter(({ labels }) => {
+    const owner = labels[CUSTOMIZED_OWNER_LABEL];
+    return caller.isSuperadmin || owner === undefined || owner === `user:${caller.userId}`;
+  });
+}
+
+/** Every image whatever its registry, for administrative commands; at most 2000. */
+export async function listAllImages(sql: Db, options: ListOptions = {}): Promise<Image[]> {
+  const filter = { statuses: options.statuses ?? ['ALIVE'], registry: options.registry };
+  return (await store.selectImages(sql, null, filter, MAX_LISTED)).map(toImage);
+}
+
+/**
+ * Makes `alias` stand for an image, wherever it pointed before.
+ * @throws BackendError ImageNotFound; InvalidAPIParameters for an alias that could not be asked for.
+ */
+export async function aliasImage(
+  sql: Db,
+  alias: string,
+  target: string,
+  architecture: string | null,
+): Promise<Image> {
+  if (parseImageReference(alias) === null) {
+    throw new BackendError(
+      'InvalidAPIParameters',
+      `'${alias}' can't be an alias: use letters, digits, '.', '_', '-', '/' and one ':'.`,
+    );
+  }
+  const image = await resolveImage(sql, { reference: target, architecture, domain: null });
+  await store.setAlias(sql, alias, image.id);
+  return image;
+}
+
+/** @throws BackendError ImageAliasNotFound. */
+export async function dealiasImage(sql: Db, alias: string): Promise<void> {
+  if (!(await store.deleteAlias(sql, alias))) {
+    throw new BackendError('ImageAliasNotFound', `There is no image alias '${alias}'.`);
+  }
+}
+
+/**
+ * Takes an image out of the catalogue and frees its aliases; agents keep their copies. Agents that
+ * report it later don't bring it back, a rescan does.
+ * @throws BackendError ImageNotFound.
+ */
+export async function forgetImage(
+  sql: Db,
+  reference: string,
+  architecture: string | null,
+): Promise<Image> {
+  const image = await resolveImage(sql, { reference, architecture, domain: null });
+  await store.markDeleted(sql, image.id);
+  return image;
+}
