@@ -1,0 +1,86 @@
+/** One connection of the agent: reads requests line by line, answers each by its id. */
+import type { Socket } from 'node:net';
+import * as v from 'valibot';
+import { errorMessage } from '../common/errors.ts';
+import {
+  MAX_LINE_BYTES,
+  type RunnerOp,
+  type RunnerReply,
+  runnerRequest,
+} from '../common/protocol/runner.ts';
+import { RunnerError } from './errors.ts';
+import { LineSplitter } from './lines.ts';
+
+/** Requests of one connection that may be in progress at once. */
+const MAX_PENDING_REQUESTS = 64;
+
+/** Performs an operation; `signal` aborts when the connection is lost. */
+export type OpHandler = (body: RunnerOp, signal: AbortSignal) => Promise<unknown>;
+
+const anyRequest = v.object({ id: v.number() });
+
+/** Serves a connection until it closes. Never rejects. */
+export async function serveConnection(socket: Socket, handle: OpHandler): Promise<void> {
+  const lost = new AbortController();
+  const lines = new LineSplitter(MAX_LINE_BYTES);
+  let pending = 0;
+  let wake: () => void = () => undefined;
+  socket.on('error', () => {
+    // The agent is gone; `close` follows.
+  });
+  socket.on('close', () => {
+    lost.abort();
+    wake();
+  });
+  const respond = async (line: string) => {
+    const reply = await answer(line, handle, lost.signal);
+    if (reply !== null && !socket.destroyed) socket.write(`${JSON.stringify(reply)}\n`);
+    pending -= 1;
+    wake();
+  };
+  try {
+    for await (const chunk of socket) {
+      for (const line of lines.push(chunk)) {
+        pending += 1;
+        void respond(line);
+        while (pending >= MAX_PENDING_REQUESTS && !lost.signal.aborted) {
+          await new Promise<void>((resolve) => {
+            wake = resolve;
+          });
+        }
+      }
+    }
+  } catch {
+    // A line without end, or a connection that broke off: nothing more can be understood.
+  }
+  lost.abort();
+  socket.destroy();
+}
+
+async function answer(
+  line: string,
+  handle: OpHandler,
+  signal: AbortSignal,
+): Promise<RunnerReply | null> {
+  let raw: unknown;
+  try {
+    raw = JSON.parse(line);
+  } catch {
+    return null;
+  }
+  const identified = v.safeParse(anyRequest, raw);
+  if (!identified.success) return null;
+  const { id } = identified.output;
+  const request = v.safeParse(runnerRequest, raw);
+  if (!request.success) {
+    const issue = request.issues[0];
+    const message = `Not a valid request: ${issue.message}`;
+    return { id, ok: false, error: { code: 'bad-request', message } };
+  }
+  try {
+    return { id, ok: true, result: await handle(request.output.body, signal) };
+  } catch (error) {
+    const code = error instanceof RunnerError ? error.code : 'failed';
+    return { id, ok: false, error: { code, message: errorMessage(error) } };
+  }
+}

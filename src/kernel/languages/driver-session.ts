@@ -1,0 +1,139 @@
+/** Query mode on a language process with a driver: restarts it when it is gone. */
+
+import { errorMessage } from '../../common/errors.ts';
+import type { CompletionRequest } from '../../common/protocol/execution.ts';
+import type { Random } from '../../common/random.ts';
+import type { RunSink } from '../run.ts';
+import { DriverProcess, type DriverSource, describeExit } from './driver-process.ts';
+import type { IdleOutput, LanguageSession, Workplace } from './language.ts';
+import type { OrderedMessage } from './messages.ts';
+
+/** After this many interrupts of one run the process is killed. */
+const KILL_AFTER_INTERRUPTS = 3;
+const COMPLETION_TIMEOUT_MS = 5000;
+const EXIT_CANNOT_START = 127;
+
+export class DriverSession implements LanguageSession {
+  private readonly title: string;
+  private readonly source: DriverSource;
+  private readonly workplace: Workplace;
+  private readonly idle: IdleOutput;
+  private readonly random: Random;
+  private process: DriverProcess | null = null;
+  private starting: Promise<DriverProcess> | null = null;
+  private sink: RunSink | null = null;
+  private finishRun: (exitCode: number) => void = () => undefined;
+  private interrupts = 0;
+  private runCount = 0;
+  private completionCount = 0;
+  private readonly completions = new Map<number, (suggestions: string[]) => void>();
+
+  /** @param title what the language is called in messages to the user. */
+  constructor(
+    title: string,
+    source: DriverSource,
+    workplace: Workplace,
+    idle: IdleOutput,
+    random: Random,
+  ) {
+    this.title = title;
+    this.source = source;
+    this.workplace = workplace;
+    this.idle = idle;
+    this.random = random;
+  }
+
+  async warmUp(): Promise<void> {
+    await this.ensureProcess();
+  }
+
+  async run(code: string, sink: RunSink): Promise<number> {
+    this.sink = sink;
+    this.interrupts = 0;
+    this.runCount += 1;
+    try {
+      const process = await this.ensureProcess();
+      const finished = new Promise<number>((resolve) => {
+        this.finishRun = resolve;
+      });
+      process.send({ op: 'run', code, name: `<run ${this.runCount}>` });
+      return await Promise.race([finished, this.lost(process, sink)]);
+    } catch (error) {
+      await sink.text('stderr', `${this.title} could not be started: ${errorMessage(error)}\n`);
+      return EXIT_CANNOT_START;
+    } finally {
+      this.sink = null;
+    }
+  }
+
+  input(line: string): void {
+    this.process?.send({ op: 'input', line });
+  }
+
+  interrupt(): void {
+    this.interrupts += 1;
+    this.process?.signal(this.interrupts >= KILL_AFTER_INTERRUPTS ? 'SIGKILL' : 'SIGINT');
+  }
+
+  async complete(request: CompletionRequest): Promise<string[]> {
+    if (this.sink !== null) return [];
+    const process = await this.ensureProcess();
+    this.completionCount += 1;
+    const id = this.completionCount;
+    const answer = new Promise<string[]>((resolve) => this.completions.set(id, resolve));
+    const line = request.options.line ?? request.code.split('\n').at(-1) ?? '';
+    process.send({ op: 'complete', id, code: request.code, line });
+    const none = this.workplace.clock.sleep(COMPLETION_TIMEOUT_MS).then(() => []);
+    const suggestions = await Promise.race([answer, none, process.ended.then(() => [])]);
+    this.completions.delete(id);
+    return suggestions;
+  }
+
+  stop(): void {
+    this.process?.signal('SIGKILL');
+  }
+
+  private async ensureProcess(): Promise<DriverProcess> {
+    if (this.process !== null) return this.process;
+    this.starting ??= this.start().finally(() => {
+      this.starting = null;
+    });
+    return await this.starting;
+  }
+
+  private async start(): Promise<DriverProcess> {
+    const listener = {
+      output: (stream: 'stdout' | 'stderr', chunk: Uint8Array) =>
+        this.sink === null ? this.idle(stream, chunk) : this.sink.bytes(stream, chunk),
+      event: (message: OrderedMessage) => this.handle(message),
+      completion: (id: number, suggestions: string[]) => this.completions.get(id)?.(suggestions),
+    };
+    const nonce = Buffer.from(this.random.bytes(8)).toString('hex');
+    const process = await DriverProcess.start(this.source, listener, this.workplace, nonce);
+    this.process = process;
+    process.ended.then(() => {
+      if (this.process === process) this.process = null;
+    });
+    return process;
+  }
+
+  private async handle(message: OrderedMessage): Promise<void> {
+    if (message.type === 'done') {
+      this.finishRun(message.exitCode);
+      return;
+    }
+    const sink = this.sink;
+    if (sink === null) return;
+    if (message.type === 'stderr') await sink.text('stderr', message.text);
+    else if (message.type === 'html') await sink.record(['html', message.data]);
+    else if (message.type === 'media') await sink.record(['media', [message.mime, message.data]]);
+    else sink.prompt(message.password);
+  }
+
+  private async lost(process: DriverProcess, sink: RunSink): Promise<number> {
+    const exit = await process.ended;
+    if (this.sink !== sink) return exit.exitCode;
+    await sink.text('stderr', `[${this.title} ${describeExit(exit)}; its state is lost]\n`);
+    return exit.exitCode;
+  }
+}

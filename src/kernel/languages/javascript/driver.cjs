@@ -1,0 +1,144 @@
+/**
+ * Runs pieces of JavaScript in one Node process for the kernel runner. It answers with JSON lines on
+ * file descriptor 3; events that belong to a place in the output are announced by a mark in both
+ * output streams.
+ */
+{
+  const fs = require('node:fs');
+  const net = require('node:net');
+  const repl = require('node:repl');
+  const { Writable, PassThrough } = require('node:stream');
+  const util = require('node:util');
+
+  const CONTROL = 3;
+  const RETRY_MS = 5;
+  let nonce = '';
+  let sequence = 0;
+  let running = false;
+
+  const sleeper = new Int32Array(new SharedArrayBuffer(4));
+
+  /** Writes at once and in full, so that a full pipe stops the program instead of using memory. */
+  const writeAll = (fd, data) => {
+    let rest = Buffer.from(data);
+    while (rest.length > 0) {
+      try {
+        rest = rest.subarray(fs.writeSync(fd, rest));
+      } catch (error) {
+        if (error.code !== 'EAGAIN') throw error;
+        Atomics.wait(sleeper, 0, 0, RETRY_MS);
+      }
+    }
+  };
+
+  for (const [name, fd] of [
+    ['stdout', 1],
+    ['stderr', 2],
+  ]) {
+    const stream = new Writable({
+      decodeStrings: false,
+      write(chunk, encoding, done) {
+        writeAll(fd, typeof chunk === 'string' ? Buffer.from(chunk, encoding) : chunk);
+        done();
+      },
+    });
+    stream.fd = fd;
+    Object.defineProperty(process, name, { value: stream, configurable: true, writable: true });
+  }
+
+  const control = new net.Socket({ fd: CONTROL, readable: true, writable: true });
+  const send = (message) => control.write(`${JSON.stringify(message)}\n`);
+
+  const sendEvent = (type, fields) => {
+    sequence += 1;
+    for (const fd of [1, 2]) writeAll(fd, `\x1e${nonce}:${sequence}\x1f`);
+    send({ ...fields, type, seq: sequence });
+  };
+
+  const server = repl.start({
+    prompt: '',
+    input: new PassThrough(),
+    output: new Writable({
+      write(chunk, _encoding, done) {
+        // The REPL reports errors of callbacks here, and ends each line with its empty prompt.
+        writeAll(2, chunk);
+        done();
+      },
+    }),
+    terminal: false,
+    useGlobal: true,
+    breakEvalOnSigint: true,
+    ignoreUndefined: true,
+  });
+  for (const name of ['exit', 'close']) server.removeAllListeners(name);
+
+  /** An error as text, without the frames of the REPL and of this driver. */
+  const describe = (error) => {
+    if (error?.code === 'ERR_SCRIPT_EXECUTION_INTERRUPTED') return 'Interrupted';
+    if (!(error instanceof Error) && typeof error?.stack !== 'string') {
+      return `Uncaught ${util.inspect(error)}`;
+    }
+    const lines = util.inspect(error).split('\n');
+    const own = (line) =>
+      /^\s+at .*(node:vm|node:repl|node:domain|ContextifyScript|\[eval\])/.test(line);
+    return `Uncaught ${lines.filter((line) => !own(line)).join('\n')}`;
+  };
+
+  const finish = (error, value, failed) => {
+    if (failed) {
+      process.stderr.write(`${describe(error)}\n`);
+    } else if (value !== undefined) {
+      server.context._ = value;
+      process.stdout.write(`${util.inspect(value, { depth: 4 })}\n`);
+    }
+    running = false;
+    sendEvent('done', { exitCode: failed ? 1 : 0 });
+  };
+
+  const run = (code, name) => {
+    running = true;
+    let answered = false;
+    const answer = (error, value) => {
+      if (answered) return;
+      answered = true;
+      finish(error, value, error !== null && error !== undefined);
+    };
+    try {
+      server.eval(code.endsWith('\n') ? code : `${code}\n`, server.context, name, answer);
+    } catch (error) {
+      answer(error ?? new Error(`thrown: ${error}`));
+    }
+  };
+
+  const complete = (id, line) => {
+    server.completer(line, (error, result) => {
+      const suggestions = error ? [] : result[0].filter((name) => name !== '').slice(0, 500);
+      send({ type: 'completion', id, suggestions });
+    });
+  };
+
+  // Code that awaits is interrupted here; code that computes is interrupted by breakEvalOnSigint.
+  process.on('SIGINT', () => {
+    if (running) server.emit('SIGINT');
+  });
+
+  let held = '';
+  control.setEncoding('utf8');
+  control.on('data', (text) => {
+    const lines = (held + text).split('\n');
+    held = lines.pop();
+    for (const line of lines) {
+      const command = JSON.parse(line);
+      if (command.op === 'init') {
+        nonce = command.nonce;
+        send({ type: 'ready' });
+      } else if (command.op === 'run') {
+        run(command.code, command.name);
+      } else if (command.op === 'complete') {
+        complete(command.id, command.line);
+      }
+    }
+  });
+  control.on('error', () => process.exit(0));
+  control.on('close', () => process.exit(0));
+}

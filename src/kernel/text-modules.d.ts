@@ -1,0 +1,10 @@
+/** Driver programs are embedded as text: they run inside images that do not hold our files. */
+declare module '*.py' {
+  const text: string;
+  export default text;
+}
+
+declare module '*/driver.cjs' {
+  const text: string;
+  export default text;
+}
