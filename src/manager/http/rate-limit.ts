@@ -22,6 +22,17 @@ const anonymous: RateLimitDecision = {
   headers: headers(ANONYMOUS_LIMIT, ANONYMOUS_LIMIT),
 };
 
+const windowKey = (accessKey: string): string => `ratelimit:${accessKey}`;
+
+/** How many requests a keypair made within the window that ends now. */
+export function countRecentRequests(
+  { live, clock }: Pick<ManagerContext, 'live' | 'clock'>,
+  accessKey: string,
+): Promise<number> {
+  const nowMs = clock.now().getTime();
+  return live.sortedCount(windowKey(accessKey), nowMs - WINDOW_SEC * 1000, nowMs);
+}
+
 export class RateLimiter {
   readonly #ctx: Pick<ManagerContext, 'live' | 'clock' | 'id'>;
   #sequence = 0;
@@ -38,7 +49,7 @@ export class RateLimiter {
     const nowMs = clock.now().getTime();
     this.#sequence += 1;
     const count = await live.slideWindow(
-      `ratelimit:${caller.accessKey}`,
+      windowKey(caller.accessKey),
       `${id}:${nowMs}:${this.#sequence}`,
       nowMs,
       WINDOW_SEC * 1000,

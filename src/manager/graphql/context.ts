@@ -1,0 +1,11 @@
+/** What every resolver is given. */
+import type { ManagerContext } from '../context.ts';
+import type { Caller } from '../http/route.ts';
+
+export interface GraphqlContext {
+  readonly ctx: ManagerContext;
+  readonly caller: Caller;
+  readonly requestId: string;
+  /** Aborts when the client goes away. */
+  readonly signal: AbortSignal;
+}

@@ -1,0 +1,131 @@
+/** The scalars of the schema and how their values look on the wire. */
+import { GraphQLError, GraphQLScalarType, Kind, type ValueNode } from 'graphql';
+import { isoTime } from '../../common/time.ts';
+
+const invalid = (name: string, value: unknown): GraphQLError =>
+  new GraphQLError(`${name} cannot represent the value ${JSON.stringify(value) ?? String(value)}.`);
+
+/** A scalar whose literals are the same texts as its variables. */
+function textScalar<T>(
+  name: string,
+  description: string,
+  parse: (text: string) => T | undefined,
+  serialize: (value: unknown) => string | undefined,
+): GraphQLScalarType<T, string> {
+  const read = (value: unknown): T => {
+    const parsed = typeof value === 'string' ? parse(value) : undefined;
+    if (parsed === undefined) throw invalid(name, value);
+    return parsed;
+  };
+  return new GraphQLScalarType({
+    name,
+    description,
+    parseValue: read,
+    parseLiteral: (node) => read(node.kind === Kind.STRING ? node.value : null),
+    serialize: (value) => {
+      const text = serialize(value);
+      if (text === undefined) throw invalid(name, value);
+      return text;
+    },
+  });
+}
+
+const UUID_PATTERN = /^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$/i;
+
+function normalizeUuid(text: string): string | undefined {
+  if (!UUID_PATTERN.test(text)) return undefined;
+  const hex = text.replaceAll('-', '').toLowerCase();
+  return [
+    [0, 8],
+    [8, 12],
+    [12, 16],
+    [16, 20],
+    [20, 32],
+  ]
+    .map(([start, end]) => hex.slice(start, end))
+    .join('-');
+}
+
+const uuid = textScalar('UUID', 'A UUID: lower case with dashes.', normalizeUuid, (value) =>
+  typeof value === 'string' ? normalizeUuid(value) : undefined,
+);
+
+function readDate(text: string): Date | undefined {
+  const date = new Date(text);
+  return Number.isNaN(date.getTime()) ? undefined : date;
+}
+
+const dateTime = textScalar(
+  'DateTime',
+  'ISO-8601 with microseconds and a numeric offset.',
+  readDate,
+  (value) => {
+    const date = typeof value === 'string' ? readDate(value) : value;
+    return date instanceof Date ? isoTime(date) : undefined;
+  },
+);
+
+const jsonString = textScalar<unknown>(
+  'JSONString',
+  'A string that holds JSON text.',
+  (text) => {
+    try {
+      return JSON.parse(text);
+    } catch {
+      return undefined;
+    }
+  },
+  (value) => JSON.stringify(value),
+);
+
+function readBigInt(value: unknown): number {
+  const number = typeof value === 'string' && /^[+-]?\d+$/.test(value) ? Number(value) : value;
+  if (typeof number !== 'number' || !Number.isSafeInteger(number)) throw invalid('BigInt', value);
+  return number;
+}
+
+const bigInt = new GraphQLScalarType({
+  name: 'BigInt',
+  description: 'An integer of up to 53 bits, as a JSON number.',
+  serialize: (value) => readBigInt(typeof value === 'bigint' ? value.toString() : value),
+  parseValue: readBigInt,
+  parseLiteral: (node) => readBigInt(node.kind === Kind.INT ? node.value : null),
+});
+
+function literalValue(node: ValueNode, variables: Readonly<Record<string, unknown>>): unknown {
+  switch (node.kind) {
+    case Kind.NULL:
+      return null;
+    case Kind.INT:
+    case Kind.FLOAT:
+      return Number(node.value);
+    case Kind.STRING:
+    case Kind.BOOLEAN:
+    case Kind.ENUM:
+      return node.value;
+    case Kind.LIST:
+      return node.values.map((item) => literalValue(item, variables));
+    case Kind.OBJECT:
+      return Object.fromEntries(
+        node.fields.map(({ name, value }) => [name.value, literalValue(value, variables)]),
+      );
+    case Kind.VARIABLE:
+      return variables[node.name.value];
+  }
+}
+
+const json = new GraphQLScalarType({
+  name: 'JSON',
+  description: 'Any JSON value.',
+  serialize: (value) => value,
+  parseValue: (value) => value,
+  parseLiteral: (node, variables) => literalValue(node, variables ?? {}),
+});
+
+export const scalars = {
+  UUID: uuid,
+  DateTime: dateTime,
+  JSONString: jsonString,
+  BigInt: bigInt,
+  JSON: json,
+};

@@ -1,0 +1,163 @@
+/** GraphQL fields about images. */
+import { BackendError } from '../../common/errors.ts';
+import type { GraphqlContext } from '../graphql/context.ts';
+import type { GraphqlModule } from '../graphql/module.ts';
+import { type Image, listImages, resolveImage } from './service.ts';
+
+const FEATURES_LABEL = 'ai.backend.features';
+const CUSTOMIZED_OWNER_LABEL = 'ai.backend.customized-image.owner';
+
+const loadFilters = ['general', 'operational', 'customized', 'customized-global'] as const;
+type LoadFilter = (typeof loadFilters)[number];
+
+function readLoadFilters(names: readonly (string | null)[]): ReadonlySet<LoadFilter> {
+  return new Set(
+    names.map((name) => {
+      const found = loadFilters.find((filter) => filter === name?.toLowerCase());
+      if (found) return found;
+      throw new BackendError(
+        'InvalidAPIParameters',
+        `Unknown image filter '${name}'; use ${loadFilters.join(', ')}.`,
+      );
+    }),
+  );
+}
+
+/** Whether a list with these filters shows the image to this user. */
+export function isListed(
+  labels: Readonly<Record<string, string>>,
+  filters: ReadonlySet<LoadFilter>,
+  viewer: { readonly userId: string; readonly isSuperadmin: boolean },
+): boolean {
+  const features = labels[FEATURES_LABEL]?.split(/\s+/) ?? [];
+  if (features.includes('operation') && !filters.has('operational')) return false;
+  const owner = labels[CUSTOMIZED_OWNER_LABEL];
+  if (owner === undefined) {
+    return filters.has('general') || (features.includes('operation') && filters.has('operational'));
+  }
+  return (
+    (filters.has('customized') && owner === `user:${viewer.userId}`) ||
+    (filters.has('customized-global') && viewer.isSuperadmin)
+  );
+}
+
+const toPairs = (map: Readonly<Record<string, string>>) =>
+  Object.entries(map).map(([key, value]) => ({ key, value }));
+
+/** `3.11-ubuntu22.04-cuda12` is version 3.11 with the tags ubuntu = 22.04 and cuda = 12. */
+export function parseTag(tag: string): { version: string; tags: { key: string; value: string }[] } {
+  const [version = '', ...parts] = tag.split('-');
+  return {
+    version,
+    tags: parts.map((part) => {
+      const [, key = part, value = ''] = /^([a-zA-Z_]+)(.*)$/.exec(part) ?? [];
+      return { key, value };
+    }),
+  };
+}
+
+interface ListArgs {
+  readonly is_operation?: boolean | null;
+  readonly filter_by_statuses?: readonly (string | null)[] | null;
+  readonly load_filters?: readonly (string | null)[] | null;
+  readonly image_filters?: readonly (string | null)[] | null;
+}
+
+function filtersOf(args: ListArgs): ReadonlySet<LoadFilter> {
+  const named = args.load_filters ?? args.image_filters;
+  if (named != null) return readLoadFilters(named);
+  return new Set(args.is_operation ? ['operational'] : ['general', 'customized']);
+}
+
+export const imageGraphql: GraphqlModule = {
+  typeDefs: /* GraphQL */ `
+    type Query {
+      image(id: String, reference: String, architecture: String = null): Image
+      images(
+        is_operation: Boolean @deprecated
+        filter_by_statuses: [ImageStatus] = [ALIVE]
+        load_filters: [String] = null
+        image_filters: [String] = null @deprecated
+      ): [Image]
+    }
+
+    enum ImageStatus {
+      ALIVE
+      DELETED
+    }
+
+    type Image {
+      id: UUID
+      name: String @deprecated
+      namespace: String
+      base_image_name: String
+      project: String
+      humanized_name: String
+      tag: String
+      tags: [KVPair]
+      version: String
+      registry: String
+      architecture: String
+      is_local: Boolean
+      digest: String
+      labels: [KVPair]
+      aliases: [String]
+      size_bytes: BigInt
+      status: String
+      resource_limits: [ResourceLimit]
+      supported_accelerators: [String]
+      hash: String
+    }
+
+    type ResourceLimit {
+      key: String
+      min: String
+      max: String @deprecated
+    }
+  `,
+  resolvers: {
+    Query: {
+      async image(
+        _parent,
+        args: { id?: string | null; reference?: string | null; architecture?: string | null },
+        { ctx, caller }: GraphqlContext,
+      ) {
+        if (args.id != null) {
+          const images = await listImages(ctx.sql, caller);
+          const found = images.find(({ id }) => id === args.id?.toLowerCase());
+          if (found) return found;
+          throw new BackendError('ImageNotFound', `There is no image with id '${args.id}'.`);
+        }
+        if (args.reference == null) {
+          throw new BackendError('InvalidAPIParameters', "Give the image's id or its reference.");
+        }
+        return resolveImage(ctx.sql, {
+          reference: args.reference,
+          architecture: args.architecture ?? null,
+          domain: caller.isSuperadmin ? null : caller.domainName,
+        });
+      },
+      async images(_parent, args: ListArgs, { ctx, caller }: GraphqlContext) {
+        const statuses = args.filter_by_statuses?.filter((status) => status !== null);
+        const images = await listImages(ctx.sql, caller, { statuses });
+        const filters = filtersOf(args);
+        return images.filter(({ labels }) => isListed(labels, filters, caller));
+      },
+    },
+    Image: {
+      name: ({ image }: Image) => image,
+      namespace: ({ image }: Image) => image,
+      humanized_name: ({ image }: Image) => image,
+      base_image_name: ({ image }: Image) => image.slice(image.lastIndexOf('/') + 1),
+      tags: ({ tag }: Image) => parseTag(tag).tags,
+      version: ({ tag }: Image) => parseTag(tag).version,
+      is_local: ({ isLocal }: Image) => isLocal,
+      labels: ({ labels }: Image) => toPairs(labels),
+      size_bytes: ({ sizeBytes }: Image) => sizeBytes,
+      resource_limits: ({ resources }: Image) =>
+        Object.entries(resources).map(([key, { min, max }]) => ({ key, min, max })),
+      supported_accelerators: ({ accelerators }: Image) => accelerators ?? [],
+      hash: ({ digest }: Image) => digest,
+    },
+  },
+};

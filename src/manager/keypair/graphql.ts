@@ -1,0 +1,105 @@
+/** GraphQL fields about keypairs. */
+import { BackendError } from '../../common/errors.ts';
+import type { GraphqlContext } from '../graphql/context.ts';
+import type { GraphqlModule } from '../graphql/module.ts';
+import { countRecentRequests } from '../http/rate-limit.ts';
+import type { Caller } from '../http/route.ts';
+import { getKeypair, type KeypairRecord, listKeypairs } from './service.ts';
+
+/** Largest number of rows of the unpaged list. */
+const MAX_ROWS = 100;
+
+/**
+ * Refuses arguments that name somebody else's: domain admins stay in their domain, others with
+ * their own keypairs.
+ */
+function checkScope(
+  caller: Caller,
+  own: string,
+  asked: { domain_name?: string | null; key?: string | null },
+): void {
+  if (caller.isSuperadmin) return;
+  if (asked.domain_name != null && asked.domain_name !== caller.domainName) {
+    throw new BackendError('GenericForbidden', 'You may only ask for your own domain.');
+  }
+  if (caller.role !== 'admin' && asked.key != null && asked.key !== own) {
+    throw new BackendError('GenericForbidden', 'You may only ask for your own keypairs.');
+  }
+}
+
+export const keypairGraphql: GraphqlModule = {
+  typeDefs: /* GraphQL */ `
+    type Query {
+      keypair(domain_name: String, access_key: String): KeyPair
+      keypairs(domain_name: String, email: String, is_active: Boolean): [KeyPair]
+    }
+
+    type KeyPair implements Item {
+      id: ID
+      user_id: String
+      full_name: String
+      access_key: String
+      secret_key: String
+      is_active: Boolean
+      is_admin: Boolean
+      resource_policy: String
+      created_at: DateTime
+      last_used: DateTime
+      rate_limit: Int
+      num_queries: Int
+      rolling_count: Int
+      user: UUID
+      projects: [String]
+      ssh_public_key: String
+      user_info: UserInfo
+    }
+
+    type UserInfo {
+      email: String
+      full_name: String
+    }
+  `,
+  resolvers: {
+    Query: {
+      async keypair(
+        _parent,
+        args: { domain_name?: string | null; access_key?: string | null },
+        { ctx, caller }: GraphqlContext,
+      ) {
+        checkScope(caller, caller.accessKey, {
+          domain_name: args.domain_name,
+          key: args.access_key,
+        });
+        try {
+          const keypair = await getKeypair(ctx.sql, caller, args.access_key);
+          const elsewhere = args.domain_name != null && keypair.domain_name !== args.domain_name;
+          return elsewhere ? null : keypair;
+        } catch (error) {
+          // Absence is an answer here.
+          if (error instanceof BackendError && error.problem === 'AccessKeyNotFound') return null;
+          throw error;
+        }
+      },
+      async keypairs(
+        _parent,
+        args: { domain_name?: string | null; email?: string | null; is_active?: boolean | null },
+        { ctx, caller }: GraphqlContext,
+      ) {
+        checkScope(caller, caller.email, { domain_name: args.domain_name, key: args.email });
+        const rows = await listKeypairs(ctx.sql, caller, {
+          domainName: args.domain_name,
+          email: args.email,
+          isActive: args.is_active,
+        });
+        return rows.slice(0, MAX_ROWS);
+      },
+    },
+    KeyPair: {
+      id: (keypair: KeypairRecord) => keypair.access_key,
+      projects: (keypair: KeypairRecord) => keypair.project_names,
+      user_info: ({ email, full_name }: KeypairRecord) => ({ email, full_name }),
+      rolling_count: (keypair: KeypairRecord, _args, { ctx }: GraphqlContext) =>
+        countRecentRequests(ctx, keypair.access_key),
+    },
+  },
+};
