@@ -1,0 +1,86 @@
+/** Which rows a caller may see of lists that are scoped by access key, and page arguments. */
+import { BackendError } from '../../common/errors.ts';
+import type { Caller } from '../http/route.ts';
+
+/** Restrictions on rows; null means none. */
+export interface RowScope {
+  readonly domainName: string | null;
+  readonly accessKey: string | null;
+}
+
+interface ScopeArguments {
+  readonly domain_name?: string | null | undefined;
+  readonly access_key?: string | null | undefined;
+}
+
+/**
+ * The rows that `caller` may see: superadmins all, domain admins their domain, users their own
+ * key's.
+ * @throws BackendError GenericForbidden when the arguments ask for more.
+ */
+export function scopeByAccessKey(
+  caller: Pick<Caller, 'role' | 'domainName' | 'accessKey'>,
+  args: ScopeArguments,
+): RowScope {
+  const domainName = args.domain_name ?? null;
+  const accessKey = args.access_key ?? null;
+  if (caller.role === 'superadmin') return { domainName, accessKey };
+  if (caller.role !== 'admin' && caller.role !== 'user') {
+    throw new BackendError('GenericForbidden', `Unknown client role '${caller.role}'.`);
+  }
+  if (domainName !== null && domainName !== caller.domainName) {
+    throw new BackendError(
+      'GenericForbidden',
+      `Only domain '${caller.domainName}' is visible to you.`,
+    );
+  }
+  if (caller.role === 'admin') return { domainName: caller.domainName, accessKey };
+  if (accessKey !== null && accessKey !== caller.accessKey) {
+    throw new BackendError('GenericForbidden', 'Only what your own access key owns is visible.');
+  }
+  return { domainName: caller.domainName, accessKey: caller.accessKey };
+}
+
+/** @throws BackendError GenericForbidden unless the caller is a superadmin. */
+export function requireSuperadmin(caller: Pick<Caller, 'role'>): void {
+  if (caller.role !== 'superadmin') {
+    throw new BackendError(
+      'GenericForbidden',
+      'Forbidden operation. (superadmin privilege required)',
+    );
+  }
+}
+
+/** The arguments of an offset page. */
+export type Page = { readonly limit: number; readonly offset: number };
+
+const MAX_PAGE = 1000;
+
+/** @throws BackendError InvalidAPIParameters when a number is negative or the page too large. */
+export function pageOf(args: Page): Page {
+  const { limit, offset } = args;
+  if (limit < 0 || offset < 0 || limit > MAX_PAGE) {
+    throw new BackendError(
+      'InvalidAPIParameters',
+      `limit must be between 0 and ${MAX_PAGE} and offset at least 0.`,
+    );
+  }
+  return { limit, offset };
+}
+
+/**
+ * A comma-separated list of names, upper-cased; null when absent.
+ * @throws BackendError InvalidAPIParameters naming one that is not in `known`.
+ */
+export function nameList(
+  text: string | null | undefined,
+  known: readonly string[],
+): string[] | null {
+  if (text === null || text === undefined || text.trim() === '') return null;
+  const names = text.split(',').map((name) => name.trim().toUpperCase());
+  const wrong = names.find((name) => !known.includes(name));
+  if (wrong !== undefined) {
+    throw new BackendError('InvalidAPIParameters', `'${wrong}' is not one of ${known.join(', ')}.`);
+  }
+  return names;
+}

@@ -1,0 +1,316 @@
+/** Sessions and containers in the GraphQL schema (the legacy types). */
+import DataLoader from 'dataloader';
+import type { GraphqlContext } from '../graphql/context.ts';
+import type { GraphqlModule } from '../graphql/module.ts';
+import { nameList, type Page, pageOf, scopeByAccessKey } from '../graphql/scope.ts';
+import {
+  type ContainerRow,
+  containersOfSessions,
+  dependenciesOf,
+  findContainerRow,
+  findSessionRow,
+  listContainers,
+  listSessions,
+  type SessionListRow,
+} from './graphql-store.ts';
+import { sessionStatuses } from './status.ts';
+
+const typeDefs = /* GraphQL */ `
+  type Query {
+    compute_session(id: UUID!): ComputeSession
+    compute_container(id: UUID!): ComputeContainer
+    compute_session_list(
+      limit: Int!
+      offset: Int!
+      filter: String
+      order: String
+      domain_name: String
+      group_id: String
+      access_key: String
+      status: String
+    ): ComputeSessionList
+    compute_container_list(
+      limit: Int!
+      offset: Int!
+      filter: String
+      order: String
+      session_id: ID!
+      role: String
+    ): ComputeContainerList
+  }
+
+  type ComputeSession implements Item {
+    id: ID
+    session_id: UUID
+    main_kernel_id: UUID
+    tag: String
+    name: String
+    type: String
+    main_kernel_role: String
+    priority: Int
+    image: String
+    architecture: String
+    registry: String
+    cluster_mode: String
+    cluster_size: Int
+    domain_name: String
+    group_name: String
+    group_id: UUID
+    user_email: String
+    full_name: String
+    user_id: UUID
+    access_key: String
+    status: String
+    status_changed: DateTime
+    status_info: String
+    status_data: JSONString
+    status_history: JSONString
+    created_at: DateTime
+    terminated_at: DateTime
+    starts_at: DateTime
+    scheduled_at: DateTime
+    startup_command: String
+    result: String
+    idle_checks: JSONString
+    agent_ids: [String]
+    agents: [String]
+    resource_opts: JSONString
+    scaling_group: String
+    service_ports: JSONString
+    mounts: [String]
+    occupying_slots: JSONString
+    occupied_slots: JSONString
+    requested_slots: JSONString
+    num_queries: BigInt
+    containers: [ComputeContainer]
+    dependencies: [ComputeSession]
+  }
+
+  type ComputeSessionList implements PaginatedList {
+    items: [ComputeSession]!
+    total_count: Int!
+  }
+
+  type ComputeContainer implements Item {
+    id: ID
+    idx: Int
+    role: String
+    hostname: String
+    kernel_id: UUID
+    cluster_idx: Int
+    local_rank: Int
+    cluster_role: String
+    cluster_hostname: String
+    session_id: UUID
+    image: String
+    architecture: String
+    registry: String
+    status: String
+    status_changed: DateTime
+    status_info: String
+    status_data: JSONString
+    created_at: DateTime
+    terminated_at: DateTime
+    starts_at: DateTime
+    scheduled_at: DateTime
+    agent: String
+    agent_addr: String
+    container_id: String
+    resource_opts: JSONString
+    occupied_slots: JSONString
+    live_stat: JSONString
+    last_stat: JSONString
+    preopen_ports: [Int]
+  }
+
+  type ComputeContainerList implements PaginatedList {
+    items: [ComputeContainer]!
+    total_count: Int!
+  }
+`;
+
+function historyTime(history: Readonly<Record<string, string>> | null, status: string) {
+  const text = history?.[status];
+  return text === undefined ? null : new Date(text);
+}
+
+interface Loaders {
+  readonly containers: DataLoader<string, ContainerRow[]>;
+  readonly dependencies: DataLoader<string, SessionListRow[]>;
+}
+
+const loadersByRequest = new WeakMap<GraphqlContext, Loaders>();
+
+/** One batch per request and kind, however many sessions are listed. */
+function loadersOf(context: GraphqlContext): Loaders {
+  let loaders = loadersByRequest.get(context);
+  if (!loaders) {
+    const { sql } = context.ctx;
+    loaders = {
+      containers: new DataLoader((ids) => containersOfSessions(sql, ids)),
+      dependencies: new DataLoader((ids) => dependenciesOf(sql, ids)),
+    };
+    loadersByRequest.set(context, loaders);
+  }
+  return loaders;
+}
+
+const agentsHidden = ({ ctx, caller }: GraphqlContext): boolean =>
+  ctx.settings.hideAgents && caller.role !== 'superadmin';
+
+/** A kernel as ComputeContainer. */
+export function toComputeContainer(row: ContainerRow, context: GraphqlContext) {
+  const hidden = agentsHidden(context);
+  const stat = row.last_stat;
+  return {
+    id: row.id,
+    idx: row.cluster_idx,
+    role: row.cluster_role,
+    hostname: row.cluster_hostname,
+    kernel_id: row.id,
+    cluster_idx: row.cluster_idx,
+    local_rank: row.local_rank,
+    cluster_role: row.cluster_role,
+    cluster_hostname: row.cluster_hostname,
+    session_id: row.session_id,
+    image: row.image,
+    architecture: row.architecture,
+    registry: row.registry,
+    status: row.status,
+    status_changed: row.status_changed,
+    status_info: row.status_info,
+    status_data: row.status_data,
+    created_at: row.created_at,
+    terminated_at: row.terminated_at,
+    starts_at: row.starts_at,
+    scheduled_at: historyTime(row.status_history, 'SCHEDULED'),
+    agent: hidden ? null : row.agent,
+    agent_addr: hidden ? null : row.agent_addr,
+    container_id: hidden ? null : row.container_id,
+    resource_opts: row.resource_opts ?? {},
+    occupied_slots: row.occupied_slots,
+    live_stat: stat,
+    last_stat: stat,
+    preopen_ports: row.preopen_ports ?? [],
+  };
+}
+
+function toComputeSession(row: SessionListRow, context: GraphqlContext): Record<string, unknown> {
+  const agents = agentsHidden(context) ? null : (row.agent_ids ?? []);
+  const occupied = row.occupying_slots;
+  return {
+    id: row.id,
+    session_id: row.id,
+    main_kernel_id: row.main_kernel_id,
+    tag: row.tag,
+    name: row.name,
+    type: row.session_type,
+    main_kernel_role: row.session_type,
+    priority: row.priority,
+    image: row.images?.[0] ?? null,
+    architecture: row.architecture,
+    registry: row.registry,
+    cluster_mode: row.cluster_mode.toLowerCase().replaceAll('_', '-'),
+    cluster_size: row.cluster_size,
+    domain_name: row.domain_name,
+    group_name: row.group_name,
+    group_id: row.group_id,
+    user_email: row.user_email,
+    full_name: row.full_name,
+    user_id: row.user_id,
+    access_key: row.access_key,
+    status: row.status,
+    status_changed: historyTime(row.status_history, row.status),
+    status_info: row.status_info,
+    status_data: row.status_data,
+    status_history: row.status_history ?? {},
+    created_at: row.created_at,
+    terminated_at: row.terminated_at,
+    starts_at: row.starts_at,
+    scheduled_at: historyTime(row.status_history, 'SCHEDULED'),
+    startup_command: row.startup_command,
+    result: row.result,
+    // No idle checker exists, so none is pending.
+    idle_checks: {},
+    agent_ids: agents,
+    agents,
+    resource_opts: row.resource_opts ?? {},
+    scaling_group: row.scaling_group,
+    service_ports: row.service_ports,
+    mounts: [...new Set((row.vfolder_mounts ?? []).map((mount) => mount.name))],
+    occupying_slots: occupied,
+    occupied_slots: occupied,
+    requested_slots: row.requested_slots,
+    num_queries: row.num_queries ?? 0,
+    containers: async () =>
+      (await loadersOf(context).containers.load(row.id)).map((kernel) =>
+        toComputeContainer(kernel, context),
+      ),
+    dependencies: async () =>
+      (await loadersOf(context).dependencies.load(row.id)).map((other) =>
+        toComputeSession(other, context),
+      ),
+  };
+}
+
+type Nullable<T> = { readonly [K in keyof T]?: T[K] | null };
+
+type SessionListArgs = Page &
+  Nullable<
+    Record<'filter' | 'order' | 'domain_name' | 'group_id' | 'access_key' | 'status', string>
+  >;
+
+type ContainerListArgs = Page &
+  Nullable<Record<'filter' | 'order' | 'role', string>> & { readonly session_id: string };
+
+const UUID_TEXT = /^[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}$/i;
+
+async function sessionList(_root: unknown, args: SessionListArgs, context: GraphqlContext) {
+  const { rows, total } = await listSessions(context.ctx.sql, {
+    ...pageOf(args),
+    scope: scopeByAccessKey(context.caller, args),
+    groupId: args.group_id ?? null,
+    statuses: nameList(args.status, sessionStatuses),
+    filter: args.filter,
+    order: args.order,
+    hideAgents: agentsHidden(context),
+  });
+  return { items: rows.map((row) => toComputeSession(row, context)), total_count: total };
+}
+
+async function containerList(_root: unknown, args: ContainerListArgs, context: GraphqlContext) {
+  const scope = scopeByAccessKey(context.caller, {});
+  const page = pageOf(args);
+  // The argument is an ID: text that is no UUID names no session.
+  if (!UUID_TEXT.test(args.session_id)) return { items: [], total_count: 0 };
+  const { rows, total } = await listContainers(context.ctx.sql, {
+    ...page,
+    scope,
+    sessionId: args.session_id,
+    role: args.role ?? null,
+    filter: args.filter,
+    order: args.order,
+    hideAgents: agentsHidden(context),
+  });
+  return { items: rows.map((row) => toComputeContainer(row, context)), total_count: total };
+}
+
+export const sessionGraphql: GraphqlModule = {
+  typeDefs,
+  resolvers: {
+    Query: {
+      compute_session: async (_root: unknown, args: { id: string }, context: GraphqlContext) => {
+        const scope = scopeByAccessKey(context.caller, {});
+        const row = await findSessionRow(context.ctx.sql, scope, args.id);
+        return row && toComputeSession(row, context);
+      },
+      compute_container: async (_root: unknown, args: { id: string }, context: GraphqlContext) => {
+        const scope = scopeByAccessKey(context.caller, {});
+        const row = await findContainerRow(context.ctx.sql, scope, args.id);
+        return row && toComputeContainer(row, context);
+      },
+      compute_session_list: sessionList,
+      compute_container_list: containerList,
+    },
+  },
+};
