@@ -7,7 +7,7 @@ import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import * as v from 'valibot';
 
-const account = v.object({
+export const localAccount = v.object({
   /** admin, domain-admin, user, user2 or monitor. */
   name: v.string(),
   email: v.string(),
@@ -16,7 +16,7 @@ const account = v.object({
   accessKey: v.string(),
   secretKey: v.string(),
 });
-export type LocalAccount = v.InferOutput<typeof account>;
+export type LocalAccount = v.InferOutput<typeof localAccount>;
 
 const record = v.object({
   envId: v.string(),
@@ -27,7 +27,7 @@ const record = v.object({
   endpoint: v.string(),
   backend: v.string(),
   startedAt: v.string(),
-  accounts: v.array(account),
+  accounts: v.array(localAccount),
 });
 export type LocalCluster = v.InferOutput<typeof record>;
 

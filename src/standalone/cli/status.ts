@@ -1,0 +1,58 @@
+/** `status`: the cluster of this machine: where it is, who may use it, what it runs. */
+import { printStatus } from '../../cli/framework/glyphs.ts';
+import { defineCommand } from '../../common/command.ts';
+import { errorMessage } from '../../common/errors.ts';
+import { findLocalCluster } from '../../common/local-cluster.ts';
+import { type LiveSession, liveSessions } from '../sessions.ts';
+import { folderOf, placeOptions } from './options.ts';
+
+function sessionLines(total: number, sessions: readonly LiveSession[]): string[] {
+  if (total === 0) return ['Sessions      none'];
+  const lines = [`Sessions      ${total}`];
+  for (const { name, session_id, status } of sessions.slice(0, 20)) {
+    lines.push(`              ${name} (${session_id}): ${status}`);
+  }
+  if (total > 20) lines.push(`              … and ${total - 20} more; see \`backend.ai ps\``);
+  return lines;
+}
+
+export default defineCommand({
+  options: placeOptions,
+  async run({ options, io, globals }) {
+    const folder = folderOf(options, io);
+    const cluster = findLocalCluster(folder);
+    if (cluster === null) {
+      if (globals.output === 'json') {
+        io.stdout.write(`${JSON.stringify({ running: false, folder }, null, 2)}\n`);
+      } else {
+        printStatus(
+          io.stderr,
+          'info',
+          `No cluster is running on ${folder}. Start one with \`backend.ai up\`.`,
+        );
+      }
+      return 1;
+    }
+    const found = await liveSessions(cluster).catch((error: unknown) => errorMessage(error));
+    if (globals.output === 'json') {
+      const state = typeof found === 'string' ? { error: found } : { sessions: found.sessions };
+      io.stdout.write(
+        `${JSON.stringify({ running: true, folder, ...cluster, ...state }, null, 2)}\n`,
+      );
+      return typeof found === 'string' ? 1 : 0;
+    }
+    const { endpoint, backend, pid, startedAt, accounts } = cluster;
+    const lines = [
+      `API endpoint  ${endpoint}`,
+      `Backend       ${backend}`,
+      `Process       ${pid}, since ${startedAt}`,
+      `State         ${folder}`,
+      `Accounts      ${accounts.map(({ name }) => name).join(', ')} (secrets: ${folder}/accounts.json)`,
+      ...(typeof found === 'string' ? [] : sessionLines(found.total, found.sessions)),
+    ];
+    io.stdout.write(`${lines.join('\n')}\n`);
+    if (typeof found !== 'string') return 0;
+    printStatus(io.stderr, 'fail', `The manager does not answer: ${found}`);
+    return 1;
+  },
+});

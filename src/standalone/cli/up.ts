@@ -1,0 +1,176 @@
+/** `up`: runs the whole cluster in this process, or starts it in the background. */
+import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { printStatus } from '../../cli/framework/glyphs.ts';
+import { systemClock } from '../../common/clock.ts';
+import {
+  type CommandIo,
+  choice,
+  defineCommand,
+  flag,
+  integer,
+  option,
+} from '../../common/command.ts';
+import { UserError } from '../../common/errors.ts';
+import { selfCommand } from '../../common/executable.ts';
+import { DEFAULT_ENV_ID, findLocalCluster, type LocalCluster } from '../../common/local-cluster.ts';
+import { folderOf, placeOptions } from './options.ts';
+
+const START_TIMEOUT_MS = 60_000;
+const POLL_MS = 15;
+/** Lines of the background process that are progress for the user, as `printStatus` writes them. */
+const PROGRESS_LINE = /^[∙⋯✓✗✘] /;
+
+const options = {
+  ...placeOptions,
+  detach: flag(['-d', '--detach'], 'Run in the background; return when it is ready.'),
+  backend: option(
+    ['--backend'],
+    '[process|docker|dummy]',
+    'How sessions run: as namespaces on this host, as containers, or simulated. [default: process]',
+    choice(['process', 'docker', 'dummy']),
+  ),
+  port: option(
+    ['--port'],
+    'PORT',
+    'Port of the API. [default: 8091, or a free one]',
+    integer({ min: 1, max: 65535 }),
+  ),
+  quiet: flag(['-q', '--quiet'], 'Print progress only, no summary.'),
+  debug: flag(['--debug'], 'Log everything.'),
+};
+
+type Options = Parameters<Parameters<typeof defineCommand<typeof options>>[0]['run']>[0]['options'];
+
+function printSummary(io: CommandIo, folder: string, cluster: LocalCluster): void {
+  const lines = [`API endpoint  ${cluster.endpoint}`, `State         ${folder}`, ''];
+  const width = Math.max(...cluster.accounts.map(({ email }) => email.length));
+  for (const { email, role, password, accessKey, secretKey } of cluster.accounts) {
+    lines.push(
+      `${email.padEnd(width)}  ${role.padEnd(10)}  ${password}  ${accessKey}  ${secretKey}`,
+    );
+  }
+  lines.push(
+    '',
+    'Clients on this machine find the cluster by themselves. To name it yourself:',
+    `  source ${join(folder, 'env-local-user-api.sh')}`,
+    '',
+  );
+  io.stdout.write(lines.join('\n'));
+}
+
+/** What the background process needs to become the same cluster. */
+function childArguments(given: Options): string[] {
+  const out = ['up', '--quiet'];
+  if (given.envId !== undefined) out.push('--env-id', given.envId);
+  if (given.dataDir !== undefined) out.push('--data-dir', given.dataDir);
+  if (given.backend !== undefined) out.push('--backend', given.backend);
+  if (given.port !== undefined) out.push('--port', String(given.port));
+  if (given.debug) out.push('--debug');
+  return out;
+}
+
+/** Starts `up` as a process of its own and waits until it is ready, relaying its progress. */
+async function detach(io: CommandIo, folder: string, given: Options): Promise<LocalCluster> {
+  mkdirSync(folder, { recursive: true, mode: 0o755 });
+  const logPath = join(folder, 'up.log');
+  const log = openSync(logPath, 'w', 0o600);
+  const child = Bun.spawn([...selfCommand(), ...childArguments(given)], {
+    stdin: 'ignore',
+    stdout: log,
+    stderr: log,
+    // A session of its own: closing the terminal must not end the cluster.
+    detached: true,
+    cwd: folder,
+    env: { ...io.env },
+  });
+  closeSync(log);
+  const deadlineMs = systemClock.monotonicMs() + START_TIMEOUT_MS;
+  let relayed = 0;
+  for (;;) {
+    const lines = readFileSync(logPath, 'utf8').split('\n').slice(0, -1);
+    for (const line of lines.slice(relayed))
+      if (PROGRESS_LINE.test(line)) io.stderr.write(`${line}\n`);
+    relayed = lines.length;
+    const cluster = findLocalCluster(folder);
+    if (cluster?.pid === child.pid) {
+      child.unref();
+      return cluster;
+    }
+    if (child.exitCode !== null || child.signalCode !== null) {
+      throw new UserError('The local cluster did not start.', {
+        hint: `See the messages above; the whole log is ${logPath}.`,
+      });
+    }
+    if (systemClock.monotonicMs() > deadlineMs) {
+      child.kill('SIGTERM');
+      throw new UserError(
+        `The local cluster is not ready after ${START_TIMEOUT_MS / 1000} seconds.`,
+        {
+          hint: `Its log is ${logPath}.`,
+        },
+      );
+    }
+    await systemClock.sleep(POLL_MS);
+  }
+}
+
+/** Resolves when the user or the system asks this process to end. */
+function endSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const)
+      process.once(signal, () => resolve());
+  });
+}
+
+async function runHere(io: CommandIo, folder: string, given: Options): Promise<void> {
+  const [{ startCluster }, { createLogger }, { systemRandom }] = await Promise.all([
+    import('../cluster.ts'),
+    import('../../logging/logger.ts'),
+    import('../../common/random.ts'),
+  ]);
+  const ended = endSignal();
+  const cluster = await startCluster({
+    envId: given.envId ?? io.env.BACKEND_ENV_ID ?? DEFAULT_ENV_ID,
+    folder,
+    backend: given.backend ?? 'process',
+    managerPort: given.port,
+    clock: systemClock,
+    random: systemRandom,
+    log: createLogger({ component: 'up', level: given.debug ? 'debug' : 'warn' }),
+    progress: (message) => printStatus(io.stderr, 'wait', message),
+  });
+  printStatus(io.stderr, 'done', `The cluster is ready at ${cluster.record.endpoint}.`);
+  if (!given.quiet) {
+    printSummary(io, folder, cluster.record);
+    printStatus(io.stderr, 'info', 'Press Ctrl-C to stop it; its data stays.');
+  }
+  try {
+    await Promise.race([ended, cluster.failed]);
+  } finally {
+    printStatus(io.stderr, 'wait', 'Stopping');
+    await cluster.stop();
+    printStatus(io.stderr, 'done', 'Stopped.');
+  }
+}
+
+export default defineCommand({
+  options,
+  async run({ options: given, io, globals }) {
+    const folder = folderOf(given, io);
+    const running = findLocalCluster(folder);
+    if (!given.detach) {
+      await runHere(io, folder, given);
+      return 0;
+    }
+    const cluster = running ?? (await detach(io, folder, given));
+    if (globals.output === 'json') {
+      io.stdout.write(`${JSON.stringify({ ...cluster, folder }, null, 2)}\n`);
+    } else if (!given.quiet) {
+      if (running) printStatus(io.stderr, 'info', 'It is running already.');
+      printSummary(io, folder, cluster);
+      printStatus(io.stderr, 'info', 'Stop it with `backend.ai down`.');
+    }
+    return 0;
+  },
+});
