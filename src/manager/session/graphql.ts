@@ -5,6 +5,7 @@ import type { GraphqlModule } from '../graphql/module.ts';
 import { nameList, type Page, pageOf, scopeByAccessKey } from '../graphql/scope.ts';
 import {
   type ContainerRow,
+  containersOfAgents,
   containersOfSessions,
   dependenciesOf,
   findContainerRow,
@@ -13,7 +14,7 @@ import {
   listSessions,
   type SessionListRow,
 } from './graphql-store.ts';
-import { sessionStatuses } from './status.ts';
+import { kernelStatuses, placedKernelStatuses, sessionStatuses } from './status.ts';
 
 const typeDefs = /* GraphQL */ `
   type Query {
@@ -127,6 +128,11 @@ const typeDefs = /* GraphQL */ `
     items: [ComputeContainer]!
     total_count: Int!
   }
+
+  type Agent {
+    container_count: Int
+    compute_containers(status: String): [ComputeContainer]
+  }
 `;
 
 function historyTime(history: Readonly<Record<string, string>> | null, status: string) {
@@ -137,6 +143,8 @@ function historyTime(history: Readonly<Record<string, string>> | null, status: s
 interface Loaders {
   readonly containers: DataLoader<string, ContainerRow[]>;
   readonly dependencies: DataLoader<string, SessionListRow[]>;
+  /** By agent, of one set of statuses; the set is the outer key. */
+  readonly placed: Map<string, DataLoader<string, ContainerRow[]>>;
 }
 
 const loadersByRequest = new WeakMap<GraphqlContext, Loaders>();
@@ -149,17 +157,31 @@ function loadersOf(context: GraphqlContext): Loaders {
     loaders = {
       containers: new DataLoader((ids) => containersOfSessions(sql, ids)),
       dependencies: new DataLoader((ids) => dependenciesOf(sql, ids)),
+      placed: new Map(),
     };
     loadersByRequest.set(context, loaders);
   }
   return loaders;
 }
 
+/** The kernels of an agent; by default those that occupy its resources. */
+function placedOn(agentId: string, context: GraphqlContext, status?: string | null) {
+  const statuses = nameList(status, kernelStatuses) ?? [...placedKernelStatuses];
+  const { placed } = loadersOf(context);
+  const key = statuses.join();
+  let loader = placed.get(key);
+  if (!loader) {
+    loader = new DataLoader((ids) => containersOfAgents(context.ctx.sql, ids, statuses));
+    placed.set(key, loader);
+  }
+  return loader.load(agentId);
+}
+
 const agentsHidden = ({ ctx, caller }: GraphqlContext): boolean =>
   ctx.settings.hideAgents && caller.role !== 'superadmin';
 
 /** A kernel as ComputeContainer. */
-export function toComputeContainer(row: ContainerRow, context: GraphqlContext) {
+function toComputeContainer(row: ContainerRow, context: GraphqlContext) {
   const hidden = agentsHidden(context);
   const stat = row.last_stat;
   return {
@@ -298,6 +320,18 @@ async function containerList(_root: unknown, args: ContainerListArgs, context: G
 export const sessionGraphql: GraphqlModule = {
   typeDefs,
   resolvers: {
+    Agent: {
+      container_count: async (agent: { id: string }, _args: unknown, context: GraphqlContext) =>
+        (await placedOn(agent.id, context)).length,
+      compute_containers: async (
+        agent: { id: string },
+        args: { status?: string | null },
+        context: GraphqlContext,
+      ) =>
+        (await placedOn(agent.id, context, args.status)).map((kernel) =>
+          toComputeContainer(kernel, context),
+        ),
+    },
     Query: {
       compute_session: async (_root: unknown, args: { id: string }, context: GraphqlContext) => {
         const scope = scopeByAccessKey(context.caller, {});
