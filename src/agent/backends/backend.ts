@@ -10,7 +10,7 @@ import type { SlotMap, SlotType } from '../../common/slots.ts';
 
 export type BackendName = 'docker' | 'process' | 'dummy';
 
-type RunnerResults = {
+export type RunnerResults = {
   [K in keyof typeof runnerResults]: v.InferOutput<(typeof runnerResults)[K]>;
 };
 

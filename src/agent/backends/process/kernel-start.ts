@@ -1,0 +1,156 @@
+/** Writes the files a kernel needs and starts it. */
+import { chmod, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { selfCommand } from '../../../common/executable.ts';
+import type { HostRuntime } from '../../../common/images/host-runtimes.ts';
+import { coreCountVariables, runtimeOf } from '../../../common/images/labels.ts';
+import type { KernelSpec } from '../../../common/protocol/kernel.ts';
+import { runnerEnvironment } from '../../../common/protocol/runner.ts';
+import { processFile } from './cgroup.ts';
+import { type HostView, SANDBOX_BASE } from './host-view.ts';
+import { environmentScript, supervisorCommand, withEnvironmentFile } from './launcher.ts';
+import { type KernelLayout, SOCKET_NAME } from './layout.ts';
+import { sandboxCommand } from './sandbox.ts';
+import { SANDBOX_GID, SANDBOX_UID, type SandboxKind } from './sandbox-plan.ts';
+
+const SYSTEM_PATH = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
+/** Names a kernel whose processes have no namespace of their own to be found by. */
+export const KERNEL_MARKER = 'BACKENDAI_KERNEL_MARKER';
+/** What the runner needs beside the user's programs when only each process can be limited. KiB. */
+const RUNNER_DATA_KIB = 512 * 1024;
+
+export interface KernelParts {
+  readonly layout: KernelLayout;
+  readonly spec: KernelSpec;
+  readonly view: HostView;
+  readonly sandbox: SandboxKind;
+  readonly runtimes: readonly HostRuntime[];
+  readonly runtime: HostRuntime | null;
+  /** CPUs to pin to by affinity; empty where a control group does it. */
+  readonly cpuIds: readonly number[];
+}
+
+/** Where the kernel finds its own things: in the sandbox, or on the host without one. */
+function innerPaths(layout: KernelLayout, sandbox: SandboxKind) {
+  if (sandbox === 'none') {
+    const { work, tmp, environment, bootstrap, socketFolder } = layout;
+    return { work, tmp, environment, bootstrap, socketFolder };
+  }
+  return {
+    work: '/home/work',
+    tmp: '/tmp',
+    environment: `${SANDBOX_BASE}/environment`,
+    bootstrap: `${SANDBOX_BASE}/bootstrap.sh`,
+    socketFolder: `${SANDBOX_BASE}/socket`,
+  };
+}
+
+/** The complete environment of the runner and, less the runner's own part, of user programs. */
+export function kernelEnvironment(parts: KernelParts): Record<string, string> {
+  const { layout, spec, runtime, runtimes, sandbox } = parts;
+  const inner = innerPaths(layout, sandbox);
+  const { type, path } = runtimeOf(spec.image.labels);
+  const runtimePath = runtime?.executable ?? path;
+  const own = runtime ? [dirname(runtime.executable)] : [];
+  const others = runtimes.map(({ executable }) => dirname(executable));
+  const search = [...new Set([...own, ...others, ...SYSTEM_PATH])];
+  const cores = String(Math.max(1, Math.floor(Number(spec.slots.cpu ?? '1'))));
+  return {
+    PATH: search.join(':'),
+    LANG: 'C.UTF-8',
+    TERM: 'xterm-256color',
+    SHELL: '/bin/sh',
+    USER: 'work',
+    LOGNAME: 'work',
+    ...Object.fromEntries(coreCountVariables(spec.image.labels).map((name) => [name, cores])),
+    ...spec.environ,
+    HOME: inner.work,
+    TMPDIR: inner.tmp,
+    [KERNEL_MARKER]: spec.kernelId,
+    [runnerEnvironment.socket]: join(inner.socketFolder, SOCKET_NAME),
+    [runnerEnvironment.runtimeType]: type,
+    [runnerEnvironment.runtimePath]: runtimePath,
+    [runnerEnvironment.bootstrap]: spec.bootstrapScript === null ? '' : inner.bootstrap,
+  };
+}
+
+async function writeEtc(layout: KernelLayout, hostname: string): Promise<[string, string][]> {
+  const files: Record<string, string> = {
+    passwd:
+      'root:x:0:0:root:/root:/bin/sh\n' +
+      `work:x:${SANDBOX_UID}:${SANDBOX_GID}:work:/home/work:/bin/sh\n` +
+      'nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n',
+    group: `root:x:0:\nwork:x:${SANDBOX_GID}:\nnogroup:x:65534:\n`,
+    hostname: `${hostname}\n`,
+    hosts: `127.0.0.1 localhost ${hostname}\n::1 localhost ip6-localhost\n`,
+  };
+  await Promise.all(
+    Object.entries(files).map(([name, text]) => writeFile(join(layout.etc, name), text)),
+  );
+  return Object.keys(files).map((name) => [join(layout.etc, name), `/etc/${name}`]);
+}
+
+/** Writes the kernel's files. @returns the command that runs it in its sandbox. */
+export async function prepareKernel(parts: KernelParts): Promise<{ command: string[] }> {
+  const { layout, spec, view, sandbox, cpuIds } = parts;
+  const inner = innerPaths(layout, sandbox);
+  const hostname = spec.cluster.hostname;
+  const script = environmentScript(kernelEnvironment(parts));
+  const [etc] = await Promise.all([
+    writeEtc(layout, hostname),
+    writeFile(layout.environment, script, { mode: 0o600 }),
+    spec.bootstrapScript === null ? null : writeFile(layout.bootstrap, spec.bootstrapScript),
+    chmod(layout.tmp, 0o1777),
+  ]);
+  const program = sandbox === 'none' ? selfCommand() : view.program;
+  const runner = withEnvironmentFile(inner.environment, [...program, 'kernel-runner']);
+  const pinned = cpuIds.length > 0 ? ['taskset', '-c', cpuIds.join(','), ...runner] : runner;
+  const readOnly: [string, string][] = [...etc, [layout.environment, inner.environment]];
+  if (spec.bootstrapScript !== null) readOnly.push([layout.bootstrap, inner.bootstrap]);
+  const plan = {
+    view,
+    hostname,
+    writable: [
+      [layout.work, inner.work],
+      [layout.tmp, inner.tmp],
+      [layout.socketFolder, inner.socketFolder],
+    ] as const,
+    readOnly,
+    shmBytes: Math.max(spec.shmemBytes, 1024 * 1024),
+    // Not the user's folder: this program would read settings from there.
+    workingFolder: '/',
+    rootFolder: layout.root,
+  };
+  return { command: sandboxCommand(sandbox, plan, pinned) };
+}
+
+/**
+ * Starts the kernel in a session of its own, so that it outlives this process.
+ * @param options.memoryBytes limit per process, when no control group limits the whole; else null.
+ * @returns a promise that settles when the kernel ended.
+ */
+export function startKernel(
+  layout: KernelLayout,
+  command: readonly string[],
+  options: { cgroups: readonly string[]; memoryBytes: number | null },
+): Promise<unknown> {
+  const { memoryBytes } = options;
+  const argv = supervisorCommand(
+    layout,
+    {
+      dataLimitKiB: memoryBytes === null ? null : Math.ceil(memoryBytes / 1024) + RUNNER_DATA_KIB,
+      cgroupFiles: options.cgroups.map(processFile),
+    },
+    command,
+  );
+  const child = Bun.spawn(argv, {
+    cwd: '/',
+    env: { PATH: SYSTEM_PATH.join(':'), [KERNEL_MARKER]: layout.kernelId },
+    stdin: 'ignore',
+    stdout: 'ignore',
+    stderr: 'ignore',
+    detached: true,
+  });
+  child.unref();
+  return child.exited;
+}

@@ -1,0 +1,333 @@
+/**
+ * Runs kernels as processes of this host, each in a sandbox of namespaces. Meant for one trusted
+ * user and for machines with nothing installed; what it can't enforce it says in `isolationGaps`.
+ */
+import { mkdir, realpath, rm } from 'node:fs/promises';
+import { availableParallelism, homedir, totalmem } from 'node:os';
+import { join } from 'node:path';
+import type { Clock } from '../../../common/clock.ts';
+import { BackendError, errorMessage } from '../../../common/errors.ts';
+import {
+  canonicalOf,
+  discoverHostRuntimes,
+  findHostRuntimes,
+  type HostRuntime,
+} from '../../../common/images/host-runtimes.ts';
+import { servicePortsOf } from '../../../common/images/labels.ts';
+import type { Logger } from '../../../common/logger.ts';
+import type { KernelSpec, ServicePort } from '../../../common/protocol/kernel.ts';
+import type { AgentImage } from '../../../common/protocol/manager.ts';
+import type { SlotMap, SlotType } from '../../../common/slots.ts';
+import { tailOfFiles } from '../../log-tail.ts';
+import { connectRunnerSocket } from '../../runner-client.ts';
+import type { Backend, CreatedKernel, HostKernel, KernelExit, RunnerClient } from '../backend.ts';
+import { type CgroupHierarchy, createCgroups, prepareCgroups, removeCgroups } from './cgroup.ts';
+import { ExitWatch } from './exit-watch.ts';
+import { isAlive, readSupervisor } from './host-processes.ts';
+import { describeHost, type HostView } from './host-view.ts';
+import { endKernel } from './kernel-end.ts';
+import { prepareKernel, startKernel } from './kernel-start.ts';
+import {
+  emptyTrash,
+  type KernelLayout,
+  kernelIds,
+  kernelLayout,
+  makeFolders,
+  readExitCode,
+  readRecord,
+  SOCKET_NAME,
+  writeRecord,
+} from './layout.ts';
+import { chooseSandbox } from './sandbox.ts';
+import type { SandboxKind } from './sandbox-plan.ts';
+
+export interface ProcessBackendOptions {
+  /** The agent's own folder; kernels live below it. */
+  stateDir: string;
+  clock: Clock;
+  log: Logger;
+  /** Host under which service ports are reachable. */
+  kernelHost: string;
+  /** Further folders that kernels must not see, such as the cluster's data. */
+  hiddenPaths?: readonly string[];
+  /** Uses this kind of sandbox and no other. */
+  sandbox?: SandboxKind;
+  /** false: works without control groups even where they are writable. */
+  useCgroups?: boolean;
+}
+
+interface Host {
+  readonly runtimes: readonly HostRuntime[];
+  readonly view: HostView;
+  readonly sandbox: SandboxKind;
+  readonly cgroups: CgroupHierarchy | null;
+  readonly gaps: readonly string[];
+}
+
+const GENERAL_GAPS = [
+  'The network is shared with the host.',
+  'Disk space below /home/work is not limited.',
+];
+
+export class ProcessBackend implements Backend {
+  readonly name = 'process';
+  readonly #options: ProcessBackendOptions;
+  readonly #kernelsFolder: string;
+  readonly #trash: string;
+  readonly #listeners = new Set<(exit: KernelExit) => void>();
+  readonly #watch: ExitWatch;
+  #host: Promise<Host> | null = null;
+
+  constructor(options: ProcessBackendOptions) {
+    this.#options = options;
+    this.#kernelsFolder = join(options.stateDir, 'kernels');
+    this.#trash = join(options.stateDir, 'trash');
+    this.#watch = new ExitWatch(options.clock, (exit) => {
+      for (const listener of this.#listeners) listener(exit);
+    });
+  }
+
+  async capacity(): Promise<{ slots: SlotMap; slotTypes: Record<string, SlotType> }> {
+    return {
+      slots: { cpu: String(availableParallelism()), mem: String(totalmem()) },
+      slotTypes: { cpu: 'count', mem: 'bytes' },
+    };
+  }
+
+  scanImages(): Promise<AgentImage[]> {
+    return discoverHostRuntimes({ cacheFile: this.#runtimeCache });
+  }
+
+  async hasImage(spec: KernelSpec): Promise<boolean> {
+    return (await this.#runtimeOf(spec)) !== null;
+  }
+
+  async pullImage(spec: KernelSpec): Promise<void> {
+    throw new BackendError(
+      'ImageNotFound',
+      `${spec.image.canonical} is not installed on this host, and the process backend can't pull ` +
+        'images. Install the runtime, or use the docker backend.',
+    );
+  }
+
+  async create(
+    spec: KernelSpec,
+    cpuIds: readonly number[],
+    signal: AbortSignal,
+  ): Promise<CreatedKernel> {
+    const host = await this.#prepared();
+    const runtime = await this.#runtimeOf(spec);
+    if (!runtime) await this.pullImage(spec);
+    signal.throwIfAborted();
+    const layout = kernelLayout(this.#kernelsFolder, spec.kernelId);
+    await makeFolders(layout).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EEXIST') throw error;
+      throw new BackendError('KernelCreationFailed', `The kernel ${spec.kernelId} exists already.`);
+    });
+    try {
+      const created = await this.#start(host, runtime, layout, spec, cpuIds, signal);
+      signal.throwIfAborted();
+      return created;
+    } catch (error) {
+      await this.destroy(spec.kernelId, 0);
+      throw error;
+    }
+  }
+
+  async #start(
+    host: Host,
+    runtime: HostRuntime | null,
+    layout: KernelLayout,
+    spec: KernelSpec,
+    cpuIds: readonly number[],
+    signal: AbortSignal,
+  ): Promise<CreatedKernel> {
+    const cpus = spec.slots.cpu === undefined ? null : Number(spec.slots.cpu);
+    const memoryBytes = spec.slots.mem === undefined ? null : Number(spec.slots.mem);
+    const limits = { cpus, memoryBytes, cpuIds };
+    const cgroups = await createCgroups(host.cgroups, spec.kernelId, limits);
+    const servicePorts = this.#servicePorts(spec);
+    const isolationGaps = [...host.gaps, ...cgroups.gaps];
+    const { kernelHost } = this.#options;
+    await writeRecord(layout, {
+      version: 1,
+      spec,
+      cpuIds: [...cpuIds],
+      kernelHost,
+      servicePorts,
+      isolationGaps,
+      sandbox: host.sandbox,
+    });
+    const { command } = await prepareKernel({
+      layout,
+      spec,
+      view: host.view,
+      sandbox: host.sandbox,
+      runtimes: host.runtimes,
+      runtime,
+      cpuIds: host.cgroups?.folders.has('cpuset') ? [] : cpuIds,
+    });
+    signal.throwIfAborted();
+    const memoryIsLimited = host.cgroups?.folders.has('memory') ?? false;
+    const ended = startKernel(layout, command, {
+      cgroups: cgroups.folders,
+      memoryBytes: memoryIsLimited ? null : memoryBytes,
+    });
+    this.#watch.own(layout, ended);
+    const containerId = spec.kernelId.replaceAll('-', '');
+    return { containerId, kernelHost, servicePorts, isolationGaps };
+  }
+
+  /** The network is the host's, so a port is the same inside and outside. */
+  #servicePorts(spec: KernelSpec): ServicePort[] {
+    return servicePortsOf(spec.image.labels, spec.preopenPorts).map((service) => ({
+      ...service,
+      host_ports: service.container_ports,
+    }));
+  }
+
+  async connectRunner(kernelId: string, signal: AbortSignal): Promise<RunnerClient> {
+    const layout = kernelLayout(this.#kernelsFolder, kernelId);
+    const ended = new AbortController();
+    const path = join(layout.socketFolder, SOCKET_NAME);
+    const stopWatching = this.#watch.onEnd(layout, () =>
+      ended.abort(
+        new BackendError('KernelNotReady', 'The session ended before it could be connected to.'),
+      ),
+    );
+    try {
+      const client = await connectRunnerSocket(
+        path,
+        this.#options.clock,
+        AbortSignal.any([signal, ended.signal]),
+      );
+      client.closed.then(() => this.#watch.checkNow());
+      return client;
+    } finally {
+      stopWatching();
+    }
+  }
+
+  async list(): Promise<HostKernel[]> {
+    await emptyTrash(this.#trash);
+    const ids = await kernelIds(this.#kernelsFolder);
+    return await Promise.all(
+      ids.map((id) => this.#describe(kernelLayout(this.#kernelsFolder, id))),
+    );
+  }
+
+  async #describe(layout: KernelLayout): Promise<HostKernel> {
+    const [record, exitCode, supervisor] = await Promise.all([
+      readRecord(layout),
+      readExitCode(layout),
+      readSupervisor(layout),
+    ]);
+    const running = exitCode === null && supervisor !== null && (await isAlive(supervisor));
+    if (running) this.#watch.adopt(layout);
+    return {
+      kernelId: layout.kernelId,
+      sessionId: record?.spec.sessionId ?? '',
+      containerId: layout.kernelId.replaceAll('-', ''),
+      state: running ? 'running' : 'exited',
+      exitCode,
+      spec: record?.spec ?? null,
+      servicePorts: record?.servicePorts ?? [],
+      kernelHost: record?.kernelHost ?? this.#options.kernelHost,
+      isolationGaps: record?.isolationGaps ?? [],
+      cpuIds: record?.cpuIds ?? [],
+    };
+  }
+
+  logs(kernelId: string, maxBytes: number): Promise<string> {
+    const layout = kernelLayout(this.#kernelsFolder, kernelId);
+    return tailOfFiles([layout.previousLog, layout.log], maxBytes);
+  }
+
+  async destroy(kernelId: string, graceMs: number): Promise<number | null> {
+    const { cgroups } = await this.#prepared();
+    const layout = kernelLayout(this.#kernelsFolder, kernelId);
+    this.#watch.forget(kernelId);
+    return await endKernel(layout, {
+      graceMs,
+      clock: this.#options.clock,
+      trash: this.#trash,
+      cleanUp: () => removeCgroups(this.#options.clock, cgroups, kernelId),
+    });
+  }
+
+  onExit(listener: (exit: KernelExit) => void): void {
+    this.#listeners.add(listener);
+  }
+
+  async close(): Promise<void> {
+    this.#listeners.clear();
+    this.#watch.close();
+  }
+
+  get #runtimeCache(): string {
+    return join(this.#options.stateDir, 'host-runtimes.json');
+  }
+
+  async #runtimeOf(spec: KernelSpec): Promise<HostRuntime | null> {
+    const runtimes = await findHostRuntimes({ cacheFile: this.#runtimeCache });
+    return runtimes.find((runtime) => canonicalOf(runtime) === spec.image.canonical) ?? null;
+  }
+
+  /** Looks at the host once; a failure is tried again by the next caller. */
+  #prepared(): Promise<Host> {
+    this.#host ??= this.#prepare().catch((error) => {
+      this.#host = null;
+      throw error;
+    });
+    return this.#host;
+  }
+
+  async #prepare(): Promise<Host> {
+    const { stateDir, hiddenPaths = [], sandbox: only, useCgroups = true, log } = this.#options;
+    await mkdir(this.#kernelsFolder, { recursive: true, mode: 0o700 });
+    const hidden = await Promise.all(
+      [stateDir, homedir(), '/root', '/home', ...hiddenPaths].map((path) =>
+        realpath(path).catch(() => path),
+      ),
+    );
+    const runtimes = await findHostRuntimes({ cacheFile: this.#runtimeCache });
+    const [view, cgroups] = await Promise.all([
+      describeHost(runtimes, [...new Set(hidden)]),
+      useCgroups ? prepareCgroups() : null,
+    ]);
+    const choice = await this.#choose(view, only);
+    if (choice.reasons.length > 0) {
+      log.warn('Sessions are less isolated than they could be', { reasons: choice.reasons });
+    }
+    const gaps = choice.kind === 'none' ? noSandboxGaps(choice.reasons) : [];
+    return { runtimes, view, sandbox: choice.kind, cgroups, gaps: [...GENERAL_GAPS, ...gaps] };
+  }
+
+  async #choose(view: HostView, only: SandboxKind | undefined) {
+    const folder = join(this.#options.stateDir, 'probe');
+    await mkdir(folder, { recursive: true });
+    try {
+      return await chooseSandbox(
+        {
+          view,
+          hostname: 'probe',
+          writable: [[folder, '/tmp']],
+          readOnly: [],
+          shmBytes: 1024 * 1024,
+          workingFolder: '/tmp',
+          rootFolder: folder,
+        },
+        only,
+      );
+    } catch (error) {
+      throw new BackendError('KernelCreationFailed', errorMessage(error), { cause: error });
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  }
+}
+
+const noSandboxGaps = (reasons: readonly string[]): string[] => [
+  'Sessions are not isolated: they can read whatever the agent may read, and see the processes of ' +
+    `the host. Namespaces can't be used here (${reasons.join('; ')}).`,
+];
