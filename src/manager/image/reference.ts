@@ -121,7 +121,10 @@ export function closeNames(wanted: string, known: readonly string[], limit: numb
   });
   const near = scored.filter(({ distance }) => distance <= Math.max(2, wanted.length / 3));
   return (near.length > 0 || known.length > limit ? near : scored)
-    .sort((a, b) => a.distance - b.distance || (a.name < b.name ? -1 : 1))
+    .sort(
+      (a, b) =>
+        a.distance - b.distance || a.name.length - b.name.length || (a.name < b.name ? -1 : 1),
+    )
     .slice(0, limit)
     .map(({ name }) => name);
 }

@@ -53,7 +53,7 @@ export function selectCandidates(
       FROM wanted w JOIN images i ON i.id = w.id
      WHERE i.status = 'ALIVE'
        AND ${architecture === null ? sql`true` : sql`i.architecture = ${architecture}`}
-     ORDER BY ${allowed(sql, scope)} DESC, w.place,
+     ORDER BY is_allowed DESC, w.place,
               i.architecture = ${preferredArchitecture} DESC, i.architecture
      LIMIT 10`;
 }
