@@ -1,0 +1,84 @@
+/** Sections that the configuration files of several components share. */
+import * as v from 'valibot';
+import {
+  anyTable,
+  boolean,
+  formatHostPort,
+  hostPorts,
+  integer,
+  size,
+  textOrNothing,
+} from './values.ts';
+
+/** `[etcd]`: where the configuration store is. */
+export const etcdSection = v.pipe(
+  v.strictObject({
+    namespace: v.optional(v.string(), 'local'),
+    addr: v.optional(hostPorts, [{ host: '127.0.0.1', port: 2379 }]),
+    user: v.optional(textOrNothing),
+    password: v.optional(textOrNothing),
+  }),
+  v.transform(({ addr, ...rest }) => ({ ...rest, addrs: addr.map(formatHostPort) })),
+);
+export type EtcdSettings = v.InferOutput<typeof etcdSection>;
+
+const level = v.pipe(
+  v.string(),
+  v.toUpperCase(),
+  v.picklist(
+    ['NOTSET', 'TRACE', 'DEBUG', 'INFO', 'WARNING', 'WARN', 'ERROR', 'CRITICAL'],
+    'expected a level such as "INFO"',
+  ),
+);
+
+/** `[logging]`. The drivers `console` and `file` are ours; others are accepted and have no effect. */
+export const loggingSection = v.pipe(
+  v.strictObject({
+    version: v.optional(integer),
+    level: v.optional(level, 'INFO'),
+    'pkg-ns': v.optional(anyTable, {}),
+    drivers: v.optional(v.array(v.picklist(['console', 'file', 'logstash', 'graylog'])), [
+      'console',
+    ]),
+    console: v.optional(
+      v.strictObject({
+        colored: v.optional(boolean),
+        format: v.optional(v.picklist(['simple', 'verbose', 'json']), 'verbose'),
+      }),
+      {},
+    ),
+    file: v.optional(
+      v.strictObject({
+        path: v.optional(v.string(), './logs'),
+        filename: v.string(),
+        'backup-count': v.optional(integer, 5),
+        'rotation-size': v.optional(size, '10M'),
+        format: v.optional(v.picklist(['simple', 'verbose', 'json']), 'verbose'),
+      }),
+    ),
+    logstash: v.optional(anyTable),
+    graylog: v.optional(anyTable),
+  }),
+  v.transform((section) => ({
+    level: section.level,
+    console: section.drivers.includes('console') ? section.console : null,
+    file: section.drivers.includes('file') ? (section.file ?? null) : null,
+  })),
+);
+export type LoggingSettings = v.InferOutput<typeof loggingSection>;
+
+/** Environment variables that every component with an `[etcd]` section understands. */
+export const etcdEnvironment = {
+  BACKEND_NAMESPACE: ['etcd', 'namespace'],
+  BACKEND_ETCD_ADDR: ['etcd', 'addr'],
+  BACKEND_ETCD_USER: ['etcd', 'user'],
+  BACKEND_ETCD_PASSWORD: ['etcd', 'password'],
+} as const;
+
+/** The keys present in a file that the component accepts and that have no effect yet. */
+export function keysWithoutEffect(
+  presentKeys: readonly string[],
+  effective: ReadonlySet<string>,
+): string[] {
+  return presentKeys.filter((key) => !effective.has(key));
+}
