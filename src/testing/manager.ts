@@ -9,7 +9,9 @@ import type { Logger } from '../common/logger.ts';
 import { systemRandom } from '../common/random.ts';
 import type { ManagerContext } from '../manager/context.ts';
 import type { EventBus, ManagerEvent } from '../manager/event/bus.ts';
+import type { Route, SocketRoute } from '../manager/http/route.ts';
 import { canonicalText, sign } from '../manager/http/signature.ts';
+import { type ManagerServer, startServer } from '../manager/server.ts';
 import { openPostgresConfigStore } from '../stores/config/postgres.ts';
 import { createMemoryLiveStore } from '../stores/live/memory.ts';
 import { type TestDatabase, testDatabase } from './postgres.ts';
@@ -136,6 +138,36 @@ export async function testManagerContext(
   };
 }
 
+export interface TestServer extends TestManagerContext {
+  readonly server: ManagerServer;
+  readonly url: string;
+}
+
+/** A listening manager with the given operations besides those about the server itself. */
+export async function testManagerServer(
+  options: Parameters<typeof testManagerContext>[0] & {
+    routes?: readonly Route[] | ((ctx: ManagerContext) => readonly Route[]);
+    sockets?: readonly SocketRoute[] | ((ctx: ManagerContext) => readonly SocketRoute[]);
+  } = {},
+): Promise<TestServer> {
+  const base = await testManagerContext(options);
+  const { routes = [], sockets = [] } = options;
+  const server = await startServer(base.ctx, {
+    listen: { hostname: '127.0.0.1', port: 0 },
+    routes: typeof routes === 'function' ? routes(base.ctx) : routes,
+    sockets: typeof sockets === 'function' ? sockets(base.ctx) : sockets,
+  });
+  return {
+    ...base,
+    server,
+    url: server.url,
+    close: async () => {
+      await server.stop(1000);
+      await base.close();
+    },
+  };
+}
+
 export interface SigningOptions {
   readonly method?: string;
   /** Path and query as they will be sent. */
@@ -174,10 +206,8 @@ export function signedHeaders(
   };
 }
 
-export interface TestClient {
-  /** Sends a request signed by the account; `json` becomes the body. */
-  (method: string, target: string, json?: unknown): Promise<Response>;
-}
+/** Sends a request signed by its account; `json` becomes the body. */
+export type TestClient = (method: string, target: string, json?: unknown) => Promise<Response>;
 
 /** A client of the server at `url` that signs with `account`. */
 export function signingClient(url: string, account: TestAccount): TestClient {

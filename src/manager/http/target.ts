@@ -8,10 +8,10 @@
  * of these is good, since they all name the same resource.
  */
 
-const PATH_ESCAPES = ['%22', '%3C', '%3E', '%5E', '%60', '%7B', '%7D'];
-const QUERY_ESCAPES = ['%22', '%27', '%3C', '%3E'];
-/** Bounds the signatures computed for one request to 2^4 + 1. */
-const MAX_SINGLE_CHOICES = 4;
+const PATH_ESCAPES = /%(?:22|3C|3E|5E|60|7B|7D)/g;
+const QUERY_ESCAPES = /%(?:22|27|3C|3E)/g;
+/** Up to this many escapes are tried one by one; more of them, only each kind as a whole. */
+const MAX_CHOICES = 4;
 
 /** Path and query of an absolute URL or of a bare target, unchanged; a fragment is dropped. */
 export function rawTarget(url: string): string {
@@ -22,9 +22,20 @@ export function rawTarget(url: string): string {
   return url.slice(start, hash < 0 ? undefined : hash);
 }
 
-interface Choice {
-  readonly part: 'path' | 'query';
-  readonly escape: string;
+/** An escape that may have been a plain character, at its place in the target. */
+interface Escape {
+  readonly at: number;
+  readonly kind: string;
+}
+
+function ambiguousEscapes(target: string): Escape[] {
+  const queryAt = target.includes('?') ? target.indexOf('?') : target.length;
+  const find = (text: string, pattern: RegExp, part: string, offset: number) =>
+    [...text.matchAll(pattern)].map((m) => ({ at: offset + m.index, kind: `${part}${m[0]}` }));
+  return [
+    ...find(target.slice(0, queryAt), PATH_ESCAPES, 'path', 0),
+    ...find(target.slice(queryAt), QUERY_ESCAPES, 'query', queryAt),
+  ];
 }
 
 /** Non-ASCII text is escaped as a whole: clients either encode it or send it raw. */
@@ -41,41 +52,34 @@ function decodeNonAscii(text: string): string {
   });
 }
 
-function undo(target: string, choices: readonly Choice[]): string {
-  const at = target.indexOf('?');
-  let path = at < 0 ? target : target.slice(0, at);
-  let query = at < 0 ? '' : target.slice(at);
-  for (const { part, escape: text } of choices) {
-    if (part === 'path') path = path.replaceAll(text, decodeURIComponent(text));
-    else query = query.replaceAll(text, decodeURIComponent(text));
+/** The target with the given escapes replaced by the characters they stand for. */
+function undo(target: string, escapes: readonly Escape[]): string {
+  let out = '';
+  let done = 0;
+  for (const { at } of escapes) {
+    out += target.slice(done, at) + decodeURIComponent(target.slice(at, at + 3));
+    done = at + 3;
   }
-  return path + query;
+  return out + target.slice(done);
 }
 
-/** The targets that `target` may have been on the wire, the likeliest first. At most 34. */
+/** Groups of escapes that are undone together: each alone if they are few, else by kind, else all. */
+function groups(escapes: readonly Escape[]): (readonly Escape[])[] {
+  if (escapes.length <= MAX_CHOICES) return escapes.map((item) => [item]);
+  const kinds = [...Map.groupBy(escapes, ({ kind }) => kind).values()];
+  return kinds.length <= MAX_CHOICES ? kinds : [escapes];
+}
+
+/** The targets that `target` may have been on the wire, the likeliest first. At most 32. */
 export function possibleTargets(target: string): string[] {
   if (!target.includes('%')) return [target];
-  const at = target.indexOf('?');
-  const path = at < 0 ? target : target.slice(0, at);
-  const query = at < 0 ? '' : target.slice(at);
-  const choices: Choice[] = [
-    ...PATH_ESCAPES.filter((e) => path.includes(e)).map((e) => ({
-      part: 'path' as const,
-      escape: e,
-    })),
-    ...QUERY_ESCAPES.filter((e) => query.includes(e)).map((e) => ({
-      part: 'query' as const,
-      escape: e,
-    })),
-  ];
-  const ascii =
-    choices.length > MAX_SINGLE_CHOICES
-      ? [target, undo(target, choices)]
-      : Array.from({ length: 2 ** choices.length }, (_, bits) =>
-          undo(
-            target,
-            choices.filter((_, index) => bits & (1 << index)),
-          ),
-        );
+  const choices = groups(ambiguousEscapes(target));
+  const ascii = Array.from({ length: 2 ** choices.length }, (_, bits) => {
+    const undone = choices.filter((_group, index) => bits & (1 << index)).flat();
+    return undo(
+      target,
+      undone.sort((a, b) => a.at - b.at),
+    );
+  });
   return [...new Set([...ascii, ...ascii.map(decodeNonAscii)])];
 }

@@ -1,0 +1,57 @@
+/** Server-sent events: one-way streams of named JSON messages. */
+import type { Clock } from '../../common/clock.ts';
+
+export interface ServerEvent {
+  readonly event: string;
+  readonly data: unknown;
+}
+
+/** How often an idle stream proves to be alive. Milliseconds. */
+const PING_MS = 15_000;
+
+const frame = ({ event, data }: ServerEvent): string =>
+  `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
+
+/**
+ * A response that sends `events` until they end or the client goes away, in which case `onEnd` must
+ * make them end. The next event is asked for only when the client has taken the previous one.
+ */
+export function eventStream(
+  clock: Clock,
+  events: AsyncIterator<ServerEvent>,
+  options: { signal: AbortSignal; onEnd: () => void },
+): Response {
+  const encoder = new TextEncoder();
+  let pending: Promise<IteratorResult<ServerEvent>> | null = null;
+  const body = new ReadableStream<Uint8Array>(
+    {
+      start(controller) {
+        // The first bytes make the client see that it is connected.
+        controller.enqueue(encoder.encode(': connected\n\n'));
+        options.signal.addEventListener('abort', options.onEnd, { once: true });
+      },
+      async pull(controller) {
+        pending ??= events.next();
+        const idle = new AbortController();
+        const ping = clock.sleep(PING_MS, idle.signal).then(
+          () => 'ping' as const,
+          () => 'ping' as const,
+        );
+        const next = await Promise.race([pending, ping]);
+        idle.abort();
+        if (next === 'ping') {
+          controller.enqueue(encoder.encode(': ping\n\n'));
+          return;
+        }
+        pending = null;
+        if (next.done) controller.close();
+        else controller.enqueue(encoder.encode(frame(next.value)));
+      },
+      cancel: options.onEnd,
+    },
+    { highWaterMark: 1 },
+  );
+  return new Response(body, {
+    headers: { 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-cache' },
+  });
+}
