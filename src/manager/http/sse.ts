@@ -29,6 +29,9 @@ export function eventStream(
         // The first bytes make the client see that it is connected.
         controller.enqueue(encoder.encode(': connected\n\n'));
         options.signal.addEventListener('abort', options.onEnd, { once: true });
+        // Listening begins now, not when the client has read the first bytes.
+        pending = events.next();
+        pending.catch(() => {});
       },
       async pull(controller) {
         pending ??= events.next();

@@ -74,3 +74,27 @@ export async function publicHostOfAgent(sql: Sql, agentId: string): Promise<stri
     null
   );
 }
+
+const subjectRow = v.object({
+  name: v.nullable(v.string()),
+  accessKey: v.nullable(v.string()),
+  domainName: v.string(),
+  groupName: v.string(),
+  result: v.string(),
+  exitCode: v.nullable(v.number()),
+  kernels: v.array(v.object({ id: v.string(), clusterRole: v.string(), clusterIdx: v.number() })),
+});
+/** What an event tells about its session, and what filters go by. */
+export type EventSubject = v.InferOutput<typeof subjectRow>;
+
+/** The session that an event is about; null when it is not there (any more). */
+export async function eventSubject(sql: Sql, sessionId: string): Promise<EventSubject | null> {
+  const rows = await sql`
+    select s.name, s.access_key as "accessKey", s.domain_name as "domainName",
+      g.name as "groupName", s.result,
+      (s.status_data->'kernel'->>'exit_code')::int as "exitCode",
+      coalesce((select jsonb_agg(jsonb_build_object('id', k.id, 'clusterRole', k.cluster_role,
+        'clusterIdx', k.cluster_idx)) from kernels k where k.session_id = s.id), '[]') as kernels
+    from sessions s join groups g on g.id = s.group_id where s.id = ${sessionId}`;
+  return rows[0] ? v.parse(subjectRow, rows[0]) : null;
+}

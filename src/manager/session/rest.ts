@@ -1,6 +1,7 @@
 /** All REST operations on sessions. */
 import type { ManagerContext } from '../context.ts';
 import type { Route } from '../http/route.ts';
+import { eventRoutes } from './events.ts';
 import { createRoutes } from './rest-create.ts';
 import { executionRoutes } from './rest-execution.ts';
 import { fileRoutes } from './rest-files.ts';
@@ -15,4 +16,5 @@ export const sessionRoutes = (ctx: ManagerContext): Route[] => [
   ...executionRoutes(ctx),
   ...fileRoutes(ctx),
   ...streamRoutes(ctx),
+  ...eventRoutes(ctx),
 ];

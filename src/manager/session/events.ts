@@ -1,0 +1,189 @@
+/** `GET /events/session`: what happens to sessions and kernels, as it happens. */
+import * as v from 'valibot';
+import { BackendError } from '../../common/errors.ts';
+import { resolveOwner } from '../auth/delegation.ts';
+import type { ManagerContext } from '../context.ts';
+import type { ManagerEvent } from '../event/bus.ts';
+import { readQuery } from '../http/body.ts';
+import { aliased } from '../http/parameters.ts';
+import type { AuthenticatedRequest, Route } from '../http/route.ts';
+import { eventStream, type ServerEvent } from '../http/sse.ts';
+import { type EventSubject, eventSubject } from './api-store.ts';
+import { sessionRoute } from './request.ts';
+
+/** Events that may wait for a slow client before its stream is ended. */
+const MAX_QUEUED_EVENTS = 1000;
+
+const KERNEL_EVENTS: Readonly<Record<string, string>> = {
+  PREPARING: 'kernel_preparing',
+  PULLING: 'kernel_pulling',
+  CREATING: 'kernel_creating',
+  RUNNING: 'kernel_started',
+  CANCELLED: 'kernel_cancelled',
+  TERMINATING: 'kernel_terminating',
+  TERMINATED: 'kernel_terminated',
+};
+const SESSION_EVENTS: Readonly<Record<string, string>> = {
+  PENDING: 'session_enqueued',
+  RUNNING: 'session_started',
+};
+
+const eventsQuery = aliased(
+  {
+    session_name: ['sessionName'],
+    owner_access_key: ['ownerAccessKey'],
+    session_id: ['sessionId'],
+    group_name: ['groupName'],
+  },
+  v.object({
+    session_name: v.optional(v.string(), '*'),
+    owner_access_key: v.optional(v.string()),
+    session_id: v.optional(v.pipe(v.string(), v.uuid(), v.toLowerCase())),
+    group_name: v.optional(v.string(), '*'),
+    scope: v.optional(v.string(), '*'),
+  }),
+);
+
+type StatusEvent = Extract<ManagerEvent, { sessionId: string }>;
+
+/** Whose events a caller gets; null means no restriction. */
+export interface EventFilter {
+  readonly domainName: string | null;
+  readonly accessKey: string | null;
+  readonly sessionId: string | null;
+  readonly sessionName: string | null;
+  readonly groupName: string | null;
+  readonly sessions: boolean;
+  readonly kernels: boolean;
+}
+
+/** Whether an event about `subject` passes. */
+export function passes(filter: EventFilter, subject: EventSubject): boolean {
+  return (
+    (filter.domainName === null || filter.domainName === subject.domainName) &&
+    (filter.accessKey === null || filter.accessKey === subject.accessKey) &&
+    (filter.sessionName === null || filter.sessionName === subject.name) &&
+    (filter.groupName === null || filter.groupName === subject.groupName)
+  );
+}
+
+const unlessAny = (text: string): string | null => (text === '*' ? null : text);
+
+async function filterOf(ctx: ManagerContext, request: AuthenticatedRequest): Promise<EventFilter> {
+  const query = readQuery(request.query, eventsQuery);
+  const scopes = query.scope.split(',').map((scope) => scope.trim());
+  const unknown = scopes.find((scope) => !['*', 'session', 'kernel'].includes(scope));
+  if (unknown !== undefined) {
+    throw new BackendError(
+      'InvalidAPIParameters',
+      `scope: '${unknown}' is neither session, kernel nor *.`,
+    );
+  }
+  const { caller } = request;
+  const owner = query.owner_access_key
+    ? await resolveOwner(ctx.sql, caller, query.owner_access_key)
+    : null;
+  const everybody = caller.role === 'superadmin' || caller.role === 'admin';
+  return {
+    domainName: caller.role === 'superadmin' ? null : caller.domainName,
+    accessKey: owner?.accessKey ?? (everybody ? null : caller.accessKey),
+    sessionId: query.session_id ?? null,
+    sessionName: unlessAny(query.session_name),
+    groupName: unlessAny(query.group_name),
+    sessions: scopes.includes('*') || scopes.includes('session'),
+    kernels: scopes.includes('*') || scopes.includes('kernel'),
+  };
+}
+
+/** The status events of the bus that may concern a filter, in order, until `signal` aborts. */
+async function* statusEvents(
+  ctx: ManagerContext,
+  filter: EventFilter,
+  signal: AbortSignal,
+): AsyncGenerator<StatusEvent> {
+  const queue: StatusEvent[] = [];
+  let overflowed = false;
+  let wake = () => {};
+  const unsubscribe = ctx.events.subscribe((event) => {
+    if (event.type === 'wake') return;
+    if (event.type === 'session-status' ? !filter.sessions : !filter.kernels) return;
+    if (filter.sessionId !== null && filter.sessionId !== event.sessionId) return;
+    // The client reconnects after the end of its stream; a gap it is not told of would be worse.
+    if (queue.length >= MAX_QUEUED_EVENTS) overflowed = true;
+    else queue.push(event);
+    wake();
+  });
+  const onAbort = () => wake();
+  signal.addEventListener('abort', onAbort);
+  try {
+    while (!signal.aborted) {
+      const event = queue.shift();
+      if (event) yield event;
+      else if (overflowed) return;
+      else {
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+          if (signal.aborted || queue.length > 0) resolve();
+        });
+      }
+    }
+  } finally {
+    unsubscribe();
+    signal.removeEventListener('abort', onAbort);
+  }
+}
+
+/** The messages of one event; a batch session's result goes before the end that follows from it. */
+function messagesOf(
+  event: StatusEvent,
+  subject: EventSubject,
+  resultsSent: Set<string>,
+): ServerEvent[] {
+  const session = {
+    reason: event.reason,
+    sessionName: subject.name,
+    ownerAccessKey: subject.accessKey,
+    sessionId: event.sessionId,
+    exitCode: event.type === 'kernel-status' ? event.exitCode : subject.exitCode,
+  };
+  if (event.type === 'kernel-status') {
+    const name = KERNEL_EVENTS[event.status];
+    const kernel = subject.kernels.find(({ id }) => id === event.kernelId);
+    if (name === undefined || !kernel) return [];
+    const place = { clusterRole: kernel.clusterRole, clusterIdx: kernel.clusterIdx };
+    return [{ event: name, data: { ...session, kernelId: event.kernelId, ...place } }];
+  }
+  const messages: ServerEvent[] = [];
+  if (subject.result !== 'UNDEFINED' && !resultsSent.has(event.sessionId)) {
+    resultsSent.add(event.sessionId);
+    messages.push({ event: `session_${subject.result.toLowerCase()}`, data: session });
+  }
+  const name = SESSION_EVENTS[event.status] ?? `session_${event.status.toLowerCase()}`;
+  messages.push({ event: name, data: session });
+  if (event.status === 'TERMINATED') resultsSent.delete(event.sessionId);
+  return messages;
+}
+
+async function* sessionEvents(
+  ctx: ManagerContext,
+  filter: EventFilter,
+  signal: AbortSignal,
+): AsyncGenerator<ServerEvent> {
+  const resultsSent = new Set<string>();
+  for await (const event of statusEvents(ctx, filter, signal)) {
+    const subject = await eventSubject(ctx.sql, event.sessionId);
+    if (subject && passes(filter, subject)) yield* messagesOf(event, subject, resultsSent);
+  }
+}
+
+export const eventRoutes = (ctx: ManagerContext): Route[] => [
+  sessionRoute('GET', '/events/session', 'read', async (request) => {
+    const filter = await filterOf(ctx, request);
+    const ended = new AbortController();
+    const signal = AbortSignal.any([request.signal, ended.signal]);
+    return eventStream(ctx.clock, sessionEvents(ctx, filter, signal), {
+      signal: request.signal,
+      onEnd: () => ended.abort(),
+    });
+  }),
+];
