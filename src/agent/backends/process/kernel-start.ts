@@ -145,7 +145,7 @@ export function startKernel(
   );
   const child = Bun.spawn(argv, {
     cwd: '/',
-    env: { PATH: SYSTEM_PATH.join(':'), [KERNEL_MARKER]: layout.kernelId },
+    env: { PATH: process.env.PATH ?? SYSTEM_PATH.join(':'), [KERNEL_MARKER]: layout.kernelId },
     stdin: 'ignore',
     stdout: 'ignore',
     stderr: 'ignore',

@@ -1,0 +1,198 @@
+/** The process backend: the conformance suite in every kind of sandbox, and what is special to it. */
+import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { homedir, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { systemClock } from '../../../common/clock.ts';
+import type { Logger } from '../../../common/logger.ts';
+import type { AgentImage } from '../../../common/protocol/manager.ts';
+import type { RunnerClient } from '../backend.ts';
+import { backendConformance, eventually, runCode, testSpec } from '../testing/conformance.ts';
+import { ProcessBackend, type ProcessBackendOptions } from './process-backend.ts';
+import type { SandboxKind } from './sandbox-plan.ts';
+
+const silent: Logger = {
+  trace() {},
+  debug() {},
+  info() {},
+  warn() {},
+  error() {},
+  child: () => silent,
+};
+
+const shellImage = (images: readonly AgentImage[]) =>
+  images.find((image) => image.aliases.includes('bash'));
+
+async function makeSetup(options: Partial<ProcessBackendOptions>) {
+  const stateDir = await mkdtemp(join(tmpdir(), 'process-backend-'));
+  return {
+    stateDir,
+    open: () =>
+      new ProcessBackend({
+        stateDir,
+        clock: systemClock,
+        log: silent,
+        kernelHost: '127.0.0.1',
+        ...options,
+      }),
+    cleanUp: () => rm(stateDir, { recursive: true, force: true }),
+    shellImage,
+  };
+}
+
+/** Whether a kind of sandbox can be built here; CI machines must offer all of them. */
+async function works(sandbox: SandboxKind): Promise<boolean> {
+  const { open, cleanUp, stateDir } = await makeSetup({ sandbox });
+  const backend = open();
+  try {
+    const image = shellImage(await backend.scanImages());
+    if (!image) throw new Error('bash is not installed');
+    const spec = testSpec(image);
+    await backend.create(spec, [], AbortSignal.timeout(10_000));
+    await backend.destroy(spec.kernelId, 0);
+    return true;
+  } catch (error) {
+    if (process.env.CI === 'true') throw error;
+    console.log(`skipped: no ${sandbox} sandbox in ${stateDir}: ${error}`);
+    return false;
+  } finally {
+    await backend.close();
+    await cleanUp();
+  }
+}
+
+const kinds: readonly SandboxKind[] = ['bubblewrap', 'unshare', 'none'];
+const usable = new Map<SandboxKind, boolean>();
+for (const kind of kinds) usable.set(kind, await works(kind));
+
+for (const sandbox of kinds.filter((kind) => usable.get(kind))) {
+  backendConformance(`process backend, sandbox ${sandbox}`, () => makeSetup({ sandbox }), {
+    runsCode: true,
+    survivesCrash: true,
+  });
+}
+backendConformance(
+  'process backend without control groups',
+  () => makeSetup({ useCgroups: false }),
+  {
+    runsCode: true,
+    survivesCrash: true,
+  },
+);
+
+const isolated = kinds.filter((kind) => kind !== 'none' && usable.get(kind));
+
+describe.each(isolated)('isolation by %s', (sandbox) => {
+  let setup: Awaited<ReturnType<typeof makeSetup>>;
+  let backend: ProcessBackend;
+  let runner: RunnerClient;
+  let secretFolder: string;
+  let kernelId: string;
+
+  beforeEach(async () => {
+    secretFolder = await mkdtemp(join(homedir(), '.secret-'));
+    await writeFile(join(secretFolder, 'key'), 'hidden');
+    setup = await makeSetup({ sandbox });
+    backend = setup.open();
+    const image = shellImage(await backend.scanImages());
+    if (!image) throw new Error('bash is not installed');
+    const spec = testSpec(image);
+    kernelId = spec.kernelId;
+    await backend.create(spec, [], AbortSignal.timeout(10_000));
+    runner = await backend.connectRunner(kernelId, AbortSignal.timeout(10_000));
+  });
+
+  afterEach(async () => {
+    await backend.destroy(kernelId, 0);
+    await backend.close();
+    await setup.cleanUp();
+    await rm(secretFolder, { recursive: true });
+  });
+
+  const shell = async (code: string) => await runCode(runner, code);
+
+  test('homes, the state folder and root-only files can not be read', async () => {
+    const paths = [
+      join(secretFolder, 'key'),
+      join(setup.stateDir, 'kernels', kernelId, 'kernel.json'),
+    ];
+    for (const path of paths) {
+      expect((await stat(path)).isFile()).toBe(true);
+      expect((await shell(`cat ${path} || echo refused`)).stdout).toBe('refused\n');
+    }
+    expect((await shell('cat /etc/shadow')).stdout).toBe('');
+    expect((await shell('ls /home')).stdout).toBe('work\n');
+    expect((await shell('ls /var')).stdout).toBe('tmp\n');
+  });
+
+  test('the host is read-only and its processes are out of sight', async () => {
+    for (const path of ['/x', '/etc/x', '/usr/x', '/home/x', '/run/x', '/etc/passwd']) {
+      expect((await shell(`echo x > ${path} && echo written`)).stdout).toBe('');
+    }
+    expect((await shell('cat /proc/[0-9]*/environ')).stdout).not.toContain('PYENV_ROOT');
+    const { stdout } = await shell('ls -d /proc/[0-9]* | wc -l');
+    expect(Number(stdout)).toBeLessThan(15);
+    expect((await shell(`kill -0 ${process.pid} && echo reached`)).stdout).toBe('');
+  });
+
+  test('mounts and the host name can not be changed', async () => {
+    const attempts = ['mount -o remount,rw /usr', 'umount -l /etc', 'hostname other'];
+    for (const attempt of attempts) {
+      expect((await shell(`${attempt} && echo done`)).stdout).toBe('');
+    }
+    expect((await shell('uname -n; id -un; id -u; pwd')).stdout).toBe(
+      'main1\nwork\n1000\n/home/work\n',
+    );
+  });
+
+  test('files written below /home/work and /tmp stay the kernel’s own', async () => {
+    await shell(
+      'echo mine > a.txt; echo temporary > /tmp/b.txt; mkdir -p locked/x; chmod 000 locked',
+    );
+    const folder = join(setup.stateDir, 'kernels', kernelId);
+    expect(await readFile(join(folder, 'work', 'a.txt'), 'utf8')).toBe('mine\n');
+    expect(await readFile(join(folder, 'tmp', 'b.txt'), 'utf8')).toBe('temporary\n');
+    await backend.destroy(kernelId, 0);
+    expect(await readdir(join(setup.stateDir, 'kernels'))).toEqual([]);
+    expect(await readdir(join(setup.stateDir, 'trash'))).toEqual([]);
+  });
+
+  test('an endless output does not fill the disk', async () => {
+    const runId = crypto.randomUUID();
+    const request = { runId, options: {}, waitMs: 50, eager: true };
+    const code = 'yes 0123456789012345678901234567890123456789';
+    await runner.call({ op: 'execute', request: { ...request, mode: 'query', code } });
+    const folder = join(setup.stateDir, 'kernels', kernelId);
+    const turn = () =>
+      runner.call({ op: 'execute', request: { ...request, mode: 'continue', code: '' } });
+    await eventually(async () => {
+      await turn();
+      const turnedOver = await stat(join(folder, 'log.1')).catch(() => null);
+      return turnedOver !== null;
+    });
+    for (const name of ['log', 'log.1']) {
+      const size = (await stat(join(folder, name)).catch(() => null))?.size ?? 0;
+      expect(size).toBeLessThanOrEqual(512 * 10_240);
+    }
+  }, 60_000);
+});
+
+test('a sandbox that can not be built is named', async () => {
+  const setup = await makeSetup({ sandbox: 'bubblewrap' });
+  const path = process.env.PATH;
+  const backend = setup.open();
+  try {
+    const image = shellImage(await backend.scanImages());
+    if (!image) throw new Error('bash is not installed');
+    const folder = join(setup.stateDir, 'bin');
+    await mkdir(folder);
+    await symlink('/bin/bash', join(folder, 'bash'));
+    process.env.PATH = folder;
+    const creation = backend.create(testSpec(image), [], AbortSignal.timeout(10_000));
+    await expect(creation).rejects.toThrow('bubblewrap');
+  } finally {
+    process.env.PATH = path;
+    await backend.close();
+    await setup.cleanUp();
+  }
+});

@@ -1,0 +1,308 @@
+/**
+ * What every backend must do, as one test suite. A backend's own test file calls it with a way to
+ * open the backend; nothing here knows how kernels are run.
+ */
+import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
+import { randomUUID } from 'node:crypto';
+import { hostArchitecture } from '../../../common/images/labels.ts';
+import type { ExecuteSlice } from '../../../common/protocol/execution.ts';
+import type { KernelSpec } from '../../../common/protocol/kernel.ts';
+import type { AgentImage } from '../../../common/protocol/manager.ts';
+import type { Backend, KernelExit, RunnerClient } from '../backend.ts';
+
+const DEADLINE_MS = 20_000;
+const TEST_TIMEOUT_MS = 60_000;
+
+export interface ConformanceSetup {
+  /**
+   * Opens the backend. Called again without closing the first one, it must find the kernels of the
+   * first, as after a crash of the agent. */
+  open(): Promise<Backend> | Backend;
+  /** Removes what is left on the host. */
+  cleanUp(): Promise<void>;
+  /** An image with a shell as default language. */
+  shellImage(images: readonly AgentImage[]): AgentImage | undefined;
+}
+
+export interface ConformanceTraits {
+  /** Kernels really run code, in files of their own. */
+  readonly runsCode: boolean;
+  /** Kernels outlive the backend object. */
+  readonly survivesCrash: boolean;
+}
+
+/** A spec for a kernel of `image`; `overrides` replaces whole fields. */
+export function testSpec(image: AgentImage, overrides: Partial<KernelSpec> = {}): KernelSpec {
+  return {
+    kernelId: randomUUID(),
+    sessionId: randomUUID(),
+    sessionName: 'test',
+    sessionType: 'interactive',
+    accessKey: 'AKIATEST',
+    ownerUserId: randomUUID(),
+    ownerProjectId: randomUUID(),
+    image: {
+      canonical: image.canonical,
+      architecture: hostArchitecture(),
+      digest: image.digest,
+      labels: image.labels,
+      isLocal: true,
+      autoPull: 'none',
+    },
+    cluster: {
+      mode: 'single-node',
+      size: 1,
+      role: 'main',
+      idx: 1,
+      localRank: 0,
+      hostname: 'main1',
+    },
+    slots: { cpu: '1', mem: String(256 * 1024 * 1024) },
+    shmemBytes: 16 * 1024 * 1024,
+    environ: { BACKENDAI_TEST: "it's\nset" },
+    bootstrapScript: null,
+    startupCommand: null,
+    batchTimeoutMs: null,
+    preopenPorts: [],
+    ...overrides,
+  };
+}
+
+/** Waits until `condition` holds. @throws Error after 20 seconds. */
+export async function eventually(condition: () => boolean | Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + DEADLINE_MS;
+  while (!(await condition())) {
+    if (performance.now() > deadline) throw new Error('the condition did not come true in time');
+    await Bun.sleep(10);
+  }
+}
+
+const deadline = (): AbortSignal => AbortSignal.timeout(DEADLINE_MS);
+
+/** Runs code in query mode to its end. @returns what it printed, and the last slice. */
+export async function runCode(
+  runner: RunnerClient,
+  code: string,
+): Promise<{ stdout: string; stderr: string; last: ExecuteSlice }> {
+  const runId = randomUUID();
+  const request = { runId, code, options: {}, waitMs: 2000, eager: true };
+  let last = await runner.call({ op: 'execute', request: { ...request, mode: 'query' } });
+  const items = [...last.console];
+  for (let turn = 0; turn < 500 && last.status === 'continued'; turn += 1) {
+    last = await runner.call({
+      op: 'execute',
+      request: { ...request, mode: 'continue', code: '' },
+    });
+    items.push(...last.console);
+  }
+  const text = (stream: string) =>
+    items
+      .map(([kind, value]) => (kind === stream && typeof value === 'string' ? value : ''))
+      .join('');
+  return { stdout: text('stdout'), stderr: text('stderr'), last };
+}
+
+export function backendConformance(
+  title: string,
+  setUp: () => Promise<ConformanceSetup>,
+  traits: ConformanceTraits,
+): void {
+  describe(title, () => {
+    let setup: ConformanceSetup;
+    let backend: Backend;
+    let image: AgentImage;
+
+    beforeEach(async () => {
+      setup = await setUp();
+      backend = await setup.open();
+      const found = setup.shellImage(await backend.scanImages());
+      if (!found) throw new Error('the backend offers no shell image');
+      image = found;
+    }, TEST_TIMEOUT_MS);
+
+    afterEach(async () => {
+      for (const { kernelId } of await backend.list()) await backend.destroy(kernelId, 0);
+      await backend.close();
+      await setup.cleanUp();
+    }, TEST_TIMEOUT_MS);
+
+    const start = async (spec: KernelSpec) => {
+      const created = await backend.create(spec, [], deadline());
+      return { created, runner: await backend.connectRunner(spec.kernelId, deadline()) };
+    };
+
+    test(
+      'offers capacity and well-formed images',
+      async () => {
+        const { slots, slotTypes } = await backend.capacity();
+        expect(Number(slots.cpu)).toBeGreaterThan(0);
+        expect(Number(slots.mem)).toBeGreaterThan(0);
+        expect(slotTypes.mem).toBe('bytes');
+        for (const { canonical, digest } of await backend.scanImages()) {
+          expect(canonical).toMatch(/^[^\s]+\/[^\s]+:[^\s]+$/);
+          expect(digest).toMatch(/^sha256:[0-9a-f]{64}$/);
+        }
+        expect(await backend.hasImage(testSpec(image))).toBe(true);
+      },
+      TEST_TIMEOUT_MS,
+    );
+
+    test(
+      'creates, lists, connects to and destroys a kernel',
+      async () => {
+        const spec = testSpec(image);
+        const { created, runner } = await start(spec);
+        expect(created.containerId).toBeString();
+        expect(created.kernelHost).not.toBe('');
+        const listed = await backend.list();
+        expect(listed).toHaveLength(1);
+        expect(listed[0]).toMatchObject({
+          kernelId: spec.kernelId,
+          sessionId: spec.sessionId,
+          state: 'running',
+          spec,
+          kernelHost: created.kernelHost,
+          isolationGaps: created.isolationGaps,
+        });
+        const status = await runner.call({ op: 'status' });
+        expect(Date.parse(status.startedAt)).toBeGreaterThan(0);
+        await backend.destroy(spec.kernelId, 2000);
+        await runner.closed;
+        expect(await backend.list()).toEqual([]);
+      },
+      TEST_TIMEOUT_MS,
+    );
+
+    test(
+      'destroying twice, or what never was, succeeds',
+      async () => {
+        const spec = testSpec(image);
+        await start(spec);
+        await backend.destroy(spec.kernelId, 0);
+        expect(await backend.destroy(spec.kernelId, 0)).toBeNull();
+        expect(await backend.destroy(randomUUID(), 0)).toBeNull();
+      },
+      TEST_TIMEOUT_MS,
+    );
+
+    test(
+      'a kernel that can not be made leaves nothing behind',
+      async () => {
+        const spec = testSpec(image);
+        const missing = { ...spec.image, canonical: 'local/missing:0' };
+        const creation = backend.create({ ...spec, image: missing }, [], deadline());
+        await expect(creation).rejects.toThrow('local/missing:0');
+        await expect(
+          backend.create(spec, [], AbortSignal.abort(new Error('gone'))),
+        ).rejects.toThrow();
+        expect(await backend.list()).toEqual([]);
+      },
+      TEST_TIMEOUT_MS,
+    );
+
+    test(
+      'tells when a kernel ends by itself, with its exit code',
+      async () => {
+        const spec = testSpec(image);
+        const exits: KernelExit[] = [];
+        backend.onExit((exit) => exits.push(exit));
+        const { runner } = await start(spec);
+        await runner.call({ op: 'shutdown' });
+        await eventually(() => exits.length > 0);
+        expect(exits).toEqual([{ kernelId: spec.kernelId, exitCode: 0 }]);
+        expect(await backend.list()).toMatchObject([{ state: 'exited', exitCode: 0 }]);
+        expect(await backend.destroy(spec.kernelId, 0)).toBe(0);
+      },
+      TEST_TIMEOUT_MS,
+    );
+
+    test(
+      'connecting to a kernel that is not there gives up when asked to',
+      async () => {
+        const attempt = backend.connectRunner(randomUUID(), AbortSignal.timeout(200));
+        await expect(attempt).rejects.toThrow();
+      },
+      TEST_TIMEOUT_MS,
+    );
+
+    if (traits.survivesCrash) crashTests();
+    if (traits.runsCode) codeTests();
+
+    function crashTests(): void {
+      test(
+        'a new backend adopts running kernels and learns how they end',
+        async () => {
+          const spec = testSpec(image);
+          const { created, runner } = await start(spec);
+          runner.close();
+          await backend.close();
+          backend = await setup.open();
+          const exits: KernelExit[] = [];
+          backend.onExit((exit) => exits.push(exit));
+          expect(await backend.list()).toMatchObject([
+            { kernelId: spec.kernelId, state: 'running', spec, containerId: created.containerId },
+          ]);
+          const again = await backend.connectRunner(spec.kernelId, deadline());
+          await again.call({ op: 'shutdown' });
+          await eventually(() => exits.length > 0);
+          expect(exits[0]?.exitCode).toBe(0);
+        },
+        TEST_TIMEOUT_MS,
+      );
+
+      test(
+        'a kernel that ended while no agent was there is listed with its exit code',
+        async () => {
+          const spec = testSpec(image);
+          const { runner } = await start(spec);
+          await backend.close();
+          await runner.call({ op: 'shutdown' });
+          backend = await setup.open();
+          await eventually(async () => (await backend.list())[0]?.state === 'exited');
+          expect(await backend.list()).toMatchObject([{ state: 'exited', exitCode: 0 }]);
+        },
+        TEST_TIMEOUT_MS,
+      );
+    }
+
+    function codeTests(): void {
+      test(
+        'runs code with the environment given, in /home/work, and keeps its output in the log',
+        async () => {
+          const spec = testSpec(image);
+          const { runner } = await start(spec);
+          const { stdout } = await runCode(runner, 'echo "$BACKENDAI_TEST"; echo "$((40 + 2))"');
+          expect(stdout).toBe("it's\nset\n42\n");
+          await eventually(async () => (await backend.logs(spec.kernelId, 10_000)).includes('42'));
+          expect(await backend.logs(spec.kernelId, 2)).toBe('2\n');
+          expect(await backend.logs(randomUUID(), 100)).toBe('');
+        },
+        TEST_TIMEOUT_MS,
+      );
+
+      test(
+        'runs the bootstrap script before the first code',
+        async () => {
+          const spec = testSpec(image, { bootstrapScript: 'echo booted > booted.txt' });
+          const { runner } = await start(spec);
+          expect((await runCode(runner, 'cat booted.txt')).stdout).toBe('booted\n');
+        },
+        TEST_TIMEOUT_MS,
+      );
+
+      test(
+        'kernels do not see each other',
+        async () => {
+          const [first, second] = [testSpec(image), testSpec(image)];
+          const one = (await start(first)).runner;
+          const two = (await start(second)).runner;
+          await runCode(one, 'echo private > mine.txt; echo private > "$TMPDIR/mine.txt"');
+          const seen = await runCode(two, 'ls; ls "$TMPDIR"; ls -a "$HOME"');
+          expect(seen.stdout).not.toContain('mine.txt');
+          expect((await runCode(one, 'cat mine.txt')).stdout).toBe('private\n');
+        },
+        TEST_TIMEOUT_MS,
+      );
+    }
+  });
+}
