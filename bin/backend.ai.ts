@@ -6,7 +6,28 @@ import type { CommandRecord } from '../src/common/command.ts';
 import { VERSION } from '../src/common/version.ts';
 
 const commands: CommandRecord = {
-  ...clientCommands(() => commands),
+  ...clientCommands,
+  doctor: {
+    description: 'Check what this machine can do.',
+    load: () => import('../src/standalone/cli/doctor.ts'),
+  },
+  down: {
+    description: "Stop this machine's cluster.",
+    load: () => import('../src/standalone/cli/down.ts'),
+  },
+  'kernel-runner': {
+    description: 'Run code inside a session; the agent starts this.',
+    hidden: true,
+    load: () => import('../src/kernel/cli/index.ts'),
+  },
+  status: {
+    description: "Show this machine's cluster.",
+    load: () => import('../src/standalone/cli/status.ts'),
+  },
+  up: {
+    description: 'Start a cluster on this machine.',
+    load: () => import('../src/standalone/cli/up.ts'),
+  },
 };
 
 // No top-level await: the bytecode compiler does not take it.

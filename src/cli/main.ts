@@ -7,6 +7,12 @@ import { runProgram } from './framework/program.ts';
 export async function main(commands: CommandRecord, version: string): Promise<never> {
   const io = processIo();
   dieOnInterrupt(io);
+  const completion = io.env._BACKEND_AI_COMPLETE;
+  if (completion) {
+    const { completionAnswer } = await import('./completion/shells.ts');
+    io.stdout.write((await completionAnswer(completion, commands, process.argv.slice(2))) ?? '');
+    process.exit(0);
+  }
   const exitCode = await runProgram(
     {
       name: 'backend.ai',

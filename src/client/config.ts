@@ -15,8 +15,6 @@ export interface ClientConfig {
   readonly secretKey: string;
   readonly domain: string;
   readonly group: string;
-  /** Names of folders that are added to the mounts of every session. */
-  readonly vfolderMounts: readonly string[];
   readonly skipSslCertValidation: boolean;
   /** Longest wait for an endpoint's first answer. Milliseconds. */
   readonly connectionTimeoutMs: number;
@@ -124,7 +122,6 @@ export function readClientConfig(env: Environment): ClientConfig {
     secretKey: setting(env, 'SECRET_KEY') ?? '',
     domain: setting(env, 'DOMAIN') || 'default',
     group: setting(env, 'GROUP') || 'default',
-    vfolderMounts: commaList(setting(env, 'VFOLDER_MOUNTS') ?? ''),
     skipSslCertValidation: switchSetting(env, 'SKIP_SSLCERT_VALIDATION'),
     connectionTimeoutMs: seconds(env, 'CONNECTION_TIMEOUT', 10) * 1000,
     readTimeoutMs: readTimeout === 0 ? null : readTimeout * 1000,

@@ -45,12 +45,8 @@ export interface SessionSpec {
   readonly resources?: Readonly<Record<string, string>>;
   readonly resourceOpts?: Readonly<Record<string, string>>;
   readonly scalingGroup?: string;
-  readonly mounts?: readonly string[];
-  readonly mountMap?: Readonly<Record<string, string>>;
-  readonly mountOptions?: Readonly<Record<string, { type: 'bind'; permission?: string }>>;
   readonly preopenPorts?: readonly number[];
   readonly assignAgents?: readonly string[];
-  readonly attachNetwork?: string;
 }
 
 /** Known pieces, and whatever kinds future servers add. */

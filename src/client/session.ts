@@ -52,12 +52,8 @@ function creationBody(spec: SessionSpec): Record<string, unknown> {
       resources: spec.resources ?? {},
       resource_opts: spec.resourceOpts ?? {},
       scalingGroup: spec.scalingGroup ?? null,
-      mounts: spec.mounts ?? [],
-      mount_map: spec.mountMap ?? {},
-      mount_options: spec.mountOptions ?? {},
       preopen_ports: spec.preopenPorts ?? [],
       agentList: spec.assignAgents,
-      attach_network: spec.attachNetwork ?? null,
     },
   };
 }

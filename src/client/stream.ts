@@ -12,6 +12,8 @@ const BunWebSocket = WebSocket as unknown as new (
   options: Bun.WebSocketOptions,
 ) => Bun.WebSocket;
 
+const FINAL_STATUSES = new Set(['finished', 'exec-timeout']);
+
 type Item = { readonly slice: ExecutionSlice; readonly size: number };
 
 function parseSlice(data: unknown): ExecutionSlice {
@@ -32,7 +34,7 @@ export interface StreamOptions {
   readonly timeoutMs: number;
 }
 
-/** Iterate it for the slices; it ends after `finished`. Leaving the loop ends the connection. */
+/** Iterate it for the slices; it ends after `finished` or `exec-timeout`. Leaving the loop ends the connection. */
 export class ExecutionStream implements AsyncIterable<ExecutionSlice> {
   private readonly socket: Bun.WebSocket;
   private readonly queue: Item[] = [];
@@ -90,7 +92,7 @@ export class ExecutionStream implements AsyncIterable<ExecutionSlice> {
         if (item !== undefined) {
           this.queuedChars -= item.size;
           yield item.slice;
-          if (item.slice.status === 'finished') return;
+          if (FINAL_STATUSES.has(item.slice.status)) return;
           continue;
         }
         if (this.failure !== null) throw this.failure;

@@ -1,14 +1,9 @@
 /** `backend.ai kernel-runner`: started by the agent inside a session. */
-import { defineCommand } from 'citty';
+import { defineCommand } from '../../common/command.ts';
 
-export const kernelRunnerCommand = defineCommand({
-  meta: {
-    name: 'kernel-runner',
-    description: 'Run code inside a session (started by the agent)',
-    hidden: true,
-  },
-  async run() {
+export default defineCommand({
+  async run({ io }) {
     const { runKernelRunner } = await import('../main.ts');
-    process.exit(await runKernelRunner(process.env));
+    return await runKernelRunner(io.env);
   },
 });

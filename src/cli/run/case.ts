@@ -1,0 +1,117 @@
+/** One case of a run: gets a session, sends the files, runs the code, cleans up. */
+import {
+  ApiError,
+  type Client,
+  type CreatedSession,
+  type ExecuteStart,
+  type SessionSpec,
+} from '../../client/index.ts';
+import type { CommandIo } from '../../common/command.ts';
+import { UserError } from '../../common/errors.ts';
+import { describeFailure } from '../framework/failures.ts';
+import { printStatus, type StatusKind, WaitingLine } from '../framework/glyphs.ts';
+import type { LineReader } from '../framework/prompt.ts';
+import { createSession } from '../session/create.ts';
+import { type LocalFile, uploadFiles } from '../session/transfer.ts';
+import { execute, type RunOutput } from './execution.ts';
+import type { Interrupts } from './interrupts.ts';
+
+export interface RunCase {
+  readonly index: number;
+  readonly spec: SessionSpec;
+  readonly files: readonly LocalFile[];
+  readonly start: ExecuteStart;
+}
+
+export interface RunContext {
+  readonly client: Client;
+  readonly io: CommandIo;
+  readonly quiet: boolean;
+  /** End the session afterwards. */
+  readonly remove: boolean;
+  readonly interrupts: Interrupts;
+  readonly lines: LineReader;
+}
+
+type Status = (kind: StatusKind, text: string) => void;
+
+function reportSession(one: RunCase, created: CreatedSession, status: Status): void {
+  const { spec } = one;
+  if (created.status === 'PENDING') {
+    status('info', `Session ${spec.name} is enqueued for scheduling.`);
+  } else if (created.status !== 'RUNNING') {
+    const what = created.status === 'TIMEOUT' ? 'still in the queue' : created.status;
+    throw new UserError(`Session ${spec.name} is not running: ${what}.`, {
+      hint: `\`backend.ai info ${created.sessionId}\` tells more.`,
+    });
+  } else if (created.created) {
+    const where = `(domain=${spec.domain}, group=${spec.group})`;
+    status('done', `Session ${spec.name} is ready ${where}.`);
+  } else {
+    status('done', `Reusing session ${spec.name}.`);
+  }
+}
+
+async function sendFiles(
+  context: RunContext,
+  one: RunCase,
+  session: string,
+  status: Status,
+): Promise<void> {
+  if (one.files.length === 0) return;
+  const line = new WaitingLine(context.io.stderr);
+  await uploadFiles(context.client, session, one.files, (sent) => {
+    if (!context.quiet)
+      line.show(`[${one.index}] Uploading files (${sent}/${one.files.length})...`);
+  });
+  line.clear();
+  status('done', 'Uploading done.');
+}
+
+/** A failure is reported, not thrown: it must not hide how the code itself ended. */
+async function removeSession(context: RunContext, session: string, status: Status): Promise<void> {
+  try {
+    await context.client.session.destroy(session);
+    status('done', 'Cleaned up the session.');
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 404) return;
+    status('fail', `Session ${session} was not removed: ${describeFailure(error)}`);
+  }
+}
+
+/**
+ * @returns the exit code of the code.
+ * @throws whatever made it impossible to run; with `remove` the session is ended all the same.
+ */
+export async function runCase(
+  context: RunContext,
+  one: RunCase,
+  makeOutput: (status: Status) => RunOutput,
+): Promise<number> {
+  const { io, quiet, remove, interrupts, client, lines } = context;
+  const status: Status = (kind, text) => {
+    if (!quiet || kind === 'fail') printStatus(io.stderr, kind, `[${one.index}] ${text}`);
+  };
+  let session: string | null = null;
+  try {
+    const created = await createSession(client, one.spec, io, { quiet, signal: interrupts.leave });
+    session = created.sessionId;
+    reportSession(one, created, status);
+    if (one.spec.enqueueOnly) return 0;
+    await sendFiles(context, one, session, status);
+    return await execute({
+      client,
+      session,
+      start: one.start,
+      output: makeOutput(status),
+      interrupts,
+      input: { lines, io },
+    });
+  } finally {
+    if (remove && !one.spec.enqueueOnly) {
+      // Given up while it was still in the queue: it has a name, but its id is not known here.
+      const target = session ?? (interrupts.leave.aborted ? one.spec.name : null);
+      if (target !== null) await removeSession(context, target, status);
+    }
+  }
+}
