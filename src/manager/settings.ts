@@ -4,6 +4,8 @@ import * as v from 'valibot';
 export const managerSettings = v.object({
   /** Largest age of a heartbeat before an agent counts as lost. Seconds. */
   heartbeatTimeoutSec: v.optional(v.number(), 40),
+  /** How long sessions on a lost agent are kept before they count as ended. Seconds; 300. */
+  agentLostGraceSec: v.optional(v.number()),
   /** Ordinary users may not see or name agents. */
   hideAgents: v.optional(v.boolean(), false),
   /** Slots that weigh first when agents are compared, by name or prefix. */

@@ -81,7 +81,11 @@ export const managerApi = {
   /** Registers or refreshes the agent. The answer lists what differs from what should be. */
   heartbeat: method({
     params: heartbeat,
-    result: v.object({ desired: v.array(desiredKernel) }),
+    result: v.object({
+      desired: v.array(desiredKernel),
+      /** Last outbox entry applied. An agent whose outbox was lost continues after it. */
+      lastEventSeq: v.optional(v.number()),
+    }),
     timeoutMs: 10_000,
   }),
   /** Delivers outbox entries in order. The agent deletes entries up to `ackedSeq`. */
