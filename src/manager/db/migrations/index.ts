@@ -4,6 +4,7 @@ import resources from './0002_resources.sql' with { type: 'text' };
 import sessions from './0003_sessions.sql' with { type: 'text' };
 import vfolders from './0004_vfolders.sql' with { type: 'text' };
 import agentLink from './0005_agent_link.sql' with { type: 'text' };
+import controlPlane from './0006_control_plane.sql' with { type: 'text' };
 
 export interface Migration {
   /** Grows by one; the number that opens the file's name. */
@@ -18,4 +19,5 @@ export const migrations: readonly Migration[] = [
   { version: 3, name: 'sessions', sql: sessions },
   { version: 4, name: 'vfolders', sql: vfolders },
   { version: 5, name: 'agent_link', sql: agentLink },
+  { version: 6, name: 'control_plane', sql: controlPlane },
 ];
