@@ -19,7 +19,12 @@ type ReportBody =
       readonly reason: string;
       readonly exitCode: number;
     }
-  | { readonly kind: 'terminate' | 'force-terminate'; readonly reason: string }
+  | {
+      readonly kind: 'terminate' | 'force-terminate';
+      readonly reason: string;
+      /** What went wrong, for people; null when the end is wanted. */
+      readonly message: string | null;
+    }
   | {
       readonly kind: 'terminated';
       readonly reason: string;

@@ -3,13 +3,6 @@
  * be written. Pure, so that any order of any reports can be tried.
  */
 import type { KernelCreationInfo } from '../../common/protocol/kernel.ts';
-import {
-  addSlots,
-  formatSlots,
-  parseAmount,
-  type SlotMap,
-  type Slots,
-} from '../../common/slots.ts';
 import type { ManagerEvent } from '../event/bus.ts';
 import {
   defaultStatusInfo,
@@ -18,46 +11,24 @@ import {
   type ReportKind,
   sessionPhase,
 } from './lifecycle.ts';
-import type { KernelState, Report, SessionState } from './reports.ts';
+import type { Report, SessionState } from './reports.ts';
+import { isStarting, isTerminal, type KernelStatus } from './status.ts';
 import {
-  isStarting,
-  isTerminal,
-  type KernelStatus,
-  type SessionResult,
-  type SessionStatus,
-} from './status.ts';
-
-/** Final values of a kernel that changed. */
-export interface KernelChange {
-  readonly id: string;
-  readonly status: KernelStatus;
-  readonly statusInfo: string | null;
-  /** Merged into status_data. */
-  readonly dataPatch: Readonly<Record<string, unknown>>;
-  /** Merged into status_history. */
-  readonly historyPatch: Readonly<Record<string, string>>;
-  readonly agentId: string | null;
-  readonly agentAddr: string | null;
-  /** Present when the kernel came up. */
-  readonly info: KernelCreationInfo | null;
-  readonly ended: boolean;
-  readonly result: SessionResult | null;
-  readonly logs: string | null;
-}
-
-/** Final values of a session that changed. */
-export interface SessionChange {
-  readonly id: string;
-  readonly status: SessionStatus;
-  readonly statusInfo: string | null;
-  readonly statusData: Readonly<Record<string, unknown>>;
-  readonly historyPatch: Readonly<Record<string, string>>;
-  readonly result: SessionResult;
-  readonly agentIds: readonly string[];
-  /** Sum over the kernels; present when the session came up. */
-  readonly occupyingSlots: SlotMap | null;
-  readonly ended: boolean;
-}
+  draftSession,
+  endData,
+  type KernelChange,
+  type KernelDraft,
+  kernelChange,
+  messageOf,
+  objectOf,
+  parseKnown,
+  reasonOf,
+  type SessionChange,
+  type SessionDraft,
+  sessionChange,
+  withFailedAgents,
+  withinRetries,
+} from './transition-draft.ts';
 
 export interface HistoryEntry {
   readonly sessionId: string;
@@ -91,32 +62,6 @@ export interface Changes {
   readonly events: readonly ManagerEvent[];
 }
 
-interface KernelDraft {
-  readonly before: KernelState;
-  status: KernelStatus;
-  statusInfo: string | null;
-  agentId: string | null;
-  agentAddr: string | null;
-  used: Slots | null;
-  info: KernelCreationInfo | null;
-  result: SessionResult | null;
-  logs: string | null;
-  readonly dataPatch: Record<string, unknown>;
-  readonly historyPatch: Record<string, string>;
-  touched: boolean;
-}
-
-interface SessionDraft {
-  readonly before: SessionState;
-  readonly kernels: readonly KernelDraft[];
-  status: SessionStatus;
-  statusInfo: string | null;
-  statusData: Record<string, unknown>;
-  result: SessionResult;
-  readonly historyPatch: Record<string, string>;
-  touched: boolean;
-}
-
 /** Largest log kept with an ended kernel. Characters. */
 const MAX_LOG_CHARS = 256 * 1024;
 
@@ -141,10 +86,11 @@ class Fold {
     });
   }
 
-  apply(report: Report): void {
-    const found = this.byKernel.get(report.kernelId);
+  apply(given: Report): void {
+    const found = this.byKernel.get(given.kernelId);
     if (!found) return;
     const { session, kernel } = found;
+    const report = withinRetries(session, given);
     if (report.reporter !== undefined && report.reporter !== kernel.agentId) return;
     if (report.onlyIn && !report.onlyIn.includes(kernel.status)) return;
     this.recordOutcome(session, kernel, report);
@@ -164,10 +110,11 @@ class Fold {
       kernel.result = report.result;
       kernel.touched = true;
     }
-    if (report.kind === 'terminated' && kernel.status !== 'PENDING') {
+    if ('message' in report && report.kind !== 'unscheduled' && kernel.status !== 'PENDING') {
       const patch = endData(report, kernel.agentId);
+      if (Object.keys(patch).length === 0) return;
       Object.assign(kernel.dataPatch, patch);
-      kernel.logs = report.logs === null ? null : report.logs.slice(-MAX_LOG_CHARS);
+      if (report.kind === 'terminated') kernel.logs = report.logs?.slice(-MAX_LOG_CHARS) ?? null;
       kernel.touched = true;
       if (kernel.before.isMain || patch.error) {
         session.statusData = { ...session.statusData, ...patch };
@@ -190,7 +137,8 @@ class Fold {
     this.keepBooks(kernel, report, to);
     if (report.kind === 'scheduled') {
       kernel.dataPatch.scheduler = report.scheduler;
-      session.statusData = { ...session.statusData, scheduler: report.scheduler };
+      const scheduler = { ...objectOf(session.statusData.scheduler), ...report.scheduler };
+      session.statusData = { ...session.statusData, scheduler };
     }
     this.history.push({
       sessionId: session.before.id,
@@ -274,7 +222,7 @@ class Fold {
     for (const sibling of session.kernels) {
       const kernelId = sibling.before.id;
       if (ending) {
-        this.moveKernel(session, sibling, { kind: 'terminate', reason, kernelId });
+        this.moveKernel(session, sibling, { kind: 'terminate', reason, message: null, kernelId });
       } else if (cause.kind === 'unscheduled') {
         const kind = isStarting(sibling.status) ? 'unscheduled' : 'terminate';
         if (sibling.status === 'PENDING') continue;
@@ -313,112 +261,6 @@ class Fold {
       reason: session.statusInfo ?? '',
     });
   }
-}
-
-function draftSession(before: SessionState): SessionDraft {
-  return {
-    before,
-    kernels: before.kernels.map((kernel) => ({
-      before: kernel,
-      status: kernel.status,
-      statusInfo: kernel.statusInfo,
-      agentId: kernel.agentId,
-      agentAddr: kernel.agentAddr,
-      used: null,
-      info: null,
-      result: null,
-      logs: null,
-      dataPatch: {},
-      historyPatch: {},
-      touched: false,
-    })),
-    status: before.status,
-    statusInfo: before.statusInfo,
-    statusData: { ...before.statusData },
-    result: before.result,
-    historyPatch: {},
-    touched: false,
-  };
-}
-
-function reasonOf(report: Report): string | null {
-  return 'reason' in report ? report.reason : null;
-}
-
-function messageOf(report: Report): string | null {
-  return 'message' in report ? report.message : null;
-}
-
-function endData(
-  report: Extract<Report, { kind: 'terminated' }>,
-  agentId: string | null,
-): Record<string, unknown> {
-  return {
-    kernel: { exit_code: report.exitCode },
-    ...(report.message === null
-      ? {}
-      : {
-          error: { src: 'agent', name: report.reason, repr: report.message, agent_id: agentId },
-        }),
-  };
-}
-
-/** Remembers which agents the session was on, so that the next attempt prefers others. */
-function withFailedAgents(session: SessionDraft): Record<string, unknown> {
-  const scheduler = objectOf(session.statusData.scheduler);
-  const known = Array.isArray(scheduler.failed_agents) ? scheduler.failed_agents : [];
-  const tried = session.kernels.flatMap((kernel) => kernel.before.agentId ?? []);
-  const failed = [...new Set([...known.filter((id) => typeof id === 'string'), ...tried])];
-  return { ...session.statusData, scheduler: { ...scheduler, failed_agents: failed } };
-}
-
-function objectOf(value: unknown): Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : {};
-}
-
-/** Amounts the agent reports; malformed ones count as not reported. */
-function parseKnown(map: SlotMap): Map<string, bigint> {
-  const out = new Map<string, bigint>();
-  for (const [slot, text] of Object.entries(map)) {
-    const amount = parseAmount(text);
-    if (amount !== null) out.set(slot, amount);
-  }
-  return out;
-}
-
-function kernelChange(kernel: KernelDraft): KernelChange {
-  const { status, statusInfo, dataPatch, historyPatch, agentId, agentAddr } = kernel;
-  const { info, result, logs } = kernel;
-  const ended = isTerminal(status);
-  const id = kernel.before.id;
-  return {
-    ...{ id, status, statusInfo, dataPatch, historyPatch, agentId, agentAddr, info, result, logs },
-    ended,
-  };
-}
-
-function sessionChange(session: SessionDraft): SessionChange {
-  const cameUp = session.status === 'RUNNING' && session.before.status !== 'RUNNING';
-  const agentIds = [...new Set(session.kernels.flatMap((kernel) => kernel.agentId ?? []))];
-  return {
-    id: session.before.id,
-    status: session.status,
-    statusInfo: session.statusInfo,
-    statusData: session.statusData,
-    historyPatch: session.historyPatch,
-    result: session.result,
-    agentIds,
-    occupyingSlots: cameUp ? formatSlots(occupied(session)) : null,
-    ended: isTerminal(session.status),
-  };
-}
-
-function occupied(session: SessionDraft): Slots {
-  return session.kernels.reduce<Slots>((sum, kernel) => {
-    const before = kernel.before.allocations;
-    const own = new Map(before.map(({ slot, used, requested }) => [slot, used ?? requested]));
-    return addSlots(sum, kernel.used ?? own);
-  }, new Map());
 }
 
 /** Folds `reports`, in order, into `sessions`. Reports about other kernels are ignored. */

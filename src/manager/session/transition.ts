@@ -200,3 +200,15 @@ export async function applyPlacements(
   announce(ctx, outcome.changes);
   return new Set(outcome.granted.map((placement) => placement.sessionId));
 }
+
+/** Counts an outbox entry as dealt with although it could not be applied. */
+export async function skipAgentEvent(
+  ctx: TransitionContext,
+  agentId: string,
+  seq: number,
+): Promise<void> {
+  await inTransaction(ctx, async (tx) => {
+    const cursor = await lockEventCursor(tx, agentId);
+    if (cursor !== null && cursor < seq) await moveEventCursor(tx, agentId, seq);
+  });
+}

@@ -1,0 +1,160 @@
+/**
+ * Tells agents what they should do: wishes are taken from the database when they are sent, batched
+ * per agent, one call per agent at a time. What fails is sent again; what cannot be delivered for
+ * long is given to another agent.
+ */
+import { errorMessage } from '../../common/errors.ts';
+import type { DesiredKernel } from '../../common/protocol/kernel.ts';
+import type { ManagerContext } from '../context.ts';
+import { applyReports } from '../session/transition.ts';
+import { terminationReasonOf } from './reconcile.ts';
+import { type AutoPull, type DueKernel, selectDueKernels, selectSpecs } from './wish-store.ts';
+
+/** Kernels looked at per pass. */
+const MAX_DUE = 2000;
+/** Wishes per call. Specs are a few kilobytes each. */
+const MAX_BATCH = 200;
+/** A wish whose effect has not been seen is repeated after this long. Milliseconds. */
+const REPEAT_MS = 15_000;
+/** A start that could not be delivered for this long goes to another agent. Milliseconds. */
+const GIVE_UP_MS = 20_000;
+const FIRST_RETRY_MS = 500;
+const MAX_RETRY_MS = 10_000;
+
+export interface Dispatcher {
+  /** Sends what is due. Resolves when the calls are on their way, not when they are answered. */
+  pass(): Promise<void>;
+  /** Resolves when no call is in flight. */
+  idle(): Promise<void>;
+}
+
+interface Route {
+  busy: boolean;
+  failures: number;
+  /** Monotonic time before which no call is made. */
+  notBeforeMs: number;
+}
+
+type DispatchContext = Pick<
+  ManagerContext,
+  'sql' | 'events' | 'clock' | 'log' | 'agents' | 'settings'
+>;
+
+/**
+ * @param autoPull the present value of `config/docker/image/auto_pull`.
+ * @param wake asks for another pass.
+ */
+export function createDispatcher(
+  ctx: DispatchContext,
+  autoPull: () => AutoPull,
+  wake: () => void,
+): Dispatcher {
+  /** Kernel and status → when its wish was last accepted. Monotonic milliseconds. */
+  let accepted = new Map<string, number>();
+  const routes = new Map<string, Route>();
+  const calls = new Set<Promise<void>>();
+  const keyOf = (kernel: DueKernel) => `${kernel.id} ${kernel.status}`;
+
+  const wishesFor = async (kernels: readonly DueKernel[]): Promise<DesiredKernel[]> => {
+    const starting = kernels.filter((kernel) => kernel.status === 'SCHEDULED');
+    const specs = await selectSpecs(
+      ctx.sql,
+      starting.map((kernel) => kernel.id),
+      autoPull(),
+    );
+    const ends = kernels.filter((kernel) => kernel.status !== 'SCHEDULED');
+    return [
+      ...specs.map((spec): DesiredKernel => ({ desired: 'running', spec })),
+      ...ends.map(
+        (kernel): DesiredKernel => ({
+          desired: 'terminated',
+          kernelId: kernel.id,
+          sessionId: kernel.session_id,
+          reason: terminationReasonOf(kernel.status_info),
+        }),
+      ),
+    ];
+  };
+
+  const giveUp = async (agentId: string, kernels: readonly DueKernel[], why: string) => {
+    const limit = ctx.clock.now().getTime() - GIVE_UP_MS;
+    const late = kernels.filter(
+      (kernel) => kernel.status === 'SCHEDULED' && (kernel.status_changed?.getTime() ?? 0) < limit,
+    );
+    if (late.length === 0) return;
+    ctx.log.warn('kernels are taken back from an agent that cannot be told to start them', {
+      ...{ agentId, kernels: late.length, why },
+    });
+    await applyReports(
+      ctx,
+      late.map((kernel) => ({
+        kind: 'unscheduled',
+        kernelId: kernel.id,
+        reporter: agentId,
+        onlyIn: ['SCHEDULED'],
+        reason: 'failed-to-start',
+        message: `Agent ${agentId} could not be told to start it: ${why}`,
+      })),
+    );
+  };
+
+  const send = async (agentId: string, kernels: readonly DueKernel[], route: Route) => {
+    try {
+      const [first] = kernels;
+      const wishes = await wishesFor(kernels);
+      if (!first || wishes.length === 0) return;
+      const client = ctx.agents.client(agentId, first.agent_addr ?? '', first.identity_key ?? '');
+      await client.sync({ kernels: wishes });
+      route.failures = 0;
+      const nowMs = ctx.clock.monotonicMs();
+      for (const kernel of kernels) accepted.set(keyOf(kernel), nowMs);
+    } catch (error) {
+      route.failures += 1;
+      const pauseMs = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(route.failures - 1, 8));
+      route.notBeforeMs = ctx.clock.monotonicMs() + pauseMs;
+      if (route.failures === 1) {
+        ctx.log.warn('an agent does not take wishes, they will be repeated', {
+          ...{ agentId, error: errorMessage(error) },
+        });
+      }
+      await giveUp(agentId, kernels, errorMessage(error));
+    }
+  };
+
+  const launch = (agentId: string, kernels: readonly DueKernel[], route: Route) => {
+    route.busy = true;
+    const call = send(agentId, kernels, route)
+      .catch((error) => ctx.log.error('dispatch failed', { agentId, error: errorMessage(error) }))
+      .finally(() => {
+        route.busy = false;
+        calls.delete(call);
+        // More may have become due for this agent while the call was under way.
+        if (route.failures === 0) wake();
+      });
+    calls.add(call);
+  };
+
+  return {
+    async pass() {
+      const due = await selectDueKernels(ctx.sql, ctx.clock.now(), MAX_DUE);
+      const nowMs = ctx.clock.monotonicMs();
+      const current = new Set(due.map(keyOf));
+      accepted = new Map([...accepted].filter(([key]) => current.has(key)));
+      const byAgent = new Map<string, DueKernel[]>();
+      for (const kernel of due) {
+        const acceptedAt = accepted.get(keyOf(kernel));
+        if (acceptedAt !== undefined && nowMs - acceptedAt < REPEAT_MS) continue;
+        byAgent.set(kernel.agent, [...(byAgent.get(kernel.agent) ?? []), kernel]);
+      }
+      for (const [agentId, kernels] of byAgent) {
+        const route = routes.get(agentId) ?? { busy: false, failures: 0, notBeforeMs: 0 };
+        routes.set(agentId, route);
+        if (route.busy || nowMs < route.notBeforeMs) continue;
+        launch(agentId, kernels.slice(0, MAX_BATCH), route);
+      }
+    },
+    async idle() {
+      await Promise.allSettled(calls);
+    },
+  };
+}

@@ -1,0 +1,117 @@
+/**
+ * Notices what will never be reported: agents that fell silent, kernels stuck in a phase, sessions
+ * that wait for too long. Nothing that is not running may stay as it is for ever.
+ */
+import type { ManagerContext } from '../context.ts';
+import type { Report } from '../session/reports.ts';
+import { isStarting, type KernelStatus } from '../session/status.ts';
+import { applyReports } from '../session/transition.ts';
+import {
+  markLost,
+  type Orphan,
+  selectOrphans,
+  selectOverdue,
+  selectPendingTooLong,
+} from './store.ts';
+
+type LivenessContext = Pick<ManagerContext, 'sql' | 'events' | 'clock' | 'log' | 'settings'>;
+
+/** Kernels dealt with per pass; the next pass takes the rest. */
+const MAX_KERNELS = 500;
+const DEFAULT_GRACE_SEC = 300;
+
+/** How long a kernel may stay in a status; null: as long as it likes. Seconds. */
+const limitsSec: Readonly<Record<KernelStatus, number | null>> = {
+  PENDING: null,
+  SCHEDULED: 120,
+  PREPARING: 600,
+  BUILDING: 600,
+  PULLING: 7200,
+  PREPARED: 600,
+  CREATING: 1800,
+  RUNNING: null,
+  RESTARTING: 1800,
+  RESIZING: 1800,
+  SUSPENDED: null,
+  TERMINATING: 300,
+  TERMINATED: null,
+  ERROR: null,
+  CANCELLED: null,
+};
+
+/** What becomes of a kernel whose agent is away; null: nothing yet. */
+export function orphanReport(orphan: Orphan, now: Date, graceMs: number): Report | null {
+  const about = { kernelId: orphan.id, reporter: orphan.agent, onlyIn: [orphan.status] };
+  const since = orphan.lost_at ?? now;
+  const silence = `Agent ${orphan.agent} has not been heard of since ${since.toISOString()}.`;
+  if (isStarting(orphan.status)) {
+    return { ...about, kind: 'unscheduled', reason: 'agent-lost', message: silence };
+  }
+  const ending = orphan.status === 'TERMINATING';
+  if (!ending && now.getTime() - since.getTime() < graceMs) return null;
+  return {
+    ...about,
+    kind: 'force-terminate',
+    reason: 'agent-termination',
+    message: ending ? null : silence,
+  };
+}
+
+/** What becomes of a kernel that is stuck in `status`. */
+export function overdueReport(kernelId: string, status: KernelStatus): Report {
+  const about = { kernelId, onlyIn: [status] };
+  const message = `It stayed in ${status} for more than ${limitsSec[status]} seconds.`;
+  if (status === 'SCHEDULED') {
+    return { ...about, kind: 'unscheduled', reason: 'failed-to-start', message };
+  }
+  if (status === 'TERMINATING') {
+    return { ...about, kind: 'force-terminate', reason: 'force-terminated', message };
+  }
+  return { ...about, kind: 'terminate', reason: 'failed-to-start', message };
+}
+
+/** Marks silent agents as lost. Only for a manager that has itself listened for long enough. */
+async function findLostAgents(ctx: LivenessContext, listeningSince: Date): Promise<void> {
+  const now = ctx.clock.now();
+  const deadline = new Date(now.getTime() - ctx.settings.heartbeatTimeoutSec * 1000);
+  if (listeningSince > deadline) return;
+  for (const agentId of await markLost(ctx.sql, deadline, now)) {
+    ctx.log.warn('an agent is lost', { agentId, timeoutSec: ctx.settings.heartbeatTimeoutSec });
+  }
+}
+
+async function settleOrphans(ctx: LivenessContext): Promise<void> {
+  const orphans = await selectOrphans(ctx.sql, MAX_KERNELS);
+  const graceMs = (ctx.settings.agentLostGraceSec ?? DEFAULT_GRACE_SEC) * 1000;
+  const now = ctx.clock.now();
+  const reports = orphans.flatMap((orphan) => orphanReport(orphan, now, graceMs) ?? []);
+  if (reports.length > 0) await applyReports(ctx, reports);
+}
+
+async function settleOverdue(ctx: LivenessContext): Promise<void> {
+  const now = ctx.clock.now();
+  const finite = Object.entries(limitsSec).flatMap(([status, limit]) =>
+    limit === null ? [] : [[status, limit] as const],
+  );
+  const [stuck, waiting] = await Promise.all([
+    selectOverdue(ctx.sql, Object.fromEntries(finite), now, MAX_KERNELS),
+    selectPendingTooLong(ctx.sql, now, MAX_KERNELS),
+  ]);
+  const reports: Report[] = [
+    ...stuck.map(({ id, status }) => overdueReport(id, status)),
+    ...waiting.map(
+      (kernelId): Report => ({
+        ...{ kernelId, kind: 'terminate', onlyIn: ['PENDING'], message: null },
+        reason: 'PENDING_TIMEOUT_EXCEEDED',
+      }),
+    ),
+  ];
+  if (reports.length > 0) await applyReports(ctx, reports);
+}
+
+/** @param listeningSince since when heartbeats could have arrived here. */
+export async function livenessPass(ctx: LivenessContext, listeningSince: Date): Promise<void> {
+  await findLostAgents(ctx, listeningSince);
+  await settleOrphans(ctx);
+  await settleOverdue(ctx);
+}

@@ -1,0 +1,187 @@
+/** The SQL about agents: their rows, their books, and the kernels placed on them. */
+import * as v from 'valibot';
+import type { Heartbeat } from '../../common/protocol/manager.ts';
+import type { SlotMap } from '../../common/slots.ts';
+import type { Db } from '../db/connect.ts';
+import { slotMapColumn } from '../db/json.ts';
+import { kernelStatus } from '../session/status.ts';
+import { jsonText } from '../session/transition-store.ts';
+import type { KnownKernel } from './reconcile.ts';
+
+const agentRow = v.object({
+  status: v.picklist(['ALIVE', 'LOST', 'RESTARTING', 'TERMINATED']),
+  last_event_seq: v.string(),
+  region: v.string(),
+  scaling_group: v.string(),
+  available_slots: slotMapColumn,
+  addr: v.string(),
+  public_host: v.nullable(v.string()),
+  identity_key: v.nullable(v.string()),
+  version: v.string(),
+  architecture: v.string(),
+  backend: v.nullable(v.string()),
+  compute_plugins: v.record(v.string(), v.unknown()),
+});
+export type AgentRow = v.InferOutput<typeof agentRow>;
+
+export async function selectAgent(sql: Db, agentId: string): Promise<AgentRow | null> {
+  const [row] = await sql`
+    SELECT status, last_event_seq::text AS last_event_seq, region, scaling_group, available_slots,
+      addr, public_host, identity_key, version, architecture, backend, compute_plugins
+    FROM agents WHERE id = ${agentId}`;
+  return row ? v.parse(agentRow, row) : null;
+}
+
+const knownRow = v.object({
+  id: v.string(),
+  session_id: v.string(),
+  status: kernelStatus,
+  status_info: v.nullable(v.string()),
+  agent: v.nullable(v.string()),
+  status_changed: v.nullable(v.date()),
+});
+
+/** The kernels placed on an agent and not ended, and those with the given ids. */
+export async function selectKnownKernels(
+  sql: Db,
+  agentId: string,
+  heldIds: readonly string[],
+): Promise<KnownKernel[]> {
+  const rows = await sql`
+    SELECT id, session_id, status, status_info, agent, status_changed FROM kernels
+    WHERE (agent = ${agentId} AND terminated_at IS NULL)
+      OR id = ANY(${sql.array([...heldIds])}::uuid[])`;
+  return v.parse(v.array(knownRow), [...rows]).map((row) => ({
+    id: row.id,
+    sessionId: row.session_id,
+    status: row.status,
+    statusInfo: row.status_info,
+    agentId: row.agent,
+    statusChangedAt: row.status_changed,
+  }));
+}
+
+/** Names of the slots that may be counted. */
+export async function selectSlotNames(sql: Db): Promise<Set<string>> {
+  const rows = await sql`SELECT slot_name FROM resource_slot_types WHERE enabled`;
+  return new Set(
+    v.parse(v.array(v.object({ slot_name: v.string() })), [...rows]).map((row) => row.slot_name),
+  );
+}
+
+export async function touchAgent(sql: Db, agentId: string, now: Date): Promise<void> {
+  await sql`UPDATE agents SET last_heartbeat = ${now} WHERE id = ${agentId}`;
+}
+
+/** Registers or refreshes an agent, alive, with its capacities; slots it lost get capacity 0. */
+export async function upsertAgent(
+  tx: Db,
+  beat: Heartbeat,
+  slots: SlotMap,
+  now: Date,
+): Promise<void> {
+  await tx`
+    INSERT INTO agents (id, status, status_changed, region, scaling_group, available_slots,
+      occupied_slots, addr, public_host, identity_key, first_contact, version, architecture,
+      compute_plugins, backend, last_heartbeat)
+    VALUES (${beat.agentId}, 'ALIVE', ${now}, ${beat.region}, ${beat.scalingGroup},
+      ${jsonText(slots)}::text::jsonb, '{}', ${beat.addr}, ${beat.publicHost}, ${beat.publicKey},
+      ${now}, ${beat.version}, ${beat.architecture}, ${jsonText(beat.computePlugins)}::text::jsonb,
+      ${beat.backend}, ${now})
+    ON CONFLICT (id) DO UPDATE SET
+      status = 'ALIVE', lost_at = NULL,
+      status_changed = CASE WHEN agents.status = 'ALIVE' THEN agents.status_changed
+        ELSE excluded.status_changed END,
+      region = excluded.region, scaling_group = excluded.scaling_group,
+      available_slots = excluded.available_slots, addr = excluded.addr,
+      public_host = excluded.public_host, identity_key = excluded.identity_key,
+      version = excluded.version, architecture = excluded.architecture,
+      compute_plugins = excluded.compute_plugins, backend = excluded.backend,
+      last_heartbeat = excluded.last_heartbeat`;
+  await tx`
+    INSERT INTO agent_resources (agent_id, slot_name, capacity)
+    SELECT ${beat.agentId}, c.key, c.value::numeric
+    FROM jsonb_each_text(${jsonText(slots)}::text::jsonb) AS c ORDER BY c.key
+    ON CONFLICT (agent_id, slot_name)
+    DO UPDATE SET capacity = excluded.capacity, updated_at = ${now}
+    WHERE agent_resources.capacity <> excluded.capacity`;
+  await tx`
+    UPDATE agent_resources SET capacity = 0, updated_at = ${now}
+    WHERE agent_id = ${beat.agentId} AND capacity <> 0
+      AND NOT slot_name = ANY(${tx.array(Object.keys(slots))}::varchar[])`;
+}
+
+/** Notes that an agent left on purpose. @returns whether it was known. */
+export async function markGone(
+  sql: Db,
+  agentId: string,
+  status: 'RESTARTING' | 'TERMINATED',
+  now: Date,
+): Promise<boolean> {
+  const rows = await sql`
+    UPDATE agents SET status = ${status}, status_changed = ${now}, lost_at = ${now}
+    WHERE id = ${agentId} RETURNING 1`;
+  return rows.length > 0;
+}
+
+/** Marks agents lost that were last heard of before `deadline`. @returns their ids. */
+export async function markLost(sql: Db, deadline: Date, now: Date): Promise<string[]> {
+  const rows = await sql`
+    UPDATE agents SET status = 'LOST', status_changed = ${now},
+      lost_at = coalesce(lost_at, ${now})
+    WHERE status IN ('ALIVE', 'RESTARTING')
+      AND coalesce(last_heartbeat, first_contact, '-infinity') < ${deadline}
+    RETURNING id`;
+  return v.parse(v.array(v.object({ id: v.string() })), [...rows]).map((row) => row.id);
+}
+
+const orphanRow = v.object({
+  id: v.string(),
+  status: kernelStatus,
+  agent: v.string(),
+  lost_at: v.nullable(v.date()),
+});
+export type Orphan = v.InferOutput<typeof orphanRow>;
+
+/** Placed kernels whose agent is away; at most `limit`. */
+export async function selectOrphans(sql: Db, limit: number): Promise<Orphan[]> {
+  const rows = await sql`
+    SELECT k.id, k.status, k.agent, a.lost_at
+    FROM agents a JOIN kernels k ON k.agent = a.id AND k.terminated_at IS NULL
+    WHERE a.status IN ('LOST', 'TERMINATED') ORDER BY k.id LIMIT ${limit}`;
+  return v.parse(v.array(orphanRow), [...rows]);
+}
+
+const overdueRow = v.object({ id: v.string(), status: kernelStatus });
+
+/** Kernels that have been in their status for longer than `limitsSec` allows; at most `limit`. */
+export async function selectOverdue(
+  sql: Db,
+  limitsSec: Readonly<Record<string, number>>,
+  now: Date,
+  limit: number,
+): Promise<v.InferOutput<typeof overdueRow>[]> {
+  const rows = await sql`
+    SELECT k.id, k.status
+    FROM jsonb_each_text(${jsonText(limitsSec)}::text::jsonb) AS c
+    JOIN kernels k ON k.status = c.key
+    WHERE k.status_changed < ${now}::timestamptz - c.value::numeric * interval '1 second'
+    ORDER BY k.id LIMIT ${limit}`;
+  return v.parse(v.array(overdueRow), [...rows]);
+}
+
+/** Kernels of sessions that wait longer than their resource group's `pending_timeout`. */
+export async function selectPendingTooLong(sql: Db, now: Date, limit: number): Promise<string[]> {
+  const rows = await sql`
+    SELECT k.id
+    FROM scaling_groups g
+    JOIN sessions s ON s.scaling_group_name = g.name AND s.status = 'PENDING'
+    JOIN kernels k ON k.session_id = s.id AND k.status = 'PENDING'
+    WHERE jsonb_typeof(g.scheduler_opts->'pending_timeout') = 'number'
+      AND (g.scheduler_opts->>'pending_timeout')::numeric > 0
+      AND greatest(s.created_at, CASE WHEN s.session_type = 'BATCH' THEN s.starts_at END)
+        < ${now}::timestamptz
+          - (g.scheduler_opts->>'pending_timeout')::numeric * interval '1 second'
+    ORDER BY k.id LIMIT ${limit}`;
+  return v.parse(v.array(v.object({ id: v.string() })), [...rows]).map((row) => row.id);
+}

@@ -1,0 +1,145 @@
+/** The SQL behind wishes: which kernels need one, and all that an agent must know to start one. */
+import * as v from 'valibot';
+import type { KernelSpec } from '../../common/protocol/kernel.ts';
+import type { Db } from '../db/connect.ts';
+import { labelsColumn, slotMapColumn } from '../db/json.ts';
+import { kernelStatus, sessionTypeName } from '../session/status.ts';
+
+const dueRow = v.object({
+  id: v.string(),
+  session_id: v.string(),
+  status: kernelStatus,
+  status_info: v.nullable(v.string()),
+  status_changed: v.nullable(v.date()),
+  agent: v.string(),
+  agent_addr: v.nullable(v.string()),
+  identity_key: v.nullable(v.string()),
+});
+export type DueKernel = v.InferOutput<typeof dueRow>;
+
+/**
+ * Kernels whose agent has something to do that it may not know of: start (SCHEDULED), end
+ * (TERMINATING), clean up (ended in the books, without its agent's word, in the last minute; later
+ * the heartbeat takes care). Agents that are away are left out. At most `limit`.
+ */
+export async function selectDueKernels(sql: Db, now: Date, limit: number): Promise<DueKernel[]> {
+  const rows = await sql`
+    SELECT k.id, k.session_id, k.status, k.status_info, k.status_changed, k.agent, k.agent_addr,
+      a.identity_key
+    FROM kernels k JOIN agents a ON a.id = k.agent AND a.status = 'ALIVE'
+    WHERE k.status IN ('SCHEDULED', 'TERMINATING')
+      OR (k.status = 'TERMINATED' AND k.terminated_at > ${now}::timestamptz - interval '1 minute'
+        AND NOT coalesce(k.status_data, '{}') ? 'kernel')
+    ORDER BY k.status_changed, k.id LIMIT ${limit}`;
+  return v.parse(v.array(dueRow), [...rows]);
+}
+
+const clusterMode = v.pipe(
+  v.string(),
+  v.transform((mode) => mode.toLowerCase().replace('_', '-')),
+  v.picklist(['single-node', 'multi-node']),
+);
+
+const specRow = v.object({
+  id: v.string(),
+  session_id: v.string(),
+  session_name: v.nullable(v.string()),
+  session_type: sessionTypeName,
+  access_key: v.nullable(v.string()),
+  user_uuid: v.string(),
+  group_id: v.string(),
+  image: v.nullable(v.string()),
+  architecture: v.nullable(v.string()),
+  config_digest: v.nullable(v.string()),
+  labels: v.nullable(labelsColumn),
+  is_local: v.nullable(v.boolean()),
+  cluster_mode: clusterMode,
+  cluster_size: v.number(),
+  cluster_role: v.string(),
+  cluster_idx: v.number(),
+  local_rank: v.number(),
+  cluster_hostname: v.string(),
+  slots: slotMapColumn,
+  shmem: v.nullable(v.string()),
+  environ: v.nullable(v.array(v.string())),
+  bootstrap_script: v.nullable(v.string()),
+  startup_command: v.nullable(v.string()),
+  batch_timeout: v.nullable(v.string()),
+  preopen_ports: v.nullable(v.array(v.number())),
+});
+
+const sessionTypeOf = {
+  INTERACTIVE: 'interactive',
+  BATCH: 'batch',
+  INFERENCE: 'inference',
+  SYSTEM: 'system',
+} as const;
+
+/** `NAME=value` entries as a map. */
+function environOf(entries: readonly string[]): Record<string, string> {
+  const out: Record<string, string> = {};
+  for (const entry of entries) {
+    const cut = entry.indexOf('=');
+    if (cut > 0) out[entry.slice(0, cut)] = entry.slice(cut + 1);
+  }
+  return out;
+}
+
+export type AutoPull = KernelSpec['image']['autoPull'];
+
+function toSpec(row: v.InferOutput<typeof specRow>, autoPull: AutoPull): KernelSpec {
+  const isMain = row.cluster_role === 'main' && row.cluster_idx === 1;
+  return {
+    kernelId: row.id,
+    sessionId: row.session_id,
+    sessionName: row.session_name ?? '',
+    sessionType: sessionTypeOf[row.session_type],
+    accessKey: row.access_key ?? '',
+    ownerUserId: row.user_uuid,
+    ownerProjectId: row.group_id,
+    image: {
+      canonical: row.image ?? '',
+      architecture: row.architecture ?? 'x86_64',
+      digest: row.config_digest?.trim() ?? '',
+      labels: row.labels ?? {},
+      isLocal: row.is_local ?? false,
+      autoPull,
+    },
+    cluster: {
+      mode: row.cluster_mode,
+      size: row.cluster_size,
+      role: row.cluster_role,
+      idx: row.cluster_idx,
+      localRank: row.local_rank,
+      hostname: row.cluster_hostname,
+    },
+    slots: row.slots,
+    shmemBytes: Number(row.shmem ?? 0),
+    environ: environOf(row.environ ?? []),
+    bootstrapScript: row.bootstrap_script || null,
+    startupCommand: isMain ? row.startup_command : null,
+    batchTimeoutMs: row.batch_timeout === null ? null : Number(row.batch_timeout) * 1000,
+    preopenPorts: row.preopen_ports ?? [],
+  };
+}
+
+/** What an agent needs to start the given kernels. Kernels that are not starting are left out. */
+export async function selectSpecs(
+  sql: Db,
+  kernelIds: readonly string[],
+  autoPull: AutoPull,
+): Promise<KernelSpec[]> {
+  if (kernelIds.length === 0) return [];
+  const rows = await sql`
+    SELECT k.id, k.session_id, k.session_name, k.session_type, k.access_key, k.user_uuid,
+      k.group_id, k.image, k.architecture, i.config_digest, i.labels, i.is_local, k.cluster_mode,
+      k.cluster_size, k.cluster_role, k.cluster_idx, k.local_rank, k.cluster_hostname,
+      (SELECT json_object_agg(a.slot_name, trim_scale(a.requested)::text)
+        FROM resource_allocations a WHERE a.kernel_id = k.id) AS slots,
+      k.resource_opts->>'shmem' AS shmem, k.environ, k.bootstrap_script, k.startup_command,
+      s.batch_timeout::text AS batch_timeout, k.preopen_ports
+    FROM kernels k JOIN sessions s ON s.id = k.session_id LEFT JOIN images i ON i.id = k.image_id
+    WHERE k.id = ANY(${sql.array([...kernelIds])}::uuid[])
+      AND k.status IN ('SCHEDULED', 'PREPARING', 'BUILDING', 'PULLING', 'PREPARED', 'CREATING')`;
+  return v.parse(v.array(specRow), [...rows]).map((row) => toSpec(row, autoPull));
+}

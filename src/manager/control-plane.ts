@@ -1,0 +1,136 @@
+/**
+ * The control plane as a whole: the gateway for agents on every manager, and on the leader the
+ * loops that schedule sessions, tell agents what to do, and notice what nobody reports.
+ */
+import * as v from 'valibot';
+import type { Timer } from '../common/clock.ts';
+import type { managerApi } from '../common/protocol/manager.ts';
+import type { ApiOf } from '../common/rpc/api.ts';
+import { createDispatcher } from './agent/dispatch.ts';
+import { createAgentGateway } from './agent/gateway.ts';
+import { livenessPass } from './agent/liveness.ts';
+import type { AutoPull } from './agent/wish-store.ts';
+import type { ManagerContext } from './context.ts';
+import { type Loop, startLoop } from './loop.ts';
+import { createScheduler } from './scheduler/cycle.ts';
+import { startElection } from './scheduler/leader.ts';
+
+export interface ControlPlane {
+  /** What agents call. */
+  readonly gateway: ApiOf<typeof managerApi>;
+  /** Whether this manager runs the loops now. */
+  readonly isLeader: () => boolean;
+  /** Ends the loops and gives leadership back; nothing is left running. */
+  stop(): Promise<void>;
+}
+
+const SCHEDULE_SWEEP_MS = 10_000;
+const DISPATCH_SWEEP_MS = 1_000;
+const MAX_LIVENESS_MS = 1_000;
+const AUTO_PULL_KEY = 'config/docker/image/auto_pull';
+const autoPullSetting = v.fallback(v.picklist(['digest', 'tag', 'none']), 'digest');
+
+/** Follows a setting of the configuration store. */
+async function watchAutoPull(ctx: ManagerContext) {
+  let value: AutoPull = 'digest';
+  const subscription = await ctx.config.watch(AUTO_PULL_KEY, (change) => {
+    value = v.parse(autoPullSetting, change.type === 'put' ? change.value : undefined);
+  });
+  value = v.parse(autoPullSetting, await ctx.config.get(AUTO_PULL_KEY));
+  return { current: () => value, close: () => subscription.close() };
+}
+
+interface LeaderLoops {
+  wake(loop: 'schedule' | 'start' | 'terminate'): void;
+  stop(): Promise<void>;
+}
+
+function startScheduling(ctx: ManagerContext): Loop {
+  const scheduler = createScheduler(ctx);
+  let alarm: Timer | undefined;
+  const loop = startLoop({
+    name: 'scheduler',
+    sweepMs: SCHEDULE_SWEEP_MS,
+    clock: ctx.clock,
+    log: ctx.log,
+    async run() {
+      const nextStartAt = await scheduler.pass();
+      alarm?.cancel();
+      if (nextStartAt === null) return;
+      const pauseMs = nextStartAt.getTime() - ctx.clock.now().getTime();
+      // Later ones are left to the sweep, which sets the alarm anew.
+      if (pauseMs < SCHEDULE_SWEEP_MS) alarm = ctx.clock.timer(pauseMs, () => loop.wake());
+    },
+  });
+  return {
+    wake: loop.wake,
+    async stop() {
+      await loop.stop();
+      alarm?.cancel();
+    },
+  };
+}
+
+function startLeaderLoops(ctx: ManagerContext, autoPull: () => AutoPull): LeaderLoops {
+  const { clock, log } = ctx;
+  const dispatcher = createDispatcher(ctx, autoPull, () => dispatching.wake());
+  const dispatching = startLoop({
+    name: 'dispatcher',
+    sweepMs: DISPATCH_SWEEP_MS,
+    clock,
+    log,
+    run: () => dispatcher.pass(),
+  });
+  const scheduling = startScheduling(ctx);
+  const since = clock.now();
+  const liveness = startLoop({
+    name: 'liveness',
+    sweepMs: Math.min(MAX_LIVENESS_MS, ctx.settings.heartbeatTimeoutSec * 250),
+    clock,
+    log,
+    run: () => livenessPass(ctx, since),
+  });
+  return {
+    wake: (loop) => (loop === 'schedule' ? scheduling : dispatching).wake(),
+    async stop() {
+      await Promise.all([scheduling.stop(), dispatching.stop(), liveness.stop()]);
+      await dispatcher.idle();
+    },
+  };
+}
+
+/**
+ * Starts the control plane. The database must be migrated.
+ * @throws what the configuration store throws when it cannot be read.
+ */
+export async function startControlPlane(ctx: ManagerContext): Promise<ControlPlane> {
+  const autoPull = await watchAutoPull(ctx);
+  let loops: LeaderLoops | undefined;
+  const stopping = new Set<Promise<void>>();
+
+  const lead = (leading: boolean) => {
+    if (leading) {
+      loops = startLeaderLoops(ctx, autoPull.current);
+    } else if (loops) {
+      const stopped = loops.stop().finally(() => stopping.delete(stopped));
+      stopping.add(stopped);
+      loops = undefined;
+    }
+  };
+  const unsubscribe = ctx.events.subscribe((event) => {
+    if (event.type === 'wake') loops?.wake(event.loop);
+  });
+  const { sql, clock, log } = ctx;
+  const election = startElection({ sql, clock, log, onChange: lead });
+
+  return {
+    gateway: createAgentGateway(ctx, autoPull.current),
+    isLeader: election.isLeader,
+    async stop() {
+      unsubscribe();
+      await election.stop();
+      await Promise.all(stopping);
+      await autoPull.close();
+    },
+  };
+}

@@ -1,0 +1,126 @@
+/** One pass of the scheduler: snapshot, plan, apply, and notes for those that go on waiting. */
+import type { ManagerContext } from '../context.ts';
+import { listAllResourceGroups } from '../resource-group/service.ts';
+import { applyPlacements, type Placement } from '../session/transition.ts';
+import { type Plan, type PlannedPlacement, plan } from './plan.ts';
+import type { PendingSession, Snapshot } from './snapshot.ts';
+import {
+  recordWaiting,
+  selectAgents,
+  selectLimits,
+  selectOccupancy,
+  selectPending,
+  type WaitingNote,
+} from './store.ts';
+
+/** How often an unchanged reason is written down again. Milliseconds. */
+const REPEAT_NOTE_MS = 30_000;
+/** Plans per pass: a refused placement means that somebody else was faster, so plan again. */
+const MAX_PLANS = 5;
+
+export interface Scheduler {
+  /**
+   * Places what can be placed.
+   * @returns when a session becomes eligible by the clock alone; null if none does.
+   */
+  pass(): Promise<Date | null>;
+}
+
+type SchedulerContext = Pick<
+  ManagerContext,
+  'sql' | 'events' | 'clock' | 'log' | 'settings' | 'agents'
+>;
+
+async function takeSnapshot(
+  ctx: SchedulerContext,
+  pending: readonly PendingSession[],
+): Promise<Snapshot> {
+  const [agents, occupancy, limits, groups] = await Promise.all([
+    selectAgents(ctx.sql),
+    selectOccupancy(ctx.sql),
+    selectLimits(ctx.sql, pending),
+    listAllResourceGroups(ctx.sql),
+  ]);
+  return {
+    now: ctx.clock.now(),
+    strategies: new Map(
+      groups.map((group) => [group.name, group.schedulerOptions.agent_selection_strategy]),
+    ),
+    slotPriority: ctx.settings.agentSelectionResourcePriority,
+    agents,
+    pending,
+    occupancy,
+    ...limits,
+  };
+}
+
+function toPlacement(
+  planned: PlannedPlacement,
+  session: PendingSession | undefined,
+  now: Date,
+): Placement {
+  return {
+    sessionId: planned.sessionId,
+    kernels: planned.kernels,
+    scheduler: {
+      failed_predicates: [],
+      passed_predicates: planned.passed.map((name) => ({ name })),
+      retries: 0,
+      last_try: now.toISOString(),
+      msg: '',
+      failed_agents: session?.failedAgents ?? [],
+    },
+  };
+}
+
+/** Notes that are new, differ from the last ones, or are old enough to be repeated. */
+class NoteFilter {
+  private last = new Map<string, { text: string; atMs: number }>();
+
+  select(waiting: readonly WaitingNote[], nowMs: number): WaitingNote[] {
+    const next = new Map<string, { text: string; atMs: number }>();
+    const due = waiting.filter((note) => {
+      const text = JSON.stringify(note.failed);
+      const before = this.last.get(note.sessionId);
+      const repeat = before?.text === text && nowMs - before.atMs < REPEAT_NOTE_MS;
+      next.set(note.sessionId, repeat && before ? before : { text, atMs: nowMs });
+      return !repeat;
+    });
+    this.last = next;
+    return due;
+  }
+}
+
+/** Makes a scheduler. It remembers nothing that matters. */
+export function createScheduler(ctx: SchedulerContext): Scheduler {
+  const notes = new NoteFilter();
+
+  const apply = async (decided: Plan, pending: readonly PendingSession[]): Promise<number> => {
+    if (decided.placements.length === 0) return 0;
+    const byId = new Map(pending.map((session) => [session.id, session]));
+    const now = ctx.clock.now();
+    const placed = await applyPlacements(
+      ctx,
+      decided.placements.map((item) => toPlacement(item, byId.get(item.sessionId), now)),
+    );
+    return decided.placements.length - placed.size;
+  };
+
+  return {
+    async pass() {
+      for (let round = 1; ; round += 1) {
+        const pending = await selectPending(ctx.sql);
+        if (pending.length === 0) return null;
+        const decided = plan(await takeSnapshot(ctx, pending));
+        const refused = await apply(decided, pending);
+        if (refused > 0 && round < MAX_PLANS) {
+          ctx.log.debug('placements were refused, planning again', { refused });
+          continue;
+        }
+        const due = notes.select(decided.waiting, ctx.clock.monotonicMs());
+        if (due.length > 0) await recordWaiting(ctx.sql, due, ctx.clock.now());
+        return decided.nextStartAt;
+      }
+    },
+  };
+}

@@ -1,0 +1,338 @@
+/** The SQL of scheduling: reading a snapshot, and writing down why sessions wait. */
+import * as v from 'valibot';
+import { addSlots, parseAmount, parseSlots, type SlotMap, type Slots } from '../../common/slots.ts';
+import type { Db } from '../db/connect.ts';
+import { slotMapColumn } from '../db/json.ts';
+import {
+  occupyingSessionStatuses,
+  placedKernelStatuses,
+  sessionResult,
+  sessionStatus,
+  sessionTypeName,
+} from '../session/status.ts';
+import { amount, jsonText } from '../session/transition-store.ts';
+import type { SessionType } from '../session/types.ts';
+import type {
+  AgentSnapshot,
+  Dependency,
+  KeypairLimits,
+  Occupancy,
+  PendingSession,
+  SlotLimits,
+} from './snapshot.ts';
+
+/** Pending sessions considered at a time, per resource group: the first in line. */
+const MAX_PENDING_PER_GROUP = 500;
+
+const sessionTypeOf: Record<v.InferOutput<typeof sessionTypeName>, SessionType> = {
+  INTERACTIVE: 'interactive',
+  BATCH: 'batch',
+  INFERENCE: 'inference',
+  SYSTEM: 'system',
+};
+
+const clusterMode = v.pipe(
+  v.string(),
+  v.transform((mode) => mode.toLowerCase().replace('_', '-')),
+  v.picklist(['single-node', 'multi-node']),
+);
+
+const strings = v.pipe(
+  v.nullish(v.array(v.string()), []),
+  v.transform((list) => list ?? []),
+);
+
+const kernelItem = v.object({
+  id: v.string(),
+  architecture: v.nullable(v.string()),
+  requested: slotMapColumn,
+});
+
+const dependencyItem = v.object({
+  id: v.string(),
+  name: v.nullable(v.string()),
+  status: sessionStatus,
+  result: sessionResult,
+});
+
+const pendingRow = v.object({
+  id: v.string(),
+  access_key: v.string(),
+  group_id: v.string(),
+  domain_name: v.string(),
+  scaling_group_name: v.string(),
+  session_type: sessionTypeName,
+  cluster_mode: clusterMode,
+  priority: v.number(),
+  created_at: v.date(),
+  starts_at: v.nullable(v.date()),
+  designated_agent_ids: strings,
+  failed_agents: strings,
+  kernels: v.array(kernelItem),
+  dependencies: v.nullable(v.array(dependencyItem)),
+});
+
+const toDependency = (item: v.InferOutput<typeof dependencyItem>): Dependency => ({
+  ...item,
+  name: item.name ?? item.id,
+});
+
+function toPending(row: v.InferOutput<typeof pendingRow>): PendingSession {
+  return {
+    id: row.id,
+    accessKey: row.access_key,
+    projectId: row.group_id,
+    domainName: row.domain_name,
+    scalingGroup: row.scaling_group_name,
+    sessionType: sessionTypeOf[row.session_type],
+    clusterMode: row.cluster_mode,
+    priority: row.priority,
+    createdAt: row.created_at,
+    startsAt: row.starts_at,
+    kernels: row.kernels.map((kernel) => ({
+      id: kernel.id,
+      architecture: kernel.architecture ?? 'x86_64',
+      requested: parseSlots(kernel.requested),
+    })),
+    designatedAgents: row.designated_agent_ids,
+    failedAgents: row.failed_agents,
+    dependencies: (row.dependencies ?? []).map(toDependency),
+  };
+}
+
+/** Sessions that wait to be placed, all of their kernels PENDING; the first in line of each group. */
+export async function selectPending(sql: Db): Promise<PendingSession[]> {
+  const rows = await sql`
+    WITH line AS (
+      SELECT s.*, row_number() OVER (
+        PARTITION BY s.scaling_group_name ORDER BY s.priority DESC, s.created_at, s.id) AS place
+      FROM sessions s
+      WHERE s.status IN ('PENDING', 'DEPRIORITIZING') AND s.scaling_group_name IS NOT NULL
+        AND s.access_key IS NOT NULL
+    )
+    SELECT s.id, s.access_key, s.group_id, s.domain_name, s.scaling_group_name, s.session_type,
+      s.cluster_mode, s.priority, s.created_at, s.starts_at, s.designated_agent_ids,
+      s.status_data->'scheduler'->'failed_agents' AS failed_agents, k.kernels, d.dependencies
+    FROM line s
+    CROSS JOIN LATERAL (
+      SELECT json_agg(json_build_object('id', k.id, 'architecture', k.architecture, 'requested', (
+          SELECT json_object_agg(a.slot_name, a.requested::text) FROM resource_allocations a
+          WHERE a.kernel_id = k.id AND a.free_at IS NULL)) ORDER BY k.cluster_idx, k.id) AS kernels
+      FROM kernels k WHERE k.session_id = s.id
+      HAVING bool_and(k.status = 'PENDING')
+    ) k
+    LEFT JOIN LATERAL (
+      SELECT json_agg(json_build_object(
+        'id', p.id, 'name', p.name, 'status', p.status, 'result', p.result)) AS dependencies
+      FROM session_dependencies sd JOIN sessions p ON p.id = sd.depends_on
+      WHERE sd.session_id = s.id
+    ) d ON true
+    WHERE s.place <= ${MAX_PENDING_PER_GROUP}`;
+  return v.parse(v.array(pendingRow), [...rows]).map(toPending);
+}
+
+const agentRow = v.object({
+  id: v.string(),
+  addr: v.string(),
+  scaling_group: v.string(),
+  architecture: v.string(),
+  free: v.nullable(v.record(v.string(), v.string())),
+});
+
+function freeSlots(map: Readonly<Record<string, string>>): Slots {
+  const out = new Map<string, bigint>();
+  // An agent whose capacity shrank below what is in use has a negative rest; parse gives null.
+  for (const [slot, text] of Object.entries(map)) out.set(slot, parseAmount(text) ?? 0n);
+  return out;
+}
+
+/** Agents that may take kernels, by id. */
+export async function selectAgents(sql: Db): Promise<AgentSnapshot[]> {
+  const rows = await sql`
+    SELECT a.id, a.addr, a.scaling_group, a.architecture,
+      (SELECT json_object_agg(r.slot_name, greatest(0, r.capacity - r.reserved - r.used)::text)
+        FROM agent_resources r WHERE r.agent_id = a.id) AS free
+    FROM agents a WHERE a.status = 'ALIVE' AND a.schedulable ORDER BY a.id`;
+  return v.parse(v.array(agentRow), [...rows]).map((row) => ({
+    id: row.id,
+    addr: row.addr,
+    scalingGroup: row.scaling_group,
+    architecture: row.architecture,
+    free: freeSlots(row.free ?? {}),
+  }));
+}
+
+const occupancyRow = v.object({
+  access_key: v.nullable(v.string()),
+  group_id: v.string(),
+  domain_name: v.string(),
+  slot_name: v.string(),
+  held: amount,
+});
+
+const countRow = v.object({
+  access_key: v.string(),
+  is_sftp: v.boolean(),
+  sessions: v.number(),
+});
+
+/** What placed sessions hold, and how many there are. */
+export async function selectOccupancy(sql: Db): Promise<Occupancy> {
+  const [held, counts] = await Promise.all([
+    sql`
+      SELECT k.access_key, k.group_id, k.domain_name, a.slot_name,
+        sum(coalesce(a.used, a.requested))::text AS held
+      FROM resource_allocations a JOIN kernels k ON k.id = a.kernel_id
+      WHERE a.free_at IS NULL AND k.session_type <> 'SYSTEM'
+        AND k.status = ANY(${sql.array([...placedKernelStatuses])}::varchar[])
+      GROUP BY 1, 2, 3, 4`,
+    sql`
+      SELECT access_key, session_type = 'SYSTEM' AS is_sftp, count(*)::int AS sessions
+      FROM sessions
+      WHERE status = ANY(${sql.array([...occupyingSessionStatuses])}::varchar[])
+        AND access_key IS NOT NULL
+      GROUP BY 1, 2`,
+  ]);
+  const keypairs = new Map<string, Slots>();
+  const projects = new Map<string, Slots>();
+  const domains = new Map<string, Slots>();
+  const add = (map: Map<string, Slots>, key: string, slots: Slots) =>
+    map.set(key, addSlots(map.get(key) ?? new Map(), slots));
+  for (const row of v.parse(v.array(occupancyRow), [...held])) {
+    const slots = new Map([[row.slot_name, row.held]]);
+    if (row.access_key !== null) add(keypairs, row.access_key, slots);
+    add(projects, row.group_id, slots);
+    add(domains, row.domain_name, slots);
+  }
+  const rows = v.parse(v.array(countRow), [...counts]);
+  const countOf = (isSftp: boolean) =>
+    new Map(
+      rows.filter((row) => row.is_sftp === isSftp).map((row) => [row.access_key, row.sessions]),
+    );
+  return { keypairs, projects, domains, sessions: countOf(false), sftpSessions: countOf(true) };
+}
+
+const keypairLimitRow = v.object({
+  access_key: v.string(),
+  max_concurrent_sessions: v.number(),
+  max_concurrent_sftp_sessions: v.number(),
+  total_resource_slots: slotMapColumn,
+  default_for_unspecified: v.picklist(['LIMITED', 'UNLIMITED']),
+});
+
+const scopeLimitRow = v.object({ id: v.string(), total_resource_slots: slotMapColumn });
+
+/** Limits as stored; `Infinity`, as old rows have it, means that the slot is unlimited. */
+function limits(map: SlotMap, unnamed: SlotLimits['unnamed']): SlotLimits {
+  const finite = Object.entries(map).filter(([, text]) => text.toLowerCase() !== 'infinity');
+  const slots = parseSlots(Object.fromEntries(finite));
+  return { slots, unnamed };
+}
+
+export interface LimitTables {
+  readonly keypairLimits: ReadonlyMap<string, KeypairLimits>;
+  readonly projectLimits: ReadonlyMap<string, SlotLimits>;
+  readonly domainLimits: ReadonlyMap<string, SlotLimits>;
+}
+
+/** The limits that concern the given sessions. */
+export async function selectLimits(
+  sql: Db,
+  sessions: readonly PendingSession[],
+): Promise<LimitTables> {
+  const distinct = (values: string[]) => sql.array([...new Set(values)]);
+  const [keypairs, projects, domains] = await Promise.all([
+    sql`
+      SELECT k.access_key, p.max_concurrent_sessions, p.max_concurrent_sftp_sessions,
+        p.total_resource_slots, p.default_for_unspecified
+      FROM keypairs k JOIN keypair_resource_policies p ON p.name = k.resource_policy
+      WHERE k.access_key = ANY(${distinct(sessions.map((item) => item.accessKey))}::varchar[])`,
+    sql`
+      SELECT id::text AS id, total_resource_slots FROM groups
+      WHERE id = ANY(${distinct(sessions.map((item) => item.projectId))}::uuid[])`,
+    sql`
+      SELECT name AS id, total_resource_slots FROM domains
+      WHERE name = ANY(${distinct(sessions.map((item) => item.domainName))}::varchar[])`,
+  ]);
+  const scoped = (rows: Iterable<unknown>) =>
+    new Map(
+      v
+        .parse(v.array(scopeLimitRow), [...rows])
+        .map((row) => [row.id, limits(row.total_resource_slots, 'unlimited')]),
+    );
+  const ofKeypair = (row: v.InferOutput<typeof keypairLimitRow>): KeypairLimits => ({
+    maxConcurrentSessions: row.max_concurrent_sessions > 0 ? row.max_concurrent_sessions : null,
+    maxConcurrentSftpSessions: row.max_concurrent_sftp_sessions,
+    slots: limits(
+      row.total_resource_slots,
+      row.default_for_unspecified === 'LIMITED' ? 'forbidden' : 'unlimited',
+    ),
+  });
+  return {
+    keypairLimits: new Map(
+      v
+        .parse(v.array(keypairLimitRow), [...keypairs])
+        .map((row) => [row.access_key, ofKeypair(row)]),
+    ),
+    projectLimits: scoped(projects),
+    domainLimits: scoped(domains),
+  };
+}
+
+/** Why a session still waits. */
+export interface WaitingNote {
+  readonly sessionId: string;
+  readonly failed: readonly { readonly name: string; readonly msg: string }[];
+  readonly passed: readonly string[];
+}
+
+/**
+ * Keeps the reasons in `status_data.scheduler` and in the history, where a repeated reason counts
+ * up instead of adding a row.
+ */
+export async function recordWaiting(
+  sql: Db,
+  notes: readonly WaitingNote[],
+  now: Date,
+): Promise<void> {
+  const rows = jsonText(
+    notes.map(({ sessionId, failed, passed }) => ({
+      id: sessionId,
+      failed,
+      passed: passed.map((name) => ({ name })),
+      code: failed[0]?.name ?? 'unknown',
+      msg: failed.map((item) => item.msg).join(' '),
+    })),
+  );
+  await sql`
+    WITH note AS (
+      SELECT * FROM jsonb_to_recordset(${rows}::text::jsonb)
+        AS c(id uuid, failed jsonb, passed jsonb, code varchar, msg text)
+    ), waiting AS (
+      UPDATE sessions s SET status_info = 'no-available-instances',
+        status_data = coalesce(s.status_data, '{}') || jsonb_build_object('scheduler',
+          coalesce(s.status_data->'scheduler', '{}') || jsonb_build_object(
+            'failed_predicates', note.failed, 'passed_predicates', note.passed, 'msg', note.msg,
+            'retries', coalesce((s.status_data->'scheduler'->>'retries')::int, 0) + 1,
+            'last_try', to_jsonb(${now}::timestamptz)))
+      FROM note WHERE s.id = note.id AND s.status = 'PENDING'
+      RETURNING s.id, note.code, note.msg
+    ), latest AS (
+      SELECT w.id, w.code, w.msg, h.id AS history_id, h.phase, h.error_code
+      FROM waiting w LEFT JOIN LATERAL (
+        SELECT * FROM session_scheduling_history h WHERE h.session_id = w.id
+        ORDER BY h.created_at DESC, h.id LIMIT 1
+      ) h ON true
+    ), merged AS (
+      UPDATE session_scheduling_history h
+      SET attempts = h.attempts + 1, updated_at = ${now}, message = latest.msg
+      FROM latest WHERE h.id = latest.history_id AND h.phase = 'schedule-sessions'
+        AND h.from_status = 'PENDING' AND h.to_status = 'PENDING' AND h.error_code = latest.code
+      RETURNING h.session_id
+    )
+    INSERT INTO session_scheduling_history (session_id, phase, from_status, to_status, result,
+      error_code, message, attempts, created_at, updated_at)
+    SELECT id, 'schedule-sessions', 'PENDING', 'PENDING', 'NEED_RETRY', code, msg, 1,
+      ${now}::timestamptz, ${now}::timestamptz
+    FROM latest WHERE id NOT IN (SELECT session_id FROM merged)`;
+}
