@@ -16,6 +16,7 @@ import {
   hostPort,
   integer,
   number,
+  readBy,
   size,
   textOrNothing,
 } from '../common/config/values.ts';
@@ -29,30 +30,18 @@ import type {
 const text = v.optional(textOrNothing);
 const names = v.optional(v.array(v.string()));
 const flag = v.optional(boolean, false);
-const port = v.pipe(
-  integer,
-  v.minValue(1, 'expected a port'),
-  v.maxValue(65535, 'expected a port'),
-);
 
 /** `[30000, 31000]`, or `30000-31000` in the environment. */
-const portRange = v.pipe(
-  v.union(
-    [
-      v.array(port),
-      v.pipe(
-        v.string(),
-        v.transform((range) => range.split('-')),
-        v.array(port),
-      ),
-    ],
-    'expected a range such as [30000, 31000]',
-  ),
-  v.check(
-    ([first = 0, last = 0, ...more]) => more.length === 0 && first > 0 && first <= last,
-    'expected a range such as [30000, 31000]',
-  ),
-  v.transform(([first = 0, last = 0]): readonly [number, number] => [first, last]),
+const portRange = readBy<readonly [number, number]>(
+  'a range of ports such as [30000, 31000]',
+  (value) => {
+    const ends = typeof value === 'string' ? value.split('-').map(Number) : value;
+    const pair = v.safeParse(v.tuple([v.number(), v.number()]), ends);
+    if (!pair.success) return null;
+    const [first, last] = pair.output;
+    const isRange = Number.isInteger(first) && Number.isInteger(last) && first <= last;
+    return isRange && first > 0 && last < 65536 ? [first, last] : null;
+  },
 );
 
 const agentSection = v.strictObject({

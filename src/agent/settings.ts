@@ -73,7 +73,7 @@ export interface AgentSettings {
   readonly debug: AgentDebugSettings;
   /** The manager's internal address; null: managers are discovered in etcd. */
   readonly managerAddr: HostPort | null;
-  /** The manager's Ed25519 public key; null: trusted at first contact through the config store. */
+  /** The manager's Ed25519 public key; null: the file does not name one. */
   readonly managerPublicKey: string | null;
   /** Absent when `manager-addr` makes etcd unnecessary. */
   readonly etcd: EtcdSettings | null;

@@ -62,6 +62,7 @@ export function explainIssue(schema: object, issue: v.BaseIssue<unknown>, locate
   if (issue.input === undefined) {
     return `${locate(path.slice(0, -1))}: ${keyName(path)} is missing`;
   }
+  if (path.length === 0) return `${locate(path)}: ${describeExpectation(issue)}`;
   const isHidden = issue.kind === 'validation' || path.some((part) => SECRET.test(part));
   const found = isHidden ? '' : `, found ${show(issue.input)}`;
   return `${locate(path)}: ${keyName(path)}: ${describeExpectation(issue)}${found}`;

@@ -22,7 +22,7 @@ export const formatHostPort = ({ host, port: number }: HostPort): string =>
   host.includes(':') ? `[${host}]:${number}` : `${host}:${number}`;
 
 /** A schema that reads with `parse`, whose null means "not of this kind". */
-function readBy<T>(kind: string, parse: (value: unknown) => T | null) {
+export function readBy<T>(kind: string, parse: (value: unknown) => T | null) {
   return v.pipe(
     v.unknown(),
     v.rawTransform<unknown, T>(({ dataset, addIssue, NEVER }) => {
