@@ -10,11 +10,9 @@ import { rpcClient } from '../common/rpc/client.ts';
 import { RPC_PREFIX, rpcHandler } from '../common/rpc/server.ts';
 import { type NodeKeys, requestVerifier } from '../common/rpc/signature.ts';
 import type { ConfigStore, Subscription } from '../stores/config/port.ts';
+import type { KnownAgents } from './agent/known-agents.ts';
 import type { AgentClient, AgentDirectory } from './context.ts';
 import type { Route } from './http/route.ts';
-
-/** The manager's side of the agents' calls, for the agent that holds `publicKey`. */
-export type AgentGateway = (publicKey: string) => ApiOf<typeof managerApi>;
 
 interface LinkOptions {
   readonly keys: NodeKeys;
@@ -23,13 +21,53 @@ interface LinkOptions {
   readonly log: Logger;
 }
 
-/**
- * The route on which agents call. A request must be signed with the key it names; whether that key
- * is the agent's is for the gateway to decide, which knows the agents.
- */
-export function agentGatewayRoute(gateway: AgentGateway, { keys, clock, log }: LinkOptions): Route {
-  const handle = rpcHandler(managerApi, (caller) => gateway(caller.publicKey), {
-    verify: requestVerifier({ clock, isTrusted: () => true, self: keys.publicKey }),
+/** The gateway for one caller: it may speak for the agent whose key it holds, and no other. */
+function guarded(
+  gateway: ApiOf<typeof managerApi>,
+  known: KnownAgents,
+  publicKey: string,
+): ApiOf<typeof managerApi> {
+  const check = async (agentId: string) => {
+    if (await known.owns(agentId, publicKey)) return;
+    throw new BackendError(
+      'AuthorizationFailed',
+      `The call is signed with another key than agent ${agentId} is known by.`,
+    );
+  };
+  return {
+    async heartbeat(beat) {
+      await check(beat.agentId);
+      if (beat.publicKey !== publicKey) {
+        throw new BackendError(
+          'InvalidAPIParameters',
+          'A heartbeat must tell the key it is signed with.',
+        );
+      }
+      return gateway.heartbeat(beat);
+    },
+    async deliver(params) {
+      await check(params.agentId);
+      return gateway.deliver(params);
+    },
+    async goodbye(params) {
+      await check(params.agentId);
+      return gateway.goodbye(params);
+    },
+  };
+}
+
+/** The route on which agents call. Only agents that the configuration store lists are heard. */
+export function agentGatewayRoute(
+  gateway: ApiOf<typeof managerApi>,
+  known: KnownAgents,
+  { keys, clock, log }: LinkOptions,
+): Route {
+  const handle = rpcHandler(managerApi, (caller) => guarded(gateway, known, caller.publicKey), {
+    verify: requestVerifier({
+      clock,
+      isTrusted: (publicKey) => known.has(publicKey),
+      self: keys.publicKey,
+    }),
     keys,
     onError: (error, method) =>
       log.error('a call of an agent failed unexpectedly', { method, error: errorMessage(error) }),

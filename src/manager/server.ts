@@ -15,8 +15,9 @@ import { countQuery, findActiveKeypair } from './keypair/service.ts';
 
 export interface ServerOptions {
   readonly listen: ListenAddress;
-  /** A second address that serves only health checks, with details. */
+  /** A second address for other components: health checks with details, and `internalRoutes`. */
   readonly internalListen?: ListenAddress;
+  readonly internalRoutes?: readonly Route[];
   /** Operations of the features, besides those about the server itself. */
   readonly routes: readonly Route[];
   readonly sockets: readonly SocketRoute[];
@@ -25,7 +26,7 @@ export interface ServerOptions {
 export interface ManagerServer {
   /** Where clients reach it: `http://host:port`. */
   readonly url: string;
-  /** Where health checks reach it, if that is a second address. */
+  /** The second address, if there is one. */
   readonly internalUrl: string | null;
   /** Lets running requests end for up to `graceMs`, then closes everything. */
   stop(graceMs: number): Promise<void>;
@@ -89,14 +90,18 @@ export async function startServer(
   const facts = {
     serviceAddress: () => new URL(listeners[0]?.url ?? 'http://unknown').host,
     status: () => statusGate.status,
+    sslEnabled: options.listen.tls !== undefined,
   };
   try {
     const serve = mount([...systemRoutes(ctx, facts), ...options.routes], options.sockets);
     const main = listen(options.listen, serve, { maxWebSocketMessageBytes });
     listeners.push(main);
     if (options.internalListen === undefined) return { url: main.url, internalUrl: null, stop };
-    const serveHealth = mount(healthRoutes(ctx, true), []);
-    const internal = listen(options.internalListen, serveHealth, { maxWebSocketMessageBytes });
+    const serveInternal = mount(
+      [...healthRoutes(ctx, true), ...(options.internalRoutes ?? [])],
+      [],
+    );
+    const internal = listen(options.internalListen, serveInternal, { maxWebSocketMessageBytes });
     listeners.push(internal);
     return { url: main.url, internalUrl: internal.url, stop };
   } catch (error) {

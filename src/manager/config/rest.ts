@@ -16,6 +16,7 @@ export interface ServerFacts {
   serviceAddress(): string;
   /** The cluster's status as an administrator set it. */
   status(): string;
+  readonly sslEnabled: boolean;
 }
 
 const apiVersion = (): [number, string] => {
@@ -38,7 +39,7 @@ export function configRoutes(ctx: ManagerContext, facts: ServerFacts): Route[] {
           num_proc: 1,
           service_addr: facts.serviceAddress(),
           heartbeat_timeout: ctx.settings.heartbeatTimeoutSec,
-          ssl_enabled: false,
+          ssl_enabled: facts.sslEnabled,
           active_sessions: activeSessions,
           status,
           version: MANAGER_VERSION,

@@ -7,10 +7,12 @@ export interface ListenAddress {
   readonly hostname: string;
   /** 0 picks a free port. */
   readonly port: number;
+  /** Serves HTTPS with these PEM files. */
+  readonly tls?: { readonly certFile: string; readonly keyFile: string };
 }
 
 export interface HttpListener {
-  /** `http://host:port` without a trailing slash. */
+  /** `http://host:port` (or https) without a trailing slash. */
   readonly url: string;
   readonly port: number;
   /** Refuses new requests, closes WebSockets and waits for running requests up to `graceMs`. */
@@ -52,6 +54,10 @@ export function listen(
       port: address.port,
       idleTimeout: KEEP_ALIVE_SEC,
       maxRequestBodySize: MAX_BODY_BYTES,
+      tls: address.tls && {
+        cert: Bun.file(address.tls.certFile),
+        key: Bun.file(address.tls.keyFile),
+      },
       fetch(request, server) {
         // Handlers may wait long (a session's start); they have their own limits.
         server.timeout(request, 0);
@@ -85,7 +91,7 @@ export function listen(
   const port = server.port ?? address.port;
   const host = address.hostname.includes(':') ? `[${address.hostname}]` : address.hostname;
   return {
-    url: `http://${host}:${port}`,
+    url: `${address.tls ? 'https' : 'http'}://${host}:${port}`,
     port,
     async stop(graceMs) {
       const drained = server.stop(false);

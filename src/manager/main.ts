@@ -1,0 +1,138 @@
+/** Starts a manager: the control plane and the HTTP server on given stores. */
+import { hostname } from 'node:os';
+import type { Sql } from 'postgres';
+import type { Clock } from '../common/clock.ts';
+import type { Logger } from '../common/logger.ts';
+import type { managerApi } from '../common/protocol/manager.ts';
+import type { Random } from '../common/random.ts';
+import type { ApiOf } from '../common/rpc/api.ts';
+import type { NodeKeys } from '../common/rpc/keys.ts';
+import type { ConfigStore } from '../stores/config/port.ts';
+import type { LiveStore } from '../stores/live/port.ts';
+import { agentGraphql } from './agent/graphql.ts';
+import { KnownAgents } from './agent/known-agents.ts';
+import { agentGatewayRoute, announceManager, httpAgentDirectory } from './agent-link.ts';
+import type { AgentDirectory, ManagerContext } from './context.ts';
+import { startControlPlane } from './control-plane.ts';
+import { createEventBus } from './event/create.ts';
+import { createGraphqlEngine } from './graphql/engine.ts';
+import type { GraphqlModule } from './graphql/module.ts';
+import { graphqlRoutes } from './graphql/rest.ts';
+import type { ListenAddress } from './http/listen.ts';
+import { imageGraphql } from './image/graphql.ts';
+import { keypairGraphql } from './keypair/graphql.ts';
+import { startServer } from './server.ts';
+import { sessionGraphql } from './session/graphql.ts';
+import { sessionRoutes, sessionSocketRoutes } from './session/rest.ts';
+import type { ManagerSettings } from './settings.ts';
+
+export interface ManagerOptions {
+  /** `i-<hostname>` by default; unique among the managers of a cluster. */
+  readonly id?: string;
+  readonly settings: ManagerSettings;
+  /** A pool on a migrated database. */
+  readonly sql: Sql;
+  readonly config: ConfigStore;
+  readonly live: LiveStore;
+  /** How agents are reached; over HTTP by default. */
+  readonly agents?: AgentDirectory;
+  /** Proves to agents who is calling. */
+  readonly managerKeys: NodeKeys;
+  readonly listen: ListenAddress;
+  /** A second address for agents and health checks. */
+  readonly internalListen?: ListenAddress;
+  /** URL under which agents find this manager; by default that of the internal, else the main address. */
+  readonly advertisedUrl?: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+}
+
+export interface Manager {
+  /** Where clients reach it: `http://host:port`. */
+  readonly url: string;
+  readonly internalUrl: string | null;
+  readonly ctx: ManagerContext;
+  /** What agents call; in-process agents use it directly. */
+  readonly gateway: ApiOf<typeof managerApi>;
+  /** Whether this manager schedules at present. */
+  isLeader(): boolean;
+  /** Ends everything it started; the stores stay open. */
+  stop(): Promise<void>;
+}
+
+/** How long running requests may take to end when the manager stops. Milliseconds. */
+const STOP_GRACE_MS = 5_000;
+
+/** The features' parts of the GraphQL schema. */
+export const graphqlModules: readonly GraphqlModule[] = [
+  keypairGraphql,
+  imageGraphql,
+  sessionGraphql,
+  agentGraphql,
+];
+
+/** A URL that other machines can use: a wildcard address is replaced with this machine's name. */
+function reachable(url: string): string {
+  const parsed = new URL(url);
+  if (parsed.hostname === '0.0.0.0' || parsed.hostname === '[::]') parsed.hostname = hostname();
+  return parsed.origin;
+}
+
+/**
+ * Starts a manager and lists it in the configuration store.
+ * @throws UserError when an address cannot be bound; what the stores throw when they fail.
+ */
+export async function startManager(options: ManagerOptions): Promise<Manager> {
+  const { settings, sql, config, live, managerKeys, clock, random, log } = options;
+  const id = options.id ?? `i-${hostname()}`;
+  const link = { keys: managerKeys, clock, random, log };
+  await using started = new AsyncDisposableStack();
+
+  const events = await createEventBus(live, id, log);
+  started.defer(() => events.close());
+  const agents = options.agents ?? httpAgentDirectory(link);
+  const ctx: ManagerContext = {
+    id,
+    sql,
+    config,
+    live,
+    agents,
+    events,
+    clock,
+    random,
+    log,
+    settings,
+  };
+
+  const controlPlane = await startControlPlane(ctx);
+  started.defer(() => controlPlane.stop());
+  const graphql = await createGraphqlEngine(ctx, graphqlModules);
+  started.defer(() => graphql.close());
+  const known = await KnownAgents.open(config);
+  started.defer(() => known.close());
+
+  const gatewayRoute = agentGatewayRoute(controlPlane.gateway, known, link);
+  const server = await startServer(ctx, {
+    listen: options.listen,
+    internalListen: options.internalListen,
+    internalRoutes: [gatewayRoute],
+    routes: [...sessionRoutes(ctx), ...graphqlRoutes(ctx, graphql), gatewayRoute],
+    sockets: sessionSocketRoutes(ctx),
+  });
+  started.defer(() => server.stop(STOP_GRACE_MS));
+  const addr = options.advertisedUrl ?? reachable(server.internalUrl ?? server.url);
+  const listing = await announceManager(config, { id, addr, publicKey: managerKeys.publicKey });
+  started.defer(() => listing.close());
+  log.info('the manager is ready', { id, url: server.url, agentsUrl: addr });
+
+  const running = started.move();
+  return {
+    url: server.url,
+    internalUrl: server.internalUrl,
+    ctx,
+    gateway: controlPlane.gateway,
+    isLeader: controlPlane.isLeader,
+    stop: () => running.disposeAsync(),
+  };
+}
