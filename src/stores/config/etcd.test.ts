@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { join } from 'node:path';
+import { Etcd3 } from 'etcd3';
 import { BackendError } from '../../common/errors.ts';
 import {
   eventually,
@@ -132,5 +133,26 @@ describe.skipIf(!canRun)('etcd going away', () => {
     const error = await failure(open);
     expect(error.problem).toBe('ServiceUnavailable');
     expect(error.message).toContain(addr);
+  });
+
+  test('user and password are used, and wrong ones told', async () => {
+    const guarded = await startEtcd();
+    try {
+      const admin = new Etcd3({ hosts: `http://${guarded.addr}` });
+      await admin.user('root').create('right');
+      await admin.user('root').addRole('root');
+      await admin.auth.authEnable();
+      admin.close();
+      const options = { addrs: [guarded.addr], namespace: 'x', user: 'root', log };
+      const right = await openEtcdConfigStore({ ...options, password: 'right' });
+      await right.put('k', 'v');
+      expect(await right.get('k')).toBe('v');
+      await right.close();
+      const error = await failure(openEtcdConfigStore({ ...options, password: 'wrong' }));
+      expect(error.message).toContain(guarded.addr);
+      expect(error.message).toContain('user and password');
+    } finally {
+      await guarded.stop();
+    }
   });
 });
