@@ -1,0 +1,129 @@
+/** What the commands of `mgr` share: the configuration file, the database, the configuration store. */
+import { homedir } from 'node:os';
+import { resolve } from 'node:path';
+import type { Sql } from 'postgres';
+import { type CommandIo, option } from '../../common/command.ts';
+import { UserError } from '../../common/errors.ts';
+import type { Logger } from '../../common/logger.ts';
+import { createLogger } from '../../logging/logger.ts';
+import type { ConfigStore } from '../../stores/config/port.ts';
+import { loadManagerConfig, type ManagerConfig } from '../config-file.ts';
+import { connectDatabase } from '../db/connect.ts';
+
+export const configOptions = {
+  config: option(
+    ['-f', '--config-path', '--config'],
+    'FILE',
+    'Configuration of the manager. [default: manager.toml, looked for in the usual places]',
+  ),
+};
+
+/** Connections of a command: few, because it runs beside the managers. */
+const COMMAND_CONNECTIONS = 4;
+
+export interface Invocation {
+  readonly io: CommandIo;
+  /** Value of `-f`. */
+  readonly configPath: string | undefined;
+}
+
+/** @throws UserError when the file is missing or wrong. */
+export function readConfig({ io, configPath }: Invocation): ManagerConfig {
+  return loadManagerConfig({
+    explicitPath: configPath === undefined ? undefined : resolve(io.cwd, configPath),
+    places: { cwd: io.cwd, home: io.env.HOME || homedir() },
+    env: io.env,
+  });
+}
+
+/** A log on the command's standard error, for progress. */
+export const commandLog = (io: CommandIo): Logger =>
+  createLogger({ component: 'mgr', write: (line) => io.stderr.write(line) });
+
+/** Runs `work` with the database that the configuration names. */
+export async function withDatabase<T>(
+  invocation: Invocation,
+  work: (sql: Sql, log: Logger) => Promise<T>,
+): Promise<T> {
+  const { db } = readConfig(invocation);
+  const log = commandLog(invocation.io);
+  const sql = await connectDatabase(
+    {
+      host: db.host,
+      port: db.port,
+      database: db.name,
+      user: db.user,
+      password: db.password,
+      maxConnections: COMMAND_CONNECTIONS,
+      applicationName: 'backend.ai-mgr',
+    },
+    log,
+  );
+  try {
+    return await work(sql, log);
+  } finally {
+    await sql.end({ timeout: 5 });
+  }
+}
+
+/** As `withDatabase`, for commands that need the tables. */
+export function withTables<T>(
+  invocation: Invocation,
+  work: (sql: Sql, log: Logger) => Promise<T>,
+): Promise<T> {
+  return withDatabase(invocation, async (sql, log) => {
+    const { schemaState } = await import('../db/migrate.ts');
+    const { version, latest } = await schemaState(sql);
+    if (version < latest) {
+      throw new UserError(`The database has schema ${version}; this version needs ${latest}.`, {
+        hint: 'Run `backend.ai mgr schema oneshot` first.',
+      });
+    }
+    return work(sql, log);
+  });
+}
+
+/** Runs `work` with the configuration store, which is etcd wherever a manager.toml is used. */
+export async function withConfigStore<T>(
+  invocation: Invocation,
+  work: (store: ConfigStore) => Promise<T>,
+): Promise<T> {
+  const { etcd } = readConfig(invocation);
+  const { openEtcdConfigStore } = await import('../../stores/config/etcd.ts');
+  const store = await openEtcdConfigStore({ ...etcd, log: commandLog(invocation.io) });
+  try {
+    return await work(store);
+  } finally {
+    await store.close();
+  }
+}
+
+/** The text of a file; `-` means standard input. @throws UserError when it cannot be read. */
+export async function readInput(io: CommandIo, path: string): Promise<string> {
+  try {
+    return await (path === '-' ? Bun.stdin : Bun.file(resolve(io.cwd, path))).text();
+  } catch (error) {
+    throw new UserError(`Cannot read ${path === '-' ? 'standard input' : path}.`, {
+      hint: 'Check that the file exists and may be read.',
+      cause: error,
+    });
+  }
+}
+
+/** Columns padded with spaces, without a header or trailing blanks. */
+export function plainTable(rows: readonly (readonly string[])[]): string {
+  const widths: number[] = [];
+  for (const row of rows) {
+    row.forEach((cell, i) => {
+      widths[i] = Math.max(widths[i] ?? 0, Bun.stringWidth(cell));
+    });
+  }
+  return rows
+    .map((row) => {
+      const cells = row.map(
+        (cell, i) => cell + ' '.repeat((widths[i] ?? 0) - Bun.stringWidth(cell)),
+      );
+      return `${cells.join('  ').trimEnd()}\n`;
+    })
+    .join('');
+}

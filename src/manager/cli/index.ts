@@ -1,0 +1,101 @@
+/** The commands of `backend.ai mgr`: names, descriptions and where the rest is. */
+import type { CommandRecord } from '../../common/command.ts';
+
+const schema: CommandRecord = {
+  oneshot: {
+    description: 'Create all tables, or bring an older schema up to date.',
+    load: async () => ({ default: (await import('./schema.ts')).oneshot }),
+  },
+  show: {
+    description: 'Show which schema the database has.',
+    load: async () => ({ default: (await import('./schema.ts')).show }),
+  },
+};
+
+const fixture: CommandRecord = {
+  populate: {
+    description: 'Fill tables from a fixture file.',
+    load: async () => ({ default: (await import('./fixture.ts')).populate }),
+  },
+};
+
+const image: CommandRecord = {
+  alias: {
+    description: 'Give an image a short name.',
+    load: async () => ({ default: (await import('./image.ts')).alias }),
+  },
+  dealias: {
+    description: 'Remove a short name of an image.',
+    load: async () => ({ default: (await import('./image.ts')).dealias }),
+  },
+  forget: {
+    description: 'Take an image out of the catalogue.',
+    load: async () => ({ default: (await import('./image.ts')).forget }),
+  },
+  inspect: {
+    description: 'Show all that is known about an image.',
+    load: async () => ({ default: (await import('./image.ts')).inspect }),
+  },
+  list: {
+    description: 'List the images of the catalogue.',
+    load: async () => ({ default: (await import('./image.ts')).list }),
+  },
+  rescan: {
+    description: 'Look for images and register them.',
+    load: async () => ({ default: (await import('./image.ts')).rescan }),
+  },
+};
+
+const etcd: CommandRecord = {
+  delete: {
+    description: 'Delete a key, or everything below it.',
+    load: async () => ({ default: (await import('./etcd.ts')).remove }),
+  },
+  get: {
+    description: 'Print the value of a key, or everything below it as JSON.',
+    load: async () => ({ default: (await import('./etcd.ts')).get }),
+  },
+  'move-subtree': {
+    description: 'Move everything below a key to another one.',
+    load: async () => ({ default: (await import('./etcd.ts')).moveSubtree }),
+  },
+  put: {
+    description: 'Set the value of a key.',
+    load: async () => ({ default: (await import('./etcd.ts')).put }),
+  },
+  'put-json': {
+    description: 'Store a JSON object as keys below a prefix.',
+    load: async () => ({ default: (await import('./etcd.ts')).putJson }),
+  },
+  quote: {
+    description: 'Quote a text for use as a part of a key.',
+    load: async () => ({ default: (await import('./etcd.ts')).quoteText }),
+  },
+  unquote: {
+    description: 'Undo the quoting of a part of a key.',
+    load: async () => ({ default: (await import('./etcd.ts')).unquoteText }),
+  },
+};
+
+export const mgrCommands: CommandRecord = {
+  dbshell: {
+    description: 'Open psql on the database of the manager.',
+    load: async () => ({ default: (await import('./dbshell.ts')).dbshell }),
+  },
+  etcd: { description: 'Read and write the configuration in etcd.', commands: etcd },
+  fixture: { description: 'Fill the database with prepared data.', commands: fixture },
+  'generate-api-keypair': {
+    description: 'Print a new keypair for the API.',
+    load: async () => ({ default: (await import('./generate.ts')).apiKeypair }),
+  },
+  'generate-rpc-keypair': {
+    description: 'Make the keys by which manager and agents know each other.',
+    load: async () => ({ default: (await import('./generate.ts')).rpcKeypair }),
+  },
+  image: { description: 'Manage the catalogue of images.', commands: image },
+  schema: { description: 'Manage the schema of the database.', commands: schema },
+  'start-server': {
+    description: 'Run the manager.',
+    load: () => import('./start-server.ts'),
+  },
+};

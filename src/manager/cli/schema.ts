@@ -1,0 +1,50 @@
+/** `mgr schema`: creates the tables and tells which schema there is. */
+import { type CommandIo, defineCommand, option } from '../../common/command.ts';
+import { migrate, schemaState } from '../db/migrate.ts';
+import { type Invocation, withDatabase } from './context.ts';
+
+const options = {
+  config: option(
+    ['-f', '--config-path', '--config', '--alembic-config'],
+    'FILE',
+    "Configuration of the manager; upstream's alembic.ini is accepted and has no effect.",
+  ),
+};
+
+/** Scripts for upstream name alembic.ini, which says nothing about where the database is. */
+function invocationOf(io: CommandIo, config: string | undefined): Invocation {
+  return { io, configPath: config?.endsWith('.ini') ? undefined : config };
+}
+
+export const oneshot = defineCommand({
+  options,
+  async run({ options: { config }, io }) {
+    await withDatabase(invocationOf(io, config), async (sql, log) => {
+      const before = await schemaState(sql);
+      if (before.version === 0) log.info('Detected a fresh new database. Creating tables...');
+      const applied = await migrate(sql, log);
+      const { version } = await schemaState(sql);
+      io.stdout.write(
+        applied === 0
+          ? `The schema is up to date: ${version}.\n`
+          : `The schema is now ${version}; ${applied} ${applied === 1 ? 'step' : 'steps'} applied.\n`,
+      );
+    });
+    return 0;
+  },
+});
+
+export const show = defineCommand({
+  options,
+  async run({ options: { config }, io }) {
+    await withDatabase(invocationOf(io, config), async (sql) => {
+      const { version, latest, upstreamRevision } = await schemaState(sql);
+      const current = version === 0 && upstreamRevision !== null ? upstreamRevision : version;
+      io.stdout.write(
+        `Current database revision: ${current}\n` +
+          `The head revision of available migrations: ${latest}\n`,
+      );
+    });
+    return 0;
+  },
+});
