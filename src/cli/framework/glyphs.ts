@@ -5,6 +5,8 @@
  */
 import type { OutputStream } from '../../common/command.ts';
 
+/** The glyph, its space and the cursor. */
+const GLYPH_COLUMNS = 3;
 const ERASE_LINE = '\u001b[2K';
 const COLORS = {
   info: ['∙', 96],
@@ -42,7 +44,13 @@ export class WaitingLine {
   show(text: string): void {
     if (text === this.shown) return;
     this.shown = text;
-    printStatus(this.stream, 'wait', text);
+    printStatus(this.stream, 'wait', this.stream.isTTY ? this.fitted(text) : text);
+  }
+
+  /** A line that wraps could not be erased as one. */
+  private fitted(text: string): string {
+    const room = this.stream.columns - GLYPH_COLUMNS;
+    return text.length <= room ? text : `${text.slice(0, room - 1)}…`;
   }
 
   /** Removes the line from a terminal. */

@@ -44,7 +44,8 @@ async function describeWait(client: Client, name: string): Promise<string> {
   const session = answer.compute_session;
   const reasons = pendingReasons(session?.status_data ?? null);
   const why = reasons.length > 0 ? reasons : session?.status_info ? [session.status_info] : [];
-  return [`Waiting for session ${name} (${session?.status ?? match.status})...`, ...why].join('\n');
+  const status = `Waiting for session ${name} (${session?.status ?? match.status})`;
+  return why.length === 0 ? `${status}...` : `${status}: ${why.join('; ')}`;
 }
 
 async function reportWait(

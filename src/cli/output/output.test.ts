@@ -1,0 +1,155 @@
+/** Tables, fields and formatters, to the character. */
+import { expect, test } from 'bun:test';
+import fc from 'fast-check';
+import { capturedIo } from '../testing/io.ts';
+import { type Field, fieldTitle, formatValue, jsonItem, selection } from './fields.ts';
+import { type Page, printItem, printList } from './results.ts';
+import { formatTable, TableWriter } from './table.ts';
+
+const forPeople = { output: 'console', skipSslCertValidation: false } as const;
+const json = { output: 'json', skipSslCertValidation: false } as const;
+
+test('titles', () => {
+  const titles = ['created_at', 'is_active', 'id', 'uuid', 'resource_policy', 'fsprefix'];
+  expect(titles.map((key) => fieldTitle({ key }))).toEqual([
+    'Created At',
+    'Active?',
+    'ID',
+    'UUID',
+    'Res.Policy',
+    'FS Prefix',
+  ]);
+});
+
+test.each([
+  [{ key: 'x' }, null, '(null)'],
+  [{ key: 'x' }, undefined, '(null)'],
+  [{ key: 'x' }, [], '(empty)'],
+  [{ key: 'x' }, {}, '(empty)'],
+  [{ key: 'x' }, true, 'True'],
+  [{ key: 'x' }, ['a', 'b'], 'a, b'],
+  [{ key: 'x', format: 'slots' }, '{"cpu":"1","mem":"268435456"}', 'cpu:1, mem:256.0M'],
+  [{ key: 'x', format: 'slots' }, '{}', '(empty)'],
+  [{ key: 'x', format: 'bytes' }, 1536, '1.5K'],
+  [{ key: 'x', format: 'mebibytes' }, 1572864, '1.5'],
+  [{ key: 'x', format: 'nested' }, '{"a":{"b":1},"c":null}', '+ a\n  - b: 1\n- c: (null)'],
+  [{ key: 'x', format: 'nested' }, '{}', '(empty)'],
+] as [Field, unknown, string][])('%j of %j', (field, value, text) => {
+  expect(formatValue(field, value)).toBe(text);
+});
+
+const containers: Field = {
+  key: 'containers',
+  format: 'items',
+  subfields: [
+    { key: 'id', jsonKey: 'kernel_id' },
+    { key: 'slots', format: 'slots' },
+  ],
+};
+
+test('items within an item', () => {
+  const value = [{ id: 'k1', slots: '{"cpu":"2"}' }];
+  expect(selection([{ key: 'name' }, containers])).toBe('name containers { id slots }');
+  expect(formatValue(containers, value)).toBe('+ k1\n  - slots: cpu:2');
+  expect(jsonItem([containers], { containers: value })).toEqual({
+    containers: [{ kernel_id: 'k1', slots: { cpu: '2' } }],
+  });
+});
+
+test('a table, wide characters and several lines per cell included', () => {
+  const text = formatTable(
+    ['Name', 'Note'],
+    [
+      ['한글', 'a\nb'],
+      ['x', 'long note'],
+    ],
+  );
+  expect(text).toBe(
+    ['Name  Note', '----  ---------', '한글  a', '      b', 'x     long note', ''].join('\n'),
+  );
+});
+
+test('control characters in data do not reach the terminal', () => {
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary' }), (cell) => {
+      for (const character of formatTable(['T'], [[cell]])) {
+        const code = character.codePointAt(0) ?? 0;
+        expect(code === 10 || (code >= 32 && (code < 127 || code > 159))).toBe(true);
+      }
+    }),
+  );
+});
+
+test('later rows keep to the columns of earlier ones', () => {
+  const table = new TableWriter(['A', 'B']);
+  expect(table.format([['wide cell', '1']])).toBe('A          B\n---------  -\nwide cell  1\n');
+  expect(table.format([['x', '2']])).toBe('x          2\n');
+});
+
+test('an item', () => {
+  const fields: Field[] = [{ key: 'id', jsonKey: 'session_id' }, { key: 'name' }];
+  const io = capturedIo();
+  expect(printItem({ io, globals: forPeople }, fields, { id: 'i', name: 'n' })).toBe(0);
+  expect(io.out()).toBe('Field  Value\n-----  -----\nID     i\nName   n\n');
+  const asJson = capturedIo();
+  printItem({ io: asJson, globals: json }, fields, { id: 'i', name: 'n' });
+  expect(JSON.parse(asJson.out())).toEqual({
+    count: 1,
+    total_count: 1,
+    items: [{ session_id: 'i', name: 'n' }],
+  });
+  const none = capturedIo();
+  expect(printItem({ io: none, globals: forPeople }, fields, null)).toBe(1);
+  expect(none.err()).toBe('✗ No matching entry found.\n');
+});
+
+function source(total: number) {
+  const requests: [number, number][] = [];
+  const fetchPage = async (offset: number, limit: number): Promise<Page> => {
+    requests.push([offset, limit]);
+    const count = Math.max(0, Math.min(limit, total - offset));
+    const items = Array.from({ length: count }, (_, index) => ({ n: offset + index }));
+    return { items, total };
+  };
+  return { requests, fetchPage };
+}
+
+const numbers = (text: string) => text.split('\n').slice(2, -1).map(Number);
+
+test('a list that is not for a terminal comes in pages of twenty, all of it', async () => {
+  const io = capturedIo();
+  const { requests, fetchPage } = source(45);
+  await printList({ io, globals: forPeople }, [{ key: 'n' }], {}, fetchPage);
+  expect(requests).toEqual([
+    [0, 20],
+    [20, 20],
+    [40, 20],
+  ]);
+  expect(numbers(io.out())).toEqual(Array.from({ length: 45 }, (_, index) => index));
+});
+
+test('--limit and --offset', async () => {
+  const io = capturedIo();
+  const { requests, fetchPage } = source(45);
+  await printList({ io, globals: forPeople }, [{ key: 'n' }], { limit: 25, offset: 5 }, fetchPage);
+  expect(requests).toEqual([
+    [5, 20],
+    [25, 5],
+  ]);
+  expect(numbers(io.out())).toHaveLength(25);
+});
+
+test('a list as JSON is one page with the total', async () => {
+  const io = capturedIo();
+  const { requests, fetchPage } = source(45);
+  await printList({ io, globals: json }, [{ key: 'n' }], {}, fetchPage);
+  expect(requests).toEqual([[0, 20]]);
+  expect(JSON.parse(io.out())).toMatchObject({ count: 20, total_count: 45 });
+});
+
+test('an empty list', async () => {
+  const io = capturedIo();
+  await printList({ io, globals: forPeople }, [{ key: 'n' }], {}, source(0).fetchPage);
+  expect(io.out()).toBe('');
+  expect(io.err()).toBe('✗ No matching items.\n');
+});

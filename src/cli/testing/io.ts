@@ -1,0 +1,29 @@
+/** A command's outside world for tests: everything it writes is kept. */
+import type { CommandIo, OutputStream } from '../../common/command.ts';
+
+export interface CapturedIo extends CommandIo {
+  readonly out: () => string;
+  readonly err: () => string;
+}
+
+export function capturedIo(
+  options: { isTTY?: boolean; env?: Record<string, string>; cwd?: string } = {},
+): CapturedIo {
+  const texts = { out: '', err: '' };
+  const stream = (key: 'out' | 'err'): OutputStream => ({
+    isTTY: options.isTTY ?? false,
+    columns: 80,
+    rows: 24,
+    write: (chunk) => {
+      texts[key] += typeof chunk === 'string' ? chunk : new TextDecoder().decode(chunk);
+    },
+  });
+  return {
+    stdout: stream('out'),
+    stderr: stream('err'),
+    env: options.env ?? {},
+    cwd: options.cwd ?? '/',
+    out: () => texts.out,
+    err: () => texts.err,
+  };
+}
