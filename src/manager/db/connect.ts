@@ -12,6 +12,8 @@ interface PoolOptions {
   readonly maxConnections?: number;
   /** Shown in pg_stat_activity. */
   readonly applicationName?: string;
+  /** Longest wait for a connection. Seconds; 5 by default. */
+  readonly connectTimeoutSec?: number;
 }
 
 export type DatabaseAddress =
@@ -101,7 +103,7 @@ function connectError(error: unknown, where: string): UserError {
 export async function connectDatabase(options: DatabaseOptions, log: Logger): Promise<Sql> {
   const settings = {
     max: options.maxConnections ?? DEFAULT_MAX_CONNECTIONS,
-    connect_timeout: CONNECT_TIMEOUT_SEC,
+    connect_timeout: options.connectTimeoutSec ?? CONNECT_TIMEOUT_SEC,
     connection: { application_name: options.applicationName ?? 'backend.ai-manager' },
     onnotice: (notice: postgres.Notice) => log.debug('notice of the database', notice),
     types: databaseTypes,

@@ -129,6 +129,14 @@ export async function upsert(
            r.config_digest, r.size_bytes, r.is_local, r.type, r.accelerators, r.labels,
            r.resources, now()
       FROM jsonb_populate_recordset(NULL::images, ${sql.json(toJson(images))}) r
+     -- Leaving unchanged rows to ON CONFLICT would lock, and so write, each of them.
+     WHERE NOT EXISTS (
+           SELECT FROM images i
+            WHERE (i.registry, i.project, i.name, i.tag, i.architecture)
+                  = (r.registry, r.project, r.name, r.tag, r.architecture)
+              AND (i.config_digest, i.size_bytes, i.labels::jsonb)
+                  = (r.config_digest, r.size_bytes, r.labels::jsonb)
+              AND (i.status = 'ALIVE' OR NOT ${revive}))
     ON CONFLICT (registry, project, name, tag, architecture) DO UPDATE SET
            config_digest = excluded.config_digest,
            size_bytes = excluded.size_bytes,
@@ -137,10 +145,7 @@ export async function upsert(
            accelerators = excluded.accelerators,
            labels = excluded.labels,
            resources = excluded.resources,
-           status = CASE WHEN ${revive} THEN 'ALIVE' ELSE images.status END
-     WHERE (images.config_digest, images.size_bytes, images.labels::jsonb)
-           IS DISTINCT FROM (excluded.config_digest, excluded.size_bytes, excluded.labels::jsonb)
-        OR (${revive} AND images.status <> 'ALIVE')`;
+           status = CASE WHEN ${revive} THEN 'ALIVE' ELSE images.status END`;
   return result.count;
 }
 
@@ -164,6 +169,7 @@ export async function insertAliases(
       FROM jsonb_to_recordset(${sql.json([...aliases])})
            AS r(alias text, name text, architecture text)
       JOIN images i ON i.name = r.name AND i.architecture = r.architecture AND i.status = 'ALIVE'
+     WHERE NOT EXISTS (SELECT FROM image_aliases a WHERE a.alias = r.alias)
     ON CONFLICT (alias) DO NOTHING`;
   return result.count;
 }
