@@ -172,7 +172,7 @@ const EFFECTIVE = new Set([
   ...[
     ...['id', 'service-addr', 'internal-addr', 'heartbeat-timeout', 'ssl-enabled', 'ssl-cert'],
     ...['ssl-privkey', 'pid-file', 'hide-agents', 'agent-selection-resource-priority'],
-    'max-wsmsg-size',
+    ...['max-wsmsg-size', 'rpc-auth-manager-keypair'],
   ].map((key) => `[manager] ${key}`),
   ...['level', 'drivers', 'console', 'file'].map((key) => `[logging] ${key}`),
   '[debug] enabled',
@@ -189,6 +189,8 @@ export interface ManagerConfig {
   readonly internalAddr: HostPort;
   readonly tls: { readonly certFile: string; readonly keyFile: string } | null;
   readonly pidFile: string | null;
+  /** The manager's Ed25519 private key; null: the command chooses a place. */
+  readonly rpcKeyFile: string | null;
   readonly db: {
     readonly host: string;
     readonly port: number;
@@ -231,6 +233,7 @@ export function loadManagerConfig(options: {
     serviceAddr: manager['service-addr'],
     internalAddr: manager['internal-addr'],
     tls: manager['ssl-enabled'] && certFile && keyFile ? { certFile, keyFile } : null,
+    rpcKeyFile: manager['rpc-auth-manager-keypair'] ?? null,
     pidFile: isRealPidFile(manager['pid-file']) ? manager['pid-file'] : null,
     db: {
       ...db.addr,
