@@ -225,6 +225,18 @@ export const problems = {
     'api_generic_not-implemented',
   ),
   ObjectNotFound: problem(404, 'object-not-found', 'No such object.', 'backendai_read_not-found'),
+  PendingSessionCountLimitExceeded: problem(
+    412,
+    'pending-session-count-limit-exceeded',
+    'Pending session count limit exceeded.',
+    'session_check-limit_forbidden',
+  ),
+  PendingSessionResourceLimitExceeded: problem(
+    412,
+    'pending-session-resource-limit-exceeded',
+    'Pending session resource limit exceeded.',
+    'session_check-limit_forbidden',
+  ),
   ProjectNotFound: problem(404, 'project-not-found', 'Project not found.', 'group_read_not-found'),
   QuotaExceeded: problem(
     400,

@@ -3,31 +3,44 @@
  * Knows nothing of HTTP or GraphQL.
  */
 import { BackendError } from '../../common/errors.ts';
+import { resolveOwner } from '../auth/delegation.ts';
 import type { ManagerContext } from '../context.ts';
 import type { Caller } from '../http/route.ts';
-import type {
-  EnqueueRequest,
-  EnqueueResult,
-  KernelRecord,
-  SessionMatch,
-  SessionRecord,
-} from './types.ts';
+import { isTerminal } from './status.ts';
+import {
+  addQuery,
+  type SessionScope,
+  selectById,
+  selectByName,
+  selectByPrefix,
+  selectDependents,
+  selectKernelById,
+  selectKernelIds,
+  selectScopedById,
+  updateName,
+} from './store.ts';
+import { applyReports } from './transition.ts';
+import type { KernelRecord, SessionMatch, SessionRecord } from './types.ts';
 
+export { enqueueSession } from './enqueue.ts';
 export type * from './types.ts';
+export { waitForSession } from './wait.ts';
 
-const later = () => new BackendError('NotImplementedAPI');
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+const MAX_MATCHES = 10;
+/** Sessions ended by one recursive request. */
+const MAX_DEPENDENTS = 1000;
+const UNIQUE_VIOLATION = '23505';
 
-/**
- * Validates and stores a session, then wakes the scheduler. Returns before it is scheduled.
- * @throws BackendError naming the rule that refuses the request; SessionAlreadyExists carries
- *   `data.existingSessionId`.
- */
-export async function enqueueSession(
-  _ctx: ManagerContext,
-  _owner: Caller,
-  _request: EnqueueRequest,
-): Promise<EnqueueResult> {
-  throw later();
+const noSuchSession = (reference: string) =>
+  new BackendError('SessionNotFound', `There is no session '${reference}'.`);
+
+/** Where ids are looked up: administrators find more than their own. */
+function idScope(caller: Caller, owner: Caller): SessionScope {
+  if (owner.accessKey !== caller.accessKey) return { kind: 'key', accessKey: owner.accessKey };
+  if (caller.isSuperadmin) return { kind: 'all' };
+  if (caller.role === 'admin') return { kind: 'domain', domainName: caller.domainName };
+  return { kind: 'key', accessKey: caller.accessKey };
 }
 
 /**
@@ -35,36 +48,44 @@ export async function enqueueSession(
  * @param options.ownerAccessKey acts for this keypair: superadmins any, domain admins in their own
  *   domain. Without it names and ids are looked up among the caller's own sessions (by id,
  *   superadmins see all and domain admins their domain).
- * @param options.includeDead also finds ended sessions; a live one wins over ended namesakes.
+ * @param options.includeDead also finds ended sessions; a live one wins over ended namesakes, then
+ *   the latest.
  * @throws BackendError SessionNotFound; TooManySessionsMatched with `data.matches`;
  *   GenericForbidden or InvalidAPIParameters for an owner key that may not be used.
  */
 export async function getSessionForCaller(
-  _ctx: ManagerContext,
-  _caller: Caller,
-  _reference: string,
-  _options: { ownerAccessKey?: string | null; includeDead?: boolean } = {},
+  ctx: ManagerContext,
+  caller: Caller,
+  reference: string,
+  options: { ownerAccessKey?: string | null; includeDead?: boolean } = {},
 ): Promise<SessionRecord> {
-  throw later();
+  const owner = await resolveOwner(ctx.sql, caller, options.ownerAccessKey);
+  const includeDead = options.includeDead ?? false;
+  if (UUID.test(reference)) {
+    const scope = idScope(caller, owner);
+    const found = await selectScopedById(ctx.sql, reference, { scope, includeDead });
+    if (found) return found;
+  }
+  const scope = { kind: 'key', accessKey: owner.accessKey } as const;
+  const found = await selectByName(ctx.sql, reference, { scope, includeDead }, MAX_MATCHES);
+  const live = found.filter((session) => !isTerminal(session.status));
+  if (live.length > 1) {
+    throw new BackendError(
+      'TooManySessionsMatched',
+      `Several sessions are called '${reference}'; use an id.`,
+      { data: { matches: live.map(({ id, name, status }) => ({ id, name, status })) } },
+    );
+  }
+  const [session] = found;
+  if (!session) throw noSuchSession(reference);
+  return session;
 }
 
 /** @throws BackendError SessionNotFound. */
-export async function getSession(_ctx: ManagerContext, _sessionId: string): Promise<SessionRecord> {
-  throw later();
-}
-
-/**
- * Resolves when the session is running (or ended) / ended, re-reading the database.
- * @param options.timeoutMs null waits without limit.
- * @returns the session, or null when the time ran out first.
- * @throws the signal's reason when aborted; BackendError SessionNotFound.
- */
-export async function waitForSession(
-  _ctx: ManagerContext,
-  _sessionId: string,
-  _options: { until: 'running' | 'ended'; timeoutMs: number | null; signal?: AbortSignal },
-): Promise<SessionRecord | null> {
-  throw later();
+export async function getSession(ctx: ManagerContext, sessionId: string): Promise<SessionRecord> {
+  const session = await selectById(ctx.sql, sessionId);
+  if (!session) throw noSuchSession(sessionId);
+  return session;
 }
 
 /**
@@ -75,8 +96,8 @@ export async function waitForSession(
  *   requested, null when it had already ended or was already ending.
  */
 export async function terminateSession(
-  _ctx: ManagerContext,
-  _options: {
+  ctx: ManagerContext,
+  options: {
     sessionId: string;
     forced?: boolean;
     recursive?: boolean;
@@ -84,7 +105,18 @@ export async function terminateSession(
     reason?: string;
   },
 ): Promise<'cancelled' | 'terminated' | null> {
-  throw later();
+  const { sessionId, forced = false, recursive = false } = options;
+  const reason = options.reason ?? (forced ? 'force-terminated' : 'user-requested');
+  const kind = forced ? 'force-terminate' : 'terminate';
+  const dependents = recursive ? await selectDependents(ctx.sql, sessionId, MAX_DEPENDENTS) : [];
+  const kernelIds = await selectKernelIds(ctx.sql, [...dependents, sessionId]);
+  const changes = await applyReports(
+    ctx,
+    kernelIds.map((kernelId) => ({ kind, kernelId, reason, message: null })),
+  );
+  const own = changes.sessions.find((session) => session.id === sessionId);
+  if (!own) return null;
+  return own.status === 'CANCELLED' ? 'cancelled' : 'terminated';
 }
 
 /**
@@ -92,45 +124,68 @@ export async function terminateSession(
  * @throws BackendError InvalidAPIParameters when not running or when the name is taken.
  */
 export async function renameSession(
-  _ctx: ManagerContext,
-  _sessionId: string,
-  _name: string,
+  ctx: ManagerContext,
+  sessionId: string,
+  name: string,
 ): Promise<void> {
-  throw later();
+  let renamed: boolean;
+  try {
+    renamed = await updateName(ctx.sql, sessionId, name);
+  } catch (error) {
+    if (!isUniqueViolation(error)) throw error;
+    throw new BackendError(
+      'InvalidAPIParameters',
+      `You already have a live session called '${name}'. Choose another name.`,
+    );
+  }
+  if (!renamed) {
+    throw new BackendError('InvalidAPIParameters', 'Only a running session can be renamed.');
+  }
+}
+
+function isUniqueViolation(error: unknown): boolean {
+  return (
+    typeof error === 'object' &&
+    error !== null &&
+    'code' in error &&
+    error.code === UNIQUE_VIOLATION
+  );
 }
 
 /** Live sessions of the caller's key whose id or name begins with `prefix`; at most 10. */
 export async function matchSessions(
-  _ctx: ManagerContext,
-  _caller: Caller,
-  _prefix: string,
+  ctx: ManagerContext,
+  caller: Caller,
+  prefix: string,
 ): Promise<SessionMatch[]> {
-  throw later();
+  return selectByPrefix(ctx.sql, caller.accessKey, prefix, MAX_MATCHES);
 }
 
-/** Status → ISO-8601 time at which it was last entered. */
+/** Status → ISO-8601 time at which it was last entered. @throws BackendError SessionNotFound. */
 export async function statusHistory(
-  _ctx: ManagerContext,
-  _sessionId: string,
-): Promise<Record<string, string>> {
-  throw later();
+  ctx: ManagerContext,
+  sessionId: string,
+): Promise<Readonly<Record<string, string>>> {
+  return (await getSession(ctx, sessionId)).statusHistory;
 }
 
-/** The kernel that code runs in. @throws BackendError MainKernelNotFound. */
-export async function mainKernel(_ctx: ManagerContext, _sessionId: string): Promise<KernelRecord> {
-  throw later();
+/** The kernel that code runs in. @throws BackendError SessionNotFound. */
+export async function mainKernel(ctx: ManagerContext, sessionId: string): Promise<KernelRecord> {
+  return (await getSession(ctx, sessionId)).mainKernel;
 }
 
 /** One kernel of a session, by id. @throws BackendError KernelNotFound. */
 export async function getKernel(
-  _ctx: ManagerContext,
-  _sessionId: string,
-  _kernelId: string,
+  ctx: ManagerContext,
+  sessionId: string,
+  kernelId: string,
 ): Promise<KernelRecord> {
-  throw later();
+  const kernel = UUID.test(kernelId) ? await selectKernelById(ctx.sql, sessionId, kernelId) : null;
+  if (kernel) return kernel;
+  throw new BackendError('KernelNotFound', `The session has no kernel '${kernelId}'.`);
 }
 
 /** Adds one to the count of queries of a session and its kernel. */
-export async function countQuery(_ctx: ManagerContext, _kernelId: string): Promise<void> {
-  throw later();
+export async function countQuery(ctx: ManagerContext, kernelId: string): Promise<void> {
+  await addQuery(ctx.sql, kernelId);
 }

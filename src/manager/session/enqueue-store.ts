@@ -1,0 +1,271 @@
+/** The SQL of enqueueing: what the checks need to know, and the one transaction that inserts. */
+import type { Sql } from 'postgres';
+import * as v from 'valibot';
+import { formatAmount, formatSlots, type Slots } from '../../common/slots.ts';
+import type { Db } from '../db/connect.ts';
+import type { AgentCapacity, SlotDefinition } from './resources.ts';
+import { liveSessionStatuses, type SessionStatus, sessionStatus } from './status.ts';
+import { amount, jsonText } from './transition-store.ts';
+import type { SessionType } from './types.ts';
+
+const slotRow = v.object({ slot_name: v.string(), slot_type: v.string(), required: v.boolean() });
+
+export async function selectSlotDefinitions(sql: Db): Promise<Map<string, SlotDefinition>> {
+  const rows = await sql`
+    SELECT slot_name, slot_type, required FROM resource_slot_types
+    WHERE enabled ORDER BY rank, slot_name`;
+  return new Map(
+    v
+      .parse(v.array(slotRow), [...rows])
+      .map((row) => [
+        row.slot_name,
+        { name: row.slot_name, type: row.slot_type, required: row.required },
+      ]),
+  );
+}
+
+const capacityRow = v.object({
+  id: v.string(),
+  architecture: v.string(),
+  slot_name: v.nullable(v.string()),
+  capacity: v.nullable(amount),
+});
+
+/** The agents of a resource group that may take sessions now or when they come back. */
+export async function selectCapacities(sql: Db, group: string): Promise<AgentCapacity[]> {
+  const rows = await sql`
+    SELECT a.id, a.architecture, r.slot_name, r.capacity
+    FROM agents a LEFT JOIN agent_resources r ON r.agent_id = a.id
+    WHERE a.scaling_group = ${group} AND a.status <> 'TERMINATED' AND a.schedulable
+    ORDER BY a.id`;
+  const out = new Map<string, { architecture: string; capacity: Map<string, bigint> }>();
+  for (const row of v.parse(v.array(capacityRow), [...rows])) {
+    const agent = out.get(row.id) ?? { architecture: row.architecture, capacity: new Map() };
+    if (row.slot_name !== null && row.capacity !== null) {
+      agent.capacity.set(row.slot_name, row.capacity);
+    }
+    out.set(row.id, agent);
+  }
+  return [...out].map(([id, agent]) => ({ id, ...agent }));
+}
+
+const existingRow = v.object({
+  id: v.string(),
+  name: v.nullable(v.string()),
+  access_key: v.nullable(v.string()),
+  status: sessionStatus,
+  image_ids: v.nullable(v.array(v.string())),
+});
+
+export interface ExistingSession {
+  readonly id: string;
+  readonly accessKey: string | null;
+  readonly status: SessionStatus;
+  readonly imageIds: readonly string[];
+}
+
+/** The user's live session of that name. */
+export async function selectLiveByName(
+  sql: Db,
+  userId: string,
+  name: string,
+): Promise<ExistingSession | null> {
+  const [row] = await sql`
+    SELECT id, name, access_key, status, image_ids FROM sessions
+    WHERE name = ${name} AND user_uuid = ${userId}
+      AND status NOT IN ('ERROR', 'TERMINATED', 'CANCELLED')`;
+  if (!row) return null;
+  const parsed = v.parse(existingRow, row);
+  return {
+    id: parsed.id,
+    accessKey: parsed.access_key,
+    status: parsed.status,
+    imageIds: parsed.image_ids ?? [],
+  };
+}
+
+const ownerRow = v.object({
+  sudo_session_enabled: v.boolean(),
+  container_uid: v.nullable(v.number()),
+  container_main_gid: v.nullable(v.number()),
+  container_gids: v.nullable(v.array(v.number())),
+  live: v.number(),
+  live_sftp: v.number(),
+  pending: v.number(),
+});
+export type OwnerRow = v.InferOutput<typeof ownerRow>;
+
+/** The user's own settings, and how many live and pending sessions the keypair has. */
+export async function selectOwner(
+  sql: Db,
+  userId: string,
+  accessKey: string,
+): Promise<OwnerRow | null> {
+  const live = sql.array([...liveSessionStatuses.filter((status) => status !== 'TERMINATING')]);
+  const [row] = await sql`
+    SELECT u.sudo_session_enabled, u.container_uid, u.container_main_gid, u.container_gids, c.*
+    FROM users u CROSS JOIN (
+      SELECT count(*) FILTER (WHERE session_type <> 'SYSTEM')::int AS live,
+        count(*) FILTER (WHERE session_type = 'SYSTEM')::int AS live_sftp,
+        count(*) FILTER (WHERE status = 'PENDING')::int AS pending
+      FROM sessions WHERE access_key = ${accessKey} AND status = ANY(${live}::varchar[])
+    ) c WHERE u.uuid = ${userId}`;
+  return row ? v.parse(ownerRow, row) : null;
+}
+
+const pendingRow = v.object({ slot_name: v.string(), total: amount });
+
+/** What the keypair's pending sessions ask for together. Millionths. */
+export async function selectPendingSlots(sql: Db, accessKey: string): Promise<Slots> {
+  const rows = await sql`
+    SELECT a.slot_name, sum(a.requested)::text AS total
+    FROM kernels k JOIN resource_allocations a ON a.kernel_id = k.id AND a.free_at IS NULL
+    WHERE k.access_key = ${accessKey} AND k.status = 'PENDING' GROUP BY 1`;
+  return new Map(v.parse(v.array(pendingRow), [...rows]).map((row) => [row.slot_name, row.total]));
+}
+
+/** Those of `ids` that are sessions of the project. */
+export async function selectExistingIds(
+  sql: Db,
+  ids: readonly string[],
+  domainName: string,
+): Promise<Set<string>> {
+  const rows = await sql`
+    SELECT id FROM sessions
+    WHERE id = ANY(${sql.array([...ids])}::uuid[]) AND domain_name = ${domainName}`;
+  return new Set(v.parse(v.array(v.object({ id: v.string() })), [...rows]).map((row) => row.id));
+}
+
+export interface NewKernel {
+  readonly id: string;
+  readonly role: string;
+  readonly idx: number;
+  readonly localRank: number;
+  readonly hostname: string;
+  readonly environ: Readonly<Record<string, string>>;
+}
+
+export interface NewSession {
+  readonly id: string;
+  readonly creationId: string;
+  readonly name: string;
+  readonly type: SessionType;
+  readonly priority: number;
+  readonly isPreemptible: boolean;
+  readonly options: Readonly<Record<string, unknown>>;
+  readonly designatedAgents: readonly string[];
+  readonly scalingGroup: string;
+  readonly domainName: string;
+  readonly groupId: string;
+  readonly userId: string;
+  readonly accessKey: string;
+  readonly image: {
+    readonly id: string;
+    readonly canonical: string;
+    readonly architecture: string;
+    readonly registry: string;
+  };
+  readonly tag: string | null;
+  readonly clusterMode: 'single-node' | 'multi-node';
+  /** Of each kernel. */
+  readonly slots: Slots;
+  /** Of all kernels together. */
+  readonly totalSlots: Slots;
+  readonly resourceOpts: Readonly<Record<string, unknown>>;
+  readonly environ: Readonly<Record<string, string>>;
+  readonly bootstrapScript: string | null;
+  readonly startupCommand: string | null;
+  readonly useHostNetwork: boolean;
+  readonly batchTimeoutSec: number | null;
+  readonly startsAt: Date | null;
+  readonly callbackUrl: string | null;
+  readonly preopenPorts: readonly number[];
+  readonly uid: number | null;
+  readonly mainGid: number | null;
+  readonly gids: readonly number[] | null;
+  readonly dependencies: readonly string[];
+  readonly kernels: readonly NewKernel[];
+}
+
+function insertSessionRow(tx: Db, item: NewSession, now: Date) {
+  const history = jsonText({ PENDING: now.toISOString() });
+  return tx`
+    INSERT INTO sessions (id, creation_id, name, session_type, priority, is_preemptible,
+      cluster_mode, cluster_size, options, designated_agent_ids, scaling_group_name,
+      target_sgroup_names, domain_name, group_id, user_uuid, access_key, images, image_ids, tag,
+      occupying_slots, requested_slots, vfolder_mounts, environ, bootstrap_script,
+      use_host_network, batch_timeout, created_at, starts_at, status, status_info, status_data,
+      status_history, callback_url, startup_command, result, num_queries, network_type)
+    VALUES (${item.id}, ${item.creationId}, ${item.name}, ${item.type.toUpperCase()},
+      ${item.priority}, ${item.isPreemptible}, ${item.clusterMode}, ${item.kernels.length},
+      ${jsonText(item.options)}::text::jsonb, ${tx.array([...item.designatedAgents])}::varchar[],
+      ${item.scalingGroup}, '{}', ${item.domainName}, ${item.groupId}, ${item.userId},
+      ${item.accessKey}, ${tx.array([item.image.canonical])}::varchar[],
+      ${tx.array([item.image.id])}::uuid[], ${item.tag}, '{}',
+      ${jsonText(formatSlots(item.totalSlots))}::text::jsonb, '[]',
+      ${jsonText(item.environ)}::text::jsonb, ${item.bootstrapScript}, ${item.useHostNetwork},
+      ${item.batchTimeoutSec}, ${now}, ${item.startsAt}, 'PENDING', '', '{}',
+      ${history}::text::jsonb, ${item.callbackUrl}, ${item.startupCommand}, 'UNDEFINED', 0,
+      ${item.useHostNetwork ? 'host' : 'volatile'})`;
+}
+
+function insertKernelRows(tx: Db, item: NewSession, now: Date) {
+  const rows = item.kernels.map((kernel) => ({
+    ...kernel,
+    environ: Object.entries(kernel.environ).map(([name, value]) => `${name}=${value}`),
+  }));
+  const slots = jsonText(formatSlots(item.slots));
+  const history = jsonText({ PENDING: now.toISOString() });
+  return tx`
+    INSERT INTO kernels (id, session_id, session_creation_id, session_name, session_type,
+      cluster_mode, cluster_size, cluster_role, cluster_idx, local_rank, cluster_hostname, uid,
+      main_gid, gids, scaling_group, domain_name, group_id, user_uuid, access_key, image, image_id,
+      architecture, registry, tag, occupied_slots, requested_slots, occupied_shares, environ,
+      mounts, mount_map, vfolder_mounts, attached_devices, resource_opts, bootstrap_script,
+      repl_in_port, repl_out_port, stdin_port, stdout_port, preopen_ports, use_host_network,
+      created_at, status, status_changed, status_info, status_data, status_history, callback_url,
+      startup_command, result, internal_data, num_queries)
+    SELECT c.id, ${item.id}, ${item.creationId}, ${item.name}, ${item.type.toUpperCase()},
+      ${item.clusterMode}, ${item.kernels.length}, c.role, c.idx, c."localRank", c.hostname,
+      ${item.uid}::int, ${item.mainGid}::int,
+      ${item.gids === null ? null : tx.array([...item.gids])}::int[], ${item.scalingGroup},
+      ${item.domainName}, ${item.groupId}::uuid, ${item.userId}::uuid, ${item.accessKey},
+      ${item.image.canonical}, ${item.image.id}::uuid, ${item.image.architecture},
+      ${item.image.registry}, ${item.tag}, '{}', ${slots}::text::jsonb, '{}',
+      ARRAY(SELECT jsonb_array_elements_text(c.environ)), '{}', '{}', '[]', '{}',
+      ${jsonText(item.resourceOpts)}::text::jsonb, ${item.bootstrapScript}, 0, 0, 0, 0,
+      ${tx.array([...item.preopenPorts])}::int[], ${item.useHostNetwork}, ${now}::timestamptz,
+      'PENDING', ${now}::timestamptz, '', '{}', ${history}::text::jsonb, ${item.callbackUrl},
+      ${item.startupCommand}, 'UNDEFINED', '{}', 0
+    FROM jsonb_to_recordset(${jsonText(rows)}::text::jsonb) AS c(id uuid, role varchar, idx int,
+      "localRank" int, hostname varchar, environ jsonb)`;
+}
+
+/** Inserts a session, PENDING, with all that belongs to it: everything or nothing. */
+export async function insertSession(sql: Sql, item: NewSession, now: Date): Promise<void> {
+  const allocations = jsonText(
+    item.kernels.flatMap(({ id }) =>
+      [...item.slots].map(([slot, requested]) => ({
+        id,
+        slot,
+        requested: formatAmount(requested),
+      })),
+    ),
+  );
+  await sql.begin((tx) => [
+    insertSessionRow(tx, item, now),
+    insertKernelRows(tx, item, now),
+    tx`
+      INSERT INTO resource_allocations (kernel_id, slot_name, requested, created_at)
+      SELECT id, slot, requested, ${now}::timestamptz
+      FROM jsonb_to_recordset(${allocations}::text::jsonb)
+        AS c(id uuid, slot varchar, requested numeric)`,
+    tx`
+      INSERT INTO session_dependencies (session_id, depends_on)
+      SELECT ${item.id}::uuid, id FROM unnest(${tx.array([...item.dependencies])}::uuid[]) AS id`,
+    tx`
+      INSERT INTO session_scheduling_history (session_id, phase, from_status, to_status, result,
+        message, attempts, created_at, updated_at)
+      VALUES (${item.id}, 'enqueue', NULL, 'PENDING', 'SUCCESS', 'enqueued', 1, ${now}, ${now})`,
+  ]);
+}
