@@ -289,6 +289,10 @@ function toSettings(file: AgentFile): AgentSettings {
   };
 }
 
+/** Settings as a file with this content would give them; for an agent that has no file. */
+export const agentSettingsFrom = (file: v.InferInput<typeof agentFile>): AgentSettings =>
+  toSettings(v.parse(agentFile, file));
+
 export interface LoadedAgentConfig {
   /** The file that was read. */
   readonly path: string;

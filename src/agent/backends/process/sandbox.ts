@@ -33,6 +33,7 @@ async function tryCommand(command: readonly string[]): Promise<string | null> {
       stdin: 'ignore',
       stdout: 'ignore',
       stderr: 'pipe',
+      env: { PATH: process.env.PATH },
       timeout: PROBE_TIMEOUT_MS,
     });
     const [complaint, exitCode] = await Promise.all([

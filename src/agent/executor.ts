@@ -1,0 +1,366 @@
+/**
+ * Performs the steps that bring kernels to what they should be. Each kernel has one loop, so its
+ * steps never overlap; only a few kernels are created at a time.
+ */
+import type { Clock } from '../common/clock.ts';
+import { BackendError, errorMessage } from '../common/errors.ts';
+import type { Logger } from '../common/logger.ts';
+import type { KernelCreationInfo } from '../common/protocol/kernel.ts';
+import { parseAmount } from '../common/slots.ts';
+import type { Backend, KernelExit, RunnerClient } from './backends/backend.ts';
+import { runBatch } from './batch.ts';
+import type { Kernel, KernelRegistry } from './kernels.ts';
+import type { Outbox } from './outbox.ts';
+import type { KernelEnd } from './outbox-store.ts';
+import { Permits } from './permits.ts';
+import {
+  breaksOff,
+  nextStep,
+  type Phase,
+  type Step,
+  type StepName,
+  type Wish,
+} from './reconcile.ts';
+import type { CpuAllocator } from './resources/cpu.ts';
+
+/** Tail of the kernel's log that is kept when it ends. */
+const LOG_TAIL_BYTES = 64 * 1024;
+/** Tail of the log shown in the message of a failed start. */
+const MESSAGE_TAIL_BYTES = 2000;
+const DESTROY_GRACE_MS = 10_000;
+const RECONNECT_TIMEOUT_MS = 30_000;
+const PULL_TIMEOUT_MS = 2 * 3600 * 1000;
+const FIRST_RETRY_MS = 500;
+const LAST_RETRY_MS = 60_000;
+
+export interface ExecutorOptions {
+  backend: Backend;
+  registry: KernelRegistry;
+  outbox: Outbox;
+  cpus: CpuAllocator;
+  clock: Clock;
+  log: Logger;
+  creationConcurrency: number;
+  /** How long a new kernel's runner may take to answer. Milliseconds. */
+  initTimeoutMs: number;
+  /** Called when the set of kernels or a state changed. */
+  onChange: () => void;
+}
+
+type StepExecutors = {
+  [S in StepName]: (
+    kernel: Kernel,
+    step: Extract<Step, { step: S }>,
+    signal: AbortSignal,
+  ) => Promise<void>;
+};
+
+/** A failure that ends the kernel, with the reason that is reported. */
+const failed = (
+  reason: Extract<Phase, { at: 'failed' }>['reason'],
+  message: string,
+  exitCode: number | null = null,
+): Phase => ({ at: 'failed', reason, message, exitCode });
+
+export class Executor {
+  readonly #options: ExecutorOptions;
+  readonly #creations: Permits;
+  readonly #pulls = new Map<string, Promise<void>>();
+  readonly #stopping = new AbortController();
+  readonly #loops = new Set<Promise<void>>();
+  readonly #steps: StepExecutors;
+
+  constructor(options: ExecutorOptions) {
+    this.#options = options;
+    this.#creations = new Permits(options.creationConcurrency);
+    this.#steps = {
+      'provide-image': (kernel, step, signal) => this.#provideImage(kernel, step, signal),
+      allocate: (kernel, step) => this.#allocate(kernel, step),
+      create: (kernel, step, signal) => this.#create(kernel, step, signal),
+      connect: (kernel, step, signal) => this.#connect(kernel, step, signal),
+      reconnect: (kernel, _, signal) => this.#reconnect(kernel, signal),
+      'run-batch': (kernel, step, signal) => this.#runBatch(kernel, step, signal),
+      destroy: (kernel, step) => this.#destroy(kernel, step),
+    };
+    options.backend.onExit((exit) => this.#exited(exit));
+  }
+
+  /** Sets going whatever the kernel needs. Harmless when it needs nothing. */
+  wake(kernel: Kernel): void {
+    if (kernel.isBusy || this.#stopping.signal.aborted) return;
+    kernel.isBusy = true;
+    const loop = this.#drive(kernel).finally(() => {
+      kernel.isBusy = false;
+      this.#loops.delete(loop);
+    });
+    this.#loops.add(loop);
+  }
+
+  /** Records a wish and breaks off what contradicts it. */
+  wish(kernel: Kernel, wish: Wish): void {
+    // The first reason to end a kernel stands, and an ended kernel is not revived.
+    if (kernel.wish.desired === 'terminated') return;
+    kernel.wish = wish;
+    if (kernel.current && breaksOff(wish, kernel.current.step)) {
+      kernel.current.abort.abort(new Error('the kernel is to be terminated'));
+    }
+    this.wake(kernel);
+  }
+
+  /** Breaks off everything; kernels that run keep running. */
+  async stop(): Promise<void> {
+    this.#stopping.abort(new Error('the agent stops'));
+    for (const kernel of this.#options.registry.all()) {
+      kernel.current?.abort.abort(this.#stopping.signal.reason);
+    }
+    await Promise.allSettled([...this.#loops]);
+    for (const kernel of this.#options.registry.all()) kernel.runner?.close();
+  }
+
+  async #drive(kernel: Kernel): Promise<void> {
+    for (let step = nextStep(kernel); step; step = nextStep(kernel)) {
+      if (this.#stopping.signal.aborted) return;
+      await this.#perform(kernel, step);
+    }
+  }
+
+  async #perform(kernel: Kernel, step: Step): Promise<void> {
+    const abort = new AbortController();
+    kernel.current = { step: step.step, abort };
+    this.#options.onChange();
+    const before = kernel.phase;
+    try {
+      await this.#dispatch(kernel, step, abort.signal);
+    } catch (error) {
+      // A step that was broken off leaves the kernel where it was; the next step follows from that.
+      if (!abort.signal.aborted) this.#fail(kernel, step.step, error);
+    } finally {
+      kernel.current = null;
+      if (kernel.phase !== before && kernel.phase.at !== 'created') kernel.releasePermit?.();
+      this.#options.onChange();
+    }
+  }
+
+  #dispatch<S extends StepName>(
+    kernel: Kernel,
+    step: Extract<Step, { step: S }>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const execute: StepExecutors[S] = this.#steps[step.step as S];
+    return execute(kernel, step, signal);
+  }
+
+  #fail(kernel: Kernel, step: StepName, error: unknown): void {
+    const { log } = this.#options;
+    log.warn(`A kernel failed at ${step}`, {
+      kernelId: kernel.kernelId,
+      error: errorMessage(error),
+    });
+    if (kernel.phase.at === 'exited') return;
+    const reason =
+      step === 'connect' || step === 'reconnect' ? 'failed-to-start' : 'failed-to-create';
+    kernel.phase = failed(reason, errorMessage(error));
+  }
+
+  async #provideImage(
+    kernel: Kernel,
+    { spec }: Extract<Step, { step: 'provide-image' }>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { backend, outbox } = this.#options;
+    outbox.add(kernel, { kind: 'kernel-preparing' });
+    if (!(await backend.hasImage(spec))) {
+      const image = spec.image.canonical;
+      outbox.add(kernel, { kind: 'kernel-pulling', image });
+      await this.#pullOnce(kernel, image, signal);
+      outbox.add(kernel, { kind: 'kernel-pulled', image });
+    }
+    kernel.phase = { at: 'image-ready' };
+  }
+
+  /** Kernels that need the same image wait for one pull, which goes on when one of them is ended. */
+  async #pullOnce(kernel: Kernel, image: string, signal: AbortSignal): Promise<void> {
+    const { backend } = this.#options;
+    const { spec } = kernel;
+    if (!spec) return;
+    let pull = this.#pulls.get(image);
+    if (!pull) {
+      const limit = AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(PULL_TIMEOUT_MS)]);
+      pull = backend.pullImage(spec, limit).finally(() => this.#pulls.delete(image));
+      this.#pulls.set(image, pull);
+    }
+    await Promise.race([pull, rejectOnAbort(signal)]);
+  }
+
+  async #allocate(kernel: Kernel, { spec }: Extract<Step, { step: 'allocate' }>): Promise<void> {
+    const amount = parseAmount(spec.slots.cpu ?? '0') ?? 0n;
+    kernel.cpuIds = this.#options.cpus.allocate(kernel.kernelId, amount);
+    kernel.phase = { at: 'allocated' };
+  }
+
+  async #create(
+    kernel: Kernel,
+    { spec }: Extract<Step, { step: 'create' }>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    kernel.releasePermit = await this.#creations.acquire(signal);
+    try {
+      this.#options.outbox.add(kernel, { kind: 'kernel-creating' });
+      kernel.created = await this.#options.backend.create(spec, kernel.cpuIds, signal);
+      if (kernel.phase.at !== 'exited') kernel.phase = { at: 'created' };
+    } catch (error) {
+      kernel.releasePermit();
+      throw error;
+    }
+  }
+
+  async #connect(
+    kernel: Kernel,
+    { spec }: Extract<Step, { step: 'connect' }>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { backend, initTimeoutMs } = this.#options;
+    const timeout = AbortSignal.timeout(initTimeoutMs);
+    try {
+      const limit = AbortSignal.any([signal, timeout]);
+      this.#attach(kernel, await backend.connectRunner(spec.kernelId, limit));
+    } catch (error) {
+      signal.throwIfAborted();
+      const tail = await backend.logs(kernel.kernelId, MESSAGE_TAIL_BYTES).catch(() => '');
+      const cause = timeout.aborted
+        ? `The kernel did not answer within ${initTimeoutMs / 1000} seconds.`
+        : errorMessage(error);
+      const exitCode = kernel.phase.at === 'exited' ? kernel.phase.exitCode : null;
+      const message = tail.trim() === '' ? cause : `${cause} The end of its log:\n${tail.trim()}`;
+      kernel.phase = failed('failed-to-start', message, exitCode);
+    }
+  }
+
+  async #reconnect(kernel: Kernel, signal: AbortSignal): Promise<void> {
+    const limit = AbortSignal.any([signal, AbortSignal.timeout(RECONNECT_TIMEOUT_MS)]);
+    this.#attach(kernel, await this.#options.backend.connectRunner(kernel.kernelId, limit));
+  }
+
+  #attach(kernel: Kernel, runner: RunnerClient): void {
+    // It ended while being connected to.
+    if (kernel.phase.at === 'exited') {
+      runner.close();
+      return;
+    }
+    kernel.runner = runner;
+    kernel.phase = { at: 'running' };
+    this.#options.outbox.addStarted(kernel, { kind: 'kernel-started', info: creationInfo(kernel) });
+    runner.closed.then(() => {
+      if (kernel.runner !== runner) return;
+      kernel.runner = null;
+      if (kernel.phase.at !== 'running') return;
+      kernel.phase = { at: 'detached' };
+      this.wake(kernel);
+    });
+  }
+
+  async #runBatch(
+    kernel: Kernel,
+    { spec, command }: Extract<Step, { step: 'run-batch' }>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { clock, outbox } = this.#options;
+    const { runner } = kernel;
+    if (!runner) return;
+    try {
+      const result = await runBatch(runner, command, {
+        timeoutMs: spec.batchTimeoutMs,
+        clock,
+        signal,
+      });
+      kernel.batchDone = true;
+      outbox.add(kernel, { kind: 'batch-finished', ...result });
+      kernel.wish = { desired: 'terminated', reason: result.reason };
+    } catch (error) {
+      // The connection broke or the kernel ended: both are phases of their own by now.
+      if (kernel.phase.at === 'running') throw error;
+    }
+  }
+
+  async #destroy(kernel: Kernel, step: Extract<Step, { step: 'destroy' }>): Promise<void> {
+    const { backend, outbox, cpus, registry } = this.#options;
+    const { reason, message } = step;
+    const logs = await backend.logs(kernel.kernelId, LOG_TAIL_BYTES).catch((error) => {
+      this.#options.log.warn('The log of a kernel is lost', { error: errorMessage(error) });
+      return '';
+    });
+    const end: KernelEnd = {
+      kind: 'kernel-terminated',
+      reason,
+      exitCode: step.exitCode,
+      message,
+      logs: logs === '' ? null : logs,
+    };
+    outbox.beginEnd({ kernelId: kernel.kernelId, sessionId: kernel.sessionId, end });
+    const exitCode = await this.#destroyUntilGone(kernel, step.isAlive ? DESTROY_GRACE_MS : 0);
+    kernel.runner?.close();
+    outbox.finishEnd(kernel, { ...end, exitCode: step.exitCode ?? exitCode });
+    cpus.release(kernel.kernelId);
+    registry.remove(kernel.kernelId);
+    // Nothing is left to decide: the kernel is out of the registry, and its loop ends.
+    kernel.wish = { desired: 'undecided' };
+    kernel.phase = { at: 'running' };
+    kernel.batchDone = true;
+  }
+
+  /** Tries for as long as the agent runs; a kernel that can't be removed stays visible meanwhile. */
+  async #destroyUntilGone(kernel: Kernel, graceMs: number): Promise<number | null> {
+    const { backend, clock, log } = this.#options;
+    let retryMs = FIRST_RETRY_MS;
+    for (;;) {
+      try {
+        return await backend.destroy(kernel.kernelId, graceMs);
+      } catch (error) {
+        log.error('A kernel could not be destroyed; trying again', {
+          kernelId: kernel.kernelId,
+          error: errorMessage(error),
+          retryMs,
+        });
+      }
+      await clock.sleep(retryMs, this.#stopping.signal);
+      retryMs = Math.min(LAST_RETRY_MS, retryMs * 2);
+    }
+  }
+
+  #exited({ kernelId, exitCode }: KernelExit): void {
+    const kernel = this.#options.registry.get(kernelId);
+    if (!kernel || kernel.phase.at === 'failed' || kernel.current?.step === 'destroy') return;
+    kernel.phase = { at: 'exited', exitCode };
+    if (kernel.current && kernel.current.step !== 'connect') {
+      kernel.current.abort.abort(new Error('the kernel ended'));
+    }
+    this.wake(kernel);
+  }
+}
+
+function creationInfo(kernel: Kernel): KernelCreationInfo {
+  const { created, spec } = kernel;
+  if (!created) throw new BackendError('KernelCreationFailed', 'The kernel was not created.');
+  const cores = spec?.slots.cpu ?? '0';
+  const size = spec?.slots.mem ?? '0';
+  const device = (id: string, data: Record<string, string>) => ({
+    device_id: id,
+    model_name: '',
+    data,
+  });
+  return {
+    ...created,
+    occupiedSlots: spec?.slots ?? {},
+    attachedDevices: {
+      cpu: kernel.cpuIds.map((id) => device(String(id), { cores })),
+      mem: [device('root', { size })],
+    },
+  };
+}
+
+function rejectOnAbort(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    if (signal.aborted) reject(signal.reason);
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });
+}

@@ -1,0 +1,123 @@
+/** The kernels of this agent, as the executor and the manager's calls see them. */
+import { BackendError } from '../common/errors.ts';
+import type { ActualKernel, KernelSpec } from '../common/protocol/kernel.ts';
+import type { CreatedKernel, HostKernel, RunnerClient } from './backends/backend.ts';
+import {
+  type KernelFacts,
+  type Phase,
+  reportedState,
+  type StepName,
+  type Wish,
+} from './reconcile.ts';
+
+/** One kernel. The executor alone changes it. */
+export interface Kernel extends KernelFacts {
+  readonly kernelId: string;
+  readonly sessionId: string;
+  readonly spec: KernelSpec | null;
+  wish: Wish;
+  phase: Phase;
+  batchDone: boolean;
+  /** CPUs it may use; empty without pinning. */
+  cpuIds: readonly number[];
+  created: CreatedKernel | null;
+  runner: RunnerClient | null;
+  /** The step under way, and how to break it off. */
+  current: { readonly step: StepName; readonly abort: AbortController } | null;
+  /** Gives back the right to be created, of which only few are handed out at a time. */
+  releasePermit: (() => void) | null;
+  /** true while its loop runs. */
+  isBusy: boolean;
+}
+
+const MAX_KERNELS = 5000;
+
+const blank = {
+  batchDone: false,
+  cpuIds: [],
+  created: null,
+  runner: null,
+  current: null,
+  releasePermit: null,
+  isBusy: false,
+} as const;
+
+/** A kernel that the manager asks for. */
+export const wantedKernel = (spec: KernelSpec): Kernel => ({
+  ...blank,
+  kernelId: spec.kernelId,
+  sessionId: spec.sessionId,
+  spec,
+  wish: { desired: 'running' },
+  phase: { at: 'accepted' },
+});
+
+/** A kernel found on the host. */
+export function foundKernel(found: HostKernel): Kernel {
+  const { kernelId, sessionId, spec, exitCode, cpuIds } = found;
+  return {
+    ...blank,
+    kernelId,
+    sessionId,
+    spec,
+    cpuIds,
+    wish: { desired: 'undecided' },
+    phase: found.state === 'running' ? { at: 'detached' } : { at: 'exited', exitCode },
+    created: {
+      containerId: found.containerId,
+      kernelHost: found.kernelHost,
+      servicePorts: [...found.servicePorts],
+      isolationGaps: [...found.isolationGaps],
+    },
+  };
+}
+
+export class KernelRegistry {
+  readonly #kernels = new Map<string, Kernel>();
+
+  /** @throws BackendError InstanceNotAvailable when there are far too many. */
+  add(kernel: Kernel): Kernel {
+    if (this.#kernels.size >= MAX_KERNELS) {
+      throw new BackendError(
+        'InstanceNotAvailable',
+        `This agent holds ${MAX_KERNELS} kernels, which is the most it can.`,
+      );
+    }
+    this.#kernels.set(kernel.kernelId, kernel);
+    return kernel;
+  }
+
+  get(kernelId: string): Kernel | undefined {
+    return this.#kernels.get(kernelId);
+  }
+
+  remove(kernelId: string): void {
+    this.#kernels.delete(kernelId);
+  }
+
+  all(): Kernel[] {
+    return [...this.#kernels.values()];
+  }
+
+  report(): ActualKernel[] {
+    return this.all().map(({ kernelId, sessionId, phase, current }) => ({
+      kernelId,
+      sessionId,
+      state: reportedState(phase, current?.step ?? null),
+    }));
+  }
+
+  /**
+   * The connection to a running kernel.
+   * @throws BackendError KernelNotFound or KernelNotReady.
+   */
+  runner(kernelId: string): RunnerClient {
+    const kernel = this.#kernels.get(kernelId);
+    if (!kernel) throw new BackendError('KernelNotFound', `No kernel ${kernelId} on this agent.`);
+    if (!kernel.runner || kernel.wish.desired === 'terminated') {
+      const state = reportedState(kernel.phase, kernel.current?.step ?? null);
+      throw new BackendError('KernelNotReady', `The kernel ${kernelId} is ${state}.`);
+    }
+    return kernel.runner;
+  }
+}
