@@ -7,7 +7,7 @@ import { type AgentImage, agentImage } from '../../common/protocol/manager.ts';
 import { formatAmount, parseAmount } from '../../common/slots.ts';
 import type { Db } from '../db/connect.ts';
 import { ensureLocalRegistry, findRegistries, type RegistryRecord } from '../registry/service.ts';
-import { LOCAL_REGISTRY, normalizeArchitecture, parseImageReference } from './reference.ts';
+import { LOCAL_REGISTRY, normalizeArchitecture, parseCanonical } from './reference.ts';
 import * as store from './store.ts';
 
 /** Largest number of images taken from one report. */
@@ -44,21 +44,16 @@ function typeOf(labels: Labels): store.NewImage['type'] {
 }
 
 function toRow(image: AgentImage, registries: readonly RegistryRecord[]): store.NewImage | null {
-  const parsed = parseImageReference(image.canonical);
-  if (parsed?.registry == null || parsed.tag === null) return null;
-  const cut = parsed.path.lastIndexOf('/');
-  const project = cut < 0 ? '' : parsed.path.slice(0, cut);
-  const isLocal = parsed.registry === LOCAL_REGISTRY;
+  const parts = parseCanonical(image.canonical);
+  if (parts === null) return null;
+  const isLocal = parts.registry === LOCAL_REGISTRY;
   const registry = registries.find(
-    (row) => row.registry_name === parsed.registry && (isLocal || row.project === project),
+    (row) => row.registry_name === parts.registry && (isLocal || row.project === parts.project),
   );
   if (!registry) return null;
   return {
     name: image.canonical,
-    project,
-    image: parsed.path,
-    tag: parsed.tag,
-    registry: parsed.registry,
+    ...parts,
     registry_id: registry.id,
     architecture: normalizeArchitecture(image.architecture),
     config_digest: image.digest,
@@ -95,7 +90,7 @@ export async function upsertImages(
   options: { readonly revive?: boolean } = {},
 ): Promise<UpsertResult> {
   const reported = v.parse(report, images);
-  const names = new Set(reported.map((image) => parseImageReference(image.canonical)?.registry));
+  const names = new Set(reported.map((image) => parseCanonical(image.canonical)?.registry));
   const registries: RegistryRecord[] = [];
   if (names.delete(LOCAL_REGISTRY)) registries.push(await ensureLocalRegistry(sql));
   const remote = [...names].filter((name) => name != null);

@@ -1,6 +1,4 @@
 /** Names of images: `registry/project/name:tag`, with upstream's defaults for missing parts. */
-import { BackendError } from '../../common/errors.ts';
-
 /** Registry of images that live on the hosts themselves. */
 export const LOCAL_REGISTRY = 'local';
 const DEFAULT_REGISTRY = 'index.docker.io';
@@ -50,18 +48,10 @@ export interface CanonicalParts {
   readonly tag: string;
 }
 
-/**
- * Takes a complete name apart, as agents report it.
- * @throws BackendError InvalidAPIParameters when registry or tag is missing.
- */
-export function parseCanonical(canonical: string): CanonicalParts {
+/** Takes a complete name apart, as agents report it. @returns null when registry or tag is missing. */
+export function parseCanonical(canonical: string): CanonicalParts | null {
   const parsed = parseImageReference(canonical);
-  if (parsed?.registry == null || parsed.tag === null) {
-    throw new BackendError(
-      'InvalidAPIParameters',
-      `'${canonical}' is not a complete image name: registry/project/name:tag is needed.`,
-    );
-  }
+  if (parsed?.registry == null || parsed.tag === null) return null;
   const cut = parsed.path.lastIndexOf('/');
   return {
     registry: parsed.registry,
