@@ -146,16 +146,16 @@ export interface TestServer extends TestManagerContext {
 /** A listening manager with the given operations besides those about the server itself. */
 export async function testManagerServer(
   options: Parameters<typeof testManagerContext>[0] & {
-    routes?: readonly Route[] | ((ctx: ManagerContext) => readonly Route[]);
-    sockets?: readonly SocketRoute[] | ((ctx: ManagerContext) => readonly SocketRoute[]);
+    routes?: readonly Route[] | ((ctx: ManagerContext) => Promise<readonly Route[]>);
+    sockets?: readonly SocketRoute[] | ((ctx: ManagerContext) => Promise<readonly SocketRoute[]>);
   } = {},
 ): Promise<TestServer> {
   const base = await testManagerContext(options);
   const { routes = [], sockets = [] } = options;
   const server = await startServer(base.ctx, {
     listen: { hostname: '127.0.0.1', port: 0 },
-    routes: typeof routes === 'function' ? routes(base.ctx) : routes,
-    sockets: typeof sockets === 'function' ? sockets(base.ctx) : sockets,
+    routes: typeof routes === 'function' ? await routes(base.ctx) : routes,
+    sockets: typeof sockets === 'function' ? await sockets(base.ctx) : sockets,
   });
   return {
     ...base,
