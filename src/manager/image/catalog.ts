@@ -7,7 +7,12 @@ import { type AgentImage, agentImage } from '../../common/protocol/manager.ts';
 import { formatAmount, parseAmount } from '../../common/slots.ts';
 import type { Db } from '../db/connect.ts';
 import { ensureLocalRegistry, findRegistries, type RegistryRecord } from '../registry/service.ts';
-import { LOCAL_REGISTRY, normalizeArchitecture, parseCanonical } from './reference.ts';
+import {
+  LOCAL_REGISTRY,
+  normalizeArchitecture,
+  parseCanonical,
+  parseImageReference,
+} from './reference.ts';
 import * as store from './store.ts';
 
 /** Largest number of images taken from one report. */
@@ -67,14 +72,28 @@ function toRow(image: AgentImage, registries: readonly RegistryRecord[]): store.
 }
 
 const MAX_DIGEST = 72;
-const report = v.pipe(v.array(agentImage), v.maxLength(MAX_IMAGES));
+const report = v.array(agentImage);
+
+/** Whether every value fits its column: one bad image must not keep out the others. */
+function isStorable({ digest, sizeBytes, labels, architecture }: AgentImage): boolean {
+  return (
+    digest.length <= MAX_DIGEST &&
+    Number.isSafeInteger(sizeBytes) &&
+    sizeBytes >= 0 &&
+    // PostgreSQL stores no NUL characters.
+    !JSON.stringify([digest, labels, architecture]).includes('\\u0000')
+  );
+}
 
 export interface UpsertResult {
   /** Rows inserted or changed. */
   readonly written: number;
   /** Aliases newly registered. */
   readonly aliased: number;
-  /** Images left out: of a registry or project nobody has configured, or with no proper name. */
+  /**
+   * Images left out: of a registry or project nobody has configured, with no proper name or values
+   * that can't be stored, or beyond the first 2000.
+   */
   readonly skipped: readonly string[];
 }
 
@@ -89,7 +108,8 @@ export async function upsertImages(
   images: readonly AgentImage[],
   options: { readonly revive?: boolean } = {},
 ): Promise<UpsertResult> {
-  const reported = v.parse(report, images);
+  const all = v.parse(report, images);
+  const reported = all.slice(0, MAX_IMAGES);
   const names = new Set(reported.map((image) => parseCanonical(image.canonical)?.registry));
   const registries: RegistryRecord[] = [];
   if (names.delete(LOCAL_REGISTRY)) registries.push(await ensureLocalRegistry(sql));
@@ -98,15 +118,16 @@ export async function upsertImages(
 
   const rows = new Map<string, store.NewImage>();
   const aliases: { alias: string; name: string; architecture: string }[] = [];
-  const skipped: string[] = [];
+  const skipped = all.slice(MAX_IMAGES).map((image) => image.canonical);
   for (const image of reported) {
-    const row = image.digest.length <= MAX_DIGEST ? toRow(image, registries) : null;
+    const row = isStorable(image) ? toRow(image, registries) : null;
     if (row === null) {
       skipped.push(image.canonical);
       continue;
     }
     rows.set(`${row.name} ${row.architecture}`, row);
     for (const alias of image.aliases) {
+      if (parseImageReference(alias) === null) continue;
       aliases.push({ alias, name: row.name, architecture: row.architecture });
     }
   }

@@ -234,6 +234,33 @@ describe('catalogue', () => {
     expect((await resolve('cr.example.com/stable/python:3.9')).project).toBe('stable');
   });
 
+  test('one image with values that cannot be stored does not keep out the others', async () => {
+    const result = await upsertImages(db.sql, [
+      image('local/a:1', { labels: { x: 'nul \u0000' } }),
+      image('local/b:1', { sizeBytes: 1.5 }),
+      image('local/c:1', { digest: 'x'.repeat(100) }),
+      image('local/d:1', { aliases: ['d', 'not an alias \u0000'] }),
+    ]);
+    expect(result).toMatchObject({ written: 1, aliased: 1 });
+    expect(result.skipped).toEqual(['local/a:1', 'local/b:1', 'local/c:1']);
+    await expect(resolve('nul \u0000')).rejects.toMatchObject({ problem: 'ImageNotFound' });
+    await expect(resolve('d', 'x\u0000')).rejects.toMatchObject({ problem: 'ImageNotFound' });
+  });
+
+  test('reports of many images in different order at once do not block each other', async () => {
+    const names = Array.from({ length: 40 }, (_, i) => `i${i}`);
+    const report = (digit: string, order: readonly string[]) =>
+      order.map((name) =>
+        image(`local/${name}:1`, { digest: `sha256:${digit.repeat(64)}`, aliases: [name] }),
+      );
+    await Promise.all(
+      ['1', '2', '3', '4', '5', '6'].map((digit, i) =>
+        upsertImages(db.sql, report(digit, i % 2 === 0 ? names : names.toReversed())),
+      ),
+    );
+    expect(await listAllImages(db.sql)).toHaveLength(40);
+  });
+
   test('a source that fails is reported and does not stop the others', async () => {
     const result = await rescanLocal(db.sql, [
       async () => {

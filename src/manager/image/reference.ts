@@ -73,9 +73,10 @@ export function candidateNames(reference: ImageReference): string[] {
   return [`${LOCAL_REGISTRY}/${suffix}`, `${DEFAULT_REGISTRY}/${remote}`];
 }
 
-/** Upstream's spelling of a processor architecture. */
+/** Upstream's spelling of a processor architecture; what can't be one becomes `unknown`. */
 export function normalizeArchitecture(name: string): string {
   const lower = name.toLowerCase();
+  if (!/^[\w.-]{1,64}$/.test(lower)) return 'unknown';
   if (lower === 'amd64' || lower === 'x64') return 'x86_64';
   if (lower === 'arm64') return 'aarch64';
   return lower;

@@ -18,6 +18,8 @@ export { parseImageReference } from './reference.ts';
 /** Largest number of images in one answer. */
 const MAX_LISTED = 2000;
 const MAX_SUGGESTED = 5;
+/** Of a wrong name, only this much is compared and repeated. */
+const MAX_SHOWN_LENGTH = 100;
 const CUSTOMIZED_OWNER_LABEL = 'ai.backend.customized-image.owner';
 
 /** What an image needs at least and takes at most, as its labels say; decimal strings. */
@@ -95,8 +97,10 @@ export async function resolveImage(sql: Db, request: ImageRequest): Promise<Imag
     request.architecture === null ? null : normalizeArchitecture(request.architecture);
   const scope = request.domain === null ? null : { domainName: request.domain };
   const parsed = parseImageReference(request.reference);
+  // Neither a name nor an alias can look like this.
+  if (parsed === null) throw await unknownImage(sql, scope, request.reference);
   const query = {
-    names: parsed === null ? [] : candidateNames(parsed),
+    names: candidateNames(parsed),
     alias: request.reference,
     preferredArchitecture: hostArchitecture(),
   };
@@ -127,14 +131,15 @@ async function unknownImage(
   reference: string,
 ): Promise<BackendError> {
   const known = await store.selectKnownNames(sql, scope, MAX_LISTED);
-  const close = closeNames(reference, known, MAX_SUGGESTED);
+  const shown = reference.slice(0, MAX_SHOWN_LENGTH);
+  const close = closeNames(shown, known, MAX_SUGGESTED);
   const advice =
     known.length === 0
       ? 'No image is registered; start an agent that has images, or run `backend.ai mgr image rescan`.'
       : close.length > 0
         ? `Did you mean ${close.join(', ')}?`
         : 'See `backend.ai image list` for those there are.';
-  return new BackendError('ImageNotFound', `There is no image '${reference}'. ${advice}`);
+  return new BackendError('ImageNotFound', `There is no image '${shown}'. ${advice}`);
 }
 
 export interface ListOptions {

@@ -137,6 +137,8 @@ export async function upsert(
               AND (i.config_digest, i.size_bytes, i.labels::jsonb)
                   = (r.config_digest, r.size_bytes, r.labels::jsonb)
               AND (i.status = 'ALIVE' OR NOT ${revive}))
+     -- In one order, so that two reports of the same images never wait for each other in a circle.
+     ORDER BY r.name, r.architecture
     ON CONFLICT (registry, project, name, tag, architecture) DO UPDATE SET
            config_digest = excluded.config_digest,
            size_bytes = excluded.size_bytes,
@@ -170,6 +172,7 @@ export async function insertAliases(
            AS r(alias text, name text, architecture text)
       JOIN images i ON i.name = r.name AND i.architecture = r.architecture AND i.status = 'ALIVE'
      WHERE NOT EXISTS (SELECT FROM image_aliases a WHERE a.alias = r.alias)
+     ORDER BY r.alias
     ON CONFLICT (alias) DO NOTHING`;
   return result.count;
 }
