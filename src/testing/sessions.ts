@@ -89,3 +89,27 @@ export async function insertSession(
       false, ${status}, ${sql.json(history)}, ${options.log ? Buffer.from(options.log) : null})`;
   return { sessionId, kernelId };
 }
+
+/** One more active account; its domain is made when it is new. Needs the accounts' policies. */
+export async function insertAccount(
+  sql: Sql,
+  options: { name: string; role: 'superadmin' | 'admin' | 'user'; domainName: string },
+): Promise<TestAccount> {
+  const { name, role, domainName } = options;
+  const email = `${name}@test.example`;
+  const userId = randomUUID();
+  const accessKey = `AKIA${name.toUpperCase().padEnd(16, 'X')}`.slice(0, 20);
+  const secretKey = randomUUID().replaceAll('-', '');
+  const nothing = new Uint8Array([0x90]);
+  await sql`insert into domains (name, is_active, total_resource_slots, allowed_vfolder_hosts,
+      allowed_docker_registries, dotfiles)
+    values (${domainName}, true, '{}', '{}', '{local}', ${nothing}) on conflict do nothing`;
+  await sql`insert into users (uuid, username, email, status, domain_name, role, resource_policy,
+      sudo_session_enabled)
+    values (${userId}, ${name}, ${email}, 'active', ${domainName}, ${role}, 'default', false)`;
+  await sql`insert into keypairs (user_id, access_key, secret_key, is_active, is_admin, rate_limit, "user",
+      resource_policy, dotfiles, bootstrap_script)
+    values (${email}, ${accessKey}, ${secretKey}, true, ${role !== 'user'}, 10000, ${userId},
+      'default', ${nothing}, '')`;
+  return { accessKey, secretKey, email, userId };
+}

@@ -86,7 +86,8 @@ export const createSessionBody = aliased(
     architecture: v.nullish(v.string(), null),
     session_type: v.nullish(sessionType, 'interactive'),
     group: v.nullish(v.string(), 'default'),
-    domain: v.nullish(v.string(), 'default'),
+    /** Empty: the owner's domain. */
+    domain: v.nullish(v.string(), ''),
     cluster_size: v.nullish(v.pipe(lenientInteger, v.minValue(1)), 1),
     cluster_mode: v.nullish(clusterMode, 'single-node'),
     /** Read according to the API version, by creation-config.ts. */

@@ -112,7 +112,10 @@ export interface CreationConfig {
   readonly folders: readonly string[];
 }
 
-function readResources(sent: Readonly<Record<string, string | number | null>>): SlotMap {
+function readResources(
+  sent: Readonly<Record<string, string | number | null>>,
+  config: Readonly<Record<string, unknown>>,
+): SlotMap {
   const out: SlotMap = {};
   for (const [slot, value] of Object.entries(sent)) {
     // The key of a device's count may be sent empty or null by forms that were left blank.
@@ -122,7 +125,7 @@ function readResources(sent: Readonly<Record<string, string | number | null>>): 
       throw new BackendError(
         'InvalidAPIParameters',
         `Invalid resource allocation: ${slot} is '${value}', which is not an amount`,
-        { data: { config: { resources: sent } } },
+        { data: { config } },
       );
     }
     out[slot] = formatAmount(amount);
@@ -157,7 +160,7 @@ export function parseCreationConfig(
     environ: config.environ ?? {},
     clusterSize: config.cluster_size ?? null,
     scalingGroup: config.scaling_group || null,
-    resources: readResources(config.resources ?? {}),
+    resources: readResources(config.resources ?? {}, raw),
     resourceOpts: config.resource_opts ?? {},
     preopenPorts: config.preopen_ports ?? [],
     agentList: config.agent_list ?? [],

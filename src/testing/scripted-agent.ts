@@ -1,0 +1,99 @@
+/**
+ * An agent for tests of the manager's side: it keeps files in memory and "runs" code of one word.
+ *
+ * - `say TEXT` prints TEXT and finishes; `fail` prints on stderr and finishes with exit code 1
+ * - `ask` waits for a line, then prints it
+ * - `flood` prints without end, one slice per call, until it is interrupted
+ */
+import { BackendError } from '../common/errors.ts';
+import type { agentApi } from '../common/protocol/agent.ts';
+import type { ConsoleItem, ExecuteRequest, ExecuteSlice } from '../common/protocol/execution.ts';
+import type { ApiOf } from '../common/rpc/api.ts';
+
+type AgentClient = ApiOf<typeof agentApi>;
+
+export class ScriptedAgent {
+  readonly requests: ExecuteRequest[] = [];
+  readonly files = new Map<string, Buffer>();
+  /** Kernels that were interrupted, in order. */
+  readonly interrupted: string[] = [];
+  /** While true every call fails as if the agent's machine were gone. */
+  away = false;
+  readonly #codes = new Map<string, string>();
+
+  readonly client: AgentClient = {
+    ping: async () => ({ agentId: 'i-one', version: '26.4.4' }),
+    sync: async ({ kernels }) => ({ accepted: kernels.length }),
+    execute: async ({ request }) => this.#reachable(() => this.#execute(request)),
+    interrupt: async ({ kernelId }) =>
+      this.#reachable(() => {
+        this.interrupted.push(kernelId);
+        return null;
+      }),
+    complete: async ({ request }) =>
+      this.#reachable(() => ({ suggestions: [`${request.code}${request.options.post ?? ''}!`] })),
+    logs: async () => this.#reachable(() => ({ logs: 'a live log' })),
+    listFiles: async ({ path }) =>
+      this.#reachable(() => ({
+        entries: [...this.files].map(([filename, data]) => ({
+          mode: '-rw-r--r--',
+          size: data.length,
+          ctime: 1,
+          mtime: 2,
+          atime: 3,
+          filename,
+        })),
+        errors: '',
+        abspath: `/home/work/${path}`,
+      })),
+    uploadFile: async ({ path, data }) =>
+      this.#reachable(() => {
+        this.files.set(path, Buffer.from(data, 'base64'));
+        return null;
+      }),
+    downloadArchive: async ({ path }) => this.#reachable(() => this.#read(path)),
+    downloadFile: async ({ path }) => this.#reachable(() => this.#read(path)),
+  };
+
+  #reachable<T>(answer: () => T): T {
+    if (this.away) throw new BackendError('AgentConnectionUnavailable', 'connection refused');
+    return answer();
+  }
+
+  #read(path: string) {
+    const data = this.files.get(path);
+    if (!data) throw new BackendError('ObjectNotFound', `No such file: ${path}`);
+    return { data: data.toString('base64') };
+  }
+
+  #execute(request: ExecuteRequest): ExecuteSlice {
+    this.requests.push(request);
+    const { runId, mode } = request;
+    if (mode === 'query') this.#codes.set(runId, request.code);
+    const slice = (status: ExecuteSlice['status'], console: ConsoleItem[] = []): ExecuteSlice => ({
+      runId,
+      status,
+      exitCode: status.endsWith('finished') ? 0 : null,
+      isPassword: false,
+      console,
+    });
+    if (mode === 'batch') {
+      this.#codes.set(runId, 'say built');
+      return slice('build-finished', [['stdout', `${request.options.build}\n`]]);
+    }
+    if (mode === 'input') return slice('finished', [['stdout', `${request.code}\n`]]);
+    const [word, ...rest] = (this.#codes.get(runId) ?? '').split(' ');
+    switch (word) {
+      case 'say':
+        return slice('finished', [['stdout', `${rest.join(' ')}\n`]]);
+      case 'fail':
+        return { ...slice('finished', [['stderr', 'no\n']]), exitCode: 1 };
+      case 'ask':
+        return { ...slice('waiting-input', [['stdout', 'name? ']]), isPassword: true };
+      case 'flood':
+        return slice('continued', [['stdout', 'x'.repeat(64 * 1024)]]);
+      default:
+        throw new BackendError('KernelExecutionFailed', `No run ${runId}.`);
+    }
+  }
+}
