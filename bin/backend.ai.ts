@@ -20,6 +20,10 @@ const commands: CommandRecord = {
     hidden: true,
     load: () => import('../src/kernel/cli/index.ts'),
   },
+  mgr: {
+    description: 'The manager and its data.',
+    commands: async () => (await import('../src/manager/cli/index.ts')).mgrCommands,
+  },
   status: {
     description: "Show this machine's cluster.",
     load: () => import('../src/standalone/cli/status.ts'),

@@ -1,7 +1,7 @@
 /** The pure parts of `run`: ranges, exit codes, output records, waiting reasons. */
 import { expect, test } from 'bun:test';
 import fc from 'fast-check';
-import { pendingReasons } from '../session/create.ts';
+import { describeWait, pendingReasons } from '../session/create.ts';
 import { resourceMap } from '../session/start-options.ts';
 import { capturedIo } from '../testing/io.ts';
 import { printSlice, type RunOutput, shellExitCode } from './execution.ts';
@@ -112,4 +112,17 @@ test('why a session is pending', () => {
   expect(pendingReasons({ scheduler: { msg: 'waiting' } })).toEqual(['waiting']);
   expect(pendingReasons({})).toEqual([]);
   expect(pendingReasons(null)).toEqual([]);
+});
+
+test('the line about a session that is not there yet', () => {
+  expect(describeWait('s', { status: 'PULLING', statusInfo: 'None', statusData: null })).toBe(
+    'Waiting for session s (PULLING)...',
+  );
+  expect(describeWait('s', { status: 'PENDING', statusInfo: 'no-available-instances' })).toBe(
+    'Waiting for session s (PENDING): no-available-instances',
+  );
+  const statusData = { scheduler: { msg: 'no agent has 4 CPUs' } };
+  expect(describeWait('s', { status: 'PENDING', statusInfo: 'x', statusData })).toBe(
+    'Waiting for session s (PENDING): no agent has 4 CPUs',
+  );
 });

@@ -10,19 +10,12 @@ import { isRecord } from '../output/fields.ts';
 const FIRST_REPORT_MS = 1000;
 const REPORT_INTERVAL_MS = 1000;
 
-const statusAnswer = v.object({
-  compute_session: v.nullable(
-    v.object({
-      status: v.nullable(v.string()),
-      status_info: v.nullable(v.string()),
-      status_data: v.nullable(v.pipe(v.string(), v.parseJson())),
-    }),
-  ),
+const progress = v.object({
+  status: v.optional(v.string(), 'PENDING'),
+  /** The word "None" stands for nothing. */
+  statusInfo: v.optional(v.nullable(v.string())),
+  statusData: v.optional(v.unknown()),
 });
-
-const STATUS_QUERY = `query($id: UUID!) {
-  compute_session(id: $id) { status status_info status_data }
-}`;
 
 /** The scheduler's reasons, out of `status_data.scheduler`. */
 export function pendingReasons(statusData: unknown): string[] {
@@ -37,15 +30,13 @@ export function pendingReasons(statusData: unknown): string[] {
   return typeof scheduler.msg === 'string' && scheduler.msg !== '' ? [scheduler.msg] : [];
 }
 
-async function describeWait(client: Client, name: string): Promise<string> {
-  const match = (await client.session.match(name)).find((candidate) => candidate.name === name);
-  if (match === undefined) return `Waiting for session ${name}...`;
-  const answer = await client.graphql.query(statusAnswer, STATUS_QUERY, { id: match.id });
-  const session = answer.compute_session;
-  const reasons = pendingReasons(session?.status_data ?? null);
-  const why = reasons.length > 0 ? reasons : session?.status_info ? [session.status_info] : [];
-  const status = `Waiting for session ${name} (${session?.status ?? match.status})`;
-  return why.length === 0 ? `${status}...` : `${status}: ${why.join('; ')}`;
+/** One line about a session that is not there yet; `info` is the server's summary of it. */
+export function describeWait(name: string, info: unknown): string {
+  const { status, statusInfo, statusData } = v.parse(progress, info);
+  const reasons = pendingReasons(statusData);
+  if (reasons.length === 0 && statusInfo && statusInfo !== 'None') reasons.push(statusInfo);
+  const head = `Waiting for session ${name} (${status})`;
+  return reasons.length === 0 ? `${head}...` : `${head}: ${reasons.join('; ')}`;
 }
 
 async function reportWait(
@@ -57,7 +48,7 @@ async function reportWait(
 ): Promise<void> {
   await clock.sleep(FIRST_REPORT_MS, signal);
   while (!signal.aborted) {
-    const text = await describeWait(client, name);
+    const text = describeWait(name, await client.session.get(name));
     if (!signal.aborted) line.show(text);
     await clock.sleep(REPORT_INTERVAL_MS, signal);
   }

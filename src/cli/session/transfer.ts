@@ -4,7 +4,7 @@ import { mkdir, stat } from 'node:fs/promises';
 import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { extract } from 'tar-stream';
+import { type Extract, extract } from 'tar-stream';
 import {
   type Client,
   DOWNLOAD_MAX_FILES,
@@ -78,21 +78,16 @@ export async function uploadFiles(
   }
 }
 
-/** Unpacks regular files and folders of an archive below `folder`; nothing lands outside it. */
-async function extractArchive(archive: Uint8Array, folder: string): Promise<string[]> {
-  const unpacker = extract();
+async function writeEntries(unpacker: Extract, folder: string): Promise<string[]> {
   const written: string[] = [];
-  const feeding = pipeline(Readable.from([archive]), unpacker);
   for await (const entry of unpacker) {
     const { name, type } = entry.header;
     const target = join(folder, name);
     if (relative(folder, target).startsWith('..')) {
       throw new UserError(`The archive names a file outside the destination: ${name}`);
     }
-    if (type === 'directory') {
-      await mkdir(target, { recursive: true });
-      entry.resume();
-    } else if (type === 'file') {
+    if (type === 'directory') await mkdir(target, { recursive: true });
+    if (type === 'file') {
       await mkdir(dirname(target), { recursive: true });
       await pipeline(entry, createWriteStream(target));
       written.push(target);
@@ -100,8 +95,19 @@ async function extractArchive(archive: Uint8Array, folder: string): Promise<stri
       entry.resume();
     }
   }
-  await feeding;
   return written;
+}
+
+/** Unpacks regular files and folders of an archive below `folder`; nothing lands outside it. */
+async function extractArchive(archive: Uint8Array, folder: string): Promise<string[]> {
+  const unpacker = extract();
+  const [fed, written] = await Promise.allSettled([
+    pipeline(Readable.from([archive]), unpacker),
+    writeEntries(unpacker, folder),
+  ]);
+  if (written.status === 'rejected') throw written.reason;
+  if (fed.status === 'rejected') throw fed.reason;
+  return written.value;
 }
 
 /**
