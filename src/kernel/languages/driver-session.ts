@@ -133,7 +133,9 @@ export class DriverSession implements LanguageSession {
   private async lost(process: DriverProcess, sink: RunSink): Promise<number> {
     const exit = await process.ended;
     if (this.sink !== sink) return exit.exitCode;
-    await sink.text('stderr', `[${this.title} ${describeExit(exit)}; its state is lost]\n`);
+    const killed = this.interrupts >= KILL_AFTER_INTERRUPTS;
+    const how = killed ? 'ignored interrupts and was killed' : describeExit(exit);
+    await sink.text('stderr', `[${this.title} ${how}; its state is lost]\n`);
     return exit.exitCode;
   }
 }

@@ -18,7 +18,10 @@ import { LineSplitter } from '../lines.ts';
 const DEADLINE_MS = 20_000;
 
 /** Waits until `check` answers something truthy. @throws after 20 s. */
-export async function eventually<T>(check: () => T | Promise<T>, what: string): Promise<T> {
+export async function eventually<T>(
+  check: () => T | null | false | Promise<T | null | false>,
+  what: string,
+): Promise<T> {
   const deadlineMs = performance.now() + DEADLINE_MS;
   while (true) {
     const result = await check();
@@ -53,7 +56,7 @@ export class TestClient {
   private constructor(socket: Socket) {
     this.socket = socket;
     const lines = new LineSplitter(MAX_LINE_BYTES);
-    socket.on('data', (chunk) => {
+    socket.on('data', (chunk: Uint8Array) => {
       for (const line of lines.push(chunk)) {
         const reply = v.parse(runnerReply, JSON.parse(line));
         this.pending.get(reply.id)?.(reply);

@@ -15,6 +15,8 @@
   let nonce = '';
   let sequence = 0;
   let running = false;
+  /** Ends the current run with an error; null between runs. */
+  let failRun = null;
 
   const sleeper = new Int32Array(new SharedArrayBuffer(4));
 
@@ -35,13 +37,15 @@
     ['stdout', 1],
     ['stderr', 2],
   ]) {
-    const stream = new Writable({
-      decodeStrings: false,
-      write(chunk, encoding, done) {
-        writeAll(fd, typeof chunk === 'string' ? Buffer.from(chunk, encoding) : chunk);
-        done();
-      },
-    });
+    const stream = new Writable({ write: (_chunk, _encoding, done) => done() });
+    // Replaced as a whole: an interrupt inside would leave the stream waiting for itself for ever.
+    stream.write = (chunk, encoding, callback) => {
+      const done = typeof encoding === 'function' ? encoding : callback;
+      const name = typeof encoding === 'string' ? encoding : 'utf8';
+      writeAll(fd, typeof chunk === 'string' ? Buffer.from(chunk, name) : chunk);
+      if (done) process.nextTick(done);
+      return true;
+    };
     stream.fd = fd;
     Object.defineProperty(process, name, { value: stream, configurable: true, writable: true });
   }
@@ -60,7 +64,6 @@
     input: new PassThrough(),
     output: new Writable({
       write(chunk, _encoding, done) {
-        // The REPL reports errors of callbacks here, and ends each line with its empty prompt.
         writeAll(2, chunk);
         done();
       },
@@ -78,22 +81,28 @@
     if (!(error instanceof Error) && typeof error?.stack !== 'string') {
       return `Uncaught ${util.inspect(error)}`;
     }
+    delete error.domainThrown;
     const lines = util.inspect(error).split('\n');
-    const own = (line) =>
-      /^\s+at .*(node:vm|node:repl|node:domain|ContextifyScript|\[eval\])/.test(line);
-    return `Uncaught ${lines.filter((line) => !own(line)).join('\n')}`;
+    const foreign = (line) => /^\s+at .*(\bnode:|\[eval\]|ContextifyScript)/.test(line);
+    return `Uncaught ${lines.filter((line) => !foreign(line)).join('\n')}`;
   };
 
   const finish = (error, value, failed) => {
     if (failed) {
       process.stderr.write(`${describe(error)}\n`);
     } else if (value !== undefined) {
-      server.context._ = value;
+      server.last = value;
       process.stdout.write(`${util.inspect(value, { depth: 4 })}\n`);
     }
     running = false;
     sendEvent('done', { exitCode: failed ? 1 : 0 });
   };
+
+  /** Interrupts code that awaits; code that computes is interrupted by breakEvalOnSigint. */
+  const onInterrupt = () => {
+    if (running) server.emit('SIGINT');
+  };
+  process.on('SIGINT', onInterrupt);
 
   const run = (code, name) => {
     running = true;
@@ -101,14 +110,34 @@
     const answer = (error, value) => {
       if (answered) return;
       answered = true;
-      finish(error, value, error !== null && error !== undefined);
+      failRun = null;
+      finish(error, value, error !== null);
     };
-    try {
-      server.eval(code.endsWith('\n') ? code : `${code}\n`, server.context, name, answer);
-    } catch (error) {
-      answer(error ?? new Error(`thrown: ${error}`));
-    }
+    failRun = (error) => answer(error);
+    // Removing a listener resets the signal, so Node's own handling of it must begin afterwards.
+    process.removeListener('SIGINT', onInterrupt);
+    server.eval(code.endsWith('\n') ? code : `${code}\n`, server.context, name, (error, value) =>
+      answer(error ?? null, value),
+    );
+    process.on('SIGINT', onInterrupt);
   };
+
+  /**
+   * The REPL hands what code throws, at once or after an await, to its domain. Errors of callbacks
+   * get there as well, but with a property that says so; they do not end a run.
+   */
+  const onError = (error) => {
+    const fromCallback = error?.domainThrown === true;
+    if (failRun === null || fromCallback) process.stderr.write(`${describe(error)}\n`);
+    else failRun(error);
+  };
+  const onBackgroundError = (error) => {
+    process.stderr.write(`${describe(error)}\n`);
+  };
+  server._domain.removeAllListeners('error');
+  server._domain.on('error', onError);
+  process.on('uncaughtException', onBackgroundError);
+  process.on('unhandledRejection', onBackgroundError);
 
   const complete = (id, line) => {
     server.completer(line, (error, result) => {
@@ -116,11 +145,6 @@
       send({ type: 'completion', id, suggestions });
     });
   };
-
-  // Code that awaits is interrupted here; code that computes is interrupted by breakEvalOnSigint.
-  process.on('SIGINT', () => {
-    if (running) server.emit('SIGINT');
-  });
 
   let held = '';
   control.setEncoding('utf8');

@@ -180,6 +180,15 @@ def show_error():
     kind, error, tb = sys.exc_info()
     while tb is not None and tb.tb_frame.f_code.co_filename == OWN_FILE:
         tb = tb.tb_next
+    frame = tb
+    while frame is not None and frame.tb_next is not None:
+        if frame.tb_next.tb_frame.f_code.co_filename == OWN_FILE:
+            try:
+                frame.tb_next = None
+            except AttributeError:
+                # Python 3.6 cannot shorten tracebacks.
+                pass
+        frame = frame.tb_next
     sys.last_type, sys.last_value, sys.last_traceback = kind, error, tb
     text = "".join(traceback.format_exception(kind, error, tb))
     send_event("stderr", text=text[-MAX_RECORD:])

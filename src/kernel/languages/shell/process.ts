@@ -29,7 +29,14 @@ export class ShellProcess {
   ): Promise<ShellProcess> {
     const isBash = basename(interpreter).startsWith('bash');
     const args = isBash ? ['--norc', '--noprofile', '--noediting', '-i'] : ['-i'];
-    const env = { ...workplace.env, PS1: '', PS2: '', ENV: '', HISTFILE: '' };
+    const env = {
+      ...workplace.env,
+      PS1: '',
+      PS2: '',
+      ENV: '',
+      HISTFILE: '',
+      VIRTUAL_ENV_DISABLE_PROMPT: '1',
+    };
     const program = await startProgram({
       command: interpreter,
       args,
@@ -39,7 +46,7 @@ export class ShellProcess {
     });
     const shell = new ShellProcess(program, isBash, workplace, output, nonce);
     // Marks go to copies of the output streams, so redirecting those does not hide them.
-    const ready = shell.perform(`exec 8>&1 9>&2${isBash ? '; set +o history +H' : ''}`);
+    const ready = shell.perform(`exec 8>&1 9>&2; ${shell.promptSetup()}`);
     const failed = shell.ended.then(() => null);
     if ((await Promise.race([ready, failed])) === null) throw new Error('it ended at once');
     return shell;
@@ -73,8 +80,6 @@ export class ShellProcess {
   /** Ends what runs in the foreground; the shell itself drops the rest of the file and goes on. */
   interrupt(): void {
     this.program.signal('SIGINT');
-    // Shells other than bash forget the input they have read ahead, the request for a mark included.
-    if (!this.isBash) this.write(this.markCommand());
   }
 
   private perform(command: string): Promise<number> {
@@ -82,13 +87,26 @@ export class ShellProcess {
     const finished = new Promise<number>((resolve) => {
       this.finish = resolve;
     });
-    this.write(`${command}\n${this.markCommand()}`);
+    const number = String(this.sequence);
+    if (this.isBash) this.write(`${command}\n__s=$?; ${this.markCommand(number, '$__s')}\n`);
+    else this.write(`__n=${number}; ${command}\n`);
     return finished;
   }
 
-  private markCommand(): string {
-    const format = `\\036${this.nonce}:${this.sequence} %d\\037`;
-    return `__s=$?; printf '${format}' "$__s" >&8; printf '${format}' "$__s" >&9\n`;
+  /** Prints a mark to the copies of both output streams. */
+  private markCommand(sequence: string, status: string): string {
+    const print = `printf '\\036${this.nonce}:%s %s\\037' "${sequence}" "${status}"`;
+    return `${print} >&8; ${print} >&9`;
+  }
+
+  /**
+   * Shells other than bash forget the input they have read ahead when they are interrupted or meet
+   * a syntax error, so there the prompt, which is always printed, prints the mark.
+   */
+  private promptSetup(): string {
+    if (this.isBash) return 'set +o history +H';
+    const prompt = `$(__s=$?; ${this.markCommand('$__n', '$__s')})`;
+    return `PS1='${prompt.replaceAll("'", "'\\''")}'`;
   }
 
   private write(text: string): void {
