@@ -24,6 +24,9 @@ export async function packTo(target: string, source: string, maxBytes: number): 
   const tar = pack();
   const limits: Limits = { entriesLeft: MAX_ENTRIES, bytesLeft: maxBytes };
   const written = pipeline(tar, boundedBy(maxBytes), createWriteStream(target, { mode: 0o600 }));
+  tar.on('error', () => {
+    // The pipeline rejects with the same error.
+  });
   // Awaited below; a failure must not count as unhandled while entries are still being added.
   written.catch(() => undefined);
   try {

@@ -7,15 +7,15 @@ import type { FileListing } from '../../common/protocol/execution.ts';
 /** Entries in one listing; more would not fit one message. */
 const MAX_ENTRIES = 5000;
 
-const TYPE_LETTERS: Readonly<Record<number, string>> = {
-  2401: 'p',
-  4802: 'c',
-  9604: 'd',
-  14406: 'b',
-  16807: '-',
-  21609: 'l',
-  26411: 's',
-};
+const TYPE_LETTERS: ReadonlyMap<number, string> = new Map([
+  [0o010000, 'p'],
+  [0o020000, 'c'],
+  [0o040000, 'd'],
+  [0o060000, 'b'],
+  [0o100000, '-'],
+  [0o120000, 'l'],
+  [0o140000, 's'],
+]);
 
 /** `st_mode` in `ls -l` notation, e.g. `drwxr-xr-x`. */
 export function modeText(mode: number): string {
@@ -29,7 +29,7 @@ export function modeText(mode: number): string {
   for (const { bit, at, letter } of special) {
     if (mode & bit) text[at] = text[at] === 'x' ? letter : letter.toUpperCase();
   }
-  return (TYPE_LETTERS[mode & 0o170000] ?? '?') + text.join('');
+  return (TYPE_LETTERS.get(mode & 0o170000) ?? '?') + text.join('');
 }
 
 /** The entries of an existing folder; what could not be read is told in `errors`. */
