@@ -15,10 +15,11 @@ import { agentGatewayRoute, announceManager, httpAgentDirectory } from './agent-
 import type { AgentDirectory, ManagerContext } from './context.ts';
 import { startControlPlane } from './control-plane.ts';
 import { createEventBus } from './event/create.ts';
-import { createGraphqlEngine } from './graphql/engine.ts';
+import { createGraphqlEngine, type GraphqlEngine } from './graphql/engine.ts';
 import type { GraphqlModule } from './graphql/module.ts';
 import { graphqlRoutes } from './graphql/rest.ts';
 import type { ListenAddress } from './http/listen.ts';
+import type { Route, SocketRoute } from './http/route.ts';
 import { imageGraphql } from './image/graphql.ts';
 import { keypairGraphql } from './keypair/graphql.ts';
 import { startServer } from './server.ts';
@@ -72,6 +73,15 @@ export const graphqlModules: readonly GraphqlModule[] = [
   agentGraphql,
 ];
 
+/** The features' HTTP operations; tests compare them with the table of who may call what. */
+export const featureRoutes = (ctx: ManagerContext, graphql: GraphqlEngine): Route[] => [
+  ...sessionRoutes(ctx),
+  ...graphqlRoutes(ctx, graphql),
+];
+
+/** The features' WebSocket operations. */
+export const featureSockets = (ctx: ManagerContext): SocketRoute[] => sessionSocketRoutes(ctx);
+
 /** A URL that other machines can use: a wildcard address is replaced with this machine's name. */
 function reachable(url: string): string {
   const parsed = new URL(url);
@@ -117,8 +127,8 @@ export async function startManager(options: ManagerOptions): Promise<Manager> {
     listen: options.listen,
     internalListen: options.internalListen,
     internalRoutes: [gatewayRoute],
-    routes: [...sessionRoutes(ctx), ...graphqlRoutes(ctx, graphql), gatewayRoute],
-    sockets: sessionSocketRoutes(ctx),
+    routes: [...featureRoutes(ctx, graphql), gatewayRoute],
+    sockets: featureSockets(ctx),
   });
   started.defer(() => server.stop(STOP_GRACE_MS));
   const addr = options.advertisedUrl ?? reachable(server.internalUrl ?? server.url);

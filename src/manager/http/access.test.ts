@@ -1,0 +1,127 @@
+/** Who may call what: every declared operation against the table below, for every role. */
+import { afterAll, beforeAll, expect, test } from 'bun:test';
+import {
+  signedHeaders,
+  type TestManagerContext,
+  testManagerContext,
+} from '../../testing/manager.ts';
+import { createGraphqlEngine } from '../graphql/engine.ts';
+import { findActiveKeypair } from '../keypair/service.ts';
+import { featureRoutes, featureSockets, graphqlModules } from '../main.ts';
+import { systemRoutes } from '../server.ts';
+import { mountRoutes } from './mount.ts';
+import { Pipeline } from './pipeline.ts';
+import type { Route } from './route.ts';
+import { StatusGate } from './status-gate.ts';
+
+type Auth = Route['auth'];
+type Gate = Route['gate'];
+
+/** Operation → who may call it, and in which status of the cluster. Upstream's rules. */
+const table: Readonly<Record<string, readonly [Auth, Gate]>> = {
+  'GET /': ['none', 'any'],
+  'GET /health': ['none', 'any'],
+  'GET /health/livez': ['none', 'any'],
+  'GET /health/readyz': ['none', 'any'],
+  'GET /auth': ['user', 'any'],
+  'POST /auth': ['user', 'any'],
+  'GET /auth/test': ['user', 'any'],
+  'POST /auth/test': ['user', 'any'],
+  'GET /manager/status': ['none', 'any'],
+  'GET /manager/announcement': ['none', 'any'],
+  'POST /manager/announcement': ['superadmin', 'any'],
+  'GET /config/resource-slots': ['user', 'any'],
+  'POST /session': ['user', 'all'],
+  'POST /session/_/create': ['user', 'all'],
+  'GET /session/_/match': ['user', 'read'],
+  'GET /session/:session_name': ['user', 'read'],
+  'DELETE /session/:session_name': ['user', 'read'],
+  'PATCH /session/:session_name': ['user', 'read'],
+  'POST /session/:session_name': ['user', 'read'],
+  'POST /session/:session_name/rename': ['user', 'all'],
+  'GET /session/:session_name/status-history': ['user', 'read'],
+  'GET /session/:session_name/dependency-graph': ['user', 'read'],
+  'GET /session/:session_name/direct-access-info': ['user', 'read'],
+  'POST /session/:session_name/complete': ['user', 'read'],
+  'POST /session/:session_name/interrupt': ['user', 'read'],
+  'GET /session/:session_name/logs': ['user', 'read'],
+  'GET /session/:session_name/files': ['user', 'read'],
+  'POST /session/:session_name/upload': ['user', 'read'],
+  'POST /session/:session_name/download': ['user', 'read'],
+  'POST /session/:session_name/download_single': ['user', 'read'],
+  'GET /stream/session/:session_name/apps': ['user', 'read'],
+  'GET /stream/session/:session_name/execute': ['user', 'read'],
+  'GET /events/session': ['user', 'read'],
+  'POST /admin/gql': ['user', 'any'],
+  'POST /admin/graphql': ['user', 'any'],
+};
+
+const nameOf = ({ method, path }: { method: string; path: string }) => `${method} ${path}`;
+
+/** The same demands, with a handler that only tells it was reached. */
+function harmless({ method, path, auth, gate }: Route): Route {
+  const handler = async () => ({ json: 'reached' });
+  return { method, path, auth, gate, handler };
+}
+
+let server: TestManagerContext;
+let declared: Route[] = [];
+beforeAll(async () => {
+  server = await testManagerContext();
+  const { ctx } = server;
+  const engine = await createGraphqlEngine(ctx, graphqlModules);
+  await engine.close();
+  const facts = { serviceAddress: () => '', status: () => '', sslEnabled: false };
+  declared = [...systemRoutes(ctx, facts), ...featureRoutes(ctx, engine)];
+  const sockets: Route[] = featureSockets(ctx).map(({ path, auth, gate }) =>
+    harmless({ method: 'GET', path, auth, gate, handler: async () => undefined }),
+  );
+  declared.push(...sockets);
+});
+afterAll(() => server.close());
+
+test('the table names exactly the declared operations, each with its demands', () => {
+  const actual = Object.fromEntries(
+    declared.map((route) => [nameOf(route), [route.auth, route.gate]]),
+  );
+  expect(Object.keys(actual)).toHaveLength(declared.length);
+  expect(actual).toEqual(Object.fromEntries(Object.entries(table).map(([k, v]) => [k, [...v]])));
+});
+
+const callers = ['anonymous', 'user', 'admin', 'superadmin'] as const;
+const needed: Readonly<Record<Auth, number>> = { none: 0, user: 1, admin: 2, superadmin: 3 };
+
+test('each role reaches what the table says and nothing else', async () => {
+  const statusGate = await StatusGate.open(server.ctx.config);
+  const serve = mountRoutes({
+    pipeline: new Pipeline({
+      ctx: server.ctx,
+      statusGate,
+      findKeypair: (key) => findActiveKeypair(server.ctx.sql, key),
+      onAuthenticated: () => {},
+    }),
+    routes: declared.map(harmless),
+    sockets: [],
+    maxWebSocketMessageBytes: 1024,
+    onSocketError: () => {},
+  });
+  const noSockets = { requestIP: () => ({ address: '127.0.0.1' }), upgrade: () => false };
+  for (const [operation, [auth]] of Object.entries(table)) {
+    const [method = '', path = ''] = operation.split(' ');
+    const target = path.replaceAll(/:\w+/g, 'thing');
+    for (const [rank, caller] of callers.entries()) {
+      const headers =
+        caller === 'anonymous'
+          ? {}
+          : signedHeaders(server.accounts[caller], { method, target, host: 'm:1' });
+      const request = new Request(`http://m:1${target}`, {
+        method,
+        headers: { ...headers, host: 'm:1' },
+      });
+      const status = (await serve(request, noSockets))?.status;
+      const expected = rank >= needed[auth] ? 200 : caller === 'anonymous' ? 401 : 403;
+      expect([operation, caller, status]).toEqual([operation, caller, expected]);
+    }
+  }
+  await statusGate.close();
+});
