@@ -3,12 +3,17 @@ import { randomUUID } from 'node:crypto';
 import type { Sql } from 'postgres';
 import type { TestAccount } from './manager.ts';
 
-/** A resource group and a project `default` that sessions can belong to. @returns the project's id. */
+/**
+ * A project and a resource group `default` that sessions can belong to, and the slots cpu and mem.
+ * @returns the project's id.
+ */
 export async function insertProject(sql: Sql, domainName = 'default'): Promise<string> {
   const id = randomUUID();
   await sql`insert into scaling_groups (name, is_active, driver, driver_opts, scheduler, scheduler_opts,
       use_host_network, default_deployment_options, default_session_options)
     values ('default', true, 'static', '{}', 'fifo', '{}', false, '{}', '{}') on conflict do nothing`;
+  await sql`insert into resource_slot_types (slot_name, slot_type) values ('cpu', 'count'), ('mem', 'bytes')
+    on conflict do nothing`;
   await sql`insert into project_resource_policies (name, max_vfolder_count, max_quota_scope_size,
       max_network_count)
     values ('default', 0, -1, 3) on conflict do nothing`;
@@ -25,8 +30,6 @@ export async function insertAgent(sql: Sql, id: string): Promise<void> {
       addr, public_host, identity_key, version, architecture, compute_plugins)
     values (${id}, 'ALIVE', 'local', 'default', ${sql.json(capacity)}, '{}', 'local:', '127.0.0.1',
       'key', '26.4.4', 'x86_64', '{}')`;
-  await sql`insert into resource_slot_types (slot_name, slot_type) values ('cpu', 'count'), ('mem', 'bytes')
-    on conflict do nothing`;
   await sql`insert into agent_resources (agent_id, slot_name, capacity, reserved, used)
     values (${id}, 'cpu', 4, 1, 0.5), (${id}, 'mem', 8589934592, 0, 1073741824)`;
 }
@@ -112,4 +115,17 @@ export async function insertAccount(
     values (${email}, ${accessKey}, ${secretKey}, true, ${role !== 'user'}, 10000, ${userId},
       'default', ${nothing}, '')`;
   return { accessKey, secretKey, email, userId };
+}
+
+/** Lets an account's user create sessions in a project, on the resource group `default`. */
+export async function joinProject(
+  sql: Sql,
+  account: TestAccount,
+  projectId: string,
+  domainName = 'default',
+): Promise<void> {
+  await sql`insert into association_groups_users (user_id, group_id)
+    values (${account.userId}, ${projectId})`;
+  await sql`insert into sgroups_for_domains (scaling_group, domain) values ('default', ${domainName})
+    on conflict do nothing`;
 }
