@@ -1,13 +1,22 @@
-/** The `env-local-<account>-api.sh` files that point a shell's clients at this cluster. */
+/** The `env-local-<account>-api.sh` files that point a shell's clients at a cluster. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { LocalAccount } from '../common/local-cluster.ts';
+
+/** An account as a client needs to know it. */
+export interface ApiAccount {
+  /** admin, domain-admin, user, … */
+  readonly name: string;
+  readonly email: string;
+  readonly role: string;
+  readonly accessKey: string;
+  readonly secretKey: string;
+}
 
 /** Writes one file per account into `folder`, readable by the owner only. @returns their paths. */
 export function writeEnvironmentFiles(
   folder: string,
   endpoint: string,
-  accounts: readonly LocalAccount[],
+  accounts: readonly ApiAccount[],
 ): string[] {
   return accounts.map((account) => {
     const path = join(folder, `env-local-${account.name.replaceAll('-', '')}-api.sh`);
