@@ -1,9 +1,7 @@
 /** Packs a file or folder into a temporary tar file of bounded size. */
-import { createReadStream, createWriteStream } from 'node:fs';
-import { lstat, readdir, readlink } from 'node:fs/promises';
+import { createReadStream } from 'node:fs';
+import { lstat, open, readdir, readlink } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { Transform } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import type { Pack } from 'tar-stream';
 import { RunnerError } from '../errors.ts';
 
@@ -23,36 +21,38 @@ export async function packTo(target: string, source: string, maxBytes: number): 
   const { pack } = await import('tar-stream');
   const tar = pack();
   const limits: Limits = { entriesLeft: MAX_ENTRIES, bytesLeft: maxBytes };
-  const written = pipeline(tar, boundedBy(maxBytes), createWriteStream(target, { mode: 0o600 }));
   tar.on('error', () => {
-    // The pipeline rejects with the same error.
+    // Told by both promises below.
   });
-  // Awaited below; a failure must not count as unhandled while entries are still being added.
-  written.catch(() => undefined);
-  try {
-    await addEntry(tar, source, basename(source) || 'root', limits);
-    tar.finalize();
-  } catch (error) {
-    tar.destroy(error instanceof Error ? error : new Error(String(error)));
-    await written.catch(() => undefined);
-    throw error;
-  }
-  await written;
+  const written = writeTo(target, tar, maxBytes);
+  const added = addEntry(tar, source, basename(source) || 'root', limits).then(() =>
+    tar.finalize(),
+  );
+  added.catch(() => tar.destroy());
+  const outcomes = await Promise.allSettled([written, added]);
+  const failures = outcomes.flatMap((outcome) =>
+    outcome.status === 'rejected' ? [outcome.reason] : [],
+  );
+  // When one side fails the other one fails with a stream that closed early: tell the cause.
+  const cause = failures.find((failure) => failure instanceof RunnerError) ?? failures.at(-1);
+  if (cause !== undefined) throw cause;
 }
 
-function tooLarge(maxBytes: number): RunnerError {
-  return new RunnerError('too-large', `The archive would be larger than ${maxBytes} bytes.`);
-}
-
-function boundedBy(maxBytes: number): Transform {
+async function writeTo(target: string, tar: Pack, maxBytes: number): Promise<void> {
+  const file = await open(target, 'wx', 0o600);
   let bytes = 0;
-  return new Transform({
-    transform(chunk: Uint8Array, _encoding, done) {
+  try {
+    for await (const chunk of tar) {
       bytes += chunk.length;
-      if (bytes > maxBytes) done(tooLarge(maxBytes));
-      else done(null, chunk);
-    },
-  });
+      if (bytes > maxBytes) {
+        throw new RunnerError('too-large', `The archive would be larger than ${maxBytes} bytes.`);
+      }
+      await file.writeFile(chunk);
+    }
+  } finally {
+    tar.destroy();
+    await file.close();
+  }
 }
 
 async function addEntry(tar: Pack, path: string, name: string, limits: Limits): Promise<void> {
