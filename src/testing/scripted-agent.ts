@@ -2,7 +2,7 @@
  * An agent for tests of the manager's side: it keeps files in memory and "runs" code of one word.
  *
  * - `say TEXT` prints TEXT and finishes; `fail` prints on stderr and finishes with exit code 1
- * - `ask` waits for a line, then prints it
+ * - `ask` waits for a line, then prints it; an interrupt ends it with exit code 130
  * - `flood` prints without end, one slice per call, until it is interrupted
  */
 import { BackendError } from '../common/errors.ts';
@@ -20,6 +20,8 @@ export class ScriptedAgent {
   /** While true every call fails as if the agent's machine were gone. */
   away = false;
   readonly #codes = new Map<string, string>();
+  /** Whether the active run was interrupted. */
+  #stopped = false;
 
   readonly client: AgentClient = {
     ping: async () => ({ agentId: 'i-one', version: '26.4.4' }),
@@ -28,6 +30,7 @@ export class ScriptedAgent {
     interrupt: async ({ kernelId }) =>
       this.#reachable(() => {
         this.interrupted.push(kernelId);
+        this.#stopped = true;
         return null;
       }),
     complete: async ({ request }) =>
@@ -69,7 +72,10 @@ export class ScriptedAgent {
   #execute(request: ExecuteRequest): ExecuteSlice {
     this.requests.push(request);
     const { runId, mode } = request;
-    if (mode === 'query') this.#codes.set(runId, request.code);
+    if (mode === 'query') {
+      this.#codes.set(runId, request.code);
+      this.#stopped = false;
+    }
     const slice = (status: ExecuteSlice['status'], console: ConsoleItem[] = []): ExecuteSlice => ({
       runId,
       status,
@@ -89,7 +95,11 @@ export class ScriptedAgent {
       case 'fail':
         return { ...slice('finished', [['stderr', 'no\n']]), exitCode: 1 };
       case 'ask':
-        return { ...slice('waiting-input', [['stdout', 'name? ']]), isPassword: true };
+        if (this.#stopped) return { ...slice('finished'), exitCode: 130 };
+        return {
+          ...slice('waiting-input', mode === 'query' ? [['stdout', 'name? ']] : []),
+          isPassword: true,
+        };
       case 'flood':
         return slice('continued', [['stdout', 'x'.repeat(64 * 1024)]]);
       default:

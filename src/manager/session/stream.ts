@@ -12,6 +12,9 @@ import { serviceApps } from './shape.ts';
 /** Longest wait for output before an empty frame shows that the run goes on. Milliseconds. */
 const QUIET_MS = 5000;
 
+/** How often a run that waits for a line is asked whether it still does. Milliseconds. */
+const PROMPT_CHECK_MS = 250;
+
 const firstMessage = v.pipe(
   v.string(),
   v.parseJson({}, 'the first message must be JSON'),
@@ -61,19 +64,29 @@ async function pump(
   start: RunRequest,
 ): Promise<boolean> {
   let step = start;
+  let waitMs = QUIET_MS;
+  let line: Promise<string | null> | null = null;
   for (;;) {
-    const slice = await unlessGone(
-      peer,
-      executeStep(ctx, session, step, { waitMs: QUIET_MS, eager: true }),
-    );
+    const slice = await unlessGone(peer, executeStep(ctx, session, step, { waitMs, eager: true }));
     if (slice === null) return false;
-    await sendJson(peer, sliceReply(slice));
+    const asking = slice.status === 'waiting-input';
+    // The client knows of the question already when its answer is being waited for.
+    if (!(asking && line !== null && slice.console.length === 0)) {
+      await sendJson(peer, sliceReply(slice));
+    }
     if (slice.status === 'finished' || slice.status === 'exec-timeout') return true;
     step = { ...start, mode: 'continue', code: '', options: {} };
-    if (slice.status === 'waiting-input') {
-      const line = await nextText(messages);
-      if (line === null) return false;
-      step = { ...step, mode: 'input', code: line };
+    waitMs = QUIET_MS;
+    if (!asking) continue;
+    line ??= nextText(messages);
+    const answer = await Promise.race([line, ctx.clock.sleep(PROMPT_CHECK_MS)]);
+    if (answer === null) return false;
+    if (answer === undefined) {
+      // No line yet. An interrupt ends the question without one, so look whether it still stands.
+      waitMs = 0;
+    } else {
+      line = null;
+      step = { ...step, mode: 'input', code: answer };
     }
   }
 }
