@@ -5,70 +5,22 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { pack } from 'tar-stream';
-import { createGraphqlEngine, type GraphqlEngine } from '../manager/graphql/engine.ts';
-import { graphqlRoutes } from '../manager/graphql/rest.ts';
-import { graphqlModules } from '../manager/main.ts';
-import { type ManagerServer, startServer } from '../manager/server.ts';
-import { sessionRoutes, sessionSocketRoutes } from '../manager/session/rest.ts';
-import {
-  type TestAccount,
-  type TestManagerContext,
-  testManagerContext,
-} from '../testing/manager.ts';
-import { ScriptedAgent } from '../testing/scripted-agent.ts';
-import {
-  type InsertedSession,
-  insertAgent,
-  insertProject,
-  insertSession,
-} from '../testing/sessions.ts';
 import { reportFailure } from './framework/failures.ts';
 import { runProgram } from './framework/program.ts';
 import { capturedIo } from './testing/io.ts';
+import { startTestServer } from './testing/server.ts';
 import { clientCommands } from './tree.ts';
 
-let manager: TestManagerContext;
-let server: ManagerServer;
-let graphql: GraphqlEngine;
-let session: InsertedSession;
-const agent = new ScriptedAgent();
+let server: Awaited<ReturnType<typeof startTestServer>>;
 const folder = mkdtempSync(join(tmpdir(), 'cli-test-'));
 
 beforeAll(async () => {
-  manager = await testManagerContext();
-  const ctx = { ...manager.ctx, agents: { client: () => agent.client } };
-  const projectId = await insertProject(ctx.sql);
-  await insertAgent(ctx.sql, 'i-one');
-  const common = { projectId, agentId: 'i-one', owner: manager.accounts.user };
-  session = await insertSession(ctx.sql, { ...common, name: 'work' });
-  await insertSession(ctx.sql, {
-    ...common,
-    name: 'dead',
-    status: 'TERMINATED',
-    log: 'last words',
-  });
-  await insertSession(ctx.sql, { ...common, name: 'doomed', status: 'PENDING' });
-  graphql = await createGraphqlEngine(ctx, graphqlModules);
-  server = await startServer(ctx, {
-    listen: { hostname: '127.0.0.1', port: 0 },
-    routes: [...sessionRoutes(ctx), ...graphqlRoutes(ctx, graphql)],
-    sockets: sessionSocketRoutes(ctx),
-  });
+  server = await startTestServer();
 });
 afterAll(async () => {
-  await server.stop(0);
-  await graphql.close();
-  await manager.close();
+  await server.close();
   rmSync(folder, { recursive: true });
 });
-
-function environment(account: TestAccount): Record<string, string> {
-  return {
-    BACKEND_ENDPOINT: server.url,
-    BACKEND_ACCESS_KEY: account.accessKey,
-    BACKEND_SECRET_KEY: account.secretKey,
-  };
-}
 
 async function runAs(env: Record<string, string>, argv: readonly string[]) {
   const io = capturedIo({ env, cwd: folder });
@@ -81,7 +33,7 @@ async function runAs(env: Record<string, string>, argv: readonly string[]) {
   return { exitCode, out: io.out(), err: io.err() };
 }
 
-const run = (...argv: string[]) => runAs(environment(manager.accounts.user), argv);
+const run = (...argv: string[]) => runAs(server.environment(server.accounts.user), argv);
 
 test('config', async () => {
   const { exitCode, out } = await run('config');
@@ -90,8 +42,8 @@ test('config', async () => {
   expect(lines[0]).toBe(`API endpoint: ${server.url} (mode: api)`);
   expect(lines).toContain('Server version: 26.4.4 (API: v9.20250722)');
   expect(lines).toContain("Negotiated API version: (9, '20250722')");
-  expect(lines).toContain(`Access key: "${manager.accounts.user.accessKey}"`);
-  expect(out).not.toContain(manager.accounts.user.secretKey);
+  expect(lines).toContain(`Access key: "${server.accounts.user.accessKey}"`);
+  expect(out).not.toContain(server.accounts.user.secretKey);
 });
 
 test('config without a server tells all the same, and fails', async () => {
@@ -112,7 +64,7 @@ test('ps: a table of live sessions', async () => {
   ]);
   expect(dashes).toMatch(/^[- ]+$/);
   expect(rows.map((row) => row.split(/ +/)[0]).sort()).toEqual(['doomed', 'work']);
-  expect(rows.find((row) => row.startsWith('work'))).toContain(session.sessionId);
+  expect(rows.find((row) => row.startsWith('work'))).toContain(server.sessionId);
 });
 
 test('ps as JSON, with chosen fields and statuses', async () => {
@@ -130,7 +82,7 @@ test('an unknown field is refused, with the known ones', async () => {
 });
 
 test('an administrator also sees whose session it is', async () => {
-  const { out } = await runAs(environment(manager.accounts.superadmin), [
+  const { out } = await runAs(server.environment(server.accounts.superadmin), [
     'admin',
     'session',
     'list',
@@ -143,12 +95,12 @@ test('info, by name and by id', async () => {
   expect(byName.exitCode).toBe(0);
   const [item] = JSON.parse(byName.out).items;
   expect(item).toMatchObject({
-    session_id: session.sessionId,
+    session_id: server.sessionId,
     status: 'RUNNING',
     occupying_slots: { cpu: '1', mem: '268435456' },
   });
   expect(item.containers[0]).toMatchObject({ agent: 'i-one', cluster_role: 'main' });
-  const byId = await run('info', session.sessionId);
+  const byId = await run('info', server.sessionId);
   expect(byId.out).toContain('cpu:1, mem:256.0M');
   const none = await run('info', 'nosuch');
   expect(none).toMatchObject({ exitCode: 1, out: '' });
@@ -168,7 +120,7 @@ test('upload, ls, download', async () => {
     exitCode: 0,
     err: '⋯ Uploading files (0/1)...\n✓ Uploaded.\n',
   });
-  expect(agent.files.get('a.txt')?.toString()).toBe('hello');
+  expect(server.agent.files.get('a.txt')?.toString()).toBe('hello');
   const listing = await run('session', 'ls', 'work');
   expect(listing.out).toBe(
     'File name  Size  Modified              Mode\n---------  ----  --------------------  ----------\n' +
@@ -194,14 +146,14 @@ async function archiveOf(name: string, content: string): Promise<Buffer> {
 }
 
 test('download unpacks the archives below the destination', async () => {
-  agent.files.set('deep', await archiveOf('deep/b.txt', 'world'));
+  server.agent.files.set('deep', await archiveOf('deep/b.txt', 'world'));
   const { exitCode } = await run('session', 'download', 'work', 'deep', '--dest', 'out');
   expect(exitCode).toBe(0);
   expect(readFileSync(join(folder, 'out/deep/b.txt'), 'utf8')).toBe('world');
 });
 
 test('an archive cannot write outside the destination', async () => {
-  agent.files.set('evil', await archiveOf('../evil.txt', 'x'));
+  server.agent.files.set('evil', await archiveOf('../evil.txt', 'x'));
   const { exitCode, err } = await run('session', 'download', 'work', 'evil', '--dest', 'out');
   expect(exitCode).toBe(1);
   expect(err).toContain('outside the destination');
@@ -231,7 +183,7 @@ test('destroy: each session on its own account', async () => {
 });
 
 test('agents', async () => {
-  const admin = environment(manager.accounts.superadmin);
+  const admin = server.environment(server.accounts.superadmin);
   const list = await runAs(admin, ['admin', 'agent', 'list']);
   expect(list.err).toBe('');
   expect(list.out).toContain('i-one');
@@ -240,7 +192,7 @@ test('agents', async () => {
 });
 
 test('a wrong key', async () => {
-  const env = { ...environment(manager.accounts.user), BACKEND_SECRET_KEY: 'wrong' };
+  const env = { ...server.environment(server.accounts.user), BACKEND_SECRET_KEY: 'wrong' };
   const { exitCode, err } = await runAs(env, ['ps']);
   expect(exitCode).toBe(1);
   expect(err).toStartWith('✘ BackendAPIError: 401 Unauthorized\n  Credential/signature mismatch.');
