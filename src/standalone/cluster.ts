@@ -1,0 +1,233 @@
+/**
+ * `up`: the whole cluster in one process. The same manager and agent as in a distributed
+ * installation, with PostgreSQL embedded, the configuration in a table, live state in memory, and
+ * the two components calling each other directly.
+ */
+import { mkdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { Sql } from 'postgres';
+import * as v from 'valibot';
+import { openBackend } from '../agent/backends/open.ts';
+import { agentSettingsFrom } from '../agent/config-file.ts';
+import { type RunningAgent, startAgent } from '../agent/main.ts';
+import type { BackendName } from '../agent/settings.ts';
+import type { Clock } from '../common/clock.ts';
+import { writeEnvironmentFiles } from '../common/environment-files.ts';
+import { BackendError } from '../common/errors.ts';
+import {
+  type LocalAccount,
+  type LocalCluster,
+  processStartTicks,
+  removeLocalCluster,
+  writeLocalCluster,
+} from '../common/local-cluster.ts';
+import type { Logger } from '../common/logger.ts';
+import { pickPort } from '../common/ports.ts';
+import type { Random } from '../common/random.ts';
+import { loadOrCreateKeys } from '../common/rpc/signature.ts';
+import type { AgentClient } from '../manager/context.ts';
+import { connectDatabase } from '../manager/db/connect.ts';
+import { migrate } from '../manager/db/migrate.ts';
+import { type Manager, startManager } from '../manager/main.ts';
+import { managerSettings } from '../manager/settings.ts';
+import { openPostgresConfigStore } from '../stores/config/postgres.ts';
+import { createMemoryLiveStore } from '../stores/live/memory.ts';
+import { provideAccounts } from './accounts.ts';
+import { lockFolder } from './lock.ts';
+import { postgresPlace } from './place.ts';
+import { ensurePostgresBinaries } from './postgres/binaries.ts';
+import { createDatabase } from './postgres/store.ts';
+import { readRemembered, remember } from './remembered.ts';
+import { supervisePostgres } from './supervisor.ts';
+
+const HOST = '127.0.0.1';
+const MANAGER_PORT = 8091;
+const DATABASE = 'backend';
+const MAX_CONNECTIONS = 30;
+const POOL_SIZE = 16;
+
+export interface ClusterOptions {
+  readonly envId: string;
+  /** Everything the cluster keeps lies in here. */
+  readonly folder: string;
+  readonly backend: BackendName;
+  /** Wanted port of the manager; another one is taken when it is in use. */
+  readonly managerPort?: number;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  /** Told about each step a user may wait for. */
+  readonly progress: (message: string) => void;
+}
+
+export interface RunningCluster {
+  readonly record: LocalCluster;
+  readonly environmentFiles: readonly string[];
+  readonly manager: Manager;
+  readonly agent: RunningAgent;
+  /** Rejects when a part is lost for good. */
+  readonly failed: Promise<never>;
+  /** Ends manager, agent and PostgreSQL. Sessions keep running and are adopted by the next start. */
+  stop(): Promise<void>;
+}
+
+/** Steps that undo the start, run latest first. */
+type Teardown = AsyncDisposableStack;
+
+/**
+ * Starts the cluster kept in `options.folder`, making it when it is new.
+ * @throws UserError when another process runs it, or when a part does not start; nothing stays behind.
+ */
+export async function startCluster(options: ClusterOptions): Promise<RunningCluster> {
+  const { folder, clock, random, log, progress } = options;
+  await using teardown = new AsyncDisposableStack();
+  const lock = lockFolder(folder);
+  teardown.defer(() => lock.release());
+  const remembered = await readRemembered(folder);
+
+  const database = await startDatabase(options, remembered.postgresPort ?? 0, teardown);
+  const { sql } = database;
+  const accounts = await provideAccounts(folder, sql, random);
+
+  progress('Starting the manager');
+  const config = await openPostgresConfigStore({ sql, log, clock, random });
+  teardown.defer(() => config.close());
+  const live = createMemoryLiveStore({ clock });
+  teardown.defer(() => live.close());
+  const local: { agent: AgentClient | null } = { agent: null };
+  const managerPort = options.managerPort ?? remembered.managerPort ?? MANAGER_PORT;
+  const port = await pickPort(managerPort, HOST);
+  const manager = await startManager({
+    id: `local-${options.envId}`,
+    settings: v.parse(managerSettings, {}),
+    sql,
+    config,
+    live,
+    agents: { client: () => local.agent ?? agentIsStarting() },
+    managerKeys: await loadOrCreateKeys(join(folder, 'manager.key')),
+    listen: { hostname: HOST, port },
+    clock,
+    random,
+    log: log.child({ component: 'manager' }),
+  });
+  teardown.defer(() => manager.stop());
+
+  progress(`Starting the agent (${options.backend} backend)`);
+  const agent = await startLocalAgent(options, manager, teardown);
+  local.agent = agent.api;
+
+  const record = describeCluster(options, manager.url, accounts);
+  const environmentFiles = writeEnvironmentFiles(folder, record.endpoint, accounts);
+  await remember(folder, { managerPort: port, postgresPort: database.port });
+  writeLocalCluster(folder, record);
+  teardown.defer(() => removeLocalCluster(folder));
+  const running = teardown.move();
+  return {
+    record,
+    environmentFiles,
+    manager,
+    agent,
+    failed: database.lost,
+    stop: () => running.disposeAsync(),
+  };
+}
+
+function agentIsStarting(): never {
+  throw new BackendError('AgentConnectionUnavailable', 'The local agent is still starting.');
+}
+
+/** PostgreSQL with the newest schema, and a pool on it. */
+async function startDatabase(
+  options: ClusterOptions,
+  wantedPort: number,
+  teardown: Teardown,
+): Promise<{ sql: Sql; port: number; lost: Promise<never> }> {
+  const { folder, clock, random, log, progress } = options;
+  const place = await postgresPlace(folder, random);
+  progress('Starting PostgreSQL');
+  const binaries = await ensurePostgresBinaries(place.runtimeDir);
+  const postgres = await supervisePostgres(
+    {
+      binaries,
+      dataDir: join(place.folder, 'data'),
+      port: wantedPort,
+      clock,
+      random,
+      durable: true,
+      maxConnections: MAX_CONNECTIONS,
+    },
+    clock,
+    log,
+  );
+  teardown.defer(() => postgres.stop());
+  await createDatabase(postgres.server.url('postgres'), DATABASE, log);
+  const sql = await connectDatabase(
+    {
+      url: postgres.server.url(DATABASE),
+      maxConnections: POOL_SIZE,
+      applicationName: 'backend.ai',
+    },
+    log,
+  );
+  teardown.defer(() => sql.end({ timeout: 5 }));
+  await migrate(sql, log);
+  return { sql, port: postgres.server.port, lost: postgres.lost };
+}
+
+async function startLocalAgent(
+  options: ClusterOptions,
+  manager: Manager,
+  teardown: Teardown,
+): Promise<RunningAgent> {
+  const { folder, clock, random } = options;
+  const stateDir = join(folder, 'agent');
+  await mkdir(stateDir, { recursive: true, mode: 0o700 });
+  const settings = agentSettingsFrom({
+    agent: {
+      id: `i-${options.envId}`,
+      backend: options.backend,
+      'var-base-path': stateDir,
+      'ipc-base-path': stateDir,
+    },
+    container: { 'bind-host': HOST, 'scratch-root': join(stateDir, 'scratches') },
+    // One person's machine: nothing is set aside, sessions share it with everything else.
+    resource: { 'reserved-cpu': 0, 'reserved-mem': '256m' },
+  });
+  const log = options.log.child({ component: 'agent' });
+  const backend = await openBackend({
+    settings,
+    stateDir,
+    hiddenPaths: [dirname(folder)],
+    clock,
+    random,
+    log,
+  });
+  const agent = await startAgent({
+    settings,
+    backend,
+    manager: manager.gateway,
+    keys: await loadOrCreateKeys(join(stateDir, 'agent.key')),
+    stateDir,
+    clock,
+    random,
+    log,
+  });
+  teardown.defer(() => agent.stop());
+  return agent;
+}
+
+function describeCluster(
+  options: ClusterOptions,
+  endpoint: string,
+  accounts: readonly LocalAccount[],
+): LocalCluster {
+  return {
+    envId: options.envId,
+    pid: process.pid,
+    pidStartTicks: processStartTicks(process.pid),
+    endpoint,
+    backend: options.backend,
+    startedAt: options.clock.now().toISOString(),
+    accounts: [...accounts],
+  };
+}
