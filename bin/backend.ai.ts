@@ -7,6 +7,10 @@ import { VERSION } from '../src/common/version.ts';
 
 const commands: CommandRecord = {
   ...clientCommands,
+  ag: {
+    description: 'The agent of a node.',
+    commands: async () => (await import('../src/agent/cli/index.ts')).agCommands,
+  },
   doctor: {
     description: 'Check what this machine can do.',
     load: () => import('../src/standalone/cli/doctor.ts'),
