@@ -94,14 +94,20 @@ export async function startServer(
   };
   try {
     const serve = mount([...systemRoutes(ctx, facts), ...options.routes], options.sockets);
-    const main = listen(options.listen, serve, { maxWebSocketMessageBytes });
+    const main = listen(options.listen, serve, {
+      maxWebSocketMessageBytes,
+      setting: 'service-addr',
+    });
     listeners.push(main);
     if (options.internalListen === undefined) return { url: main.url, internalUrl: null, stop };
     const serveInternal = mount(
       [...healthRoutes(ctx, true), ...(options.internalRoutes ?? [])],
       [],
     );
-    const internal = listen(options.internalListen, serveInternal, { maxWebSocketMessageBytes });
+    const internal = listen(options.internalListen, serveInternal, {
+      maxWebSocketMessageBytes,
+      setting: 'internal-addr',
+    });
     listeners.push(internal);
     return { url: main.url, internalUrl: internal.url, stop };
   } catch (error) {

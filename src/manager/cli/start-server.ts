@@ -45,7 +45,8 @@ async function openDatabase({ db }: ManagerConfig, log: Logger) {
       );
 }
 
-async function openLive(config: ConfigStore, log: Logger) {
+/** @param namespace keeps clusters that share one Redis apart. */
+async function openLive(config: ConfigStore, namespace: string, log: Logger) {
   const addr = await config.get(REDIS_ADDRESS_KEY);
   if (addr === null) {
     throw new UserError(`etcd has no address of Redis under ${REDIS_ADDRESS_KEY}.`, {
@@ -53,7 +54,7 @@ async function openLive(config: ConfigStore, log: Logger) {
     });
   }
   const password = (await config.get(REDIS_PASSWORD_KEY)) ?? undefined;
-  return openRedisLiveStore({ addr, password, log });
+  return openRedisLiveStore({ addr, password, keyPrefix: `backendai:${namespace}:`, log });
 }
 
 /** The manager's keys: the configured file, else one in the user's data folder. Made if missing. */
@@ -109,7 +110,7 @@ export default defineCommand({
     opened.defer(() => sql.end({ timeout: 5 }));
     const store = await openEtcdConfigStore({ ...config.etcd, log });
     opened.defer(() => store.close());
-    const live = await openLive(store, log);
+    const live = await openLive(store, config.etcd.namespace, log);
     opened.defer(() => live.close());
     const { serviceAddr, internalAddr, tls } = config;
     const manager = await startManager({

@@ -25,27 +25,31 @@ const KEEP_ALIVE_SEC = 30;
 const MAX_BODY_BYTES = 64 * 1024 * 1024;
 const CLOSE_GOING_AWAY = 1001;
 
-function bindError(error: unknown, { hostname, port }: ListenAddress): UserError {
+function bindError(error: unknown, address: ListenAddress, setting: string): UserError {
+  const { hostname, port } = address;
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
   if (code === 'EADDRINUSE') {
     return new UserError(`Port ${port} on ${hostname} is already in use by another program.`, {
       hint:
-        'Stop that program, or choose another port: service-addr in the [manager] section of ' +
+        `Stop that program, or choose another port: ${setting} in the [manager] section of ` +
         'manager.toml.',
       cause: error,
     });
   }
   return new UserError(`Cannot listen on ${hostname}:${port}: ${errorMessage(error)}`, {
-    hint: 'Check service-addr in the [manager] section of manager.toml.',
+    hint: `Check ${setting} in the [manager] section of manager.toml.`,
     cause: error,
   });
 }
 
-/** @throws UserError when the address cannot be bound. */
+/**
+ * @param options.setting name of the setting that gives the address, for error messages.
+ * @throws UserError when the address cannot be bound.
+ */
 export function listen(
   address: ListenAddress,
   serve: Serve,
-  options: { maxWebSocketMessageBytes: number },
+  options: { maxWebSocketMessageBytes: number; setting: string },
 ): HttpListener {
   const connections = new Set<SocketConnection>();
   const bind = () =>
@@ -86,7 +90,7 @@ export function listen(
   try {
     server = bind();
   } catch (error) {
-    throw bindError(error, address);
+    throw bindError(error, address, options.setting);
   }
   const port = server.port ?? address.port;
   const host = address.hostname.includes(':') ? `[${address.hostname}]` : address.hostname;
