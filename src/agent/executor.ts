@@ -5,7 +5,7 @@
 import type { Clock } from '../common/clock.ts';
 import { BackendError, errorMessage } from '../common/errors.ts';
 import type { Logger } from '../common/logger.ts';
-import type { KernelCreationInfo } from '../common/protocol/kernel.ts';
+import type { KernelCreationInfo, TerminationReason } from '../common/protocol/kernel.ts';
 import { parseAmount } from '../common/slots.ts';
 import type { Backend, KernelExit, RunnerClient } from './backends/backend.ts';
 import { runBatch } from './batch.ts';
@@ -55,9 +55,19 @@ type StepExecutors = {
   ) => Promise<void>;
 };
 
+const failureReasons: Record<StepName, TerminationReason> = {
+  'provide-image': 'failed-to-create',
+  allocate: 'failed-to-create',
+  create: 'failed-to-create',
+  connect: 'failed-to-start',
+  reconnect: 'failed-to-start',
+  'run-batch': 'task-failed',
+  destroy: 'unknown',
+};
+
 /** A failure that ends the kernel, with the reason that is reported. */
 const failed = (
-  reason: Extract<Phase, { at: 'failed' }>['reason'],
+  reason: TerminationReason,
   message: string,
   exitCode: number | null = null,
 ): Phase => ({ at: 'failed', reason, message, exitCode });
@@ -92,6 +102,8 @@ export class Executor {
     const loop = this.#drive(kernel).finally(() => {
       kernel.isBusy = false;
       this.#loops.delete(loop);
+      // A wish may have come just when the loop had found nothing more to do.
+      if (nextStep(kernel)) this.wake(kernel);
     });
     this.#loops.add(loop);
   }
@@ -157,9 +169,7 @@ export class Executor {
       error: errorMessage(error),
     });
     if (kernel.phase.at === 'exited') return;
-    const reason =
-      step === 'connect' || step === 'reconnect' ? 'failed-to-start' : 'failed-to-create';
-    kernel.phase = failed(reason, errorMessage(error));
+    kernel.phase = failed(failureReasons[step], errorMessage(error));
   }
 
   async #provideImage(
@@ -207,7 +217,7 @@ export class Executor {
     try {
       this.#options.outbox.add(kernel, { kind: 'kernel-creating' });
       kernel.created = await this.#options.backend.create(spec, kernel.cpuIds, signal);
-      if (kernel.phase.at !== 'exited') kernel.phase = { at: 'created' };
+      if (kernel.phase.at === 'allocated') kernel.phase = { at: 'created' };
     } catch (error) {
       kernel.releasePermit();
       throw error;
@@ -277,8 +287,12 @@ export class Executor {
       outbox.add(kernel, { kind: 'batch-finished', ...result });
       kernel.wish = { desired: 'terminated', reason: result.reason };
     } catch (error) {
+      signal.throwIfAborted();
       // The connection broke or the kernel ended: both are phases of their own by now.
-      if (kernel.phase.at === 'running') throw error;
+      if (kernel.phase.at !== 'running') return;
+      const reason = 'task-failed';
+      outbox.add(kernel, { kind: 'batch-finished', result: 'failure', reason, exitCode: -1 });
+      throw error;
     }
   }
 
@@ -302,10 +316,7 @@ export class Executor {
     outbox.finishEnd(kernel, { ...end, exitCode: step.exitCode ?? exitCode });
     cpus.release(kernel.kernelId);
     registry.remove(kernel.kernelId);
-    // Nothing is left to decide: the kernel is out of the registry, and its loop ends.
-    kernel.wish = { desired: 'undecided' };
-    kernel.phase = { at: 'running' };
-    kernel.batchDone = true;
+    kernel.phase = { at: 'gone' };
   }
 
   /** Tries for as long as the agent runs; a kernel that can't be removed stays visible meanwhile. */
@@ -330,10 +341,10 @@ export class Executor {
   #exited({ kernelId, exitCode }: KernelExit): void {
     const kernel = this.#options.registry.get(kernelId);
     if (!kernel || kernel.phase.at === 'failed' || kernel.current?.step === 'destroy') return;
-    kernel.phase = { at: 'exited', exitCode };
-    if (kernel.current && kernel.current.step !== 'connect') {
-      kernel.current.abort.abort(new Error('the kernel ended'));
-    }
+    const wasStarted = kernel.phase.at === 'running' || kernel.phase.at === 'detached';
+    kernel.phase = { at: 'exited', exitCode, wasStarted };
+    // A kernel being created or connected to for the first time fails by itself, with its log.
+    if (wasStarted) kernel.current?.abort.abort(new Error('the kernel ended'));
     this.wake(kernel);
   }
 }

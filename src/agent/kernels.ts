@@ -62,7 +62,8 @@ export function foundKernel(found: HostKernel): Kernel {
     spec,
     cpuIds,
     wish: { desired: 'undecided' },
-    phase: found.state === 'running' ? { at: 'detached' } : { at: 'exited', exitCode },
+    phase:
+      found.state === 'running' ? { at: 'detached' } : { at: 'exited', exitCode, wasStarted: true },
     created: {
       containerId: found.containerId,
       kernelHost: found.kernelHost,

@@ -21,15 +21,17 @@ export type Phase =
   /** On the host and running, but not connected: left by an earlier agent, or the connection broke. */
   | { readonly at: 'detached' }
   | { readonly at: 'running' }
-  /** Its main process ended by itself. */
-  | { readonly at: 'exited'; readonly exitCode: number | null }
+  /** Its main process ended by itself; `wasStarted` tells whether it had got as far as running. */
+  | { readonly at: 'exited'; readonly exitCode: number | null; readonly wasStarted: boolean }
   /** A step failed for good. */
   | {
       readonly at: 'failed';
       readonly reason: TerminationReason;
       readonly message: string;
       readonly exitCode: number | null;
-    };
+    }
+  /** Removed from the host and reported. */
+  | { readonly at: 'gone' };
 
 export type Step =
   | { readonly step: 'provide-image'; readonly spec: KernelSpec }
@@ -76,8 +78,8 @@ function forward({ phase, spec, batchDone }: KernelFacts): Step | null {
     case 'exited':
       return {
         step: 'destroy',
-        reason: 'self-terminated',
-        message: null,
+        reason: phase.wasStarted ? 'self-terminated' : 'failed-to-start',
+        message: phase.wasStarted ? null : 'The kernel ended before it could be connected to.',
         exitCode: phase.exitCode,
         isAlive: false,
       };
@@ -85,6 +87,8 @@ function forward({ phase, spec, batchDone }: KernelFacts): Step | null {
       const { reason, message, exitCode } = phase;
       return { step: 'destroy', reason, message, exitCode, isAlive: true };
     }
+    case 'gone':
+      return null;
     default:
       return phase satisfies never;
   }
@@ -99,7 +103,9 @@ export function nextStep(facts: KernelFacts): Step | null {
       return forward(facts);
     case 'terminated': {
       // What happened by itself before the wish came is the truer reason.
-      if (phase.at === 'exited' || phase.at === 'failed') return forward(facts);
+      if (phase.at === 'exited' || phase.at === 'failed' || phase.at === 'gone') {
+        return forward(facts);
+      }
       const isAlive = phase.at === 'running' || phase.at === 'detached';
       return { step: 'destroy', reason: wish.reason, message: null, exitCode: null, isAlive };
     }
@@ -127,6 +133,7 @@ export function reportedState(phase: Phase, step: StepName | null): ActualKernel
       return 'running';
     case 'exited':
     case 'failed':
+    case 'gone':
       return 'terminating';
     default:
       return phase satisfies never;

@@ -1,0 +1,47 @@
+/** Makes the backend that the settings name. Each is imported only when it is used. */
+import { resolve } from 'node:path';
+import type { Clock } from '../../common/clock.ts';
+import { UserError } from '../../common/errors.ts';
+import type { Logger } from '../../common/logger.ts';
+import type { Random } from '../../common/random.ts';
+import type { AgentSettings } from '../settings.ts';
+import type { Backend } from './backend.ts';
+
+export interface BackendParts {
+  clock: Clock;
+  random: Random;
+  log: Logger;
+  /** Folders that kernels must never see, such as the cluster's data. */
+  hiddenPaths?: readonly string[];
+}
+
+/** @throws UserError when the backend is not available, or its configuration is wrong. */
+export async function createBackend(
+  settings: AgentSettings,
+  parts: BackendParts,
+): Promise<Backend> {
+  const { clock, random, log, hiddenPaths } = parts;
+  const { bindHost, advertisedHost } = settings.container;
+  const isAnyHost = bindHost === '' || bindHost === '0.0.0.0';
+  const kernelHost = advertisedHost ?? (isAnyHost ? '127.0.0.1' : bindHost);
+  switch (settings.backend) {
+    case 'process': {
+      const { ProcessBackend } = await import('./process/process-backend.ts');
+      const stateDir = resolve(settings.varBasePath);
+      return new ProcessBackend({ stateDir, clock, log, kernelHost, hiddenPaths });
+    }
+    case 'dummy': {
+      const [{ DummyBackend }, { loadDummyConfig }] = await Promise.all([
+        import('./dummy/dummy-backend.ts'),
+        import('./dummy/config.ts'),
+      ]);
+      return new DummyBackend({ config: await loadDummyConfig(), clock, random, kernelHost });
+    }
+    case 'docker':
+      throw new UserError('The docker backend is not available.', {
+        hint: 'Set backend = "process" in the [agent] section.',
+      });
+    default:
+      return settings.backend satisfies never;
+  }
+}

@@ -1,0 +1,147 @@
+/** `ag start-server`: runs an agent on this machine until it is told to stop. */
+import { mkdir } from 'node:fs/promises';
+import { homedir, hostname } from 'node:os';
+import { join, resolve } from 'node:path';
+import { systemClock } from '../../common/clock.ts';
+import { type CommandIo, defineCommand, flag, option, UsageError } from '../../common/command.ts';
+import { errorMessage, UserError } from '../../common/errors.ts';
+import type { Logger } from '../../common/logger.ts';
+import { systemRandom } from '../../common/random.ts';
+import { loadOrCreateKeys, type NodeKeys } from '../../common/rpc/keys.ts';
+import { type LogLevel, parseLogLevel } from '../../logging/logger.ts';
+import { openServerLog } from '../../logging/server.ts';
+import { openEtcdConfigStore } from '../../stores/config/etcd.ts';
+import { createBackend } from '../backends/create.ts';
+import { loadAgentConfig } from '../config-file.ts';
+import { startAgent } from '../main.ts';
+import { ManagerLink, publishAgentKey } from '../manager-link.ts';
+import type { AgentSettings } from '../settings.ts';
+
+const level = (text: string): LogLevel => {
+  const parsed = parseLogLevel(text);
+  if (parsed === null) throw new UsageError(`'${text}' is not a log level.`);
+  return parsed;
+};
+
+/** Aborts at the first signal that asks this process to end. */
+function endRequested(): AbortSignal {
+  const controller = new AbortController();
+  for (const name of ['SIGTERM', 'SIGINT'] as const) {
+    process.once(name, () => controller.abort(new UserError(`Stopped by ${name}.`)));
+  }
+  return controller.signal;
+}
+
+/** The folder of this agent's state; several agents may share a machine. */
+async function stateFolder(settings: AgentSettings, io: CommandIo): Promise<string> {
+  const folder = resolve(io.cwd, settings.varBasePath, settings.id);
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    return folder;
+  } catch (error) {
+    throw new UserError(`The agent can't write its state to ${folder}: ${errorMessage(error)}`, {
+      hint: 'Set another var-base-path in the [agent] section of agent.toml.',
+      cause: error,
+    });
+  }
+}
+
+/** Finds the manager: at the configured address, or in etcd. */
+async function linkToManager(
+  settings: AgentSettings,
+  opened: AsyncDisposableStack,
+  parts: { keys: NodeKeys; log: Logger },
+): Promise<ManagerLink> {
+  const options = { ...parts, clock: systemClock, random: systemRandom };
+  const { managerAddr, managerPublicKey, etcd, id } = settings;
+  if (etcd) {
+    const store = await openEtcdConfigStore({ ...etcd, log: parts.log });
+    opened.defer(() => store.close());
+    await publishAgentKey(store, id, parts.keys.publicKey);
+    if (!managerAddr) {
+      const link = await ManagerLink.discover(store, options);
+      opened.defer(() => link.close());
+      return link;
+    }
+  }
+  if (!managerAddr || !managerPublicKey) {
+    throw new UserError('agent.toml does not say which manager to trust.', {
+      hint:
+        'Set manager-public-key beside manager-addr in the [agent] section, or add an [etcd] ' +
+        'section to have managers found there.',
+    });
+  }
+  const addr = `http://${managerAddr.host}:${managerAddr.port}`;
+  return ManagerLink.toAddress({ addr, publicKey: managerPublicKey }, options);
+}
+
+/** What managers are told to call. An address that means "any" is of no use to them. */
+function advertisedUrl({ advertisedRpcAddr, rpcListenAddr }: AgentSettings): string {
+  if (advertisedRpcAddr) return `http://${advertisedRpcAddr.host}:${advertisedRpcAddr.port}`;
+  const { host, port } = rpcListenAddr;
+  const isAny = host === '' || host === '0.0.0.0' || host === '::';
+  return `http://${isAny ? hostname() : host}:${port}`;
+}
+
+export default defineCommand({
+  options: {
+    config: option(
+      ['-f', '--config-path', '--config'],
+      'FILE',
+      'Configuration of the agent. [default: agent.toml, looked for in the usual places]',
+    ),
+    debug: flag(['--debug'], 'Log more.'),
+    logLevel: option(['--log-level'], 'LEVEL', 'Least severe records to log.', level),
+  },
+  async run({ options, io }) {
+    const { settings, withoutEffect } = loadAgentConfig({
+      explicitPath: options.config === undefined ? undefined : resolve(io.cwd, options.config),
+      places: { cwd: io.cwd, home: io.env.HOME || homedir() },
+      env: io.env,
+    });
+    const { log, close } = openServerLog({
+      component: 'agent',
+      settings: settings.logging,
+      level: options.logLevel ?? (options.debug || settings.debug.enabled ? 'debug' : null),
+      cwd: io.cwd,
+    });
+    await using opened = new AsyncDisposableStack();
+    opened.defer(close);
+    for (const key of withoutEffect) log.debug('a setting has no effect', { key });
+
+    const stop = endRequested();
+    const stateDir = await stateFolder(settings, io);
+    const keys = await loadOrCreateKeys(join(stateDir, 'agent.key'));
+    const link = await linkToManager(settings, opened, { keys, log });
+    await link.waitForManager(stop);
+    const parts = { clock: systemClock, random: systemRandom, log };
+    const backend = await createBackend({ ...settings, varBasePath: stateDir }, parts);
+    const { host, port } = settings.rpcListenAddr;
+    const agent = await startAgent({
+      ...parts,
+      settings,
+      backend,
+      manager: link.calls,
+      keys,
+      stateDir,
+      listen: {
+        hostname: host,
+        port,
+        isTrusted: (publicKey) => link.isTrusted(publicKey),
+        advertisedUrl: advertisedUrl(settings),
+      },
+    });
+    opened.defer(() => agent.stop());
+    if (settings.pidFile !== null) {
+      const path = resolve(io.cwd, settings.pidFile);
+      await Bun.write(path, `${process.pid}\n`);
+      opened.defer(() => Bun.file(path).delete());
+    }
+    await new Promise<void>((done) => {
+      if (stop.aborted) done();
+      stop.addEventListener('abort', () => done(), { once: true });
+    });
+    log.info('stopping', { because: errorMessage(stop.reason) });
+    return 0;
+  },
+});

@@ -1,0 +1,231 @@
+/** Puts an agent together: kernels found on the host are adopted, then the manager is told. */
+import { readFile } from 'node:fs/promises';
+import type { Clock } from '../common/clock.ts';
+import { errorMessage, UserError } from '../common/errors.ts';
+import { hostArchitecture } from '../common/images/labels.ts';
+import type { Logger } from '../common/logger.ts';
+import { agentApi } from '../common/protocol/agent.ts';
+import type { AgentEvent, Heartbeat, managerApi } from '../common/protocol/manager.ts';
+import type { Random } from '../common/random.ts';
+import type { ApiOf } from '../common/rpc/api.ts';
+import { rpcHandler } from '../common/rpc/server.ts';
+import { type NodeKeys, requestVerifier } from '../common/rpc/signature.ts';
+import { parseAmount } from '../common/slots.ts';
+import { VERSION } from '../common/version.ts';
+import type { Backend } from './backends/backend.ts';
+import { Executor } from './executor.ts';
+import { HeartbeatSender } from './heartbeat.ts';
+import { foundKernel, KernelRegistry } from './kernels.ts';
+import { Outbox } from './outbox.ts';
+import { offeredSlots } from './resources/capacity.ts';
+import { CpuAllocator, parseCpuList } from './resources/cpu.ts';
+import { agentService } from './service.ts';
+import type { AgentSettings } from './settings.ts';
+import { Wishes } from './wishes.ts';
+
+/** How long a changed state is held back, so that a burst of changes is one heartbeat. */
+const CHANGE_DELAY_MS = 50;
+
+export interface AgentListen {
+  hostname: string;
+  /** 0: any free port. */
+  port: number;
+  /** Decides by public key who may call. */
+  isTrusted: (publicKey: string) => boolean | Promise<boolean>;
+  /** What the manager is told to call, when it differs: `http://host:port`. */
+  advertisedUrl?: string;
+}
+
+export interface AgentOptions {
+  settings: AgentSettings;
+  backend: Backend;
+  manager: ApiOf<typeof managerApi>;
+  keys: NodeKeys;
+  /** Folder for what outlives the agent. */
+  stateDir: string;
+  /** Absent: the manager calls the returned `api` in this process. */
+  listen?: AgentListen;
+  clock: Clock;
+  random: Random;
+  log: Logger;
+}
+
+export interface Agent {
+  readonly agentId: string;
+  readonly api: ApiOf<typeof agentApi>;
+  /** Where it listens; null without `listen`. */
+  readonly url: string | null;
+  /** Says goodbye to the manager. Kernels keep running. */
+  stop(): Promise<void>;
+}
+
+/** The CPUs that kernels may be given: those of this process, less the reserved ones. */
+async function usableCpus(count: number, reserved: number): Promise<number[]> {
+  const status = await readFile('/proc/self/status', 'utf8').catch(() => '');
+  const allowed = parseCpuList(/^Cpus_allowed_list:\s*(\S+)$/m.exec(status)?.[1] ?? '');
+  const ids = allowed.length === count ? allowed : Array.from({ length: count }, (_, id) => id);
+  return ids.slice(Math.min(reserved, ids.length));
+}
+
+function serve(options: AgentOptions, api: ApiOf<typeof agentApi>) {
+  const { listen, keys, clock, log } = options;
+  if (!listen) return null;
+  const handler = rpcHandler(agentApi, api, {
+    verify: requestVerifier({ clock, isTrusted: listen.isTrusted, self: keys.publicKey }),
+    keys,
+    onError: (error, method) => log.error(`The call ${method} failed`, { error: String(error) }),
+  });
+  try {
+    const { hostname, port } = listen;
+    return Bun.serve({ hostname, port, fetch: handler, idleTimeout: 120, development: false });
+  } catch (error) {
+    throw new UserError(
+      `The agent can't listen on ${listen.hostname}:${listen.port}: ${errorMessage(error)}`,
+      { hint: 'Stop what uses the port, or set another rpc-listen-addr in agent.toml.' },
+    );
+  }
+}
+
+/**
+ * Starts an agent on `stateDir`. It works whether or not the manager can be reached.
+ * @throws UserError when the state can't be opened or the port is taken.
+ */
+export async function startAgent(options: AgentOptions): Promise<Agent> {
+  const { settings, backend, manager, keys, stateDir, clock, log } = options;
+  const agentId = settings.id;
+  const capacity = await backend.capacity();
+  const cpuCount = Number(parseAmount(capacity.slots.cpu ?? '0') ?? 0n) / 1_000_000;
+  const cpus = new CpuAllocator(
+    await usableCpus(Math.floor(cpuCount), settings.resource.reservedCpu),
+  );
+  const registry = new KernelRegistry();
+
+  let changeTimer: { cancel(): void } | null = null;
+  const changed = () => {
+    changeTimer ??= clock.timer(CHANGE_DELAY_MS, () => {
+      changeTimer = null;
+      heartbeats.beatNow();
+    });
+  };
+  const outbox = new Outbox({
+    stateDir,
+    clock,
+    log,
+    deliver: async (events) => {
+      const answer = await manager.deliver({ agentId, events });
+      wishes.noteAcknowledgedEnds(endedKernels(events, answer.ackedSeq));
+      return answer;
+    },
+  });
+  const executor = new Executor({
+    backend,
+    registry,
+    outbox,
+    cpus,
+    clock,
+    log,
+    creationConcurrency: settings.kernelCreationConcurrency,
+    initTimeoutMs: settings.kernelLifecycles.initTimeoutMs,
+    onChange: changed,
+  });
+  const wishes = new Wishes({ registry, executor, outbox, clock, log });
+  const accept = (desired: Parameters<typeof wishes.accept>[0]) => wishes.accept(desired);
+  const api = agentService({ agentId, version: VERSION, registry, backend, accept });
+  const server = serve(options, api);
+  const url = server ? `http://${server.hostname}:${server.port}` : null;
+
+  const heartbeats = new HeartbeatSender({
+    intervalMs: settings.debug.heartbeatIntervalMs,
+    clock,
+    log,
+    describe: async (): Promise<Heartbeat> => ({
+      agentId,
+      version: VERSION,
+      backend: backend.name,
+      region: settings.region ?? 'local',
+      scalingGroup: settings.scalingGroup,
+      architecture: hostArchitecture(),
+      addr: options.listen?.advertisedUrl ?? url ?? 'local:',
+      publicHost: settings.publicHost ?? settings.container.bindHost,
+      publicKey: keys.publicKey,
+      availableSlots: offeredSlots(capacity.slots, settings.resource),
+      slotTypes: capacity.slotTypes,
+      computePlugins: { cpu: {}, mem: {} },
+      images: await backend.scanImages(),
+      kernels: reportedKernels(registry, outbox),
+    }),
+    send: (heartbeat) => manager.heartbeat(heartbeat),
+    onAnswer: (desired, askedAtMs) => {
+      wishes.accept(desired, askedAtMs);
+      outbox.retryNow();
+    },
+  });
+
+  try {
+    await adoptKernels({ backend, registry, outbox, cpus });
+  } catch (error) {
+    await server?.stop(true);
+    await outbox.stop();
+    throw error;
+  }
+  for (const kernel of registry.all()) executor.wake(kernel);
+  outbox.start();
+  heartbeats.start();
+  log.info('The agent is up', { agentId, backend: backend.name, addr: url ?? 'in this process' });
+
+  const stop = async () => {
+    changeTimer?.cancel();
+    await server?.stop();
+    await heartbeats.stop();
+    await executor.stop();
+    await outbox.stop();
+    await manager.goodbye({ agentId, reason: 'shutdown' }).catch((error) => {
+      log.debug('The manager could not be told that the agent stops', {
+        error: errorMessage(error),
+      });
+    });
+    await backend.close();
+  };
+  let stopping: Promise<void> | null = null;
+  return {
+    agentId,
+    api,
+    url,
+    stop: () => {
+      stopping ??= stop();
+      return stopping;
+    },
+  };
+}
+
+const endedKernels = (events: readonly AgentEvent[], ackedSeq: number): string[] =>
+  events
+    .filter(({ seq, body }) => seq <= ackedSeq && body.kind === 'kernel-terminated')
+    .map(({ kernelId }) => kernelId);
+
+/** Ended kernels count as terminating until the manager knows, so that it does not miss them. */
+function reportedKernels(registry: KernelRegistry, outbox: Outbox): Heartbeat['kernels'] {
+  const present = registry.report();
+  const ids = new Set(present.map(({ kernelId }) => kernelId));
+  const ended = outbox.unacknowledgedEnds().filter(({ kernelId }) => !ids.has(kernelId));
+  return [...present, ...ended.map((kernel) => ({ ...kernel, state: 'terminating' as const }))];
+}
+
+/** Takes over the kernels of an earlier agent, and finishes the ends it had begun. */
+async function adoptKernels(options: {
+  backend: Backend;
+  registry: KernelRegistry;
+  outbox: Outbox;
+  cpus: CpuAllocator;
+}): Promise<void> {
+  const { backend, registry, outbox, cpus } = options;
+  for (const found of await backend.list()) {
+    registry.add(foundKernel(found));
+    cpus.restore(found.kernelId, found.cpuIds, parseAmount(found.spec?.slots.cpu ?? '0') ?? 0n);
+  }
+  for (const begun of outbox.begunEnds()) {
+    const kernel = registry.get(begun.kernelId);
+    if (kernel) kernel.wish = { desired: 'terminated', reason: begun.end.reason };
+    else outbox.finishEnd(begun, begun.end);
+  }
+}

@@ -1,0 +1,52 @@
+/** The calls of the manager, answered. */
+import type { agentApi } from '../common/protocol/agent.ts';
+import type { DesiredKernel } from '../common/protocol/kernel.ts';
+import type { ApiOf } from '../common/rpc/api.ts';
+import type { Backend } from './backends/backend.ts';
+import { downloadArchive, downloadFile, uploadFile } from './file-transfer.ts';
+import type { KernelRegistry } from './kernels.ts';
+
+/** Longest log that one call answers. Bytes. */
+const MAX_LOG_BYTES = 16 * 1024 * 1024;
+/** What an execution call takes beside its own waiting time. Milliseconds. */
+const EXECUTE_MARGIN_MS = 8_000;
+
+export interface ServiceOptions {
+  agentId: string;
+  version: string;
+  registry: KernelRegistry;
+  backend: Backend;
+  /** Records wishes for kernels. @returns how many were new or still matter. */
+  accept: (wishes: readonly DesiredKernel[]) => number;
+}
+
+/** Implements the agent's side of the protocol. */
+export function agentService(options: ServiceOptions): ApiOf<typeof agentApi> {
+  const { agentId, version, registry, backend, accept } = options;
+  const runner = (kernelId: string) => registry.runner(kernelId);
+  return {
+    ping: async () => ({ agentId, version }),
+    sync: async ({ kernels }) => ({ accepted: accept(kernels) }),
+    execute: async ({ kernelId, request }) =>
+      runner(kernelId).call(
+        { op: 'execute', request },
+        { timeoutMs: request.waitMs + EXECUTE_MARGIN_MS },
+      ),
+    interrupt: async ({ kernelId }) => await runner(kernelId).call({ op: 'interrupt' }),
+    complete: async ({ kernelId, request }) => runner(kernelId).call({ op: 'complete', request }),
+    logs: async ({ kernelId, maxBytes }) => ({
+      logs: await backend.logs(kernelId, Math.min(Math.max(0, maxBytes), MAX_LOG_BYTES)),
+    }),
+    listFiles: async ({ kernelId, path }) => runner(kernelId).call({ op: 'list-files', path }),
+    uploadFile: async ({ kernelId, path, data }) => {
+      await uploadFile(runner(kernelId), path, data);
+      return null;
+    },
+    downloadArchive: async ({ kernelId, path }) => ({
+      data: await downloadArchive(runner(kernelId), path),
+    }),
+    downloadFile: async ({ kernelId, path }) => ({
+      data: await downloadFile(runner(kernelId), path),
+    }),
+  };
+}
