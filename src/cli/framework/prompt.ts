@@ -91,7 +91,10 @@ export async function readKey(io: CommandIo, prompt: string): Promise<string> {
   return key;
 }
 
-/** Reads a line from the terminal without showing it; null when the input ends. */
+/**
+ * Reads a line from the terminal without showing it; null when the input ends. Echo is off when this
+ * returns its promise: ask first, then print the prompt.
+ */
 export async function readHiddenLine(io: CommandIo): Promise<string | null> {
   let line = '';
   for await (const key of rawKeys()) {

@@ -113,10 +113,11 @@ export async function execute(execution: Execution): Promise<number> {
   try {
     await interrupts.during(interrupt, async () => {
       for await (const slice of stream) {
-        printSlice(slice, output);
+        // Before the prompt is shown, so that nothing typed after it is echoed.
         if (slice.status === 'waiting-input') {
           answers.ask(slice.options?.is_password === true, (line) => stream.sendInput(line));
         }
+        printSlice(slice, output);
         if (slice.status === 'exec-timeout') exitCode = TIMEOUT_EXIT_CODE;
         else if (slice.exitCode) exitCode = slice.exitCode;
       }
