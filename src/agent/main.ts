@@ -50,7 +50,7 @@ export interface AgentOptions {
   log: Logger;
 }
 
-export interface Agent {
+export interface RunningAgent {
   readonly agentId: string;
   readonly api: ApiOf<typeof agentApi>;
   /** Where it listens; null without `listen`. */
@@ -90,7 +90,7 @@ function serve(options: AgentOptions, api: ApiOf<typeof agentApi>) {
  * Starts an agent on `stateDir`. It works whether or not the manager can be reached.
  * @throws UserError when the state can't be opened or the port is taken.
  */
-export async function startAgent(options: AgentOptions): Promise<Agent> {
+export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   const { settings, backend, manager, keys, stateDir, clock, log } = options;
   const agentId = settings.id;
   const capacity = await backend.capacity();

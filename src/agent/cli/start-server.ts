@@ -11,7 +11,7 @@ import { loadOrCreateKeys, type NodeKeys } from '../../common/rpc/keys.ts';
 import { type LogLevel, parseLogLevel } from '../../logging/logger.ts';
 import { openServerLog } from '../../logging/server.ts';
 import { openEtcdConfigStore } from '../../stores/config/etcd.ts';
-import { createBackend } from '../backends/create.ts';
+import { openBackend } from '../backends/open.ts';
 import { loadAgentConfig } from '../config-file.ts';
 import { startAgent } from '../main.ts';
 import { ManagerLink, publishAgentKey } from '../manager-link.ts';
@@ -115,7 +115,7 @@ export default defineCommand({
     const link = await linkToManager(settings, opened, { keys, log });
     await link.waitForManager(stop);
     const parts = { clock: systemClock, random: systemRandom, log };
-    const backend = await createBackend({ ...settings, varBasePath: stateDir }, parts);
+    const backend = await openBackend({ ...parts, settings, stateDir });
     const { host, port } = settings.rpcListenAddr;
     const agent = await startAgent({
       ...parts,

@@ -1,5 +1,4 @@
-/** Makes the backend that the settings name. Each is imported only when it is used. */
-import { resolve } from 'node:path';
+/** Opens the backend that the settings name. Each is imported only when it is used. */
 import type { Clock } from '../../common/clock.ts';
 import { UserError } from '../../common/errors.ts';
 import type { Logger } from '../../common/logger.ts';
@@ -7,27 +6,26 @@ import type { Random } from '../../common/random.ts';
 import type { AgentSettings } from '../settings.ts';
 import type { Backend } from './backend.ts';
 
-export interface BackendParts {
+export interface BackendOptions {
+  settings: AgentSettings;
+  /** Folder for what outlives the agent. */
+  stateDir: string;
+  /** Folders that kernels must never see, such as the cluster's data. */
+  hiddenPaths?: readonly string[];
   clock: Clock;
   random: Random;
   log: Logger;
-  /** Folders that kernels must never see, such as the cluster's data. */
-  hiddenPaths?: readonly string[];
 }
 
 /** @throws UserError when the backend is not available, or its configuration is wrong. */
-export async function createBackend(
-  settings: AgentSettings,
-  parts: BackendParts,
-): Promise<Backend> {
-  const { clock, random, log, hiddenPaths } = parts;
+export async function openBackend(options: BackendOptions): Promise<Backend> {
+  const { settings, stateDir, hiddenPaths, clock, random, log } = options;
   const { bindHost, advertisedHost } = settings.container;
   const isAnyHost = bindHost === '' || bindHost === '0.0.0.0';
   const kernelHost = advertisedHost ?? (isAnyHost ? '127.0.0.1' : bindHost);
   switch (settings.backend) {
     case 'process': {
       const { ProcessBackend } = await import('./process/process-backend.ts');
-      const stateDir = resolve(settings.varBasePath);
       return new ProcessBackend({ stateDir, clock, log, kernelHost, hiddenPaths });
     }
     case 'dummy': {
