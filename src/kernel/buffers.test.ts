@@ -140,6 +140,20 @@ test('a slice ends at a boundary, and never inside a surrogate pair', async () =
   expect(buffer.take().console).toEqual([['stdout', 'after']]);
 });
 
+test('a slice that is put back comes first again', async () => {
+  const buffer = new OutputBuffer(systemClock);
+  await buffer.writeText('stdout', 'a');
+  await buffer.writeRecord(['media', ['image/png', 'data']]);
+  buffer.mark({ status: 'finished', exitCode: 0, isPassword: false });
+  const taken = buffer.take();
+  expect(buffer.size).toBe(0);
+  buffer.putBack(taken);
+  expect(buffer.size).toBe(5);
+  expect(buffer.take()).toEqual(taken);
+  expect(buffer.size).toBe(0);
+  expect(buffer.hasBoundary).toBe(false);
+});
+
 test('a writer waits while the buffer is full', async () => {
   const buffer = new OutputBuffer(systemClock);
   await buffer.writeText('stdout', 'x'.repeat(BUFFER_CHARS));

@@ -10,12 +10,13 @@ import {
 } from '../common/protocol/runner.ts';
 import { RunnerError } from './errors.ts';
 import { LineSplitter } from './lines.ts';
+import type { Caller } from './run.ts';
 
 /** Requests of one connection that may be in progress at once. */
 const MAX_PENDING_REQUESTS = 64;
 
-/** Performs an operation; `signal` aborts when the connection is lost. */
-export type OpHandler = (body: RunnerOp, signal: AbortSignal) => Promise<unknown>;
+/** Performs an operation for a caller, who is gone when the connection is lost. */
+export type OpHandler = (body: RunnerOp, caller: Caller) => Promise<unknown>;
 
 const anyRequest = v.object({ id: v.number() });
 
@@ -33,8 +34,20 @@ export async function serveConnection(socket: Socket, handle: OpHandler): Promis
     wake();
   });
   const respond = async (line: string) => {
-    const reply = await answer(line, handle, lost.signal);
-    if (reply !== null && !socket.destroyed) socket.write(`${JSON.stringify(reply)}\n`);
+    let undo: () => void = () => undefined;
+    const caller: Caller = {
+      signal: lost.signal,
+      onUndelivered: (callback) => {
+        undo = callback;
+      },
+    };
+    const reply = await answer(line, handle, caller);
+    if (socket.destroyed) undo();
+    else if (reply !== null) {
+      socket.write(`${JSON.stringify(reply)}\n`, (error) => {
+        if (error) undo();
+      });
+    }
     pending -= 1;
     wake();
   };
@@ -60,7 +73,7 @@ export async function serveConnection(socket: Socket, handle: OpHandler): Promis
 async function answer(
   line: string,
   handle: OpHandler,
-  signal: AbortSignal,
+  caller: Caller,
 ): Promise<RunnerReply | null> {
   let raw: unknown;
   try {
@@ -78,7 +91,7 @@ async function answer(
     return { id, ok: false, error: { code: 'bad-request', message } };
   }
   try {
-    return { id, ok: true, result: await handle(request.output.body, signal) };
+    return { id, ok: true, result: await handle(request.output.body, caller) };
   } catch (error) {
     const code = error instanceof RunnerError ? error.code : 'failed';
     return { id, ok: false, error: { code, message: errorMessage(error) } };

@@ -40,7 +40,7 @@ export async function runKernelRunner(env: Environment): Promise<number> {
   for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.on(signal, () => ended.resolve());
   // The terminal's Ctrl-C is for user programs; the agent stops us by request or SIGTERM.
   process.on('SIGINT', () => undefined);
-  const server = await listen(socketPath, (op, signal) => runner.handle(op, signal));
+  const server = await listen(socketPath, (op, caller) => runner.handle(op, caller));
   await ended.promise;
   server.close();
   runner.stop();

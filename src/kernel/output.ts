@@ -91,7 +91,7 @@ export class OutputBuffer {
 
   /** Adds an html, media or log record, waiting for room first. */
   async writeRecord(item: ConsoleItem): Promise<void> {
-    const chars = typeof item[1] === 'string' ? item[1].length : item[1][1].length;
+    const chars = itemChars(item);
     if (chars > MAX_RECORD_CHARS) {
       await this.writeText('stderr', `[a ${item[0]} result of ${chars} characters is too large]\n`);
       return;
@@ -161,6 +161,26 @@ export class OutputBuffer {
     return { console, boundary };
   }
 
+  /** Gives back a slice that did not reach its reader; it comes first in the next one. */
+  putBack(taken: Taken): void {
+    const entries: Entry[] = [];
+    for (const item of taken.console) {
+      const chars = itemChars(item);
+      this.chars += chars;
+      if (item[0] === 'stdout' || item[0] === 'stderr') {
+        entries.push({ kind: 'text', stream: item[0], text: item[1] });
+      } else {
+        entries.push({ kind: 'record', item, chars });
+      }
+    }
+    if (taken.boundary !== null) {
+      entries.push({ kind: 'boundary', boundary: taken.boundary });
+      this.boundaries += 1;
+    }
+    this.entries.unshift(...entries);
+    this.arrivals.notify();
+  }
+
   private append(stream: 'stdout' | 'stderr', text: string): void {
     const last = this.entries.at(-1);
     if (last?.kind === 'text' && last.stream === stream) last.text += text;
@@ -177,6 +197,10 @@ export class OutputBuffer {
     }
     return true;
   }
+}
+
+function itemChars(item: ConsoleItem): number {
+  return typeof item[1] === 'string' ? item[1].length : item[1][1].length;
 }
 
 /** How much of `text` fits `budget` without cutting a surrogate pair in two. */

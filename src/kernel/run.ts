@@ -30,6 +30,14 @@ export interface Executor {
   input(line: string): void;
 }
 
+/** Whoever asked for a slice. */
+export interface Caller {
+  /** Aborts when the caller is gone. */
+  readonly signal: AbortSignal;
+  /** `undo` is called, once at most, when the answer could not be sent. */
+  onUndelivered(undo: () => void): void;
+}
+
 export type Pull = Pick<ExecuteRequest, 'waitMs' | 'eager'>;
 
 export class Run {
@@ -99,11 +107,12 @@ export class Run {
     this.executor.input(line);
   }
 
-  /** The next slice, by the rules of ExecuteRequest. Takes nothing once the signal has aborted. */
-  async pull(request: Pull, signal?: AbortSignal): Promise<ExecuteSlice> {
+  /** The next slice, by the rules of ExecuteRequest. Takes nothing once the caller is gone. */
+  async pull(request: Pull, caller: Caller): Promise<ExecuteSlice> {
+    const { signal } = caller;
     const deadlineMs = this.clock.monotonicMs() + request.waitMs;
     let firstOutputMs: number | null = null;
-    while (!signal?.aborted) {
+    while (!signal.aborted) {
       const nowMs = this.clock.monotonicMs();
       if (this.finalSliceTaken || this.buffer.hasBoundary) break;
       if (this.buffer.size >= SLICE_CHARS || nowMs >= deadlineMs) break;
@@ -116,13 +125,19 @@ export class Run {
       }
       await this.buffer.arrival(waitMs, signal);
     }
-    if (signal?.aborted) throw new RunnerError('failed', 'The connection was closed.');
-    return this.takeSlice();
+    if (signal.aborted) throw new RunnerError('failed', 'The connection was closed.');
+    return this.takeSlice(caller);
   }
 
-  private takeSlice(): ExecuteSlice {
-    const { console, boundary } = this.buffer.take();
-    if (boundary?.status === 'finished') this.finalSliceTaken = true;
+  private takeSlice(caller: Caller): ExecuteSlice {
+    const taken = this.buffer.take();
+    const { console, boundary } = taken;
+    const isFinal = boundary?.status === 'finished';
+    if (isFinal) this.finalSliceTaken = true;
+    caller.onUndelivered(() => {
+      if (isFinal) this.finalSliceTaken = false;
+      this.buffer.putBack(taken);
+    });
     if (boundary !== null) return { runId: this.id, console, ...boundary };
     const slice = { runId: this.id, console, exitCode: null, isPassword: false };
     if (this.finalSliceTaken) return { ...slice, status: 'finished', exitCode: this.exitCode };

@@ -11,6 +11,7 @@ import { IdleOutputBuffer } from './idle-output.ts';
 import type { LanguageSession, Workplace } from './languages/language.ts';
 import { type OfferedLanguage, offeredLanguages, openLanguage } from './languages/registry.ts';
 import { QueryExecutor } from './query.ts';
+import type { Caller } from './run.ts';
 import { Runs } from './runs.ts';
 
 export interface RunnerOptions {
@@ -61,7 +62,7 @@ export class Runner {
   }
 
   /** Performs one operation. @throws RunnerError */
-  async handle(op: RunnerOp, signal: AbortSignal): Promise<unknown> {
+  async handle(op: RunnerOp, caller: Caller): Promise<unknown> {
     switch (op.op) {
       case 'status':
         this.warmUp();
@@ -71,7 +72,7 @@ export class Runner {
           languages: this.languages.map((language) => language.name),
         };
       case 'execute':
-        return await this.runs.execute(op.request, signal);
+        return await this.runs.execute(op.request, caller);
       case 'interrupt':
         this.runs.interrupt();
         return null;
@@ -84,7 +85,7 @@ export class Runner {
       case 'read-file':
         return await this.files.read(op.path, op.offset);
       case 'open-archive':
-        return await this.files.openArchive(op.path, op.maxBytes, signal);
+        return await this.files.openArchive(op.path, op.maxBytes, caller.signal);
       case 'read-archive':
         return await this.files.readArchive(op.handle, op.offset);
       case 'close-archive':

@@ -105,15 +105,18 @@ test('without eager, output is gathered into one slice', async () => {
 
 test('runs and their output survive a lost connection', async () => {
   const other = await runner.connect();
-  const code = 'import time\nprint("one")\ninput()\nprint("two")';
-  const first = await other.execute('survivor', { mode: 'query', code, waitMs: 0 });
+  const gate = join(runner.home, 'gate');
+  const code = `
+import os, time
+while not os.path.exists(${JSON.stringify(gate)}): time.sleep(0.01)
+print("one")`;
+  await other.execute('survivor', { mode: 'query', code, waitMs: 0 });
   const lost = other.execute('survivor', {}).catch(() => 'lost');
   other.close();
-  await lost;
-  const outcome = await client.finish(first);
-  const rest = await client.finish(await client.execute('survivor', { mode: 'input', code: '' }));
-  expect(rest.stdout).toContain('two\n');
-  expect(outcome.last.status).toBe('waiting-input');
+  expect(await lost).toBe('lost');
+  await Bun.write(gate, '');
+  const outcome = await client.finish(await client.execute('survivor', {}));
+  expect(outcome.stdout).toBe('one\n');
 });
 
 test('bad requests are answered, bad lines end the connection', async () => {

@@ -4,7 +4,7 @@ import { errorMessage } from '../common/errors.ts';
 import type { ExecuteRequest, ExecuteSlice } from '../common/protocol/execution.ts';
 import type { ContainerLog } from './container-log.ts';
 import { RunnerError } from './errors.ts';
-import { type Executor, Run } from './run.ts';
+import { type Caller, type Executor, Run } from './run.ts';
 
 export const MAX_QUEUED_RUNS = 16;
 /** Finished runs whose output can still be fetched. */
@@ -28,14 +28,14 @@ export class Runs {
   }
 
   /** Starts, continues or feeds a run and answers its next slice. */
-  async execute(request: ExecuteRequest, signal?: AbortSignal): Promise<ExecuteSlice> {
+  async execute(request: ExecuteRequest, caller: Caller): Promise<ExecuteSlice> {
     if (request.mode === 'query' || request.mode === 'batch') {
-      return await this.start(request).pull(request, signal);
+      return await this.start(request).pull(request, caller);
     }
     const run = this.runs.get(request.runId);
     if (run === undefined) throw new RunnerError('not-found', `There is no run ${request.runId}.`);
     if (request.mode === 'input') run.input(request.code);
-    return await run.pull(request, signal);
+    return await run.pull(request, caller);
   }
 
   /** Interrupts the active run; without one, does nothing. */

@@ -43,6 +43,7 @@ async function writeTo(target: string, tar: Pack, maxBytes: number): Promise<voi
   let bytes = 0;
   try {
     for await (const chunk of tar) {
+      if (!(chunk instanceof Uint8Array)) throw new TypeError('the archive is not made of bytes');
       bytes += chunk.length;
       if (bytes > maxBytes) {
         throw new RunnerError('too-large', `The archive would be larger than ${maxBytes} bytes.`);

@@ -3,6 +3,7 @@
 import { errorMessage } from '../../common/errors.ts';
 import type { CompletionRequest } from '../../common/protocol/execution.ts';
 import type { Random } from '../../common/random.ts';
+import type { ProgramExit } from '../process/spawn.ts';
 import type { RunSink } from '../run.ts';
 import { DriverProcess, type DriverSource, describeExit } from './driver-process.ts';
 import type { IdleOutput, LanguageSession, Workplace } from './language.ts';
@@ -22,7 +23,7 @@ export class DriverSession implements LanguageSession {
   private process: DriverProcess | null = null;
   private starting: Promise<DriverProcess> | null = null;
   private sink: RunSink | null = null;
-  private finishRun: (exitCode: number) => void = () => undefined;
+  private finishRun: (outcome: number | ProgramExit) => void = () => undefined;
   private interrupts = 0;
   private runCount = 0;
   private completionCount = 0;
@@ -53,11 +54,11 @@ export class DriverSession implements LanguageSession {
     this.runCount += 1;
     try {
       const process = await this.ensureProcess();
-      const finished = new Promise<number>((resolve) => {
-        this.finishRun = resolve;
-      });
       process.send({ op: 'run', code, name: `<run ${this.runCount}>` });
-      return await Promise.race([finished, this.lost(process, sink)]);
+      const outcome = await this.outcome(process);
+      if (typeof outcome === 'number') return outcome;
+      await this.tellLoss(outcome, sink);
+      return outcome.exitCode;
     } catch (error) {
       await sink.text('stderr', `${this.title} could not be started: ${errorMessage(error)}\n`);
       return EXIT_CANNOT_START;
@@ -111,8 +112,10 @@ export class DriverSession implements LanguageSession {
     const nonce = Buffer.from(this.random.bytes(8)).toString('hex');
     const process = await DriverProcess.start(this.source, listener, this.workplace, nonce);
     this.process = process;
-    process.ended.then(() => {
-      if (this.process === process) this.process = null;
+    process.ended.then((exit) => {
+      if (this.process !== process) return;
+      this.process = null;
+      this.finishRun(exit);
     });
     return process;
   }
@@ -130,12 +133,17 @@ export class DriverSession implements LanguageSession {
     else sink.prompt(message.password);
   }
 
-  private async lost(process: DriverProcess, sink: RunSink): Promise<number> {
-    const exit = await process.ended;
-    if (this.sink !== sink) return exit.exitCode;
+  /** The exit code of the current run, or how the process ended during it. */
+  private outcome(process: DriverProcess): Promise<number | ProgramExit> {
+    return new Promise((resolve) => {
+      this.finishRun = resolve;
+      if (this.process !== process) void process.ended.then(resolve);
+    });
+  }
+
+  private async tellLoss(exit: ProgramExit, sink: RunSink): Promise<void> {
     const killed = this.interrupts >= KILL_AFTER_INTERRUPTS;
     const how = killed ? 'ignored interrupts and was killed' : describeExit(exit);
     await sink.text('stderr', `[${this.title} ${how}; its state is lost]\n`);
-    return exit.exitCode;
   }
 }

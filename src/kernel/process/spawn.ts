@@ -44,19 +44,32 @@ export interface ProgramSpec {
 }
 
 class PipeSource implements ByteSource {
+  private readonly fd: number;
   private readonly reader: ReadableStreamDefaultReader<Uint8Array>;
+  private open = true;
 
   constructor(fd: number) {
+    this.fd = fd;
     this.reader = Bun.file(fd).stream().getReader();
   }
 
   async read(): Promise<Uint8Array | null> {
     const { done, value } = await this.reader.read();
-    return done ? null : value;
+    if (!done) return value;
+    this.close();
+    return null;
   }
 
   cancel(): void {
-    this.reader.cancel().catch(() => undefined);
+    if (!this.open) return;
+    const close = () => this.close();
+    this.reader.cancel().then(close, close);
+  }
+
+  /** Bun leaves descriptors that it was given open. */
+  private close(): void {
+    if (this.open) closeSync(this.fd);
+    this.open = false;
   }
 }
 

@@ -18,7 +18,8 @@ export class ShellProcess {
   private sequence = 0;
   /** Output before the first mark is the shell's complaint about having no terminal. */
   private silent = true;
-  private finish: (exitCode: number) => void = () => undefined;
+  private over = false;
+  private finish: (exitCode: number | null) => void = () => undefined;
 
   /** Starts the shell and waits until it takes commands. Rejects when it does not. */
   static async start(
@@ -47,8 +48,7 @@ export class ShellProcess {
     const shell = new ShellProcess(program, isBash, workplace, output, nonce);
     // Marks go to copies of the output streams, so redirecting those does not hide them.
     const ready = shell.perform(`exec 8>&1 9>&2; ${shell.promptSetup()}`);
-    const failed = shell.ended.then(() => null);
-    if ((await Promise.race([ready, failed])) === null) throw new Error('it ended at once');
+    if ((await ready) === null) throw new Error('it ended at once');
     return shell;
   }
 
@@ -68,8 +68,8 @@ export class ShellProcess {
     this.ended = this.watch();
   }
 
-  /** Runs a file in the shell's own state. @returns the status of its last command. */
-  source(path: string): Promise<number> {
+  /** Runs a file in the shell's own state. @returns its last status; null when the shell ended. */
+  source(path: string): Promise<number | null> {
     return this.perform(`. '${path}' </dev/null`);
   }
 
@@ -82,10 +82,11 @@ export class ShellProcess {
     this.program.signal('SIGINT');
   }
 
-  private perform(command: string): Promise<number> {
+  private perform(command: string): Promise<number | null> {
     this.sequence += 1;
-    const finished = new Promise<number>((resolve) => {
+    const finished = new Promise<number | null>((resolve) => {
       this.finish = resolve;
+      if (this.over) resolve(null);
     });
     const number = String(this.sequence);
     if (this.isBash) this.write(`${command}\n__s=$?; ${this.markCommand(number, '$__s')}\n`);
@@ -127,6 +128,8 @@ export class ShellProcess {
       this.readStream('stdout'),
       this.readStream('stderr'),
     ]);
+    this.over = true;
+    this.finish(null);
     return exit;
   }
 

@@ -111,7 +111,7 @@ export class ShellSession implements LanguageSession {
     const script = join(this.folder, `run-${this.scripts}`);
     writeFileSync(script, code.endsWith('\n') ? code : `${code}\n`, { mode: 0o600 });
     try {
-      return await Promise.race([process.source(script), process.ended.then(() => null)]);
+      return await process.source(script);
     } finally {
       rmSync(script, { force: true });
     }
