@@ -105,7 +105,11 @@ test('each role reaches what the table says and nothing else', async () => {
     maxWebSocketMessageBytes: 1024,
     onSocketError: () => {},
   });
-  const noSockets = { requestIP: () => ({ address: '127.0.0.1' }), upgrade: () => false };
+  const noSockets = {
+    requestIP: () => ({ address: '127.0.0.1' }),
+    upgrade: () => false,
+    timeout: () => {},
+  };
   for (const [operation, [auth]] of Object.entries(table)) {
     const [method = '', path = ''] = operation.split(' ');
     const target = path.replaceAll(/:\w+/g, 'thing');

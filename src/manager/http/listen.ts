@@ -1,6 +1,6 @@
 /** Binds the manager's HTTP server to an address. */
 import { errorMessage, UserError } from '../../common/errors.ts';
-import type { Serve } from './mount.ts';
+import { IDLE_SEC, type Serve } from './mount.ts';
 import type { SocketConnection } from './socket.ts';
 
 export interface ListenAddress {
@@ -19,8 +19,6 @@ export interface HttpListener {
   stop(graceMs: number): Promise<void>;
 }
 
-/** Idle keep-alive connections are closed after this long. Seconds. */
-const KEEP_ALIVE_SEC = 30;
 /** Largest request body of any operation. Bytes. */
 const MAX_BODY_BYTES = 64 * 1024 * 1024;
 const CLOSE_GOING_AWAY = 1001;
@@ -56,17 +54,13 @@ export function listen(
     Bun.serve<SocketConnection>({
       hostname: address.hostname,
       port: address.port,
-      idleTimeout: KEEP_ALIVE_SEC,
+      idleTimeout: IDLE_SEC,
       maxRequestBodySize: MAX_BODY_BYTES,
       tls: address.tls && {
         cert: Bun.file(address.tls.certFile),
         key: Bun.file(address.tls.keyFile),
       },
-      fetch(request, server) {
-        // Handlers may wait long (a session's start); they have their own limits.
-        server.timeout(request, 0);
-        return serve(request, server);
-      },
+      fetch: serve,
       websocket: {
         maxPayloadLength: options.maxWebSocketMessageBytes,
         backpressureLimit: options.maxWebSocketMessageBytes,

@@ -9,11 +9,18 @@ import type { Route, SocketRoute } from './route.ts';
 import { SocketConnection } from './socket.ts';
 import { rawTarget } from './target.ts';
 
+/** Connections without traffic are closed after this long. Seconds. */
+export const IDLE_SEC = 30;
+/** The same while events are streamed; less frequent than their pings. Seconds. */
+const EVENT_STREAM_IDLE_SEC = 255;
+
 const METHODS = new Set(['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD']);
 
 /** What the mounted application needs from the listening server. */
 export interface SocketServer {
   requestIP(request: Request): { address: string } | null;
+  /** Sets how long the request's connection may be idle; 0 is without limit. */
+  timeout(request: Request, seconds: number): void;
   upgrade(
     request: Request,
     options: { data: SocketConnection; headers: Record<string, string> },
@@ -43,6 +50,11 @@ function nameParams(pattern: PathPattern, given: RouterParams): Record<string, s
   });
   return params;
 }
+
+const idleLimitSec = (response: Response): number =>
+  response.headers.get('content-type')?.startsWith('text/event-stream')
+    ? EVENT_STREAM_IDLE_SEC
+    : IDLE_SEC;
 
 /** A request handler that serves the routes; give it to a listener together with the server. */
 export type Serve = (request: Request, server: SocketServer) => Promise<Response | undefined>;
@@ -103,8 +115,12 @@ class Mount {
     this.#app.route(
       route.method,
       pattern.routerPath,
-      ({ request, params }) =>
-        pipeline.run(this.#arrival(request), route, async (admitted) => {
+      async ({ request, params }) => {
+        const arrival = this.#arrival(request);
+        const { server, original } = arrival;
+        const response = await pipeline.run(arrival, route, async (admitted) => {
+          // Known clients may wait long, for a session to start; strangers may not.
+          if (route.auth !== 'none') server.timeout(original, 0);
           const named = {
             ...admitted,
             request: { ...admitted.request, params: nameParams(pattern, params) },
@@ -114,7 +130,10 @@ class Mount {
               ? await route.handler(named.request)
               : await route.handler(withCaller(named)),
           );
-        }),
+        });
+        if (route.auth !== 'none') server.timeout(original, idleLimitSec(response));
+        return response;
+      },
       { parse: 'none' },
     );
   }
