@@ -222,7 +222,8 @@ class Fold {
     for (const sibling of session.kernels) {
       const kernelId = sibling.before.id;
       if (ending) {
-        this.moveKernel(session, sibling, { kind: 'terminate', reason, message: null, kernelId });
+        const kind = cause.kind === 'force-terminate' ? cause.kind : 'terminate';
+        this.moveKernel(session, sibling, { kind, reason, message: null, kernelId });
       } else if (cause.kind === 'unscheduled') {
         const kind = isStarting(sibling.status) ? 'unscheduled' : 'terminate';
         if (sibling.status === 'PENDING') continue;
