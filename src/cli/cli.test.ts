@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { pack } from 'tar-stream';
+import { exitCodeOf } from './commands/session/events.ts';
 import { reportFailure } from './framework/failures.ts';
 import { runProgram } from './framework/program.ts';
 import { capturedIo } from './testing/io.ts';
@@ -202,4 +203,15 @@ test('without an endpoint or a local cluster nothing is started to look at', asy
   const { exitCode, err } = await runAs({ BACKEND_DATA_DIR: folder }, ['ps']);
   expect(exitCode).toBe(1);
   expect(err).toContain('backend.ai up');
+});
+
+test.each([
+  ['session_started', undefined, null],
+  ['session_started', 'session_started', 0],
+  ['session_started', 'session_terminated', null],
+  ['session_success', 'batch_session_result', 0],
+  ['session_failure', 'batch_session_result', 1],
+  ['session_started', 'batch_session_result', null],
+])('event %s while waiting for %s: exit code %p', (event, wanted, exitCode) => {
+  expect(exitCodeOf(event, wanted)).toBe(exitCode);
 });

@@ -1,12 +1,9 @@
 /** The entry point of the SDK: one object per server and account. */
-import * as v from 'valibot';
 import type { ClientConfig } from './config.ts';
 import { GraphQLApi } from './graphql.ts';
 import { type ClientDependencies, HttpClient, type ServerInfo } from './http.ts';
 import { SessionApi } from './session.ts';
 import { readEvents, type ServerSentEvent } from './sse.ts';
-
-const announcement = v.object({ enabled: v.boolean(), message: v.string() });
 
 /**
  * ```ts
@@ -38,15 +35,14 @@ export class Client {
     return this.http.endpoint();
   }
 
-  announcement(): Promise<{ enabled: boolean; message: string }> {
-    return this.http.json(announcement, { method: 'GET', path: '/manager/announcement' });
-  }
-
-  /** Events of sessions as they happen; `session` is a name or an id, all sessions when absent. */
-  async *sessionEvents(
+  /**
+   * Events of sessions from now on, `query` naming one session or filtering all. Resolves once the
+   * server has begun to listen, so what happens after that is not missed.
+   */
+  async sessionEvents(
     query: { sessionName?: string; sessionId?: string; scope?: string; ownerAccessKey?: string },
     signal?: AbortSignal,
-  ): AsyncGenerator<ServerSentEvent, void, undefined> {
+  ): Promise<AsyncIterable<ServerSentEvent>> {
     const response = await this.http.send({
       method: 'GET',
       path: '/events/session',
@@ -54,6 +50,6 @@ export class Client {
       timeoutMs: null,
       signal,
     });
-    if (response.body !== null) yield* readEvents(response.body);
+    return readEvents(response.body ?? new ReadableStream());
   }
 }

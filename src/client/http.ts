@@ -57,6 +57,19 @@ function errorCode(error: unknown): string {
   return error instanceof Error && 'code' in error ? String(error.code) : '';
 }
 
+/** Why a connection failed, in words that help more than the code. */
+function failureReason(error: unknown): string {
+  const code = errorCode(error);
+  if (code === 'ECONNREFUSED' || code === 'ConnectionRefused') {
+    return 'nothing listens there. Is the server running?';
+  }
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return 'the host name is not known.';
+  if (/CERT|SELF_SIGNED/i.test(code)) {
+    return `its certificate is not trusted (${code}). BACKEND_SKIP_SSLCERT_VALIDATION=yes skips this check.`;
+  }
+  return error instanceof Error ? error.message : String(error);
+}
+
 /** Reads a whole body. @throws ConnectionError when it is larger than this client accepts. */
 export async function readBody(response: Response): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
@@ -261,11 +274,7 @@ export class HttpClient {
 
   private connectionError(endpoint: string, error: unknown): ConnectionError {
     if (error instanceof ConnectionError) return error;
-    const why = isTimeout(error)
-      ? 'it did not answer in time'
-      : error instanceof Error
-        ? error.message
-        : String(error);
+    const why = isTimeout(error) ? 'it did not answer in time.' : failureReason(error);
     return new ConnectionError(endpoint, `Cannot reach ${endpoint}: ${why}`, { cause: error });
   }
 }

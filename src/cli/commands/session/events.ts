@@ -35,7 +35,7 @@ export default defineCommand({
   },
   async run({ options, args, io, globals }) {
     const client = await connect({ io, globals });
-    const events = client.sessionEvents({
+    const events = await client.sessionEvents({
       ...(UUID.test(args.session) ? { sessionId: args.session } : { sessionName: args.session }),
       scope: options.scope,
       ownerAccessKey: options.owner,
