@@ -32,7 +32,7 @@ export interface TestAccount {
   readonly userId: string;
 }
 
-export interface TestAccounts {
+interface TestAccounts {
   readonly superadmin: TestAccount;
   /** A domain admin of the domain `default`. */
   readonly admin: TestAccount;
@@ -40,7 +40,7 @@ export interface TestAccounts {
 }
 
 /** Announcements within one process, without a sibling manager. */
-export function localEventBus(): EventBus {
+function localEventBus(): EventBus {
   const listeners = new Set<(event: ManagerEvent) => void>();
   return {
     publish(event) {

@@ -11,7 +11,6 @@ const claims = v.object({
   exp: v.number(),
   iat: v.number(),
 });
-export type TokenClaims = v.InferOutput<typeof claims>;
 
 const refuse = (message: string): never => {
   throw new BackendError('AuthorizationFailed', message);

@@ -23,7 +23,7 @@ const MAX_DOCUMENT_LENGTH = 256 * 1024;
 const MAX_TOKENS = 20_000;
 const MAX_CACHED_DOCUMENTS = 1000;
 
-export interface GraphqlRequest {
+interface GraphqlRequest {
   readonly query: string;
   readonly variables?: Readonly<Record<string, unknown>> | null;
   readonly operationName?: string | null;

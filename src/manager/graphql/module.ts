@@ -14,10 +14,10 @@ interface FieldResolverShape {
     info: GraphQLResolveInfo,
   ): unknown;
 }
-export type FieldResolver = FieldResolverShape['resolve'];
+type FieldResolver = FieldResolverShape['resolve'];
 
 /** Type name → field name → resolver. A field without one reads the parent's property. */
-export type Resolvers = Readonly<
+type Resolvers = Readonly<
   Record<string, Readonly<Record<string, FieldResolver>> | GraphQLScalarType>
 >;
 

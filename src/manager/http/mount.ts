@@ -17,7 +17,7 @@ const EVENT_STREAM_IDLE_SEC = 255;
 const METHODS = new Set(['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD']);
 
 /** What the mounted application needs from the listening server. */
-export interface SocketServer {
+interface SocketServer {
   requestIP(request: Request): { address: string } | null;
   /** Sets how long the request's connection may be idle; 0 is without limit. */
   timeout(request: Request, seconds: number): void;

@@ -5,7 +5,7 @@ import { parseRequestDate, type RequestDate } from './date.ts';
 import { possibleTargets, rawTarget } from './target.ts';
 
 /** Largest accepted distance between the client's and our clock, exclusive. Milliseconds. */
-export const DATE_WINDOW_MS = 15 * 60_000;
+const DATE_WINDOW_MS = 15 * 60_000;
 
 /** Names after `HMAC-` (lower case) → the name this runtime knows the algorithm by. */
 const HASHES: ReadonlyMap<string, string> = new Map([
@@ -52,7 +52,7 @@ export function parseAuthorization(header: string): Credential {
 const seconds = (ms: number): string => `${Math.round(ms / 1000)} seconds`;
 
 /** The date header's text and meaning. @throws BackendError InvalidAuthParameters. */
-export function signedDate(headers: Headers, now: Date): { text: string; date: RequestDate } {
+function signedDate(headers: Headers, now: Date): { text: string; date: RequestDate } {
   const text =
     headers.get('date') ?? headers.get('x-backendai-date') ?? headers.get('x-sorna-date') ?? '';
   if (text === '') refuse('A signed request needs a Date or X-BackendAI-Date header.');

@@ -28,7 +28,7 @@ async function check(ctx: ManagerContext, action: () => Promise<unknown>): Promi
 }
 
 /** Whether the stores this manager depends on answer. */
-export async function connectivity(ctx: ManagerContext) {
+async function connectivity(ctx: ManagerContext) {
   const [database, liveStore, configStore] = await Promise.all([
     check(ctx, () => ctx.sql`SELECT 1`),
     check(ctx, () => ctx.live.ping()),

@@ -39,7 +39,7 @@ const versions: ReadonlyMap<string, ApiVersion> = new Map(
 const IMPLIED_VERSION: ApiVersion = [5, '20191215'];
 
 /** The version header under either of its names. */
-export function versionHeader(headers: Headers): string | null {
+function versionHeader(headers: Headers): string | null {
   return headers.get('x-backendai-version') ?? headers.get('x-sorna-version');
 }
 
