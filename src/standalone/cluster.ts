@@ -13,7 +13,7 @@ import { type RunningAgent, startAgent } from '../agent/main.ts';
 import type { BackendName } from '../agent/settings.ts';
 import type { Clock } from '../common/clock.ts';
 import { writeEnvironmentFiles } from '../common/environment-files.ts';
-import { BackendError } from '../common/errors.ts';
+import { BackendError, UserError } from '../common/errors.ts';
 import {
   type LocalAccount,
   type LocalCluster,
@@ -45,6 +45,7 @@ const MANAGER_PORT = 8091;
 const DATABASE = 'backend';
 const MAX_CONNECTIONS = 30;
 const POOL_SIZE = 16;
+const REGISTRATION_TIMEOUT_MS = 20_000;
 
 export interface ClusterOptions {
   readonly envId: string;
@@ -202,10 +203,19 @@ async function startLocalAgent(
     random,
     log,
   });
+  // Ready means that a session can be asked for: the manager knows the agent and its images.
+  const registered = Promise.withResolvers<void>();
   const agent = await startAgent({
     settings,
     backend,
-    manager: manager.gateway,
+    manager: {
+      ...manager.gateway,
+      async heartbeat(state) {
+        const answer = await manager.gateway.heartbeat(state);
+        registered.resolve();
+        return answer;
+      },
+    },
     keys: await loadOrCreateKeys(join(stateDir, 'agent.key')),
     stateDir,
     clock,
@@ -213,6 +223,14 @@ async function startLocalAgent(
     log,
   });
   teardown.defer(() => agent.stop());
+  const giveUp = clock.timer(REGISTRATION_TIMEOUT_MS, () =>
+    registered.reject(
+      new UserError('The agent could not register with the manager.', {
+        hint: 'Start it with --debug to see why.',
+      }),
+    ),
+  );
+  await registered.promise.finally(() => giveUp.cancel());
   return agent;
 }
 
