@@ -9,6 +9,20 @@ export function toResponse(result: RouteResult): Response {
   return Response.json(result.json, { status: result.status ?? 200 });
 }
 
+/** Failures of the connection to PostgreSQL: the driver's own codes, and SQLSTATE 08, 53300, 57P. */
+const DATABASE_AWAY = /^(CONNECTION_\w+|CONNECT_TIMEOUT|08...|53300|57P..)$/;
+
+/** The failure that a client is told of. */
+function toKnownError(error: unknown): BackendError {
+  if (error instanceof BackendError) return error;
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  if (DATABASE_AWAY.test(code)) {
+    const message = 'The database cannot be reached at present. Try again later.';
+    return new BackendError('DatabaseError', message, { cause: error });
+  }
+  return new BackendError('InternalServerError', undefined, { cause: error });
+}
+
 function stackOf(error: unknown): string {
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
@@ -21,8 +35,7 @@ export function errorResponse(
   error: unknown,
   options: { debug: boolean; headers?: Readonly<Record<string, string>> },
 ): Response {
-  const known = error instanceof BackendError;
-  const failure = known ? error : new BackendError('InternalServerError');
+  const failure = toKnownError(error);
   const document = failure.toDocument();
   const body = options.debug
     ? { ...document, msg: document.msg ?? errorMessage(error), traceback: stackOf(error) }

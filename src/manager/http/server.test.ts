@@ -289,6 +289,27 @@ describe('the status gate', () => {
   });
 });
 
+test('a database that is away is 503, and readiness tells', async () => {
+  const lonely = await testManagerServer({
+    routes: async (ctx) => [
+      open('GET', '/query', async () => ({ json: await ctx.sql`SELECT 1 AS one` })),
+    ],
+  });
+  try {
+    expect((await fetch(`${lonely.url}/query`)).status).toBe(200);
+    await lonely.db.sql.end();
+    const response = await fetch(`${lonely.url}/query`);
+    expect(response.status).toBe(503);
+    expect(await response.json()).toMatchObject({
+      type: 'https://api.backend.ai/probs/database-error',
+    });
+    expect((await fetch(`${lonely.url}/health/readyz`)).status).toBe(503);
+    expect((await fetch(`${lonely.url}/health/livez`)).status).toBe(200);
+  } finally {
+    await lonely.close();
+  }
+});
+
 describe('the server', () => {
   test('tells a handler when its client goes away', async () => {
     const abort = new AbortController();
