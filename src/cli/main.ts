@@ -1,6 +1,6 @@
 /** Starts the command tree in this process and ends the process with the command's exit code. */
 import type { CommandRecord } from '../common/command.ts';
-import { dieOnInterrupt, processIo } from './framework/io.ts';
+import { BROKEN_PIPE_EXIT_CODE, BrokenPipe, dieOnInterrupt, processIo } from './framework/io.ts';
 import { runProgram } from './framework/program.ts';
 
 /** @param version of the whole product. */
@@ -23,6 +23,7 @@ export async function main(commands: CommandRecord, version: string): Promise<ne
     process.argv.slice(2),
     io,
     async (error, globals) => {
+      if (error instanceof BrokenPipe) return BROKEN_PIPE_EXIT_CODE;
       const { reportFailure } = await import('./framework/failures.ts');
       return reportFailure(error, globals, io);
     },

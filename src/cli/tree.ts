@@ -28,6 +28,11 @@ const list: CommandEntry = {
   load: () => import('./commands/session/list.ts'),
 };
 
+const imageList: CommandEntry = {
+  description: 'List images.',
+  load: () => import('./commands/image-list.ts'),
+};
+
 const session: CommandRecord = {
   create,
   destroy,
@@ -76,12 +81,7 @@ const admin: CommandRecord = {
   },
   image: {
     description: 'Images that sessions can be made of.',
-    commands: {
-      list: {
-        description: 'List images.',
-        load: () => import('./commands/admin/image-list.ts'),
-      },
-    },
+    commands: { list: imageList },
   },
   session: {
     description: "Everybody's sessions.",
@@ -102,6 +102,10 @@ export const clientCommands: CommandRecord = {
   create,
   destroy,
   events,
+  image: {
+    description: 'Images that sessions can be made of.',
+    commands: { list: imageList },
+  },
   info,
   ps: list,
   run: {

@@ -8,10 +8,19 @@ const FULL_PIPE_WAIT_MS = 2;
 const errorCode = (error: unknown): unknown =>
   error instanceof Error && 'code' in error ? error.code : undefined;
 
+/** The reader of stdout went away (`… | head`): a reason to clean up and end, not to complain. */
+export class BrokenPipe extends Error {
+  override readonly name = 'BrokenPipe';
+}
+
+/** What the shell would see had SIGPIPE ended the program, as it ends others. */
+export const BROKEN_PIPE_EXIT_CODE = 141;
+
 /**
  * Writes everything before it returns. Bun's `process.stdout` buffers without bound and loses what
  * is still buffered when the process exits; this holds the program back instead, so a slow reader
- * slows the sender. A reader that went away (`… | head`) ends the program quietly.
+ * slows the sender.
+ * @throws BrokenPipe when nobody reads any more.
  */
 function writeFully(fd: number, chunk: string | Uint8Array): void {
   const bytes = typeof chunk === 'string' ? new TextEncoder().encode(chunk) : chunk;
@@ -21,7 +30,7 @@ function writeFully(fd: number, chunk: string | Uint8Array): void {
       offset += writeSync(fd, bytes, offset);
     } catch (error) {
       const code = errorCode(error);
-      if (code === 'EPIPE') process.exit(0);
+      if (code === 'EPIPE') throw new BrokenPipe('Nobody reads the output.');
       if (code !== 'EAGAIN') throw error;
       Bun.sleepSync(FULL_PIPE_WAIT_MS);
     }
@@ -42,10 +51,30 @@ function outputStream(fd: number, size: () => { columns?: number; rows?: number 
   };
 }
 
+/** Remarks that nobody reads are dropped: the command's work is on stdout. */
+function remarks(stream: OutputStream): OutputStream {
+  return {
+    isTTY: stream.isTTY,
+    get columns() {
+      return stream.columns;
+    },
+    get rows() {
+      return stream.rows;
+    },
+    write(chunk) {
+      try {
+        stream.write(chunk);
+      } catch (error) {
+        if (!(error instanceof BrokenPipe)) throw error;
+      }
+    },
+  };
+}
+
 export function processIo(): CommandIo {
   return {
     stdout: outputStream(1, () => process.stdout),
-    stderr: outputStream(2, () => process.stderr),
+    stderr: remarks(outputStream(2, () => process.stderr)),
     env: process.env,
     cwd: process.cwd(),
   };

@@ -1,9 +1,9 @@
-/** `admin image list`. */
+/** `image list`, `admin image list`. */
 import * as v from 'valibot';
-import { defineCommand } from '../../../common/command.ts';
-import { connect } from '../../connect.ts';
-import { type Field, selection } from '../../output/fields.ts';
-import { printList } from '../../output/results.ts';
+import { defineCommand } from '../../common/command.ts';
+import { connect } from '../connect.ts';
+import { type Field, selection } from '../output/fields.ts';
+import { printList } from '../output/results.ts';
 
 const FIELDS: readonly Field[] = [
   { key: 'name' },
