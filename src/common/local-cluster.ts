@@ -6,6 +6,7 @@ import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync 
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import * as v from 'valibot';
+import { isProcessAlive } from './processes.ts';
 
 export const localAccount = v.object({
   /** admin, domain-admin, user, user2 or monitor. */
@@ -64,7 +65,7 @@ export function findLocalCluster(folder: string): LocalCluster | null {
     // Written by another version or cut off by a crash: `up` writes it anew.
     return null;
   }
-  return isRunning(found) ? found : null;
+  return isProcessAlive(found.pid, found.pidStartTicks) ? found : null;
 }
 
 /** Publishes the record atomically, readable by its owner only: it holds the accounts' secrets. */
@@ -77,27 +78,4 @@ export function writeLocalCluster(folder: string, cluster: LocalCluster): void {
 
 export function removeLocalCluster(folder: string): void {
   rmSync(recordPath(folder), { force: true });
-}
-
-function isRunning(cluster: LocalCluster): boolean {
-  try {
-    process.kill(cluster.pid, 0);
-  } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'EPERM')) return false;
-  }
-  const ticks = processStartTicks(cluster.pid);
-  return cluster.pidStartTicks === null || ticks === null || ticks === cluster.pidStartTicks;
-}
-
-/** Start time of a process in clock ticks after boot, from /proc; null where that is not known. */
-export function processStartTicks(pid: number): number | null {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // The command name, in parentheses, may itself hold spaces and parentheses.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    const ticks = Number(fields[19]);
-    return Number.isFinite(ticks) ? ticks : null;
-  } catch {
-    return null;
-  }
 }

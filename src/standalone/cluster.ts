@@ -17,12 +17,12 @@ import { BackendError, UserError } from '../common/errors.ts';
 import {
   type LocalAccount,
   type LocalCluster,
-  processStartTicks,
   removeLocalCluster,
   writeLocalCluster,
 } from '../common/local-cluster.ts';
 import type { Logger } from '../common/logger.ts';
 import { pickPort } from '../common/ports.ts';
+import { processStartTicks } from '../common/processes.ts';
 import type { Random } from '../common/random.ts';
 import { loadOrCreateKeys } from '../common/rpc/signature.ts';
 import type { AgentClient } from '../manager/context.ts';

@@ -2,7 +2,7 @@
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../common/errors.ts';
-import { processStartTicks } from '../common/local-cluster.ts';
+import { isProcessAlive, processStartTicks } from '../common/processes.ts';
 
 export interface FolderLock {
   release(): void;
@@ -56,11 +56,6 @@ function livingHolder(path: string): number | null {
   const [pidText = '', ticksText = ''] = text.split(' ');
   const pid = Number(pidText);
   if (!Number.isInteger(pid) || pid <= 0) return null;
-  try {
-    process.kill(pid, 0);
-  } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'EPERM')) return null;
-  }
-  const ticks = processStartTicks(pid);
-  return ticksText !== '' && ticks !== null && String(ticks) !== ticksText ? null : pid;
+  const startTicks = ticksText === '' ? null : Number(ticksText);
+  return isProcessAlive(pid, startTicks) ? pid : null;
 }

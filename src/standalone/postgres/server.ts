@@ -9,6 +9,7 @@ import postgres from 'postgres';
 import type { Clock } from '../../common/clock.ts';
 import { errorMessage, UserError } from '../../common/errors.ts';
 import { pickPort } from '../../common/ports.ts';
+import { isProcessAlive } from '../../common/processes.ts';
 import { type Random, randomString } from '../../common/random.ts';
 import { type ServerAccount, serverAccount } from './account.ts';
 
@@ -199,24 +200,16 @@ async function runningServer(dataDir: string): Promise<{ pid: number; port: numb
 
 async function isPostgres(pid: number): Promise<boolean> {
   try {
-    return (await readFile(`/proc/${pid}/comm`, 'utf8')).trim() === 'postgres';
+    const name = (await readFile(`/proc/${pid}/comm`, 'utf8')).trim();
+    return name === 'postgres' && isProcessAlive(pid);
   } catch {
     // No /proc on this platform: a live process with that id has to do.
-    return process.platform !== 'linux' && isAlive(pid);
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return error instanceof Error && 'code' in error && error.code === 'EPERM';
+    return process.platform !== 'linux' && isProcessAlive(pid);
   }
 }
 
 async function pidGone(pid: number, clock: Clock): Promise<void> {
-  while (isAlive(pid)) await clock.sleep(500);
+  while (isProcessAlive(pid)) await clock.sleep(500);
 }
 
 function serverHandle(
@@ -230,7 +223,7 @@ function serverHandle(
     user: USER,
     url: (database) => `postgres://${USER}:${password}@${HOST}:${port}/${database}`,
     async stop() {
-      if (!isAlive(pid)) return;
+      if (!isProcessAlive(pid)) return;
       // SIGINT is PostgreSQL's "fast" shutdown: roll back, checkpoint, exit.
       process.kill(pid, 'SIGINT');
       const gone = await Promise.race([
