@@ -93,8 +93,11 @@ function formatItems(value: unknown, subfields: readonly Field[]): string {
       const [first, ...rest] = subfields;
       const head = first === undefined ? '+' : `+ ${formatValue(first, item[first.key])}`;
       const lines = rest.map((field) => {
-        const text = formatValue(field, item[field.key]).replaceAll('\n', '\n    ');
-        return `  - ${field.key}: ${text.includes('\n') ? `\n    ${text}` : text}`;
+        const text = formatValue(field, item[field.key]);
+        const isTree = field.format === 'nested' && /^[+-] /.test(text);
+        return isTree
+          ? `  - ${field.key}:\n    ${text.replaceAll('\n', '\n    ')}`
+          : `  - ${field.key}: ${text}`;
       });
       return [head, ...lines];
     })

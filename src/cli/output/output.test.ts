@@ -51,6 +51,11 @@ test('items within an item', () => {
   const value = [{ id: 'k1', slots: '{"cpu":"2"}' }];
   expect(selection([{ key: 'name' }, containers])).toBe('name containers { id slots }');
   expect(formatValue(containers, value)).toBe('+ k1\n  - slots: cpu:2');
+  const options: Field = { key: 'opts', format: 'nested' };
+  const withTree: Field = { ...containers, subfields: [{ key: 'id' }, options] };
+  expect(formatValue(withTree, [{ id: 'k1', opts: '{"shmem":"64m"}' }])).toBe(
+    '+ k1\n  - opts:\n    - shmem: 64m',
+  );
   expect(jsonItem([containers], { containers: value })).toEqual({
     containers: [{ kernel_id: 'k1', slots: { cpu: '2' } }],
   });

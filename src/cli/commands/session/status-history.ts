@@ -21,11 +21,19 @@ export function allocationMs(history: StatusTimes): number | null {
   return Number.isFinite(duration) && duration >= 0 ? duration : null;
 }
 
+/** The earliest status first; those without a time last. */
+function inOrder(history: StatusTimes): StatusTimes {
+  const timeOf = (time: string | null) =>
+    time === null ? Number.POSITIVE_INFINITY : Date.parse(time);
+  const entries = Object.entries(history).sort(([, a], [, b]) => timeOf(a) - timeOf(b));
+  return Object.fromEntries(entries);
+}
+
 export default defineCommand({
   positionals: { session: argument('SESSION_ID', 'Id or name.') },
   async run({ args, io, globals }) {
     const client = await connect({ io, globals });
-    const history = await client.session.statusHistory(args.session);
+    const history = inOrder(await client.session.statusHistory(args.session));
     const duration = allocationMs(history);
     if (globals.output === 'json') {
       const seconds = duration === null ? null : duration / 1000;
