@@ -5,7 +5,7 @@ import type { Caller } from '../http/route.ts';
 import { findActiveKeypair } from '../keypair/service.ts';
 
 /** Whether `caller` may act as the owner of another keypair. */
-export function mayActFor(
+function mayActFor(
   caller: Pick<Caller, 'role' | 'domainName'>,
   owner: Pick<Caller, 'role' | 'domainName'>,
 ): boolean {

@@ -14,7 +14,7 @@ import {
 } from './minilang.ts';
 
 /** How a field is stored, which decides the comparisons it allows. */
-export type FieldKind =
+type FieldKind =
   | 'text'
   | 'uuid'
   | 'number'
@@ -25,7 +25,7 @@ export type FieldKind =
   /** An array of text: a comparison holds when any element satisfies it. */
   | 'text-array';
 
-export interface FilterField {
+interface FilterField {
   readonly kind: FieldKind;
   /** The column or expression; must be free of user input. */
   readonly column: Fragment;

@@ -8,7 +8,7 @@
 import { BackendError } from '../../common/errors.ts';
 
 export type FilterScalar = string | number | boolean | null;
-export const filterOperators = [
+const filterOperators = [
   '==',
   '!=',
   '>=',
@@ -38,7 +38,7 @@ export type FilterTree =
       readonly value: FilterScalar | FilterScalar[];
     };
 
-export interface OrderItem {
+interface OrderItem {
   readonly name: string;
   readonly descending: boolean;
 }

@@ -1,7 +1,7 @@
 /** Multipart bodies: reading uploaded files, and writing several files into one answer. */
 import { BackendError } from '../../common/errors.ts';
 
-export interface FilePart {
+interface FilePart {
   readonly fieldName: string;
   /** As the client named it; may be a path. */
   readonly fileName: string;

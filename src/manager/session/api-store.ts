@@ -8,7 +8,7 @@ import { isoTimeOrNull } from '../../common/time.ts';
 const MAX_GRAPH_SESSIONS = 1000;
 const MAX_GRAPH_NODES = 10_000;
 
-export interface DependencyNode {
+interface DependencyNode {
   readonly session_id: string;
   readonly session_name: string;
   readonly status: string;

@@ -47,7 +47,7 @@ const eventsQuery = aliased(
 type StatusEvent = Extract<ManagerEvent, { sessionId: string }>;
 
 /** Whose events a caller gets; null means no restriction. */
-export interface EventFilter {
+interface EventFilter {
   readonly domainName: string | null;
   readonly accessKey: string | null;
   readonly sessionId: string | null;
@@ -58,7 +58,7 @@ export interface EventFilter {
 }
 
 /** Whether an event about `subject` passes. */
-export function passes(filter: EventFilter, subject: EventSubject): boolean {
+function passes(filter: EventFilter, subject: EventSubject): boolean {
   return (
     (filter.domainName === null || filter.domainName === subject.domainName) &&
     (filter.accessKey === null || filter.accessKey === subject.accessKey) &&

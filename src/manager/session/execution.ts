@@ -22,7 +22,7 @@ export const executeBody = aliased(
     options: v.nullish(v.record(v.string(), v.unknown())),
   }),
 );
-export type ExecuteBody = v.InferOutput<typeof executeBody>;
+type ExecuteBody = v.InferOutput<typeof executeBody>;
 
 const batchOptions = v.object({ clean: nullishText, build: nullishText, exec: nullishText });
 

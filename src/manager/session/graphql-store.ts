@@ -157,7 +157,7 @@ const orderColumns = (fields: FieldTable, except: readonly string[]): OrderTable
       .map(([name, field]) => [name, field.column]),
   );
 
-export interface SessionListQuery extends Page {
+interface SessionListQuery extends Page {
   readonly scope: RowScope;
   readonly groupId: string | null;
   /** null: any status. */
@@ -293,7 +293,7 @@ function containerFields(sql: Sql): FieldTable {
 /** Upstream's names; hiding agents must hide them from filters as well. */
 const AGENT_FIELDS = ['agent', 'agent_addr', 'agent_ids', 'agent_id', 'agents'];
 
-export interface ContainerListQuery extends Page {
+interface ContainerListQuery extends Page {
   readonly scope: RowScope;
   readonly sessionId: string;
   readonly role: string | null;

@@ -3,7 +3,7 @@ import { BackendError } from '../../common/errors.ts';
 import type { AgentClient, ManagerContext } from '../context.ts';
 import type { KernelRecord, SessionRecord } from './service.ts';
 
-export interface KernelTarget {
+interface KernelTarget {
   readonly kernelId: string;
   readonly agent: AgentClient;
 }
@@ -12,7 +12,7 @@ export interface KernelTarget {
  * The agent of a running kernel.
  * @throws BackendError KernelNotReady when the kernel is not running on any agent.
  */
-export function kernelTarget(
+function kernelTarget(
   ctx: ManagerContext,
   session: Pick<SessionRecord, 'name' | 'status'>,
   kernel: KernelRecord,

@@ -6,7 +6,7 @@ import type { AuthenticatedRequest, Route, RouteResult } from '../http/route.ts'
 import { getSessionForCaller, type SessionRecord } from './service.ts';
 
 /** The owner key a request acts for; every session operation takes it in the query. */
-export const ownerKeyOf = (request: AuthenticatedRequest): string | null =>
+const ownerKeyOf = (request: AuthenticatedRequest): string | null =>
   request.query.get('owner_access_key') || request.query.get('ownerAccessKey') || null;
 
 /**

@@ -3,7 +3,7 @@ import type { ServicePort } from '../../common/protocol/kernel.ts';
 import { isoTime, isoTimeOrNull } from '../../common/time.ts';
 import type { SessionRecord } from './service.ts';
 
-export interface ServiceApp {
+interface ServiceApp {
   readonly name: string;
   readonly protocol: string;
   readonly ports: readonly number[];
@@ -50,12 +50,13 @@ export function sessionInfo(session: SessionRecord, now: Date): Record<string, u
 }
 
 /**
- * The status history by upper-case status, and once more under `result` in lower case, which is
+ * The status history by upper-case status, oldest first, and once more under `result` in lower case, which is
  * where the command line of upstream looks for it.
  */
 export function statusHistoryReply(
   history: Readonly<Record<string, string>>,
 ): Record<string, unknown> {
-  const lower = Object.entries(history).map(([status, at]) => [status.toLowerCase(), at]);
-  return { ...history, result: Object.fromEntries(lower) };
+  const entries = Object.entries(history).toSorted(([, a], [, b]) => a.localeCompare(b));
+  const lower = entries.map(([status, at]) => [status.toLowerCase(), at]);
+  return { ...Object.fromEntries(entries), result: Object.fromEntries(lower) };
 }
