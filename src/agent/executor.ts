@@ -27,7 +27,10 @@ import type { CpuAllocator } from './resources/cpu.ts';
 const LOG_TAIL_BYTES = 64 * 1024;
 /** Tail of the log shown in the message of a failed start. */
 const MESSAGE_TAIL_BYTES = 2000;
+/** How long a kernel may take to end after it was asked to. */
 const DESTROY_GRACE_MS = 10_000;
+/** It was asked before; what is left is ended by force. */
+const FORCE_GRACE_MS = 0;
 const RECONNECT_TIMEOUT_MS = 30_000;
 const PULL_TIMEOUT_MS = 2 * 3600 * 1000;
 const FIRST_RETRY_MS = 500;
@@ -299,6 +302,8 @@ export class Executor {
   async #destroy(kernel: Kernel, step: Extract<Step, { step: 'destroy' }>): Promise<void> {
     const { backend, outbox, cpus, registry } = this.#options;
     const { reason, message } = step;
+    // Before the log is read, so that nothing printed at the end is missing.
+    if (step.isAlive) await this.#shutDown(kernel);
     const logs = await backend.logs(kernel.kernelId, LOG_TAIL_BYTES).catch((error) => {
       this.#options.log.warn('The log of a kernel is lost', { error: errorMessage(error) });
       return '';
@@ -311,7 +316,7 @@ export class Executor {
       logs: logs === '' ? null : logs,
     };
     outbox.beginEnd({ kernelId: kernel.kernelId, sessionId: kernel.sessionId, end });
-    const exitCode = await this.#destroyUntilGone(kernel, step.isAlive ? DESTROY_GRACE_MS : 0);
+    const exitCode = await this.#destroyUntilGone(kernel);
     kernel.runner?.close();
     outbox.finishEnd(kernel, { ...end, exitCode: step.exitCode ?? exitCode });
     cpus.release(kernel.kernelId);
@@ -319,13 +324,30 @@ export class Executor {
     kernel.phase = { at: 'gone' };
   }
 
+  /** Asks the runner to end its programs and itself, and gives it some time. */
+  async #shutDown(kernel: Kernel): Promise<void> {
+    const { clock, log } = this.#options;
+    if (!kernel.runner) return;
+    const waiting = new AbortController();
+    const limit = AbortSignal.any([waiting.signal, this.#stopping.signal]);
+    try {
+      await kernel.runner.call({ op: 'shutdown' }, { timeoutMs: DESTROY_GRACE_MS });
+      const pause = clock.sleep(DESTROY_GRACE_MS, limit).catch(() => null);
+      await Promise.race([kernel.ended.promise, pause]);
+    } catch (error) {
+      log.debug('A kernel did not end politely', { error: errorMessage(error) });
+    } finally {
+      waiting.abort();
+    }
+  }
+
   /** Tries for as long as the agent runs; a kernel that can't be removed stays visible meanwhile. */
-  async #destroyUntilGone(kernel: Kernel, graceMs: number): Promise<number | null> {
+  async #destroyUntilGone(kernel: Kernel): Promise<number | null> {
     const { backend, clock, log } = this.#options;
     let retryMs = FIRST_RETRY_MS;
     for (;;) {
       try {
-        return await backend.destroy(kernel.kernelId, graceMs);
+        return await backend.destroy(kernel.kernelId, FORCE_GRACE_MS);
       } catch (error) {
         log.error('A kernel could not be destroyed; trying again', {
           kernelId: kernel.kernelId,
@@ -340,6 +362,7 @@ export class Executor {
 
   #exited({ kernelId, exitCode }: KernelExit): void {
     const kernel = this.#options.registry.get(kernelId);
+    kernel?.ended.resolve(exitCode);
     if (!kernel || kernel.phase.at === 'failed' || kernel.current?.step === 'destroy') return;
     const wasStarted = kernel.phase.at === 'running' || kernel.phase.at === 'detached';
     kernel.phase = { at: 'exited', exitCode, wasStarted };

@@ -22,6 +22,8 @@ export interface Kernel extends KernelFacts {
   cpuIds: readonly number[];
   created: CreatedKernel | null;
   runner: RunnerClient | null;
+  /** Resolves with the exit code when the main process ended. */
+  readonly ended: PromiseWithResolvers<number | null>;
   /** The step under way, and how to break it off. */
   current: { readonly step: StepName; readonly abort: AbortController } | null;
   /** Gives back the right to be created, of which only few are handed out at a time. */
@@ -45,6 +47,7 @@ const blank = {
 /** A kernel that the manager asks for. */
 export const wantedKernel = (spec: KernelSpec): Kernel => ({
   ...blank,
+  ended: Promise.withResolvers(),
   kernelId: spec.kernelId,
   sessionId: spec.sessionId,
   spec,
@@ -57,6 +60,7 @@ export function foundKernel(found: HostKernel): Kernel {
   const { kernelId, sessionId, spec, exitCode, cpuIds } = found;
   return {
     ...blank,
+    ended: Promise.withResolvers(),
     kernelId,
     sessionId,
     spec,

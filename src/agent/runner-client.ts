@@ -2,7 +2,7 @@
  * Talks to the runner inside a kernel: one JSON object a line over its Unix socket. Lines, waiting
  * calls and unsent data are bounded, so neither side can take the other's memory.
  */
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, existsSync, openSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import type { Socket } from 'bun';
 import * as v from 'valibot';
@@ -260,6 +260,10 @@ export async function connectRunnerSocket(
 ): Promise<RunnerClient> {
   for (;;) {
     signal.throwIfAborted();
+    if (!existsSync(path)) {
+      await clock.sleep(RETRY_MS, signal);
+      continue;
+    }
     try {
       const client = await connectOnce(path, clock);
       try {

@@ -1,7 +1,7 @@
 /** Writes the files a kernel needs and starts it. */
 import { chmod, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { selfCommand } from '../../../common/executable.ts';
+import { checkoutRoot, selfCommand } from '../../../common/executable.ts';
 import type { HostRuntime } from '../../../common/images/host-runtimes.ts';
 import { coreCountVariables, runtimeOf } from '../../../common/images/labels.ts';
 import type { KernelSpec } from '../../../common/protocol/kernel.ts';
@@ -67,6 +67,8 @@ export function kernelEnvironment(parts: KernelParts): Record<string, string> {
     HOME: inner.work,
     TMPDIR: inner.tmp,
     [KERNEL_MARKER]: spec.kernelId,
+    // Run from its sources, this program would else keep a cache in the user's folder.
+    ...(checkoutRoot === null ? {} : { BUN_RUNTIME_TRANSPILER_CACHE_PATH: '0' }),
     [runnerEnvironment.socket]: join(inner.socketFolder, SOCKET_NAME),
     [runnerEnvironment.runtimeType]: type,
     [runnerEnvironment.runtimePath]: runtimePath,
