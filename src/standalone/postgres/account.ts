@@ -2,7 +2,7 @@
  * The operating-system account PostgreSQL runs under. PostgreSQL refuses to run as root, so root
  * hands it to an unprivileged account; everybody else runs it as themselves.
  */
-import { accessSync, constants, readFileSync, statSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { UserError } from '../../common/errors.ts';
 
@@ -48,18 +48,5 @@ export function canReach(account: ServerAccount | null, path: string): boolean {
       // A folder that does not exist yet will be made by root with the usual 0755.
     }
     if (folder === dirname(folder)) return true;
-  }
-}
-
-/** Whether this process may write to `folder` (or make it). */
-export function isWritable(folder: string): boolean {
-  for (let path = resolve(folder); ; path = dirname(path)) {
-    try {
-      accessSync(path, constants.W_OK | constants.X_OK);
-      return true;
-    } catch (error) {
-      if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) return false;
-    }
-    if (path === dirname(path)) return false;
   }
 }
