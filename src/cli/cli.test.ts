@@ -5,11 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { pack } from 'tar-stream';
+import { startTestServer } from '../testing/session-server.ts';
 import { exitCodeOf } from './commands/session/events.ts';
 import { reportFailure } from './framework/failures.ts';
 import { runProgram } from './framework/program.ts';
 import { capturedIo } from './testing/io.ts';
-import { startTestServer } from './testing/server.ts';
 import { clientCommands } from './tree.ts';
 
 let server: Awaited<ReturnType<typeof startTestServer>>;

@@ -3,8 +3,14 @@
  * commands that create sessions start that cluster when it is not running.
  */
 
-import { effectiveEnvironment, isConfigured, readClientConfig } from '../client/config.ts';
-import { Client, type ClientConfig, ConfigError } from '../client/index.ts';
+import {
+  Client,
+  type ClientConfig,
+  ConfigError,
+  effectiveEnvironment,
+  isConfigured,
+  readClientConfig,
+} from '../client/index.ts';
 import type { CommandContext } from '../common/command.ts';
 import { UserError } from '../common/errors.ts';
 import { clusterFolder, findLocalCluster, type LocalCluster } from '../common/local-cluster.ts';

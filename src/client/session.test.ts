@@ -1,6 +1,6 @@
 /** The session operations of the SDK against a real manager. */
 import { afterAll, beforeAll, expect, test } from 'bun:test';
-import { startTestServer } from '../cli/testing/server.ts';
+import { startTestServer } from '../testing/session-server.ts';
 import { Client } from './client.ts';
 import { readClientConfig } from './config.ts';
 import { ApiError } from './errors.ts';

@@ -1,9 +1,9 @@
 /** Running code over a real manager: output, exit codes, questions, interrupts, lost sessions. */
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { Client, ConnectionError, readClientConfig } from '../../client/index.ts';
+import { startTestServer } from '../../testing/session-server.ts';
 import { LineReader } from '../framework/prompt.ts';
 import { capturedIo } from '../testing/io.ts';
-import { startTestServer } from '../testing/server.ts';
 import { execute, type RunOutput } from './execution.ts';
 import { Interrupted, Interrupts } from './interrupts.ts';
 

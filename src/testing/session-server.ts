@@ -1,12 +1,12 @@
-/** A real manager with sessions in it, on a scripted agent, for tests of the commands. */
-import { createGraphqlEngine } from '../../manager/graphql/engine.ts';
-import { graphqlRoutes } from '../../manager/graphql/rest.ts';
-import { graphqlModules } from '../../manager/main.ts';
-import { startServer } from '../../manager/server.ts';
-import { sessionRoutes, sessionSocketRoutes } from '../../manager/session/rest.ts';
-import { type TestAccount, testManagerContext } from '../../testing/manager.ts';
-import { ScriptedAgent } from '../../testing/scripted-agent.ts';
-import { insertAgent, insertProject, insertSession } from '../../testing/sessions.ts';
+/** A real manager with sessions in it, on a scripted agent, for tests of clients. */
+import { createGraphqlEngine } from '../manager/graphql/engine.ts';
+import { graphqlRoutes } from '../manager/graphql/rest.ts';
+import { graphqlModules } from '../manager/main.ts';
+import { startServer } from '../manager/server.ts';
+import { sessionRoutes, sessionSocketRoutes } from '../manager/session/rest.ts';
+import { type TestAccount, testManagerContext } from './manager.ts';
+import { ScriptedAgent } from './scripted-agent.ts';
+import { insertAgent, insertProject, insertSession } from './sessions.ts';
 
 /**
  * Sessions of `accounts.user`: `work` (RUNNING), `dead` (TERMINATED), `doomed` (PENDING).
