@@ -9,6 +9,7 @@ import type { Caller } from '../manager/http/route.ts';
 import { upsertImages } from '../manager/image/catalog.ts';
 import { type EnqueueRequest, enqueueSession } from '../manager/session/service.ts';
 import { testManagerContext } from './manager.ts';
+import type { TestDatabase } from './postgres.ts';
 import { insertProject } from './sessions.ts';
 import type { SimulatedAgent } from './simulated-agent.ts';
 
@@ -116,9 +117,12 @@ export interface ControlPlaneFixture {
   close(): Promise<void>;
 }
 
-export async function controlPlaneFixture(): Promise<ControlPlaneFixture> {
+/** @param options.db a migrated database to use instead of a fresh one. */
+export async function controlPlaneFixture(
+  options: { db?: TestDatabase } = {},
+): Promise<ControlPlaneFixture> {
   const clock = jumpingClock();
-  const base = await testManagerContext({ clock });
+  const base = await testManagerContext({ clock, ...options });
   const { sql } = base.db;
   const { user } = base.accounts;
   await seed(sql, user.userId);

@@ -95,11 +95,17 @@ export interface TestManagerContext {
 
 /** The context of a manager on a database of its own, with accounts and no agents. */
 export async function testManagerContext(
-  options: { clock?: Clock; settings?: Partial<ManagerContext['settings']>; log?: Logger } = {},
+  options: {
+    clock?: Clock;
+    settings?: Partial<ManagerContext['settings']>;
+    log?: Logger;
+    /** A migrated database to use instead of a fresh one; it is dropped in the end. */
+    db?: TestDatabase;
+  } = {},
 ): Promise<TestManagerContext> {
   const clock = options.clock ?? systemClock;
   const log = options.log ?? silentLog;
-  const db = await testDatabase({ migrated: true });
+  const db = options.db ?? (await testDatabase({ migrated: true }));
   const accounts = await insertAccounts(db);
   const config = await openPostgresConfigStore({ sql: db.sql, log });
   const live = createMemoryLiveStore({ clock });
