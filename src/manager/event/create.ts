@@ -48,7 +48,7 @@ export interface ManagedEventBus extends EventBus {
  * @throws what the live store throws when it cannot be subscribed to.
  */
 export async function createEventBus(
-  live: LiveStore,
+  live: Pick<LiveStore, 'publish' | 'subscribe'>,
   managerId: string,
   log: Logger,
 ): Promise<ManagedEventBus> {
