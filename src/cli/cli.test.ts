@@ -199,6 +199,14 @@ test('a wrong key', async () => {
   expect(err).toStartWith('✘ BackendAPIError: 401 Unauthorized\n  Credential/signature mismatch.');
 });
 
+test('settings that make no sense', async () => {
+  const badId = await runAs({ BACKEND_DATA_DIR: folder, BACKEND_ENV_ID: '../x' }, ['ps']);
+  expect(badId).toMatchObject({ exitCode: 1 });
+  expect(badId.err).toStartWith("✘ '../x' is not an environment id");
+  const badUrl = await runAs({ BACKEND_ENDPOINT: 'localhost:1' }, ['ps']);
+  expect(badUrl.err).toStartWith("✘ BACKEND_ENDPOINT: 'localhost:1' must start with http://");
+});
+
 test('without an endpoint or a local cluster nothing is started to look at', async () => {
   const { exitCode, err } = await runAs({ BACKEND_DATA_DIR: folder }, ['ps']);
   expect(exitCode).toBe(1);

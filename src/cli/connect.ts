@@ -35,8 +35,17 @@ function localConfig(base: ClientConfig, cluster: LocalCluster): ClientConfig {
 
 type Where = Pick<CommandContext, 'io' | 'globals'>;
 
+function localFolder(env: Where['io']['env']): string {
+  try {
+    return clusterFolder(env);
+  } catch (error) {
+    if (error instanceof RangeError) throw new UserError(error.message, { cause: error });
+    throw error;
+  }
+}
+
 async function localCluster({ io }: Where, launch: boolean): Promise<LocalCluster> {
-  const folder = clusterFolder(io.env);
+  const folder = localFolder(io.env);
   const running = findLocalCluster(folder);
   if (running !== null) return running;
   if (!launch) {

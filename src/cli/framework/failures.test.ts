@@ -68,7 +68,7 @@ test('a stack is shown only when asked for', () => {
 test('status lines on a terminal and elsewhere', () => {
   expect(statusLine('done', 'ready', false)).toBe('✓ ready\n');
   expect(statusLine('fail', 'a\nb', false)).toBe('✗ a\n  b\n');
-  expect(statusLine('done', 'ready', true)).toBe('\u001b[2K\u001b[92m✓\u001b[0m ready\r\n');
+  expect(statusLine('done', 'ready', true)).toBe('\u001b[2K\u001b[92m✓\u001b[0m ready\n');
   expect(statusLine('wait', 'soon', true)).toBe('\u001b[2K\u001b[93m⋯\u001b[0m soon\r');
 });
 

@@ -24,7 +24,7 @@ export function statusLine(kind: StatusKind, text: string, isTTY: boolean): stri
   const [glyph, color] = COLORS[kind];
   const indented = text.replaceAll('\n', '\n  ');
   if (!isTTY) return `${glyph} ${indented}\n`;
-  const end = kind === 'wait' ? '\r' : '\r\n';
+  const end = kind === 'wait' ? '\r' : '\n';
   return `${ERASE_LINE}\u001b[${color}m${glyph}\u001b[0m ${indented}${end}`;
 }
 
