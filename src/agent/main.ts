@@ -1,6 +1,6 @@
 /** Puts an agent together: kernels found on the host are adopted, then the manager is told. */
 import { readFile } from 'node:fs/promises';
-import type { Clock } from '../common/clock.ts';
+import type { Clock, Timer } from '../common/clock.ts';
 import { errorMessage, UserError } from '../common/errors.ts';
 import { hostArchitecture } from '../common/images/labels.ts';
 import type { Logger } from '../common/logger.ts';
@@ -86,33 +86,32 @@ function serve(options: AgentOptions, api: ApiOf<typeof agentApi>) {
   }
 }
 
-/**
- * Starts an agent on `stateDir`. It works whether or not the manager can be reached.
- * @throws UserError when the state can't be opened or the port is taken.
- */
-export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
-  const { settings, backend, manager, keys, stateDir, clock, log } = options;
-  const agentId = settings.id;
-  const capacity = await backend.capacity();
-  const cpuCount = Number(parseAmount(capacity.slots.cpu ?? '0') ?? 0n) / 1_000_000;
-  const cpus = new CpuAllocator(
-    await usableCpus(Math.floor(cpuCount), settings.resource.reservedCpu),
-  );
-  const registry = new KernelRegistry();
+interface Parts {
+  readonly registry: KernelRegistry;
+  readonly outbox: Outbox;
+  readonly cpus: CpuAllocator;
+  readonly executor: Executor;
+  readonly wishes: Wishes;
+}
 
-  let changeTimer: { cancel(): void } | null = null;
-  const changed = () => {
-    changeTimer ??= clock.timer(CHANGE_DELAY_MS, () => {
-      changeTimer = null;
-      heartbeats.beatNow();
-    });
-  };
+type Capacity = Awaited<ReturnType<Backend['capacity']>>;
+
+/** @param onChange called when the state changed that heartbeats report. */
+async function buildParts(
+  options: AgentOptions,
+  capacity: Capacity,
+  onChange: () => void,
+): Promise<Parts> {
+  const { settings, backend, manager, stateDir, clock, log } = options;
+  const cpuCount = Number((parseAmount(capacity.slots.cpu ?? '0') ?? 0n) / 1_000_000n);
+  const cpus = new CpuAllocator(await usableCpus(cpuCount, settings.resource.reservedCpu));
+  const registry = new KernelRegistry();
   const outbox = new Outbox({
     stateDir,
     clock,
     log,
     deliver: async (events) => {
-      const answer = await manager.deliver({ agentId, events });
+      const answer = await manager.deliver({ agentId: settings.id, events });
       wishes.noteAcknowledgedEnds(endedKernels(events, answer.ackedSeq));
       return answer;
     },
@@ -126,69 +125,113 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     log,
     creationConcurrency: settings.kernelCreationConcurrency,
     initTimeoutMs: settings.kernelLifecycles.initTimeoutMs,
-    onChange: changed,
+    onChange,
   });
   const wishes = new Wishes({ registry, executor, outbox, clock, log });
-  const accept = (desired: Parameters<typeof wishes.accept>[0]) => wishes.accept(desired);
-  const api = agentService({ agentId, version: VERSION, registry, backend, accept });
-  const server = serve(options, api);
-  const url = server ? `http://${server.hostname}:${server.port}` : null;
+  return { registry, outbox, cpus, executor, wishes };
+}
 
+/** The agent as it is now. */
+async function describeAgent(
+  { settings, backend, keys, listen }: AgentOptions,
+  { registry, outbox }: Parts,
+  capacity: Capacity,
+  url: string | null,
+): Promise<Heartbeat> {
+  return {
+    agentId: settings.id,
+    version: VERSION,
+    backend: backend.name,
+    region: settings.region ?? 'local',
+    scalingGroup: settings.scalingGroup,
+    architecture: hostArchitecture(),
+    addr: listen?.advertisedUrl ?? url ?? 'local:',
+    publicHost: settings.publicHost ?? settings.container.bindHost,
+    publicKey: keys.publicKey,
+    availableSlots: offeredSlots(capacity.slots, settings.resource),
+    slotTypes: capacity.slotTypes,
+    computePlugins: { cpu: {}, mem: {} },
+    images: await backend.scanImages(),
+    kernels: reportedKernels(registry, outbox),
+  };
+}
+
+/** Calls `action` once, soon after the first of several calls. */
+function debounced(clock: Clock, action: () => void): { call(): void; cancel(): void } {
+  let timer: Timer | null = null;
+  return {
+    call: () => {
+      timer ??= clock.timer(CHANGE_DELAY_MS, () => {
+        timer = null;
+        action();
+      });
+    },
+    cancel: () => timer?.cancel(),
+  };
+}
+
+async function sayGoodbye({ manager, settings, log }: AgentOptions): Promise<void> {
+  try {
+    await manager.goodbye({ agentId: settings.id, reason: 'shutdown' });
+  } catch (error) {
+    log.debug('The manager was not told that the agent stops', { error: errorMessage(error) });
+  }
+}
+
+/**
+ * Starts an agent on `stateDir`. It works whether or not the manager can be reached.
+ * @throws UserError when the state can't be opened or the port is taken.
+ */
+export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
+  const { settings, backend, manager, clock, log } = options;
+  const capacity = await backend.capacity();
+  const changes = debounced(clock, () => heartbeats.beatNow());
+  const parts = await buildParts(options, capacity, changes.call);
+  const { registry, outbox, executor, wishes } = parts;
   const heartbeats = new HeartbeatSender({
     intervalMs: settings.debug.heartbeatIntervalMs,
     clock,
     log,
-    describe: async (): Promise<Heartbeat> => ({
-      agentId,
-      version: VERSION,
-      backend: backend.name,
-      region: settings.region ?? 'local',
-      scalingGroup: settings.scalingGroup,
-      architecture: hostArchitecture(),
-      addr: options.listen?.advertisedUrl ?? url ?? 'local:',
-      publicHost: settings.publicHost ?? settings.container.bindHost,
-      publicKey: keys.publicKey,
-      availableSlots: offeredSlots(capacity.slots, settings.resource),
-      slotTypes: capacity.slotTypes,
-      computePlugins: { cpu: {}, mem: {} },
-      images: await backend.scanImages(),
-      kernels: reportedKernels(registry, outbox),
-    }),
+    describe: () => describeAgent(options, parts, capacity, url),
     send: (heartbeat) => manager.heartbeat(heartbeat),
     onAnswer: (desired, askedAtMs) => {
       wishes.accept(desired, askedAtMs);
       outbox.retryNow();
     },
   });
-
-  try {
-    await adoptKernels({ backend, registry, outbox, cpus });
-  } catch (error) {
-    await server?.stop(true);
-    await outbox.stop();
-    throw error;
-  }
+  const api = agentService({
+    agentId: settings.id,
+    version: VERSION,
+    registry,
+    backend,
+    accept: (desired) => wishes.accept(desired),
+  });
+  await using undo = new AsyncDisposableStack();
+  undo.defer(() => outbox.stop());
+  await adoptKernels(backend, parts);
+  const server = serve(options, api);
+  undo.move();
+  const url = server ? `http://${server.hostname}:${server.port}` : null;
   for (const kernel of registry.all()) executor.wake(kernel);
   outbox.start();
   heartbeats.start();
-  log.info('The agent is up', { agentId, backend: backend.name, addr: url ?? 'in this process' });
-
+  log.info('The agent is up', {
+    agentId: settings.id,
+    backend: backend.name,
+    addr: url ?? 'in this process',
+  });
   const stop = async () => {
-    changeTimer?.cancel();
+    changes.cancel();
     await server?.stop();
     await heartbeats.stop();
     await executor.stop();
     await outbox.stop();
-    await manager.goodbye({ agentId, reason: 'shutdown' }).catch((error) => {
-      log.debug('The manager could not be told that the agent stops', {
-        error: errorMessage(error),
-      });
-    });
+    await sayGoodbye(options);
     await backend.close();
   };
   let stopping: Promise<void> | null = null;
   return {
-    agentId,
+    agentId: settings.id,
     api,
     url,
     stop: () => {
@@ -212,13 +255,8 @@ function reportedKernels(registry: KernelRegistry, outbox: Outbox): Heartbeat['k
 }
 
 /** Takes over the kernels of an earlier agent, and finishes the ends it had begun. */
-async function adoptKernels(options: {
-  backend: Backend;
-  registry: KernelRegistry;
-  outbox: Outbox;
-  cpus: CpuAllocator;
-}): Promise<void> {
-  const { backend, registry, outbox, cpus } = options;
+async function adoptKernels(backend: Backend, parts: Parts): Promise<void> {
+  const { registry, outbox, cpus } = parts;
   for (const found of await backend.list()) {
     registry.add(foundKernel(found));
     cpus.restore(found.kernelId, found.cpuIds, parseAmount(found.spec?.slots.cpu ?? '0') ?? 0n);
