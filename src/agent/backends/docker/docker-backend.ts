@@ -1,0 +1,460 @@
+/**
+ * Runs kernels as containers of a Docker daemon on this host, or of Podman through its compatible
+ * socket. Containers outlive the agent and are found again by their labels.
+ */
+import { mkdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import * as v from 'valibot';
+import type { Clock } from '../../../common/clock.ts';
+import { DockerEngine, DockerError } from '../../../common/docker/engine.ts';
+import { BackendError, errorMessage } from '../../../common/errors.ts';
+import { tagOfCanonical } from '../../../common/images/docker.ts';
+import { servicePortsOf } from '../../../common/images/labels.ts';
+import type { Logger } from '../../../common/logger.ts';
+import type { KernelSpec, ServicePort } from '../../../common/protocol/kernel.ts';
+import type { AgentImage } from '../../../common/protocol/manager.ts';
+import type { SlotMap, SlotType } from '../../../common/slots.ts';
+import { connectRunnerSocket } from '../../runner-client.ts';
+import type { Backend, CreatedKernel, HostKernel, KernelExit, RunnerClient } from '../backend.ts';
+import { accountFiles } from './accounts.ts';
+import { type ContainerLimits, containerSpec, KERNEL_LABEL } from './container-spec.ts';
+import { Containers, type FoundContainer } from './containers.ts';
+import { type DaemonTraits, describeDaemon, gapsOf, hardLimits } from './daemon.ts';
+import { EventStream } from './event-stream.ts';
+import { ExitWatch } from './exit-watch.ts';
+import { HostPorts } from './host-ports.ts';
+import { ImageStore } from './image-store.ts';
+import { kernelEnvironment, runnerVariables, writeKernelFiles } from './kernel-files.ts';
+import {
+  emptyTrash,
+  type KernelLayout,
+  kernelIds,
+  kernelLayout,
+  makeFolders,
+  type Owner,
+  readRecord,
+  removeKernelFolder,
+  SOCKET_NAME,
+  writeRecord,
+} from './layout.ts';
+import { containerLog } from './log-stream.ts';
+import { runnerExecutable } from './runner-executable.ts';
+import { prepareRunnerFiles, type RunnerFiles } from './runner-files.ts';
+
+const DEFAULT_PIDS_LIMIT = 8192;
+const START_TIMEOUT_MS = 120_000;
+/** User of kernels when the agent itself runs as root. */
+const ORDINARY_USER: Owner = { uid: 1000, gid: 1000 };
+
+export interface DockerBackendOptions {
+  agentId: string;
+  /** The daemon's Unix socket. */
+  socketPath: string;
+  /** The agent's own folder. */
+  stateDir: string;
+  /** Absolute path of the folder that holds each kernel's /home/work. */
+  scratchRoot: string;
+  clock: Clock;
+  log: Logger;
+  /** Host under which service ports are reachable, as told to others. */
+  kernelHost: string;
+  /** Address that service ports are bound to. */
+  bindHost: string;
+  portRange: readonly [number, number];
+  portReuseCooldownMs: number;
+  /** null: the agent's own, or 1000 when that is root. */
+  kernelUid: number | null;
+  kernelGid: number | null;
+  /** Size of a kernel's whole log. Bytes. */
+  logBytes: number;
+  /** Keeps containers of ended kernels, to look into them. */
+  keepEnded?: boolean;
+  /** Processes and threads in one kernel. */
+  pidsLimit?: number;
+}
+
+/** The ids that kernels run with. */
+function ownerOf({ kernelUid, kernelGid }: DockerBackendOptions): Owner {
+  const uid = process.getuid?.() ?? 0;
+  const gid = process.getgid?.() ?? 0;
+  const own = uid === 0 ? ORDINARY_USER : { uid, gid };
+  return { uid: kernelUid ?? own.uid, gid: kernelGid ?? own.gid };
+}
+
+/** What creating containers needs beside the kernel itself. */
+interface Prepared {
+  readonly runner: RunnerFiles;
+  readonly limits: ContainerLimits;
+  readonly hostFiles: readonly string[];
+}
+
+export class DockerBackend implements Backend {
+  readonly name = 'docker';
+  readonly #options: DockerBackendOptions;
+  readonly #owner: Owner;
+  readonly #engine: DockerEngine;
+  readonly #containers: Containers;
+  readonly #images: ImageStore;
+  readonly #ports: HostPorts;
+  readonly #watch: ExitWatch;
+  readonly #events: EventStream;
+  readonly #listeners = new Set<(exit: KernelExit) => void>();
+  /** Kernels that this process is creating at the moment. */
+  readonly #creating = new Set<string>();
+  #daemon: Promise<DaemonTraits> | null = null;
+  #preparing: Promise<Prepared> | null = null;
+
+  constructor(options: DockerBackendOptions) {
+    const { socketPath, agentId, clock, log, portRange, portReuseCooldownMs, bindHost } = options;
+    this.#options = options;
+    this.#owner = ownerOf(options);
+    this.#engine = new DockerEngine(socketPath);
+    this.#containers = new Containers(this.#engine, agentId, options.keepEnded ?? false);
+    this.#images = new ImageStore(this.#engine, clock);
+    this.#ports = new HostPorts({
+      range: portRange,
+      cooldownMs: portReuseCooldownMs,
+      bindHost,
+      clock,
+    });
+    this.#watch = new ExitWatch((exit) => {
+      for (const listener of this.#listeners) listener(exit);
+    });
+    this.#events = new EventStream(this.#engine, clock, log, {
+      died: (containerId, attributes) => this.#died(containerId, attributes),
+      outOfMemory: (attributes) =>
+        log.warn('A session ran out of memory', { kernelId: attributes[KERNEL_LABEL] }),
+      imagesChanged: () => this.#images.invalidate(),
+      resumed: () => void this.#catchUp(),
+    });
+  }
+
+  async capacity(): Promise<{ slots: SlotMap; slotTypes: Record<string, SlotType> }> {
+    const { cpus, memoryBytes } = await this.#connected();
+    // Ready by the time the first kernel comes; a failure is told to whoever needs it.
+    this.#prepared().catch((error) =>
+      this.#options.log.error('The docker backend is not ready', { error: errorMessage(error) }),
+    );
+    return {
+      slots: { cpu: String(cpus), mem: String(memoryBytes) },
+      slotTypes: { cpu: 'count', mem: 'bytes' },
+    };
+  }
+
+  async scanImages(): Promise<AgentImage[]> {
+    await this.#connected();
+    return await this.#images.list(this.#events.isOpen);
+  }
+
+  async hasImage(spec: KernelSpec): Promise<boolean> {
+    await this.#connected();
+    return (await this.#images.idOf(spec.image.canonical)) !== null;
+  }
+
+  pullImage(spec: KernelSpec, signal: AbortSignal): Promise<void> {
+    return this.#images.pull(spec, signal);
+  }
+
+  async create(
+    spec: KernelSpec,
+    cpuIds: readonly number[],
+    signal: AbortSignal,
+  ): Promise<CreatedKernel> {
+    const { kernelId } = spec;
+    const [daemon, prepared] = await Promise.all([this.#connected(), this.#prepared()]);
+    const imageId = await this.#images.idOf(spec.image.canonical);
+    if (imageId === null) {
+      throw new BackendError(
+        'ImageNotFound',
+        `${spec.image.canonical} is not on this agent's Docker daemon.`,
+      );
+    }
+    signal.throwIfAborted();
+    const layout = kernelLayout(this.#options.scratchRoot, kernelId);
+    this.#creating.add(kernelId);
+    try {
+      await makeFolders(layout, this.#owner).catch((error: NodeJS.ErrnoException) => {
+        if (error.code !== 'EEXIST') throw error;
+        throw new BackendError('KernelCreationFailed', `The kernel ${kernelId} exists already.`);
+      });
+      try {
+        const created = await this.#start({
+          spec,
+          cpuIds,
+          signal,
+          layout,
+          daemon,
+          prepared,
+          imageId,
+        });
+        signal.throwIfAborted();
+        return created;
+      } catch (error) {
+        await this.#undo(kernelId);
+        throw asCreationFailure(error);
+      }
+    } finally {
+      this.#creating.delete(kernelId);
+    }
+  }
+
+  async #undo(kernelId: string): Promise<void> {
+    try {
+      await this.destroy(kernelId, 0);
+    } catch (error) {
+      // The caller destroys a kernel that failed once more; what matters is why it failed.
+      this.#options.log.warn('A kernel that failed to start could not be removed yet', {
+        kernelId,
+        error: errorMessage(error),
+      });
+    }
+  }
+
+  async #start(parts: {
+    spec: KernelSpec;
+    cpuIds: readonly number[];
+    signal: AbortSignal;
+    layout: KernelLayout;
+    daemon: DaemonTraits;
+    prepared: Prepared;
+    imageId: string;
+  }): Promise<CreatedKernel> {
+    const { spec, cpuIds, signal, layout, daemon, prepared, imageId } = parts;
+    const { agentId, stateDir, bindHost, kernelHost } = this.#options;
+    const owner = this.#owner;
+    const servicePorts = await this.#servicePorts(spec);
+    const isolationGaps = gapsOf(daemon);
+    const environment = kernelEnvironment(spec, owner);
+    const [accounts] = await Promise.all([
+      accountFiles(this.#engine, { agentId, stateDir, imageId, owner }),
+      writeKernelFiles(layout, spec, cpuIds, environment),
+      writeRecord(layout, {
+        version: 1,
+        spec,
+        cpuIds: [...cpuIds],
+        kernelHost,
+        servicePorts,
+        isolationGaps,
+      }),
+    ]);
+    signal.throwIfAborted();
+    const body = containerSpec({
+      ...prepared,
+      spec,
+      agentId,
+      image: tagOfCanonical(spec.image.canonical),
+      owner,
+      environment: { ...environment, ...runnerVariables(spec) },
+      servicePorts,
+      bindHost,
+      cpuIds,
+      layout,
+      accounts,
+      daemon,
+    });
+    this.#watch.expect(spec.kernelId);
+    // Not given the caller's signal: a request that is broken off may still take effect later.
+    const containerId = await this.#engine.call(
+      async (docker, abortSignal) => (await docker.createContainer({ ...body, abortSignal })).id,
+      { timeoutMs: START_TIMEOUT_MS },
+    );
+    this.#watch.watch(spec.kernelId, containerId);
+    signal.throwIfAborted();
+    await this.#engine.call(
+      (docker, abortSignal) => docker.getContainer(containerId).start({ abortSignal }),
+      { timeoutMs: START_TIMEOUT_MS },
+    );
+    return { containerId, kernelHost, servicePorts, isolationGaps };
+  }
+
+  async #servicePorts(spec: KernelSpec): Promise<ServicePort[]> {
+    const services = servicePortsOf(spec.image.labels, spec.preopenPorts);
+    const count = services.reduce((sum, service) => sum + service.container_ports.length, 0);
+    const ports = await this.#ports.take(spec.kernelId, count);
+    return services.map((service) => ({
+      ...service,
+      host_ports: ports.splice(0, service.container_ports.length),
+    }));
+  }
+
+  async connectRunner(kernelId: string, signal: AbortSignal): Promise<RunnerClient> {
+    const layout = kernelLayout(this.#options.scratchRoot, kernelId);
+    const ended = new AbortController();
+    const stopWatching = this.#watch.onEnd(kernelId, () =>
+      ended.abort(
+        new BackendError('KernelNotReady', 'The session ended before it could be connected to.'),
+      ),
+    );
+    try {
+      return await connectRunnerSocket(
+        join(layout.socketFolder, SOCKET_NAME),
+        this.#options.clock,
+        AbortSignal.any([signal, ended.signal]),
+      );
+    } finally {
+      stopWatching();
+    }
+  }
+
+  async list(): Promise<HostKernel[]> {
+    await this.#connected();
+    const { scratchRoot } = this.#options;
+    await emptyTrash(scratchRoot);
+    const [containers, folders] = await Promise.all([
+      this.#containers.find(),
+      kernelIds(scratchRoot),
+    ]);
+    const withContainer = new Set(containers.map(({ kernelId }) => kernelId));
+    const lost = folders.filter((id) => !withContainer.has(id));
+    const found: FoundContainer[] = [
+      ...containers,
+      ...lost.map((kernelId) => ({
+        containerId: '',
+        kernelId,
+        sessionId: '',
+        state: 'unstarted' as const,
+      })),
+    ].filter(({ kernelId }) => !this.#creating.has(kernelId) && isKernelId(kernelId));
+    return await Promise.all(found.map((container) => this.#describe(container)));
+  }
+
+  async #describe(container: FoundContainer): Promise<HostKernel> {
+    const { kernelId, containerId, state } = container;
+    const layout = kernelLayout(this.#options.scratchRoot, kernelId);
+    const [record, exitCode] = await Promise.all([
+      readRecord(layout),
+      state === 'exited' ? this.#containers.exitCode(containerId) : null,
+    ]);
+    if (state === 'running') this.#watch.watch(kernelId, containerId);
+    const ports = record?.servicePorts.flatMap((service) => service.host_ports) ?? [];
+    this.#ports.restore(
+      kernelId,
+      ports.filter((port) => port !== null),
+    );
+    return {
+      kernelId,
+      sessionId: record?.spec.sessionId ?? container.sessionId,
+      containerId,
+      state: state === 'running' ? 'running' : 'exited',
+      exitCode,
+      spec: record?.spec ?? null,
+      servicePorts: record?.servicePorts ?? [],
+      kernelHost: record?.kernelHost ?? this.#options.kernelHost,
+      isolationGaps: record?.isolationGaps ?? [],
+      cpuIds: record?.cpuIds ?? [],
+    };
+  }
+
+  async logs(kernelId: string, maxBytes: number): Promise<string> {
+    const [container] = await this.#containers.find(kernelId);
+    return container ? await containerLog(this.#engine, container.containerId, maxBytes) : '';
+  }
+
+  async destroy(kernelId: string, graceMs: number): Promise<number | null> {
+    const { scratchRoot } = this.#options;
+    const layout = kernelLayout(scratchRoot, kernelId);
+    this.#watch.forget(kernelId);
+    let exitCode: number | null = null;
+    for (const { containerId } of await this.#containers.find(kernelId)) {
+      exitCode = await this.#containers.end(containerId, graceMs);
+    }
+    this.#ports.release(kernelId);
+    await removeKernelFolder(scratchRoot, layout);
+    return exitCode;
+  }
+
+  onExit(listener: (exit: KernelExit) => void): void {
+    this.#listeners.add(listener);
+  }
+
+  async close(): Promise<void> {
+    this.#listeners.clear();
+    this.#events.close();
+    await this.#preparing?.catch(() => null);
+  }
+
+  #died(containerId: string, attributes: Readonly<Record<string, string>>): void {
+    const kernelId = attributes[KERNEL_LABEL];
+    const isOurs = this.#watch
+      .watched()
+      .some((known) => known.kernelId === kernelId && known.containerId === containerId);
+    if (kernelId === undefined || !isOurs) return;
+    const exitCode = Number(attributes.exitCode);
+    this.#watch.ended(kernelId, Number.isInteger(exitCode) ? exitCode : null);
+  }
+
+  /** Looks for what ended while no events came. */
+  async #catchUp(): Promise<void> {
+    this.#images.invalidate();
+    const expected = this.#watch.watched();
+    try {
+      const found = new Map(
+        (await this.#containers.find()).map((container) => [container.kernelId, container]),
+      );
+      for (const { kernelId, containerId } of expected) {
+        const state = found.get(kernelId)?.state;
+        if (state === 'running') continue;
+        const code = state === 'exited' ? await this.#containers.exitCode(containerId) : null;
+        this.#watch.ended(kernelId, code);
+      }
+    } catch (error) {
+      // The event stream breaks again when the daemon does, and calls us once more.
+      this.#options.log.warn('Containers could not be looked at', { error: errorMessage(error) });
+    }
+  }
+
+  /** Connects once; a failure is tried again by the next caller. */
+  #connected(): Promise<DaemonTraits> {
+    this.#daemon ??= this.#connect().catch((error) => {
+      this.#daemon = null;
+      throw error;
+    });
+    return this.#daemon;
+  }
+
+  async #connect(): Promise<DaemonTraits> {
+    await mkdir(this.#options.scratchRoot, { recursive: true, mode: 0o755 });
+    const daemon = await describeDaemon(this.#engine);
+    await this.#containers.removeProbes();
+    await this.#events.open();
+    return daemon;
+  }
+
+  #prepared(): Promise<Prepared> {
+    this.#preparing ??= this.#prepare().catch((error) => {
+      this.#preparing = null;
+      throw error;
+    });
+    return this.#preparing;
+  }
+
+  async #prepare(): Promise<Prepared> {
+    const { stateDir, scratchRoot, log, logBytes, pidsLimit } = this.#options;
+    const executable = await runnerExecutable((message) => log.warn(message));
+    const mayPrune = (await kernelIds(scratchRoot)).length === 0;
+    const [runner, limits, hostFiles] = await Promise.all([
+      prepareRunnerFiles(stateDir, executable, { mayPrune }),
+      hardLimits(),
+      existing(['/etc/localtime', '/etc/timezone']),
+    ]);
+    return {
+      runner,
+      limits: { ...limits, pids: pidsLimit ?? DEFAULT_PIDS_LIMIT, logBytes },
+      hostFiles,
+    };
+  }
+}
+
+const isKernelId = (text: string): boolean => v.is(v.pipe(v.string(), v.uuid()), text);
+
+async function existing(paths: readonly string[]): Promise<string[]> {
+  const infos = await Promise.all(paths.map((path) => stat(path).catch(() => null)));
+  return paths.filter((_, index) => infos[index]?.isFile() ?? false);
+}
+
+function asCreationFailure(error: unknown): unknown {
+  if (!(error instanceof DockerError)) return error;
+  return new BackendError('KernelCreationFailed', `Docker could not start it: ${error.message}.`, {
+    cause: error,
+  });
+}

@@ -1,0 +1,128 @@
+/**
+ * The folder of one kernel on the host. The container sees only parts of it; the record beside them
+ * is what an agent needs to find the kernel again after a crash, so it is written first.
+ */
+import { chmod, chown, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import * as v from 'valibot';
+import { kernelSpec, servicePort } from '../../../common/protocol/kernel.ts';
+
+const kernelRecord = v.object({
+  version: v.literal(1),
+  spec: kernelSpec,
+  cpuIds: v.array(v.number()),
+  kernelHost: v.string(),
+  servicePorts: v.array(servicePort),
+  isolationGaps: v.array(v.string()),
+});
+export type KernelRecord = v.InferOutput<typeof kernelRecord>;
+
+/** Paths inside a kernel's folder. */
+export interface KernelLayout {
+  readonly kernelId: string;
+  readonly folder: string;
+  readonly record: string;
+  /** Read by the container at /home/config. */
+  readonly config: string;
+  /** The container's /home/work. */
+  readonly work: string;
+  /** Holds the runner's socket. */
+  readonly socketFolder: string;
+}
+
+export const SOCKET_NAME = 'runner.sock';
+const KERNEL_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+export function kernelLayout(scratchRoot: string, kernelId: string): KernelLayout {
+  if (!KERNEL_ID.test(kernelId)) throw new RangeError(`'${kernelId}' is not a kernel id`);
+  const folder = join(scratchRoot, kernelId);
+  return {
+    kernelId,
+    folder,
+    record: join(folder, 'kernel.json'),
+    config: join(folder, 'config'),
+    work: join(folder, 'work'),
+    socketFolder: join(folder, 'socket'),
+  };
+}
+
+/** Ids of the kernels that have a folder. */
+export async function kernelIds(scratchRoot: string): Promise<string[]> {
+  const names = await readdir(scratchRoot).catch((): string[] => []);
+  return names.filter((name) => KERNEL_ID.test(name));
+}
+
+export interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** Makes the folders; those the container writes to belong to `owner`. @throws EEXIST. */
+export async function makeFolders(layout: KernelLayout, owner: Owner): Promise<void> {
+  await mkdir(layout.folder, { mode: 0o700 });
+  await Promise.all([
+    mkdir(layout.config, { mode: 0o755 }),
+    mkdir(layout.work, { mode: 0o755 }),
+    mkdir(layout.socketFolder, { mode: 0o700 }),
+  ]);
+  // The mode given to mkdir is subject to the umask.
+  await chmod(layout.config, 0o755);
+  const isOther = process.getuid?.() !== owner.uid || process.getgid?.() !== owner.gid;
+  if (!isOther) return;
+  for (const path of [layout.work, layout.socketFolder]) await chown(path, owner.uid, owner.gid);
+}
+
+export const writeRecord = (layout: KernelLayout, record: KernelRecord): Promise<void> =>
+  writeFile(layout.record, JSON.stringify(record), { mode: 0o600 });
+
+/** @returns null when there is no readable record. */
+export async function readRecord(layout: KernelLayout): Promise<KernelRecord | null> {
+  try {
+    const parsed = v.safeParse(kernelRecord, JSON.parse(await readFile(layout.record, 'utf8')));
+    return parsed.success ? parsed.output : null;
+  } catch {
+    // Lost or cut short by a crash: the caller treats the kernel as unknown.
+    return null;
+  }
+}
+
+const trashFolder = (scratchRoot: string): string => join(scratchRoot, '.trash');
+
+/**
+ * Moves the folder out of the way at once, so that a crash in between can't leave half a kernel, and
+ * then deletes it.
+ */
+export async function removeKernelFolder(scratchRoot: string, layout: KernelLayout): Promise<void> {
+  const trash = trashFolder(scratchRoot);
+  await mkdir(trash, { recursive: true, mode: 0o700 });
+  const doomed = join(trash, layout.kernelId);
+  await removeTree(doomed);
+  await rename(layout.folder, doomed).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw error;
+  });
+  await removeTree(doomed);
+}
+
+/** Deletes what an earlier agent moved to the trash but did not finish. */
+export async function emptyTrash(scratchRoot: string): Promise<void> {
+  const trash = trashFolder(scratchRoot);
+  const names = await readdir(trash).catch((): string[] => []);
+  for (const name of names) await removeTree(join(trash, name));
+}
+
+/** User programs may have left folders that even their owner can't enter. */
+async function removeTree(path: string): Promise<void> {
+  try {
+    await rm(path, { recursive: true, force: true });
+  } catch {
+    await openFolders(path);
+    await rm(path, { recursive: true, force: true });
+  }
+}
+
+async function openFolders(path: string): Promise<void> {
+  await chmod(path, 0o700);
+  for (const entry of await readdir(path, { withFileTypes: true })) {
+    if (entry.isDirectory()) await openFolders(join(path, entry.name));
+  }
+}
