@@ -7,6 +7,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { clusterFolder, findLocalCluster } from '../common/local-cluster.ts';
+import { isProcessAlive } from '../common/processes.ts';
 import { until } from '../testing/until.ts';
 
 const PROGRAM = resolve(import.meta.dir, '../../bin/backend.ai.ts');
@@ -79,7 +81,12 @@ beforeAll(async () => {
 }, START_TIMEOUT_MS);
 
 afterAll(async () => {
-  if (reason === null) await run('down', '--sessions');
+  const cluster = findLocalCluster(clusterFolder(env));
+  if (cluster !== null) await run('down', '--sessions');
+  // `down` returns when the cluster has let go of its data, a moment before the process ends.
+  if (cluster !== null) {
+    await until(() => !isProcessAlive(cluster.pid), 'the cluster has ended');
+  }
   rmSync(home, { recursive: true, force: true });
 }, START_TIMEOUT_MS);
 
