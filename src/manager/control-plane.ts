@@ -27,6 +27,7 @@ export interface ControlPlane {
 const SCHEDULE_SWEEP_MS = 10_000;
 const DISPATCH_SWEEP_MS = 1_000;
 const MAX_LIVENESS_MS = 1_000;
+const STOP_GRACE_MS = 1_000;
 const AUTO_PULL_KEY = 'config/docker/image/auto_pull';
 const autoPullSetting = v.fallback(v.picklist(['digest', 'tag', 'none']), 'digest');
 
@@ -94,7 +95,8 @@ function startLeaderLoops(ctx: ManagerContext, autoPull: () => AutoPull): Leader
     wake: (loop) => (loop === 'schedule' ? scheduling : dispatching).wake(),
     async stop() {
       await Promise.all([scheduling.stop(), dispatching.stop(), liveness.stop()]);
-      await dispatcher.idle();
+      // A call to an agent that hangs has a time limit of its own, too long to wait for here.
+      await Promise.race([dispatcher.idle(), clock.sleep(STOP_GRACE_MS)]);
     },
   };
 }

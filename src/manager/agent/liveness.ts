@@ -40,7 +40,7 @@ const limitsSec: Readonly<Record<KernelStatus, number | null>> = {
 };
 
 /** What becomes of a kernel whose agent is away; null: nothing yet. */
-export function orphanReport(orphan: Orphan, now: Date, graceMs: number): Report | null {
+function orphanReport(orphan: Orphan, now: Date, graceMs: number): Report | null {
   const about = { kernelId: orphan.id, reporter: orphan.agent, onlyIn: [orphan.status] };
   const since = orphan.lost_at ?? now;
   const silence = `Agent ${orphan.agent} has not been heard of since ${since.toISOString()}.`;
@@ -58,7 +58,7 @@ export function orphanReport(orphan: Orphan, now: Date, graceMs: number): Report
 }
 
 /** What becomes of a kernel that is stuck in `status`. */
-export function overdueReport(kernelId: string, status: KernelStatus): Report {
+function overdueReport(kernelId: string, status: KernelStatus): Report {
   const about = { kernelId, onlyIn: [status] };
   const message = `It stayed in ${status} for more than ${limitsSec[status]} seconds.`;
   if (status === 'SCHEDULED') {

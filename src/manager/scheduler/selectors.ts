@@ -3,7 +3,7 @@ import type { Slots } from '../../common/slots.ts';
 import type { AgentSnapshot, SelectionStrategy } from './snapshot.ts';
 
 /** The request's slots in the order in which they weigh: prioritised ones, then by name. */
-export function weighingOrder(request: Slots, priority: readonly string[]): string[] {
+function weighingOrder(request: Slots, priority: readonly string[]): string[] {
   const rank = (slot: string) => {
     const index = priority.findIndex((name) => slot === name || slot.startsWith(`${name}.`));
     return index < 0 ? priority.length : index;

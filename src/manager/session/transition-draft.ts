@@ -121,7 +121,7 @@ export function endData(
 /** How often a session is placed anew before it is given up. */
 const MAX_RESETS = 5;
 
-export function resetsOf(session: SessionDraft): number {
+function resetsOf(session: SessionDraft): number {
   const { resets } = objectOf(session.statusData.scheduler);
   return typeof resets === 'number' ? resets : 0;
 }

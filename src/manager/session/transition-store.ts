@@ -141,7 +141,7 @@ export async function lockAgentResources(
 }
 
 /** PostgreSQL's json types refuse NUL characters and lone surrogates; agents may send either. */
-export function cleanJson(value: unknown): unknown {
+function cleanJson(value: unknown): unknown {
   if (typeof value === 'string') return value.replaceAll('\0', '\uFFFD').toWellFormed();
   if (Array.isArray(value)) return value.map(cleanJson);
   if (typeof value !== 'object' || value === null) return value;

@@ -139,7 +139,7 @@ function demandOf(session: SessionState, placement: Placement): Map<string, Slot
  * Takes the placements that still hold, in order: the session must be waiting with exactly these
  * kernels, and the agents must have room. Pure but for `free`, from which it subtracts.
  */
-export function grantPlacements(
+function grantPlacements(
   sessions: readonly SessionState[],
   placements: readonly Placement[],
   free: Map<string, FreeSlots>,
