@@ -3,7 +3,7 @@ import * as v from 'valibot';
 import type { KernelSpec } from '../../common/protocol/kernel.ts';
 import type { Db } from '../db/connect.ts';
 import { labelsColumn, slotMapColumn } from '../db/json.ts';
-import { kernelStatus, sessionTypeName } from '../session/status.ts';
+import { clusterModeColumn, kernelStatus, sessionTypeColumn } from '../session/status.ts';
 
 const dueRow = v.object({
   id: v.string(),
@@ -34,17 +34,11 @@ export async function selectDueKernels(sql: Db, now: Date, limit: number): Promi
   return v.parse(v.array(dueRow), [...rows]);
 }
 
-const clusterMode = v.pipe(
-  v.string(),
-  v.transform((mode) => mode.toLowerCase().replace('_', '-')),
-  v.picklist(['single-node', 'multi-node']),
-);
-
 const specRow = v.object({
   id: v.string(),
   session_id: v.string(),
   session_name: v.nullable(v.string()),
-  session_type: sessionTypeName,
+  session_type: sessionTypeColumn,
   access_key: v.nullable(v.string()),
   user_uuid: v.string(),
   group_id: v.string(),
@@ -53,7 +47,7 @@ const specRow = v.object({
   config_digest: v.nullable(v.string()),
   labels: v.nullable(labelsColumn),
   is_local: v.nullable(v.boolean()),
-  cluster_mode: clusterMode,
+  cluster_mode: clusterModeColumn,
   cluster_size: v.number(),
   cluster_role: v.string(),
   cluster_idx: v.number(),
@@ -67,13 +61,6 @@ const specRow = v.object({
   batch_timeout: v.nullable(v.string()),
   preopen_ports: v.nullable(v.array(v.number())),
 });
-
-const sessionTypeOf = {
-  INTERACTIVE: 'interactive',
-  BATCH: 'batch',
-  INFERENCE: 'inference',
-  SYSTEM: 'system',
-} as const;
 
 /** `NAME=value` entries as a map. */
 function environOf(entries: readonly string[]): Record<string, string> {
@@ -93,7 +80,7 @@ function toSpec(row: v.InferOutput<typeof specRow>, autoPull: AutoPull): KernelS
     kernelId: row.id,
     sessionId: row.session_id,
     sessionName: row.session_name ?? '',
-    sessionType: sessionTypeOf[row.session_type],
+    sessionType: row.session_type,
     accessKey: row.access_key ?? '',
     ownerUserId: row.user_uuid,
     ownerProjectId: row.group_id,

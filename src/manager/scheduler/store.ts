@@ -4,14 +4,14 @@ import { addSlots, parseAmount, parseSlots, type SlotMap, type Slots } from '../
 import type { Db } from '../db/connect.ts';
 import { slotMapColumn } from '../db/json.ts';
 import {
+  clusterModeColumn,
   occupyingSessionStatuses,
   placedKernelStatuses,
   sessionResult,
   sessionStatus,
-  sessionTypeName,
+  sessionTypeColumn,
 } from '../session/status.ts';
 import { amount, jsonText } from '../session/transition-store.ts';
-import type { SessionType } from '../session/types.ts';
 import type {
   AgentSnapshot,
   Dependency,
@@ -23,19 +23,6 @@ import type {
 
 /** Pending sessions considered at a time, per resource group: the first in line. */
 const MAX_PENDING_PER_GROUP = 500;
-
-const sessionTypeOf: Record<v.InferOutput<typeof sessionTypeName>, SessionType> = {
-  INTERACTIVE: 'interactive',
-  BATCH: 'batch',
-  INFERENCE: 'inference',
-  SYSTEM: 'system',
-};
-
-const clusterMode = v.pipe(
-  v.string(),
-  v.transform((mode) => mode.toLowerCase().replace('_', '-')),
-  v.picklist(['single-node', 'multi-node']),
-);
 
 const strings = v.pipe(
   v.nullish(v.array(v.string()), []),
@@ -61,8 +48,8 @@ const pendingRow = v.object({
   group_id: v.string(),
   domain_name: v.string(),
   scaling_group_name: v.string(),
-  session_type: sessionTypeName,
-  cluster_mode: clusterMode,
+  session_type: sessionTypeColumn,
+  cluster_mode: clusterModeColumn,
   priority: v.number(),
   created_at: v.date(),
   starts_at: v.nullable(v.date()),
@@ -84,7 +71,7 @@ function toPending(row: v.InferOutput<typeof pendingRow>): PendingSession {
     projectId: row.group_id,
     domainName: row.domain_name,
     scalingGroup: row.scaling_group_name,
-    sessionType: sessionTypeOf[row.session_type],
+    sessionType: row.session_type,
     clusterMode: row.cluster_mode,
     priority: row.priority,
     createdAt: row.created_at,

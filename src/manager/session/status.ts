@@ -1,5 +1,6 @@
 /** Every status of sessions and kernels, and the sets people ask about, in one place. */
 import * as v from 'valibot';
+import { sessionTypes } from '../../common/protocol/kernel.ts';
 
 export const sessionStatuses = [
   'PENDING',
@@ -40,10 +41,21 @@ export const kernelStatuses = [
 export const kernelStatus = v.picklist(kernelStatuses);
 export type KernelStatus = v.InferOutput<typeof kernelStatus>;
 
-export const sessionTypeNames = ['INTERACTIVE', 'BATCH', 'INFERENCE', 'SYSTEM'] as const;
-export const sessionTypeName = v.picklist(sessionTypeNames);
+/** A column that holds a session type by name, such as BATCH, as the API writes it: `batch`. */
+export const sessionTypeColumn = v.pipe(
+  v.picklist(['INTERACTIVE', 'BATCH', 'INFERENCE', 'SYSTEM']),
+  v.transform((name) => name.toLowerCase()),
+  v.picklist(sessionTypes),
+);
 
-export const sessionResults = ['UNDEFINED', 'SUCCESS', 'FAILURE'] as const;
+/** A column that holds a cluster mode in either of the spellings found in databases. */
+export const clusterModeColumn = v.pipe(
+  v.string(),
+  v.transform((mode) => mode.toLowerCase().replace('_', '-')),
+  v.picklist(['single-node', 'multi-node']),
+);
+
+const sessionResults = ['UNDEFINED', 'SUCCESS', 'FAILURE'] as const;
 export const sessionResult = v.picklist(sessionResults);
 export type SessionResult = v.InferOutput<typeof sessionResult>;
 
@@ -56,7 +68,7 @@ export const liveSessionStatuses: readonly SessionStatus[] = sessionStatuses.fil
 );
 
 /** Kernels whose slots count as reserved: placed on an agent, not yet running. */
-export const requestedKernelStatuses = [
+const requestedKernelStatuses = [
   'SCHEDULED',
   'PREPARING',
   'BUILDING',

@@ -4,13 +4,14 @@ import { servicePort } from '../../common/protocol/kernel.ts';
 import type { Db } from '../db/connect.ts';
 import { slotMapColumn } from '../db/json.ts';
 import {
+  clusterModeColumn,
   kernelStatus,
   sessionResult,
   sessionStatus,
-  sessionTypeName,
+  sessionTypeColumn,
   terminalStatuses,
 } from './status.ts';
-import type { KernelRecord, SessionMatch, SessionRecord, SessionType } from './types.ts';
+import type { KernelRecord, SessionMatch, SessionRecord } from './types.ts';
 
 /** Whose sessions may be found. */
 export type SessionScope =
@@ -39,19 +40,6 @@ const textMap = v.pipe(
   v.nullable(v.record(v.string(), v.string())),
   v.transform((map) => map ?? {}),
 );
-const clusterMode = v.pipe(
-  v.string(),
-  v.transform((mode) => mode.toLowerCase().replace('_', '-')),
-  v.picklist(['single-node', 'multi-node']),
-);
-
-export const sessionTypeOf: Readonly<Record<v.InferOutput<typeof sessionTypeName>, SessionType>> = {
-  INTERACTIVE: 'interactive',
-  BATCH: 'batch',
-  INFERENCE: 'inference',
-  SYSTEM: 'system',
-};
-
 const kernelColumns = {
   kernel_id: v.string(),
   kernel_session_id: v.string(),
@@ -116,7 +104,7 @@ const sessionRow = v.object({
   ...kernelColumns,
   id: v.string(),
   name: text,
-  session_type: sessionTypeName,
+  session_type: sessionTypeColumn,
   status: sessionStatus,
   status_info: text,
   status_data: json,
@@ -128,7 +116,7 @@ const sessionRow = v.object({
   user_uuid: v.string(),
   access_key: text,
   scaling_group_name: text,
-  cluster_mode: clusterMode,
+  cluster_mode: clusterModeColumn,
   cluster_size: v.number(),
   tag: text,
   images: v.nullable(v.array(v.string())),
@@ -157,7 +145,7 @@ function toSession(row: v.InferOutput<typeof sessionRow>): SessionRecord {
   return {
     id: row.id,
     name: row.name ?? row.id,
-    sessionType: sessionTypeOf[row.session_type],
+    sessionType: row.session_type,
     status: row.status,
     statusInfo: row.status_info,
     statusData: row.status_data,
