@@ -135,6 +135,57 @@ describe('a heartbeat', () => {
   });
 });
 
+describe('nothing stays as it is for ever', () => {
+  test('a start that makes no progress is ended with the reason', async () => {
+    const plane = await cluster.start();
+    const agent = await cluster.join(plane, new SimulatedAgent());
+    agent.stalled = true;
+    const sessionId = await cluster.enqueue('slow');
+    await eventually('it is preparing', async () => (await statusOf(sessionId)) === 'PREPARING');
+    for (let minute = 0; minute < 11; minute += 1) {
+      cluster.clock.jump(30_000);
+      await agent.heartbeat();
+      cluster.clock.jump(30_000);
+      await agent.heartbeat();
+    }
+    expect(await ended(sessionId)).toMatchObject({
+      ...{ status: 'TERMINATED', statusInfo: 'failed-to-start' },
+      statusData: { error: { repr: 'It stayed in PREPARING for more than 600 seconds.' } },
+    });
+  });
+
+  test('a session that waits longer than its resource group allows is cancelled', async () => {
+    await cluster.sql`UPDATE scaling_groups SET scheduler_opts = '{"pending_timeout": 60}'`;
+    try {
+      await cluster.start();
+      const sessionId = await cluster.enqueue('patient');
+      cluster.clock.jump(61_000);
+      expect(await ended(sessionId)).toMatchObject({
+        ...{ status: 'CANCELLED', statusInfo: 'PENDING_TIMEOUT_EXCEEDED' },
+      });
+    } finally {
+      await cluster.sql`UPDATE scaling_groups SET scheduler_opts = '{}'`;
+    }
+  });
+
+  test('an agent that says goodbye keeps its sessions and takes no new ones', async () => {
+    const plane = await cluster.start();
+    const agent = await cluster.join(plane, new SimulatedAgent());
+    const sessionId = await cluster.enqueue('kept');
+    await running(sessionId);
+    await plane.gateway.goodbye({ agentId: agent.id, reason: 'agent-restart' });
+    expect(await agentStatus(agent.id)).toBe('RESTARTING');
+    const waiting = await cluster.enqueue('waiting');
+    await eventually('the reason is written down', async () => {
+      const { statusData } = await getSession(cluster.ctx, waiting);
+      return JSON.stringify(statusData).includes("No agent of resource group 'default'");
+    });
+    await agent.heartbeat();
+    expect((await running(waiting))?.status).toBe('RUNNING');
+    expect(await statusOf(sessionId)).toBe('RUNNING');
+  });
+});
+
 describe('the outbox', () => {
   test('may be delivered twice, late and by the wrong agent without effect', async () => {
     const plane = await cluster.start();
