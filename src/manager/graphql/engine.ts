@@ -1,4 +1,6 @@
 /** Runs GraphQL documents against the merged schema of all features. */
+import { yoga } from '@elysiajs/graphql-yoga';
+import { Elysia } from 'elysia';
 import {
   type DocumentNode,
   type ExecutionResult,
@@ -8,7 +10,7 @@ import {
   specifiedRules,
   validate,
 } from 'graphql';
-import { createSchema, createYoga, type Plugin } from 'graphql-yoga';
+import { createSchema, type Plugin } from 'graphql-yoga';
 import { errorMessage } from '../../common/errors.ts';
 import type { ManagerContext } from '../context.ts';
 import { baseGraphql } from './base.ts';
@@ -23,20 +25,21 @@ const MAX_DOCUMENT_LENGTH = 256 * 1024;
 const MAX_TOKENS = 20_000;
 const MAX_CACHED_DOCUMENTS = 1000;
 
+/** Where the plugin serves inside its own application; nobody outside can name it. */
+const INNER_URL = 'http://graphql.internal/graphql';
+
 interface GraphqlRequest {
   readonly query: string;
   readonly variables?: Readonly<Record<string, unknown>> | null;
   readonly operationName?: string | null;
 }
 
-export interface GraphqlResult {
-  readonly data: Readonly<Record<string, unknown>> | null;
-  readonly errors: readonly GraphQLError[] | null;
-}
-
 export interface GraphqlEngine {
-  /** Never rejects: every failure is in `errors`. */
-  run(request: GraphqlRequest, context: GraphqlContext, http: Request): Promise<GraphqlResult>;
+  /**
+   * Answers 200 with a JSON object of `data` and `errors`, both always present. Failures of the
+   * document and of resolvers are in `errors`. @throws Error when the engine itself is broken.
+   */
+  handle(request: GraphqlRequest, context: GraphqlContext): Promise<Response>;
   close(): Promise<void>;
 }
 
@@ -88,63 +91,85 @@ const cachedDocuments = (cache: DocumentCache): Plugin => ({
 const isSingle = (result: unknown): result is ExecutionResult =>
   typeof result === 'object' && result !== null && !(Symbol.asyncIterator in result);
 
+/** Tells the log what clients must not see. */
+const reportTo =
+  (context: GraphqlContext | undefined) =>
+  (cause: unknown, path: string): void =>
+    context?.ctx.log.error('a GraphQL field failed unexpectedly', {
+      requestId: context.requestId,
+      path,
+      error: errorMessage(cause),
+      stack: cause instanceof Error ? cause.stack : undefined,
+    });
+
+/** Sends results as upstream does: status 200, both keys, errors with upstream's codes. */
+const upstreamEnvelope = (callers: WeakMap<Request, GraphqlContext>): Plugin => ({
+  onResultProcess({ request, result, setResultProcessor }) {
+    if (!isSingle(result)) return;
+    const report = reportTo(callers.get(request));
+    const errors = result.errors?.map((error) => toClientError(error, report)) ?? null;
+    setResultProcessor(
+      () => Response.json({ data: result.data ?? null, errors }),
+      'application/json',
+    );
+  },
+});
+
 /** The schema of all modules together. @throws Error when they don't fit each other. */
 export function mergeModules(modules: readonly GraphqlModule[]): GraphQLSchema {
-  const all = [baseGraphql, ...modules];
+  const all: readonly GraphqlModule[] = [baseGraphql, ...modules];
   return createSchema<GraphqlContext>({
     typeDefs: all.map(({ typeDefs }) => typeDefs),
     resolvers: all.map(({ resolvers }) => resolvers),
   });
 }
 
-/** Prepares the schema and starts following its limits. */
+/**
+ * Prepares the schema and starts following its limits. The Elysia plugin is mounted on an
+ * application of its own that never listens: requests reach it only through `handle`, which our
+ * authenticated routes call, so that no document goes around them.
+ */
 export async function createGraphqlEngine(
-  ctx: ManagerContext,
+  ctx: Pick<ManagerContext, 'config'>,
   modules: readonly GraphqlModule[],
 ): Promise<GraphqlEngine> {
   const schema = mergeModules(modules);
   const limits = await GraphqlLimitsSource.open(ctx.config);
   const cache = new DocumentCache(schema, () => limits.current);
-  const yoga = createYoga<GraphqlContext>({
-    schema,
-    plugins: [cachedDocuments(cache)],
-    parserCache: false,
-    validationCache: false,
-    maskedErrors: false,
-    logging: false,
-    graphiql: false,
-    landingPage: false,
-  });
-  const failed = (message: string): GraphqlResult => ({
-    data: null,
-    errors: [toClientError(new GraphQLError(message), () => {})],
-  });
+  const callers = new WeakMap<Request, GraphqlContext>();
+  const app = new Elysia().use(
+    yoga({
+      schema,
+      context: ({ request }) => {
+        const context = callers.get(request);
+        if (!context) throw new Error('a GraphQL request arrived without its caller');
+        return context;
+      },
+      plugins: [cachedDocuments(cache), upstreamEnvelope(callers)],
+      parserCache: false,
+      validationCache: false,
+      maskedErrors: false,
+      multipart: false,
+      logging: false,
+      graphiql: false,
+      landingPage: false,
+      // The protocol of graphql-sse, which clients expect of subscriptions.
+      legacySse: false,
+    }),
+  );
   return {
     close: () => limits.close(),
-    async run({ query, variables, operationName }, context, http) {
-      const report = (cause: unknown, path: string) =>
-        ctx.log.error('a GraphQL field failed unexpectedly', {
-          requestId: context.requestId,
-          path,
-          error: errorMessage(cause),
-          stack: cause instanceof Error ? cause.stack : undefined,
-        });
-      const result = await yoga.getResultForParams(
-        {
-          params: {
-            query,
-            variables: variables ? { ...variables } : undefined,
-            operationName: operationName ?? undefined,
-          },
-          request: http,
-        },
-        context,
-      );
-      if (!isSingle(result)) return failed('This operation cannot be answered in one response.');
-      return {
-        data: result.data ?? null,
-        errors: result.errors?.map((error) => toClientError(error, report)) ?? null,
-      };
+    async handle({ query, variables, operationName }, context) {
+      const request = new Request(INNER_URL, {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/json', Accept: 'application/json' },
+        body: JSON.stringify({ query, variables, operationName }),
+        signal: context.signal,
+      });
+      callers.set(request, context);
+      const response = await app.handle(request);
+      if (response.ok) return response;
+      throw new Error(`The GraphQL engine answered ${response.status}: ${await response.text()}`);
     },
   };
 }

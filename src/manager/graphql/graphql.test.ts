@@ -10,9 +10,13 @@ import {
 } from '../../testing/manager.ts';
 import { imageGraphql } from '../image/graphql.ts';
 import { keypairGraphql } from '../keypair/graphql.ts';
+import type { GraphqlContext } from './context.ts';
 import { createGraphqlEngine, type GraphqlEngine } from './engine.ts';
 import type { GraphqlModule } from './module.ts';
 import { graphqlRoutes } from './rest.ts';
+
+/** Each context that a `caller` field was given. */
+const contexts: GraphqlContext[] = [];
 
 const probe: GraphqlModule = {
   typeDefs: /* GraphQL */ `
@@ -21,6 +25,8 @@ const probe: GraphqlModule = {
       unknown_failure: String
       scalars(json: JSONString, big: BigInt, id: UUID, at: DateTime, any: JSON): Scalars
       nested: Nested
+      unserializable: JSON
+      caller: String
     }
     type Scalars {
       json: JSONString
@@ -45,6 +51,11 @@ const probe: GraphqlModule = {
       },
       scalars: (_parent, args) => ({ ...args, kind: typeof args.json }),
       nested: () => ({ nested: { nested: { name: 'deep' } } }),
+      unserializable: () => 1n,
+      caller: (_parent, _args, context) => {
+        contexts.push(context);
+        return context.caller.accessKey;
+      },
     },
   },
 };
@@ -143,6 +154,28 @@ describe('the envelope', () => {
   });
 });
 
+describe('the context', () => {
+  test('is one object per request, with its caller', async () => {
+    const { user, admin } = server.accounts;
+    const [first, second] = await Promise.all([
+      ask('{ a: caller b: caller }', undefined, user),
+      ask('{ a: caller }', undefined, admin),
+    ]);
+    expect(first.data).toEqual({ a: user.accessKey, b: user.accessKey });
+    expect(second.data).toEqual({ a: admin.accessKey });
+    expect(contexts).toHaveLength(3);
+    expect(new Set(contexts).size).toBe(2);
+  });
+
+  test('cannot be had around authentication', async () => {
+    const url = `${server.url}/graphql`;
+    expect((await fetch(`${url}?query=%7Bcaller%7D`)).status).toBe(404);
+    const headers = { 'Content-Type': 'application/json' };
+    const body = JSON.stringify({ query: '{ caller }' });
+    expect((await fetch(url, { method: 'POST', headers, body })).status).toBe(404);
+  });
+});
+
 describe('errors', () => {
   test('of resolvers have title, message, code and path, and null only their own field', async () => {
     const { data, errors } = await ask('{ known_failure nested { name } }');
@@ -160,6 +193,9 @@ describe('errors', () => {
     const { errors } = await ask('{ unknown_failure }');
     expect(JSON.stringify(errors)).not.toContain('secret detail');
     expect(errors?.[0]?.extensions.code).toBe('backendai_generic_internal-error');
+    const unserializable = await ask('{ unserializable }');
+    expect(unserializable.data).toBeNull();
+    expect(unserializable.errors?.[0]?.extensions.code).toBe('backendai_generic_internal-error');
   });
 });
 
