@@ -319,11 +319,13 @@ export class DockerBackend implements Backend {
   }
 
   async #describe(container: FoundContainer): Promise<HostKernel> {
-    const { kernelId, containerId, state } = container;
+    const { kernelId, containerId } = container;
+    const end = this.#watch.endOf(kernelId);
+    const state = end ? 'exited' : container.state;
     const layout = kernelLayout(this.#options.scratchRoot, kernelId);
     const [record, exitCode] = await Promise.all([
       readRecord(layout),
-      state === 'exited' ? this.#containers.exitCode(containerId) : null,
+      end?.exitCode ?? (state === 'exited' ? this.#containers.exitCode(containerId) : null),
     ]);
     if (state === 'running') this.#watch.watch(kernelId, containerId);
     const ports = record?.servicePorts.flatMap((service) => service.host_ports) ?? [];

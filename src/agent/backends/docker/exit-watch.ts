@@ -9,6 +9,8 @@ interface Watched {
 
 export class ExitWatch {
   readonly #kernels = new Map<string, Watched>();
+  /** Ends the daemon has told about; its list of containers may lag behind. */
+  readonly #ends = new Map<string, number | null>();
   readonly #report: (exit: KernelExit) => void;
 
   constructor(report: (exit: KernelExit) => void) {
@@ -30,7 +32,14 @@ export class ExitWatch {
   forget(kernelId: string): void {
     const watched = this.#kernels.get(kernelId);
     this.#kernels.delete(kernelId);
+    this.#ends.delete(kernelId);
     for (const listener of watched?.endListeners ?? []) listener();
+  }
+
+  /** How a kernel ended that was watched and not yet forgotten; undefined while it has not. */
+  endOf(kernelId: string): { exitCode: number | null } | undefined {
+    const exitCode = this.#ends.get(kernelId);
+    return exitCode === undefined ? undefined : { exitCode };
   }
 
   /** Kernels with a container. */
@@ -56,6 +65,7 @@ export class ExitWatch {
     const watched = this.#kernels.get(kernelId);
     if (!watched) return;
     this.#kernels.delete(kernelId);
+    this.#ends.set(kernelId, exitCode);
     for (const listener of watched.endListeners) listener();
     this.#report({ kernelId, exitCode });
   }
