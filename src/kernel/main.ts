@@ -5,6 +5,7 @@ import { runnerEnvironment } from '../common/protocol/runner.ts';
 import { runBootstrap } from './bootstrap.ts';
 import { ContainerLog } from './container-log.ts';
 import { type Environment, userEnvironment, workFolder } from './environment.ts';
+import { startReaper } from './process/reaper.ts';
 import { Runner } from './runner.ts';
 import { listen } from './server.ts';
 
@@ -22,6 +23,7 @@ export async function runKernelRunner(env: Environment): Promise<number> {
     });
   }
   process.on('SIGPIPE', () => undefined);
+  startReaper();
   const log = new ContainerLog(systemClock);
   const folder = workFolder(env);
   const bootstrap = env[runnerEnvironment.bootstrap] ?? '';

@@ -5,6 +5,7 @@ import { Socket } from 'node:net';
 import { constants } from 'node:os';
 import type { Readable } from 'node:stream';
 import { openPipe } from './pipes.ts';
+import { keepFromReaper } from './reaper.ts';
 
 /** Output of a program. Nothing is read ahead of `read`, so a full pipe holds the program back. */
 export interface ByteSource {
@@ -142,6 +143,7 @@ export async function startProgram(spec: ProgramSpec): Promise<Program> {
     for (const pipe of [out, err]) if (pipe) closeSync(pipe.readFd);
     throw error;
   }
+  keepFromReaper(pid, exited);
   const control = child.stdio[3];
   return {
     pid,

@@ -1,0 +1,38 @@
+/** The few system calls that Bun does not offer, from the C library that it runs on. */
+import { dlopen, ptr } from 'bun:ffi';
+
+export interface Libc {
+  /** Fills `fds` with the read and the write end. @returns 0 on success. */
+  pipe2(fds: Int32Array, flags: number): number;
+  /** @returns the process id that was reaped, 0 or -1. */
+  waitpid(pid: number, flags: number): number;
+}
+
+const LIBC_NAMES = ['libc.so.6', 'libc.musl-x86_64.so.1', 'libc.musl-aarch64.so.1'];
+
+let loaded: Libc | null | undefined;
+
+function load(): Libc | null {
+  if (process.platform !== 'linux') return null;
+  for (const name of LIBC_NAMES) {
+    try {
+      const { symbols } = dlopen(name, {
+        pipe2: { args: ['ptr', 'i32'], returns: 'i32' },
+        waitpid: { args: ['i32', 'ptr', 'i32'], returns: 'i32' },
+      });
+      return {
+        pipe2: (fds, flags) => symbols.pipe2(ptr(fds), flags),
+        waitpid: (pid, flags) => symbols.waitpid(pid, null, flags),
+      };
+    } catch {
+      // Another C library; the next name may fit.
+    }
+  }
+  return null;
+}
+
+/** The C library, opened at first use; null where there is none that we know. */
+export function libc(): Libc | null {
+  if (loaded === undefined) loaded = load();
+  return loaded;
+}
