@@ -299,11 +299,35 @@ export class Executor {
     }
   }
 
+  /** Tries for as long as the agent runs; a kernel that can't be removed stays visible meanwhile. */
   async #destroy(kernel: Kernel, step: Extract<Step, { step: 'destroy' }>): Promise<void> {
-    const { backend, outbox, cpus, registry } = this.#options;
-    const { reason, message } = step;
+    const { cpus, registry, clock, log } = this.#options;
     // Before the log is read, so that nothing printed at the end is missing.
     if (step.isAlive) await this.#shutDown(kernel);
+    for (let retryMs = FIRST_RETRY_MS; ; retryMs = Math.min(LAST_RETRY_MS, retryMs * 2)) {
+      try {
+        await this.#removeAndReport(kernel, step);
+        break;
+      } catch (error) {
+        log.error('A kernel could not be destroyed; trying again', {
+          kernelId: kernel.kernelId,
+          error: errorMessage(error),
+          retryMs,
+        });
+      }
+      await clock.sleep(retryMs, this.#stopping.signal);
+    }
+    kernel.runner?.close();
+    cpus.release(kernel.kernelId);
+    registry.remove(kernel.kernelId);
+    kernel.phase = { at: 'gone' };
+  }
+
+  async #removeAndReport(
+    kernel: Kernel,
+    { reason, message, exitCode }: Extract<Step, { step: 'destroy' }>,
+  ): Promise<void> {
+    const { backend, outbox } = this.#options;
     const logs = await backend.logs(kernel.kernelId, LOG_TAIL_BYTES).catch((error) => {
       this.#options.log.warn('The log of a kernel is lost', { error: errorMessage(error) });
       return '';
@@ -311,17 +335,13 @@ export class Executor {
     const end: KernelEnd = {
       kind: 'kernel-terminated',
       reason,
-      exitCode: step.exitCode,
+      exitCode,
       message,
       logs: logs === '' ? null : logs,
     };
     outbox.beginEnd({ kernelId: kernel.kernelId, sessionId: kernel.sessionId, end });
-    const exitCode = await this.#destroyUntilGone(kernel);
-    kernel.runner?.close();
-    outbox.finishEnd(kernel, { ...end, exitCode: step.exitCode ?? exitCode });
-    cpus.release(kernel.kernelId);
-    registry.remove(kernel.kernelId);
-    kernel.phase = { at: 'gone' };
+    const lastExitCode = await backend.destroy(kernel.kernelId, FORCE_GRACE_MS);
+    outbox.finishEnd(kernel, { ...end, exitCode: exitCode ?? lastExitCode });
   }
 
   /** Asks the runner to end its programs and itself, and gives it some time. */
@@ -338,25 +358,6 @@ export class Executor {
       log.debug('A kernel did not end politely', { error: errorMessage(error) });
     } finally {
       waiting.abort();
-    }
-  }
-
-  /** Tries for as long as the agent runs; a kernel that can't be removed stays visible meanwhile. */
-  async #destroyUntilGone(kernel: Kernel): Promise<number | null> {
-    const { backend, clock, log } = this.#options;
-    let retryMs = FIRST_RETRY_MS;
-    for (;;) {
-      try {
-        return await backend.destroy(kernel.kernelId, FORCE_GRACE_MS);
-      } catch (error) {
-        log.error('A kernel could not be destroyed; trying again', {
-          kernelId: kernel.kernelId,
-          error: errorMessage(error),
-          retryMs,
-        });
-      }
-      await clock.sleep(retryMs, this.#stopping.signal);
-      retryMs = Math.min(LAST_RETRY_MS, retryMs * 2);
     }
   }
 

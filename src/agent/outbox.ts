@@ -112,12 +112,12 @@ export class Outbox {
     let retryMs = FIRST_RETRY_MS;
     while (!this.#stopping.signal.aborted) {
       this.#wake = Promise.withResolvers<void>();
-      const events = this.#store.oldest(MAX_BATCH_EVENTS, MAX_BATCH_BYTES);
-      if (events.length === 0) {
-        await this.#wake.promise;
-        continue;
-      }
       try {
+        const events = this.#store.oldest(MAX_BATCH_EVENTS, MAX_BATCH_BYTES);
+        if (events.length === 0) {
+          await this.#wake.promise;
+          continue;
+        }
         const { ackedSeq } = await this.#options.deliver(events);
         this.#store.acknowledge(Math.min(ackedSeq, events.at(-1)?.seq ?? 0));
         if (ackedSeq < (events[0]?.seq ?? 0)) throw new Error(`only up to ${ackedSeq} was taken`);

@@ -10,6 +10,7 @@ import { SANDBOX_GID, SANDBOX_UID, type SandboxPlan } from './sandbox-plan.ts';
  */
 const SCRIPT = `
 set -eu
+PATH=$PATH:/usr/sbin:/sbin
 root=$1 shm=$2 cwd=$3 hostname=$4
 shift 4
 fail() { echo "$*" >&2; exit 73; }
@@ -57,7 +58,7 @@ cd "$root"
 pivot_root . old
 umount -l /old
 rmdir /old
-mount -o remount,ro /
+mount -o remount,bind,ro tmpfs /
 cd "$cwd"
 exec unshare --user --map-user=${SANDBOX_UID} --map-group=${SANDBOX_GID} -- "$@"
 `;
