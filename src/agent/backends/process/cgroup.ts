@@ -106,15 +106,18 @@ function settings(version: 1 | 2, controller: Controller, limits: Limits): [stri
 }
 
 export interface KernelCgroups {
+  /** Folders the kernel's processes are to be put into. */
   readonly folders: string[];
+  readonly enforced: ReadonlySet<Controller>;
   readonly gaps: string[];
 }
 
-const LIMIT_NAMES: Record<Controller, string> = {
-  cpu: 'CPU time',
-  memory: 'Memory',
-  pids: 'The number of processes',
-  cpuset: 'The choice of CPUs',
+/** What is missing where a control group can't be used, and what is done instead. */
+const GAPS: Record<Controller, string> = {
+  cpu: 'CPU time is not limited',
+  memory: 'Memory is limited for each process, not for the session as a whole',
+  pids: 'The number of processes is not limited',
+  cpuset: 'Programs may leave the CPUs they were started on',
 };
 
 /** Makes the control groups of one kernel. What can't be limited is named in `gaps`. */
@@ -124,11 +127,12 @@ export async function createCgroups(
   limits: Limits,
 ): Promise<KernelCgroups> {
   const folders = new Set<string>();
+  const enforced = new Set<Controller>();
   const gaps: string[] = [];
   for (const controller of CONTROLLERS) {
     const parent = hierarchy?.folders.get(controller);
     if (!hierarchy || !parent) {
-      gaps.push(`${LIMIT_NAMES[controller]} is not limited: no writable control group.`);
+      gaps.push(`${GAPS[controller]}: no writable control group.`);
       continue;
     }
     const folder = join(parent, kernelId);
@@ -139,11 +143,12 @@ export async function createCgroups(
       for (const [name, value] of settings(hierarchy.version, controller, limits)) {
         await writeFile(join(folder, name), value);
       }
+      enforced.add(controller);
     } catch (error) {
-      gaps.push(`${LIMIT_NAMES[controller]} is not limited: ${errorMessage(error)}.`);
+      gaps.push(`${GAPS[controller]}: ${errorMessage(error)}.`);
     }
   }
-  return { folders: [...folders], gaps };
+  return { folders: [...folders], enforced, gaps };
 }
 
 export const processFile = (folder: string): string => join(folder, 'cgroup.procs');

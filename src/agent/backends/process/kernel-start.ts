@@ -106,7 +106,8 @@ export async function prepareKernel(parts: KernelParts): Promise<{ command: stri
   ]);
   const program = sandbox === 'none' ? selfCommand() : view.program;
   const runner = withEnvironmentFile(inner.environment, [...program, 'kernel-runner']);
-  const pinned = cpuIds.length > 0 ? ['taskset', '-c', cpuIds.join(','), ...runner] : runner;
+  const canPin = cpuIds.length > 0 && Bun.which('taskset') !== null;
+  const pinned = canPin ? ['taskset', '-c', cpuIds.join(','), ...runner] : runner;
   const readOnly: [string, string][] = [...etc, [layout.environment, inner.environment]];
   if (spec.bootstrapScript !== null) readOnly.push([layout.bootstrap, inner.bootstrap]);
   const plan = {

@@ -177,6 +177,34 @@ describe.each(isolated)('isolation by %s', (sandbox) => {
   }, 60_000);
 });
 
+test.each([true, false])(
+  'memory beyond the slot is refused, control groups: %p',
+  async (useCgroups) => {
+    const setup = await makeSetup({ useCgroups });
+    const backend = setup.open();
+    const image = shellImage(await backend.scanImages());
+    if (!image) throw new Error('bash is not installed');
+    const spec = testSpec(image, { slots: { cpu: '1', mem: String(128 * 1024 * 1024) } });
+    try {
+      const { isolationGaps } = await backend.create(spec, [0], AbortSignal.timeout(10_000));
+      expect(isolationGaps.length).toBeGreaterThan(useCgroups ? 0 : 4);
+      const runner = await backend.connectRunner(spec.kernelId, AbortSignal.timeout(10_000));
+      // `tail` keeps what it may have to print in memory.
+      const hungry = 'head -c 900000000 /dev/zero | tail -c 850000000 | wc -c';
+      const { stdout } = await runCode(runner, hungry);
+      expect(Number(stdout)).toBeLessThan(850_000_000);
+      expect((await runCode(runner, 'grep Cpus_allowed_list /proc/self/status')).stdout).toMatch(
+        /\t0\n/,
+      );
+    } finally {
+      await backend.destroy(spec.kernelId, 0);
+      await backend.close();
+      await setup.cleanUp();
+    }
+  },
+  60_000,
+);
+
 test('a sandbox that can not be built is named', async () => {
   const setup = await makeSetup({ sandbox: 'bubblewrap' });
   const path = process.env.PATH;

@@ -165,13 +165,12 @@ export class ProcessBackend implements Backend {
       sandbox: host.sandbox,
       runtimes: host.runtimes,
       runtime,
-      cpuIds: host.cgroups?.folders.has('cpuset') ? [] : cpuIds,
+      cpuIds: cgroups.enforced.has('cpuset') ? [] : cpuIds,
     });
     signal.throwIfAborted();
-    const memoryIsLimited = host.cgroups?.folders.has('memory') ?? false;
     const ended = startKernel(layout, command, {
       cgroups: cgroups.folders,
-      memoryBytes: memoryIsLimited ? null : memoryBytes,
+      memoryBytes: cgroups.enforced.has('memory') ? null : memoryBytes,
     });
     this.#watch.own(layout, ended);
     const containerId = spec.kernelId.replaceAll('-', '');
