@@ -1,5 +1,5 @@
 /** Sessions on the process backend: from the command line, through the API, and inside. */
-import { chmodSync, mkdirSync } from 'node:fs';
+import { chmodSync, mkdirSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { readClientConfig } from '../../client/config.ts';
@@ -96,7 +96,7 @@ async function measure(
   });
   await client.session.destroy('bench-query', { forced: true });
 
-  const runners = await runnerMemory(client, base);
+  const runners = await runnerMemory(client, executable);
   printTable('hello (process backend)', [
     {
       what: 'run … print, whole command',
@@ -124,21 +124,18 @@ async function measure(
 }
 
 /** Memory of each session's runner, without the user's interpreter. */
-async function runnerMemory(client: Client, base: string): Promise<number[]> {
+async function runnerMemory(client: Client, executable: string): Promise<number[]> {
   const names = Array.from({ length: MEMORY_SESSIONS }, (_, index) => `bench-memory-${index}`);
   for (const name of names) await client.session.create({ image: 'python', name });
   await Bun.sleep(1000);
   const runners: number[] = [];
+  const program = statSync(executable).ino;
   for (const pid of processTree(1)) {
-    const line = await Bun.file(`/proc/${pid}/cmdline`)
+    const command = await Bun.file(`/proc/${pid}/cmdline`)
       .text()
       .catch(() => '');
-    const environment = await Bun.file(`/proc/${pid}/environ`)
-      .text()
-      .catch(() => '');
-    if (line.includes('kernel-runner') && !line.includes('bwrap') && environment.includes(base)) {
-      runners.push(proportionalMemory([pid]));
-    }
+    if (command.split('\0')[1] !== 'kernel-runner') continue;
+    if (statSync(`/proc/${pid}/exe`).ino === program) runners.push(proportionalMemory([pid]));
   }
   for (const name of names) await client.session.destroy(name, { forced: true });
   return runners;
