@@ -22,7 +22,7 @@ export function writeEnvironmentFiles(
     const path = join(folder, `env-local-${account.name.replaceAll('-', '')}-api.sh`);
     const lines = [
       `# ${account.email} (${account.role}) on ${endpoint}`,
-      `export BACKEND_ENDPOINT=${endpoint}/`,
+      `export BACKEND_ENDPOINT=${endpoint}`,
       'export BACKEND_ENDPOINT_TYPE=api',
       `export BACKEND_ACCESS_KEY=${account.accessKey}`,
       `export BACKEND_SECRET_KEY=${account.secretKey}`,

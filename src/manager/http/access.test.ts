@@ -49,6 +49,8 @@ const table: Readonly<Record<string, readonly [Auth, Gate]>> = {
   'POST /session/:session_name/upload': ['user', 'read'],
   'POST /session/:session_name/download': ['user', 'read'],
   'POST /session/:session_name/download_single': ['user', 'read'],
+  'GET /session/:session_name/download': ['user', 'read'],
+  'GET /session/:session_name/download_single': ['user', 'read'],
   'GET /stream/session/:session_name/apps': ['user', 'read'],
   'GET /stream/session/:session_name/execute': ['user', 'read'],
   'GET /events/session': ['user', 'read'],

@@ -34,6 +34,13 @@ describe('the body', () => {
     });
   });
 
+  test.each(['한글-세션', 'ünïcode.1', 'cafe\u0301', '_private', '9lives'])(
+    'a name in any script: %s',
+    (name) => {
+      expect(v.parse(createSessionBody, { ...minimal, name }).session_name).toBe(name);
+    },
+  );
+
   test('of the Python client: every field, most of them null', () => {
     const body = v.parse(createSessionBody, {
       ...minimal,
@@ -67,6 +74,9 @@ describe('the body', () => {
     ['no image', { name: 'work' }],
     ['an empty image', { name: 'work', image: ' ' }],
     ['a name with a slash', { ...minimal, name: 'a/b' }],
+    ['a name with a space', { ...minimal, name: 'a b' }],
+    ['a name that starts with a dot', { ...minimal, name: '.hidden' }],
+    ['a name with a control character', { ...minimal, name: 'a\u0000b' }],
     ['a reserved name', { ...minimal, name: 'from-template' }],
     ['a long name', { ...minimal, name: 'x'.repeat(65) }],
     ['a priority above 100', { ...minimal, priority: 101 }],

@@ -29,8 +29,8 @@ export const sessionName = v.pipe(
   v.string(),
   v.maxLength(64, 'a session name has at most 64 characters'),
   v.regex(
-    /^\w[\w.-]*$/,
-    'a session name consists of letters, digits, ".", "_" and "-" and starts with a letter or digit',
+    /^[\p{L}\p{M}\p{N}_][\p{L}\p{M}\p{N}_.-]*$/u,
+    'a session name consists of letters, digits, ".", "_" and "-" and starts with a letter, a digit or "_"',
   ),
   v.check(
     (name) => name !== 'from-template' && name !== '_',

@@ -102,13 +102,18 @@ async function downloadSingle(
   });
 }
 
+/** The JavaScript client downloads with GET, the others with POST. */
+const downloadMethods = ['GET', 'POST'] as const;
+
 export const fileRoutes = (ctx: ManagerContext): Route[] => [
   sessionRoute('GET', '/session/:session_name/files', 'read', (request) => listFiles(ctx, request)),
   sessionRoute('POST', '/session/:session_name/upload', 'read', (request) => upload(ctx, request)),
-  sessionRoute('POST', '/session/:session_name/download', 'read', (request) =>
-    download(ctx, request),
-  ),
-  sessionRoute('POST', '/session/:session_name/download_single', 'read', (request) =>
-    downloadSingle(ctx, request),
-  ),
+  ...downloadMethods.flatMap((method) => [
+    sessionRoute(method, '/session/:session_name/download', 'read', (request) =>
+      download(ctx, request),
+    ),
+    sessionRoute(method, '/session/:session_name/download_single', 'read', (request) =>
+      downloadSingle(ctx, request),
+    ),
+  ]),
 ];

@@ -263,24 +263,29 @@ describe('files', () => {
       'a.txt',
       'sub/b.txt',
     ]);
-    const many = await signingClient(server.url, manager.accounts.user)(
-      'POST',
-      '/session/work/download?files=a.txt&files=sub%2Fb.txt',
-    );
-    expect(many.headers.get('content-type')).toStartWith('multipart/mixed');
-    const text = await many.text();
-    expect(text).toContain('one');
-    expect(text).toContain('two');
+    // The Python client posts, the JavaScript client gets.
+    for (const method of ['POST', 'GET']) {
+      const many = await signingClient(server.url, manager.accounts.user)(
+        method,
+        '/session/work/download?files=a.txt&files=sub%2Fb.txt',
+      );
+      expect(many.headers.get('content-type')).toStartWith('multipart/mixed');
+      const text = await many.text();
+      expect(text).toContain('one');
+      expect(text).toContain('two');
+    }
   });
 
   test('one file as raw bytes', async () => {
     agent.files.set('raw.bin', Buffer.from([0, 255, 1]));
-    const response = await signingClient(server.url, manager.accounts.user)(
-      'POST',
-      '/session/work/download_single?file=raw.bin',
-    );
-    expect(response.headers.get('content-type')).toBe('application/octet-stream');
-    expect([...new Uint8Array(await response.arrayBuffer())]).toEqual([0, 255, 1]);
+    for (const method of ['POST', 'GET']) {
+      const response = await signingClient(server.url, manager.accounts.user)(
+        method,
+        '/session/work/download_single?file=raw.bin',
+      );
+      expect(response.headers.get('content-type')).toBe('application/octet-stream');
+      expect([...new Uint8Array(await response.arrayBuffer())]).toEqual([0, 255, 1]);
+    }
   });
 
   test('refuses too many, too large, missing, and no multipart at all', async () => {
