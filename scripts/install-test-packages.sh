@@ -17,6 +17,7 @@ need ip iproute2
 need tmux tmux
 need python3 python3
 need busybox busybox-static
+need musl-gcc musl-tools
 [ -z "$missing" ] && exit 0
 
 if ! command -v apt-get >/dev/null 2>&1; then

@@ -46,22 +46,42 @@ function makeBridge(): { name: string; remove(): void } {
   return { name, remove: () => command('ip', 'link', 'delete', name) };
 }
 
+/** A daemon of the test's own, which may be ended at any time. */
+export interface PrivateDocker extends TestDocker {
+  /** Ends the daemon at once, as a crash would. Its data stay. */
+  kill(): Promise<void>;
+  /** Starts it again on the same data. */
+  revive(): Promise<void>;
+}
+
 /** Starts a daemon; needs root. */
-export async function startTestDocker(): Promise<TestDocker> {
+export async function startTestDocker(): Promise<PrivateDocker> {
   const folder = mkdtempSync(join(tmpdir(), 'bai-docker-'));
   const socketPath = join(folder, 'docker.sock');
   const bridge = makeBridge();
-  const log = openSync(join(folder, 'log'), 'w');
-  const daemon = Bun.spawn(
-    [
-      'dockerd',
-      ...['--data-root', join(folder, 'root'), '--exec-root', join(folder, 'exec')],
-      ...['--host', `unix://${socketPath}`, '--pidfile', join(folder, 'pid')],
-      ...['--bridge', bridge.name, '--log-level', 'warn'],
-    ],
-    { stdin: 'ignore', stdout: log, stderr: log },
-  );
-  closeSync(log);
+  const launch = () => {
+    const log = openSync(join(folder, 'log'), 'a');
+    const started = Bun.spawn(
+      [
+        'dockerd',
+        ...['--data-root', join(folder, 'root'), '--exec-root', join(folder, 'exec')],
+        ...['--host', `unix://${socketPath}`, '--pidfile', join(folder, 'pid')],
+        ...['--bridge', bridge.name, '--log-level', 'warn'],
+      ],
+      { stdin: 'ignore', stdout: log, stderr: log },
+    );
+    closeSync(log);
+    return started;
+  };
+  let daemon = launch();
+  const ready = async () => {
+    await eventually(
+      'the private Docker daemon answers',
+      async () => daemon.exitCode !== null || (await ping(socketPath)),
+      READY_DEADLINE_MS,
+    );
+    if (daemon.exitCode !== null) throw new Error('dockerd ended at once');
+  };
   const stop = async () => {
     daemon.kill('SIGTERM');
     const gone = await Promise.race([
@@ -75,18 +95,24 @@ export async function startTestDocker(): Promise<TestDocker> {
     rmSync(folder, { recursive: true, force: true });
   };
   try {
-    await eventually(
-      'the private Docker daemon answers',
-      async () => daemon.exitCode !== null || (await ping(socketPath)),
-      READY_DEADLINE_MS,
-    );
-    if (daemon.exitCode !== null) throw new Error('dockerd ended at once');
+    await ready();
   } catch (error) {
     const tail = readFileSync(join(folder, 'log'), 'utf8').trim().split('\n').slice(-5).join('\n');
     await stop();
     throw new Error(`the private Docker daemon did not start:\n${tail}`, { cause: error });
   }
-  return { socketPath, stop };
+  return {
+    socketPath,
+    stop,
+    async kill() {
+      daemon.kill('SIGKILL');
+      await daemon.exited;
+    },
+    async revive() {
+      daemon = launch();
+      await ready();
+    },
+  };
 }
 
 /** A killed daemon can leave overlay mounts, without which its folder cannot be deleted. */

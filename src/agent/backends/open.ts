@@ -1,6 +1,5 @@
 /** Opens the backend that the settings name. Each is imported only when it is used. */
 import type { Clock } from '../../common/clock.ts';
-import { UserError } from '../../common/errors.ts';
 import type { Logger } from '../../common/logger.ts';
 import type { Random } from '../../common/random.ts';
 import type { AgentSettings } from '../settings.ts';
@@ -35,10 +34,10 @@ export async function openBackend(options: BackendOptions): Promise<Backend> {
       ]);
       return new DummyBackend({ config: await loadDummyConfig(), clock, random, kernelHost });
     }
-    case 'docker':
-      throw new UserError('The docker backend is not available.', {
-        hint: 'Set backend = "process" in the [agent] section.',
-      });
+    case 'docker': {
+      const { openDockerBackend } = await import('./docker/open.ts');
+      return await openDockerBackend({ settings, stateDir, clock, log, kernelHost });
+    }
     default:
       return settings.backend satisfies never;
   }

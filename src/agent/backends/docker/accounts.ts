@@ -61,12 +61,12 @@ function firstFile(archive: NodeJS.ReadableStream): Promise<string> {
 
 async function readFiles(
   engine: DockerEngine,
-  agentId: string,
+  instance: string,
   image: string,
   paths: readonly string[],
 ): Promise<string[]> {
   const id = await engine.call(async (docker, abortSignal) => {
-    const Labels = { [PROBE_LABEL]: agentId };
+    const Labels = { [PROBE_LABEL]: instance };
     const made = await docker.createContainer({
       Image: image,
       Entrypoint: ['/unused'],
@@ -99,7 +99,7 @@ const DEFAULT_PASSWD = 'root:x:0:0:root:/root:/bin/sh\n';
 const DEFAULT_GROUP = 'root:x:0:\n';
 
 export interface AccountRequest {
-  readonly agentId: string;
+  readonly instance: string;
   readonly stateDir: string;
   /** The image's id, which names its content. */
   readonly imageId: string;
@@ -116,13 +116,13 @@ export interface AccountFiles {
  */
 export async function accountFiles(
   engine: DockerEngine,
-  { agentId, stateDir, imageId, owner }: AccountRequest,
+  { instance, stateDir, imageId, owner }: AccountRequest,
 ): Promise<AccountFiles> {
   const name = `${imageId.replace(/^sha256:/, '')}-${owner.uid}-${owner.gid}`;
   const folder = join(stateDir, 'image-accounts', name);
   const files = { passwd: join(folder, 'passwd'), group: join(folder, 'group') };
   if ((await stat(folder).catch(() => null)) !== null) return files;
-  const [passwd, group] = await readFiles(engine, agentId, imageId, ['/etc/passwd', '/etc/group']);
+  const [passwd, group] = await readFiles(engine, instance, imageId, ['/etc/passwd', '/etc/group']);
   const draft = `${folder}.${process.pid}.${performance.now()}`;
   await mkdir(draft, { recursive: true });
   await writeFile(join(draft, 'passwd'), withUser(passwd || DEFAULT_PASSWD, owner));

@@ -16,11 +16,14 @@ const NOFILE = 1_048_576;
 
 export const OWNER_LABEL = `${LABEL_PREFIX}owner`;
 export const KERNEL_LABEL = `${LABEL_PREFIX}kernel-id`;
+/** Which of several agents with the same id; see instance.ts. */
+export const INSTANCE_LABEL = `${LABEL_PREFIX}internal.agent-instance`;
 export const SESSION_LABEL = `${LABEL_PREFIX}session-id`;
 
 export interface ContainerParts {
   readonly spec: KernelSpec;
   readonly agentId: string;
+  readonly instance: string;
   /** The daemon's name of the image. */
   readonly image: string;
   readonly owner: Owner;
@@ -62,10 +65,16 @@ const servicePortsLabel = (ports: readonly ServicePort[]): string =>
     })
     .join(',');
 
-function labelsOf({ spec, agentId, servicePorts }: ContainerParts): Record<string, string> {
+function labelsOf({
+  spec,
+  agentId,
+  instance,
+  servicePorts,
+}: ContainerParts): Record<string, string> {
   return {
     [`${LABEL_PREFIX}agent-id`]: agentId,
     [OWNER_LABEL]: agentId,
+    [INSTANCE_LABEL]: instance,
     [KERNEL_LABEL]: spec.kernelId,
     [SESSION_LABEL]: spec.sessionId,
     [`${LABEL_PREFIX}owner-user-id`]: spec.ownerUserId,

@@ -2,7 +2,7 @@
 import * as v from 'valibot';
 import { type DockerEngine, DockerError, isMissing } from '../../../common/docker/engine.ts';
 import { PROBE_LABEL } from './accounts.ts';
-import { KERNEL_LABEL, OWNER_LABEL, SESSION_LABEL } from './container-spec.ts';
+import { INSTANCE_LABEL, KERNEL_LABEL, SESSION_LABEL } from './container-spec.ts';
 
 const REMOVE_TIMEOUT_MS = 90_000;
 const END_TIMEOUT_MS = 30_000;
@@ -40,18 +40,18 @@ const refused = (error: unknown, ...statuses: number[]): boolean =>
 
 export class Containers {
   readonly #engine: DockerEngine;
-  readonly #agentId: string;
+  readonly #instance: string;
   readonly #keepEnded: boolean;
 
-  constructor(engine: DockerEngine, agentId: string, keepEnded: boolean) {
+  constructor(engine: DockerEngine, instance: string, keepEnded: boolean) {
     this.#engine = engine;
-    this.#agentId = agentId;
+    this.#instance = instance;
     this.#keepEnded = keepEnded;
   }
 
   /** Every container of a kernel of this agent, or of one kernel only. */
   async find(kernelId?: string): Promise<FoundContainer[]> {
-    const label = [`${OWNER_LABEL}=${this.#agentId}`];
+    const label = [`${INSTANCE_LABEL}=${this.#instance}`];
     if (kernelId !== undefined) label.push(`${KERNEL_LABEL}=${kernelId}`);
     const answer = await this.#engine.call((docker, abortSignal) =>
       docker.listContainers({ all: true, filters: { label }, abortSignal }),
@@ -94,7 +94,7 @@ export class Containers {
     const answer = await this.#engine.call((docker, abortSignal) =>
       docker.listContainers({
         all: true,
-        filters: { label: [`${PROBE_LABEL}=${this.#agentId}`] },
+        filters: { label: [`${PROBE_LABEL}=${this.#instance}`] },
         abortSignal,
       }),
     );

@@ -2,13 +2,12 @@
  * Runs kernels as containers of a Docker daemon on this host, or of Podman through its compatible
  * socket. Containers outlive the agent and are found again by their labels.
  */
-import { mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { ContainerCreateOptions } from 'dockerode';
 import * as v from 'valibot';
 import type { Clock } from '../../../common/clock.ts';
 import { DockerEngine, DockerError } from '../../../common/docker/engine.ts';
 import { BackendError, errorMessage } from '../../../common/errors.ts';
-import { tagOfCanonical } from '../../../common/images/docker.ts';
 import { servicePortsOf } from '../../../common/images/labels.ts';
 import type { Logger } from '../../../common/logger.ts';
 import type { KernelSpec, ServicePort } from '../../../common/protocol/kernel.ts';
@@ -16,18 +15,17 @@ import type { AgentImage } from '../../../common/protocol/manager.ts';
 import type { SlotMap, SlotType } from '../../../common/slots.ts';
 import { connectRunnerSocket } from '../../runner-client.ts';
 import type { Backend, CreatedKernel, HostKernel, KernelExit, RunnerClient } from '../backend.ts';
-import { accountFiles } from './accounts.ts';
-import { type ContainerLimits, containerSpec, KERNEL_LABEL } from './container-spec.ts';
+import { KERNEL_LABEL } from './container-spec.ts';
 import { Containers, type FoundContainer } from './containers.ts';
-import { type DaemonTraits, describeDaemon, gapsOf, hardLimits } from './daemon.ts';
+import { type DaemonTraits, describeDaemon, gapsOf } from './daemon.ts';
 import { EventStream } from './event-stream.ts';
 import { ExitWatch } from './exit-watch.ts';
 import { HostPorts } from './host-ports.ts';
 import { ImageStore } from './image-store.ts';
-import { kernelEnvironment, runnerVariables, writeKernelFiles } from './kernel-files.ts';
+import { instanceOf } from './instance.ts';
+import { prepareKernel } from './kernel-start.ts';
 import {
   emptyTrash,
-  type KernelLayout,
   kernelIds,
   kernelLayout,
   makeFolders,
@@ -35,13 +33,10 @@ import {
   readRecord,
   removeKernelFolder,
   SOCKET_NAME,
-  writeRecord,
 } from './layout.ts';
 import { containerLog } from './log-stream.ts';
-import { runnerExecutable } from './runner-executable.ts';
-import { prepareRunnerFiles, type RunnerFiles } from './runner-files.ts';
+import { type Prepared, prepareHost } from './preparation.ts';
 
-const DEFAULT_PIDS_LIMIT = 8192;
 const START_TIMEOUT_MS = 120_000;
 /** User of kernels when the agent itself runs as root. */
 const ORDINARY_USER: Owner = { uid: 1000, gid: 1000 };
@@ -81,11 +76,11 @@ function ownerOf({ kernelUid, kernelGid }: DockerBackendOptions): Owner {
   return { uid: kernelUid ?? own.uid, gid: kernelGid ?? own.gid };
 }
 
-/** What creating containers needs beside the kernel itself. */
-interface Prepared {
-  readonly runner: RunnerFiles;
-  readonly limits: ContainerLimits;
-  readonly hostFiles: readonly string[];
+/** What is known once the daemon answered. */
+interface Connection {
+  readonly daemon: DaemonTraits;
+  readonly instance: string;
+  readonly containers: Containers;
 }
 
 export class DockerBackend implements Backend {
@@ -93,7 +88,6 @@ export class DockerBackend implements Backend {
   readonly #options: DockerBackendOptions;
   readonly #owner: Owner;
   readonly #engine: DockerEngine;
-  readonly #containers: Containers;
   readonly #images: ImageStore;
   readonly #ports: HostPorts;
   readonly #watch: ExitWatch;
@@ -101,15 +95,14 @@ export class DockerBackend implements Backend {
   readonly #listeners = new Set<(exit: KernelExit) => void>();
   /** Kernels that this process is creating at the moment. */
   readonly #creating = new Set<string>();
-  #daemon: Promise<DaemonTraits> | null = null;
+  #connection: Promise<Connection> | null = null;
   #preparing: Promise<Prepared> | null = null;
 
   constructor(options: DockerBackendOptions) {
-    const { socketPath, agentId, clock, log, portRange, portReuseCooldownMs, bindHost } = options;
+    const { socketPath, clock, log, portRange, portReuseCooldownMs, bindHost } = options;
     this.#options = options;
     this.#owner = ownerOf(options);
     this.#engine = new DockerEngine(socketPath);
-    this.#containers = new Containers(this.#engine, agentId, options.keepEnded ?? false);
     this.#images = new ImageStore(this.#engine, clock);
     this.#ports = new HostPorts({
       range: portRange,
@@ -130,7 +123,7 @@ export class DockerBackend implements Backend {
   }
 
   async capacity(): Promise<{ slots: SlotMap; slotTypes: Record<string, SlotType> }> {
-    const { cpus, memoryBytes } = await this.#connected();
+    const { cpus, memoryBytes } = (await this.#connected()).daemon;
     // Ready by the time the first kernel comes; a failure is told to whoever needs it.
     this.#prepared().catch((error) =>
       this.#options.log.error('The docker backend is not ready', { error: errorMessage(error) }),
@@ -161,7 +154,7 @@ export class DockerBackend implements Backend {
     signal: AbortSignal,
   ): Promise<CreatedKernel> {
     const { kernelId } = spec;
-    const [daemon, prepared] = await Promise.all([this.#connected(), this.#prepared()]);
+    const [connection, prepared] = await Promise.all([this.#connected(), this.#prepared()]);
     const imageId = await this.#images.idOf(spec.image.canonical);
     if (imageId === null) {
       throw new BackendError(
@@ -178,17 +171,28 @@ export class DockerBackend implements Backend {
         throw new BackendError('KernelCreationFailed', `The kernel ${kernelId} exists already.`);
       });
       try {
-        const created = await this.#start({
-          spec,
-          cpuIds,
-          signal,
-          layout,
-          daemon,
-          prepared,
-          imageId,
+        const { daemon, instance } = connection;
+        const isolationGaps = gapsOf(daemon);
+        const servicePorts = await this.#servicePorts(spec);
+        const body = await prepareKernel(this.#engine, {
+          ...this.#options,
+          ...{
+            spec,
+            cpuIds,
+            layout,
+            imageId,
+            servicePorts,
+            isolationGaps,
+            daemon,
+            instance,
+            prepared,
+          },
+          owner: this.#owner,
         });
+        const containerId = await this.#start(kernelId, body, signal);
         signal.throwIfAborted();
-        return created;
+        const { kernelHost } = this.#options;
+        return { containerId, kernelHost, servicePorts, isolationGaps };
       } catch (error) {
         await this.#undo(kernelId);
         throw asCreationFailure(error);
@@ -210,61 +214,26 @@ export class DockerBackend implements Backend {
     }
   }
 
-  async #start(parts: {
-    spec: KernelSpec;
-    cpuIds: readonly number[];
-    signal: AbortSignal;
-    layout: KernelLayout;
-    daemon: DaemonTraits;
-    prepared: Prepared;
-    imageId: string;
-  }): Promise<CreatedKernel> {
-    const { spec, cpuIds, signal, layout, daemon, prepared, imageId } = parts;
-    const { agentId, stateDir, bindHost, kernelHost } = this.#options;
-    const owner = this.#owner;
-    const servicePorts = await this.#servicePorts(spec);
-    const isolationGaps = gapsOf(daemon);
-    const environment = kernelEnvironment(spec, owner);
-    const [accounts] = await Promise.all([
-      accountFiles(this.#engine, { agentId, stateDir, imageId, owner }),
-      writeKernelFiles(layout, spec, cpuIds, environment),
-      writeRecord(layout, {
-        version: 1,
-        spec,
-        cpuIds: [...cpuIds],
-        kernelHost,
-        servicePorts,
-        isolationGaps,
-      }),
-    ]);
+  /** Creates and starts the container. @returns its id. */
+  async #start(
+    kernelId: string,
+    body: ContainerCreateOptions,
+    signal: AbortSignal,
+  ): Promise<string> {
     signal.throwIfAborted();
-    const body = containerSpec({
-      ...prepared,
-      spec,
-      agentId,
-      image: tagOfCanonical(spec.image.canonical),
-      owner,
-      environment: { ...environment, ...runnerVariables(spec) },
-      servicePorts,
-      bindHost,
-      cpuIds,
-      layout,
-      accounts,
-      daemon,
-    });
-    this.#watch.expect(spec.kernelId);
+    this.#watch.expect(kernelId);
     // Not given the caller's signal: a request that is broken off may still take effect later.
     const containerId = await this.#engine.call(
       async (docker, abortSignal) => (await docker.createContainer({ ...body, abortSignal })).id,
       { timeoutMs: START_TIMEOUT_MS },
     );
-    this.#watch.watch(spec.kernelId, containerId);
+    this.#watch.watch(kernelId, containerId);
     signal.throwIfAborted();
     await this.#engine.call(
       (docker, abortSignal) => docker.getContainer(containerId).start({ abortSignal }),
       { timeoutMs: START_TIMEOUT_MS },
     );
-    return { containerId, kernelHost, servicePorts, isolationGaps };
+    return containerId;
   }
 
   async #servicePorts(spec: KernelSpec): Promise<ServicePort[]> {
@@ -297,13 +266,10 @@ export class DockerBackend implements Backend {
   }
 
   async list(): Promise<HostKernel[]> {
-    await this.#connected();
+    const { containers: all } = await this.#connected();
     const { scratchRoot } = this.#options;
     await emptyTrash(scratchRoot);
-    const [containers, folders] = await Promise.all([
-      this.#containers.find(),
-      kernelIds(scratchRoot),
-    ]);
+    const [containers, folders] = await Promise.all([all.find(), kernelIds(scratchRoot)]);
     const withContainer = new Set(containers.map(({ kernelId }) => kernelId));
     const lost = folders.filter((id) => !withContainer.has(id));
     const found: FoundContainer[] = [
@@ -315,17 +281,17 @@ export class DockerBackend implements Backend {
         state: 'unstarted' as const,
       })),
     ].filter(({ kernelId }) => !this.#creating.has(kernelId) && isKernelId(kernelId));
-    return await Promise.all(found.map((container) => this.#describe(container)));
+    return await Promise.all(found.map((container) => this.#describe(all, container)));
   }
 
-  async #describe(container: FoundContainer): Promise<HostKernel> {
+  async #describe(containers: Containers, container: FoundContainer): Promise<HostKernel> {
     const { kernelId, containerId } = container;
     const end = this.#watch.endOf(kernelId);
     const state = end ? 'exited' : container.state;
     const layout = kernelLayout(this.#options.scratchRoot, kernelId);
     const [record, exitCode] = await Promise.all([
       readRecord(layout),
-      end?.exitCode ?? (state === 'exited' ? this.#containers.exitCode(containerId) : null),
+      end?.exitCode ?? (state === 'exited' ? containers.exitCode(containerId) : null),
     ]);
     if (state === 'running') this.#watch.watch(kernelId, containerId);
     const ports = record?.servicePorts.flatMap((service) => service.host_ports) ?? [];
@@ -348,17 +314,19 @@ export class DockerBackend implements Backend {
   }
 
   async logs(kernelId: string, maxBytes: number): Promise<string> {
-    const [container] = await this.#containers.find(kernelId);
+    const { containers } = await this.#connected();
+    const [container] = await containers.find(kernelId);
     return container ? await containerLog(this.#engine, container.containerId, maxBytes) : '';
   }
 
   async destroy(kernelId: string, graceMs: number): Promise<number | null> {
     const { scratchRoot } = this.#options;
     const layout = kernelLayout(scratchRoot, kernelId);
+    const { containers } = await this.#connected();
     this.#watch.forget(kernelId);
     let exitCode: number | null = null;
-    for (const { containerId } of await this.#containers.find(kernelId)) {
-      exitCode = await this.#containers.end(containerId, graceMs);
+    for (const { containerId } of await containers.find(kernelId)) {
+      exitCode = await containers.end(containerId, graceMs);
     }
     this.#ports.release(kernelId);
     await removeKernelFolder(scratchRoot, layout);
@@ -390,13 +358,14 @@ export class DockerBackend implements Backend {
     this.#images.invalidate();
     const expected = this.#watch.watched();
     try {
+      const { containers } = await this.#connected();
       const found = new Map(
-        (await this.#containers.find()).map((container) => [container.kernelId, container]),
+        (await containers.find()).map((container) => [container.kernelId, container]),
       );
       for (const { kernelId, containerId } of expected) {
         const state = found.get(kernelId)?.state;
         if (state === 'running') continue;
-        const code = state === 'exited' ? await this.#containers.exitCode(containerId) : null;
+        const code = state === 'exited' ? await containers.exitCode(containerId) : null;
         this.#watch.ended(kernelId, code);
       }
     } catch (error) {
@@ -406,53 +375,41 @@ export class DockerBackend implements Backend {
   }
 
   /** Connects once; a failure is tried again by the next caller. */
-  #connected(): Promise<DaemonTraits> {
-    this.#daemon ??= this.#connect().catch((error) => {
-      this.#daemon = null;
+  #connected(): Promise<Connection> {
+    this.#connection ??= this.#connect().catch((error) => {
+      this.#connection = null;
       throw error;
     });
-    return this.#daemon;
+    return this.#connection;
   }
 
-  async #connect(): Promise<DaemonTraits> {
-    await mkdir(this.#options.scratchRoot, { recursive: true, mode: 0o755 });
+  async #connect(): Promise<Connection> {
     const daemon = await describeDaemon(this.#engine);
-    await this.#containers.removeProbes();
+    const instance = await instanceOf(this.#options.scratchRoot);
+    const containers = new Containers(this.#engine, instance, this.#options.keepEnded ?? false);
+    await containers.removeProbes();
     await this.#events.open();
-    return daemon;
+    return { daemon, instance, containers };
   }
 
   #prepared(): Promise<Prepared> {
-    this.#preparing ??= this.#prepare().catch((error) => {
+    const { stateDir, scratchRoot, logBytes, pidsLimit, log } = this.#options;
+    const progress = (message: string) => log.warn(message);
+    this.#preparing ??= prepareHost({
+      stateDir,
+      scratchRoot,
+      logBytes,
+      pidsLimit,
+      progress,
+    }).catch((error) => {
       this.#preparing = null;
       throw error;
     });
     return this.#preparing;
   }
-
-  async #prepare(): Promise<Prepared> {
-    const { stateDir, scratchRoot, log, logBytes, pidsLimit } = this.#options;
-    const executable = await runnerExecutable((message) => log.warn(message));
-    const mayPrune = (await kernelIds(scratchRoot)).length === 0;
-    const [runner, limits, hostFiles] = await Promise.all([
-      prepareRunnerFiles(stateDir, executable, { mayPrune }),
-      hardLimits(),
-      existing(['/etc/localtime', '/etc/timezone']),
-    ]);
-    return {
-      runner,
-      limits: { ...limits, pids: pidsLimit ?? DEFAULT_PIDS_LIMIT, logBytes },
-      hostFiles,
-    };
-  }
 }
 
 const isKernelId = (text: string): boolean => v.is(v.pipe(v.string(), v.uuid()), text);
-
-async function existing(paths: readonly string[]): Promise<string[]> {
-  const infos = await Promise.all(paths.map((path) => stat(path).catch(() => null)));
-  return paths.filter((_, index) => infos[index]?.isFile() ?? false);
-}
 
 function asCreationFailure(error: unknown): unknown {
   if (!(error instanceof DockerError)) return error;

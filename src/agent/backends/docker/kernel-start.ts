@@ -1,0 +1,57 @@
+/** Writes the files a kernel needs and describes its container. */
+import type { ContainerCreateOptions } from 'dockerode';
+import type { DockerEngine } from '../../../common/docker/engine.ts';
+import { tagOfCanonical } from '../../../common/images/docker.ts';
+import type { KernelSpec, ServicePort } from '../../../common/protocol/kernel.ts';
+import { accountFiles } from './accounts.ts';
+import { containerSpec } from './container-spec.ts';
+import type { DaemonTraits } from './daemon.ts';
+import { kernelEnvironment, runnerVariables, writeKernelFiles } from './kernel-files.ts';
+import { type KernelLayout, type Owner, writeRecord } from './layout.ts';
+import type { Prepared } from './preparation.ts';
+
+export interface KernelParts {
+  readonly spec: KernelSpec;
+  readonly cpuIds: readonly number[];
+  readonly layout: KernelLayout;
+  readonly owner: Owner;
+  readonly imageId: string;
+  readonly servicePorts: ServicePort[];
+  readonly isolationGaps: string[];
+  readonly agentId: string;
+  readonly instance: string;
+  readonly stateDir: string;
+  readonly kernelHost: string;
+  readonly bindHost: string;
+  readonly daemon: DaemonTraits;
+  readonly prepared: Prepared;
+}
+
+/** @returns the request that creates the container. */
+export async function prepareKernel(
+  engine: DockerEngine,
+  parts: KernelParts,
+): Promise<ContainerCreateOptions> {
+  const { spec, cpuIds, layout, owner, instance, stateDir, imageId, kernelHost } = parts;
+  const { servicePorts, isolationGaps, prepared } = parts;
+  const environment = kernelEnvironment(spec, owner);
+  const [accounts] = await Promise.all([
+    accountFiles(engine, { instance, stateDir, imageId, owner }),
+    writeKernelFiles(layout, spec, cpuIds, environment),
+    writeRecord(layout, {
+      version: 1,
+      spec,
+      cpuIds: [...cpuIds],
+      kernelHost,
+      servicePorts,
+      isolationGaps,
+    }),
+  ]);
+  return containerSpec({
+    ...parts,
+    ...prepared,
+    image: tagOfCanonical(spec.image.canonical),
+    environment: { ...environment, ...runnerVariables(spec) },
+    accounts,
+  });
+}
