@@ -55,8 +55,8 @@ export const wantedKernel = (spec: KernelSpec): Kernel => ({
   phase: { at: 'accepted' },
 });
 
-/** A kernel found on the host. */
-export function foundKernel(found: HostKernel): Kernel {
+/** A kernel found on the host. @param wasStarted its start was reported before. */
+export function foundKernel(found: HostKernel, wasStarted: boolean): Kernel {
   const { kernelId, sessionId, spec, exitCode, cpuIds } = found;
   return {
     ...blank,
@@ -66,8 +66,7 @@ export function foundKernel(found: HostKernel): Kernel {
     spec,
     cpuIds,
     wish: { desired: 'undecided' },
-    phase:
-      found.state === 'running' ? { at: 'detached' } : { at: 'exited', exitCode, wasStarted: true },
+    phase: found.state === 'running' ? { at: 'detached' } : { at: 'exited', exitCode, wasStarted },
     created: {
       containerId: found.containerId,
       kernelHost: found.kernelHost,

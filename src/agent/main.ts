@@ -258,7 +258,7 @@ function reportedKernels(registry: KernelRegistry, outbox: Outbox): Heartbeat['k
 async function adoptKernels(backend: Backend, parts: Parts): Promise<void> {
   const { registry, outbox, cpus } = parts;
   for (const found of await backend.list()) {
-    registry.add(foundKernel(found));
+    registry.add(foundKernel(found, outbox.wasStarted(found.kernelId)));
     cpus.restore(found.kernelId, found.cpuIds, parseAmount(found.spec?.slots.cpu ?? '0') ?? 0n);
   }
   for (const begun of outbox.begunEnds()) {

@@ -112,6 +112,11 @@ export class OutboxStore {
     })();
   }
 
+  /** Whether the kernel's start was reported, and its end not yet. */
+  wasStarted(kernelId: string): boolean {
+    return this.#db.query('SELECT 1 FROM started WHERE kernel_id = ?').get(kernelId) !== null;
+  }
+
   #insert(event: NewEvent): void {
     this.#db.run('INSERT INTO events (kernel_id, kind, body) VALUES (?, ?, ?)', [
       event.kernelId,

@@ -146,7 +146,9 @@ test('a start is reported once per kernel', async () => {
   outbox.addStarted(kernel, { kind: 'kernel-started', info });
   outbox.addStarted(kernel, { kind: 'kernel-started', info });
   expect(outbox.size).toBe(1);
+  expect(outbox.wasStarted('k1')).toBe(true);
   outbox.finishEnd(kernel, ended);
+  expect(outbox.wasStarted('k1')).toBe(false);
   outbox.addStarted(kernel, { kind: 'kernel-started', info });
   expect(outbox.size).toBe(3);
   await outbox.stop();

@@ -72,6 +72,11 @@ export class Outbox {
     if (this.#store.appendStarted(this.#event(kernel, body))) this.#signal();
   }
 
+  /** Whether the kernel's start was reported, by this agent or an earlier one. */
+  wasStarted(kernelId: string): boolean {
+    return this.#store.wasStarted(kernelId);
+  }
+
   beginEnd(end: BegunEnd): void {
     this.#store.beginEnd(end);
   }

@@ -208,6 +208,11 @@ export class ProcessBackend implements Backend {
   }
 
   async list(): Promise<HostKernel[]> {
+    // Looking at the host takes a moment that the first kernel need not wait for; should it fail,
+    // that kernel looks again and tells.
+    this.#prepared().catch((error) => {
+      this.#options.log.warn('This host is not ready for kernels', { error: errorMessage(error) });
+    });
     await emptyTrash(this.#trash);
     const ids = await kernelIds(this.#kernelsFolder);
     return await Promise.all(
