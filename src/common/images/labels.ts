@@ -3,6 +3,8 @@ import { BackendError } from '../errors.ts';
 import type { ServicePort } from '../protocol/kernel.ts';
 
 export const LABEL_PREFIX = 'ai.backend.';
+/** `user:<id>` of the one person who may use the image; absent from images for everybody. */
+export const CUSTOMIZED_OWNER_LABEL = `${LABEL_PREFIX}customized-image.owner`;
 
 type Labels = Readonly<Record<string, string>>;
 

@@ -32,7 +32,6 @@ const runnerOps = v.variant('op', [
 export type RunnerOp = v.InferOutput<typeof runnerOps>;
 
 export const runnerRequest = v.object({ id: v.number(), body: runnerOps });
-export type RunnerRequest = v.InferOutput<typeof runnerRequest>;
 
 /** Results by operation. */
 export const runnerResults = {

@@ -16,7 +16,6 @@ export const driverMessage = v.union([
   v.object({ type: v.literal('ready') }),
   v.object({ type: v.literal('completion'), id: v.number(), suggestions: v.array(v.string()) }),
 ]);
-export type DriverMessage = v.InferOutput<typeof driverMessage>;
 
 export type DriverCommand =
   | { op: 'init'; nonce: string }

@@ -3,9 +3,8 @@ import * as v from 'valibot';
 import type { Heartbeat } from '../../common/protocol/manager.ts';
 import type { SlotMap } from '../../common/slots.ts';
 import type { Db } from '../db/connect.ts';
-import { slotMapColumn } from '../db/json.ts';
+import { jsonText, slotMapColumn } from '../db/json.ts';
 import { kernelStatus } from '../session/status.ts';
-import { jsonText } from '../session/transition-store.ts';
 import type { KnownKernel } from './reconcile.ts';
 
 const agentRow = v.object({

@@ -1,6 +1,6 @@
-/** The shapes of JSON columns that several features read. */
+/** Columns that several features read and write alike: JSON, and numbers that must stay exact. */
 import * as v from 'valibot';
-import type { SlotMap } from '../../common/slots.ts';
+import { parseAmount, type SlotMap } from '../../common/slots.ts';
 
 /** Slot name → decimal string; numbers and nulls of hand-written rows are taken along. */
 export const slotMapColumn = v.pipe(
@@ -23,3 +23,27 @@ export const labelsColumn = v.pipe(
     Object.fromEntries(Object.entries(labels).map(([key, value]) => [key, String(value)])),
   ),
 );
+
+/** A numeric column, selected as text; millionths. */
+export const amountColumn = v.pipe(
+  v.string(),
+  v.rawTransform(({ dataset, addIssue, NEVER }) => {
+    const value = parseAmount(dataset.value);
+    if (value !== null) return value;
+    addIssue({ message: 'not an amount' });
+    return NEVER;
+  }),
+);
+
+/** PostgreSQL's json types refuse NUL characters and lone surrogates; agents may send either. */
+function cleanJson(value: unknown): unknown {
+  if (typeof value === 'string') return value.replaceAll('\0', '\uFFFD').toWellFormed();
+  if (Array.isArray(value)) return value.map(cleanJson);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, item]) => [String(cleanJson(key)), cleanJson(item)]),
+  );
+}
+
+/** JSON text that PostgreSQL takes, whatever an agent or a user put into it. */
+export const jsonText = (value: unknown): string => JSON.stringify(cleanJson(value));

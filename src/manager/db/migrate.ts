@@ -1,5 +1,4 @@
 /** Brings a database to the newest schema; safe to run from several managers at once. */
-import { createHash } from 'node:crypto';
 import type { Sql } from 'postgres';
 import { UserError } from '../../common/errors.ts';
 import type { Logger } from '../../common/logger.ts';
@@ -25,13 +24,6 @@ const latest = migrations.at(-1)?.version ?? 0;
 async function tableExists(sql: Db, name: string): Promise<boolean> {
   const [row] = await sql<{ found: boolean }[]>`SELECT to_regclass(${name}) IS NOT NULL AS found`;
   return row?.found ?? false;
-}
-
-/** Differs whenever the migrations differ; names template databases of tests. */
-export function schemaFingerprint(): string {
-  const hash = createHash('sha256');
-  for (const { version, name, sql } of migrations) hash.update(`${version}:${name}:${sql}\n`);
-  return hash.digest('hex').slice(0, 12);
 }
 
 /** Which schema the database has now. Changes nothing. */

@@ -61,10 +61,3 @@ export async function getDomain(
 export async function listDomains(sql: Db, caller: Caller): Promise<Domain[]> {
   return (await store.selectDomains(sql, scopeOf(caller), MAX_LISTED)).map(toDomain);
 }
-
-/** The limits of a domain, whoever asks: for decisions, not for showing. */
-export async function loadDomain(sql: Db, name: string): Promise<Domain> {
-  const row = await store.selectDomain(sql, null, name);
-  if (row) return toDomain(row);
-  throw new BackendError('ObjectNotFound', `There is no domain '${name}'.`);
-}

@@ -1,7 +1,7 @@
 /** Images: finding the one a request means, and keeping the catalogue. */
 import * as v from 'valibot';
 import { BackendError } from '../../common/errors.ts';
-import { hostArchitecture } from '../../common/images/labels.ts';
+import { CUSTOMIZED_OWNER_LABEL, hostArchitecture } from '../../common/images/labels.ts';
 import type { Db } from '../db/connect.ts';
 import { labelsColumn } from '../db/json.ts';
 import type { Caller } from '../http/route.ts';
@@ -13,14 +13,11 @@ import {
 } from './reference.ts';
 import * as store from './store.ts';
 
-export { parseImageReference } from './reference.ts';
-
 /** Largest number of images in one answer. */
 const MAX_LISTED = 2000;
 const MAX_SUGGESTED = 5;
 /** Of a wrong name, only this much is compared and repeated. */
 const MAX_SHOWN_LENGTH = 100;
-const CUSTOMIZED_OWNER_LABEL = 'ai.backend.customized-image.owner';
 
 /** What an image needs at least and takes at most, as its labels say; decimal strings. */
 const resourcesColumn = v.record(

@@ -11,8 +11,6 @@ import {
 } from './options.ts';
 import * as store from './store.ts';
 
-export type { UsageScope } from './store.ts';
-
 /** Largest number of resource groups in one answer. */
 const MAX_LISTED = 1000;
 

@@ -2,7 +2,7 @@
 import * as v from 'valibot';
 import { addSlots, parseAmount, parseSlots, type SlotMap, type Slots } from '../../common/slots.ts';
 import type { Db } from '../db/connect.ts';
-import { slotMapColumn } from '../db/json.ts';
+import { amountColumn, jsonText, slotMapColumn } from '../db/json.ts';
 import {
   clusterModeColumn,
   occupyingSessionStatuses,
@@ -11,7 +11,6 @@ import {
   sessionStatus,
   sessionTypeColumn,
 } from '../session/status.ts';
-import { amount, jsonText } from '../session/transition-store.ts';
 import type {
   AgentSnapshot,
   Dependency,
@@ -154,7 +153,7 @@ const occupancyRow = v.object({
   group_id: v.string(),
   domain_name: v.string(),
   slot_name: v.string(),
-  held: amount,
+  held: amountColumn,
 });
 
 const countRow = v.object({

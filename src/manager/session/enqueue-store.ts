@@ -3,9 +3,9 @@ import type { Sql } from 'postgres';
 import * as v from 'valibot';
 import { formatAmount, formatSlots, type Slots } from '../../common/slots.ts';
 import type { Db } from '../db/connect.ts';
+import { amountColumn, jsonText } from '../db/json.ts';
 import type { AgentCapacity, SlotDefinition } from './resources.ts';
 import { liveSessionStatuses, type SessionStatus, sessionStatus } from './status.ts';
-import { amount, jsonText } from './transition-store.ts';
 import type { SessionType } from './types.ts';
 
 const slotRow = v.object({ slot_name: v.string(), slot_type: v.string(), required: v.boolean() });
@@ -28,7 +28,7 @@ const capacityRow = v.object({
   id: v.string(),
   architecture: v.string(),
   slot_name: v.nullable(v.string()),
-  capacity: v.nullable(amount),
+  capacity: v.nullable(amountColumn),
 });
 
 /** The agents of a resource group that may take sessions now or when they come back. */
@@ -113,7 +113,7 @@ export async function selectOwner(
   return row ? v.parse(ownerRow, row) : null;
 }
 
-const pendingRow = v.object({ slot_name: v.string(), total: amount });
+const pendingRow = v.object({ slot_name: v.string(), total: amountColumn });
 
 /** What the keypair's pending sessions ask for together. Millionths. */
 export async function selectPendingSlots(sql: Db, accessKey: string): Promise<Slots> {

@@ -1,5 +1,6 @@
 /** Enqueueing: checks a request against every rule, stores the session, wakes the scheduler. */
 import { BackendError } from '../../common/errors.ts';
+import { CUSTOMIZED_OWNER_LABEL } from '../../common/images/labels.ts';
 import { randomString } from '../../common/random.ts';
 import { addSlots, formatAmount, parseSlots, type Slots } from '../../common/slots.ts';
 import type { ManagerContext } from '../context.ts';
@@ -27,7 +28,6 @@ import type { EnqueueRequest, EnqueueResult } from './types.ts';
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const UNIQUE_VIOLATION = '23505';
-const CUSTOMIZED_OWNER_LABEL = 'ai.backend.customized-image.owner';
 /** `sessions.bootstrap_script` holds no more. Characters. */
 const MAX_BOOTSTRAP_CHARS = 16_384;
 

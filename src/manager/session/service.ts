@@ -169,11 +169,6 @@ export async function statusHistory(
   return (await getSession(ctx, sessionId)).statusHistory;
 }
 
-/** The kernel that code runs in. @throws BackendError SessionNotFound. */
-export async function mainKernel(ctx: ManagerContext, sessionId: string): Promise<KernelRecord> {
-  return (await getSession(ctx, sessionId)).mainKernel;
-}
-
 /** One kernel of a session, by id. @throws BackendError KernelNotFound. */
 export async function getKernel(
   ctx: ManagerContext,

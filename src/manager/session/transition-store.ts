@@ -5,22 +5,12 @@
  * serialises them. Locks are taken in one order everywhere: agents, sessions, agent_resources.
  */
 import * as v from 'valibot';
-import { formatAmount, parseAmount } from '../../common/slots.ts';
+import { formatAmount } from '../../common/slots.ts';
 import type { Db } from '../db/connect.ts';
+import { amountColumn, jsonText } from '../db/json.ts';
 import type { Allocation, KernelState, SessionState } from './reports.ts';
 import { kernelStatus, sessionResult, sessionStatus } from './status.ts';
 import type { Changes, HistoryEntry, ResourceDelta } from './transition-fold.ts';
-
-/** A numeric column as millionths. */
-export const amount = v.pipe(
-  v.string(),
-  v.rawTransform(({ dataset, addIssue, NEVER }) => {
-    const value = parseAmount(dataset.value);
-    if (value !== null) return value;
-    addIssue({ message: 'not an amount' });
-    return NEVER;
-  }),
-);
 
 const sessionRow = v.object({
   id: v.string(),
@@ -44,8 +34,8 @@ const kernelRow = v.object({
 const allocationRow = v.object({
   kernel_id: v.string(),
   slot_name: v.string(),
-  requested: amount,
-  used: v.nullable(amount),
+  requested: amountColumn,
+  used: v.nullable(amountColumn),
 });
 
 function groupBy<T>(items: readonly T[], key: (item: T) => string): Map<string, T[]> {
@@ -117,9 +107,9 @@ export type FreeSlots = Map<string, bigint>;
 const resourceRow = v.object({
   agent_id: v.string(),
   slot_name: v.string(),
-  capacity: amount,
-  reserved: amount,
-  used: amount,
+  capacity: amountColumn,
+  reserved: amountColumn,
+  used: amountColumn,
 });
 
 /** Locks the books of the given agents and reads what is free on each. */
@@ -139,18 +129,6 @@ export async function lockAgentResources(
   }
   return out;
 }
-
-/** PostgreSQL's json types refuse NUL characters and lone surrogates; agents may send either. */
-function cleanJson(value: unknown): unknown {
-  if (typeof value === 'string') return value.replaceAll('\0', '\uFFFD').toWellFormed();
-  if (Array.isArray(value)) return value.map(cleanJson);
-  if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(
-    Object.entries(value).map(([key, item]) => [String(cleanJson(key)), cleanJson(item)]),
-  );
-}
-
-export const jsonText = (value: unknown): string => JSON.stringify(cleanJson(value));
 
 /**
  * Writes the changes. The caller holds the locks of `lockSessions`.

@@ -5,8 +5,6 @@ import type { Caller } from '../http/route.ts';
 import { burnVerification, verifyPassword } from './password.ts';
 import * as store from './store.ts';
 
-export type { UserFilter, UserRecord } from './store.ts';
-
 /** Largest number of users in one answer. */
 const MAX_LISTED = 1000;
 

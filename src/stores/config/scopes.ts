@@ -4,7 +4,6 @@
  */
 
 export type ConfigScope = 'GLOBAL' | 'SGROUP' | 'NODE' | 'MERGED';
-export const configScopes: readonly ConfigScope[] = ['GLOBAL', 'SGROUP', 'NODE', 'MERGED'];
 
 /** Whose scoped keys are meant; a missing name leaves that scope out of merged reads. */
 export interface ScopeNames {
