@@ -16,3 +16,10 @@ export function selfCommand(): string[] {
     ? [process.execPath]
     : [process.execPath, `${checkoutRoot}/bin/backend.ai.ts`];
 }
+
+/** The argument vector that starts the runner of a session. A checkout has an entry that loads less. */
+export function runnerCommand(): string[] {
+  return checkoutRoot === null
+    ? [process.execPath, 'kernel-runner']
+    : [process.execPath, `${checkoutRoot}/bin/kernel-runner.ts`];
+}

@@ -4,7 +4,7 @@
  */
 import { lstat, readdir, readlink, realpath, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { checkoutRoot, selfCommand } from '../../../common/executable.ts';
+import { checkoutRoot, runnerCommand } from '../../../common/executable.ts';
 import type { HostRuntime } from '../../../common/images/host-runtimes.ts';
 
 /** System software lives here; homes, /var, /run, /srv, /mnt and everything else do not show. */
@@ -44,8 +44,8 @@ export interface HostView {
   readonly hiddenFolders: readonly string[];
   /** Files inside the mounts to be covered by /dev/null. */
   readonly hiddenFiles: readonly string[];
-  /** This program's command line, as it is reached inside the sandbox. */
-  readonly program: readonly string[];
+  /** The runner's command line, as it is reached inside the sandbox. */
+  readonly runner: readonly string[];
 }
 
 const isBelow = (path: string, folder: string): boolean =>
@@ -55,11 +55,11 @@ const exists = async (path: string): Promise<boolean> =>
   (await lstat(path).catch(() => null)) !== null;
 
 /** Where this program lies on the host, and where the sandbox shows it. */
-async function programMounts(): Promise<Pick<HostView, 'mounts' | 'program'>> {
+async function programMounts(): Promise<Pick<HostView, 'mounts' | 'runner'>> {
   const executable = `${SANDBOX_BASE}/bin/backend.ai`;
-  const [, ...rest] = selfCommand();
+  const [, ...rest] = runnerCommand();
   const mounts: [string, string][] = [[await realpath(process.execPath), executable]];
-  if (checkoutRoot === null) return { mounts, program: [executable, ...rest] };
+  if (checkoutRoot === null) return { mounts, runner: [executable, ...rest] };
   const root = checkoutRoot;
   const target = `${SANDBOX_BASE}/program`;
   for (const part of PROGRAM_PARTS) {
@@ -67,7 +67,7 @@ async function programMounts(): Promise<Pick<HostView, 'mounts' | 'program'>> {
     if (await exists(path)) mounts.push([await realpath(path), `${target}/${part}`]);
   }
   const moved = rest.map((word) => (isBelow(word, root) ? target + word.slice(root.length) : word));
-  return { mounts, program: [executable, ...moved] };
+  return { mounts, runner: [executable, ...moved] };
 }
 
 /** Things in /etc that not everybody may read; a kernel of a root agent would be able to. */
@@ -128,12 +128,12 @@ export async function describeHost(
   const extra = own.filter(
     (path) => !covers(path) || hidden.some((folder) => isBelow(path, folder)),
   );
-  const { mounts: programFiles, program } = await programMounts();
+  const { mounts: programFiles, runner } = await programMounts();
   return {
     mounts: [...mounts, ...extra.sort().map((path) => [path, path] as const), ...programFiles],
     links,
     hiddenFolders: [...hidden, ...secret.folders],
     hiddenFiles: secret.files,
-    program,
+    runner,
   };
 }

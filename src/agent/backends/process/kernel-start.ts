@@ -1,7 +1,7 @@
 /** Writes the files a kernel needs and starts it. */
 import { chmod, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { checkoutRoot, selfCommand } from '../../../common/executable.ts';
+import { checkoutRoot, runnerCommand } from '../../../common/executable.ts';
 import type { HostRuntime } from '../../../common/images/host-runtimes.ts';
 import { coreCountVariables, runtimeOf } from '../../../common/images/labels.ts';
 import type { KernelSpec } from '../../../common/protocol/kernel.ts';
@@ -104,8 +104,8 @@ export async function prepareKernel(parts: KernelParts): Promise<{ command: stri
     spec.bootstrapScript === null ? null : writeFile(layout.bootstrap, spec.bootstrapScript),
     chmod(layout.tmp, 0o1777),
   ]);
-  const program = sandbox === 'none' ? selfCommand() : view.program;
-  const runner = withEnvironmentFile(inner.environment, [...program, 'kernel-runner']);
+  const program = sandbox === 'none' ? runnerCommand() : view.runner;
+  const runner = withEnvironmentFile(inner.environment, program);
   const canPin = cpuIds.length > 0 && Bun.which('taskset') !== null;
   const pinned = canPin ? ['taskset', '-c', cpuIds.join(','), ...runner] : runner;
   const readOnly: [string, string][] = [...etc, [layout.environment, inner.environment]];
