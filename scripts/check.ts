@@ -1,9 +1,14 @@
-/** `bun run check`: formatting, lint, types, dead code, import direction. All run; any may fail it. */
+/**
+ * `bun run check`: formatting, lint, types, dead code, generated code, the contract with clients,
+ * import direction. All run; any may fail it.
+ */
 
 const CHECKS: [name: string, command: string[]][] = [
   ['format and lint', ['biome', 'check', '--error-on-warnings', '.']],
   ['types', ['tsc', '--noEmit', '-p', '.']],
   ['dead code', [process.execPath, '--bun', 'node_modules/.bin/knip', '--no-config-hints']],
+  ['GraphQL types', [process.execPath, 'scripts/generate-graphql.ts', '--check']],
+  ["clients' contract", [process.execPath, 'scripts/contract.ts']],
   ['import direction', [process.execPath, 'scripts/check-imports.ts']],
 ];
 

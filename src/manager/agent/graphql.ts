@@ -1,7 +1,7 @@
 /** Agents in the GraphQL schema (the legacy type). Its kernels are added by the session feature. */
-import type { GraphqlContext } from '../graphql/context.ts';
 import type { GraphqlModule } from '../graphql/module.ts';
-import { nameList, type Page, pageOf, requireSuperadmin } from '../graphql/scope.ts';
+import type { QueryagentsArgs } from '../graphql/resolvers.generated.ts';
+import { nameList, pageOf, requireSuperadmin } from '../graphql/scope.ts';
 import { type AgentListRow, findAgentRow, listAgents, selectAgents } from './graphql-store.ts';
 
 const typeDefs = /* GraphQL */ `
@@ -83,14 +83,10 @@ function toAgent(row: AgentListRow) {
   };
 }
 
-type Selection = {
-  readonly scaling_group?: string | null;
-  readonly status?: string | null;
-};
-type ListArgs = Page &
-  Selection & { readonly filter?: string | null; readonly order?: string | null };
+/** An agent as its resolvers give it. */
+export type AgentParent = ReturnType<typeof toAgent>;
 
-const selectionOf = (args: Selection) => ({
+const selectionOf = (args: QueryagentsArgs) => ({
   scalingGroup: args.scaling_group ?? null,
   statuses: nameList(args.status, agentStatuses),
 });
@@ -99,17 +95,17 @@ export const agentGraphql: GraphqlModule = {
   typeDefs,
   resolvers: {
     Query: {
-      agent: async (_root: unknown, args: { agent_id: string }, context: GraphqlContext) => {
+      agent: async (_root, args, context) => {
         requireSuperadmin(context.caller);
         const row = await findAgentRow(context.ctx.sql, args.agent_id);
         return row && toAgent(row);
       },
-      agents: async (_root: unknown, args: Selection, context: GraphqlContext) => {
+      agents: async (_root, args, context) => {
         requireSuperadmin(context.caller);
         const rows = await selectAgents(context.ctx.sql, selectionOf(args), MAX_PLAIN_LIST);
         return rows.map(toAgent);
       },
-      agent_list: async (_root: unknown, args: ListArgs, context: GraphqlContext) => {
+      agent_list: async (_root, args, context) => {
         requireSuperadmin(context.caller);
         const { rows, total } = await listAgents(context.ctx.sql, {
           ...pageOf(args),

@@ -17,7 +17,7 @@ import { baseGraphql } from './base.ts';
 import type { GraphqlContext } from './context.ts';
 import { toClientError } from './errors.ts';
 import { type GraphqlLimits, GraphqlLimitsSource, limitRules } from './limits.ts';
-import type { GraphqlModule } from './module.ts';
+import type { SchemaPart } from './module.ts';
 
 /** Largest document. Characters; the longest of the WebUI has about 20 000. */
 const MAX_DOCUMENT_LENGTH = 256 * 1024;
@@ -116,8 +116,8 @@ const upstreamEnvelope = (callers: WeakMap<Request, GraphqlContext>): Plugin => 
 });
 
 /** The schema of all modules together. @throws Error when they don't fit each other. */
-export function mergeModules(modules: readonly GraphqlModule[]): GraphQLSchema {
-  const all: readonly GraphqlModule[] = [baseGraphql, ...modules];
+export function mergeModules(modules: readonly SchemaPart[]): GraphQLSchema {
+  const all: readonly SchemaPart[] = [baseGraphql, ...modules];
   return createSchema<GraphqlContext>({
     typeDefs: all.map(({ typeDefs }) => typeDefs),
     resolvers: all.map(({ resolvers }) => resolvers),
@@ -131,7 +131,7 @@ export function mergeModules(modules: readonly GraphqlModule[]): GraphQLSchema {
  */
 export async function createGraphqlEngine(
   ctx: Pick<ManagerContext, 'config'>,
-  modules: readonly GraphqlModule[],
+  modules: readonly SchemaPart[],
 ): Promise<GraphqlEngine> {
   const schema = mergeModules(modules);
   const limits = await GraphqlLimitsSource.open(ctx.config);

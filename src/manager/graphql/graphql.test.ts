@@ -12,13 +12,13 @@ import { imageGraphql } from '../image/graphql.ts';
 import { keypairGraphql } from '../keypair/graphql.ts';
 import type { GraphqlContext } from './context.ts';
 import { createGraphqlEngine, type GraphqlEngine } from './engine.ts';
-import type { GraphqlModule } from './module.ts';
+import type { SchemaPart } from './module.ts';
 import { graphqlRoutes } from './rest.ts';
 
 /** Each context that a `caller` field was given. */
 const contexts: GraphqlContext[] = [];
 
-const probe: GraphqlModule = {
+const probe: SchemaPart = {
   typeDefs: /* GraphQL */ `
     type Query {
       known_failure: String

@@ -1,31 +1,26 @@
 /** How a feature contributes to the GraphQL schema. */
-import type { GraphQLResolveInfo, GraphQLScalarType } from 'graphql';
+import type { createSchema } from 'graphql-yoga';
 import type { GraphqlContext } from './context.ts';
+import type { Resolvers } from './resolvers.generated.ts';
 
-/**
- * Resolves one field. Declared as a method so that a resolver may name the parent and argument types
- * that its SDL promises; the executor has checked arguments against the SDL before.
- */
-interface FieldResolverShape {
-  resolve(
-    parent: unknown,
-    args: Readonly<Record<string, unknown>>,
-    context: GraphqlContext,
-    info: GraphQLResolveInfo,
-  ): unknown;
-}
-type FieldResolver = FieldResolverShape['resolve'];
+type SchemaOptions = Parameters<typeof createSchema<GraphqlContext>>[0];
+type AnyResolvers = Exclude<SchemaOptions['resolvers'], readonly unknown[] | undefined>;
 
-/** Type name → field name → resolver. A field without one reads the parent's property. */
-type Resolvers = Readonly<
-  Record<string, Readonly<Record<string, FieldResolver>> | GraphQLScalarType>
->;
-
-export interface GraphqlModule {
+/** A part of any schema; its resolvers are checked when the schema is made. */
+export interface SchemaPart {
   /**
    * SDL with upstream's names. Root fields go into `type Query { … }` or `type Mutation { … }`;
-   * all modules' root types are merged.
+   * all parts' root types are merged.
    */
   readonly typeDefs: string;
+  /** Type name → field name → resolver. A field without one reads the parent's property. */
+  readonly resolvers: AnyResolvers;
+}
+
+/**
+ * A part of the product's schema: the compiler checks its resolvers against the SDL. After changing
+ * SDL or the set of resolvers run `bun run generate`.
+ */
+export interface GraphqlModule extends SchemaPart {
   readonly resolvers: Resolvers;
 }

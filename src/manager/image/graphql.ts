@@ -1,8 +1,8 @@
 /** GraphQL fields about images. */
 import { BackendError } from '../../common/errors.ts';
-import type { GraphqlContext } from '../graphql/context.ts';
 import type { GraphqlModule } from '../graphql/module.ts';
-import { type Image, listImages, resolveImage } from './service.ts';
+import type { QueryimagesArgs } from '../graphql/resolvers.generated.ts';
+import { listImages, resolveImage } from './service.ts';
 
 const FEATURES_LABEL = 'ai.backend.features';
 const CUSTOMIZED_OWNER_LABEL = 'ai.backend.customized-image.owner';
@@ -56,14 +56,7 @@ export function parseTag(tag: string): { version: string; tags: { key: string; v
   };
 }
 
-interface ListArgs {
-  readonly is_operation?: boolean | null;
-  readonly filter_by_statuses?: readonly (string | null)[] | null;
-  readonly load_filters?: readonly (string | null)[] | null;
-  readonly image_filters?: readonly (string | null)[] | null;
-}
-
-function filtersOf(args: ListArgs): ReadonlySet<LoadFilter> {
+function filtersOf(args: QueryimagesArgs): ReadonlySet<LoadFilter> {
   const named = args.load_filters ?? args.image_filters;
   if (named != null) return readLoadFilters(named);
   return new Set(args.is_operation ? ['operational'] : ['general', 'customized']);
@@ -117,11 +110,7 @@ export const imageGraphql: GraphqlModule = {
   `,
   resolvers: {
     Query: {
-      async image(
-        _parent,
-        args: { id?: string | null; reference?: string | null; architecture?: string | null },
-        { ctx, caller }: GraphqlContext,
-      ) {
+      async image(_parent, args, { ctx, caller }) {
         if (args.id != null) {
           const images = await listImages(ctx.sql, caller);
           const found = images.find(({ id }) => id === args.id?.toLowerCase());
@@ -137,7 +126,7 @@ export const imageGraphql: GraphqlModule = {
           domain: caller.isSuperadmin ? null : caller.domainName,
         });
       },
-      async images(_parent, args: ListArgs, { ctx, caller }: GraphqlContext) {
+      async images(_parent, args, { ctx, caller }) {
         const statuses = args.filter_by_statuses?.filter((status) => status !== null);
         const images = await listImages(ctx.sql, caller, { statuses });
         const filters = filtersOf(args);
@@ -145,19 +134,19 @@ export const imageGraphql: GraphqlModule = {
       },
     },
     Image: {
-      name: ({ image }: Image) => image,
-      namespace: ({ image }: Image) => image,
-      humanized_name: ({ image }: Image) => image,
-      base_image_name: ({ image }: Image) => image.slice(image.lastIndexOf('/') + 1),
-      tags: ({ tag }: Image) => parseTag(tag).tags,
-      version: ({ tag }: Image) => parseTag(tag).version,
-      is_local: ({ isLocal }: Image) => isLocal,
-      labels: ({ labels }: Image) => toPairs(labels),
-      size_bytes: ({ sizeBytes }: Image) => sizeBytes,
-      resource_limits: ({ resources }: Image) =>
+      name: ({ image }) => image,
+      namespace: ({ image }) => image,
+      humanized_name: ({ image }) => image,
+      base_image_name: ({ image }) => image.slice(image.lastIndexOf('/') + 1),
+      tags: ({ tag }) => parseTag(tag).tags,
+      version: ({ tag }) => parseTag(tag).version,
+      is_local: ({ isLocal }) => isLocal,
+      labels: ({ labels }) => toPairs(labels),
+      size_bytes: ({ sizeBytes }) => sizeBytes,
+      resource_limits: ({ resources }) =>
         Object.entries(resources).map(([key, { min, max }]) => ({ key, min, max })),
-      supported_accelerators: ({ accelerators }: Image) => accelerators ?? [],
-      hash: ({ digest }: Image) => digest,
+      supported_accelerators: ({ accelerators }) => accelerators ?? [],
+      hash: ({ digest }) => digest,
     },
   },
 };

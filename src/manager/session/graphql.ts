@@ -2,7 +2,12 @@
 import DataLoader from 'dataloader';
 import type { GraphqlContext } from '../graphql/context.ts';
 import type { GraphqlModule } from '../graphql/module.ts';
-import { nameList, type Page, pageOf, scopeByAccessKey } from '../graphql/scope.ts';
+import type {
+  ComputeContainer,
+  Querycompute_container_listArgs,
+  Querycompute_session_listArgs,
+} from '../graphql/resolvers.generated.ts';
+import { nameList, pageOf, scopeByAccessKey } from '../graphql/scope.ts';
 import {
   type ContainerRow,
   containersOfAgents,
@@ -181,7 +186,7 @@ const agentsHidden = ({ ctx, caller }: GraphqlContext): boolean =>
   ctx.settings.hideAgents && caller.role !== 'superadmin';
 
 /** A kernel as ComputeContainer. */
-function toComputeContainer(row: ContainerRow, context: GraphqlContext) {
+function toComputeContainer(row: ContainerRow, context: GraphqlContext): ComputeContainer {
   const hidden = agentsHidden(context);
   const stat = row.last_stat;
   return {
@@ -217,7 +222,7 @@ function toComputeContainer(row: ContainerRow, context: GraphqlContext) {
   };
 }
 
-function toComputeSession(row: SessionListRow, context: GraphqlContext): Record<string, unknown> {
+function toComputeSession(row: SessionListRow, context: GraphqlContext) {
   const agents = agentsHidden(context) ? null : (row.agent_ids ?? []);
   const occupied = row.occupying_slots;
   return {
@@ -264,30 +269,15 @@ function toComputeSession(row: SessionListRow, context: GraphqlContext): Record<
     occupied_slots: occupied,
     requested_slots: row.requested_slots,
     num_queries: row.num_queries ?? 0,
-    containers: async () =>
-      (await loadersOf(context).containers.load(row.id)).map((kernel) =>
-        toComputeContainer(kernel, context),
-      ),
-    dependencies: async () =>
-      (await loadersOf(context).dependencies.load(row.id)).map((other) =>
-        toComputeSession(other, context),
-      ),
   };
 }
 
-type Nullable<T> = { readonly [K in keyof T]?: T[K] | null };
-
-type SessionListArgs = Page &
-  Nullable<
-    Record<'filter' | 'order' | 'domain_name' | 'group_id' | 'access_key' | 'status', string>
-  >;
-
-type ContainerListArgs = Page &
-  Nullable<Record<'filter' | 'order' | 'role', string>> & { readonly session_id: string };
+/** A session as its resolvers give it. */
+export type ComputeSessionParent = ReturnType<typeof toComputeSession>;
 
 const UUID_TEXT = /^[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}$/i;
 
-async function sessionList(_root: unknown, args: SessionListArgs, context: GraphqlContext) {
+async function sessionList(args: Querycompute_session_listArgs, context: GraphqlContext) {
   const { rows, total } = await listSessions(context.ctx.sql, {
     ...pageOf(args),
     scope: scopeByAccessKey(context.caller, args),
@@ -300,7 +290,7 @@ async function sessionList(_root: unknown, args: SessionListArgs, context: Graph
   return { items: rows.map((row) => toComputeSession(row, context)), total_count: total };
 }
 
-async function containerList(_root: unknown, args: ContainerListArgs, context: GraphqlContext) {
+async function containerList(args: Querycompute_container_listArgs, context: GraphqlContext) {
   const scope = scopeByAccessKey(context.caller, {});
   const page = pageOf(args);
   // The argument is an ID: text that is no UUID names no session.
@@ -321,30 +311,35 @@ export const sessionGraphql: GraphqlModule = {
   typeDefs,
   resolvers: {
     Agent: {
-      container_count: async (agent: { id: string }, _args: unknown, context: GraphqlContext) =>
-        (await placedOn(agent.id, context)).length,
-      compute_containers: async (
-        agent: { id: string },
-        args: { status?: string | null },
-        context: GraphqlContext,
-      ) =>
+      container_count: async (agent, _args, context) => (await placedOn(agent.id, context)).length,
+      compute_containers: async (agent, args, context) =>
         (await placedOn(agent.id, context, args.status)).map((kernel) =>
           toComputeContainer(kernel, context),
         ),
     },
+    ComputeSession: {
+      containers: async (session, _args, context) =>
+        (await loadersOf(context).containers.load(session.id)).map((kernel) =>
+          toComputeContainer(kernel, context),
+        ),
+      dependencies: async (session, _args, context) =>
+        (await loadersOf(context).dependencies.load(session.id)).map((other) =>
+          toComputeSession(other, context),
+        ),
+    },
     Query: {
-      compute_session: async (_root: unknown, args: { id: string }, context: GraphqlContext) => {
+      compute_session: async (_root, args, context) => {
         const scope = scopeByAccessKey(context.caller, {});
         const row = await findSessionRow(context.ctx.sql, scope, args.id);
         return row && toComputeSession(row, context);
       },
-      compute_container: async (_root: unknown, args: { id: string }, context: GraphqlContext) => {
+      compute_container: async (_root, args, context) => {
         const scope = scopeByAccessKey(context.caller, {});
         const row = await findContainerRow(context.ctx.sql, scope, args.id);
         return row && toComputeContainer(row, context);
       },
-      compute_session_list: sessionList,
-      compute_container_list: containerList,
+      compute_session_list: (_root, args, context) => sessionList(args, context),
+      compute_container_list: (_root, args, context) => containerList(args, context),
     },
   },
 };
