@@ -3,10 +3,11 @@
  * The run's shared one is named by BACKEND_TEST_DOCKER (the path of its socket).
  */
 import { randomBytes } from 'node:crypto';
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { processTree } from './bench/measure.ts';
 import { eventually } from './services.ts';
 
 export interface TestDocker {
@@ -90,6 +91,7 @@ export async function startTestDocker(): Promise<PrivateDocker> {
     ]);
     if (!gone) daemon.kill('SIGKILL');
     await daemon.exited;
+    endContainersOf(folder);
     bridge.remove();
     unmountBelow(folder);
     rmSync(folder, { recursive: true, force: true });
@@ -107,12 +109,27 @@ export async function startTestDocker(): Promise<PrivateDocker> {
     async kill() {
       daemon.kill('SIGKILL');
       await daemon.exited;
+      // Where nothing reaps orphans, its containerd stays as a zombie that a new daemon waits for.
+      rmSync(join(folder, 'exec/containerd/containerd.pid'), { force: true });
     },
     async revive() {
       daemon = launch();
       await ready();
     },
   };
+}
+
+/** A killed daemon leaves its containers running, each below a process that names its folder. */
+function endContainersOf(folder: string): void {
+  for (const name of readdirSync('/proc').filter((entry) => /^\d+$/.test(entry))) {
+    try {
+      const command = readFileSync(`/proc/${name}/cmdline`, 'utf8');
+      if (!command.includes('containerd-shim') || !command.includes(folder)) continue;
+      for (const pid of processTree(Number(name)).reverse()) process.kill(pid, 'SIGKILL');
+    } catch {
+      // Ended while we looked.
+    }
+  }
 }
 
 /** A killed daemon can leave overlay mounts, without which its folder cannot be deleted. */

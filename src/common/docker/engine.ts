@@ -2,36 +2,12 @@
  * The connection to a Docker daemon, or to Podman's compatible socket. Every call is bounded in time,
  * and a daemon that is away gives an error that says where it was looked for.
  */
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import Docker from 'dockerode';
 import * as v from 'valibot';
-import { BackendError, errorMessage, UserError } from '../errors.ts';
+import { BackendError, errorMessage } from '../errors.ts';
 
-const DEFAULT_SOCKET = '/var/run/docker.sock';
-export const DOCKER_CALL_TIMEOUT_MS = 30_000;
-
-type Environment = Readonly<Record<string, string | undefined>>;
-
-/**
- * Where the daemon listens: DOCKER_HOST if it is set, else the first socket there is of Docker's and
- * Podman's own.
- * @throws UserError when DOCKER_HOST is not a Unix socket: kernels need the daemon of this very host.
- */
-export function dockerSocketPath(env: Environment): string {
-  const host = env.DOCKER_HOST;
-  if (host) {
-    const path = /^unix:\/\/(\/.+)$/.exec(host)?.[1];
-    if (path !== undefined) return path;
-    throw new UserError(`DOCKER_HOST is '${host}', which is not a Unix socket.`, {
-      hint: 'Sessions need the Docker daemon of this host: set DOCKER_HOST=unix:///var/run/docker.sock or unset it.',
-    });
-  }
-  const podman = ['/run/podman/podman.sock'];
-  if (env.XDG_RUNTIME_DIR) podman.push(join(env.XDG_RUNTIME_DIR, 'podman/podman.sock'));
-  return [DEFAULT_SOCKET, ...podman].find((path) => existsSync(path)) ?? DEFAULT_SOCKET;
-}
+const DOCKER_CALL_TIMEOUT_MS = 30_000;
 
 /** An answer of the daemon that is not a success. */
 export class DockerError extends Error {

@@ -1,5 +1,7 @@
 /** Fills the catalogue of images with what agents and this host have. */
+import { existsSync } from 'node:fs';
 import * as v from 'valibot';
+import { dockerSocketPath } from '../../common/docker/socket.ts';
 import { errorMessage } from '../../common/errors.ts';
 import { discoverHostRuntimes } from '../../common/images/host-runtimes.ts';
 import { LABEL_PREFIX } from '../../common/images/labels.ts';
@@ -143,10 +145,30 @@ export interface RescanResult extends UpsertResult {
   readonly problems: readonly string[];
 }
 
+/** Where images of this host come from: its installed runtimes, and its Docker daemon if it has one. */
+export function localSources(
+  env: Readonly<Record<string, string | undefined>>,
+): (() => Promise<AgentImage[]>)[] {
+  const sources = [() => discoverHostRuntimes()];
+  const socketPath = dockerSocketPath(env);
+  // A daemon that is named must be there; the usual one need not.
+  if (env.DOCKER_HOST || existsSync(socketPath)) {
+    sources.push(async () => {
+      // Loaded when it is used: the Docker library is large.
+      const [{ DockerEngine }, { discoverDockerImages }] = await Promise.all([
+        import('../../common/docker/engine.ts'),
+        import('../../common/images/docker.ts'),
+      ]);
+      return await discoverDockerImages(new DockerEngine(socketPath));
+    });
+  }
+  return sources;
+}
+
 /** Looks for images on this very host and registers them; needs no agent. */
 export async function rescanLocal(
   sql: Db,
-  sources: readonly (() => Promise<AgentImage[]>)[] = [() => discoverHostRuntimes()],
+  sources: readonly (() => Promise<AgentImage[]>)[] = localSources(process.env),
 ): Promise<RescanResult> {
   const problems: string[] = [];
   const images: AgentImage[] = [];

@@ -1,7 +1,7 @@
 /** Opens the docker backend as the agent's settings ask for it. */
 import { resolve } from 'node:path';
 import type { Clock } from '../../../common/clock.ts';
-import { dockerSocketPath } from '../../../common/docker/engine.ts';
+import { dockerSocketPath } from '../../../common/docker/socket.ts';
 import { BackendError, UserError } from '../../../common/errors.ts';
 import type { Logger } from '../../../common/logger.ts';
 import type { AgentSettings } from '../../settings.ts';
