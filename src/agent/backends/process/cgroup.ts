@@ -153,7 +153,8 @@ export async function createCgroups(
 
 export const processFile = (folder: string): string => join(folder, 'cgroup.procs');
 
-async function pidsIn(folder: string): Promise<number[]> {
+/** Processes of a group; none when it does not exist. */
+export async function pidsIn(folder: string): Promise<number[]> {
   const text = await readFile(processFile(folder), 'utf8').catch(() => '');
   return text
     .split('\n')

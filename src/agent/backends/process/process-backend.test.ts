@@ -1,6 +1,16 @@
 /** The process backend: the conformance suite in every kind of sandbox, and what is special to it. */
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import {
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  rmdir,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../../../common/clock.ts';
@@ -8,6 +18,8 @@ import type { Logger } from '../../../common/logger.ts';
 import type { AgentImage } from '../../../common/protocol/manager.ts';
 import type { RunnerClient } from '../backend.ts';
 import { backendConformance, eventually, runCode, testSpec } from '../testing/conformance.ts';
+import { prepareCgroups } from './cgroup.ts';
+import { clearOrphans } from './orphans.ts';
 import { ProcessBackend, type ProcessBackendOptions } from './process-backend.ts';
 import type { SandboxKind } from './sandbox-plan.ts';
 
@@ -204,6 +216,34 @@ test.each([true, false])(
   },
   60_000,
 );
+
+test('a kernel whose folder was deleted under it is ended; what may be in use stays', async () => {
+  const hierarchy = await prepareCgroups();
+  const parent = hierarchy?.folders.get('pids');
+  if (!parent) {
+    expect(process.env.CI).not.toBe('true');
+    console.log('skipped: control groups are not writable');
+    return;
+  }
+  const setup = await makeSetup({});
+  const backend = setup.open();
+  const image = shellImage(await backend.scanImages());
+  if (!image) throw new Error('bash is not installed');
+  const spec = testSpec(image);
+  await backend.create(spec, [], AbortSignal.timeout(10_000));
+  const runner = await backend.connectRunner(spec.kernelId, AbortSignal.timeout(10_000));
+  expect(await clearOrphans(hierarchy, systemClock)).not.toContain(spec.kernelId);
+  const empty = join(parent, crypto.randomUUID());
+  await mkdir(empty);
+  await clearOrphans(hierarchy, systemClock);
+  expect((await stat(empty)).isDirectory()).toBe(true);
+  await rmdir(empty);
+  await setup.cleanUp();
+  expect(await clearOrphans(hierarchy, systemClock)).toContain(spec.kernelId);
+  await runner.closed;
+  await expect(stat(join(parent, spec.kernelId))).rejects.toThrow('ENOENT');
+  await backend.close();
+}, 60_000);
 
 test('a sandbox that can not be built is named', async () => {
   const setup = await makeSetup({ sandbox: 'bubblewrap' });

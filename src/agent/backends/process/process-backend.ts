@@ -38,6 +38,7 @@ import {
   SOCKET_NAME,
   writeRecord,
 } from './layout.ts';
+import { clearOrphans } from './orphans.ts';
 import { chooseSandbox } from './sandbox.ts';
 import type { SandboxKind } from './sandbox-plan.ts';
 
@@ -210,14 +211,25 @@ export class ProcessBackend implements Backend {
   async list(): Promise<HostKernel[]> {
     // Looking at the host takes a moment that the first kernel need not wait for; should it fail,
     // that kernel looks again and tells.
-    this.#prepared().catch((error) => {
-      this.#options.log.warn('This host is not ready for kernels', { error: errorMessage(error) });
-    });
+    this.#prepared()
+      .then(({ cgroups }) => this.#clearOrphans(cgroups))
+      .catch((error) => {
+        this.#options.log.warn('This host is not ready for kernels', {
+          error: errorMessage(error),
+        });
+      });
     await emptyTrash(this.#trash);
     const ids = await kernelIds(this.#kernelsFolder);
     return await Promise.all(
       ids.map((id) => this.#describe(kernelLayout(this.#kernelsFolder, id))),
     );
+  }
+
+  async #clearOrphans(cgroups: CgroupHierarchy | null): Promise<void> {
+    const ended = await clearOrphans(cgroups, this.#options.clock);
+    if (ended.length > 0) {
+      this.#options.log.warn('Kernels whose folder was deleted were ended', { kernels: ended });
+    }
   }
 
   async #describe(layout: KernelLayout): Promise<HostKernel> {
