@@ -77,7 +77,11 @@ function serve(options: AgentOptions, api: ApiOf<typeof agentApi>) {
   });
   try {
     const { hostname, port } = listen;
-    return Bun.serve({ hostname, port, fetch: handler, idleTimeout: 120, development: false });
+    return Bun.serve({
+      ...{ hostname, port, fetch: handler, idleTimeout: 120, development: false },
+      // Without development mode Bun would share the port with whoever else listens there.
+      reusePort: false,
+    });
   } catch (error) {
     throw new UserError(
       `The agent can't listen on ${listen.hostname}:${listen.port}: ${errorMessage(error)}`,

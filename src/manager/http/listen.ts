@@ -54,6 +54,7 @@ export function listen(
     Bun.serve<SocketConnection>({
       hostname: address.hostname,
       port: address.port,
+      reusePort: false,
       idleTimeout: IDLE_SEC,
       maxRequestBodySize: MAX_BODY_BYTES,
       tls: address.tls && {
