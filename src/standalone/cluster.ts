@@ -98,6 +98,7 @@ export async function startCluster(options: ClusterOptions): Promise<RunningClus
   const local: { agent: AgentClient | null } = { agent: null };
   const managerPort = options.managerPort ?? remembered.managerPort ?? MANAGER_PORT;
   const port = await pickPort(managerPort, HOST);
+  if (port !== managerPort) progress(`Port ${managerPort} is in use; taking ${port} instead`);
   const manager = await startManager({
     id: `local-${options.envId}`,
     settings: v.parse(managerSettings, {}),

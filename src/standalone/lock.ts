@@ -1,7 +1,7 @@
 /** One owner per cluster folder: a lock file naming the process that runs the cluster. */
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { UserError } from '../common/errors.ts';
+import { errorMessage, UserError } from '../common/errors.ts';
 import { isProcessAlive, processStartTicks } from '../common/processes.ts';
 
 export interface FolderLock {
@@ -13,7 +13,11 @@ export interface FolderLock {
  * @throws UserError when a living process holds it. A lock left by a killed one is taken over.
  */
 export function lockFolder(folder: string): FolderLock {
-  mkdirSync(folder, { recursive: true, mode: 0o755 });
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o755 });
+  } catch (error) {
+    throw notWritable(folder, error);
+  }
   const path = join(folder, 'lock');
   const mine = `${process.pid} ${processStartTicks(process.pid) ?? ''}`;
   for (let attempt = 0; attempt < 3; attempt += 1) {
@@ -24,13 +28,7 @@ export function lockFolder(folder: string): FolderLock {
       return { release: () => rmSync(path, { force: true }) };
     } catch (error) {
       if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) {
-        throw new UserError(
-          `Cannot write to ${folder}: ${error instanceof Error ? error.message : error}`,
-          {
-            hint: 'Choose a writable place with --data-dir or BACKEND_DATA_DIR.',
-            cause: error,
-          },
-        );
+        throw notWritable(folder, error);
       }
     }
     const holder = livingHolder(path);
@@ -45,6 +43,13 @@ export function lockFolder(folder: string): FolderLock {
     hint: 'Try again in a moment.',
   });
 }
+
+/** Why the folder cannot be used, for `up` and for whoever makes it. */
+export const notWritable = (folder: string, error: unknown): UserError =>
+  new UserError(`Cannot write to ${folder}: ${errorMessage(error)}`, {
+    hint: 'Choose a writable place with --data-dir or BACKEND_DATA_DIR.',
+    cause: error,
+  });
 
 function livingHolder(path: string): number | null {
   let text: string;

@@ -14,6 +14,7 @@ import {
 import { UserError } from '../../common/errors.ts';
 import { selfCommand } from '../../common/executable.ts';
 import { DEFAULT_ENV_ID, findLocalCluster, type LocalCluster } from '../../common/local-cluster.ts';
+import { notWritable } from '../lock.ts';
 import { folderOf, placeOptions } from './options.ts';
 
 const START_TIMEOUT_MS = 60_000;
@@ -72,9 +73,14 @@ function childArguments(given: Options): string[] {
 
 /** Starts `up` as a process of its own and waits until it is ready, relaying its progress. */
 async function detach(io: CommandIo, folder: string, given: Options): Promise<LocalCluster> {
-  mkdirSync(folder, { recursive: true, mode: 0o755 });
   const logPath = join(folder, 'up.log');
-  const log = openSync(logPath, 'w', 0o600);
+  let log: number;
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o755 });
+    log = openSync(logPath, 'w', 0o600);
+  } catch (error) {
+    throw notWritable(folder, error);
+  }
   const child = Bun.spawn([...selfCommand(), ...childArguments(given)], {
     stdin: 'ignore',
     stdout: log,

@@ -43,7 +43,9 @@ export async function ensurePostgresBinaries(runtimeDir: string): Promise<string
     // Another process may have won the race to the same folder.
     if (existsSync(join(target, '.complete'))) return target;
     if (error instanceof UserError) throw error;
-    throw new UserError(`Cannot unpack PostgreSQL into ${target}: ${errorMessage(error)}`, {
+    const isFull = error instanceof Error && 'code' in error && error.code === 'ENOSPC';
+    const why = isFull ? 'no space left on device' : errorMessage(error);
+    throw new UserError(`Cannot unpack PostgreSQL into ${target}: ${why}`, {
       hint: 'Check that the disk has 80 MB free and that the folder is writable.',
       cause: error,
     });
