@@ -55,6 +55,9 @@ const TARGETS: readonly Target[] = [
   },
 ];
 
+/** Compiled each by itself; the first one starts and loads one of the others. */
+const PROGRAMS = ['compiled.ts', 'backend.ai.ts', 'kernel-runner.ts'];
+
 /** zstd levels: small files for a release, quick builds otherwise. */
 const RELEASE_LEVEL = 19;
 const QUICK_LEVEL = 6;
@@ -157,7 +160,7 @@ async function build(
       ...executable,
       `--outfile=${outfile}`,
       ...assets.map((path) => `--asset=${path}`),
-      join(root, 'bin/backend.ai.ts'),
+      ...PROGRAMS.map((name) => join(root, 'bin', name)),
     ],
     root,
   );
