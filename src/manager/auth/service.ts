@@ -46,8 +46,11 @@ async function identify(
   if (tokenText !== null) {
     const token = readToken(tokenText);
     const keypair = await findKeypair(token.accessKey);
-    if (keypair === null) throw new BackendError('AuthorizationFailed');
-    token.verify(keypair.secretKey, clock.now());
+    // As below: whether the key exists is not told to those who do not hold its secret.
+    if (keypair === null || !token.isSigned(keypair.secretKey)) {
+      throw new BackendError('AuthorizationFailed');
+    }
+    token.checkLifetime(clock.now());
     return keypair;
   }
   const authorization = request.headers.get('authorization');

@@ -34,8 +34,9 @@ function decodePart<S extends v.GenericSchema<unknown, unknown>>(
 /** A token whose signature has not been checked yet. */
 export interface UnverifiedToken {
   readonly accessKey: string;
-  /** @throws BackendError AuthorizationFailed when the signature is wrong or the token expired. */
-  verify(secretKey: string, now: Date): void;
+  isSigned(secretKey: string): boolean;
+  /** @throws BackendError AuthorizationFailed when the token has expired. */
+  checkLifetime(now: Date): void;
 }
 
 /** @throws BackendError AuthorizationFailed when the text is not a token. */
@@ -46,12 +47,12 @@ export function readToken(text: string): UnverifiedToken {
   const { access_key: accessKey, exp } = decodePart(claims, body);
   return {
     accessKey,
-    verify: (secretKey, now) => {
+    isSigned: (secretKey) => {
       const expected = createHmac('sha256', secretKey).update(`${head}.${body}`).digest();
       const given = Buffer.from(signature, 'base64url');
-      if (given.length !== expected.length || !timingSafeEqual(given, expected)) {
-        refuse('The token is not signed with the secret of the keypair it names.');
-      }
+      return given.length === expected.length && timingSafeEqual(given, expected);
+    },
+    checkLifetime: (now) => {
       if (exp * 1000 <= now.getTime()) refuse('The token has expired. Log in again.');
     },
   };

@@ -235,4 +235,10 @@ describe('tokens', () => {
   ])('%s is 401', async (_name, make) => {
     expect(await refusal(await send(make()))).toMatchObject({ status: 401, slug: 'auth-failed' });
   });
+
+  test('an unknown key and a wrong secret are told apart by nothing', async () => {
+    const wrong = await send(token(server.accounts.user, { secret: 'x' }));
+    const unknown = await send(token({ ...server.accounts.user, accessKey: 'AKIANOBODY' }));
+    expect(await unknown.text()).toBe(await wrong.text());
+  });
 });

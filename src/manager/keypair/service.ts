@@ -36,7 +36,7 @@ export function countQuery(sql: Db, accessKey: string, count = 1): Promise<void>
   return store.addQueries(sql, accessKey, count);
 }
 
-/** Superadmins see all keypairs, domain admins those of their domain, everybody else their own. */
+/** Superadmins see all keypairs, domain admins those of their domain but no superadmin's, others their own. */
 export function keypairScope(caller: Caller): store.KeypairScope {
   if (caller.isSuperadmin) return { kind: 'all' };
   if (caller.role === 'admin') return { kind: 'domain', domainName: caller.domainName };

@@ -73,7 +73,8 @@ function visible(sql: Db, scope: KeypairScope) {
     case 'all':
       return sql`true`;
     case 'domain':
-      return sql`u.domain_name = ${scope.domainName}`;
+      // A superadmin's secret would make a superadmin of whoever sees it.
+      return sql`u.domain_name = ${scope.domainName} AND u.role IS DISTINCT FROM 'superadmin'`;
     case 'user':
       return sql`u.uuid = ${scope.userId}`;
   }

@@ -124,15 +124,16 @@ export async function selectPendingSlots(sql: Db, accessKey: string): Promise<Sl
   return new Map(v.parse(v.array(pendingRow), [...rows]).map((row) => [row.slot_name, row.total]));
 }
 
-/** Those of `ids` that are sessions of the project. */
+/** Those of `ids` that are sessions of the domain and, unless `userId` is null, of that user. */
 export async function selectExistingIds(
   sql: Db,
   ids: readonly string[],
-  domainName: string,
+  { domain, userId }: { readonly domain: string; readonly userId: string | null },
 ): Promise<Set<string>> {
   const rows = await sql`
     SELECT id FROM sessions
-    WHERE id = ANY(${sql.array([...ids])}::uuid[]) AND domain_name = ${domainName}`;
+    WHERE id = ANY(${sql.array([...ids])}::uuid[]) AND domain_name = ${domain}
+      AND (${userId}::uuid IS NULL OR user_uuid = ${userId}::uuid)`;
   return new Set(v.parse(v.array(v.object({ id: v.string() })), [...rows]).map((row) => row.id));
 }
 

@@ -136,16 +136,22 @@ function checkAgents(
   );
 }
 
+/** Whether the owner administers the domain, and so may use what belongs to others in it. */
+const administers = (owner: Caller, domain: string): boolean =>
+  owner.isSuperadmin || (owner.role === 'admin' && owner.domainName === domain);
+
 async function checkDependencies(
   ctx: ManagerContext,
   request: EnqueueRequest,
+  owner: Caller,
   domain: string,
 ): Promise<void> {
   if (request.dependencies.length === 0) return;
   const malformed = request.dependencies.filter((id) => !UUID.test(id));
   if (malformed.length > 0)
     throw invalid(`dependencies: not session ids: ${malformed.join(', ')}.`);
-  const known = await selectExistingIds(ctx.sql, request.dependencies, domain);
+  const userId = administers(owner, domain) ? null : owner.userId;
+  const known = await selectExistingIds(ctx.sql, request.dependencies, { domain, userId });
   const unknown = request.dependencies.filter((id) => !known.has(id.toLowerCase()));
   if (unknown.length > 0) throw invalid(`dependencies: no such sessions: ${unknown.join(', ')}.`);
 }
@@ -255,7 +261,10 @@ export async function enqueueSession(
   const domain = request.domain || owner.domainName;
   const { userId, accessKey } = owner;
   const [project, image, existing, policy, account, storedScript, definitions] = await Promise.all([
-    projectOfMember(sql, { userId, domain, nameOrId: request.group, anyMember: owner.isAdmin }),
+    projectOfMember(sql, {
+      ...{ userId, domain, nameOrId: request.group },
+      anyMember: administers(owner, domain),
+    }),
     resolveImage(sql, { reference: request.image, architecture: request.architecture, domain }),
     selectLiveByName(sql, userId, request.sessionName),
     loadKeypairPolicy(sql, accessKey),
@@ -279,7 +288,7 @@ export async function enqueueSession(
   const [agents] = await Promise.all([
     selectCapacities(sql, group.name),
     checkPendingSlots(ctx, owner, policy, slots),
-    checkDependencies(ctx, request, domain),
+    checkDependencies(ctx, request, owner, domain),
   ]);
   checkServable(slots, image.architecture, group.name, checkAgents(request, group, agents));
   const item = newSession(ctx, {

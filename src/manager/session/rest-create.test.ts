@@ -184,6 +184,35 @@ test('admins create for others; others may not', async () => {
   expect((await create(unknown, { account: superadmin })).status).toBe(400);
 });
 
+test("an admin of one domain creates nothing in another domain's projects", async () => {
+  const account = await insertAccount(ctx.sql, {
+    name: 'intruder',
+    role: 'admin',
+    domainName: 'elsewhere',
+  });
+  const { status, body } = await create({ domain: 'default', enqueue_only: true }, { account });
+  expect(status).toBe(404);
+  expect(body.type).toEndWith('/project-not-found');
+});
+
+test("others' sessions are no dependencies, except for admins of the domain", async () => {
+  const { user, admin } = manager.accounts;
+  const colleague = await insertAccount(ctx.sql, {
+    name: 'depender',
+    role: 'user',
+    domainName: 'default',
+  });
+  const [project] = await ctx.sql`select id::text as id from groups where name = 'default'`;
+  await joinProject(ctx.sql, colleague, project?.id);
+  const theirs = await create({ enqueue_only: true }, { account: user });
+  const after = { dependencies: [theirs.body.sessionId], enqueue_only: true };
+  const refused = await create(after, { account: colleague });
+  expect(refused.status).toBe(400);
+  expect(refused.body.msg).toContain('no such sessions');
+  expect((await create(after, { account: user })).status).toBe(201);
+  expect((await create(after, { account: admin })).status).toBe(201);
+});
+
 test('what is asked for reaches the agent', async () => {
   const name = freshName();
   await create({

@@ -123,6 +123,13 @@ describe('keypairs', () => {
     expect(await keys('AK-red-worker')).toEqual(['AK-red-worker']);
   });
 
+  test("a superadmin's, and with it the secret, is not for domain admins", async () => {
+    const boss = await caller('AK-red-boss');
+    const seen = (await listKeypairs(db.sql, boss)).map((row) => row.access_key);
+    expect(seen.sort()).toEqual(['AK-red-boss', 'AK-red-worker']);
+    await expect(getKeypair(db.sql, boss, 'AK-red-root')).rejects.toThrow('no keypair');
+  });
+
   test('a filter narrows the scope and never widens it', async () => {
     const blue = { domainName: 'blue' };
     expect(await listKeypairs(db.sql, await caller('AK-red-boss'), blue)).toEqual([]);
