@@ -24,6 +24,7 @@ import { imageGraphql } from './image/graphql.ts';
 import { keypairGraphql } from './keypair/graphql.ts';
 import { startServer } from './server.ts';
 import { sessionGraphql } from './session/graphql.ts';
+import { keypairSessionsGraphql } from './session/graphql-keypair.ts';
 import { sessionRoutes, sessionSocketRoutes } from './session/rest.ts';
 import type { ManagerSettings } from './settings.ts';
 
@@ -70,6 +71,7 @@ export const graphqlModules: readonly GraphqlModule[] = [
   keypairGraphql,
   imageGraphql,
   sessionGraphql,
+  keypairSessionsGraphql,
   agentGraphql,
 ];
 

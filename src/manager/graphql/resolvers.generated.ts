@@ -160,6 +160,7 @@ export type KeyPair = Item & {
   readonly projects: Maybe<ReadonlyArray<Maybe<Scalars['String']['output']>>>;
   readonly ssh_public_key: Maybe<Scalars['String']['output']>;
   readonly user_info: Maybe<UserInfo>;
+  readonly concurrency_used: Maybe<Scalars['Int']['output']>;
 };
 
 export type UserInfo = {
@@ -239,6 +240,7 @@ export type ComputeSession = Item & {
   readonly startup_command: Maybe<Scalars['String']['output']>;
   readonly result: Maybe<Scalars['String']['output']>;
   readonly idle_checks: Maybe<Scalars['JSONString']['output']>;
+  readonly abusing_reports: Maybe<ReadonlyArray<Maybe<Scalars['JSONString']['output']>>>;
   readonly agent_ids: Maybe<ReadonlyArray<Maybe<Scalars['String']['output']>>>;
   readonly agents: Maybe<ReadonlyArray<Maybe<Scalars['String']['output']>>>;
   readonly resource_opts: Maybe<Scalars['JSONString']['output']>;
@@ -545,6 +547,7 @@ export type KeyPairResolvers<ContextType = GraphqlContext, ParentType extends Re
   projects?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['String']>>>, ParentType, ContextType>;
   ssh_public_key?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
   user_info?: Resolver<Maybe<ResolversTypes['UserInfo']>, ParentType, ContextType>;
+  concurrency_used?: Resolver<Maybe<ResolversTypes['Int']>, ParentType, ContextType>;
   __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
 };
 
@@ -615,6 +618,7 @@ export type ComputeSessionResolvers<ContextType = GraphqlContext, ParentType ext
   startup_command?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
   result?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
   idle_checks?: Resolver<Maybe<ResolversTypes['JSONString']>, ParentType, ContextType>;
+  abusing_reports?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['JSONString']>>>, ParentType, ContextType>;
   agent_ids?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['String']>>>, ParentType, ContextType>;
   agents?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['String']>>>, ParentType, ContextType>;
   resource_opts?: Resolver<Maybe<ResolversTypes['JSONString']>, ParentType, ContextType>;
@@ -741,7 +745,7 @@ type Carrying<Fields, Parent extends Fields> = Parent;
 /** The parents whose fields are read as they are. */
 export type CarryingParents = {
   Agent: Carrying<Pick<Agent, 'id' | 'status' | 'status_changed' | 'region' | 'scaling_group' | 'schedulable' | 'available_slots' | 'occupied_slots' | 'addr' | 'architecture' | 'first_contact' | 'lost_at' | 'live_stat' | 'version' | 'compute_plugins' | 'hardware_metadata' | 'auto_terminate_abusing_kernel' | 'local_config' | 'mem_slots' | 'cpu_slots' | 'gpu_slots' | 'used_mem_slots' | 'used_cpu_slots' | 'used_gpu_slots' | 'cpu_cur_pct' | 'mem_cur_bytes'>, ResolversParentTypes['Agent']>;
-  ComputeSession: Carrying<Pick<ComputeSession, 'id' | 'session_id' | 'main_kernel_id' | 'tag' | 'name' | 'type' | 'main_kernel_role' | 'priority' | 'image' | 'architecture' | 'registry' | 'cluster_mode' | 'cluster_size' | 'domain_name' | 'group_name' | 'group_id' | 'user_email' | 'full_name' | 'user_id' | 'access_key' | 'status' | 'status_changed' | 'status_info' | 'status_data' | 'status_history' | 'created_at' | 'terminated_at' | 'starts_at' | 'scheduled_at' | 'startup_command' | 'result' | 'idle_checks' | 'agent_ids' | 'agents' | 'resource_opts' | 'scaling_group' | 'service_ports' | 'mounts' | 'occupying_slots' | 'occupied_slots' | 'requested_slots' | 'num_queries'>, ResolversParentTypes['ComputeSession']>;
+  ComputeSession: Carrying<Pick<ComputeSession, 'id' | 'session_id' | 'main_kernel_id' | 'tag' | 'name' | 'type' | 'main_kernel_role' | 'priority' | 'image' | 'architecture' | 'registry' | 'cluster_mode' | 'cluster_size' | 'domain_name' | 'group_name' | 'group_id' | 'user_email' | 'full_name' | 'user_id' | 'access_key' | 'status' | 'status_changed' | 'status_info' | 'status_data' | 'status_history' | 'created_at' | 'terminated_at' | 'starts_at' | 'scheduled_at' | 'startup_command' | 'result' | 'idle_checks' | 'abusing_reports' | 'agent_ids' | 'agents' | 'resource_opts' | 'scaling_group' | 'service_ports' | 'mounts' | 'occupying_slots' | 'occupied_slots' | 'requested_slots' | 'num_queries'>, ResolversParentTypes['ComputeSession']>;
   Image: Carrying<Pick<Image, 'id' | 'project' | 'tag' | 'registry' | 'architecture' | 'digest' | 'aliases' | 'status'>, ResolversParentTypes['Image']>;
   KeyPair: Carrying<Pick<KeyPair, 'user_id' | 'full_name' | 'access_key' | 'secret_key' | 'is_active' | 'is_admin' | 'resource_policy' | 'created_at' | 'last_used' | 'rate_limit' | 'num_queries' | 'user' | 'ssh_public_key'>, ResolversParentTypes['KeyPair']>;
 };

@@ -9,6 +9,7 @@ import {
   orderToSql,
 } from '../graphql/minilang-store.ts';
 import type { Page, RowScope } from '../graphql/scope.ts';
+import { occupyingSessionStatuses } from './status.ts';
 
 const optionalJson = v.nullable(v.record(v.string(), v.unknown()));
 const slots = v.pipe(
@@ -323,6 +324,20 @@ export async function listContainers(
   const rows = await sql`select ${containerColumns(sql)} from kernels k where ${where}
     order by ${order} limit ${query.limit} offset ${query.offset}`;
   return { rows: parseContainers(rows), total };
+}
+
+/** How many sessions of each access key hold resources, in the order of `accessKeys`. */
+export async function countOccupyingSessions(
+  sql: Sql,
+  accessKeys: readonly string[],
+): Promise<number[]> {
+  const rows = await sql`select access_key, count(*)::int as sessions from sessions
+    where access_key = any(${accessKeys}::text[]) and session_type <> 'SYSTEM'
+      and status = any(${[...occupyingSessionStatuses]}::text[])
+    group by access_key`;
+  const schema = v.array(v.object({ access_key: v.string(), sessions: v.number() }));
+  const counts = new Map(v.parse(schema, [...rows]).map((row) => [row.access_key, row.sessions]));
+  return accessKeys.map((key) => counts.get(key) ?? 0);
 }
 
 function visibleFields(fields: FieldTable, hideAgents: boolean): FieldTable {

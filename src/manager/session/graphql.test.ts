@@ -16,14 +16,16 @@ import { agentGraphql } from '../agent/graphql.ts';
 import { resolveOwner } from '../auth/delegation.ts';
 import { mergeModules } from '../graphql/engine.ts';
 import type { Caller } from '../http/route.ts';
+import { keypairGraphql } from '../keypair/graphql.ts';
 import { findActiveKeypair } from '../keypair/service.ts';
 import { sessionGraphql } from './graphql.ts';
+import { keypairSessionsGraphql } from './graphql-keypair.ts';
 
 let manager: TestManagerContext;
 let mine: InsertedSession;
 let theirs: InsertedSession;
 let ended: InsertedSession;
-const schema = mergeModules([sessionGraphql, agentGraphql]);
+const schema = mergeModules([sessionGraphql, keypairSessionsGraphql, keypairGraphql, agentGraphql]);
 
 beforeAll(async () => {
   manager = await testManagerContext();
@@ -298,4 +300,28 @@ describe('agents', () => {
     expect(data.agent_list).toBeNull();
     expect(errors).toEqual(['Forbidden operation. (superadmin privilege required)']);
   });
+});
+
+test('keypairs tell how many of their sessions hold resources', async () => {
+  const source = '{ keypairs { access_key concurrency_used concurrency_limit } }';
+  const { data, errors } = await run(manager.accounts.superadmin, source);
+  expect(errors).toEqual([]);
+  const used = data.keypairs.map((keypair: { access_key: string; concurrency_used: number }) => [
+    keypair.access_key,
+    keypair.concurrency_used,
+  ]);
+  const { superadmin, admin, user } = manager.accounts;
+  expect(Object.fromEntries(used)).toEqual({
+    [superadmin.accessKey]: 1,
+    [admin.accessKey]: 0,
+    [user.accessKey]: 1,
+  });
+});
+
+test('what the Python client asks of each session by default', async () => {
+  const source = `{ compute_session_list(limit: 1, offset: 0, order: "name") { items {
+    id name image type status status_info status_changed result abusing_reports } } }`;
+  const { data, errors } = await run(manager.accounts.user, source);
+  expect(errors).toEqual([]);
+  expect(data.compute_session_list.items[0]).toMatchObject({ name: 'ended', abusing_reports: [] });
 });

@@ -78,6 +78,7 @@ const typeDefs = /* GraphQL */ `
     startup_command: String
     result: String
     idle_checks: JSONString
+    abusing_reports: [JSONString]
     agent_ids: [String]
     agents: [String]
     resource_opts: JSONString
@@ -257,8 +258,9 @@ function toComputeSession(row: SessionListRow, context: GraphqlContext) {
     scheduled_at: historyTime(row.status_history, 'SCHEDULED'),
     startup_command: row.startup_command,
     result: row.result,
-    // No idle checker exists, so none is pending.
+    // No idle checker exists, so none is pending; nor does anything report abuse.
     idle_checks: {},
+    abusing_reports: [],
     agent_ids: agents,
     agents,
     resource_opts: row.resource_opts ?? {},
