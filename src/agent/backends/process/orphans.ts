@@ -1,6 +1,6 @@
 /**
- * Clears away what no agent can know of any more: kernels whose folder was deleted under them, and
- * control groups left empty. Other agents of this host may be at work, so what could be theirs stays.
+ * Clears away what the agent can not know of any more: its kernels whose folder was deleted under
+ * them, and control groups left empty. Other agents' kernels stay, whatever became of their folders.
  */
 import { readdir, readlink, rmdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -12,18 +12,20 @@ const EMPTY_FOR_MS = 10 * 60_000;
 const KERNEL_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** Whether the supervising shell, which works in the kernel's folder, has lost it. */
-async function lostItsFolder(pids: readonly number[], kernelId: string): Promise<boolean> {
+async function lostItsFolder(pids: readonly number[], kernelFolder: string): Promise<boolean> {
   const folders = await Promise.all(
     pids.map((pid) => readlink(`/proc/${pid}/cwd`).catch(() => '')),
   );
-  return folders.some((folder) => folder.endsWith(`/kernels/${kernelId} (deleted)`));
+  return folders.includes(`${kernelFolder} (deleted)`);
 }
 
 /**
+ * @param kernelsFolder where this agent's kernels have their folders.
  * @param emptyForMs how long a group must have existed to be removed when it is empty.
  * @returns the kernels that were ended because their folder is gone.
  */
 export async function clearOrphans(
+  kernelsFolder: string,
   hierarchy: CgroupHierarchy | null,
   clock: Clock,
   emptyForMs: number = EMPTY_FOR_MS,
@@ -34,7 +36,7 @@ export async function clearOrphans(
     for (const kernelId of names.filter((name) => KERNEL_ID.test(name))) {
       const folder = join(parent, kernelId);
       const pids = await pidsIn(folder);
-      if (await lostItsFolder(pids, kernelId)) {
+      if (await lostItsFolder(pids, join(kernelsFolder, kernelId))) {
         await removeCgroups(clock, hierarchy, kernelId);
         ended.add(kernelId);
       } else if (pids.length === 0) {

@@ -226,20 +226,23 @@ test('a kernel whose folder was deleted under it is ended; what may be in use st
     return;
   }
   const setup = await makeSetup({});
+  const kernels = join(setup.stateDir, 'kernels');
   const backend = setup.open();
   const image = shellImage(await backend.scanImages());
   if (!image) throw new Error('bash is not installed');
   const spec = testSpec(image);
   await backend.create(spec, [], AbortSignal.timeout(10_000));
   const runner = await backend.connectRunner(spec.kernelId, AbortSignal.timeout(10_000));
-  expect(await clearOrphans(hierarchy, systemClock)).not.toContain(spec.kernelId);
+  expect(await clearOrphans(kernels, hierarchy, systemClock)).not.toContain(spec.kernelId);
   const empty = join(parent, crypto.randomUUID());
   await mkdir(empty);
-  await clearOrphans(hierarchy, systemClock);
+  await clearOrphans(kernels, hierarchy, systemClock);
   expect((await stat(empty)).isDirectory()).toBe(true);
   await rmdir(empty);
   await setup.cleanUp();
-  expect(await clearOrphans(hierarchy, systemClock)).toContain(spec.kernelId);
+  const elsewhere = join(setup.stateDir, 'other', 'kernels');
+  expect(await clearOrphans(elsewhere, hierarchy, systemClock)).not.toContain(spec.kernelId);
+  expect(await clearOrphans(kernels, hierarchy, systemClock)).toContain(spec.kernelId);
   await runner.closed;
   await expect(stat(join(parent, spec.kernelId))).rejects.toThrow('ENOENT');
   await backend.close();

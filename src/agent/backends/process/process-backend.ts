@@ -226,7 +226,7 @@ export class ProcessBackend implements Backend {
   }
 
   async #clearOrphans(cgroups: CgroupHierarchy | null): Promise<void> {
-    const ended = await clearOrphans(cgroups, this.#options.clock);
+    const ended = await clearOrphans(this.#kernelsFolder, cgroups, this.#options.clock);
     if (ended.length > 0) {
       this.#options.log.warn('Kernels whose folder was deleted were ended', { kernels: ended });
     }
