@@ -1,0 +1,303 @@
+/**
+ * A cluster of separate programs, as an operator runs it: `mgr start-server`, two `ag start-server`
+ * (real processes, and simulated kernels), a durable PostgreSQL, Redis and etcd. Any of the programs
+ * may be killed; what is dead is started again.
+ */
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import postgres, { type Sql } from 'postgres';
+import * as v from 'valibot';
+import { readClientConfig } from '../../client/config.ts';
+import { Client } from '../../client/index.ts';
+import { systemClock } from '../../common/clock.ts';
+import { checkoutRoot } from '../../common/executable.ts';
+import { systemRandom } from '../../common/random.ts';
+import { databaseTypes } from '../../manager/db/connect.ts';
+import { ensurePostgresBinaries } from '../../standalone/postgres/binaries.ts';
+import { createDatabase } from '../../standalone/postgres/store.ts';
+import { type SupervisedPostgres, supervisePostgres } from '../../standalone/supervisor.ts';
+import { silentLog } from '../manager.ts';
+import { freePort, startEtcd, startRedis, type TestService } from '../services.ts';
+import { until } from '../until.ts';
+import { mustRun, Program } from './programs.ts';
+
+/** Resource group of the agent whose kernels are simulated; the other one serves `default`. */
+export const SIMULATED_GROUP = 'simulated';
+const START_TIMEOUT_MS = 30_000;
+
+/** Accounts, policies and images' minimum sizes so that 50 sessions fit on two cores. */
+const account = v.object({ access_key: v.string(), secret_key: v.string(), is_admin: v.boolean() });
+const fixture = v.looseObject({
+  keypairs: v.array(v.looseObject(account.entries)),
+  keypair_resource_policies: v.array(v.looseObject({})),
+  scaling_groups: v.array(v.looseObject({ name: v.string() })),
+  sgroups_for_domains: v.array(v.looseObject({ scaling_group: v.string() })),
+});
+
+export type Part = 'manager' | 'process agent' | 'dummy agent' | 'PostgreSQL';
+type ServerName = Exclude<Part, 'PostgreSQL'>;
+
+export interface DistributedCluster {
+  readonly sql: Sql;
+  readonly client: Client;
+  /** What an administrator's shell has set to use this cluster. */
+  readonly clientEnvironment: Readonly<Record<string, string>>;
+  /** Working folder of a server, with its settings. */
+  folderOf(name: ServerName): string;
+  /** Folder of the process agent's kernels. */
+  readonly kernelsFolder: string;
+  /** Everything of this cluster lies in here; it is in the command line of every kernel. */
+  readonly folder: string;
+  /** SIGKILLs a part and starts it again. */
+  killAndRestart(part: Part): Promise<void>;
+  /** The last lines that the servers logged. */
+  logs(): Promise<string>;
+  stop(): Promise<void>;
+}
+
+async function prepareFixture(folder: string): Promise<{ path: string; keys: [string, string] }> {
+  const example = join(checkoutRoot ?? '.', 'fixtures/manager/example-users.json');
+  const inOrder = v.parse(
+    v.record(v.string(), v.unknown()),
+    JSON.parse(await readFile(example, 'utf8')),
+  );
+  const tables = v.parse(fixture, inOrder);
+  const [group, link] = [tables.scaling_groups[0], tables.sgroups_for_domains[0]];
+  const key = tables.keypairs.find(({ is_admin }) => is_admin);
+  if (!group || !link || !key) throw new Error(`${example} lacks a group or an administrator`);
+  const path = join(folder, 'fixture.json');
+  const more = {
+    ...inOrder,
+    keypair_resource_policies: tables.keypair_resource_policies.map((policy) => ({
+      ...policy,
+      max_concurrent_sessions: 1000,
+    })),
+    scaling_groups: [group, { ...group, name: SIMULATED_GROUP }],
+    sgroups_for_domains: [link, { ...link, scaling_group: SIMULATED_GROUP }],
+  };
+  await writeFile(path, JSON.stringify(more));
+  return { path, keys: [key.access_key, key.secret_key] };
+}
+
+interface Addresses {
+  readonly database: string;
+  readonly etcd: string;
+  readonly api: number;
+  readonly internal: number;
+}
+
+function managerToml({ database, etcd, api, internal }: Addresses): string {
+  const { hostname, port, username, password, pathname } = new URL(database);
+  return `[db]
+addr = "${hostname}:${port}"
+name = "${pathname.slice(1)}"
+user = "${username}"
+password = "${password}"
+[etcd]
+addr = "${etcd}"
+namespace = "faults"
+[manager]
+id = "i-faults"
+service-addr = "127.0.0.1:${api}"
+internal-addr = "127.0.0.1:${internal}"
+heartbeat-timeout = 10.0
+[logging]
+level = "INFO"
+drivers = ["file"]
+file = { path = ".", filename = "server.log" }
+`;
+}
+
+const agentToml = (etcd: string, rpcPort: number, backend: string, group: string) => `[etcd]
+addr = "${etcd}"
+namespace = "faults"
+[agent]
+backend = "${backend}"
+id = "i-${backend}"
+scaling-group = "${group}"
+rpc-listen-addr = "127.0.0.1:${rpcPort}"
+var-base-path = "state"
+[container]
+bind-host = "127.0.0.1"
+[resource]
+reserved-cpu = 0
+reserved-mem = "256m"
+[logging]
+level = "INFO"
+drivers = ["file"]
+file = { path = ".", filename = "server.log" }
+[debug]
+heartbeat-interval = 1
+`;
+
+/** Quick, but slow enough that a kill finds kernels in every state. */
+const DUMMY_TOML = `[agent.delay]
+scan-image = 0
+destroy-kernel = [0.0, 0.2]
+[agent.resource.cpu]
+num-core = 200
+[kernel-creation-ctx.delay]
+prepare-scratch = [0.0, 0.1]
+prepare-ssh = 0
+mount-krunner = [0.0, 0.1]
+spawn = [0.0, 0.2]
+start-container = [0.0, 0.2]
+[kernel.delay]
+check-status = 0
+`;
+
+async function startDatabase(folder: string): Promise<SupervisedPostgres> {
+  const binaries = await ensurePostgresBinaries(
+    join(tmpdir(), `bai-runtime-${process.getuid?.() ?? 0}`),
+  );
+  await mkdir(join(folder, 'postgres'));
+  const options = {
+    ...{ binaries, dataDir: join(folder, 'postgres/data'), port: 0, durable: true },
+    ...{ maxConnections: 100, clock: systemClock, random: systemRandom },
+  };
+  return supervisePostgres(options, systemClock, silentLog);
+}
+
+/** The id of the server process that runs at this moment. */
+async function killPostgres(folder: string): Promise<void> {
+  const [pid] = (await readFile(join(folder, 'postgres/data/postmaster.pid'), 'utf8')).split('\n');
+  process.kill(Number(pid), 'SIGKILL');
+}
+
+class Servers {
+  readonly #folder: string;
+  readonly #running = new Map<ServerName, Program>();
+  readonly #commands: Record<ServerName, readonly string[]> = {
+    manager: ['mgr', 'start-server'],
+    'process agent': ['ag', 'start-server'],
+    'dummy agent': ['ag', 'start-server'],
+  };
+
+  constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  folderOf(name: ServerName): string {
+    return join(this.#folder, name.replace(' ', '-'));
+  }
+
+  start(name: ServerName): void {
+    this.#running.set(name, new Program(this.#commands[name], { cwd: this.folderOf(name) }));
+  }
+
+  async restart(name: ServerName): Promise<void> {
+    await this.#running.get(name)?.kill();
+    this.start(name);
+  }
+
+  /** @throws when one of them ended by itself. */
+  assertAlive(): void {
+    for (const [name, program] of this.#running) {
+      if (!program.isRunning) throw new Error(`the ${name} ended: ${program.stderr}`);
+    }
+  }
+
+  async logs(): Promise<string> {
+    const parts = [...this.#running.keys()].map(async (name) => {
+      const path = join(this.folderOf(name), 'server.log');
+      const text = await readFile(path, 'utf8').catch(() => '');
+      return `--- ${name}\n${text.split('\n').slice(-40).join('\n')}`;
+    });
+    return (await Promise.all(parts)).join('\n');
+  }
+
+  async stop(): Promise<void> {
+    // Agents say goodbye to the manager, so it ends last.
+    for (const name of ['process agent', 'dummy agent', 'manager'] as const) {
+      await this.#running.get(name)?.stop();
+    }
+  }
+}
+
+async function writeSettings(servers: Servers, addresses: Addresses): Promise<void> {
+  const files: [ServerName, string, string][] = [
+    ['manager', 'manager.toml', managerToml(addresses)],
+    [
+      'process agent',
+      'agent.toml',
+      agentToml(addresses.etcd, await freePort(), 'process', 'default'),
+    ],
+    [
+      'dummy agent',
+      'agent.toml',
+      agentToml(addresses.etcd, await freePort(), 'dummy', SIMULATED_GROUP),
+    ],
+    ['dummy agent', 'agent.dummy.toml', DUMMY_TOML],
+  ];
+  for (const [name, file, text] of files) {
+    await mkdir(servers.folderOf(name), { recursive: true });
+    await writeFile(join(servers.folderOf(name), file), text, { mode: 0o600 });
+  }
+}
+
+/** Images as small as possible, so that dozens of sessions fit on the machine. */
+async function shrinkImages(sql: Sql): Promise<void> {
+  await sql`UPDATE images SET resources = jsonb_set(resources::jsonb, '{cpu,min}', '"0.01"')`;
+}
+
+async function configure(servers: Servers, redis: TestService, fixturePath: string): Promise<void> {
+  const at = { cwd: servers.folderOf('manager') };
+  await mustRun(['mgr', 'etcd', 'put', 'config/redis/addr', redis.addr], at);
+  await mustRun(['mgr', 'schema', 'oneshot'], at);
+  await mustRun(['mgr', 'fixture', 'populate', fixturePath], at);
+}
+
+/** Starts everything and waits until both agents are known and their images can be used. */
+export async function startDistributedCluster(): Promise<DistributedCluster> {
+  await using undo = new AsyncDisposableStack();
+  const folder = await mkdtemp(join(tmpdir(), 'bai-faults-'));
+  undo.defer(() => rm(folder, { recursive: true, force: true }));
+  await chmod(folder, 0o755);
+  const [etcd, redis, database] = await Promise.all([
+    startEtcd(),
+    startRedis(),
+    startDatabase(folder),
+  ]);
+  undo.defer(async () => {
+    await Promise.all([etcd.stop(), redis.stop(), database.stop()]);
+  });
+  await createDatabase(database.server.url('postgres'), 'backend', silentLog);
+  const url = database.server.url('backend');
+  const [api, internal] = [await freePort(), await freePort()];
+  const servers = new Servers(folder);
+  await writeSettings(servers, { database: url, etcd: etcd.addr, api, internal });
+  const { path, keys } = await prepareFixture(folder);
+  await configure(servers, redis, path);
+  const sql: Sql = postgres(url, { max: 4, types: databaseTypes, onnotice: () => {} });
+  undo.defer(() => sql.end({ timeout: 5 }));
+
+  undo.defer(() => servers.stop());
+  for (const name of ['manager', 'process agent', 'dummy agent'] as const) servers.start(name);
+  const known = async () => {
+    servers.assertAlive();
+    const [row] = await sql<{ agents: number; images: number }[]>`SELECT
+      (SELECT count(*) FROM agents WHERE status = 'ALIVE') AS agents,
+      (SELECT count(*) FROM images WHERE name ~ 'local/(bash|dummy)') AS images`;
+    return row !== undefined && row.agents === 2 && row.images >= 2;
+  };
+  await until(known, 'both agents and their images are known', START_TIMEOUT_MS);
+  await shrinkImages(sql);
+  const [accessKey, secretKey] = keys;
+  const clientEnvironment = {
+    BACKEND_ENDPOINT: `http://127.0.0.1:${api}`,
+    BACKEND_ACCESS_KEY: accessKey,
+    BACKEND_SECRET_KEY: secretKey,
+  };
+  const cluster = undo.move();
+  return {
+    ...{ sql, folder, clientEnvironment },
+    client: new Client(readClientConfig(clientEnvironment)),
+    folderOf: (name) => servers.folderOf(name),
+    kernelsFolder: join(servers.folderOf('process agent'), 'state/i-process/kernels'),
+    killAndRestart: (part) =>
+      part === 'PostgreSQL' ? killPostgres(folder) : servers.restart(part),
+    logs: () => servers.logs(),
+    stop: () => cluster.disposeAsync(),
+  };
+}
