@@ -24,11 +24,7 @@ export const keypairSessionsGraphql: GraphqlModule = {
   `,
   resolvers: {
     KeyPair: {
-      concurrency_used: (
-        keypair: { access_key: string },
-        _args: unknown,
-        context: GraphqlContext,
-      ) => countsOf(context).load(keypair.access_key),
+      concurrency_used: ({ access_key }, _args, context) => countsOf(context).load(access_key),
     },
   },
 };
