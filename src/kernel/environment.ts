@@ -1,7 +1,7 @@
 /** What user programs get to see: working folder, home and environment variables. */
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { runnerEnvironment } from '../common/protocol/runner.ts';
+import { runnerEnvironment, unshieldVariables } from '../common/protocol/runner.ts';
 
 const WORK_FOLDER = '/home/work';
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
@@ -24,10 +24,11 @@ export function workFolder(env: Environment, preferred = WORK_FOLDER): string {
 /** The environment of user programs: the runner's, less its own variables, plus the usual ones. */
 export function userEnvironment(env: Environment, home: string): Record<string, string> {
   const own: ReadonlySet<string> = new Set(Object.values(runnerEnvironment));
-  const result: Record<string, string> = {};
+  const others: Record<string, string> = {};
   for (const [name, value] of Object.entries(env)) {
-    if (value !== undefined && !own.has(name)) result[name] = value;
+    if (value !== undefined && !own.has(name)) others[name] = value;
   }
+  const result = unshieldVariables(others);
   result.HOME = home;
   result.LANG = 'C.UTF-8';
   result.TERM = 'xterm';

@@ -81,3 +81,29 @@ export const runnerEnvironment = {
   /** Path of a script run by /bin/sh before the socket opens; may be empty. */
   bootstrap: 'BACKENDAI_RUNNER_BOOTSTRAP',
 } as const;
+
+const SHIELD_PREFIX = 'BACKENDAI_RUNNER_USER_';
+/** Variables that would change how the runner itself starts: its loader's and its runtime's. */
+const DISRUPTIVE = /^(LD_|GLIBC_TUNABLES$|MALLOC_|BUN_|NODE_|JSC_)/;
+
+type Variables = Readonly<Record<string, string>>;
+
+/** Renames the user's variables that could keep the runner from starting. */
+export const shieldVariables = (variables: Variables): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(variables).map(([name, value]) => [
+      DISRUPTIVE.test(name) ? `${SHIELD_PREFIX}${name}` : name,
+      value,
+    ]),
+  );
+
+/** Gives them their names back, for user programs. */
+export const unshieldVariables = (variables: Variables): Record<string, string> => {
+  const result: Record<string, string> = {};
+  const shielded: [string, string][] = [];
+  for (const [name, value] of Object.entries(variables)) {
+    if (name.startsWith(SHIELD_PREFIX)) shielded.push([name.slice(SHIELD_PREFIX.length), value]);
+    else result[name] = value;
+  }
+  return { ...result, ...Object.fromEntries(shielded) };
+};

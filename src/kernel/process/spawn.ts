@@ -1,6 +1,6 @@
 /** Starts a user program in its own process group, with its output readable at our own pace. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync } from 'node:fs';
+import { closeSync, writeFileSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { constants } from 'node:os';
 import type { Readable } from 'node:stream';
@@ -144,6 +144,7 @@ export async function startProgram(spec: ProgramSpec): Promise<Program> {
     throw error;
   }
   keepFromReaper(pid, exited);
+  preferAsVictim(pid);
   const control = child.stdio[3];
   return {
     pid,
@@ -154,6 +155,15 @@ export async function startProgram(spec: ProgramSpec): Promise<Program> {
     exited,
     signal: (name) => signalGroup(pid, name),
   };
+}
+
+/** When memory runs out the system shall end the user's program, not the session with it. */
+function preferAsVictim(pid: number): void {
+  try {
+    writeFileSync(`/proc/${pid}/oom_score_adj`, '500');
+  } catch {
+    // Not Linux, or the program is gone already.
+  }
 }
 
 function signalGroup(pid: number, name: NodeJS.Signals): boolean {

@@ -169,6 +169,36 @@ print(json.dumps({
   );
 
   test(
+    "the user's variables for loaders and runtimes reach user programs, not the runner",
+    async () => {
+      const environ = { LD_LIBRARY_PATH: '/nowhere', BUN_BE_BUN: '1', NODE_OPTIONS: '--odd' };
+      const { runner } = await start('bare', { environ });
+      const text = 'echo "$LD_LIBRARY_PATH $BUN_BE_BUN $NODE_OPTIONS"; env | grep -c RUNNER';
+      expect(await shell(runner, text)).toBe('/nowhere 1 --odd\n0\n');
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    'the program is ended for want of memory, not the session, however small its processes',
+    async () => {
+      const { runner } = await start('python', { slots: { cpu: '1', mem: String(96 * MIB) } });
+      const many = `
+import subprocess, sys
+code = "x = b'x' * (6 * 1024 * 1024); import time; time.sleep(20)"
+all = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(20)]
+print(sum(p.wait() != 0 for p in all) > 0)
+`;
+      const { stdout, last } = await runCode(runner, many);
+      expect(last.status).toBe('finished');
+      // Either some of its children were killed or the interpreter itself.
+      if (last.exitCode === 0) expect(stdout).toBe('True\n');
+      expect(await shell(runner, 'print("still here")')).toBe('still here\n');
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
     'memory is limited: the hog is killed and the user told, other sessions go on',
     async () => {
       const [{ runner }, other] = [

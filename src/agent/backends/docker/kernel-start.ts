@@ -3,6 +3,7 @@ import type { ContainerCreateOptions } from 'dockerode';
 import type { DockerEngine } from '../../../common/docker/engine.ts';
 import { tagOfCanonical } from '../../../common/images/docker.ts';
 import type { KernelSpec, ServicePort } from '../../../common/protocol/kernel.ts';
+import { shieldVariables } from '../../../common/protocol/runner.ts';
 import { accountFiles } from './accounts.ts';
 import { containerSpec } from './container-spec.ts';
 import type { DaemonTraits } from './daemon.ts';
@@ -51,7 +52,7 @@ export async function prepareKernel(
     ...parts,
     ...prepared,
     image: tagOfCanonical(spec.image.canonical),
-    environment: { ...environment, ...runnerVariables(spec) },
+    environment: { ...shieldVariables(environment), ...runnerVariables(spec) },
     accounts,
   });
 }
