@@ -9,6 +9,7 @@ import type { ApiOf } from '../../common/rpc/api.ts';
 import type { SlotMap } from '../../common/slots.ts';
 import type { ManagerContext } from '../context.ts';
 import { upsertImages } from '../image/catalog.ts';
+import { noteAgentImages } from '../image/locations.ts';
 import { loadResourceGroup } from '../resource-group/service.ts';
 import { applyAgentEvents, applyReports, skipAgentEvent } from '../session/transition.ts';
 import { type Reconciliation, reconcile } from './reconcile.ts';
@@ -23,9 +24,14 @@ import {
 } from './store.ts';
 import { type AutoPull, selectSpecs } from './wish-store.ts';
 
-export type GatewayContext = Pick<ManagerContext, 'sql' | 'events' | 'clock' | 'log' | 'settings'>;
+export type GatewayContext = Pick<
+  ManagerContext,
+  'sql' | 'live' | 'events' | 'clock' | 'log' | 'settings'
+>;
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+/** After this long, what an agent has is told again to a live store that may have lost it. */
+const NOTE_IMAGES_MS = 60_000;
 /** Starts repeated in one answer; the dispatcher sends the rest. */
 const MAX_STARTS = 100;
 
@@ -60,6 +66,8 @@ class Gateway {
   readonly autoPull: () => AutoPull;
   /** Agent → hash of the images it reported last. */
   private readonly images = new Map<string, string>();
+  /** Agent → the images that the live store was told of last, and when. */
+  private readonly noted = new Map<string, { hash: string; atMs: number }>();
   /** Agent → kernels missing in its last heartbeat. */
   private readonly missing = new Map<string, Reconciliation['missing']>();
   /** Agent → unknown slots already complained about. */
@@ -138,6 +146,7 @@ class Gateway {
 
   private async takeImages(beat: Heartbeat) {
     const hash = Bun.hash(JSON.stringify(beat.images)).toString(16);
+    await this.noteImages(beat, hash);
     if (this.images.get(beat.agentId) === hash) return;
     try {
       const { skipped } = await upsertImages(this.ctx.sql, beat.images);
@@ -150,6 +159,21 @@ class Gateway {
     } catch (error) {
       // The agent itself is welcome; the next heartbeat tries the images again.
       this.ctx.log.error('cannot register the images of an agent', {
+        ...{ agentId: beat.agentId, error: errorMessage(error) },
+      });
+    }
+  }
+
+  private async noteImages(beat: Heartbeat, hash: string) {
+    const nowMs = this.ctx.clock.monotonicMs();
+    const noted = this.noted.get(beat.agentId);
+    if (noted?.hash === hash && nowMs - noted.atMs < NOTE_IMAGES_MS) return;
+    try {
+      await noteAgentImages(this.ctx.live, beat.agentId, beat.images);
+      this.noted.set(beat.agentId, { hash, atMs: nowMs });
+    } catch (error) {
+      // Lists of images say where they are; nothing depends on it.
+      this.ctx.log.warn('cannot note the images of an agent', {
         ...{ agentId: beat.agentId, error: errorMessage(error) },
       });
     }

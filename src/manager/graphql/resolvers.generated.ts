@@ -80,6 +80,7 @@ export type QueryimageArgs = {
 
 
 export type QueryimagesArgs = {
+  is_installed?: InputMaybe<Scalars['Boolean']['input']>;
   is_operation?: InputMaybe<Scalars['Boolean']['input']>;
   filter_by_statuses?: InputMaybe<ReadonlyArray<InputMaybe<ImageStatus>>>;
   load_filters?: InputMaybe<ReadonlyArray<InputMaybe<Scalars['String']['input']>>>;
@@ -195,6 +196,8 @@ export type Image = {
   readonly status: Maybe<Scalars['String']['output']>;
   readonly resource_limits: Maybe<ReadonlyArray<Maybe<ResourceLimit>>>;
   readonly supported_accelerators: Maybe<ReadonlyArray<Maybe<Scalars['String']['output']>>>;
+  readonly installed: Maybe<Scalars['Boolean']['output']>;
+  readonly installed_agents: Maybe<ReadonlyArray<Maybe<Scalars['String']['output']>>>;
   readonly hash: Maybe<Scalars['String']['output']>;
 };
 
@@ -576,6 +579,8 @@ export type ImageResolvers<ContextType = GraphqlContext, ParentType extends Reso
   status?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
   resource_limits?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['ResourceLimit']>>>, ParentType, ContextType>;
   supported_accelerators?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['String']>>>, ParentType, ContextType>;
+  installed?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  installed_agents?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['String']>>>, ParentType, ContextType>;
   hash?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
 };
 

@@ -36,7 +36,6 @@ export function preflight(request: Request, methods: readonly string[]): Respons
       'Access-Control-Allow-Origin': origin,
       'Access-Control-Allow-Methods': method,
       ...(names === null ? {} : { 'Access-Control-Allow-Headers': names.toUpperCase() }),
-      Vary: 'Origin',
     },
   });
 }

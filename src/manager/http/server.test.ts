@@ -225,6 +225,7 @@ describe('cross-origin requests', () => {
     expect(response.headers.get('access-control-allow-origin')).toBe(origin);
     expect(response.headers.get('access-control-allow-methods')).toBe('POST');
     expect(response.headers.get('access-control-allow-headers')).toBe('AUTHORIZATION,CONTENT-TYPE');
+    expect(response.headers.get('vary')).toBe('Origin');
     const wrong = { ...headers, 'Access-Control-Request-Method': 'PUT' };
     expect((await call('OPTIONS', '/ok', { headers: wrong })).status).toBe(400);
   });

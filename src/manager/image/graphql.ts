@@ -1,7 +1,9 @@
 /** GraphQL fields about images. */
 import { BackendError } from '../../common/errors.ts';
+import type { GraphqlContext } from '../graphql/context.ts';
 import type { GraphqlModule } from '../graphql/module.ts';
 import type { QueryimagesArgs } from '../graphql/resolvers.generated.ts';
+import { type ImageLocations, loadImageLocations } from './locations.ts';
 import { listImages, resolveImage } from './service.ts';
 
 const FEATURES_LABEL = 'ai.backend.features';
@@ -62,11 +64,24 @@ function filtersOf(args: QueryimagesArgs): ReadonlySet<LoadFilter> {
   return new Set(args.is_operation ? ['operational'] : ['general', 'customized']);
 }
 
+const locationsByRequest = new WeakMap<GraphqlContext, Promise<ImageLocations>>();
+
+/** Loaded once per request, however many images are listed. */
+function locationsOf(context: GraphqlContext): Promise<ImageLocations> {
+  let locations = locationsByRequest.get(context);
+  if (!locations) {
+    locations = loadImageLocations(context.ctx.live, context.ctx.sql);
+    locationsByRequest.set(context, locations);
+  }
+  return locations;
+}
+
 export const imageGraphql: GraphqlModule = {
   typeDefs: /* GraphQL */ `
     type Query {
       image(id: String, reference: String, architecture: String = null): Image
       images(
+        is_installed: Boolean
         is_operation: Boolean @deprecated
         filter_by_statuses: [ImageStatus] = [ALIVE]
         load_filters: [String] = null
@@ -99,6 +114,8 @@ export const imageGraphql: GraphqlModule = {
       status: String
       resource_limits: [ResourceLimit]
       supported_accelerators: [String]
+      installed: Boolean
+      installed_agents: [String]
       hash: String
     }
 
@@ -126,11 +143,15 @@ export const imageGraphql: GraphqlModule = {
           domain: caller.isSuperadmin ? null : caller.domainName,
         });
       },
-      async images(_parent, args, { ctx, caller }) {
+      async images(_parent, args, context) {
+        const { ctx, caller } = context;
         const statuses = args.filter_by_statuses?.filter((status) => status !== null);
         const images = await listImages(ctx.sql, caller, { statuses });
         const filters = filtersOf(args);
-        return images.filter(({ labels }) => isListed(labels, filters, caller));
+        const listed = images.filter(({ labels }) => isListed(labels, filters, caller));
+        if (args.is_installed == null) return listed;
+        const locations = await locationsOf(context);
+        return listed.filter((image) => locations(image).length > 0 === args.is_installed);
       },
     },
     Image: {
@@ -146,6 +167,13 @@ export const imageGraphql: GraphqlModule = {
       resource_limits: ({ resources }) =>
         Object.entries(resources).map(([key, { min, max }]) => ({ key, min, max })),
       supported_accelerators: ({ accelerators }) => accelerators ?? [],
+      installed: async (image, _args, context) => (await locationsOf(context))(image).length > 0,
+      installed_agents: async (image, _args, context) => {
+        const { ctx, caller } = context;
+        if (ctx.settings.hideAgents && !caller.isSuperadmin) return null;
+        const agents = (await locationsOf(context))(image);
+        return agents.length > 0 ? agents : null;
+      },
       hash: ({ digest }) => digest,
     },
   },

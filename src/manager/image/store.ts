@@ -79,6 +79,13 @@ export function selectImages(
      LIMIT ${limit}`;
 }
 
+/** Agents that heartbeats come from, by name. */
+export async function selectAliveAgents(sql: Db): Promise<string[]> {
+  const rows = await sql<{ id: string }[]>`
+    SELECT id FROM agents WHERE status = 'ALIVE' ORDER BY id`;
+  return rows.map(({ id }) => id);
+}
+
 /** Names and aliases to offer to somebody who asked for something that doesn't exist. */
 export async function selectKnownNames(
   sql: Db,

@@ -11,14 +11,21 @@ const ownerKeyOf = (request: AuthenticatedRequest): string | null =>
 
 /**
  * The session named by the request's path.
- * @throws BackendError SessionNotFound, TooManySessionsMatched, GenericForbidden.
+ * @throws BackendError URLNotFound for `_`; SessionNotFound, TooManySessionsMatched, GenericForbidden.
  */
 export function findSession(
   ctx: ManagerContext,
   request: AuthenticatedRequest,
   options: { includeDead?: boolean } = {},
 ): Promise<SessionRecord> {
-  return getSessionForCaller(ctx, request.caller, request.params.session_name ?? '', {
+  const name = request.params.session_name ?? '';
+  // Operations on no session in particular have this in place of a name; this is none of them.
+  if (name === '_') {
+    throw new BackendError('URLNotFound', undefined, {
+      data: new URL(request.request.url).pathname,
+    });
+  }
+  return getSessionForCaller(ctx, request.caller, name, {
     ownerAccessKey: ownerKeyOf(request),
     includeDead: options.includeDead ?? false,
   });

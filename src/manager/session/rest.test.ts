@@ -91,6 +91,12 @@ describe('one session', () => {
     expect((await call('GET', owned, undefined, superadmin)).status).toBe(200);
   });
 
+  test('operations that are not there do not look for a session called _', async () => {
+    const { status, body } = await call('GET', '/session/_/logs?session_name=work');
+    expect(status).toBe(404);
+    expect(body).toMatchObject({ title: 'Unknown URL path.', data: '/session/_/logs' });
+  });
+
   test('cannot be restarted', async () => {
     const { status, body } = await call('PATCH', '/session/work');
     expect(status).toBe(501);
