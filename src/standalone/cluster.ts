@@ -24,7 +24,7 @@ import type { Logger } from '../common/logger.ts';
 import { pickPort } from '../common/ports.ts';
 import { processStartTicks } from '../common/processes.ts';
 import type { Random } from '../common/random.ts';
-import { loadOrCreateKeys } from '../common/rpc/signature.ts';
+import { loadOrCreateKeys } from '../common/rpc/keys.ts';
 import type { AgentClient } from '../manager/context.ts';
 import { connectDatabase } from '../manager/db/connect.ts';
 import { migrate } from '../manager/db/migrate.ts';

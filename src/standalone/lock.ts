@@ -1,5 +1,9 @@
-/** One owner per cluster folder: a lock file naming the process that runs the cluster. */
-import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
+/**
+ * One owner per cluster folder. The lock is SQLite's lock of a file, which the system takes back when
+ * its holder dies, however it dies: nothing has to guess whether a lock that was found is stale.
+ */
+import { Database, SQLiteError } from 'bun:sqlite';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { errorMessage, UserError } from '../common/errors.ts';
 import { isProcessAlive, processStartTicks } from '../common/processes.ts';
@@ -8,40 +12,58 @@ export interface FolderLock {
   release(): void;
 }
 
+/** Stays empty, and stays when it is released: a file made anew could be locked by two. */
+const lockPath = (folder: string) => join(folder, 'owner.lock');
+/** Says who the owner is; for messages only. */
+const ownerPath = (folder: string) => join(folder, 'owner.pid');
+
 /**
- * Takes the folder for this process.
- * @throws UserError when a living process holds it. A lock left by a killed one is taken over.
+ * Takes the folder for this process, until it releases it or ends.
+ * @throws UserError when another process has it, or when it cannot be written.
  */
 export function lockFolder(folder: string): FolderLock {
+  let file: Database;
   try {
     mkdirSync(folder, { recursive: true, mode: 0o755 });
+    file = new Database(lockPath(folder), { create: true });
   } catch (error) {
     throw notWritable(folder, error);
   }
-  const path = join(folder, 'lock');
-  const mine = `${process.pid} ${processStartTicks(process.pid) ?? ''}`;
-  for (let attempt = 0; attempt < 3; attempt += 1) {
-    try {
-      const file = openSync(path, 'wx', 0o644);
-      writeSync(file, mine);
-      closeSync(file);
-      return { release: () => rmSync(path, { force: true }) };
-    } catch (error) {
-      if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) {
-        throw notWritable(folder, error);
-      }
+  try {
+    file.run('BEGIN EXCLUSIVE');
+    writeFileSync(ownerPath(folder), `${process.pid} ${processStartTicks(process.pid) ?? ''}`);
+  } catch (error) {
+    file.close();
+    if (!(error instanceof SQLiteError && error.code === 'SQLITE_BUSY')) {
+      throw notWritable(folder, error);
     }
-    const holder = livingHolder(path);
-    if (holder !== null) {
-      throw new UserError(`A cluster is already running on ${folder} (process ${holder}).`, {
-        hint: 'Stop it with `backend.ai down`, or start another one with --env-id NAME.',
-      });
-    }
-    rmSync(path, { force: true });
+    const owner = lockOwner(folder);
+    throw new UserError(
+      `A cluster is already running on ${folder}${owner === null ? '' : ` (process ${owner})`}.`,
+      { hint: 'Stop it with `backend.ai down`, or start another one with --env-id NAME.' },
+    );
   }
-  throw new UserError(`Cannot lock ${folder}: other processes keep taking and leaving it.`, {
-    hint: 'Try again in a moment.',
-  });
+  return {
+    release() {
+      rmSync(ownerPath(folder), { force: true });
+      file.close();
+    },
+  };
+}
+
+/** The living process that last took the folder; null when there is none. Takes no lock. */
+export function lockOwner(folder: string): number | null {
+  let text: string;
+  try {
+    text = readFileSync(ownerPath(folder), 'utf8');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
+    throw error;
+  }
+  const [pidText = '', ticksText = ''] = text.split(' ');
+  const pid = Number(pidText);
+  if (!Number.isInteger(pid) || pid <= 0) return null;
+  return isProcessAlive(pid, ticksText === '' ? null : Number(ticksText)) ? pid : null;
 }
 
 /** Why the folder cannot be used, for `up` and for whoever makes it. */
@@ -50,17 +72,3 @@ export const notWritable = (folder: string, error: unknown): UserError =>
     hint: 'Choose a writable place with --data-dir or BACKEND_DATA_DIR.',
     cause: error,
   });
-
-function livingHolder(path: string): number | null {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch {
-    return null;
-  }
-  const [pidText = '', ticksText = ''] = text.split(' ');
-  const pid = Number(pidText);
-  if (!Number.isInteger(pid) || pid <= 0) return null;
-  const startTicks = ticksText === '' ? null : Number(ticksText);
-  return isProcessAlive(pid, startTicks) ? pid : null;
-}

@@ -2,23 +2,16 @@
 import * as v from 'valibot';
 import { readClientConfig } from '../client/config.ts';
 import { Client } from '../client/index.ts';
+import type { Clock } from '../common/clock.ts';
+import { UserError } from '../common/errors.ts';
 import type { LocalCluster } from '../common/local-cluster.ts';
+import { liveSessionStatuses } from '../manager/session/status.ts';
 
-const LIVE = [
-  'PENDING',
-  'DEPRIORITIZING',
-  'SCHEDULED',
-  'PREPARING',
-  'PULLING',
-  'PREPARED',
-  'CREATING',
-  'RUNNING',
-  'RESTARTING',
-  'RUNNING_DEGRADED',
-  'TERMINATING',
-];
 /** More than a single machine runs; a larger number is still ended page by page. */
 const PAGE = 100;
+/** Longest wait for ended sessions to be gone, counted from the last one that was asked to end. */
+const END_TIMEOUT_MS = 60_000;
+const POLL_MS = 100;
 
 const listing = v.object({
   compute_session_list: v.object({
@@ -57,15 +50,20 @@ export async function liveSessions(
         total_count items { session_id name status access_key }
       }
     }`,
-    { limit: PAGE, offset: 0, status: LIVE.join(',') },
+    { limit: PAGE, offset: 0, status: liveSessionStatuses.join(',') },
   );
   return { total: list.total_count, sessions: list.items };
 }
 
-/** Ends every live session and waits until none is left. @returns how many there were. */
-export async function endAllSessions(cluster: LocalCluster): Promise<number> {
+/**
+ * Ends every live session and waits until none is left.
+ * @returns how many there were.
+ * @throws UserError naming sessions that do not end.
+ */
+export async function endAllSessions(cluster: LocalCluster, clock: Clock): Promise<number> {
   const client = adminClient(cluster);
   const ended = new Set<string>();
+  let deadlineMs = clock.monotonicMs() + END_TIMEOUT_MS;
   for (;;) {
     const { total, sessions } = await liveSessions(cluster);
     if (total === 0) return ended.size;
@@ -74,6 +72,12 @@ export async function endAllSessions(cluster: LocalCluster): Promise<number> {
       await client.session.destroy(session_id, { ownerAccessKey: access_key });
       ended.add(session_id);
     }
-    if (fresh.length === 0) await Bun.sleep(100);
+    if (fresh.length > 0) deadlineMs = clock.monotonicMs() + END_TIMEOUT_MS;
+    else if (clock.monotonicMs() > deadlineMs) {
+      const names = sessions.map(({ name }) => name).join(', ');
+      throw new UserError(`${total} sessions do not end: ${names}.`, {
+        hint: 'End them with `backend.ai session destroy --forced NAME`, then repeat.',
+      });
+    } else await clock.sleep(POLL_MS);
   }
 }

@@ -7,6 +7,9 @@ import { type PostgresOptions, type PostgresServer, startPostgres } from './post
 /** A server that dies this often within the window is not started again. */
 const MAX_RESTARTS = 5;
 const WINDOW_MS = 60_000;
+/** The children of a killed server may hold the data this long: 20 × 250 ms. */
+const MAX_START_ATTEMPTS = 20;
+const START_PAUSE_MS = 250;
 
 export interface SupervisedPostgres {
   readonly server: PostgresServer;
@@ -21,14 +24,15 @@ export async function supervisePostgres(
   log: Logger,
 ): Promise<SupervisedPostgres> {
   const first = await startPostgres(options);
+  const stopping = new AbortController();
   let current = first;
-  let stopping = false;
+  let starting: Promise<unknown> = Promise.resolve();
   const restarts: number[] = [];
 
   const watch = async (): Promise<never> => {
     for (;;) {
       await current.exited;
-      if (stopping) return new Promise<never>(() => {});
+      if (stopping.signal.aborted) return new Promise<never>(() => {});
       const nowMs = clock.monotonicMs();
       restarts.push(nowMs);
       while (restarts.length > 0 && nowMs - (restarts[0] ?? 0) > WINDOW_MS) restarts.shift();
@@ -41,7 +45,9 @@ export async function supervisePostgres(
         );
       }
       log.warn('PostgreSQL is gone; starting it again', { restarts: restarts.length });
-      current = await startAgain(options, first.port, clock, log);
+      const restart = startAgain(options, first.port, clock, log, stopping.signal);
+      starting = restart;
+      current = await restart;
     }
   };
 
@@ -52,7 +58,9 @@ export async function supervisePostgres(
     server: first,
     lost,
     async stop() {
-      stopping = true;
+      stopping.abort();
+      // A server that is just coming up would outlive us.
+      await starting.catch(() => {});
       await current.stop();
     },
   };
@@ -64,6 +72,7 @@ async function startAgain(
   port: number,
   clock: Clock,
   log: Logger,
+  stopping: AbortSignal,
 ): Promise<PostgresServer> {
   for (let attempt = 1; ; attempt += 1) {
     try {
@@ -72,9 +81,9 @@ async function startAgain(
       await server.stop();
       throw new UserError(`Port ${port} of the embedded PostgreSQL was taken by another program.`);
     } catch (error) {
-      if (attempt >= 20) throw error;
+      if (attempt >= MAX_START_ATTEMPTS || stopping.aborted) throw error;
       log.debug('PostgreSQL does not start yet', { attempt, error: errorMessage(error) });
-      await clock.sleep(250);
+      await clock.sleep(START_PAUSE_MS, stopping);
     }
   }
 }

@@ -4,16 +4,17 @@ import { systemClock } from '../../common/clock.ts';
 import { defineCommand, flag } from '../../common/command.ts';
 import { UserError } from '../../common/errors.ts';
 import { findLocalCluster, type LocalCluster } from '../../common/local-cluster.ts';
+import { lockOwner } from '../lock.ts';
 import { folderOf, placeOptions } from './options.ts';
 
 const STOP_TIMEOUT_MS = 40_000;
 const POLL_MS = 50;
 
-/** Asks the cluster's process to end and waits until its record is gone. */
+/** Asks the cluster's process to end and waits until it has left the folder, PostgreSQL included. */
 async function stop(folder: string, cluster: LocalCluster): Promise<void> {
   process.kill(cluster.pid, 'SIGTERM');
   const deadlineMs = systemClock.monotonicMs() + STOP_TIMEOUT_MS;
-  while (findLocalCluster(folder)?.pid === cluster.pid) {
+  while (lockOwner(folder) === cluster.pid) {
     if (systemClock.monotonicMs() > deadlineMs) {
       throw new UserError(`The cluster (process ${cluster.pid}) does not stop.`, {
         hint: `End it with \`kill -9 ${cluster.pid}\`; nothing is lost by that.`,
@@ -34,7 +35,7 @@ export default defineCommand({
     if (cluster !== null) {
       if (options.sessions) {
         const { endAllSessions } = await import('../sessions.ts');
-        const count = await endAllSessions(cluster);
+        const count = await endAllSessions(cluster, systemClock);
         printStatus(io.stderr, 'done', `${count} session${count === 1 ? '' : 's'} ended.`);
       }
       printStatus(io.stderr, 'wait', 'Stopping the local cluster');

@@ -14,7 +14,7 @@ import {
 import { UserError } from '../../common/errors.ts';
 import { selfCommand } from '../../common/executable.ts';
 import { DEFAULT_ENV_ID, findLocalCluster, type LocalCluster } from '../../common/local-cluster.ts';
-import { notWritable } from '../lock.ts';
+import { lockOwner, notWritable } from '../lock.ts';
 import { folderOf, placeOptions } from './options.ts';
 
 const START_TIMEOUT_MS = 60_000;
@@ -71,13 +71,14 @@ function childArguments(given: Options): string[] {
   return out;
 }
 
-/** Starts `up` as a process of its own and waits until it is ready, relaying its progress. */
-async function detach(io: CommandIo, folder: string, given: Options): Promise<LocalCluster> {
-  const logPath = join(folder, 'up.log');
+const logPathIn = (folder: string) => join(folder, 'up.log');
+
+/** Starts `up` as a process of its own, which writes to the log. */
+function launch(io: CommandIo, folder: string, given: Options) {
   let log: number;
   try {
     mkdirSync(folder, { recursive: true, mode: 0o755 });
-    log = openSync(logPath, 'w', 0o600);
+    log = openSync(logPathIn(folder), 'w', 0o600);
   } catch (error) {
     throw notWritable(folder, error);
   }
@@ -91,25 +92,38 @@ async function detach(io: CommandIo, folder: string, given: Options): Promise<Lo
     env: { ...io.env },
   });
   closeSync(log);
+  return child;
+}
+
+/** Starts the cluster in the background and waits until it is ready, relaying its progress. */
+async function detach(io: CommandIo, folder: string, given: Options): Promise<LocalCluster> {
+  const logPath = logPathIn(folder);
+  const owner = lockOwner(folder);
+  let child = owner === null ? launch(io, folder, given) : null;
+  if (child === null)
+    printStatus(io.stderr, 'wait', `Process ${owner} starts or stops it; waiting`);
   const deadlineMs = systemClock.monotonicMs() + START_TIMEOUT_MS;
   let relayed = 0;
   for (;;) {
-    const lines = readFileSync(logPath, 'utf8').split('\n').slice(0, -1);
+    const lines = child === null ? [] : readFileSync(logPath, 'utf8').split('\n').slice(0, -1);
     for (const line of lines.slice(relayed))
       if (PROGRESS_LINE.test(line)) io.stderr.write(`${line}\n`);
     relayed = lines.length;
     const cluster = findLocalCluster(folder);
-    if (cluster?.pid === child.pid) {
-      child.unref();
+    if (cluster !== null) {
+      child?.unref();
       return cluster;
     }
-    if (child.exitCode !== null || child.signalCode !== null) {
+    const isFree = lockOwner(folder) === null;
+    if (child === null) {
+      if (isFree) child = launch(io, folder, given);
+    } else if (isFree && (child.exitCode !== null || child.signalCode !== null)) {
       throw new UserError('The local cluster did not start.', {
         hint: `See the messages above; the whole log is ${logPath}.`,
       });
     }
     if (systemClock.monotonicMs() > deadlineMs) {
-      child.kill('SIGTERM');
+      child?.kill('SIGTERM');
       throw new UserError(
         `The local cluster is not ready after ${START_TIMEOUT_MS / 1000} seconds.`,
         {
