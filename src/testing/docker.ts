@@ -8,7 +8,7 @@ import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { processTree } from './bench/measure.ts';
-import { eventually } from './services.ts';
+import { eventually, missingTool } from './services.ts';
 
 export interface TestDocker {
   readonly socketPath: string;
@@ -46,6 +46,11 @@ function makeBridge(): { name: string; remove(): void } {
   command('ip', 'link', 'set', name, 'up');
   return { name, remove: () => command('ip', 'link', 'delete', name) };
 }
+
+/** Why no private daemon can be started here; null when one can. */
+export const missingForDocker = (): string | null =>
+  missingTool('dockerd', 'docker.io') ??
+  (process.getuid?.() === 0 ? null : 'a private Docker daemon needs root');
 
 /** A daemon of the test's own, which may be ended at any time. */
 export interface PrivateDocker extends TestDocker {

@@ -6,8 +6,9 @@ import { systemClock } from '../../../../common/clock.ts';
 import type { Logger } from '../../../../common/logger.ts';
 import type { KernelSpec } from '../../../../common/protocol/kernel.ts';
 import type { AgentImage } from '../../../../common/protocol/manager.ts';
+import { missingForDocker } from '../../../../testing/docker.ts';
 import { missingForImages } from '../../../../testing/images.ts';
-import { missingTool, requireOrSkip } from '../../../../testing/services.ts';
+import { requireOrSkip } from '../../../../testing/services.ts';
 import type { RunnerClient } from '../../backend.ts';
 import { testSpec } from '../../testing/conformance.ts';
 import { DockerBackend, type DockerBackendOptions } from '../docker-backend.ts';
@@ -25,12 +26,7 @@ const silent: Logger = {
 };
 
 /** Whether containers can be run here; CI machines must be able to. */
-export const canRunDocker = (): boolean =>
-  requireOrSkip(
-    missingTool('dockerd', 'docker.io') ??
-      (process.getuid?.() === 0 ? null : 'a private Docker daemon needs root') ??
-      missingForImages(),
-  );
+export const canRunDocker = (): boolean => requireOrSkip(missingForDocker() ?? missingForImages());
 
 export async function makeDockerSetup(
   socketPath: string,
