@@ -34,6 +34,11 @@ export type LocalCluster = v.InferOutput<typeof record>;
 
 export const DEFAULT_ENV_ID = 'default';
 
+/** Where this user's programs keep what lasts: BACKEND_DATA_DIR, else the usual place. */
+export const dataFolder = (env: Readonly<Record<string, string | undefined>>): string =>
+  env.BACKEND_DATA_DIR ||
+  join(env.XDG_DATA_HOME || join(env.HOME || homedir(), '.local/share'), 'backend.ai');
+
 /** @throws RangeError when `envId` could not be a plain folder name. */
 export function clusterFolder(
   env: Readonly<Record<string, string | undefined>>,
@@ -45,11 +50,7 @@ export function clusterFolder(
       `'${envId}' is not an environment id: use letters, digits, '-', '_', '.'.`,
     );
   }
-  const base =
-    options.dataDir ??
-    env.BACKEND_DATA_DIR ??
-    join(env.XDG_DATA_HOME || join(env.HOME || homedir(), '.local/share'), 'backend.ai');
-  return join(resolve(base), envId);
+  return join(resolve(options.dataDir ?? dataFolder(env)), envId);
 }
 
 const recordPath = (folder: string) => join(folder, 'cluster.json');

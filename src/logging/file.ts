@@ -1,5 +1,13 @@
 /** A log file that is rotated by size, so that it never fills the disk. */
-import { closeSync, fstatSync, mkdirSync, openSync, renameSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  truncateSync,
+  writeSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import { errorMessage, UserError } from '../common/errors.ts';
 
@@ -25,7 +33,8 @@ export function openLogFile(options: LogFileOptions): LogFile {
     const fd = openSync(path, 'a', 0o600);
     return { fd, size: fstatSync(fd).size };
   };
-  let file: { fd: number; size: number };
+  /** null while the file cannot be opened; the next line tries again. */
+  let file: { fd: number; size: number } | null;
   try {
     file = open();
   } catch (error) {
@@ -36,20 +45,24 @@ export function openLogFile(options: LogFileOptions): LogFile {
   }
   let hasComplained = false;
 
-  const rotate = (): void => {
-    closeSync(file.fd);
+  const rotate = (fd: number): { fd: number; size: number } => {
+    // Forgotten before anything can fail: the number of a closed file may soon be a socket's.
+    file = null;
+    closeSync(fd);
     for (let n = keep - 1; n >= 1; n--) {
       renameIfThere(`${path}.${n}`, `${path}.${n + 1}`);
     }
     if (keep > 0) renameIfThere(path, `${path}.1`);
-    file = open();
+    else truncateSync(path);
+    return open();
   };
 
   return {
     write(line) {
       try {
         const bytes = Buffer.from(line);
-        if (file.size > 0 && file.size + bytes.length > maxBytes) rotate();
+        file ??= open();
+        if (file.size > 0 && file.size + bytes.length > maxBytes) file = rotate(file.fd);
         writeSync(file.fd, bytes);
         file.size += bytes.length;
       } catch (error) {
@@ -58,7 +71,10 @@ export function openLogFile(options: LogFileOptions): LogFile {
         process.stderr.write(`Cannot write the log file ${path}: ${errorMessage(error)}\n`);
       }
     },
-    close: () => closeSync(file.fd),
+    close: () => {
+      if (file) closeSync(file.fd);
+      file = null;
+    },
   };
 }
 

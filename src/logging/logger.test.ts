@@ -1,5 +1,5 @@
 import { afterEach, expect, test } from 'bun:test';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -119,6 +119,7 @@ test("upstream's level names are understood", () => {
   expect(parseLogLevel('NOTSET')).toBe('trace');
   expect(parseLogLevel('Critical')).toBe('error');
   expect(parseLogLevel('loud')).toBeNull();
+  expect(parseLogLevel('constructor')).toBeNull();
 });
 
 const folders: string[] = [];
@@ -140,6 +141,28 @@ test('a log file is rotated by size, and only so many are kept', () => {
   expect(readFileSync(join(folder, 'sub', 'm.log'), 'utf8')).toBe('line-9\n');
   expect(readFileSync(join(folder, 'sub', 'm.log.2'), 'utf8')).toBe('line-7\n');
   expect(statSync(join(folder, 'sub', 'm.log')).mode & 0o777).toBe(0o600);
+});
+
+test('with nothing kept, a full log file starts over', () => {
+  const path = join(newFolder(), 'm.log');
+  const file = openLogFile({ path, maxBytes: 10, keep: 0 });
+  for (let n = 0; n < 5; n++) file.write(`line-${n}\n`);
+  file.close();
+  expect(readFileSync(path, 'utf8')).toBe('line-4\n');
+});
+
+test('logging goes on after a rotation that failed', () => {
+  const path = join(newFolder(), 'm.log');
+  const file = openLogFile({ path, maxBytes: 10, keep: 1 });
+  file.write('line-0\n');
+  // A folder in the way of the file to be set aside.
+  mkdirSync(join(`${path}.1`, 'x'), { recursive: true });
+  file.write('line-1\n');
+  rmSync(`${path}.1`, { recursive: true });
+  file.write('line-2\n');
+  file.close();
+  expect(readFileSync(path, 'utf8')).toBe('line-2\n');
+  expect(readFileSync(`${path}.1`, 'utf8')).toBe('line-0\n');
 });
 
 test('a log file is appended to', () => {

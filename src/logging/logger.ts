@@ -84,7 +84,7 @@ export const silentLogger: Logger = createLogger({ component: '', level: 'off' }
 
 /** Upstream's level names (`NOTSET`, `TRACE` … `CRITICAL`) and ours, in any case; null if neither. */
 export function parseLogLevel(name: string): LogLevel | null {
-  const levels: Record<string, LogLevel> = {
+  const levels: Readonly<Record<string, LogLevel>> = {
     notset: 'trace',
     trace: 'trace',
     debug: 'debug',
@@ -96,5 +96,6 @@ export function parseLogLevel(name: string): LogLevel | null {
     fatal: 'error',
     off: 'off',
   };
-  return levels[name.toLowerCase()] ?? null;
+  const key = name.toLowerCase();
+  return Object.hasOwn(levels, key) ? (levels[key] ?? null) : null;
 }

@@ -3,12 +3,13 @@ import { mkdir } from 'node:fs/promises';
 import { homedir, hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { systemClock } from '../../common/clock.ts';
-import { type CommandIo, defineCommand, flag, option, UsageError } from '../../common/command.ts';
+import { type CommandIo, defineCommand, flag, option } from '../../common/command.ts';
 import { errorMessage, UserError } from '../../common/errors.ts';
 import type { Logger } from '../../common/logger.ts';
 import { systemRandom } from '../../common/random.ts';
 import { loadOrCreateKeys, type NodeKeys } from '../../common/rpc/keys.ts';
-import { type LogLevel, parseLogLevel } from '../../logging/logger.ts';
+import { aborted, endRequested, pidFile } from '../../common/server-process.ts';
+import { logLevelOption } from '../../logging/options.ts';
 import { openServerLog } from '../../logging/server.ts';
 import { openEtcdConfigStore } from '../../stores/config/etcd.ts';
 import { openBackend } from '../backends/open.ts';
@@ -16,21 +17,6 @@ import { loadAgentConfig } from '../config-file.ts';
 import { startAgent } from '../main.ts';
 import { ManagerLink, publishAgentKey } from '../manager-link.ts';
 import type { AgentSettings } from '../settings.ts';
-
-const level = (text: string): LogLevel => {
-  const parsed = parseLogLevel(text);
-  if (parsed === null) throw new UsageError(`'${text}' is not a log level.`);
-  return parsed;
-};
-
-/** Aborts at the first signal that asks this process to end. */
-function endRequested(): AbortSignal {
-  const controller = new AbortController();
-  for (const name of ['SIGTERM', 'SIGINT'] as const) {
-    process.once(name, () => controller.abort(new UserError(`Stopped by ${name}.`)));
-  }
-  return controller.signal;
-}
 
 /** The folder of this agent's state; several agents may share a machine. */
 async function stateFolder(settings: AgentSettings, io: CommandIo): Promise<string> {
@@ -91,7 +77,7 @@ export default defineCommand({
       'Configuration of the agent. [default: agent.toml, looked for in the usual places]',
     ),
     debug: flag(['--debug'], 'Log more.'),
-    logLevel: option(['--log-level'], 'LEVEL', 'Least severe records to log.', level),
+    logLevel: logLevelOption,
   },
   async run({ options, io }) {
     const { settings, withoutEffect } = loadAgentConfig({
@@ -133,15 +119,9 @@ export default defineCommand({
     });
     opened.defer(() => agent.stop());
     if (settings.pidFile !== null) {
-      const path = resolve(io.cwd, settings.pidFile);
-      await Bun.write(path, `${process.pid}\n`);
-      opened.defer(() => Bun.file(path).delete());
+      opened.use(await pidFile(resolve(io.cwd, settings.pidFile), '[agent]'));
     }
-    await new Promise<void>((done) => {
-      if (stop.aborted) done();
-      stop.addEventListener('abort', () => done(), { once: true });
-    });
-    log.info('stopping', { because: errorMessage(stop.reason) });
+    log.info('stopping', { because: errorMessage(await aborted(stop)) });
     return 0;
   },
 });

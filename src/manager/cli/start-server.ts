@@ -1,31 +1,24 @@
 /** `mgr start-server`: runs a manager on PostgreSQL, Redis and etcd until it is told to stop. */
-import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { systemClock } from '../../common/clock.ts';
-import { type CommandIo, defineCommand, flag, option, UsageError } from '../../common/command.ts';
+import { type CommandIo, defineCommand, flag } from '../../common/command.ts';
 import { errorMessage, UserError } from '../../common/errors.ts';
+import { dataFolder } from '../../common/local-cluster.ts';
 import type { Logger } from '../../common/logger.ts';
 import { systemRandom } from '../../common/random.ts';
 import { loadOrCreateKeys, type NodeKeys } from '../../common/rpc/keys.ts';
-import { type LogLevel, parseLogLevel } from '../../logging/logger.ts';
+import { aborted, endRequested, pidFile } from '../../common/server-process.ts';
+import { logLevelOption } from '../../logging/options.ts';
 import { openServerLog } from '../../logging/server.ts';
 import { openEtcdConfigStore } from '../../stores/config/etcd.ts';
 import type { ConfigStore } from '../../stores/config/port.ts';
 import { openRedisLiveStore } from '../../stores/live/redis.ts';
+import { readRedisAddress } from '../../stores/live/settings.ts';
 import type { ManagerConfig } from '../config-file.ts';
 import { connectDatabase } from '../db/connect.ts';
 import { schemaState } from '../db/migrate.ts';
 import { startManager } from '../main.ts';
 import { configOptions, readConfig } from './context.ts';
-
-const REDIS_ADDRESS_KEY = 'config/redis/addr';
-const REDIS_PASSWORD_KEY = 'config/redis/password';
-
-const level = (text: string): LogLevel => {
-  const parsed = parseLogLevel(text);
-  if (parsed === null) throw new UsageError(`'${text}' is not a log level.`);
-  return parsed;
-};
 
 async function openDatabase({ db }: ManagerConfig, log: Logger) {
   const { host, port, name: database, user, password, maxConnections } = db;
@@ -47,50 +40,22 @@ async function openDatabase({ db }: ManagerConfig, log: Logger) {
 
 /** @param namespace keeps clusters that share one Redis apart. */
 async function openLive(config: ConfigStore, namespace: string, log: Logger) {
-  const addr = await config.get(REDIS_ADDRESS_KEY);
-  if (addr === null) {
-    throw new UserError(`etcd has no address of Redis under ${REDIS_ADDRESS_KEY}.`, {
-      hint: `Set it: \`backend.ai mgr etcd put ${REDIS_ADDRESS_KEY} HOST:PORT\`.`,
-    });
-  }
-  const password = (await config.get(REDIS_PASSWORD_KEY)) ?? undefined;
-  return openRedisLiveStore({ addr, password, keyPrefix: `backendai:${namespace}:`, log });
+  const address = await readRedisAddress(config);
+  return openRedisLiveStore({ ...address, keyPrefix: `backendai:${namespace}:`, log });
 }
 
 /** The manager's keys: the configured file, else one in the user's data folder. Made if missing. */
 function ownKeys(config: ManagerConfig, io: CommandIo): Promise<NodeKeys> {
   const { env, cwd } = io;
-  const share = env.XDG_DATA_HOME || join(env.HOME || homedir(), '.local/share');
-  const folder = env.BACKEND_DATA_DIR || join(share, 'backend.ai');
-  const path = config.rpcKeyFile ?? join(folder, 'manager', `${config.id}.key_secret`);
+  const path = config.rpcKeyFile ?? join(dataFolder(env), 'manager', `${config.id}.key_secret`);
   return loadOrCreateKeys(resolve(cwd, path));
-}
-
-/** Resolves with the name of the first signal that asks this process to end. */
-function endRequested(): Promise<string> {
-  return new Promise((done) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-      process.once(signal, () => done(signal));
-    }
-  });
-}
-
-async function writePidFile(path: string): Promise<void> {
-  try {
-    await Bun.write(path, `${process.pid}\n`);
-  } catch (error) {
-    throw new UserError(`Cannot write the pid file ${path}: ${errorMessage(error)}`, {
-      hint: 'Set another pid-file in the [manager] section of manager.toml.',
-      cause: error,
-    });
-  }
 }
 
 export default defineCommand({
   options: {
     ...configOptions,
     debug: flag(['--debug'], 'Log more, and add traces to error responses.'),
-    logLevel: option(['--log-level'], 'LEVEL', 'Least severe records to log.', level),
+    logLevel: logLevelOption,
   },
   async run({ options, io }) {
     const config = readConfig({ io, configPath: options.config });
@@ -128,11 +93,9 @@ export default defineCommand({
     });
     opened.defer(() => manager.stop());
     if (config.pidFile !== null) {
-      const path = resolve(io.cwd, config.pidFile);
-      await writePidFile(path);
-      opened.defer(() => Bun.file(path).delete());
+      opened.use(await pidFile(resolve(io.cwd, config.pidFile), '[manager]'));
     }
-    log.info('stopping', { because: await stop });
+    log.info('stopping', { because: errorMessage(await aborted(stop)) });
     return 0;
   },
 });
