@@ -382,12 +382,20 @@ function toImage(runtime: HostRuntime, isDefault: boolean): AgentImage {
   };
 }
 
-/** The runtimes of this host as images; the default of each kind carries the plain name as alias. */
-export async function discoverHostRuntimes(options: DiscoveryOptions = {}): Promise<AgentImage[]> {
+/** Whether the interpreter is still the file that was found. */
+export const isUnchanged = async (runtime: HostRuntime): Promise<boolean> =>
+  (await mtimeOf(runtime.executable)) === runtime.mtimeMs;
+
+/** Runtimes as images; the first of each kind, its default, carries the plain name as alias. */
+export function describeRuntimes(runtimes: readonly HostRuntime[]): AgentImage[] {
   const seen = new Set<string>();
-  return (await findHostRuntimes(options)).map((runtime) => {
+  return runtimes.map((runtime) => {
     const isDefault = !seen.has(runtime.name);
     seen.add(runtime.name);
     return toImage(runtime, isDefault);
   });
 }
+
+/** The runtimes of this host as images. */
+export const discoverHostRuntimes = async (options?: DiscoveryOptions): Promise<AgentImage[]> =>
+  describeRuntimes(await findHostRuntimes(options));

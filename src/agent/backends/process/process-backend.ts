@@ -9,9 +9,10 @@ import type { Clock } from '../../../common/clock.ts';
 import { BackendError, errorMessage } from '../../../common/errors.ts';
 import {
   canonicalOf,
-  discoverHostRuntimes,
+  describeRuntimes,
   findHostRuntimes,
   type HostRuntime,
+  isUnchanged,
 } from '../../../common/images/host-runtimes.ts';
 import { servicePortsOf } from '../../../common/images/labels.ts';
 import type { Logger } from '../../../common/logger.ts';
@@ -65,6 +66,9 @@ interface Host {
   readonly gaps: readonly string[];
 }
 
+/** How soon newly installed runtimes are noticed, at the most often. Milliseconds. */
+const LOOK_AGAIN_MS = 5_000;
+
 const GENERAL_GAPS = [
   'The network is shared with the host.',
   'Disk space below /home/work is not limited.',
@@ -78,6 +82,7 @@ export class ProcessBackend implements Backend {
   readonly #listeners = new Set<(exit: KernelExit) => void>();
   readonly #watch: ExitWatch;
   #host: Promise<Host> | null = null;
+  #seen: { runtimes: HostRuntime[]; atMs: number } | null = null;
 
   constructor(options: ProcessBackendOptions) {
     this.#options = options;
@@ -95,8 +100,8 @@ export class ProcessBackend implements Backend {
     };
   }
 
-  scanImages(): Promise<AgentImage[]> {
-    return discoverHostRuntimes({ cacheFile: this.#runtimeCache });
+  async scanImages(): Promise<AgentImage[]> {
+    return describeRuntimes(await this.#runtimes(LOOK_AGAIN_MS));
   }
 
   async hasImage(spec: KernelSpec): Promise<boolean> {
@@ -284,9 +289,21 @@ export class ProcessBackend implements Backend {
     return join(this.#options.stateDir, 'host-runtimes.json');
   }
 
-  async #runtimeOf(spec: KernelSpec): Promise<HostRuntime | null> {
+  /** The runtimes of the host, looked for anew when the last look was `maxAgeMs` ago. */
+  async #runtimes(maxAgeMs: number): Promise<HostRuntime[]> {
+    const nowMs = this.#options.clock.monotonicMs();
+    if (this.#seen && nowMs - this.#seen.atMs < maxAgeMs) return this.#seen.runtimes;
     const runtimes = await findHostRuntimes({ cacheFile: this.#runtimeCache });
-    return runtimes.find((runtime) => canonicalOf(runtime) === spec.image.canonical) ?? null;
+    this.#seen = { runtimes, atMs: nowMs };
+    return runtimes;
+  }
+
+  async #runtimeOf(spec: KernelSpec): Promise<HostRuntime | null> {
+    const isWanted = (runtime: HostRuntime) => canonicalOf(runtime) === spec.image.canonical;
+    // Looking through all folders takes longer than all else that a start needs here.
+    const seen = this.#seen?.runtimes.find(isWanted);
+    if (seen && (await isUnchanged(seen))) return seen;
+    return (await this.#runtimes(0)).find(isWanted) ?? null;
   }
 
   /** Looks at the host once; a failure is tried again by the next caller. */
@@ -306,7 +323,7 @@ export class ProcessBackend implements Backend {
         realpath(path).catch(() => path),
       ),
     );
-    const runtimes = await findHostRuntimes({ cacheFile: this.#runtimeCache });
+    const runtimes = await this.#runtimes(LOOK_AGAIN_MS);
     const [view, cgroups] = await Promise.all([
       describeHost(runtimes, [...new Set(hidden)]),
       useCgroups ? prepareCgroups() : null,
