@@ -23,8 +23,11 @@ import { agentService } from './service.ts';
 import type { AgentSettings } from './settings.ts';
 import { Wishes } from './wishes.ts';
 
-/** How long a changed state is held back, so that a burst of changes is one heartbeat. */
-const CHANGE_DELAY_MS = 50;
+/**
+ * How long a changed state is held back, so that a burst of changes is one heartbeat. Events have
+ * told the manager before; the heartbeat is what makes up for lost ones.
+ */
+const CHANGE_DELAY_MS = 500;
 
 export interface AgentListen {
   hostname: string;

@@ -42,7 +42,12 @@ const countRow = v.object({ count: v.number() });
 const storedEvent = v.pipe(v.string(), v.parseJson(), v.omit(agentEvent, ['seq']));
 
 /** Steps on the way that only make progress visible; the full state says the same later. */
-const PROGRESS_KINDS = ['kernel-preparing', 'kernel-pulling', 'kernel-pulled', 'kernel-creating'];
+export const PROGRESS_KINDS: readonly AgentEventBody['kind'][] = [
+  'kernel-preparing',
+  'kernel-pulling',
+  'kernel-pulled',
+  'kernel-creating',
+];
 
 export type NewEvent = Omit<AgentEvent, 'seq'>;
 

@@ -3,15 +3,17 @@
  * manager is away they wait on disk.
  */
 import { join } from 'node:path';
-import type { Clock } from '../common/clock.ts';
+import type { Clock, Timer } from '../common/clock.ts';
 import { errorMessage } from '../common/errors.ts';
 import type { Logger } from '../common/logger.ts';
 import type { AgentEvent, AgentEventBody } from '../common/protocol/manager.ts';
-import { type BegunEnd, type KernelEnd, OutboxStore } from './outbox-store.ts';
+import { type BegunEnd, type KernelEnd, OutboxStore, PROGRESS_KINDS } from './outbox-store.ts';
 
 const MAX_EVENTS = 10_000;
 const MAX_BATCH_EVENTS = 500;
 const MAX_BATCH_BYTES = 8 * 1024 * 1024;
+/** How long progress waits for company: a quick start is reported as a whole. */
+const PROGRESS_DELAY_MS = 100;
 const FIRST_RETRY_MS = 100;
 const LAST_RETRY_MS = 10_000;
 
@@ -34,6 +36,7 @@ export class Outbox {
   readonly #options: OutboxOptions;
   readonly #stopping = new AbortController();
   #wake = Promise.withResolvers<void>();
+  #soon: Timer | null = null;
   #retry = new AbortController();
   #running: Promise<void> | null = null;
 
@@ -62,9 +65,11 @@ export class Outbox {
     return this.#store.size;
   }
 
+  /** Progress may wait a moment, since more of it or the end of it follows; all else goes at once. */
   add(kernel: KernelRef, body: AgentEventBody): void {
     this.#warnOfLoss(this.#store.append(this.#event(kernel, body)));
-    this.#signal();
+    if (PROGRESS_KINDS.includes(body.kind)) this.#signalSoon();
+    else this.#signal();
   }
 
   /** Reports a start once, however often the agent is restarted. */
@@ -110,7 +115,13 @@ export class Outbox {
   }
 
   #signal(): void {
+    this.#soon?.cancel();
+    this.#soon = null;
     this.#wake.resolve();
+  }
+
+  #signalSoon(): void {
+    this.#soon ??= this.#options.clock.timer(PROGRESS_DELAY_MS, () => this.#signal());
   }
 
   async #run(): Promise<void> {
