@@ -65,7 +65,8 @@ export class Runner {
   async handle(op: RunnerOp, caller: Caller): Promise<unknown> {
     switch (op.op) {
       case 'status':
-        this.warmUp();
+        // After the answer has left: starting a process takes a while, and the agent waits.
+        this.workplace.clock.timer(0, () => this.warmUp());
         return {
           protocol: RUNNER_PROTOCOL_VERSION,
           startedAt: this.startedAt,
