@@ -104,16 +104,18 @@ export async function applyAgentEvents(
   events: readonly AgentEvent[],
 ): Promise<number | null> {
   const outcome = await inTransaction(ctx, async (tx) => {
-    const cursor = await lockEventCursor(tx, agentId);
+    const [cursor, sessions] = await Promise.all([
+      lockEventCursor(tx, agentId),
+      lockSessions(
+        tx,
+        events.map((event) => event.kernelId),
+      ),
+    ]);
     if (cursor === null) return null;
     const fresh = events.filter((event) => event.seq > cursor).sort((a, b) => a.seq - b.seq);
     const last = fresh.at(-1);
     if (!last) return { seq: cursor, changes: null };
     const reports = fresh.map((event) => reportOf(agentId, event));
-    const sessions = await lockSessions(
-      tx,
-      reports.map((report) => report.kernelId),
-    );
     const [changes] = await Promise.all([
       foldAndWrite(tx, sessions, reports, ctx.clock.now()),
       moveEventCursor(tx, agentId, last.seq),
