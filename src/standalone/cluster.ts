@@ -44,7 +44,8 @@ const HOST = '127.0.0.1';
 const MANAGER_PORT = 8091;
 const DATABASE = 'backend';
 const MAX_CONNECTIONS = 30;
-const POOL_SIZE = 16;
+/** Each connection has to get to know each statement once, and takes 5 MB. */
+const POOL_SIZE = 8;
 const REGISTRATION_TIMEOUT_MS = 20_000;
 
 export interface ClusterOptions {

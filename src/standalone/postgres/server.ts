@@ -118,6 +118,8 @@ function tuning(options: PostgresOptions): string[] {
     shared_buffers: '32MB',
     huge_pages: 'off',
     jit: 'off',
+    // Little data and queries that are always the same: planning would take longer than executing.
+    plan_cache_mode: 'force_generic_plan',
     io_method: 'sync',
     max_parallel_workers: '0',
     max_logical_replication_workers: '0',
