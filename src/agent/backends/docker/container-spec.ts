@@ -172,7 +172,7 @@ function logConfig(daemon: DaemonTraits, logBytes: number): HostConfig['LogConfi
 
 /** The body of the request, its name included. */
 export function containerSpec(parts: ContainerParts): ContainerCreateOptions {
-  const { spec, image, owner, environment, runner } = parts;
+  const { spec, image, owner, environment, runner, daemon } = parts;
   const { exposed, bindings } = portsOf(parts);
   return {
     name: containerName({ image, kernelId: spec.kernelId }),
@@ -188,7 +188,8 @@ export function containerSpec(parts: ContainerParts): ContainerCreateOptions {
     OpenStdin: false,
     // The runner takes it as a request to end its programs; Ctrl-C is for these.
     StopSignal: 'SIGTERM',
-    Healthcheck: { Test: ['NONE'] },
+    // Podman takes this for a check to run.
+    ...(daemon.isPodman ? {} : { Healthcheck: { Test: ['NONE'] } }),
     ExposedPorts: exposed,
     HostConfig: hostConfig(parts, bindings),
   };

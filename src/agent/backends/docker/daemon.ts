@@ -71,5 +71,8 @@ export async function hardLimits(): Promise<{
     const value = new RegExp(`^${name}\\s+\\S+\\s+(\\d+)`, 'm').exec(text)?.[1];
     return value === undefined ? null : Number(value);
   };
-  return { openFiles: hard('Max open files'), lockedBytes: hard('Max locked memory') };
+  return {
+    openFiles: hard('Max open files'),
+    lockedBytes: hard('Max locked memory'),
+  };
 }
