@@ -1,5 +1,6 @@
 /** Opens the connection pool to PostgreSQL, with the conversions that all SQL here relies on. */
 import postgres, { type Sql } from 'postgres';
+import * as v from 'valibot';
 import { errorMessage, UserError } from '../../common/errors.ts';
 import type { Logger } from '../../common/logger.ts';
 
@@ -128,4 +129,30 @@ export async function connectDatabase(options: DatabaseOptions, log: Logger): Pr
     await sql?.end({ timeout: 0 });
     throw connectError(error, where);
   }
+}
+
+/** The driver's own record of where a pool connects to. */
+const poolAddress = v.object({
+  host: v.tuple([v.string()]),
+  port: v.tuple([v.number()]),
+  path: v.nullish(v.union([v.string(), v.literal(false)])),
+  database: v.string(),
+  user: v.string(),
+  pass: v.nullish(v.string()),
+});
+
+/**
+ * A pool of one connection to the same database, for what belongs to a connection, such as an
+ * advisory lock. It connects anew when the connection is lost. The caller ends it.
+ */
+export function singleConnection(sql: Sql): Sql {
+  const { host, port, path, database, user, pass } = v.parse(poolAddress, sql.options);
+  const { connect_timeout, connection, onnotice } = sql.options;
+  return postgres({
+    ...{ host: host[0], port: port[0], path: path || undefined, database, username: user },
+    ...{ password: pass ?? undefined, connect_timeout, connection, onnotice },
+    max: 1,
+    max_lifetime: null,
+    fetch_types: false,
+  });
 }

@@ -4,16 +4,17 @@
  *
  * Leadership saves work; it is no guarantee. All that leaders do is safe with two of them.
  */
-import type { ReservedSql, Sql } from 'postgres';
+import type { Sql } from 'postgres';
 import * as v from 'valibot';
 import type { Clock } from '../../common/clock.ts';
-import { errorMessage } from '../../common/errors.ts';
 import type { Logger } from '../../common/logger.ts';
+import { singleConnection } from '../db/connect.ts';
 import { type Loop, startLoop } from '../loop.ts';
 
 /** Key of the lock, ours alone: "bai" and a number. */
 const LOCK_KEY = 0x626169_01;
 const CHECK_MS = 1000;
+const END_TIMEOUT_SEC = 1;
 
 export interface LeaderElection {
   readonly isLeader: () => boolean;
@@ -32,7 +33,7 @@ interface ElectionOptions {
 const flag = v.tuple([v.object({ held: v.boolean() })]);
 
 /** Takes the lock if it is free; true as well when this connection already has it. */
-async function tryLock(connection: ReservedSql): Promise<boolean> {
+async function tryLock(connection: Sql): Promise<boolean> {
   // Asking pg_locks first: taking a held lock again would count up, and a connection that was
   // silently replaced no longer has it.
   const [{ held }] = v.parse(flag, [
@@ -49,7 +50,7 @@ async function tryLock(connection: ReservedSql): Promise<boolean> {
 /** Starts to compete for leadership. A lost connection means lost leadership, then a new attempt. */
 export function startElection(options: ElectionOptions): LeaderElection {
   const { sql, clock, log, onChange } = options;
-  let connection: ReservedSql | undefined;
+  const connection = singleConnection(sql);
   let leading = false;
 
   const set = (value: boolean) => {
@@ -66,12 +67,9 @@ export function startElection(options: ElectionOptions): LeaderElection {
     log,
     async run() {
       try {
-        connection ??= await sql.reserve();
         set(await tryLock(connection));
       } catch (error) {
         set(false);
-        connection?.release();
-        connection = undefined;
         throw error;
       }
     },
@@ -80,14 +78,9 @@ export function startElection(options: ElectionOptions): LeaderElection {
   return {
     isLeader: () => leading,
     async stop() {
-      await loop.stop();
+      // The lock goes with its connection, and so does a question that gets no answer.
+      await Promise.all([loop.stop(), connection.end({ timeout: END_TIMEOUT_SEC })]);
       set(false);
-      try {
-        if (connection) await connection`SELECT pg_advisory_unlock(${LOCK_KEY})`;
-      } catch (error) {
-        log.debug('the leader lock went with its connection', { error: errorMessage(error) });
-      }
-      connection?.release();
     },
   };
 }
