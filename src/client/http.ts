@@ -4,6 +4,7 @@
  */
 import * as v from 'valibot';
 import { type Clock, systemClock } from '../common/clock.ts';
+import { errorCode } from '../common/errors.ts';
 import { type Random, systemRandom } from '../common/random.ts';
 import type { ClientConfig } from './config.ts';
 import { ApiError, ConnectionError } from './errors.ts';
@@ -51,10 +52,6 @@ function shuffled<T>(items: readonly T[], random: Random): T[] {
     .map((item, index) => ({ item, key: keys[index] ?? 0 }))
     .sort((a, b) => a.key - b.key)
     .map(({ item }) => item);
-}
-
-function errorCode(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : '';
 }
 
 /** Why a connection failed, in words that help more than the code. */

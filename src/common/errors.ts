@@ -64,6 +64,12 @@ export class UserError extends Error {
   }
 }
 
+/** The `code` of a system's, driver's or database's error, such as ENOENT or 23505; empty without. */
+export function errorCode(error: unknown): string {
+  if (typeof error !== 'object' || error === null || !('code' in error)) return '';
+  return String(error.code);
+}
+
 /** The message of anything thrown. */
 export function errorMessage(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

@@ -53,6 +53,10 @@ export const problems = {
     'Session dependencies not satisfied.',
     'session_check-limit_forbidden',
   ),
+  DomainHasActiveKernels: problem(409, 'domain-has-active-kernels', 'Domain has active kernels.', 'domain_purge_conflict'),
+  DomainHasGroups: problem(409, 'domain-has-groups', 'Domain has associated groups.', 'domain_purge_conflict'),
+  DomainHasUsers: problem(409, 'domain-has-users', 'Domain has associated users.', 'domain_purge_conflict'),
+  DomainNotFound: problem(404, 'object-not-found', 'No such domain.', 'domain_read_not-found'),
   DomainResourceQuotaExceeded: problem(
     412,
     'domain-resource-quota-exceeded',
@@ -168,6 +172,7 @@ export const problems = {
     'Invalid or missing stream mode parameter.',
     'session_execute_invalid-parameters',
   ),
+  InvalidUserUpdateMode: problem(400, 'invalid-user-update-mode', 'Invalid user update mode.', 'group_update_invalid-parameters'),
   KernelCreationFailed: problem(
     500,
     'kernel-creation-failed',
@@ -188,6 +193,8 @@ export const problems = {
   ),
   KernelNotFound: problem(404, 'object-not-found', 'No such kernel.', 'kernel_read_not-found'),
   KernelNotReady: problem(400, 'kernel-not-ready', 'Kernel not ready.', 'kernel_read_not-ready'),
+  KeyPairForbidden: problem(403, 'keypair-forbidden', 'The key pair is not allowed to be used.', 'keypair_read_forbidden'),
+  KeypairResourcePolicyNotFound: problem(404, 'keypair-resource-policy-not-found', 'Keypair Resource Policy Not Found', 'keypair-resource-policy_read_not-found'),
   KeypairResourceQuotaExceeded: problem(
     412,
     'keypair-resource-quota-exceeded',
@@ -237,6 +244,7 @@ export const problems = {
     'Pending session resource limit exceeded.',
     'session_check-limit_forbidden',
   ),
+  ProjectHasActiveKernelsError: problem(409, 'project-has-active-kernels', 'Project has active kernels.', 'group_purge_conflict'),
   ProjectNotFound: problem(404, 'project-not-found', 'Project not found.', 'group_read_not-found'),
   QuotaExceeded: problem(
     400,
@@ -256,6 +264,10 @@ export const problems = {
     'Operation rejected by a hook plugin.',
     'plugin_hook_forbidden',
   ),
+  RepositoryIntegrityError: problem(409, 'integrity-error', 'Integrity constraint violated.', 'database_generic_conflict'),
+  ResourcePresetConflict: problem(409, 'duplicate-resource', 'Duplicate Resource Preset', 'resource-preset_generic_conflict'),
+  ResourcePresetNotFound: problem(404, 'object-not-found', 'No such resource preset.', 'resource-preset_read_not-found'),
+  ScalingGroupConflict: problem(409, 'duplicate-scaling-group', 'Duplicate Scaling Group', 'scaling-group_generic_conflict'),
   ScalingGroupNotFound: problem(
     404,
     'object-not-found',
@@ -318,7 +330,12 @@ export const problems = {
     'Unknown resource slot type.',
     'backendai_parsing_not-found',
   ),
+  UserConflict: problem(409, 'user-conflict', 'The user already exists.', 'user_create_conflict'),
+  UserCreationBadRequest: problem(400, 'user-creation-bad-request', 'Failed to create user due to bad request.', 'user_create_bad-request'),
+  UserModificationBadRequest: problem(400, 'user-modification-bad-request', 'Failed to modify user due to bad request.', 'user_update_bad-request'),
   UserNotFound: problem(404, 'user-not-found', 'The user does not exist.', 'user_read_not-found'),
+  UserPurgeFailure: problem(500, 'user-purge-failure', 'Failed to purge user.', 'user_purge_internal-error'),
+  UserResourcePolicyNotFound: problem(404, 'user-resource-policy-not-found', 'User Resource Policy Not Found', 'user-resource-policy_read_not-found'),
   UserResourceQuotaExceeded: problem(
     412,
     'user-resource-quota-exceeded',

@@ -1,5 +1,6 @@
 /** Whether another process of this machine lives, and whether it is still the one that was meant. */
 import { readFileSync } from 'node:fs';
+import { errorCode } from './errors.ts';
 
 interface ProcessStat {
   /** R, S, D, Z, … as in /proc. */
@@ -32,7 +33,7 @@ export function isProcessAlive(pid: number, startTicks: number | null = null): b
   try {
     process.kill(pid, 0);
   } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'EPERM')) return false;
+    if (errorCode(error) !== 'EPERM') return false;
   }
   const stat = processStat(pid);
   if (stat === null) return true;

@@ -9,7 +9,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
-import { errorMessage, UserError } from '../common/errors.ts';
+import { errorCode, errorMessage, UserError } from '../common/errors.ts';
 
 export interface LogFileOptions {
   readonly path: string;
@@ -82,6 +82,6 @@ function renameIfThere(from: string, to: string): void {
   try {
     renameSync(from, to);
   } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
+    if (errorCode(error) !== 'ENOENT') throw error;
   }
 }

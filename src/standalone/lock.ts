@@ -2,10 +2,10 @@
  * One owner per cluster folder. The lock is SQLite's lock of a file, which the system takes back when
  * its holder dies, however it dies: nothing has to guess whether a lock that was found is stale.
  */
-import { Database, SQLiteError } from 'bun:sqlite';
+import { Database } from 'bun:sqlite';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { errorMessage, UserError } from '../common/errors.ts';
+import { errorCode, errorMessage, UserError } from '../common/errors.ts';
 import { isProcessAlive, processStartTicks } from '../common/processes.ts';
 
 export interface FolderLock {
@@ -34,7 +34,7 @@ export function lockFolder(folder: string): FolderLock {
     writeFileSync(ownerPath(folder), `${process.pid} ${processStartTicks(process.pid) ?? ''}`);
   } catch (error) {
     file.close();
-    if (!(error instanceof SQLiteError && error.code === 'SQLITE_BUSY')) {
+    if (errorCode(error) !== 'SQLITE_BUSY') {
       throw notWritable(folder, error);
     }
     const owner = lockOwner(folder);
@@ -57,7 +57,7 @@ export function lockOwner(folder: string): number | null {
   try {
     text = readFileSync(ownerPath(folder), 'utf8');
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
+    if (errorCode(error) === 'ENOENT') return null;
     throw error;
   }
   const [pidText = '', ticksText = ''] = text.split(' ');

@@ -17,7 +17,7 @@ import {
   restArguments,
   UsageError,
 } from '../../common/command.ts';
-import { closest, parseCommand } from './arguments.ts';
+import { parseCommand } from './arguments.ts';
 
 const command = defineCommand({
   positionals: { image: argument('IMAGE', ''), files: restArguments('FILES', '') },
@@ -123,6 +123,4 @@ test('words and numbers', () => {
   expect(() => booleanExpression('maybe')).toThrow(UsageError);
   expect(decimal('-1.5')).toBe(-1.5);
   expect(() => decimal('')).toThrow(UsageError);
-  expect(closest('sesion', ['session', 'status'])).toBe('session');
-  expect(closest('xyz', ['session', 'status'])).toBeUndefined();
 });

@@ -10,6 +10,7 @@ import {
   type PositionalSpecs,
   UsageError,
 } from '../../common/command.ts';
+import { closest } from '../../common/spelling.ts';
 
 /** Every text of every option and positional, by key, before its spec reads it. */
 export interface ScannedArguments {
@@ -32,38 +33,10 @@ function spellings(specs: OptionSpecs): Map<string, Spelling> {
   return table;
 }
 
-/** Number of single-character edits from `a` to `b`. */
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const substitution = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, substitution));
-    }
-    row = next;
-  }
-  return row[b.length] ?? 0;
-}
-
-/** The candidate that `text` is probably a misspelling of, if there is one. */
-export function closest(text: string, candidates: Iterable<string>): string | undefined {
-  let best: string | undefined;
-  let bestDistance = Math.max(1, Math.floor(text.length / 3)) + 1;
-  for (const candidate of candidates) {
-    const distance = editDistance(text, candidate);
-    if (distance < bestDistance) {
-      best = candidate;
-      bestDistance = distance;
-    }
-  }
-  return best;
-}
-
 function unknownOption(text: string, known: Iterable<string>): UsageError {
   const suggestion = closest(text, known);
   return new UsageError(
-    `No such option: ${text}${suggestion === undefined ? '' : ` Did you mean ${suggestion}?`}`,
+    `No such option: ${text}${suggestion === null ? '' : ` Did you mean ${suggestion}?`}`,
   );
 }
 

@@ -2,11 +2,9 @@
 import { writeSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import type { CommandIo, OutputStream } from '../../common/command.ts';
+import { errorCode } from '../../common/errors.ts';
 
 const FULL_PIPE_WAIT_MS = 2;
-
-const errorCode = (error: unknown): unknown =>
-  error instanceof Error && 'code' in error ? error.code : undefined;
 
 /** The reader of stdout went away (`… | head`): a reason to clean up and end, not to complain. */
 export class BrokenPipe extends Error {

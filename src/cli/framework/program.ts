@@ -22,7 +22,8 @@ import {
   optionWithDefault,
   UsageError,
 } from '../../common/command.ts';
-import { closest, parseCommand, readOptions, scanArguments } from './arguments.ts';
+import { closest } from '../../common/spelling.ts';
+import { parseCommand, readOptions, scanArguments } from './arguments.ts';
 import { commandHelp, commandUsage, groupHelp, groupUsage } from './help.ts';
 
 const HELP_WIDTH_LIMIT = 100;
@@ -149,7 +150,7 @@ function checkLevel(run: Run, level: Level, names: readonly string[], argv: read
     }
     if (!names.includes(name)) {
       const suggestion = closest(name, names);
-      const hint = suggestion === undefined ? '' : ` Did you mean '${suggestion}'?`;
+      const hint = suggestion === null ? '' : ` Did you mean '${suggestion}'?`;
       throw new UsageError(`No such command '${name}'.${hint}`);
     }
   } catch (error) {

@@ -5,7 +5,6 @@ import { dirname, join } from 'node:path';
 import fc from 'fast-check';
 import * as v from 'valibot';
 import { UserError } from '../errors.ts';
-import { closest, editDistance } from './explain.ts';
 import { candidatePaths } from './find.ts';
 import { keyLines, linePath } from './lines.ts';
 import { loadConfigFile } from './load.ts';
@@ -210,19 +209,6 @@ test('lines of keys, in tables, dotted, quoted and beside multi-line text', () =
   expect(lines.has(linePath(['t', 'z']))).toBe(false);
   expect(lines.get(linePath(['t', 'last-one']))).toBe(7);
   expect(lines.get(linePath(['u', 'k']))).toBe(9);
-});
-
-test('edit distance', () => {
-  expect(editDistance('adr', 'addr')).toBe(1);
-  expect(editDistance('kitten', 'sitting')).toBe(3);
-  expect(closest('nmae', ['name', 'user'])).toBe('name');
-  expect(closest('x', ['name', 'user'])).toBeNull();
-  fc.assert(
-    fc.property(fc.string({ maxLength: 8 }), fc.string({ maxLength: 8 }), (a, b) => {
-      expect(editDistance(a, b, 9)).toBe(editDistance(b, a, 9));
-      expect(editDistance(a, b, 9) === 0).toBe(a === b);
-    }),
-  );
 });
 
 test('addresses', () => {

@@ -30,7 +30,7 @@ export const coreCountVariables = (labels: Labels): string[] =>
     .filter((name) => name !== '');
 
 /** Ports that the runner and its services use themselves. */
-const RESERVED_PORTS: ReadonlySet<number> = new Set([2000, 2001, 2002, 2003, 2200, 7681]);
+export const RESERVED_PORTS: ReadonlySet<number> = new Set([2000, 2001, 2002, 2003, 2200, 7681]);
 const PROTOCOLS = ['http', 'tcp', 'preopen', 'vnc', 'rdp', 'pty'] as const;
 
 const invalid = (item: string, reason: string): BackendError =>

@@ -3,7 +3,7 @@ import { constants, rmSync } from 'node:fs';
 import { type FileHandle, mkdir, mkdtemp, open, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { errorMessage } from '../../common/errors.ts';
+import { errorCode, errorMessage } from '../../common/errors.ts';
 import { type FileListing, MAX_TRANSFER_BYTES } from '../../common/protocol/execution.ts';
 import { FILE_CHUNK_BYTES } from '../../common/protocol/runner.ts';
 import type { Random } from '../../common/random.ts';
@@ -155,8 +155,7 @@ async function failing<T>(what: string, action: () => Promise<T>): Promise<T> {
     return await action();
   } catch (error) {
     if (error instanceof RunnerError) throw error;
-    const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
-    const code = missing ? 'not-found' : 'failed';
+    const code = errorCode(error) === 'ENOENT' ? 'not-found' : 'failed';
     throw new RunnerError(code, `Cannot ${what}: ${errorMessage(error)}`);
   }
 }

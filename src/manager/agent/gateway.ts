@@ -2,7 +2,9 @@
  * What agents call: heartbeats with full state, the ordered outbox, and goodbye. Who the caller is
  * has been checked by the transport.
  */
-import { BackendError, errorMessage } from '../../common/errors.ts';
+
+import { BackendError, errorCode, errorMessage } from '../../common/errors.ts';
+import { isUuid } from '../../common/ids.ts';
 import type { DesiredKernel } from '../../common/protocol/kernel.ts';
 import type { AgentEvent, Heartbeat, managerApi } from '../../common/protocol/manager.ts';
 import type { ApiOf } from '../../common/rpc/api.ts';
@@ -29,7 +31,6 @@ export type GatewayContext = Pick<
   'sql' | 'live' | 'events' | 'clock' | 'log' | 'settings'
 >;
 
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 /** After this long, what an agent has is told again to a live store that may have lost it. */
 const NOTE_IMAGES_MS = 60_000;
 /** Starts repeated in one answer; the dispatcher sends the rest. */
@@ -56,10 +57,7 @@ function isCurrent(row: AgentRow, beat: Heartbeat, slots: SlotMap): boolean {
 }
 
 /** PostgreSQL's classes of errors that are the data's fault, not the moment's. */
-function isBadData(error: unknown): boolean {
-  if (typeof error !== 'object' || error === null || !('code' in error)) return false;
-  return /^2[23]/.test(String(error.code));
-}
+const isBadData = (error: unknown): boolean => /^2[23]...$/.test(errorCode(error));
 
 class Gateway {
   readonly ctx: GatewayContext;
@@ -80,7 +78,7 @@ class Gateway {
 
   async heartbeat(beat: Heartbeat) {
     const { sql } = this.ctx;
-    const heldIds = beat.kernels.map((kernel) => kernel.kernelId).filter((id) => UUID.test(id));
+    const heldIds = beat.kernels.map((kernel) => kernel.kernelId).filter((id) => isUuid(id));
     const [row, slotNames, known] = await Promise.all([
       selectAgent(sql, beat.agentId),
       selectSlotNames(sql),
@@ -192,7 +190,7 @@ class Gateway {
   }
 
   async deliver(agentId: string, events: readonly AgentEvent[]) {
-    const wellFormed = events.filter((event) => UUID.test(event.kernelId));
+    const wellFormed = events.filter((event) => isUuid(event.kernelId));
     const lastSeq = events.reduce((last, event) => Math.max(last, event.seq), 0);
     try {
       const acked = await applyAgentEvents(this.ctx, agentId, wellFormed);

@@ -19,6 +19,8 @@ export type ManagerEvent =
       readonly reason: string;
       readonly exitCode: number | null;
     }
+  /** Rows that somebody may remember have changed. */
+  | { readonly type: 'entity-changed'; readonly entityType: string }
   /** There may be work for a reconciling loop. */
   | { readonly type: 'wake'; readonly loop: 'schedule' | 'start' | 'terminate' };
 

@@ -25,6 +25,7 @@ const managerEvent = v.variant('type', [
     reason: v.string(),
     exitCode: v.nullable(v.number()),
   }),
+  v.object({ type: v.literal('entity-changed'), entityType: v.string() }),
   v.object({ type: v.literal('wake'), loop: v.picklist(['schedule', 'start', 'terminate']) }),
 ]);
 

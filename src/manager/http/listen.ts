@@ -1,5 +1,5 @@
 /** Binds the manager's HTTP server to an address. */
-import { errorMessage, UserError } from '../../common/errors.ts';
+import { errorCode, errorMessage, UserError } from '../../common/errors.ts';
 import { IDLE_SEC, type Serve } from './mount.ts';
 import type { SocketConnection } from './socket.ts';
 
@@ -25,8 +25,7 @@ const CLOSE_GOING_AWAY = 1001;
 
 function bindError(error: unknown, address: ListenAddress, setting: string): UserError {
   const { hostname, port } = address;
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  if (code === 'EADDRINUSE') {
+  if (errorCode(error) === 'EADDRINUSE') {
     return new UserError(`Port ${port} on ${hostname} is already in use by another program.`, {
       hint:
         `Stop that program, or choose another port: ${setting} in the [manager] section of ` +

@@ -1,5 +1,5 @@
 /** Turns results and failures into HTTP responses. */
-import { BackendError, errorMessage } from '../../common/errors.ts';
+import { BackendError, errorCode, errorMessage } from '../../common/errors.ts';
 import type { RouteResult } from './route.ts';
 
 /** The response of a handler's result. */
@@ -15,8 +15,7 @@ const DATABASE_AWAY = /^(CONNECTION_\w+|CONNECT_TIMEOUT|08...|53300|57P..)$/;
 /** The failure that a client is told of. */
 function toKnownError(error: unknown): BackendError {
   if (error instanceof BackendError) return error;
-  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-  if (DATABASE_AWAY.test(code)) {
+  if (DATABASE_AWAY.test(errorCode(error))) {
     const message = 'The database cannot be reached at present. Try again later.';
     return new BackendError('DatabaseError', message, { cause: error });
   }

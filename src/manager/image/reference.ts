@@ -1,4 +1,6 @@
 /** Names of images: `registry/project/name:tag`, with upstream's defaults for missing parts. */
+import { editDistance } from '../../common/spelling.ts';
+
 /** Registry of images that live on the hosts themselves. */
 export const LOCAL_REGISTRY = 'local';
 const DEFAULT_REGISTRY = 'index.docker.io';
@@ -80,21 +82,6 @@ export function normalizeArchitecture(name: string): string {
   if (lower === 'amd64' || lower === 'x64') return 'x86_64';
   if (lower === 'arm64') return 'aarch64';
   return lower;
-}
-
-/** Number of single-character edits between two words, giving up beyond `limit`. */
-function editDistance(a: string, b: string, limit: number): number {
-  if (Math.abs(a.length - b.length) > limit) return limit + 1;
-  let previous = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i++) {
-    const row = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const substitution = (previous[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      row.push(Math.min(substitution, (previous[j] ?? 0) + 1, (row[j - 1] ?? 0) + 1));
-    }
-    previous = row;
-  }
-  return previous[b.length] ?? limit + 1;
 }
 
 /** The names most like `wanted`, best first; all of them when few enough are known. */

@@ -23,7 +23,7 @@ const aliases = {
 };
 
 /** Longest bootstrap script; `sessions.bootstrap_script` holds no more. Characters. */
-const MAX_BOOTSTRAP_CHARS = 16_384;
+export const MAX_BOOTSTRAP_CHARS = 16_384;
 
 export const sessionName = v.pipe(
   v.string(),

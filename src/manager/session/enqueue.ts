@@ -1,5 +1,7 @@
 /** Enqueueing: checks a request against every rule, stores the session, wakes the scheduler. */
-import { BackendError } from '../../common/errors.ts';
+
+import { BackendError, errorCode } from '../../common/errors.ts';
+import { isUuid } from '../../common/ids.ts';
 import { CUSTOMIZED_OWNER_LABEL } from '../../common/images/labels.ts';
 import { randomString } from '../../common/random.ts';
 import { addSlots, formatAmount, parseSlots, type Slots } from '../../common/slots.ts';
@@ -10,6 +12,7 @@ import { storedBootstrapScript } from '../keypair/service.ts';
 import { type KeypairPolicy, loadKeypairPolicy } from '../policy/service.ts';
 import { projectOfMember } from '../project/service.ts';
 import { chooseResourceGroup, type ResourceGroup } from '../resource-group/service.ts';
+import { MAX_BOOTSTRAP_CHARS } from './create-request.ts';
 import {
   type ExistingSession,
   insertSession,
@@ -26,10 +29,7 @@ import { checkPreopenPorts, type KernelPlace, kernelEnvironment } from './enviro
 import { type AgentCapacity, checkServable, resolveResources } from './resources.ts';
 import type { EnqueueRequest, EnqueueResult } from './types.ts';
 
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const UNIQUE_VIOLATION = '23505';
-/** `sessions.bootstrap_script` holds no more. Characters. */
-const MAX_BOOTSTRAP_CHARS = 16_384;
 
 const invalid = (message: string) => new BackendError('InvalidAPIParameters', message);
 
@@ -147,7 +147,7 @@ async function checkDependencies(
   domain: string,
 ): Promise<void> {
   if (request.dependencies.length === 0) return;
-  const malformed = request.dependencies.filter((id) => !UUID.test(id));
+  const malformed = request.dependencies.filter((id) => !isUuid(id));
   if (malformed.length > 0)
     throw invalid(`dependencies: not session ids: ${malformed.join(', ')}.`);
   const userId = administers(owner, domain) ? null : owner.userId;
@@ -236,11 +236,7 @@ async function store(ctx: ManagerContext, item: NewSession): Promise<void> {
     await insertSession(ctx.sql, item, ctx.clock.now());
   } catch (error) {
     // Somebody was faster with the same name.
-    const taken =
-      typeof error === 'object' &&
-      error !== null &&
-      'code' in error &&
-      error.code === UNIQUE_VIOLATION;
+    const taken = errorCode(error) === UNIQUE_VIOLATION;
     const existing = taken ? await selectLiveByName(ctx.sql, item.userId, item.name) : null;
     throw existing ? alreadyExists(item.name, existing) : error;
   }

@@ -1,10 +1,7 @@
 /** The environment variables and ports of a session's kernels. Pure. */
 import { BackendError } from '../../common/errors.ts';
-import { servicePortsOf } from '../../common/images/labels.ts';
+import { RESERVED_PORTS, servicePortsOf } from '../../common/images/labels.ts';
 import type { Caller } from '../http/route.ts';
-
-/** Ports of the kernel runner and of the services every kernel has. */
-const RESERVED_PORTS: ReadonlySet<number> = new Set([2000, 2001, 2200, 7681]);
 
 export interface KernelPlace {
   readonly kernelId: string;

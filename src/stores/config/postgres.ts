@@ -4,7 +4,7 @@
  */
 import type { Sql } from 'postgres';
 import { type Clock, systemClock, type Timer } from '../../common/clock.ts';
-import { errorMessage } from '../../common/errors.ts';
+import { errorCode, errorMessage } from '../../common/errors.ts';
 import type { Logger } from '../../common/logger.ts';
 import { type Random, randomString, systemRandom } from '../../common/random.ts';
 import { type ServerName, unavailable, within } from '../failures.ts';
@@ -30,7 +30,7 @@ const CONNECTION_FAILURE =
 function isConnectionFailure(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   if (error.name === 'DeadlineExceeded') return true;
-  return 'code' in error && CONNECTION_FAILURE.test(String(error.code));
+  return CONNECTION_FAILURE.test(errorCode(error));
 }
 
 /** More announcements than this waiting are replaced by one new listing. */

@@ -354,6 +354,28 @@ print(sum(p.wait() != 0 for p in all) > 0)
   );
 
   test(
+    'images that come and go are seen at once',
+    async () => {
+      const aliases = async () => (await backend.scanImages()).flatMap((image) => image.aliases);
+      expect(await aliases()).toContain('bare');
+      await engine.call((docker) =>
+        docker.getImage('testing/bare:1').tag({ repo: 'testing/passing', tag: '2' }),
+      );
+      const canonical = 'local/testing/passing:2';
+      const isListed = async () =>
+        (await backend.scanImages()).some((found) => found.canonical === canonical);
+      await eventually(isListed);
+      const listed = (await backend.scanImages()).find((found) => found.canonical === canonical);
+      if (!listed) throw new Error('it was just there');
+      expect(await backend.hasImage(testSpec(listed))).toBe(true);
+      await engine.call((docker) => docker.getImage('testing/passing:2').remove());
+      await eventually(async () => !(await isListed()));
+      expect(await backend.hasImage(testSpec(listed))).toBe(false);
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
     'an image that can not be had is refused with the reason',
     async () => {
       const image = (await backend.scanImages())[0];

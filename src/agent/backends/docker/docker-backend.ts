@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { ContainerCreateOptions } from 'dockerode';
 import * as v from 'valibot';
 import type { Clock } from '../../../common/clock.ts';
-import { DockerEngine, DockerError } from '../../../common/docker/engine.ts';
+import { DockerEngine, DockerError, isMissing } from '../../../common/docker/engine.ts';
 import { BackendError, errorMessage } from '../../../common/errors.ts';
 import { servicePortsOf } from '../../../common/images/labels.ts';
 import type { Logger } from '../../../common/logger.ts';
@@ -194,6 +194,8 @@ export class DockerBackend implements Backend {
         const { kernelHost } = this.#options;
         return { containerId, kernelHost, servicePorts, isolationGaps };
       } catch (error) {
+        // The image may have gone while it was believed to be there.
+        if (isMissing(error)) this.#images.invalidate();
         await this.#undo(kernelId);
         throw asCreationFailure(error);
       }

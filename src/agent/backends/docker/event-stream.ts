@@ -14,7 +14,11 @@ const LAST_RETRY_MS = 2000;
 const OPEN_TIMEOUT_MS = 10_000;
 const MAX_LINE_CHARACTERS = 1024 * 1024;
 const CONTAINER_EVENTS = ['die', 'oom'];
-const IMAGE_EVENTS = ['pull', 'tag', 'untag', 'delete', 'import', 'load'];
+/** Names differ between versions of the daemon. */
+const IMAGE_EVENTS = [
+  ...['pull', 'tag', 'untag', 'delete', 'import', 'load'],
+  ...['create', 'build', 'remove', 'prune', 'loadfromarchive'],
+];
 
 const daemonEvent = v.object({
   Type: v.string(),

@@ -13,6 +13,8 @@ import { discoverDockerImages, tagOfCanonical } from '../../../common/images/doc
 import type { KernelSpec } from '../../../common/protocol/kernel.ts';
 import type { AgentImage } from '../../../common/protocol/manager.ts';
 
+/** The daemon tells about changes; this is for those it keeps to itself. */
+const MAX_AGE_MS = 60_000;
 /** A pull that makes no progress for this long is given up. */
 const PULL_STALL_MS = 5 * 60 * 1000;
 const MAX_LINE_CHARACTERS = 1024 * 1024;
@@ -26,6 +28,7 @@ export class ImageStore {
   readonly #clock: Clock;
   readonly #ids = new Map<string, string>();
   #scan: Promise<AgentImage[]> | null = null;
+  #scannedAtMs = 0;
   #lastKnown: AgentImage[] | null = null;
 
   constructor(engine: DockerEngine, clock: Clock) {
@@ -45,8 +48,10 @@ export class ImageStore {
    * @param isFresh whether the daemon tells us about changes at present.
    */
   async list(isFresh: boolean): Promise<AgentImage[]> {
-    if (!isFresh) this.#scan = null;
+    const nowMs = this.#clock.monotonicMs();
+    if (!isFresh || nowMs - this.#scannedAtMs > MAX_AGE_MS) this.invalidate();
     const scan = this.#scan ?? discoverDockerImages(this.#engine);
+    if (this.#scan === null) this.#scannedAtMs = nowMs;
     this.#scan = scan;
     try {
       this.#lastKnown = await scan;

@@ -2,7 +2,7 @@
 import { access, constants, mkdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../../../common/clock.ts';
-import { errorMessage } from '../../../common/errors.ts';
+import { errorCode, errorMessage } from '../../../common/errors.ts';
 import { waitUntil } from './host-processes.ts';
 
 const MOUNT = '/sys/fs/cgroup';
@@ -184,10 +184,8 @@ async function removeEmpty(folder: string): Promise<boolean> {
     await rmdir(folder);
     return true;
   } catch (error) {
-    if (error instanceof Error && 'code' in error) {
-      if (error.code === 'ENOENT') return true;
-      if (error.code === 'EBUSY') return false;
-    }
+    if (errorCode(error) === 'ENOENT') return true;
+    if (errorCode(error) === 'EBUSY') return false;
     throw error;
   }
 }

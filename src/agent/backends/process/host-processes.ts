@@ -1,6 +1,7 @@
 /** Host processes identified by pid and start time, since pids are reused. */
 import { readdir, readFile } from 'node:fs/promises';
 import type { Clock } from '../../../common/clock.ts';
+import { errorCode } from '../../../common/errors.ts';
 import type { KernelLayout } from './layout.ts';
 
 export interface ProcessIdentity {
@@ -35,7 +36,7 @@ function forceKill(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL');
   } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
+    if (errorCode(error) !== 'ESRCH') throw error;
   }
 }
 
