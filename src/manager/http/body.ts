@@ -15,6 +15,7 @@ export function describeIssues(issues: readonly v.BaseIssue<unknown>[]): string 
     .slice(0, MAX_ISSUES_SHOWN)
     .map((issue) => {
       const path = v.getDotPath(issue);
+      if (path !== null && issue.received === 'undefined') return `${path} is missing`;
       return path === null ? issue.message : `${path}: ${issue.message}`;
     })
     .join('; ');

@@ -200,7 +200,7 @@ describe('bodies', () => {
     expect(response.status).toBe(400);
     const body = v.parse(v.object({ title: v.string(), msg: v.string() }), await response.json());
     expect(body.title).toBe('Invalid or Missing API Parameters.');
-    expect(body.msg).toContain('name:');
+    expect(body.msg).toContain('name is missing');
     expect(body.msg).toContain('size:');
   });
 

@@ -19,7 +19,7 @@ const CREATE_TIMEOUT_MS = 30_000;
 const canRun = requireOrSkip(
   process.platform === 'linux' ? missingTool('python3', 'python3') : 'sessions need Linux',
 );
-const folder = mkdtempSync(join(tmpdir(), 'bai-js-client-'));
+let folder = '';
 let cluster: RunningCluster;
 let forgetGlobals: () => void;
 let client: JsClient;
@@ -79,6 +79,7 @@ const textOf = (blob: unknown): Promise<string> => {
 
 describe.if(canRun)('the JavaScript client', () => {
   beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'bai-js-client-'));
     forgetGlobals = provideBrowserGlobals();
     cluster = await startCluster({
       envId: 'js-client',
