@@ -5,6 +5,7 @@
 import type { Readable } from 'node:stream';
 import Docker from 'dockerode';
 import * as v from 'valibot';
+import { type Clock, systemClock } from '../clock.ts';
 import { BackendError, errorMessage } from '../errors.ts';
 
 const DOCKER_CALL_TIMEOUT_MS = 30_000;
@@ -40,9 +41,11 @@ const systemFailure = v.object({ code: v.string() });
 export class DockerEngine {
   readonly socketPath: string;
   readonly #docker: Docker;
+  readonly #clock: Clock;
 
-  constructor(socketPath: string) {
+  constructor(socketPath: string, clock: Clock = systemClock) {
     this.socketPath = socketPath;
+    this.#clock = clock;
     this.#docker = new Docker({ socketPath });
   }
 
@@ -64,9 +67,8 @@ export class DockerEngine {
       giveUp(reason);
       ended.abort(reason);
     };
-    const timer = setTimeout(
-      () => end(this.#away(`it did not answer within ${timeoutMs / 1000} seconds`)),
-      timeoutMs,
+    const timer = this.#clock.timer(timeoutMs, () =>
+      end(this.#away(`it did not answer within ${timeoutMs / 1000} seconds`)),
     );
     const onAbort = () => end(signal?.reason);
     signal?.addEventListener('abort', onAbort, { once: true });
@@ -75,7 +77,7 @@ export class DockerEngine {
     } catch (error) {
       throw this.#translate(error);
     } finally {
-      clearTimeout(timer);
+      timer.cancel();
       signal?.removeEventListener('abort', onAbort);
     }
   }

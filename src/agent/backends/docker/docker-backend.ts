@@ -102,7 +102,7 @@ export class DockerBackend implements Backend {
     const { socketPath, clock, log, portRange, portReuseCooldownMs, bindHost } = options;
     this.#options = options;
     this.#owner = ownerOf(options);
-    this.#engine = new DockerEngine(socketPath);
+    this.#engine = new DockerEngine(socketPath, clock);
     this.#images = new ImageStore(this.#engine, clock);
     this.#ports = new HostPorts({
       range: portRange,
@@ -395,13 +395,14 @@ export class DockerBackend implements Backend {
   }
 
   #prepared(): Promise<Prepared> {
-    const { stateDir, scratchRoot, logBytes, pidsLimit, log } = this.#options;
+    const { stateDir, scratchRoot, logBytes, pidsLimit, clock, log } = this.#options;
     const progress = (message: string) => log.warn(message);
     this.#preparing ??= prepareHost({
       stateDir,
       scratchRoot,
       logBytes,
       pidsLimit,
+      clock,
       progress,
     }).catch((error) => {
       this.#preparing = null;

@@ -1,5 +1,6 @@
 /** What is made ready once per agent, before its first container. */
 import { stat } from 'node:fs/promises';
+import type { Clock } from '../../../common/clock.ts';
 import type { ContainerLimits } from './container-spec.ts';
 import { hardLimits } from './daemon.ts';
 import { kernelIds } from './layout.ts';
@@ -20,10 +21,11 @@ export async function prepareHost(options: {
   readonly scratchRoot: string;
   readonly logBytes: number;
   readonly pidsLimit: number | undefined;
+  readonly clock: Clock;
   readonly progress: (message: string) => void;
 }): Promise<Prepared> {
-  const { stateDir, scratchRoot, logBytes, pidsLimit, progress } = options;
-  const executable = await runnerExecutable(progress);
+  const { stateDir, scratchRoot, logBytes, pidsLimit, clock, progress } = options;
+  const executable = await runnerExecutable(clock, progress);
   const mayPrune = (await kernelIds(scratchRoot)).length === 0;
   const [runner, limits, hostFiles] = await Promise.all([
     prepareRunnerFiles(stateDir, executable, { mayPrune }),

@@ -7,12 +7,13 @@ import { mkdir, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/prom
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Glob } from 'bun';
+import type { Clock } from '../../../common/clock.ts';
 import { UserError } from '../../../common/errors.ts';
 import { checkoutRoot } from '../../../common/executable.ts';
 
 const COMPILE_TIMEOUT_MS = 120_000;
 /** Runners of other sources are deleted when they were not used for this long. */
-const KEEP_MS = 24 * 3600 * 1000;
+const KEEP_MS = 3600 * 1000;
 const PREFIX = 'kernel-runner-';
 const SOURCES = ['bin/kernel-runner.ts', 'src/{kernel,common}/**/*', 'package.json'];
 
@@ -79,12 +80,12 @@ async function compile(root: string, out: string): Promise<void> {
   });
 }
 
-async function deleteUnused(folder: string, used: string): Promise<void> {
+async function deleteUnused(folder: string, used: string, nowMs: number): Promise<void> {
   for (const name of await readdir(folder)) {
     const path = join(folder, name);
     if (!name.startsWith(PREFIX) || path === used) continue;
     const info = await stat(path).catch(() => null);
-    if (info && Date.now() - info.mtimeMs > KEEP_MS) await rm(path, { force: true });
+    if (info && nowMs - info.mtimeMs > KEEP_MS) await rm(path, { force: true });
   }
 }
 
@@ -94,6 +95,7 @@ async function deleteUnused(folder: string, used: string): Promise<void> {
  * @throws UserError when it can't be compiled.
  */
 export async function runnerExecutable(
+  clock: Clock,
   progress: (message: string) => void,
 ): Promise<RunnerExecutable> {
   if (checkoutRoot === null) return { path: process.execPath, args: ['kernel-runner'] };
@@ -105,8 +107,8 @@ export async function runnerExecutable(
     await compile(checkoutRoot, draft);
     await rename(draft, path);
   }
-  const now = new Date();
+  const now = clock.now();
   await utimes(path, now, now);
-  await deleteUnused(folder, path);
+  await deleteUnused(folder, path, now.getTime());
   return { path, args: [] };
 }
