@@ -167,7 +167,7 @@ async function violations(): Promise<string[]> {
   return [...found, ...(await cgroupsOf(gone)).map((path) => `${path} is left`)];
 }
 
-/** Polls until `list` is empty. @throws with what is in it at the deadline. */
+/** Polls until `list` is empty. @throws with what is in it at the deadline, and the facts around. */
 async function untilNone(what: string, list: () => Promise<string[]>): Promise<void> {
   let last: string[] = [];
   const isNone = async () => {
@@ -175,8 +175,11 @@ async function untilNone(what: string, list: () => Promise<string[]>): Promise<v
     return last.length === 0;
   };
   await until(isNone, what, QUIET_DEADLINE_MS).catch(async () => {
+    const wrong = await violations();
+    const held = await cluster.sql`SELECT * FROM agent_resources ORDER BY agent_id, slot_name`;
+    const facts = [...last, ...wrong, await summary(''), ...held.map((row) => JSON.stringify(row))];
     const logs = await cluster.logs();
-    throw new Error(`${what}: not within ${QUIET_DEADLINE_MS} ms\n${last.join('\n')}\n${logs}`);
+    throw new Error(`${what}: not within ${QUIET_DEADLINE_MS} ms\n${facts.join('\n')}\n${logs}`);
   });
 }
 
@@ -206,9 +209,9 @@ async function askSome(random: () => number): Promise<void> {
   }
 }
 
-/** One line per round, so that a reader sees what the faults hit. */
-async function summary(round: number): Promise<string> {
-  const found = (await rows()).filter(({ name }) => name.startsWith(`r${round}-`));
+/** What became of the sessions of a round, or of all. */
+async function summary(prefix: string): Promise<string> {
+  const found = (await rows()).filter(({ name }) => name.startsWith(prefix));
   const counts = new Map<string, number>();
   for (const { status, status_info: info } of found) {
     const key = isTerminal(status) ? `${status} (${info})` : status;
@@ -235,7 +238,9 @@ async function runRound(round: number, victim: Part, random: () => number): Prom
   const names = new Set((await rows()).map(({ name }) => name));
   for (let index = 0; index < SESSIONS; index += 1) expect(names).toContain(`r${round}-${index}`);
   await askSome(random);
-  console.log(`kill -9 of ${victim} at ${threshold} of ${SESSIONS}: ${await summary(round)}`);
+  console.log(
+    `kill -9 of ${victim} at ${threshold} of ${SESSIONS}: ${await summary(`r${round}-`)}`,
+  );
 }
 
 test.skipIf(!isReady)(
