@@ -21,7 +21,7 @@ const SCALARS: Readonly<Record<string, string>> = {
   timestamptz: 'Date',
 };
 /** Types that arrive as text. */
-const TEXTS = new Set(['bpchar', 'cidr', 'inet', 'numeric', 'text', 'uuid', 'varchar']);
+const TEXTS = new Set(['bpchar', 'cidr', 'inet', 'interval', 'numeric', 'text', 'uuid', 'varchar']);
 
 function singular(word: string): string {
   if (word.endsWith('ies')) return `${word.slice(0, -3)}y`;

@@ -13,6 +13,9 @@ import { StatusGate } from './http/status-gate.ts';
 import { healthRoutes, versionRoutes } from './http/system.ts';
 import { countQuery, findActiveKeypair } from './keypair/service.ts';
 
+/** A change of these may change who is let in. */
+const ACCOUNT_ENTITIES: ReadonlySet<string> = new Set(['user', 'keypair', 'domain']);
+
 export interface ServerOptions {
   readonly listen: ListenAddress;
   /** A second address for other components: health checks with details, and `internalRoutes`. */
@@ -55,6 +58,9 @@ export async function startServer(
 ): Promise<ManagerServer> {
   const statusGate = await StatusGate.open(ctx.config);
   const keypairs = new KeypairCache(ctx.clock, (key) => findActiveKeypair(ctx.sql, key));
+  const unsubscribe = ctx.events.subscribe((event) => {
+    if (event.type === 'entity-changed' && ACCOUNT_ENTITIES.has(event.entityType)) keypairs.clear();
+  });
   const queries = new QueryCounter({
     clock: ctx.clock,
     log: ctx.log,
@@ -84,6 +90,7 @@ export async function startServer(
   const listeners: HttpListener[] = [];
   const stop = async (graceMs: number) => {
     await Promise.all(listeners.map((listener) => listener.stop(graceMs)));
+    unsubscribe();
     await queries.flush();
     await statusGate.close();
   };

@@ -1,6 +1,7 @@
 /**
  * Remembers active keypairs for a moment, so that a burst of requests of one client costs one
- * query. Deactivating a key or changing its secret takes effect within that moment.
+ * query. Whoever changes accounts calls `clear`; a change nobody told of takes effect within that
+ * moment.
  */
 import type { Clock } from '../../common/clock.ts';
 import type { ActiveKeypair } from '../keypair/service.ts';
@@ -15,6 +16,7 @@ interface Entry {
 
 export class KeypairCache {
   readonly #entries = new Map<string, Entry>();
+  #generation = 0;
   readonly #clock: Clock;
   readonly #load: (accessKey: string) => Promise<ActiveKeypair | null>;
 
@@ -28,12 +30,20 @@ export class KeypairCache {
     const nowMs = this.#clock.monotonicMs();
     const entry = this.#entries.get(accessKey);
     if (entry && entry.expiresAtMs > nowMs) return entry.keypair;
+    const generation = this.#generation;
     const keypair = await this.#load(accessKey);
     this.#entries.delete(accessKey);
-    if (keypair) {
+    // What was read before a change must not outlive it.
+    if (keypair && generation === this.#generation) {
       if (this.#entries.size >= MAX_ENTRIES) this.#entries.clear();
       this.#entries.set(accessKey, { keypair, expiresAtMs: nowMs + LIFETIME_MS });
     }
     return keypair;
+  }
+
+  /** Forgets everything: accounts or keypairs have changed. */
+  clear(): void {
+    this.#generation += 1;
+    this.#entries.clear();
   }
 }

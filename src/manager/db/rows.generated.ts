@@ -55,6 +55,23 @@ export interface AssociationScopeEntityRow {
   registered_at: Date;
 }
 
+/** A row of audit_logs. */
+export interface AuditLogRow {
+  id: string;
+  entity_type: string;
+  operation: string;
+  entity_id: string | null;
+  created_at: Date;
+  action_id: string;
+  request_id: string | null;
+  triggered_by: string | null;
+  description: string;
+  duration: string | null;
+  status: string;
+  before: unknown;
+  after: unknown;
+}
+
 /** A row of container_registries. */
 export interface ContainerRegistryRow {
   id: string;

@@ -47,6 +47,7 @@ export type Query = {
   readonly __typename?: 'Query';
   readonly keypair: Maybe<KeyPair>;
   readonly keypairs: Maybe<ReadonlyArray<Maybe<KeyPair>>>;
+  readonly keypair_list: Maybe<KeyPairList>;
   readonly image: Maybe<Image>;
   readonly images: Maybe<ReadonlyArray<Maybe<Image>>>;
   readonly compute_session: Maybe<ComputeSession>;
@@ -66,6 +67,17 @@ export type QuerykeypairArgs = {
 
 
 export type QuerykeypairsArgs = {
+  domain_name?: InputMaybe<Scalars['String']['input']>;
+  email?: InputMaybe<Scalars['String']['input']>;
+  is_active?: InputMaybe<Scalars['Boolean']['input']>;
+};
+
+
+export type Querykeypair_listArgs = {
+  limit: Scalars['Int']['input'];
+  offset: Scalars['Int']['input'];
+  filter?: InputMaybe<Scalars['String']['input']>;
+  order?: InputMaybe<Scalars['String']['input']>;
   domain_name?: InputMaybe<Scalars['String']['input']>;
   email?: InputMaybe<Scalars['String']['input']>;
   is_active?: InputMaybe<Scalars['Boolean']['input']>;
@@ -138,6 +150,71 @@ export type Queryagent_listArgs = {
   order?: InputMaybe<Scalars['String']['input']>;
   scaling_group?: InputMaybe<Scalars['String']['input']>;
   status?: InputMaybe<Scalars['String']['input']>;
+};
+
+export type Mutation = {
+  readonly __typename?: 'Mutation';
+  readonly create_keypair: Maybe<CreateKeyPair>;
+  readonly modify_keypair: Maybe<ModifyKeyPair>;
+  readonly delete_keypair: Maybe<DeleteKeyPair>;
+};
+
+
+export type Mutationcreate_keypairArgs = {
+  props: KeyPairInput;
+  user_id: Scalars['String']['input'];
+};
+
+
+export type Mutationmodify_keypairArgs = {
+  access_key: Scalars['String']['input'];
+  props: ModifyKeyPairInput;
+};
+
+
+export type Mutationdelete_keypairArgs = {
+  access_key: Scalars['String']['input'];
+};
+
+export type KeyPairInput = {
+  readonly is_active?: InputMaybe<Scalars['Boolean']['input']>;
+  readonly is_admin?: InputMaybe<Scalars['Boolean']['input']>;
+  readonly resource_policy: Scalars['String']['input'];
+  readonly concurrency_limit?: InputMaybe<Scalars['Int']['input']>;
+  readonly rate_limit: Scalars['Int']['input'];
+};
+
+export type ModifyKeyPairInput = {
+  readonly is_active?: InputMaybe<Scalars['Boolean']['input']>;
+  readonly is_admin?: InputMaybe<Scalars['Boolean']['input']>;
+  readonly resource_policy?: InputMaybe<Scalars['String']['input']>;
+  readonly concurrency_limit?: InputMaybe<Scalars['Int']['input']>;
+  readonly rate_limit?: InputMaybe<Scalars['Int']['input']>;
+};
+
+export type CreateKeyPair = {
+  readonly __typename?: 'CreateKeyPair';
+  readonly ok: Maybe<Scalars['Boolean']['output']>;
+  readonly msg: Maybe<Scalars['String']['output']>;
+  readonly keypair: Maybe<KeyPair>;
+};
+
+export type ModifyKeyPair = {
+  readonly __typename?: 'ModifyKeyPair';
+  readonly ok: Maybe<Scalars['Boolean']['output']>;
+  readonly msg: Maybe<Scalars['String']['output']>;
+};
+
+export type DeleteKeyPair = {
+  readonly __typename?: 'DeleteKeyPair';
+  readonly ok: Maybe<Scalars['Boolean']['output']>;
+  readonly msg: Maybe<Scalars['String']['output']>;
+};
+
+export type KeyPairList = PaginatedList & {
+  readonly __typename?: 'KeyPairList';
+  readonly items: ReadonlyArray<Maybe<KeyPair>>;
+  readonly total_count: Scalars['Int']['output'];
 };
 
 export type KeyPair = Item & {
@@ -421,6 +498,7 @@ export type ResolversInterfaceTypes<_RefType extends Record<string, unknown>> = 
     | ( AgentParent )
   ;
   PaginatedList:
+    | ( Omit<KeyPairList, 'items'> & { items: ReadonlyArray<Maybe<_RefType['KeyPair']>> } )
     | ( Omit<ComputeSessionList, 'items'> & { items: ReadonlyArray<Maybe<_RefType['ComputeSession']>> } )
     | ( ComputeContainerList )
     | ( Omit<AgentList, 'items'> & { items: ReadonlyArray<Maybe<_RefType['Agent']>> } )
@@ -442,6 +520,13 @@ export type ResolversTypes = {
   String: ResolverTypeWrapper<Scalars['String']['output']>;
   Query: ResolverTypeWrapper<Record<PropertyKey, never>>;
   Boolean: ResolverTypeWrapper<Scalars['Boolean']['output']>;
+  Mutation: ResolverTypeWrapper<Record<PropertyKey, never>>;
+  KeyPairInput: KeyPairInput;
+  ModifyKeyPairInput: ModifyKeyPairInput;
+  CreateKeyPair: ResolverTypeWrapper<Omit<CreateKeyPair, 'keypair'> & { keypair?: Maybe<ResolversTypes['KeyPair']> }>;
+  ModifyKeyPair: ResolverTypeWrapper<ModifyKeyPair>;
+  DeleteKeyPair: ResolverTypeWrapper<DeleteKeyPair>;
+  KeyPairList: ResolverTypeWrapper<Omit<KeyPairList, 'items'> & { items: ReadonlyArray<Maybe<ResolversTypes['KeyPair']>> }>;
   KeyPair: ResolverTypeWrapper<KeypairRecord>;
   UserInfo: ResolverTypeWrapper<UserInfo>;
   ImageStatus: ImageStatus;
@@ -471,6 +556,13 @@ export type ResolversParentTypes = {
   String: Scalars['String']['output'];
   Query: Record<PropertyKey, never>;
   Boolean: Scalars['Boolean']['output'];
+  Mutation: Record<PropertyKey, never>;
+  KeyPairInput: KeyPairInput;
+  ModifyKeyPairInput: ModifyKeyPairInput;
+  CreateKeyPair: Omit<CreateKeyPair, 'keypair'> & { keypair?: Maybe<ResolversParentTypes['KeyPair']> };
+  ModifyKeyPair: ModifyKeyPair;
+  DeleteKeyPair: DeleteKeyPair;
+  KeyPairList: Omit<KeyPairList, 'items'> & { items: ReadonlyArray<Maybe<ResolversParentTypes['KeyPair']>> };
   KeyPair: KeypairRecord;
   UserInfo: UserInfo;
   Image: ImageParent;
@@ -509,7 +601,7 @@ export type ItemResolvers<ContextType = GraphqlContext, ParentType extends Resol
 };
 
 export type PaginatedListResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['PaginatedList'] = ResolversParentTypes['PaginatedList']> = {
-  __resolveType: TypeResolveFn<'ComputeSessionList' | 'ComputeContainerList' | 'AgentList', ParentType, ContextType>;
+  __resolveType: TypeResolveFn<'KeyPairList' | 'ComputeSessionList' | 'ComputeContainerList' | 'AgentList', ParentType, ContextType>;
 };
 
 export type KVPairResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['KVPair'] = ResolversParentTypes['KVPair']> = {
@@ -520,6 +612,7 @@ export type KVPairResolvers<ContextType = GraphqlContext, ParentType extends Res
 export type QueryResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['Query'] = ResolversParentTypes['Query']> = {
   keypair?: Resolver<Maybe<ResolversTypes['KeyPair']>, ParentType, ContextType, Partial<QuerykeypairArgs>>;
   keypairs?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['KeyPair']>>>, ParentType, ContextType, Partial<QuerykeypairsArgs>>;
+  keypair_list?: Resolver<Maybe<ResolversTypes['KeyPairList']>, ParentType, ContextType, RequireFields<Querykeypair_listArgs, 'limit' | 'offset'>>;
   image?: Resolver<Maybe<ResolversTypes['Image']>, ParentType, ContextType, RequireFields<QueryimageArgs, 'architecture'>>;
   images?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['Image']>>>, ParentType, ContextType, RequireFields<QueryimagesArgs, 'filter_by_statuses' | 'load_filters' | 'image_filters'>>;
   compute_session?: Resolver<Maybe<ResolversTypes['ComputeSession']>, ParentType, ContextType, RequireFields<Querycompute_sessionArgs, 'id'>>;
@@ -529,6 +622,34 @@ export type QueryResolvers<ContextType = GraphqlContext, ParentType extends Reso
   agent?: Resolver<Maybe<ResolversTypes['Agent']>, ParentType, ContextType, RequireFields<QueryagentArgs, 'agent_id'>>;
   agents?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['Agent']>>>, ParentType, ContextType, Partial<QueryagentsArgs>>;
   agent_list?: Resolver<Maybe<ResolversTypes['AgentList']>, ParentType, ContextType, RequireFields<Queryagent_listArgs, 'limit' | 'offset'>>;
+};
+
+export type MutationResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['Mutation'] = ResolversParentTypes['Mutation']> = {
+  create_keypair?: Resolver<Maybe<ResolversTypes['CreateKeyPair']>, ParentType, ContextType, RequireFields<Mutationcreate_keypairArgs, 'props' | 'user_id'>>;
+  modify_keypair?: Resolver<Maybe<ResolversTypes['ModifyKeyPair']>, ParentType, ContextType, RequireFields<Mutationmodify_keypairArgs, 'access_key' | 'props'>>;
+  delete_keypair?: Resolver<Maybe<ResolversTypes['DeleteKeyPair']>, ParentType, ContextType, RequireFields<Mutationdelete_keypairArgs, 'access_key'>>;
+};
+
+export type CreateKeyPairResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['CreateKeyPair'] = ResolversParentTypes['CreateKeyPair']> = {
+  ok?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  keypair?: Resolver<Maybe<ResolversTypes['KeyPair']>, ParentType, ContextType>;
+};
+
+export type ModifyKeyPairResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ModifyKeyPair'] = ResolversParentTypes['ModifyKeyPair']> = {
+  ok?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+};
+
+export type DeleteKeyPairResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DeleteKeyPair'] = ResolversParentTypes['DeleteKeyPair']> = {
+  ok?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+};
+
+export type KeyPairListResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['KeyPairList'] = ResolversParentTypes['KeyPairList']> = {
+  items?: Resolver<ReadonlyArray<Maybe<ResolversTypes['KeyPair']>>, ParentType, ContextType>;
+  total_count?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
 };
 
 export type KeyPairResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['KeyPair'] = ResolversParentTypes['KeyPair']> = {
@@ -732,6 +853,11 @@ export type Resolvers<ContextType = GraphqlContext> = {
   PaginatedList?: PaginatedListResolvers<ContextType>;
   KVPair?: KVPairResolvers<ContextType>;
   Query?: QueryResolvers<ContextType>;
+  Mutation?: MutationResolvers<ContextType>;
+  CreateKeyPair?: CreateKeyPairResolvers<ContextType>;
+  ModifyKeyPair?: ModifyKeyPairResolvers<ContextType>;
+  DeleteKeyPair?: DeleteKeyPairResolvers<ContextType>;
+  KeyPairList?: KeyPairListResolvers<ContextType>;
   KeyPair?: KeyPairResolvers<ContextType>;
   UserInfo?: UserInfoResolvers<ContextType>;
   Image?: ImageResolvers<ContextType>;

@@ -1,4 +1,5 @@
 /** Keypairs: the credentials of the API, and what a caller may know of them. */
+import type { Sql } from 'postgres';
 import { BackendError } from '../../common/errors.ts';
 import type { Db } from '../db/connect.ts';
 import type { Caller } from '../http/route.ts';
@@ -50,6 +51,19 @@ export function listKeypairs(
   filter: Omit<store.KeypairFilter, 'accessKey'> = {},
 ): Promise<store.KeypairRecord[]> {
   return store.selectMany(sql, keypairScope(caller), filter, MAX_LISTED);
+}
+
+/**
+ * One page of the keypairs that `caller` may see, and how many match in all.
+ * @throws BackendError InvalidAPIParameters for a wrong filter or order.
+ */
+export function listKeypairPage(
+  sql: Sql,
+  caller: Caller,
+  filter: Omit<store.KeypairFilter, 'accessKey'>,
+  page: store.KeypairPage,
+): Promise<{ rows: store.KeypairRecord[]; total: number }> {
+  return store.selectPage(sql, keypairScope(caller), filter, page);
 }
 
 /**

@@ -1,7 +1,14 @@
 /** SQL about keypairs. */
+import type { Fragment, Sql } from 'postgres';
 import * as v from 'valibot';
 import type { Db } from '../db/connect.ts';
 import type { KeypairRow } from '../db/rows.generated.ts';
+import {
+  type FieldTable,
+  filterToSql,
+  type OrderTable,
+  orderToSql,
+} from '../graphql/minilang-store.ts';
 import type { Role } from '../http/route.ts';
 
 export interface ActiveKeypairRecord {
@@ -80,31 +87,90 @@ function visible(sql: Db, scope: KeypairScope) {
   }
 }
 
+const matching = (sql: Db, scope: KeypairScope, filter: KeypairFilter): Fragment => sql`
+  ${visible(sql, scope)}
+  ${filter.accessKey == null ? sql`` : sql`AND k.access_key = ${filter.accessKey}`}
+  ${filter.domainName == null ? sql`` : sql`AND u.domain_name = ${filter.domainName}`}
+  ${filter.email == null ? sql`` : sql`AND u.email = ${filter.email}`}
+  ${filter.isActive == null ? sql`` : sql`AND k.is_active = ${filter.isActive}`}`;
+
+const projectNames = (sql: Db): Fragment => sql`
+  ARRAY(SELECT g.name FROM groups g
+          JOIN association_groups_users a ON a.group_id = g.id
+         WHERE a.user_id = u.uuid ORDER BY g.name)::text[]`;
+
+const columns = (sql: Db): Fragment => sql`
+  k.user_id, k.access_key, k.secret_key, k.is_active, k.is_admin, k.created_at, k.modified_at,
+  k.last_used, k.rate_limit, k.num_queries, k.ssh_public_key, k.ssh_private_key, k."user",
+  k.resource_policy, k.bootstrap_script, u.email, u.full_name, u.domain_name,
+  ${projectNames(sql)} AS project_names`;
+
 export function selectMany(
   sql: Db,
   scope: KeypairScope,
   filter: KeypairFilter,
   limit: number,
 ): Promise<KeypairRecord[]> {
-  const conditions = [
-    filter.accessKey == null ? sql`` : sql`AND k.access_key = ${filter.accessKey}`,
-    filter.domainName == null ? sql`` : sql`AND u.domain_name = ${filter.domainName}`,
-    filter.email == null ? sql`` : sql`AND u.email = ${filter.email}`,
-    filter.isActive == null ? sql`` : sql`AND k.is_active = ${filter.isActive}`,
-  ];
   return sql<KeypairRecord[]>`
-    SELECT k.user_id, k.access_key, k.secret_key, k.is_active, k.is_admin, k.created_at,
-           k.modified_at, k.last_used, k.rate_limit, k.num_queries, k.ssh_public_key,
-           k.ssh_private_key, k."user", k.resource_policy, k.bootstrap_script,
-           u.email, u.full_name, u.domain_name,
-           ARRAY(SELECT g.name FROM groups g
-                   JOIN association_groups_users a ON a.group_id = g.id
-                  WHERE a.user_id = u.uuid ORDER BY g.name)::text[] AS project_names
-      FROM keypairs k
-      JOIN users u ON u.uuid = k."user"
-     WHERE ${visible(sql, scope)} ${conditions}
+    SELECT ${columns(sql)} FROM keypairs k JOIN users u ON u.uuid = k."user"
+     WHERE ${matching(sql, scope, filter)}
      ORDER BY k.created_at, k.access_key
      LIMIT ${limit}`;
+}
+
+function filterFields(sql: Sql): FieldTable {
+  return {
+    access_key: { kind: 'text', column: sql`k.access_key` },
+    user_id: { kind: 'text', column: sql`k.user_id` },
+    email: { kind: 'text', column: sql`u.email` },
+    full_name: { kind: 'text', column: sql`u.full_name` },
+    is_active: { kind: 'boolean', column: sql`k.is_active` },
+    is_admin: { kind: 'boolean', column: sql`k.is_admin` },
+    resource_policy: { kind: 'text', column: sql`k.resource_policy` },
+    created_at: { kind: 'time', column: sql`k.created_at` },
+    last_used: { kind: 'time', column: sql`k.last_used` },
+    rate_limit: { kind: 'number', column: sql`k.rate_limit` },
+    num_queries: { kind: 'number', column: sql`k.num_queries` },
+    ssh_public_key: { kind: 'text', column: sql`k.ssh_public_key` },
+    projects: { kind: 'text-array', column: projectNames(sql) },
+  };
+}
+
+function orderFields(sql: Sql): OrderTable {
+  const { user_id: _, ssh_public_key: __, ...sortable } = filterFields(sql);
+  return Object.fromEntries(Object.entries(sortable).map(([name, { column }]) => [name, column]));
+}
+
+export interface KeypairPage {
+  readonly limit: number;
+  readonly offset: number;
+  readonly filter: string | null | undefined;
+  readonly order: string | null | undefined;
+}
+
+/**
+ * One page of keypairs, newest first unless ordered, and the number of all that match.
+ * @throws BackendError InvalidAPIParameters for a wrong filter or order.
+ */
+export async function selectPage(
+  sql: Sql,
+  scope: KeypairScope,
+  filter: KeypairFilter,
+  page: KeypairPage,
+): Promise<{ rows: KeypairRecord[]; total: number }> {
+  const where = sql`
+    ${matching(sql, scope, filter)} AND ${filterToSql(sql, page.filter, filterFields(sql))}`;
+  const order = orderToSql(sql, page.order, orderFields(sql), {
+    fallback: sql`k.created_at DESC`,
+    tieBreak: sql`k.access_key`,
+  });
+  const [counted] = await sql<{ total: number }[]>`
+    SELECT count(*)::int AS total FROM keypairs k JOIN users u ON u.uuid = k."user"
+     WHERE ${where}`;
+  const rows = await sql<KeypairRecord[]>`
+    SELECT ${columns(sql)} FROM keypairs k JOIN users u ON u.uuid = k."user"
+     WHERE ${where} ORDER BY ${order} LIMIT ${page.limit} OFFSET ${page.offset}`;
+  return { rows, total: counted?.total ?? 0 };
 }
 
 const startup = v.object({ bootstrap_script: v.string() });

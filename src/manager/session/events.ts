@@ -105,7 +105,7 @@ async function* statusEvents(
   let overflowed = false;
   let wake = () => {};
   const unsubscribe = ctx.events.subscribe((event) => {
-    if (event.type === 'wake') return;
+    if (event.type === 'wake' || event.type === 'entity-changed') return;
     if (event.type === 'session-status' ? !filter.sessions : !filter.kernels) return;
     if (filter.sessionId !== null && filter.sessionId !== event.sessionId) return;
     // The client reconnects after the end of its stream; a gap it is not told of would be worse.

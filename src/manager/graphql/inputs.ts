@@ -1,0 +1,64 @@
+/** JSON arguments that several features take. */
+import * as v from 'valibot';
+import { BackendError } from '../../common/errors.ts';
+import { formatSlots, parseSlots, type SlotMap } from '../../common/slots.ts';
+import type { HostPermissions } from '../db/json.ts';
+
+const slots = v.record(v.string(), v.nullable(v.union([v.string(), v.number()])));
+
+const hostPermissions = v.record(
+  v.string(),
+  v.array(
+    v.picklist([
+      'create-vfolder',
+      'modify-vfolder',
+      'delete-vfolder',
+      'mount-in-session',
+      'upload-file',
+      'download-file',
+      'invite-others',
+      'set-user-specific-permission',
+    ]),
+  ),
+);
+
+function wrong(name: string, problem: string): BackendError {
+  return new BackendError('InvalidAPIParameters', `${name}: ${problem}`);
+}
+
+/**
+ * Slot amounts as they are stored; sizes such as `4g` become bytes. Null means no slots.
+ * @throws BackendError InvalidAPIParameters naming the argument and the slot.
+ */
+export function slotsInput(name: string, value: unknown): SlotMap {
+  const parsed = v.safeParse(slots, value ?? {});
+  if (!parsed.success) throw wrong(name, 'expected a JSON object of slot name → amount');
+  try {
+    return formatSlots(parseSlots(parsed.output));
+  } catch (error) {
+    if (error instanceof RangeError) throw wrong(name, error.message);
+    throw error;
+  }
+}
+
+/**
+ * Folder hosts with what may be done there. Null means none.
+ * @throws BackendError InvalidAPIParameters naming the argument.
+ */
+export function hostPermissionsInput(name: string, value: unknown): HostPermissions {
+  const parsed = v.safeParse(hostPermissions, value ?? {});
+  if (parsed.success) return parsed.output;
+  const [issue] = parsed.issues;
+  throw wrong(
+    name,
+    `expected a JSON object of folder host → list of permissions; ${issue.message}`,
+  );
+}
+
+/** A list without the nulls that its type allows; absent and null stay so. */
+export const listInput = <T>(
+  value: readonly (T | null | undefined)[] | null | undefined,
+): T[] | null | undefined =>
+  value === null || value === undefined
+    ? value
+    : value.filter((item): item is T => item !== null && item !== undefined);
