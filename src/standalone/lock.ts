@@ -57,7 +57,8 @@ export function lockOwner(folder: string): number | null {
   try {
     text = readFileSync(ownerPath(folder), 'utf8');
   } catch (error) {
-    if (errorCode(error) === 'ENOENT') return null;
+    // No folder yet, or a file in its place, which whoever makes the folder will tell.
+    if (['ENOENT', 'ENOTDIR'].includes(String(errorCode(error)))) return null;
     throw error;
   }
   const [pidText = '', ticksText = ''] = text.split(' ');
