@@ -111,6 +111,20 @@ describe('a kernel', () => {
     expect(ended(spec)?.message).toContain('local/none:1');
   });
 
+  test('that needs the CPUs of one that is ending waits for them', async () => {
+    const config = instantDummyConfig();
+    config.agent.delay['destroy-kernel'] = 0.2;
+    const agent = await start({ backend: dummy(config) });
+    const slots = { cpu: '4', mem: '1' };
+    const [first, second] = [await newSpec({ slots }), await newSpec({ slots })];
+    await agent.api.sync({ kernels: [run(first)] });
+    await eventually(() => started(first) !== undefined);
+    await agent.api.sync({ kernels: [end(first), run(second)] });
+    await eventually(() => started(second) !== undefined);
+    expect(ended(first)).toBeDefined();
+    expect(ended(second)).toBeUndefined();
+  });
+
   test('that asks for more CPUs than there are is refused with the numbers', async () => {
     const agent = await start();
     const spec = await newSpec({ slots: { cpu: '9', mem: '1' } });

@@ -31,6 +31,8 @@ const MESSAGE_TAIL_BYTES = 2000;
 const DESTROY_GRACE_MS = 10_000;
 /** It was asked before; what is left is ended by force. */
 const FORCE_GRACE_MS = 0;
+/** How long a new kernel waits for the CPUs of ending ones. */
+const ALLOCATE_TIMEOUT_MS = 30_000;
 const RECONNECT_TIMEOUT_MS = 30_000;
 const PULL_TIMEOUT_MS = 2 * 3600 * 1000;
 const FIRST_RETRY_MS = 500;
@@ -88,7 +90,7 @@ export class Executor {
     this.#creations = new Permits(options.creationConcurrency);
     this.#steps = {
       'provide-image': (kernel, step, signal) => this.#provideImage(kernel, step, signal),
-      allocate: (kernel, step) => this.#allocate(kernel, step),
+      allocate: (kernel, step, signal) => this.#allocate(kernel, step, signal),
       create: (kernel, step, signal) => this.#create(kernel, step, signal),
       connect: (kernel, step, signal) => this.#connect(kernel, step, signal),
       reconnect: (kernel, _, signal) => this.#reconnect(kernel, signal),
@@ -205,10 +207,28 @@ export class Executor {
     await Promise.race([pull, rejectOnAbort(signal)]);
   }
 
-  async #allocate(kernel: Kernel, { spec }: Extract<Step, { step: 'allocate' }>): Promise<void> {
+  /** Waits for kernels that are ending: one ended by force is over for the manager before it is here. */
+  async #allocate(
+    kernel: Kernel,
+    { spec }: Extract<Step, { step: 'allocate' }>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { cpus, registry } = this.#options;
     const amount = parseAmount(spec.slots.cpu ?? '0') ?? 0n;
-    kernel.cpuIds = this.#options.cpus.allocate(kernel.kernelId, amount);
-    kernel.phase = { at: 'allocated' };
+    const limit = AbortSignal.any([signal, AbortSignal.timeout(ALLOCATE_TIMEOUT_MS)]);
+    const givenUp = rejectOnAbort(limit).catch(() => undefined);
+    for (;;) {
+      const released = cpus.nextRelease();
+      try {
+        kernel.cpuIds = cpus.allocate(kernel.kernelId, amount);
+        kernel.phase = { at: 'allocated' };
+        return;
+      } catch (error) {
+        const isEnding = ({ wish }: Kernel) => wish.desired === 'terminated';
+        if (limit.aborted || !registry.all().some(isEnding)) throw error;
+      }
+      await Promise.race([released, givenUp]);
+    }
   }
 
   async #create(

@@ -46,6 +46,7 @@ export function allocateCpus(load: CpuLoad, amount: bigint): number[] {
 export class CpuAllocator {
   readonly #ids: readonly number[];
   readonly #byKernel = new Map<string, { ids: readonly number[]; amount: bigint }>();
+  #released = Promise.withResolvers<void>();
 
   /** @param ids the CPUs that kernels may use. */
   constructor(ids: readonly number[]) {
@@ -77,5 +78,12 @@ export class CpuAllocator {
 
   release(kernelId: string): void {
     this.#byKernel.delete(kernelId);
+    this.#released.resolve();
+    this.#released = Promise.withResolvers();
+  }
+
+  /** Resolves when the next kernel gives its CPUs back. */
+  nextRelease(): Promise<void> {
+    return this.#released.promise;
   }
 }
