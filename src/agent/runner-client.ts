@@ -23,7 +23,10 @@ const MAX_PENDING_CALLS = 256;
 const MAX_UNSENT_BYTES = 4 * MAX_LINE_BYTES;
 /** Longest path that fits into a socket address. Bytes. */
 const MAX_SOCKET_PATH_BYTES = 107;
-const RETRY_MS = 3;
+/** A runner is there within tens of milliseconds; what takes longer is looked for less often. */
+const QUICK_TRIES = 200;
+const QUICK_RETRY_MS = 1;
+const RETRY_MS = 10;
 const NEWLINE = 0x0a;
 
 type FailureCode = Extract<RunnerReply, { ok: false }>['error']['code'];
@@ -258,10 +261,11 @@ export async function connectRunnerSocket(
   clock: Clock,
   signal: AbortSignal,
 ): Promise<RunnerClient> {
-  for (;;) {
+  for (let tries = 0; ; tries += 1) {
     signal.throwIfAborted();
+    const pauseMs = tries < QUICK_TRIES ? QUICK_RETRY_MS : RETRY_MS;
     if (!existsSync(path)) {
-      await clock.sleep(RETRY_MS, signal);
+      await clock.sleep(pauseMs, signal);
       continue;
     }
     try {
@@ -276,7 +280,7 @@ export async function connectRunnerSocket(
       }
     } catch {
       // Not listening yet; whoever set the signal decides for how long to go on.
-      await clock.sleep(RETRY_MS, signal);
+      await clock.sleep(pauseMs, signal);
     }
   }
 }

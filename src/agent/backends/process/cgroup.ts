@@ -106,8 +106,8 @@ function settings(version: 1 | 2, controller: Controller, limits: Limits): [stri
 }
 
 export interface KernelCgroups {
-  /** Folders the kernel's processes are to be put into. */
-  readonly folders: string[];
+  /** A process with one thread that writes 0 into these files has joined the groups. */
+  readonly joinFiles: string[];
   readonly enforced: ReadonlySet<Controller>;
   readonly gaps: string[];
 }
@@ -148,14 +148,14 @@ export async function createCgroups(
       gaps.push(`${GAPS[controller]}: ${errorMessage(error)}.`);
     }
   }
-  return { folders: [...folders], enforced, gaps };
+  // Version 1 moves a single thread at once; for a whole process it waits for every CPU.
+  const file = hierarchy?.version === 1 ? 'tasks' : 'cgroup.procs';
+  return { joinFiles: [...folders].map((folder) => join(folder, file)), enforced, gaps };
 }
-
-export const processFile = (folder: string): string => join(folder, 'cgroup.procs');
 
 /** Processes of a group; none when it does not exist. */
 export async function pidsIn(folder: string): Promise<number[]> {
-  const text = await readFile(processFile(folder), 'utf8').catch(() => '');
+  const text = await readFile(join(folder, 'cgroup.procs'), 'utf8').catch(() => '');
   return text
     .split('\n')
     .map(Number)

@@ -6,7 +6,6 @@ import type { HostRuntime } from '../../../common/images/host-runtimes.ts';
 import { coreCountVariables, runtimeOf } from '../../../common/images/labels.ts';
 import type { KernelSpec } from '../../../common/protocol/kernel.ts';
 import { runnerEnvironment } from '../../../common/protocol/runner.ts';
-import { processFile } from './cgroup.ts';
 import { type HostView, SANDBOX_BASE } from './host-view.ts';
 import { environmentScript, supervisorCommand, withEnvironmentFile } from './launcher.ts';
 import { type KernelLayout, SOCKET_NAME } from './layout.ts';
@@ -135,14 +134,14 @@ export async function prepareKernel(parts: KernelParts): Promise<{ command: stri
 export function startKernel(
   layout: KernelLayout,
   command: readonly string[],
-  options: { cgroups: readonly string[]; memoryBytes: number | null },
+  options: { joinFiles: readonly string[]; memoryBytes: number | null },
 ): Promise<unknown> {
   const { memoryBytes } = options;
   const argv = supervisorCommand(
     layout,
     {
       dataLimitKiB: memoryBytes === null ? null : Math.ceil(memoryBytes / 1024) + RUNNER_DATA_KIB,
-      cgroupFiles: options.cgroups.map(processFile),
+      joinFiles: options.joinFiles,
     },
     command,
   );

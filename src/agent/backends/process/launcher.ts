@@ -10,7 +10,7 @@ const LOG_BLOCKS = 10_240;
 
 /**
  * Arguments: the kernel's folder, a data-segment limit in KiB or "", the number of control-group
- * files, these files, the command.
+ * files to join by, these files, the command.
  *
  * `dd` is what every system has that copies a limited amount without holding it back; when the disk
  * is full the output is dropped rather than the kernel stopped.
@@ -24,7 +24,7 @@ ulimit -c 0
 left=$3
 shift 3
 while [ "$left" -gt 0 ]; do
-  echo $$ > "$1" || exit 72
+  echo 0 > "$1" || exit 72
   shift
   left=$((left - 1))
 done
@@ -39,7 +39,7 @@ done
 /** The argument vector of the supervising shell. */
 export function supervisorCommand(
   layout: KernelLayout,
-  options: { dataLimitKiB: number | null; cgroupFiles: readonly string[] },
+  options: { dataLimitKiB: number | null; joinFiles: readonly string[] },
   command: readonly string[],
 ): string[] {
   return [
@@ -49,8 +49,8 @@ export function supervisorCommand(
     'backend.ai-kernel',
     layout.folder,
     options.dataLimitKiB === null ? '' : String(options.dataLimitKiB),
-    String(options.cgroupFiles.length),
-    ...options.cgroupFiles,
+    String(options.joinFiles.length),
+    ...options.joinFiles,
     ...command,
   ];
 }

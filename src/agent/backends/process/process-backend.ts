@@ -175,7 +175,7 @@ export class ProcessBackend implements Backend {
     });
     signal.throwIfAborted();
     const ended = startKernel(layout, command, {
-      cgroups: cgroups.folders,
+      joinFiles: cgroups.joinFiles,
       memoryBytes: cgroups.enforced.has('memory') ? null : memoryBytes,
     });
     this.#watch.own(layout, ended);
