@@ -116,10 +116,10 @@ const rows = () => cluster.sql<Row[]>`
     k.status AS kernel_status, k.status_info AS kernel_info
   FROM sessions s JOIN kernels k ON k.session_id = s.id`;
 
-/** How many sessions of a round have left the queue; 0 while PostgreSQL is away. */
+/** How many sessions of a round have come to run by now, or beyond. */
 async function started(round: number): Promise<number> {
   const [row] = await cluster.sql<{ count: number }[]>`SELECT count(*) FROM sessions
-    WHERE name LIKE ${`r${round}-%`} AND status <> 'PENDING'`;
+    WHERE name LIKE ${`r${round}-%`} AND (status = 'RUNNING' OR status = ANY(${TERMINAL}))`;
   return row?.count ?? 0;
 }
 
@@ -160,6 +160,8 @@ async function violations(): Promise<string[]> {
   if (onHost.join() !== [...running].sort().join()) {
     found.push(`kernels running [${[...running].sort()}], but the agent's folder has [${onHost}]`);
   }
+  const alive = new Set((await processesNaming([...running])).map(({ mark }) => mark));
+  for (const id of running) if (!alive.has(id)) found.push(`no process of running kernel ${id}`);
   const gone = all.map((row) => row.kernel_id).filter((id) => !running.has(id));
   for (const { pid, command } of await processesNaming(gone)) {
     found.push(`process ${pid} of a kernel that does not run: ${command}`);
@@ -222,14 +224,15 @@ async function summary(prefix: string): Promise<string> {
 
 async function runRound(round: number, victim: Part, random: () => number): Promise<void> {
   const earlier = (await rows()).filter(({ status }) => status === 'RUNNING');
-  const threshold = 1 + Math.floor(random() * (SESSIONS - 10));
+  const threshold = Math.floor(random() * (SESSIONS - 10));
   const work = Promise.all([
     ...Array.from({ length: SESSIONS }, (_, index) => startSession(`r${round}-${index}`, index)),
     ...earlier.map(({ id }) => endSession(id)),
   ]);
   // Observed below; a rejection while waiting must not end the process first.
   work.catch(() => {});
-  await until(async () => (await started(round)) >= threshold, `${threshold} have left the queue`);
+  const isMiddle = async () => (await started(round)) >= threshold;
+  await until(isMiddle, `${threshold} of ${SESSIONS} have started`, QUIET_DEADLINE_MS);
   const since = new Date();
   await cluster.killAndRestart(victim);
   await work;

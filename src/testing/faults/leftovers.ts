@@ -4,6 +4,8 @@ import { readdir, readFile } from 'node:fs/promises';
 export interface HostProcess {
   readonly pid: number;
   readonly command: string;
+  /** The first mark that names it. */
+  readonly mark: string;
 }
 
 /** Processes whose command line or environment names one of `marks`; this one is left out. */
@@ -14,8 +16,10 @@ export async function processesNaming(marks: readonly string[]): Promise<HostPro
     if (!/^\d+$/.test(name) || Number(name) === process.pid) continue;
     const read = (file: string) => readFile(`/proc/${name}/${file}`, 'utf8').catch(() => '');
     const [command, variables] = [await read('cmdline'), await read('environ')];
-    if (!marks.some((mark) => command.includes(mark) || variables.includes(mark))) continue;
-    found.push({ pid: Number(name), command: command.replaceAll('\0', ' ').slice(0, 200) });
+    const mark = marks.find((text) => command.includes(text) || variables.includes(text));
+    if (mark === undefined) continue;
+    const shown = command.replaceAll('\0', ' ').slice(0, 200);
+    found.push({ pid: Number(name), command: shown, mark });
   }
   return found;
 }
