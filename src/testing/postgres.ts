@@ -18,6 +18,7 @@ import { migrate } from '../manager/db/migrate.ts';
 import { migrations } from '../manager/db/migrations/index.ts';
 import { ensurePostgresBinaries } from '../standalone/postgres/binaries.ts';
 import { type PostgresServer, startPostgres } from '../standalone/postgres/server.ts';
+import { hireJanitor } from './janitor.ts';
 
 export interface TestDatabase {
   readonly url: string;
@@ -41,20 +42,12 @@ export async function startTestPostgres(): Promise<PostgresServer & { discard():
     durable: false,
     maxConnections: 200,
   });
-  const removeNow = () => {
-    try {
-      process.kill(server.pid, 'SIGQUIT');
-    } catch {
-      // Already gone.
-    }
-    rmSync(folder, { recursive: true, force: true });
-  };
-  process.once('exit', removeNow);
+  const janitor = hireJanitor(server.pid, folder, 'QUIT');
   return {
     ...server,
     async discard() {
-      process.off('exit', removeNow);
       await server.stop();
+      janitor.dismiss();
       rmSync(folder, { recursive: true, force: true });
     },
   };

@@ -8,6 +8,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { hireJanitor, type Janitor } from './janitor.ts';
 
 /** A private server, listening on 127.0.0.1. */
 export interface TestService {
@@ -90,13 +91,12 @@ class PrivateServer implements TestService {
   readonly #program: Program;
   readonly #folder: string;
   #process: Bun.Subprocess | null = null;
-  readonly #onExit = () => this.#process?.kill('SIGKILL');
+  #janitor: Janitor | null = null;
 
   constructor(program: Program) {
     this.#program = program;
     this.addr = `127.0.0.1:${program.port}`;
     this.#folder = mkdtempSync(join(tmpdir(), `bai-${program.name}-`));
-    process.once('exit', this.#onExit);
   }
 
   async start(): Promise<void> {
@@ -115,6 +115,7 @@ class PrivateServer implements TestService {
       env: { ...process.env, ETCD_UNSUPPORTED_ARCH: process.arch === 'arm64' ? 'arm64' : '' },
     });
     this.#process = child;
+    this.#janitor = hireJanitor(child.pid, this.#folder, 'KILL');
     try {
       await eventually(`${name} at ${this.addr}`, async () => {
         if (child.exitCode !== null) throw new Error(`${name} ended with ${child.exitCode}`);
@@ -132,6 +133,8 @@ class PrivateServer implements TestService {
     this.#process = null;
     child?.kill('SIGKILL');
     await child?.exited;
+    this.#janitor?.dismiss();
+    this.#janitor = null;
   }
 
   async restart(): Promise<void> {
@@ -154,7 +157,6 @@ class PrivateServer implements TestService {
   }
 
   async stop(): Promise<void> {
-    process.off('exit', this.#onExit);
     await this.kill();
     rmSync(this.#folder, { recursive: true, force: true });
   }
