@@ -175,6 +175,8 @@ const EFFECTIVE = new Set([
     ...['max-wsmsg-size', 'rpc-auth-manager-keypair'],
   ].map((key) => `[manager] ${key}`),
   ...['level', 'drivers', 'console', 'file'].map((key) => `[logging] ${key}`),
+  '[auth] max-password-age',
+  '[auth] login-session-max-age',
   '[debug] enabled',
 ]);
 
@@ -225,7 +227,7 @@ export function loadManagerConfig(options: {
     schema: managerFile,
     overrides,
   });
-  const { db, etcd, manager, logging, debug } = loaded.value;
+  const { db, etcd, manager, logging, debug, auth } = loaded.value;
   const { 'ssl-cert': certFile, 'ssl-privkey': keyFile } = manager;
   return {
     path: loaded.path,
@@ -249,6 +251,8 @@ export function loadManagerConfig(options: {
       hideAgents: manager['hide-agents'],
       agentSelectionResourcePriority: manager['agent-selection-resource-priority'],
       maxWebSocketMessageBytes: manager['max-wsmsg-size'],
+      maxPasswordAgeMs: auth['max-password-age'],
+      loginSessionMaxAgeSec: auth['login-session-max-age'],
       debug: debug.enabled,
     }),
     withoutEffect: [

@@ -24,6 +24,8 @@ export interface ManagerContext {
   readonly sql: Sql;
   readonly config: ConfigStore;
   readonly live: LiveStore;
+  /** Sign-ins of browsers, under the keys that web servers read; no prefix. */
+  readonly webSessions: LiveStore;
   readonly agents: AgentDirectory;
   readonly events: EventBus;
   readonly clock: Clock;

@@ -36,6 +36,8 @@ export interface ManagerOptions {
   readonly sql: Sql;
   readonly config: ConfigStore;
   readonly live: LiveStore;
+  /** Where web servers look for sign-ins; `live` by default. */
+  readonly webSessions?: LiveStore;
   /** How agents are reached; over HTTP by default. */
   readonly agents?: AgentDirectory;
   /** Proves to agents who is calling. */
@@ -109,6 +111,7 @@ export async function startManager(options: ManagerOptions): Promise<Manager> {
     sql,
     config,
     live,
+    webSessions: options.webSessions ?? live,
     agents,
     events,
     clock,

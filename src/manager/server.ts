@@ -1,6 +1,8 @@
 /** Composes the features into one HTTP server. */
 import { errorMessage } from '../common/errors.ts';
+import { accountRoutes } from './auth/account-rest.ts';
 import { KeypairCache } from './auth/keypair-cache.ts';
+import { loginRoutes } from './auth/login-rest.ts';
 import { QueryCounter } from './auth/query-counter.ts';
 import { authRoutes } from './auth/rest.ts';
 import { configRoutes } from './config/rest.ts';
@@ -44,6 +46,8 @@ export function systemRoutes(
     ...versionRoutes(),
     ...healthRoutes(ctx, false),
     ...authRoutes(),
+    ...loginRoutes(ctx),
+    ...accountRoutes(ctx),
     ...configRoutes(ctx, facts),
   ];
 }

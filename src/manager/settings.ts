@@ -17,6 +17,10 @@ export const managerSettings = v.object({
     'mem',
   ]),
   maxWebSocketMessageBytes: v.optional(v.number(), 16 * 1024 * 1024),
+  /** Older passwords must be replaced before the next sign-in; absent: never. */
+  maxPasswordAgeMs: v.optional(v.number()),
+  /** How long a sign-in lasts; a week by default. Seconds. */
+  loginSessionMaxAgeSec: v.optional(v.number()),
   /** Adds tracebacks to error documents. */
   debug: v.optional(v.boolean(), false),
 });

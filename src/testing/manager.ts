@@ -114,6 +114,7 @@ export async function testManagerContext(
     sql: db.sql,
     config,
     live,
+    webSessions: live,
     agents: {
       client: (agentId) => {
         throw new BackendError('AgentConnectionUnavailable', `This test has no agent ${agentId}.`);

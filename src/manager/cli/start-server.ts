@@ -44,6 +44,10 @@ async function openLive(config: ConfigStore, namespace: string, log: Logger) {
   return openRedisLiveStore({ ...address, keyPrefix: `backendai:${namespace}:`, log });
 }
 
+/** The same Redis without a prefix: web servers, upstream's too, look for sign-ins there. */
+const openWebSessions = async (config: ConfigStore, log: Logger) =>
+  openRedisLiveStore({ ...(await readRedisAddress(config)), log });
+
 /** The manager's keys: the configured file, else one in the user's data folder. Made if missing. */
 function ownKeys(config: ManagerConfig, io: CommandIo): Promise<NodeKeys> {
   const { env, cwd } = io;
@@ -77,6 +81,8 @@ export default defineCommand({
     opened.defer(() => store.close());
     const live = await openLive(store, config.etcd.namespace, log);
     opened.defer(() => live.close());
+    const webSessions = await openWebSessions(store, log);
+    opened.defer(() => webSessions.close());
     const { serviceAddr, internalAddr, tls } = config;
     const manager = await startManager({
       id: config.id,
@@ -84,6 +90,7 @@ export default defineCommand({
       sql,
       config: store,
       live,
+      webSessions,
       managerKeys,
       listen: { hostname: serviceAddr.host, port: serviceAddr.port, tls: tls ?? undefined },
       internalListen: { hostname: internalAddr.host, port: internalAddr.port },

@@ -4,6 +4,7 @@
  */
 import type * as v from 'valibot';
 import { BackendError, errorMessage } from '../../common/errors.ts';
+import { clientAddress } from '../auth/client-ip.ts';
 import { authenticate, type Principal } from '../auth/service.ts';
 import type { ManagerContext } from '../context.ts';
 import type { ActiveKeypair } from '../keypair/service.ts';
@@ -129,6 +130,7 @@ export class Pipeline {
       request: {
         request,
         requestId,
+        clientAddress: clientAddress(request.headers, peerAddress),
         params,
         query: new URLSearchParams(at < 0 ? '' : target.slice(at + 1)),
         apiVersion,

@@ -23,6 +23,8 @@ export interface Caller {
 export interface RouteRequest {
   readonly request: Request;
   readonly requestId: string;
+  /** Where the request comes from: the first hop of X-Forwarded-For, else the socket's peer. */
+  readonly clientAddress: string | null;
   /** Decoded path parameters by name. */
   readonly params: Readonly<Record<string, string>>;
   readonly query: URLSearchParams;

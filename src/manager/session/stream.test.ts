@@ -177,6 +177,7 @@ test('the next slice is asked for only after the previous frame was taken', asyn
   const request: AuthenticatedRequest = {
     request: new Request('http://test/'),
     requestId: 'r',
+    clientAddress: null,
     params: { session_name: 'work' },
     query: new URLSearchParams(),
     apiVersion: [9, '20250722'],
