@@ -82,6 +82,8 @@ export class ProcessBackend implements Backend {
   readonly #listeners = new Set<(exit: KernelExit) => void>();
   readonly #watch: ExitWatch;
   #host: Promise<Host> | null = null;
+  /** The look at the host that nobody waits for. */
+  #looking: Promise<void> = Promise.resolve();
   #seen: { runtimes: HostRuntime[]; atMs: number } | null = null;
 
   constructor(options: ProcessBackendOptions) {
@@ -216,7 +218,7 @@ export class ProcessBackend implements Backend {
   async list(): Promise<HostKernel[]> {
     // Looking at the host takes a moment that the first kernel need not wait for; should it fail,
     // that kernel looks again and tells.
-    this.#prepared()
+    this.#looking = this.#prepared()
       .then(({ cgroups }) => this.#clearOrphans(cgroups))
       .catch((error) => {
         this.#options.log.warn('This host is not ready for kernels', {
@@ -283,6 +285,8 @@ export class ProcessBackend implements Backend {
   async close(): Promise<void> {
     this.#listeners.clear();
     this.#watch.close();
+    // It writes into the state folder, which may be somebody else's, or gone, afterwards.
+    await this.#looking;
   }
 
   get #runtimeCache(): string {
