@@ -1,6 +1,6 @@
 /** Code execution for clients: requests as they write them, slices as they read them. */
 import * as v from 'valibot';
-import { BackendError } from '../../common/errors.ts';
+import { BackendError, errorMessage } from '../../common/errors.ts';
 import type {
   CompletionRequest,
   ExecuteRequest,
@@ -99,12 +99,23 @@ export async function executeStep(
   run: RunRequest,
   pace: { waitMs: number; eager: boolean },
 ): Promise<ExecuteSlice> {
-  const kernel = session.mainKernel;
-  const slice = await callKernel(ctx, session, kernel, ({ agent, kernelId }) =>
-    agent.execute({ kernelId, request: { ...run, ...pace } }),
-  );
-  if (run.mode === 'query' || run.mode === 'batch') await countQuery(ctx, kernel.id);
-  return slice;
+  const isNew = run.mode === 'query' || run.mode === 'batch';
+  return await callKernel(ctx, session, session.mainKernel, async ({ agent, kernelId }) => {
+    const [slice] = await Promise.all([
+      agent.execute({ kernelId, request: { ...run, ...pace } }),
+      isNew ? count(ctx, kernelId) : null,
+    ]);
+    return slice;
+  });
+}
+
+/** A statistic that can't be written must not cost the user the output. */
+async function count(ctx: ManagerContext, kernelId: string): Promise<void> {
+  try {
+    await countQuery(ctx, kernelId);
+  } catch (error) {
+    ctx.log.warn('a query was not counted', { kernelId, error: errorMessage(error) });
+  }
 }
 
 /** A slice without its run id, as both the REST API and the stream send it. */
