@@ -278,6 +278,11 @@ export function restArguments(
   };
 }
 
+function boundsInWords({ min, max }: { min?: number; max?: number }): string {
+  if (max === undefined) return `at least ${min}`;
+  return min === undefined ? `at most ${max}` : `in the range ${min} to ${max}`;
+}
+
 /** A whole number, optionally bounded. */
 export function integer(bounds: { min?: number; max?: number } = {}): Parse<number> {
   const { min = Number.MIN_SAFE_INTEGER, max = Number.MAX_SAFE_INTEGER } = bounds;
@@ -285,7 +290,7 @@ export function integer(bounds: { min?: number; max?: number } = {}): Parse<numb
     const value = /^[+-]?\d+$/.test(text.trim()) ? Number(text) : Number.NaN;
     if (!Number.isSafeInteger(value)) throw new UsageError(`'${text}' is not a valid integer.`);
     if (value < min || value > max) {
-      throw new UsageError(`${value} is not in the range ${min} to ${max}.`);
+      throw new UsageError(`${value} is not ${boundsInWords(bounds)}.`);
     }
     return value;
   };

@@ -74,10 +74,15 @@ test.each([
   [['p', '--size', 'two'], "Invalid value for '--size': 'two' is not a valid integer."],
   [['p', '--size', '10'], "Invalid value for '--size': 10 is not in the range 1 to 9."],
   [['p', '--mode', 'c'], "Invalid value for '--mode': 'c' is not one of 'a', 'b'."],
-  [['p', '-e', 'A'], "Invalid value for '--env': 'A' is not of the form KEY=VALUE."],
-  [['p', '-e', '=1'], "Invalid value for '--env': '=1' is not of the form KEY=VALUE."],
+  [['p', '-e', 'A'], "Invalid value for '-e' / '--env': 'A' is not of the form KEY=VALUE."],
+  [['p', '-e', '=1'], "Invalid value for '-e' / '--env': '=1' is not of the form KEY=VALUE."],
 ])('%j is refused', (argv, message) => {
   expect(() => parse(...argv)).toThrow(new UsageError(message));
+});
+
+test('an integer without an upper bound tells only the lower one', () => {
+  expect(() => integer({ min: 1 })('0')).toThrow(new UsageError('0 is not at least 1.'));
+  expect(() => integer({ max: 5 })('6')).toThrow(new UsageError('6 is not at most 5.'));
 });
 
 test('help is seen before anything else is checked', () => {

@@ -138,8 +138,9 @@ export function scanArguments(
   return new Scanner(argv, specs, settings).scan();
 }
 
-function longestFlag(spec: OptionSpec<unknown>): string {
-  return spec.flags.reduce((a, b) => (b.length > a.length ? b : a), '');
+/** Every spelling, since nobody remembers that `-t` is also called `--client-token`. */
+function spelledOut(spec: OptionSpec<unknown>): string {
+  return spec.flags.map((text) => `'${text}'`).join(' / ');
 }
 
 function prefixed<T>(what: string, read: () => T): T {
@@ -147,7 +148,7 @@ function prefixed<T>(what: string, read: () => T): T {
     return read();
   } catch (error) {
     if (error instanceof UsageError) {
-      throw new UsageError(`Invalid value for '${what}': ${error.message}`);
+      throw new UsageError(`Invalid value for ${what}: ${error.message}`);
     }
     throw error;
   }
@@ -159,7 +160,7 @@ export function readOptions(
 ): Record<string, unknown> {
   const values: Record<string, unknown> = {};
   for (const [key, spec] of Object.entries(specs)) {
-    values[key] = prefixed(longestFlag(spec), () => spec.read(texts.get(key) ?? []));
+    values[key] = prefixed(spelledOut(spec), () => spec.read(texts.get(key) ?? []));
   }
   return values;
 }
@@ -176,7 +177,7 @@ function readPositionals(
     if (spec.required && taken.length === 0) {
       throw new UsageError(`Missing argument '${spec.metavar}'.`);
     }
-    values[key] = prefixed(spec.metavar, () => spec.read(taken));
+    values[key] = prefixed(`'${spec.metavar}'`, () => spec.read(taken));
   }
   const extra = texts.slice(next);
   if (extra.length > 0) {
