@@ -223,3 +223,18 @@ test.each([
 ])('event %s while waiting for %s: exit code %p', (event, wanted, exitCode) => {
   expect(exitCodeOf(event, wanted)).toBe(exitCode);
 });
+
+test('info: a name that nobody uses is an error in JSON too', async () => {
+  const words = await run('info', 'nobody');
+  expect(words).toMatchObject({ exitCode: 1, out: '' });
+  expect(words.err).toContain("There is no live session named 'nobody'.");
+  const json = await run('--output', 'json', 'info', 'nobody');
+  expect(json.exitCode).toBe(1);
+  expect(JSON.parse(json.out)).toEqual({ error: "There is no live session named 'nobody'." });
+});
+
+test('rename refuses a name that no session could be started with', async () => {
+  const { exitCode, err } = await run('session', 'rename', 'work', 'x');
+  expect(exitCode).toBe(2);
+  expect(err).toContain("'x' is not a session name: use 4 to 64 characters.");
+});

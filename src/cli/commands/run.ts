@@ -235,6 +235,9 @@ export default defineCommand({
     } catch (error) {
       if (!interrupts.leave.aborted) throw error;
       interrupts.close();
+      if (!options.remove) {
+        printStatus(io.stderr, 'info', 'Left the session as it is; its code may still run.');
+      }
       return await dieInterrupted();
     } finally {
       interrupts.close();

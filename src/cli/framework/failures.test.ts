@@ -20,7 +20,11 @@ test.each([
     { data: { matches: [{ id: 'i1', name: 'n1', status: 'RUNNING' }] } },
     '- i1 (n1, RUNNING)',
   ],
-  ['session-already-exists', { data: { existingSessionId: 'i2' } }, 'Existing session: i2'],
+  [
+    'session-already-exists',
+    { data: { existingSessionId: 'i2' } },
+    'Existing session: i2\nChoose another name with -t, or end that session with `backend.ai rm`.',
+  ],
   ['invalid-api-params', { msg: 'why', data: { a: 1 } }, 'why\n{\n  "a": 1\n}'],
   [
     'graphql-error',
@@ -81,4 +85,14 @@ test('a waiting line is not repeated', () => {
   line.clear();
   printStatus(io.stderr, 'done', 'c');
   expect(io.err()).toBe('⋯ a\n⋯ b\n✓ c\n');
+});
+
+test('a waiting line too long for the terminal is told in full', () => {
+  const io = capturedIo({ isTTY: true });
+  const line = new WaitingLine(io.stderr);
+  const text = `Waiting: ${'why '.repeat(30)}`;
+  line.show(text);
+  line.show(text);
+  expect(io.err().split(text)).toHaveLength(2);
+  expect(io.err()).toEndWith('\n');
 });

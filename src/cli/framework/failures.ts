@@ -48,6 +48,7 @@ export function describeApiError(error: ApiError): string {
       break;
     case 'session-already-exists':
       if (isRecord(error.data)) lines.push(`Existing session: ${error.data.existingSessionId}`);
+      lines.push('Choose another name with -t, or end that session with `backend.ai rm`.');
       break;
     case 'invalid-api-params':
       if (error.msg !== undefined) lines.push(error.msg);

@@ -44,13 +44,10 @@ export class WaitingLine {
   show(text: string): void {
     if (text === this.shown) return;
     this.shown = text;
-    printStatus(this.stream, 'wait', this.stream.isTTY ? this.fitted(text) : text);
-  }
-
-  /** A line that wraps could not be erased as one. */
-  private fitted(text: string): string {
     const room = this.stream.columns - GLYPH_COLUMNS;
-    return text.length <= room ? text : `${text.slice(0, room - 1)}…`;
+    // A line that wraps could not be erased as one, so it stays: cut, it would lose the reason.
+    const stays = this.stream.isTTY && Bun.stringWidth(text) > room;
+    printStatus(this.stream, stays ? 'info' : 'wait', text);
   }
 
   /** Removes the line from a terminal. */

@@ -71,12 +71,23 @@ function formatSlotMap(value: unknown): string {
   return entries.length === 0 ? '(empty)' : entries.join(', ');
 }
 
+const recordInWords = (item: Record<string, unknown>): string =>
+  Object.entries(item)
+    .map(([key, value]) => (key === 'name' ? formatPlain(value) : `${key}: ${formatPlain(value)}`))
+    .join(', ');
+
 function nestedLines(value: Record<string, unknown>, indent: string): string[] {
-  return Object.entries(value).flatMap(([key, child]) =>
-    isRecord(child) && Object.keys(child).length > 0
-      ? [`${indent}+ ${key}`, ...nestedLines(child, `${indent}  `)]
-      : [`${indent}- ${key}: ${formatPlain(child)}`],
-  );
+  return Object.entries(value).flatMap(([key, child]) => {
+    if (isRecord(child) && Object.keys(child).length > 0) {
+      return [`${indent}+ ${key}`, ...nestedLines(child, `${indent}  `)];
+    }
+    // One line each: joined, they would make the whole table hundreds of columns wide.
+    if (Array.isArray(child) && child.length > 0 && child.every(isRecord)) {
+      const lines = child.map((item) => `${indent}  - ${recordInWords(item)}`);
+      return [`${indent}+ ${key}`, ...lines];
+    }
+    return [`${indent}- ${key}: ${formatPlain(child)}`];
+  });
 }
 
 function formatNested(value: unknown): string {

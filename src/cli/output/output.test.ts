@@ -34,6 +34,11 @@ test.each([
   [{ key: 'x', format: 'mebibytes' }, 1572864, '1.5'],
   [{ key: 'x', format: 'nested' }, '{"a":{"b":1},"c":null}', '+ a\n  - b: 1\n- c: (null)'],
   [{ key: 'x', format: 'nested' }, '{}', '(empty)'],
+  [
+    { key: 'x', format: 'nested' },
+    '{"a":[{"name":"n1"},{"name":"n2","msg":"why"}],"b":[1,2]}',
+    '+ a\n  - n1\n  - n2, msg: why\n- b: 1, 2',
+  ],
 ] as [Field, unknown, string][])('%j of %j', (field, value, text) => {
   expect(formatValue(field, value)).toBe(text);
 });

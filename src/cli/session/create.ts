@@ -48,8 +48,8 @@ async function reportWait(
 ): Promise<void> {
   await clock.sleep(FIRST_REPORT_MS, signal);
   while (!signal.aborted) {
-    const text = describeWait(name, await client.session.get(name));
-    if (!signal.aborted) line.show(text);
+    const info = await client.session.get(name);
+    if (!signal.aborted) line.show(describeWait(name, info));
     await clock.sleep(REPORT_INTERVAL_MS, signal);
   }
 }

@@ -15,7 +15,8 @@ import { type Random, randomString } from '../../common/random.ts';
 
 const SESSION_NAME = /^\S(?:.{2,62})\S$/;
 
-function sessionName(text: string): string {
+/** @throws UsageError. The server knows more rules than the length. */
+export function sessionName(text: string): string {
   if (!SESSION_NAME.test(text)) {
     throw new UsageError(`'${text}' is not a session name: use 4 to 64 characters.`);
   }

@@ -59,9 +59,9 @@ export default defineCommand({
   },
   async run({ options, args, io, globals }) {
     const interrupts = new Interrupts();
+    const name = options.name ?? generatedName(systemRandom);
     try {
       const client = await connect({ io, globals }, { launch: true });
-      const name = options.name ?? generatedName(systemRandom);
       const spec = await sessionSpec(args.image, name, options, client.config);
       const created = await createSession(
         client,
@@ -99,6 +99,11 @@ export default defineCommand({
     } catch (error) {
       if (!interrupts.leave.aborted) throw error;
       interrupts.close();
+      printStatus(
+        io.stderr,
+        'info',
+        `Session ${name} may still start; \`backend.ai rm ${name}\` gives it up.`,
+      );
       return await dieInterrupted();
     } finally {
       interrupts.close();

@@ -28,9 +28,9 @@ export default defineCommand({
     }
     const client = await connect({ io, globals });
     const line = new WaitingLine(io.stderr);
+    const folder = resolve(io.cwd, options.dest);
     let written: string[];
     try {
-      const folder = resolve(io.cwd, options.dest);
       written = await downloadFiles(client, args.session, args.files, folder, (received) => {
         line.show(`Downloading files (${received}/${args.files.length})...`);
       });
@@ -38,7 +38,7 @@ export default defineCommand({
       line.clear();
     }
     if (globals.output === 'json') printJson(io, { downloaded: written });
-    else printStatus(io.stderr, 'done', `Downloaded to ${options.dest}.`);
+    else printStatus(io.stderr, 'done', `Downloaded to ${folder}`);
     return 0;
   },
 });

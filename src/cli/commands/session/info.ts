@@ -1,8 +1,8 @@
 /** `info`, `session info`: everything about one session. */
 import * as v from 'valibot';
 import { argument, defineCommand } from '../../../common/command.ts';
+import { UserError } from '../../../common/errors.ts';
 import { connect } from '../../connect.ts';
-import { printStatus } from '../../framework/glyphs.ts';
 import { selection } from '../../output/fields.ts';
 import { printItem } from '../../output/results.ts';
 import { fieldsNamed } from '../../session/fields.ts';
@@ -21,8 +21,9 @@ export default defineCommand({
     const client = await connect({ io, globals });
     const id = await sessionIdOf(client, args.session);
     if (id === null) {
-      printStatus(io.stderr, 'fail', `There is no live session named '${args.session}'.`);
-      return 1;
+      throw new UserError(`There is no live session named '${args.session}'.`, {
+        hint: 'Sessions that ended are found by their id: see `backend.ai ps --dead`.',
+      });
     }
     const document = `query($id: UUID!) { compute_session(id: $id) { ${selection(FIELDS)} } }`;
     const { compute_session: session } = await client.graphql.query(answer, document, { id });

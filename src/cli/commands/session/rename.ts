@@ -3,11 +3,12 @@ import { argument, defineCommand } from '../../../common/command.ts';
 import { connect } from '../../connect.ts';
 import { printStatus } from '../../framework/glyphs.ts';
 import { printJson } from '../../output/json.ts';
+import { sessionName } from '../../session/start-options.ts';
 
 export default defineCommand({
   positionals: {
     session: argument('SESSION_ID_OR_NAME', 'The session.'),
-    newName: argument('NEW_NAME', 'Its new name, 4 to 64 characters.'),
+    newName: argument('NEW_NAME', 'Its new name, 4 to 64 characters.', sessionName),
   },
   async run({ args, io, globals }) {
     const client = await connect({ io, globals });
