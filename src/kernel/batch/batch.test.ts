@@ -51,6 +51,7 @@ test('empty steps are skipped without a word', async () => {
 
 test('a failed build ends the run with 127', async () => {
   const outcome = await batch({ build: 'echo broken >&2; exit 2', exec: 'echo never' });
+  expect(outcome.stderr).toBe('broken\nThe build failed, so nothing was executed.\n');
   expect(outcome.statuses).toEqual(['build-finished', 'finished']);
   expect(outcome.exitCode).toBe(127);
   expect(outcome.stdout).toBe('');
@@ -75,7 +76,10 @@ test('"*" executes the only script there is, however it is called', async () => 
 test('"*" with nothing to execute says what is missing', async () => {
   const outcome = await batch({ exec: '*' });
   expect(outcome.exitCode).toBe(127);
-  expect(outcome.stderr).toContain('main.py');
+  expect(outcome.stderr).toBe(
+    'Cannot tell what to execute: the working folder has none of main.py, main.js, main.mjs, ' +
+      'main.sh. Give the command with --exec, or name the file main.py.\n',
+  );
 });
 
 test('output is kept in the task log', async () => {

@@ -43,7 +43,10 @@ export class BatchExecutor implements Executor {
       if (cleaned !== null) sink.step('clean-finished', cleaned);
       const built = await this.step('build', sink);
       if (built !== null) sink.step('build-finished', built);
-      if (built !== null && built !== 0) return EXIT_NOT_RUN;
+      if (built !== null && built !== 0) {
+        await sink.text('stderr', 'The build failed, so nothing was executed.\n');
+        return EXIT_NOT_RUN;
+      }
       return (await this.step('exec', sink)) ?? 0;
     } finally {
       this.onEnd();

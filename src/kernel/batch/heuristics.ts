@@ -51,12 +51,13 @@ function guessExec(files: readonly string[], python: string | null): Guess {
   );
   const [only] = scripts;
   if (only !== undefined && scripts.length === 1) return { command: commandFor(only, python) };
-  const found = scripts.length === 0 ? 'no script at all' : scripts.slice(0, 5).join(', ');
+  const found =
+    scripts.length === 0 ? '' : `, and more than one script (${scripts.slice(0, 5).join(', ')})`;
   return {
     command: null,
     problem:
-      `Cannot tell what to execute: there is no ${MAIN_SCRIPTS.join(', ')} in the working folder, ` +
-      `but ${found}. Give the command with --exec, or name the file main.py.`,
+      `Cannot tell what to execute: the working folder has none of ${MAIN_SCRIPTS.join(', ')}` +
+      `${found}. Give the command with --exec, or name the file main.py.`,
   };
 }
 
