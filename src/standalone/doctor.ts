@@ -184,6 +184,8 @@ async function runtimes(): Promise<Finding> {
   };
 }
 
+const INSTALL_DOCKER = 'apt-get install docker.io';
+
 function dockerSocket(): string {
   const host = process.env.DOCKER_HOST;
   return host?.startsWith('unix://') ? host.slice('unix://'.length) : '/var/run/docker.sock';
@@ -198,9 +200,8 @@ function docker(): Promise<Finding> {
     remedy,
   });
   if (!existsSync(path)) {
-    return Promise.resolve(
-      absent(`no daemon at ${path}: only --backend docker needs it`, 'apt-get install docker.io'),
-    );
+    const remedy = Bun.which('dockerd') ? 'Start it: service docker start' : INSTALL_DOCKER;
+    return Promise.resolve(absent(`no daemon at ${path}: only --backend docker needs it`, remedy));
   }
   return new Promise((resolve) => {
     const socket = connect({ path, timeout: SOCKET_TIMEOUT_MS });

@@ -1,6 +1,6 @@
 /** `up` and `down` as processes that get in each other's way. */
 import { afterAll, expect, test } from 'bun:test';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -16,6 +16,7 @@ afterAll(async () => {
 
 async function cli(...argv: string[]) {
   const child = Bun.spawn([process.execPath, PROGRAM, '--output', 'json', ...argv], {
+    cwd: folder,
     env: { HOME: folder, BACKEND_DATA_DIR: join(folder, 'data'), PATH: process.env.PATH ?? '' },
     stdin: 'ignore',
     stdout: 'pipe',
@@ -44,6 +45,18 @@ test(
     const [stopped, again] = await Promise.all([cli('down'), up()]);
     expect(stopped.exitCode).toBe(0);
     expect(again.exitCode).toBe(0);
+  },
+  TIMEOUT_MS,
+);
+
+test(
+  'a relative data folder is that of the shell, not of the background process',
+  async () => {
+    const place = ['--env-id', 'beside', '--data-dir', 'relative/place'];
+    const started = await cli('up', '--detach', '--backend', 'dummy', ...place);
+    expect(started).toMatchObject({ exitCode: 0 });
+    expect(existsSync(join(folder, 'relative/place/beside/cluster.json'))).toBe(true);
+    expect((await cli('down', ...place)).exitCode).toBe(0);
   },
   TIMEOUT_MS,
 );

@@ -1,6 +1,6 @@
 /** `up`: runs the whole cluster in this process, or starts it in the background. */
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { printStatus } from '../../cli/framework/glyphs.ts';
 import { systemClock } from '../../common/clock.ts';
 import {
@@ -46,10 +46,13 @@ type Options = Parameters<Parameters<typeof defineCommand<typeof options>>[0]['r
 function printSummary(io: CommandIo, folder: string, cluster: LocalCluster): void {
   const lines = [`API endpoint  ${cluster.endpoint}`, `State         ${folder}`, ''];
   const width = Math.max(...cluster.accounts.map(({ email }) => email.length));
-  for (const { email, role, password, accessKey, secretKey } of cluster.accounts) {
+  const row = (email: string, role: string, password: string, accessKey: string, rest: string) =>
     lines.push(
-      `${email.padEnd(width)}  ${role.padEnd(10)}  ${password}  ${accessKey}  ${secretKey}`,
+      `${email.padEnd(width)}  ${role.padEnd(10)}  ${password.padEnd(16)}  ${accessKey.padEnd(20)}  ${rest}`,
     );
+  row('Account', 'Role', 'Password', 'Access key', 'Secret key');
+  for (const { email, role, password, accessKey, secretKey } of cluster.accounts) {
+    row(email, role, password, accessKey, secretKey);
   }
   lines.push(
     '',
@@ -60,11 +63,9 @@ function printSummary(io: CommandIo, folder: string, cluster: LocalCluster): voi
   io.stdout.write(lines.join('\n'));
 }
 
-/** What the background process needs to become the same cluster. */
-function childArguments(given: Options): string[] {
-  const out = ['up', '--quiet'];
-  if (given.envId !== undefined) out.push('--env-id', given.envId);
-  if (given.dataDir !== undefined) out.push('--data-dir', given.dataDir);
+/** What the background process, whose working folder is another, needs to become this cluster. */
+function childArguments(folder: string, given: Options): string[] {
+  const out = ['up', '--quiet', '--env-id', basename(folder), '--data-dir', dirname(folder)];
   if (given.backend !== undefined) out.push('--backend', given.backend);
   if (given.port !== undefined) out.push('--port', String(given.port));
   if (given.debug) out.push('--debug');
@@ -82,7 +83,7 @@ function launch(io: CommandIo, folder: string, given: Options) {
   } catch (error) {
     throw notWritable(folder, error);
   }
-  const child = Bun.spawn([...selfCommand(), ...childArguments(given)], {
+  const child = Bun.spawn([...selfCommand(), ...childArguments(folder, given)], {
     stdin: 'ignore',
     stdout: log,
     stderr: log,
