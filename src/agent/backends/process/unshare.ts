@@ -10,7 +10,7 @@ import { SANDBOX_GID, SANDBOX_UID, type SandboxPlan } from './sandbox-plan.ts';
  */
 const SCRIPT = `
 set -eu
-PATH=$PATH:/usr/sbin:/sbin
+PATH=$PATH:/usr/sbin:/usr/bin:/sbin:/bin
 root=$1 shm=$2 cwd=$3 hostname=$4
 shift 4
 fail() { echo "$*" >&2; exit 73; }
