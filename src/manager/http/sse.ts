@@ -29,6 +29,8 @@ export function eventStream(
         // The first bytes make the client see that it is connected.
         controller.enqueue(encoder.encode(': connected\n\n'));
         options.signal.addEventListener('abort', options.onEnd, { once: true });
+        // A client that left while the request was being checked is told of by no event.
+        if (options.signal.aborted) options.onEnd();
         // Listening begins now, not when the client has read the first bytes.
         pending = events.next();
         pending.catch(() => {});

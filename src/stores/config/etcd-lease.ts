@@ -30,8 +30,14 @@ export async function publishLease(options: LeaseOptions): Promise<Subscription>
       options.warn('lost a lease on etcd; publishing again', { error: errorMessage(error) });
       void republish();
     });
-    await lease.grant();
-    await lease.put(physicalKey).value(value).exec();
+    try {
+      await lease.grant();
+      await lease.put(physicalKey).value(value).exec();
+    } catch (error) {
+      // Kept alive, it would go on for ever beside the one that replaces it.
+      lease.release();
+      throw error;
+    }
     if (stopping.signal.aborted) await lease.revoke();
     else current = lease;
   };

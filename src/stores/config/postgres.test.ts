@@ -3,11 +3,13 @@ import { createConnection, createServer, type Server, type Socket } from 'node:n
 import { join } from 'node:path';
 import postgres from 'postgres';
 import { BackendError } from '../../common/errors.ts';
+import { jumpingClock } from '../../testing/control-plane.ts';
 import { type TestDatabase, testDatabase } from '../../testing/postgres.ts';
 import { eventually, freePort } from '../../testing/services.ts';
 import { configStoreContract } from './contract.ts';
 import type { ConfigChange } from './port.ts';
 import { openPostgresConfigStore } from './postgres.ts';
+import { CHANNEL } from './store.ts';
 
 const log = { warn: () => {} };
 const ownerProgram = join(import.meta.dir, '../../testing/config-owner.ts');
@@ -121,6 +123,45 @@ describe('PostgreSQL going away', () => {
     await store.close();
     await direct.close();
     await sql.end({ timeout: 1 });
+  });
+
+  test('a change that could not be read is found later', async () => {
+    const clock = jumpingClock();
+    const warnings: string[] = [];
+    const warn = (message: string) => void warnings.push(message);
+    const store = await openPostgresConfigStore({
+      ...{ sql: db.sql, clock, timeoutMs: 200 },
+      log: { warn },
+    });
+    const changes: ConfigChange[] = [];
+    const watch = await store.watch('l', (change) => changes.push(change));
+    const value = 'x'.repeat(5000);
+    await db.sql.begin(async (tx) => {
+      await tx`lock table config_entries in access exclusive mode`;
+      // As for a value that is too large to be announced itself: whoever hears of it must read it.
+      const announced = { type: 'put', key: 'l/big', value: null, ttlMs: null };
+      await db.sql`select pg_notify(${CHANNEL}, ${JSON.stringify(announced)})`;
+      await eventually('the failure', () => warnings.length > 0);
+      await tx`insert into config_entries (key, value) values ('l/big', ${value})`;
+    });
+    expect(changes).toEqual([]);
+    clock.jump(5000);
+    await eventually('the change', () => changes.length > 0);
+    expect(changes).toEqual([{ type: 'put', key: 'l/big', value }]);
+    await watch.close();
+    await store.close();
+  });
+
+  test('an announcement of another version is looked into', async () => {
+    const store = await openPostgresConfigStore({ sql: db.sql, log });
+    const changes: ConfigChange[] = [];
+    const watch = await store.watch('v', (change) => changes.push(change));
+    await db.sql`insert into config_entries (key, value) values ('v/new', '1')`;
+    await db.sql`select pg_notify(${CHANNEL}, 'not JSON')`;
+    await eventually('the change', () => changes.length > 0);
+    expect(changes).toEqual([{ type: 'put', key: 'v/new', value: '1' }]);
+    await watch.close();
+    await store.close();
   });
 
   test('nobody listening is told with the address', async () => {

@@ -37,7 +37,8 @@ function isConnectionFailure(error: unknown): boolean {
 const MAX_PENDING = 1000;
 /** Never sweep more often than this, whatever the clocks say. Milliseconds. */
 const MIN_SWEEP_INTERVAL_MS = 50;
-const SWEEP_RETRY_MS = 5000;
+/** Pause before what failed in the background is tried again. Milliseconds. */
+const RETRY_MS = 5000;
 
 class PostgresConfigStore implements ConfigStore {
   readonly #sql: Sql;
@@ -52,6 +53,7 @@ class PostgresConfigStore implements ConfigStore {
   #pending: (store.Announcement | 'relist')[] = [];
   #draining: Promise<void> | null = null;
   #sweepTimer: { readonly timer: Timer; readonly atMs: number } | null = null;
+  #relistTimer: Timer | null = null;
   #closed = false;
 
   constructor(options: PostgresConfigStoreOptions) {
@@ -157,6 +159,7 @@ class PostgresConfigStore implements ConfigStore {
     this.#closed = true;
     this.#mirrors.clear();
     this.#sweepTimer?.timer.cancel();
+    this.#relistTimer?.cancel();
     const unlisten = await this.#listening?.catch(() => null);
     await Promise.all([unlisten?.(), ...[...this.#leases].map((lease) => lease.close())]);
     await this.#draining;
@@ -176,7 +179,8 @@ class PostgresConfigStore implements ConfigStore {
       'Watching configuration',
       this.#sql.listen(
         store.CHANNEL,
-        (payload) => this.#receive(store.parseAnnouncement(payload)),
+        // What can't be read may still be a change.
+        (payload) => this.#receive(store.parseAnnouncement(payload) ?? 'relist'),
         () => this.#receive('relist'),
       ),
     ).then(
@@ -207,8 +211,17 @@ class PostgresConfigStore implements ConfigStore {
       } catch (error) {
         if (this.#closed) return;
         this.#warn(error);
+        this.#relistLater();
       }
     }
+  }
+
+  /** A change that could not be read is found by looking at everything. */
+  #relistLater(): void {
+    this.#relistTimer ??= this.#clock.timer(RETRY_MS, () => {
+      this.#relistTimer = null;
+      this.#receive('relist');
+    });
   }
 
   async #relist(): Promise<void> {
@@ -246,7 +259,7 @@ class PostgresConfigStore implements ConfigStore {
       this.#sweep().catch((error) => {
         if (this.#closed) return;
         this.#warn(error);
-        this.#sweepIn(SWEEP_RETRY_MS);
+        this.#sweepIn(RETRY_MS);
       });
     });
     this.#sweepTimer = { timer, atMs };

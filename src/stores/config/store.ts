@@ -25,8 +25,11 @@ const announcement = v.pipe(
 );
 export type Announcement = v.InferOutput<typeof announcement>;
 
-/** Parses a notification's payload. @throws ValiError when it is none of ours. */
-export const parseAnnouncement = (payload: string): Announcement => v.parse(announcement, payload);
+/** Parses a notification's payload; null when it is none of ours, or of another version's. */
+export function parseAnnouncement(payload: string): Announcement | null {
+  const parsed = v.safeParse(announcement, payload);
+  return parsed.success ? parsed.output : null;
+}
 
 /** Creates the table if it is missing; safe to run from several processes at once. */
 export async function createTable(sql: Sql): Promise<void> {
