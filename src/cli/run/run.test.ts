@@ -118,6 +118,9 @@ test('the line about a session that is not there yet', () => {
   expect(describeWait('s', { status: 'PULLING', statusInfo: 'None', statusData: null })).toBe(
     'Waiting for session s (PULLING)...',
   );
+  expect(describeWait('s', { status: 'SCHEDULED', statusInfo: 'scheduled' })).toBe(
+    'Waiting for session s (SCHEDULED)...',
+  );
   expect(describeWait('s', { status: 'PENDING', statusInfo: 'no-available-instances' })).toBe(
     'Waiting for session s (PENDING): no-available-instances',
   );

@@ -34,7 +34,9 @@ export function pendingReasons(statusData: unknown): string[] {
 export function describeWait(name: string, info: unknown): string {
   const { status, statusInfo, statusData } = v.parse(progress, info);
   const reasons = pendingReasons(statusData);
-  if (reasons.length === 0 && statusInfo && statusInfo !== 'None') reasons.push(statusInfo);
+  // Of a session that is on its way, the server's summary only repeats the status.
+  const isQueued = status === 'PENDING' && statusInfo && statusInfo !== 'None';
+  if (reasons.length === 0 && isQueued) reasons.push(statusInfo);
   const head = `Waiting for session ${name} (${status})`;
   return reasons.length === 0 ? `${head}...` : `${head}: ${reasons.join('; ')}`;
 }

@@ -101,6 +101,7 @@ export const get = defineCommand({
         io.stdout.write(`${value}\n`);
         return 0;
       }
+      io.stderr.write(`There is no key '${args.key}'.\n`);
       return 1;
     });
   },

@@ -176,7 +176,11 @@ describe.skipIf(!etcdIsThere)('etcd', () => {
       stderr: '',
     });
     expect((await mgr('etcd', 'get', 'config/redis/addr')).stdout).toBe('127.0.0.1:6379\n');
-    expect(await mgr('etcd', 'get', 'config/redis')).toMatchObject({ code: 1, stdout: '' });
+    expect(await mgr('etcd', 'get', 'config/redis')).toMatchObject({
+      code: 1,
+      stdout: '',
+      stderr: "There is no key 'config/redis'.\n",
+    });
     await mgr('etcd', 'put', 'config/redis', 'at the prefix');
     const tree = await mgr('etcd', 'get', '--prefix', 'config/redis');
     expect(JSON.parse(tree.stdout)).toEqual({ '': 'at the prefix', addr: '127.0.0.1:6379' });
