@@ -17,6 +17,7 @@ import { databaseTypes } from '../../manager/db/connect.ts';
 import { ensurePostgresBinaries } from '../../standalone/postgres/binaries.ts';
 import { createDatabase } from '../../standalone/postgres/store.ts';
 import { type SupervisedPostgres, supervisePostgres } from '../../standalone/supervisor.ts';
+import { hireJanitor } from '../janitor.ts';
 import { silentLog } from '../manager.ts';
 import { freePort, startEtcd, startRedis, type TestService } from '../services.ts';
 import { until } from '../until.ts';
@@ -259,7 +260,10 @@ export async function startDistributedCluster(): Promise<DistributedCluster> {
     startRedis(),
     startDatabase(folder),
   ]);
+  // A server that loses its data folder ends by itself, also one that was started after a kill.
+  const janitor = hireJanitor(database.server.pid, folder, 'QUIT');
   undo.defer(async () => {
+    janitor.dismiss();
     await Promise.all([etcd.stop(), redis.stop(), database.stop()]);
   });
   await createDatabase(database.server.url('postgres'), 'backend', silentLog);

@@ -1,6 +1,7 @@
 /** This program as child processes of a test: commands that end, and servers that are killed. */
 import { expect } from 'bun:test';
 import { selfCommand } from '../../common/executable.ts';
+import { hireJanitor } from '../janitor.ts';
 import { until } from '../until.ts';
 
 /** Longest time a command may take before the test gives up on it. */
@@ -47,6 +48,8 @@ export class Program {
       stderr: 'pipe',
       env: environment(options),
     });
+    const janitor = hireJanitor(this.#child.pid, '', 'TERM');
+    void this.#child.exited.then(() => janitor.dismiss());
     const keep = (text: string) => text.slice(-MAX_OUTPUT_CHARACTERS);
     const read = async (stream: ReadableStream<Uint8Array>, take: (text: string) => void) => {
       const decoder = new TextDecoder();
