@@ -17,7 +17,9 @@ const PARENTS: Readonly<Record<string, string>> = {
   Agent: '../agent/graphql.ts#AgentParent',
   ComputeSession: '../session/graphql.ts#ComputeSessionParent',
   Image: '../image/service.ts#Image as ImageParent',
+  Group: '../project/service.ts#ProjectRecord',
   KeyPair: '../keypair/service.ts#KeypairRecord',
+  User: '../user/service.ts#UserRecord',
 };
 
 /** What scalars.ts reads from clients and what it can write. */

@@ -22,11 +22,13 @@ import type { ListenAddress } from './http/listen.ts';
 import type { Route, SocketRoute } from './http/route.ts';
 import { imageGraphql } from './image/graphql.ts';
 import { keypairGraphql } from './keypair/graphql.ts';
+import { projectGraphql } from './project/graphql.ts';
 import { startServer } from './server.ts';
 import { sessionGraphql } from './session/graphql.ts';
 import { keypairSessionsGraphql } from './session/graphql-keypair.ts';
 import { sessionRoutes, sessionSocketRoutes } from './session/rest.ts';
 import type { ManagerSettings } from './settings.ts';
+import { userGraphql } from './user/graphql.ts';
 
 export interface ManagerOptions {
   /** `i-<hostname>` by default; unique among the managers of a cluster. */
@@ -75,6 +77,8 @@ export const graphqlModules: readonly GraphqlModule[] = [
   sessionGraphql,
   keypairSessionsGraphql,
   agentGraphql,
+  userGraphql,
+  projectGraphql,
 ];
 
 /** The features' HTTP operations; tests compare them with the table of who may call what. */

@@ -3,7 +3,9 @@ import type { GraphQLResolveInfo, GraphQLScalarType, GraphQLScalarTypeConfig } f
 import type { AgentParent } from '../agent/graphql.ts';
 import type { ComputeSessionParent } from '../session/graphql.ts';
 import type { Image as ImageParent } from '../image/service.ts';
+import type { ProjectRecord } from '../project/service.ts';
 import type { KeypairRecord } from '../keypair/service.ts';
+import type { UserRecord } from '../user/service.ts';
 import type { GraphqlContext } from './context.ts';
 export type Maybe<T> = T | null;
 export type InputMaybe<T> = Maybe<T>;
@@ -57,6 +59,13 @@ export type Query = {
   readonly agent: Maybe<Agent>;
   readonly agents: Maybe<ReadonlyArray<Maybe<Agent>>>;
   readonly agent_list: Maybe<AgentList>;
+  readonly user: Maybe<User>;
+  readonly user_from_uuid: Maybe<User>;
+  readonly users: Maybe<ReadonlyArray<Maybe<User>>>;
+  readonly user_list: Maybe<UserList>;
+  readonly group: Maybe<Group>;
+  readonly groups_by_name: Maybe<ReadonlyArray<Maybe<Group>>>;
+  readonly groups: Maybe<ReadonlyArray<Maybe<Group>>>;
 };
 
 
@@ -152,11 +161,71 @@ export type Queryagent_listArgs = {
   status?: InputMaybe<Scalars['String']['input']>;
 };
 
+
+export type QueryuserArgs = {
+  domain_name?: InputMaybe<Scalars['String']['input']>;
+  email?: InputMaybe<Scalars['String']['input']>;
+};
+
+
+export type Queryuser_from_uuidArgs = {
+  domain_name?: InputMaybe<Scalars['String']['input']>;
+  user_id?: InputMaybe<Scalars['ID']['input']>;
+};
+
+
+export type QueryusersArgs = {
+  domain_name?: InputMaybe<Scalars['String']['input']>;
+  group_id?: InputMaybe<Scalars['UUID']['input']>;
+  is_active?: InputMaybe<Scalars['Boolean']['input']>;
+  status?: InputMaybe<Scalars['String']['input']>;
+};
+
+
+export type Queryuser_listArgs = {
+  limit: Scalars['Int']['input'];
+  offset: Scalars['Int']['input'];
+  filter?: InputMaybe<Scalars['String']['input']>;
+  order?: InputMaybe<Scalars['String']['input']>;
+  domain_name?: InputMaybe<Scalars['String']['input']>;
+  group_id?: InputMaybe<Scalars['UUID']['input']>;
+  is_active?: InputMaybe<Scalars['Boolean']['input']>;
+  status?: InputMaybe<Scalars['String']['input']>;
+};
+
+
+export type QuerygroupArgs = {
+  id: Scalars['UUID']['input'];
+  domain_name?: InputMaybe<Scalars['String']['input']>;
+  type?: InputMaybe<ReadonlyArray<InputMaybe<Scalars['String']['input']>>>;
+};
+
+
+export type Querygroups_by_nameArgs = {
+  name: Scalars['String']['input'];
+  domain_name?: InputMaybe<Scalars['String']['input']>;
+};
+
+
+export type QuerygroupsArgs = {
+  domain_name?: InputMaybe<Scalars['String']['input']>;
+  is_active?: InputMaybe<Scalars['Boolean']['input']>;
+  type?: InputMaybe<ReadonlyArray<InputMaybe<Scalars['String']['input']>>>;
+};
+
 export type Mutation = {
   readonly __typename?: 'Mutation';
   readonly create_keypair: Maybe<CreateKeyPair>;
   readonly modify_keypair: Maybe<ModifyKeyPair>;
   readonly delete_keypair: Maybe<DeleteKeyPair>;
+  readonly create_user: Maybe<CreateUser>;
+  readonly modify_user: Maybe<ModifyUser>;
+  readonly delete_user: Maybe<DeleteUser>;
+  readonly purge_user: Maybe<PurgeUser>;
+  readonly create_group: Maybe<CreateGroup>;
+  readonly modify_group: Maybe<ModifyGroup>;
+  readonly delete_group: Maybe<DeleteGroup>;
+  readonly purge_group: Maybe<PurgeGroup>;
 };
 
 
@@ -174,6 +243,51 @@ export type Mutationmodify_keypairArgs = {
 
 export type Mutationdelete_keypairArgs = {
   access_key: Scalars['String']['input'];
+};
+
+
+export type Mutationcreate_userArgs = {
+  email: Scalars['String']['input'];
+  props: UserInput;
+};
+
+
+export type Mutationmodify_userArgs = {
+  email: Scalars['String']['input'];
+  props: ModifyUserInput;
+};
+
+
+export type Mutationdelete_userArgs = {
+  email: Scalars['String']['input'];
+};
+
+
+export type Mutationpurge_userArgs = {
+  email: Scalars['String']['input'];
+  props: PurgeUserInput;
+};
+
+
+export type Mutationcreate_groupArgs = {
+  name: Scalars['String']['input'];
+  props: GroupInput;
+};
+
+
+export type Mutationmodify_groupArgs = {
+  gid: Scalars['UUID']['input'];
+  props: ModifyGroupInput;
+};
+
+
+export type Mutationdelete_groupArgs = {
+  gid: Scalars['UUID']['input'];
+};
+
+
+export type Mutationpurge_groupArgs = {
+  gid: Scalars['UUID']['input'];
 };
 
 export type KeyPairInput = {
@@ -423,6 +537,189 @@ export type AgentList = PaginatedList & {
   readonly total_count: Scalars['Int']['output'];
 };
 
+export type User = Item & {
+  readonly __typename?: 'User';
+  readonly id: Maybe<Scalars['ID']['output']>;
+  readonly uuid: Maybe<Scalars['UUID']['output']>;
+  readonly username: Maybe<Scalars['String']['output']>;
+  readonly email: Maybe<Scalars['String']['output']>;
+  readonly need_password_change: Maybe<Scalars['Boolean']['output']>;
+  readonly full_name: Maybe<Scalars['String']['output']>;
+  readonly description: Maybe<Scalars['String']['output']>;
+  readonly is_active: Maybe<Scalars['Boolean']['output']>;
+  readonly status: Maybe<Scalars['String']['output']>;
+  readonly status_info: Maybe<Scalars['String']['output']>;
+  readonly created_at: Maybe<Scalars['DateTime']['output']>;
+  readonly modified_at: Maybe<Scalars['DateTime']['output']>;
+  readonly domain_name: Maybe<Scalars['String']['output']>;
+  readonly role: Maybe<Scalars['String']['output']>;
+  readonly resource_policy: Maybe<Scalars['String']['output']>;
+  readonly allowed_client_ip: Maybe<ReadonlyArray<Maybe<Scalars['String']['output']>>>;
+  readonly totp_activated: Maybe<Scalars['Boolean']['output']>;
+  readonly totp_activated_at: Maybe<Scalars['DateTime']['output']>;
+  readonly sudo_session_enabled: Maybe<Scalars['Boolean']['output']>;
+  readonly main_access_key: Maybe<Scalars['String']['output']>;
+  readonly container_uid: Maybe<Scalars['Int']['output']>;
+  readonly container_main_gid: Maybe<Scalars['Int']['output']>;
+  readonly container_gids: Maybe<ReadonlyArray<Maybe<Scalars['Int']['output']>>>;
+  readonly groups: Maybe<ReadonlyArray<Maybe<UserGroup>>>;
+};
+
+export type UserGroup = {
+  readonly __typename?: 'UserGroup';
+  readonly id: Maybe<Scalars['UUID']['output']>;
+  readonly name: Maybe<Scalars['String']['output']>;
+};
+
+export type UserList = PaginatedList & {
+  readonly __typename?: 'UserList';
+  readonly items: ReadonlyArray<Maybe<User>>;
+  readonly total_count: Scalars['Int']['output'];
+};
+
+export type UserInput = {
+  readonly username: Scalars['String']['input'];
+  readonly password: Scalars['String']['input'];
+  readonly need_password_change: Scalars['Boolean']['input'];
+  readonly full_name?: InputMaybe<Scalars['String']['input']>;
+  readonly description?: InputMaybe<Scalars['String']['input']>;
+  readonly is_active?: InputMaybe<Scalars['Boolean']['input']>;
+  readonly status?: InputMaybe<Scalars['String']['input']>;
+  readonly domain_name?: Scalars['String']['input'];
+  readonly role?: InputMaybe<Scalars['String']['input']>;
+  readonly group_ids?: InputMaybe<ReadonlyArray<InputMaybe<Scalars['String']['input']>>>;
+  readonly allowed_client_ip?: InputMaybe<ReadonlyArray<InputMaybe<Scalars['String']['input']>>>;
+  readonly totp_activated?: InputMaybe<Scalars['Boolean']['input']>;
+  readonly resource_policy?: InputMaybe<Scalars['String']['input']>;
+  readonly sudo_session_enabled?: InputMaybe<Scalars['Boolean']['input']>;
+  readonly container_uid?: InputMaybe<Scalars['Int']['input']>;
+  readonly container_main_gid?: InputMaybe<Scalars['Int']['input']>;
+  readonly container_gids?: InputMaybe<ReadonlyArray<InputMaybe<Scalars['Int']['input']>>>;
+};
+
+export type ModifyUserInput = {
+  readonly username?: InputMaybe<Scalars['String']['input']>;
+  readonly password?: InputMaybe<Scalars['String']['input']>;
+  readonly need_password_change?: InputMaybe<Scalars['Boolean']['input']>;
+  readonly full_name?: InputMaybe<Scalars['String']['input']>;
+  readonly description?: InputMaybe<Scalars['String']['input']>;
+  readonly is_active?: InputMaybe<Scalars['Boolean']['input']>;
+  readonly status?: InputMaybe<Scalars['String']['input']>;
+  readonly domain_name?: InputMaybe<Scalars['String']['input']>;
+  readonly role?: InputMaybe<Scalars['String']['input']>;
+  readonly group_ids?: InputMaybe<ReadonlyArray<InputMaybe<Scalars['String']['input']>>>;
+  readonly allowed_client_ip?: InputMaybe<ReadonlyArray<InputMaybe<Scalars['String']['input']>>>;
+  readonly totp_activated?: InputMaybe<Scalars['Boolean']['input']>;
+  readonly resource_policy?: InputMaybe<Scalars['String']['input']>;
+  readonly sudo_session_enabled?: InputMaybe<Scalars['Boolean']['input']>;
+  readonly main_access_key?: InputMaybe<Scalars['String']['input']>;
+  readonly container_uid?: InputMaybe<Scalars['Int']['input']>;
+  readonly container_main_gid?: InputMaybe<Scalars['Int']['input']>;
+  readonly container_gids?: InputMaybe<ReadonlyArray<InputMaybe<Scalars['Int']['input']>>>;
+};
+
+export type PurgeUserInput = {
+  readonly purge_shared_vfolders?: InputMaybe<Scalars['Boolean']['input']>;
+  readonly delegate_endpoint_ownership?: InputMaybe<Scalars['Boolean']['input']>;
+};
+
+export type CreateUser = {
+  readonly __typename?: 'CreateUser';
+  readonly ok: Maybe<Scalars['Boolean']['output']>;
+  readonly msg: Maybe<Scalars['String']['output']>;
+  readonly user: Maybe<User>;
+  readonly keypair: Maybe<KeyPair>;
+};
+
+export type ModifyUser = {
+  readonly __typename?: 'ModifyUser';
+  readonly ok: Maybe<Scalars['Boolean']['output']>;
+  readonly msg: Maybe<Scalars['String']['output']>;
+  readonly user: Maybe<User>;
+};
+
+export type DeleteUser = {
+  readonly __typename?: 'DeleteUser';
+  readonly ok: Maybe<Scalars['Boolean']['output']>;
+  readonly msg: Maybe<Scalars['String']['output']>;
+};
+
+export type PurgeUser = {
+  readonly __typename?: 'PurgeUser';
+  readonly ok: Maybe<Scalars['Boolean']['output']>;
+  readonly msg: Maybe<Scalars['String']['output']>;
+};
+
+export type Group = {
+  readonly __typename?: 'Group';
+  readonly id: Maybe<Scalars['UUID']['output']>;
+  readonly name: Maybe<Scalars['String']['output']>;
+  readonly description: Maybe<Scalars['String']['output']>;
+  readonly is_active: Maybe<Scalars['Boolean']['output']>;
+  readonly created_at: Maybe<Scalars['DateTime']['output']>;
+  readonly modified_at: Maybe<Scalars['DateTime']['output']>;
+  readonly domain_name: Maybe<Scalars['String']['output']>;
+  readonly total_resource_slots: Maybe<Scalars['JSONString']['output']>;
+  readonly allowed_vfolder_hosts: Maybe<Scalars['JSONString']['output']>;
+  readonly integration_id: Maybe<Scalars['String']['output']>;
+  readonly resource_policy: Maybe<Scalars['String']['output']>;
+  readonly type: Maybe<Scalars['String']['output']>;
+  readonly container_registry: Maybe<Scalars['JSONString']['output']>;
+  readonly scaling_groups: Maybe<ReadonlyArray<Maybe<Scalars['String']['output']>>>;
+};
+
+export type GroupInput = {
+  readonly type?: InputMaybe<Scalars['String']['input']>;
+  readonly description?: InputMaybe<Scalars['String']['input']>;
+  readonly is_active?: InputMaybe<Scalars['Boolean']['input']>;
+  readonly domain_name: Scalars['String']['input'];
+  readonly total_resource_slots?: InputMaybe<Scalars['JSONString']['input']>;
+  readonly allowed_vfolder_hosts?: InputMaybe<Scalars['JSONString']['input']>;
+  readonly integration_id?: InputMaybe<Scalars['String']['input']>;
+  readonly resource_policy?: InputMaybe<Scalars['String']['input']>;
+  readonly container_registry?: InputMaybe<Scalars['JSONString']['input']>;
+};
+
+export type ModifyGroupInput = {
+  readonly name?: InputMaybe<Scalars['String']['input']>;
+  readonly description?: InputMaybe<Scalars['String']['input']>;
+  readonly is_active?: InputMaybe<Scalars['Boolean']['input']>;
+  readonly domain_name?: InputMaybe<Scalars['String']['input']>;
+  readonly total_resource_slots?: InputMaybe<Scalars['JSONString']['input']>;
+  readonly user_update_mode?: InputMaybe<Scalars['String']['input']>;
+  readonly user_uuids?: InputMaybe<ReadonlyArray<InputMaybe<Scalars['String']['input']>>>;
+  readonly allowed_vfolder_hosts?: InputMaybe<Scalars['JSONString']['input']>;
+  readonly integration_id?: InputMaybe<Scalars['String']['input']>;
+  readonly resource_policy?: InputMaybe<Scalars['String']['input']>;
+  readonly container_registry?: InputMaybe<Scalars['JSONString']['input']>;
+};
+
+export type CreateGroup = {
+  readonly __typename?: 'CreateGroup';
+  readonly ok: Maybe<Scalars['Boolean']['output']>;
+  readonly msg: Maybe<Scalars['String']['output']>;
+  readonly group: Maybe<Group>;
+};
+
+export type ModifyGroup = {
+  readonly __typename?: 'ModifyGroup';
+  readonly ok: Maybe<Scalars['Boolean']['output']>;
+  readonly msg: Maybe<Scalars['String']['output']>;
+  readonly group: Maybe<Group>;
+};
+
+export type DeleteGroup = {
+  readonly __typename?: 'DeleteGroup';
+  readonly ok: Maybe<Scalars['Boolean']['output']>;
+  readonly msg: Maybe<Scalars['String']['output']>;
+};
+
+export type PurgeGroup = {
+  readonly __typename?: 'PurgeGroup';
+  readonly ok: Maybe<Scalars['Boolean']['output']>;
+  readonly msg: Maybe<Scalars['String']['output']>;
+};
+
 
 
 export type ResolverTypeWrapper<T> = Promise<T> | T;
@@ -496,12 +793,14 @@ export type ResolversInterfaceTypes<_RefType extends Record<string, unknown>> = 
     | ( ComputeSessionParent )
     | ( ComputeContainer )
     | ( AgentParent )
+    | ( UserRecord )
   ;
   PaginatedList:
     | ( Omit<KeyPairList, 'items'> & { items: ReadonlyArray<Maybe<_RefType['KeyPair']>> } )
     | ( Omit<ComputeSessionList, 'items'> & { items: ReadonlyArray<Maybe<_RefType['ComputeSession']>> } )
     | ( ComputeContainerList )
     | ( Omit<AgentList, 'items'> & { items: ReadonlyArray<Maybe<_RefType['Agent']>> } )
+    | ( Omit<UserList, 'items'> & { items: ReadonlyArray<Maybe<_RefType['User']>> } )
   ;
 };
 
@@ -539,6 +838,23 @@ export type ResolversTypes = {
   Agent: ResolverTypeWrapper<AgentParent>;
   Float: ResolverTypeWrapper<Scalars['Float']['output']>;
   AgentList: ResolverTypeWrapper<Omit<AgentList, 'items'> & { items: ReadonlyArray<Maybe<ResolversTypes['Agent']>> }>;
+  User: ResolverTypeWrapper<UserRecord>;
+  UserGroup: ResolverTypeWrapper<UserGroup>;
+  UserList: ResolverTypeWrapper<Omit<UserList, 'items'> & { items: ReadonlyArray<Maybe<ResolversTypes['User']>> }>;
+  UserInput: UserInput;
+  ModifyUserInput: ModifyUserInput;
+  PurgeUserInput: PurgeUserInput;
+  CreateUser: ResolverTypeWrapper<Omit<CreateUser, 'user' | 'keypair'> & { user?: Maybe<ResolversTypes['User']>, keypair?: Maybe<ResolversTypes['KeyPair']> }>;
+  ModifyUser: ResolverTypeWrapper<Omit<ModifyUser, 'user'> & { user?: Maybe<ResolversTypes['User']> }>;
+  DeleteUser: ResolverTypeWrapper<DeleteUser>;
+  PurgeUser: ResolverTypeWrapper<PurgeUser>;
+  Group: ResolverTypeWrapper<ProjectRecord>;
+  GroupInput: GroupInput;
+  ModifyGroupInput: ModifyGroupInput;
+  CreateGroup: ResolverTypeWrapper<Omit<CreateGroup, 'group'> & { group?: Maybe<ResolversTypes['Group']> }>;
+  ModifyGroup: ResolverTypeWrapper<Omit<ModifyGroup, 'group'> & { group?: Maybe<ResolversTypes['Group']> }>;
+  DeleteGroup: ResolverTypeWrapper<DeleteGroup>;
+  PurgeGroup: ResolverTypeWrapper<PurgeGroup>;
 };
 
 /** Mapping between all available schema types and the resolvers parents */
@@ -574,6 +890,23 @@ export type ResolversParentTypes = {
   Agent: AgentParent;
   Float: Scalars['Float']['output'];
   AgentList: Omit<AgentList, 'items'> & { items: ReadonlyArray<Maybe<ResolversParentTypes['Agent']>> };
+  User: UserRecord;
+  UserGroup: UserGroup;
+  UserList: Omit<UserList, 'items'> & { items: ReadonlyArray<Maybe<ResolversParentTypes['User']>> };
+  UserInput: UserInput;
+  ModifyUserInput: ModifyUserInput;
+  PurgeUserInput: PurgeUserInput;
+  CreateUser: Omit<CreateUser, 'user' | 'keypair'> & { user?: Maybe<ResolversParentTypes['User']>, keypair?: Maybe<ResolversParentTypes['KeyPair']> };
+  ModifyUser: Omit<ModifyUser, 'user'> & { user?: Maybe<ResolversParentTypes['User']> };
+  DeleteUser: DeleteUser;
+  PurgeUser: PurgeUser;
+  Group: ProjectRecord;
+  GroupInput: GroupInput;
+  ModifyGroupInput: ModifyGroupInput;
+  CreateGroup: Omit<CreateGroup, 'group'> & { group?: Maybe<ResolversParentTypes['Group']> };
+  ModifyGroup: Omit<ModifyGroup, 'group'> & { group?: Maybe<ResolversParentTypes['Group']> };
+  DeleteGroup: DeleteGroup;
+  PurgeGroup: PurgeGroup;
 };
 
 export interface UUIDScalarConfig extends GraphQLScalarTypeConfig<ResolversTypes['UUID'], any> {
@@ -597,11 +930,11 @@ export interface JSONScalarConfig extends GraphQLScalarTypeConfig<ResolversTypes
 }
 
 export type ItemResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['Item'] = ResolversParentTypes['Item']> = {
-  __resolveType: TypeResolveFn<'KeyPair' | 'ComputeSession' | 'ComputeContainer' | 'Agent', ParentType, ContextType>;
+  __resolveType: TypeResolveFn<'KeyPair' | 'ComputeSession' | 'ComputeContainer' | 'Agent' | 'User', ParentType, ContextType>;
 };
 
 export type PaginatedListResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['PaginatedList'] = ResolversParentTypes['PaginatedList']> = {
-  __resolveType: TypeResolveFn<'KeyPairList' | 'ComputeSessionList' | 'ComputeContainerList' | 'AgentList', ParentType, ContextType>;
+  __resolveType: TypeResolveFn<'KeyPairList' | 'ComputeSessionList' | 'ComputeContainerList' | 'AgentList' | 'UserList', ParentType, ContextType>;
 };
 
 export type KVPairResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['KVPair'] = ResolversParentTypes['KVPair']> = {
@@ -622,12 +955,27 @@ export type QueryResolvers<ContextType = GraphqlContext, ParentType extends Reso
   agent?: Resolver<Maybe<ResolversTypes['Agent']>, ParentType, ContextType, RequireFields<QueryagentArgs, 'agent_id'>>;
   agents?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['Agent']>>>, ParentType, ContextType, Partial<QueryagentsArgs>>;
   agent_list?: Resolver<Maybe<ResolversTypes['AgentList']>, ParentType, ContextType, RequireFields<Queryagent_listArgs, 'limit' | 'offset'>>;
+  user?: Resolver<Maybe<ResolversTypes['User']>, ParentType, ContextType, Partial<QueryuserArgs>>;
+  user_from_uuid?: Resolver<Maybe<ResolversTypes['User']>, ParentType, ContextType, Partial<Queryuser_from_uuidArgs>>;
+  users?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['User']>>>, ParentType, ContextType, Partial<QueryusersArgs>>;
+  user_list?: Resolver<Maybe<ResolversTypes['UserList']>, ParentType, ContextType, RequireFields<Queryuser_listArgs, 'limit' | 'offset'>>;
+  group?: Resolver<Maybe<ResolversTypes['Group']>, ParentType, ContextType, RequireFields<QuerygroupArgs, 'id' | 'type'>>;
+  groups_by_name?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['Group']>>>, ParentType, ContextType, RequireFields<Querygroups_by_nameArgs, 'name'>>;
+  groups?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['Group']>>>, ParentType, ContextType, RequireFields<QuerygroupsArgs, 'type'>>;
 };
 
 export type MutationResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['Mutation'] = ResolversParentTypes['Mutation']> = {
   create_keypair?: Resolver<Maybe<ResolversTypes['CreateKeyPair']>, ParentType, ContextType, RequireFields<Mutationcreate_keypairArgs, 'props' | 'user_id'>>;
   modify_keypair?: Resolver<Maybe<ResolversTypes['ModifyKeyPair']>, ParentType, ContextType, RequireFields<Mutationmodify_keypairArgs, 'access_key' | 'props'>>;
   delete_keypair?: Resolver<Maybe<ResolversTypes['DeleteKeyPair']>, ParentType, ContextType, RequireFields<Mutationdelete_keypairArgs, 'access_key'>>;
+  create_user?: Resolver<Maybe<ResolversTypes['CreateUser']>, ParentType, ContextType, RequireFields<Mutationcreate_userArgs, 'email' | 'props'>>;
+  modify_user?: Resolver<Maybe<ResolversTypes['ModifyUser']>, ParentType, ContextType, RequireFields<Mutationmodify_userArgs, 'email' | 'props'>>;
+  delete_user?: Resolver<Maybe<ResolversTypes['DeleteUser']>, ParentType, ContextType, RequireFields<Mutationdelete_userArgs, 'email'>>;
+  purge_user?: Resolver<Maybe<ResolversTypes['PurgeUser']>, ParentType, ContextType, RequireFields<Mutationpurge_userArgs, 'email' | 'props'>>;
+  create_group?: Resolver<Maybe<ResolversTypes['CreateGroup']>, ParentType, ContextType, RequireFields<Mutationcreate_groupArgs, 'name' | 'props'>>;
+  modify_group?: Resolver<Maybe<ResolversTypes['ModifyGroup']>, ParentType, ContextType, RequireFields<Mutationmodify_groupArgs, 'gid' | 'props'>>;
+  delete_group?: Resolver<Maybe<ResolversTypes['DeleteGroup']>, ParentType, ContextType, RequireFields<Mutationdelete_groupArgs, 'gid'>>;
+  purge_group?: Resolver<Maybe<ResolversTypes['PurgeGroup']>, ParentType, ContextType, RequireFields<Mutationpurge_groupArgs, 'gid'>>;
 };
 
 export type CreateKeyPairResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['CreateKeyPair'] = ResolversParentTypes['CreateKeyPair']> = {
@@ -843,6 +1191,107 @@ export type AgentListResolvers<ContextType = GraphqlContext, ParentType extends 
   __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
 };
 
+export type UserResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['User'] = ResolversParentTypes['User']> = {
+  id?: Resolver<Maybe<ResolversTypes['ID']>, ParentType, ContextType>;
+  uuid?: Resolver<Maybe<ResolversTypes['UUID']>, ParentType, ContextType>;
+  username?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  email?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  need_password_change?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  full_name?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  description?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  is_active?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  status?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  status_info?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  created_at?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
+  modified_at?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
+  domain_name?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  role?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  resource_policy?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  allowed_client_ip?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['String']>>>, ParentType, ContextType>;
+  totp_activated?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  totp_activated_at?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
+  sudo_session_enabled?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  main_access_key?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  container_uid?: Resolver<Maybe<ResolversTypes['Int']>, ParentType, ContextType>;
+  container_main_gid?: Resolver<Maybe<ResolversTypes['Int']>, ParentType, ContextType>;
+  container_gids?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['Int']>>>, ParentType, ContextType>;
+  groups?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['UserGroup']>>>, ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type UserGroupResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['UserGroup'] = ResolversParentTypes['UserGroup']> = {
+  id?: Resolver<Maybe<ResolversTypes['UUID']>, ParentType, ContextType>;
+  name?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+};
+
+export type UserListResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['UserList'] = ResolversParentTypes['UserList']> = {
+  items?: Resolver<ReadonlyArray<Maybe<ResolversTypes['User']>>, ParentType, ContextType>;
+  total_count?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type CreateUserResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['CreateUser'] = ResolversParentTypes['CreateUser']> = {
+  ok?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  user?: Resolver<Maybe<ResolversTypes['User']>, ParentType, ContextType>;
+  keypair?: Resolver<Maybe<ResolversTypes['KeyPair']>, ParentType, ContextType>;
+};
+
+export type ModifyUserResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ModifyUser'] = ResolversParentTypes['ModifyUser']> = {
+  ok?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  user?: Resolver<Maybe<ResolversTypes['User']>, ParentType, ContextType>;
+};
+
+export type DeleteUserResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DeleteUser'] = ResolversParentTypes['DeleteUser']> = {
+  ok?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+};
+
+export type PurgeUserResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['PurgeUser'] = ResolversParentTypes['PurgeUser']> = {
+  ok?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+};
+
+export type GroupResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['Group'] = ResolversParentTypes['Group']> = {
+  id?: Resolver<Maybe<ResolversTypes['UUID']>, ParentType, ContextType>;
+  name?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  description?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  is_active?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  created_at?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
+  modified_at?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
+  domain_name?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  total_resource_slots?: Resolver<Maybe<ResolversTypes['JSONString']>, ParentType, ContextType>;
+  allowed_vfolder_hosts?: Resolver<Maybe<ResolversTypes['JSONString']>, ParentType, ContextType>;
+  integration_id?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  resource_policy?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  type?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  container_registry?: Resolver<Maybe<ResolversTypes['JSONString']>, ParentType, ContextType>;
+  scaling_groups?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['String']>>>, ParentType, ContextType>;
+};
+
+export type CreateGroupResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['CreateGroup'] = ResolversParentTypes['CreateGroup']> = {
+  ok?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  group?: Resolver<Maybe<ResolversTypes['Group']>, ParentType, ContextType>;
+};
+
+export type ModifyGroupResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ModifyGroup'] = ResolversParentTypes['ModifyGroup']> = {
+  ok?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  group?: Resolver<Maybe<ResolversTypes['Group']>, ParentType, ContextType>;
+};
+
+export type DeleteGroupResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DeleteGroup'] = ResolversParentTypes['DeleteGroup']> = {
+  ok?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+};
+
+export type PurgeGroupResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['PurgeGroup'] = ResolversParentTypes['PurgeGroup']> = {
+  ok?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+};
+
 export type Resolvers<ContextType = GraphqlContext> = {
   UUID?: GraphQLScalarType;
   DateTime?: GraphQLScalarType;
@@ -868,6 +1317,18 @@ export type Resolvers<ContextType = GraphqlContext> = {
   ComputeContainerList?: ComputeContainerListResolvers<ContextType>;
   Agent?: AgentResolvers<ContextType>;
   AgentList?: AgentListResolvers<ContextType>;
+  User?: UserResolvers<ContextType>;
+  UserGroup?: UserGroupResolvers<ContextType>;
+  UserList?: UserListResolvers<ContextType>;
+  CreateUser?: CreateUserResolvers<ContextType>;
+  ModifyUser?: ModifyUserResolvers<ContextType>;
+  DeleteUser?: DeleteUserResolvers<ContextType>;
+  PurgeUser?: PurgeUserResolvers<ContextType>;
+  Group?: GroupResolvers<ContextType>;
+  CreateGroup?: CreateGroupResolvers<ContextType>;
+  ModifyGroup?: ModifyGroupResolvers<ContextType>;
+  DeleteGroup?: DeleteGroupResolvers<ContextType>;
+  PurgeGroup?: PurgeGroupResolvers<ContextType>;
 };
 
 
@@ -878,5 +1339,7 @@ export type CarryingParents = {
   Agent: Carrying<Pick<Agent, 'id' | 'status' | 'status_changed' | 'region' | 'scaling_group' | 'schedulable' | 'available_slots' | 'occupied_slots' | 'addr' | 'architecture' | 'first_contact' | 'lost_at' | 'live_stat' | 'version' | 'compute_plugins' | 'hardware_metadata' | 'auto_terminate_abusing_kernel' | 'local_config' | 'mem_slots' | 'cpu_slots' | 'gpu_slots' | 'used_mem_slots' | 'used_cpu_slots' | 'used_gpu_slots' | 'cpu_cur_pct' | 'mem_cur_bytes'>, ResolversParentTypes['Agent']>;
   ComputeSession: Carrying<Pick<ComputeSession, 'id' | 'session_id' | 'main_kernel_id' | 'tag' | 'name' | 'type' | 'main_kernel_role' | 'priority' | 'image' | 'architecture' | 'registry' | 'cluster_mode' | 'cluster_size' | 'domain_name' | 'group_name' | 'group_id' | 'user_email' | 'full_name' | 'user_id' | 'access_key' | 'status' | 'status_changed' | 'status_info' | 'status_data' | 'status_history' | 'created_at' | 'terminated_at' | 'starts_at' | 'scheduled_at' | 'startup_command' | 'result' | 'idle_checks' | 'abusing_reports' | 'agent_ids' | 'agents' | 'resource_opts' | 'scaling_group' | 'service_ports' | 'mounts' | 'occupying_slots' | 'occupied_slots' | 'requested_slots' | 'num_queries'>, ResolversParentTypes['ComputeSession']>;
   Image: Carrying<Pick<Image, 'id' | 'project' | 'tag' | 'registry' | 'architecture' | 'digest' | 'aliases' | 'status'>, ResolversParentTypes['Image']>;
+  Group: Carrying<Pick<Group, 'id' | 'name' | 'description' | 'is_active' | 'created_at' | 'modified_at' | 'domain_name' | 'total_resource_slots' | 'allowed_vfolder_hosts' | 'integration_id' | 'resource_policy' | 'container_registry' | 'scaling_groups'>, ResolversParentTypes['Group']>;
   KeyPair: Carrying<Pick<KeyPair, 'user_id' | 'full_name' | 'access_key' | 'secret_key' | 'is_active' | 'is_admin' | 'resource_policy' | 'created_at' | 'last_used' | 'rate_limit' | 'num_queries' | 'user' | 'ssh_public_key'>, ResolversParentTypes['KeyPair']>;
+  User: Carrying<Pick<User, 'uuid' | 'username' | 'email' | 'need_password_change' | 'full_name' | 'description' | 'status' | 'status_info' | 'created_at' | 'modified_at' | 'domain_name' | 'role' | 'resource_policy' | 'allowed_client_ip' | 'totp_activated' | 'totp_activated_at' | 'sudo_session_enabled' | 'main_access_key' | 'container_uid' | 'container_main_gid' | 'container_gids'>, ResolversParentTypes['User']>;
 };

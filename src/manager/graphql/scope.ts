@@ -51,6 +51,46 @@ export function requireSuperadmin(caller: Pick<Caller, 'role'>): void {
   }
 }
 
+/**
+ * @throws BackendError GenericForbidden unless the caller is a superadmin, or an administrator who
+ *   asks for no other domain than its own.
+ */
+export function requireDomainAdmin(
+  caller: Pick<Caller, 'role' | 'domainName'>,
+  domainName: string | null | undefined,
+): void {
+  if (caller.role === 'superadmin') return;
+  if (caller.role !== 'admin') {
+    throw new BackendError('GenericForbidden', 'Forbidden operation. (admin privilege required)');
+  }
+  if (domainName != null && domainName !== caller.domainName) {
+    throw new BackendError(
+      'GenericForbidden',
+      `Only domain '${caller.domainName}' is visible to you.`,
+    );
+  }
+}
+
+/**
+ * Refuses arguments that name somebody else's: domain admins stay in their domain, others with what
+ * is their own.
+ * @param asked.key what the argument names, `own` what the caller's own would be.
+ * @throws BackendError GenericForbidden.
+ */
+export function checkOwnScope(
+  caller: Pick<Caller, 'role' | 'domainName'>,
+  own: string,
+  asked: { readonly domain_name?: string | null; readonly key?: string | null },
+): void {
+  if (caller.role === 'superadmin') return;
+  if (asked.domain_name != null && asked.domain_name !== caller.domainName) {
+    throw new BackendError('GenericForbidden', 'You may only ask for your own domain.');
+  }
+  if (caller.role !== 'admin' && asked.key != null && asked.key !== own) {
+    throw new BackendError('GenericForbidden', 'You may only ask for what is your own.');
+  }
+}
+
 /** The arguments of an offset page. */
 export type Page = { readonly limit: number; readonly offset: number };
 

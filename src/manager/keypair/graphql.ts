@@ -2,32 +2,13 @@
 import { BackendError } from '../../common/errors.ts';
 import type { GraphqlModule } from '../graphql/module.ts';
 import { kept, mutate } from '../graphql/mutation.ts';
-import { pageOf } from '../graphql/scope.ts';
+import { checkOwnScope, pageOf } from '../graphql/scope.ts';
 import { countRecentRequests } from '../http/rate-limit.ts';
-import type { Caller } from '../http/route.ts';
 import { createKeypair, deleteKeypair, modifyKeypair } from './manage.ts';
 import { getKeypair, listKeypairPage, listKeypairs } from './service.ts';
 
 /** Largest number of rows of the unpaged list. */
 const MAX_ROWS = 100;
-
-/**
- * Refuses arguments that name somebody else's: domain admins stay in their domain, others with
- * their own keypairs.
- */
-function checkScope(
-  caller: Caller,
-  own: string,
-  asked: { domain_name?: string | null; key?: string | null },
-): void {
-  if (caller.isSuperadmin) return;
-  if (asked.domain_name != null && asked.domain_name !== caller.domainName) {
-    throw new BackendError('GenericForbidden', 'You may only ask for your own domain.');
-  }
-  if (caller.role !== 'admin' && asked.key != null && asked.key !== own) {
-    throw new BackendError('GenericForbidden', 'You may only ask for your own keypairs.');
-  }
-}
 
 export const keypairGraphql: GraphqlModule = {
   typeDefs: /* GraphQL */ `
@@ -117,7 +98,7 @@ export const keypairGraphql: GraphqlModule = {
   resolvers: {
     Query: {
       async keypair(_parent, args, { ctx, caller }) {
-        checkScope(caller, caller.accessKey, {
+        checkOwnScope(caller, caller.accessKey, {
           domain_name: args.domain_name,
           key: args.access_key,
         });
@@ -132,7 +113,7 @@ export const keypairGraphql: GraphqlModule = {
         }
       },
       async keypairs(_parent, args, { ctx, caller }) {
-        checkScope(caller, caller.email, { domain_name: args.domain_name, key: args.email });
+        checkOwnScope(caller, caller.email, { domain_name: args.domain_name, key: args.email });
         const rows = await listKeypairs(ctx.sql, caller, {
           domainName: args.domain_name,
           email: args.email,
@@ -141,7 +122,7 @@ export const keypairGraphql: GraphqlModule = {
         return rows.slice(0, MAX_ROWS);
       },
       async keypair_list(_parent, args, { ctx, caller }) {
-        checkScope(caller, caller.email, { domain_name: args.domain_name, key: args.email });
+        checkOwnScope(caller, caller.email, { domain_name: args.domain_name, key: args.email });
         const filter = {
           domainName: args.domain_name,
           email: args.email,

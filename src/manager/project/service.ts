@@ -7,6 +7,8 @@ import { slotMapColumn } from '../db/json.ts';
 import type { Caller } from '../http/route.ts';
 import * as store from './store.ts';
 
+export type { ProjectRecord } from './store.ts';
+
 /** Largest number of projects in one answer. */
 const MAX_LISTED = 1000;
 /** How many names an error message offers. */

@@ -14,6 +14,8 @@ export interface ProjectFilter {
   readonly domainName?: string | null;
   readonly isActive?: boolean | null;
   readonly type?: GroupRow['type'] | null;
+  /** Of one of these types. */
+  readonly types?: readonly GroupRow['type'][];
 }
 
 export type ProjectRecord = GroupRow & { readonly scaling_groups: string[] };
@@ -42,6 +44,7 @@ export function selectProjects(
     filter.domainName == null ? sql`` : sql`AND g.domain_name = ${filter.domainName}`,
     filter.isActive == null ? sql`` : sql`AND g.is_active = ${filter.isActive}`,
     filter.type == null ? sql`` : sql`AND g.type = ${filter.type}`,
+    filter.types === undefined ? sql`` : sql`AND g.type::text = ANY (${[...filter.types]}::text[])`,
   ];
   return sql<ProjectRecord[]>`
     SELECT g.*,

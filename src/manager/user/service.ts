@@ -1,9 +1,12 @@
 /** Users: who they are and what others may know of them. */
+import type { Sql } from 'postgres';
 import { BackendError } from '../../common/errors.ts';
 import type { Db } from '../db/connect.ts';
 import type { Caller } from '../http/route.ts';
 import { burnVerification, verifyPassword } from './password.ts';
 import * as store from './store.ts';
+
+export type { UserRecord } from './store.ts';
 
 /** Largest number of users in one answer. */
 const MAX_LISTED = 1000;
@@ -22,6 +25,19 @@ export function listUsers(
   filter: store.UserFilter = {},
 ): Promise<store.UserRecord[]> {
   return store.selectUsers(sql, userScope(caller), filter, MAX_LISTED);
+}
+
+/**
+ * One page of the users that `caller` may see, and how many match in all.
+ * @throws BackendError InvalidAPIParameters for a wrong filter or order.
+ */
+export function listUserPage(
+  sql: Sql,
+  caller: Caller,
+  filter: store.UserFilter,
+  page: store.UserPage,
+): Promise<{ rows: store.UserRecord[]; total: number }> {
+  return store.selectPage(sql, userScope(caller), filter, page);
 }
 
 /**

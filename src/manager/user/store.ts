@@ -1,6 +1,13 @@
 /** SQL about users. */
+import type { Fragment, Sql } from 'postgres';
 import type { Db } from '../db/connect.ts';
 import type { UserRow } from '../db/rows.generated.ts';
+import {
+  type FieldTable,
+  filterToSql,
+  type OrderTable,
+  orderToSql,
+} from '../graphql/minilang-store.ts';
 
 /** Whose users may be seen. */
 export type UserScope =
@@ -13,6 +20,9 @@ export interface UserFilter {
   readonly email?: string;
   readonly domainName?: string | null;
   readonly status?: UserRow['status'] | null;
+  readonly isActive?: boolean | null;
+  /** Members of this project only. */
+  readonly projectId?: string | null;
 }
 
 export type UserRecord = Omit<UserRow, 'password' | 'totp_key'> & {
@@ -30,6 +40,30 @@ function visible(sql: Db, scope: UserScope) {
   }
 }
 
+const matching = (sql: Db, scope: UserScope, filter: UserFilter): Fragment => sql`
+  ${visible(sql, scope)}
+  ${filter.userId == null ? sql`` : sql`AND u.uuid = ${filter.userId}`}
+  ${filter.email == null ? sql`` : sql`AND u.email = ${filter.email}`}
+  ${filter.domainName == null ? sql`` : sql`AND u.domain_name = ${filter.domainName}`}
+  ${filter.status == null ? sql`` : sql`AND u.status = ${filter.status}`}
+  ${filter.isActive == null ? sql`` : sql`AND (u.status = 'active') = ${filter.isActive}`}
+  ${
+    filter.projectId == null
+      ? sql``
+      : sql`AND EXISTS (SELECT FROM association_groups_users m
+                         WHERE m.user_id = u.uuid AND m.group_id = ${filter.projectId})`
+  }`;
+
+const columns = (sql: Db): Fragment => sql`
+  u.uuid, u.username, u.email, u.need_password_change, u.password_changed_at, u.full_name,
+  u.description, u.status, u.status_info, u.created_at, u.modified_at, u.domain_name, u.role,
+  u.allowed_client_ip::text[] AS allowed_client_ip, u.totp_activated, u.totp_activated_at,
+  u.resource_policy, u.sudo_session_enabled, u.main_access_key, u.container_uid,
+  u.container_main_gid, u.container_gids, u.integration_id,
+  coalesce((SELECT jsonb_agg(jsonb_build_object('id', g.id, 'name', g.name) ORDER BY g.name)
+              FROM groups g JOIN association_groups_users a ON a.group_id = g.id
+             WHERE a.user_id = u.uuid), '[]'::jsonb) AS projects`;
+
 /** Users without their secrets, oldest first. */
 export function selectUsers(
   sql: Db,
@@ -37,26 +71,75 @@ export function selectUsers(
   filter: UserFilter,
   limit: number,
 ): Promise<UserRecord[]> {
-  const conditions = [
-    filter.userId == null ? sql`` : sql`AND u.uuid = ${filter.userId}`,
-    filter.email == null ? sql`` : sql`AND u.email = ${filter.email}`,
-    filter.domainName == null ? sql`` : sql`AND u.domain_name = ${filter.domainName}`,
-    filter.status == null ? sql`` : sql`AND u.status = ${filter.status}`,
-  ];
   return sql<UserRecord[]>`
-    SELECT u.uuid, u.username, u.email, u.need_password_change, u.password_changed_at, u.full_name,
-           u.description, u.status, u.status_info, u.created_at, u.modified_at, u.domain_name,
-           u.role, u.allowed_client_ip, u.totp_activated, u.totp_activated_at, u.resource_policy,
-           u.sudo_session_enabled, u.main_access_key, u.container_uid, u.container_main_gid,
-           u.container_gids, u.integration_id,
-           coalesce((SELECT jsonb_agg(jsonb_build_object('id', g.id, 'name', g.name)
-                                      ORDER BY g.name)
-                       FROM groups g JOIN association_groups_users a ON a.group_id = g.id
-                      WHERE a.user_id = u.uuid), '[]'::jsonb) AS projects
-      FROM users u
-     WHERE ${visible(sql, scope)} ${conditions}
+    SELECT ${columns(sql)} FROM users u
+     WHERE ${matching(sql, scope, filter)}
      ORDER BY u.created_at, u.email
      LIMIT ${limit}`;
+}
+
+function filterFields(sql: Sql): FieldTable {
+  const stored = (value: string) => value.toLowerCase();
+  const text = (column: Fragment) => ({ kind: 'text', column }) as const;
+  const time = (column: Fragment) => ({ kind: 'time', column }) as const;
+  const flag = (column: Fragment) => ({ kind: 'boolean', column }) as const;
+  return {
+    uuid: { kind: 'uuid', column: sql`u.uuid` },
+    username: text(sql`u.username`),
+    email: text(sql`u.email`),
+    need_password_change: flag(sql`u.need_password_change`),
+    full_name: text(sql`u.full_name`),
+    description: text(sql`u.description`),
+    is_active: flag(sql`(u.status = 'active')`),
+    status: { kind: 'enum', column: sql`u.status::text`, stored },
+    status_info: text(sql`u.status_info`),
+    created_at: time(sql`u.created_at`),
+    modified_at: time(sql`u.modified_at`),
+    domain_name: text(sql`u.domain_name`),
+    role: { kind: 'enum', column: sql`u.role::text`, stored },
+    resource_policy: text(sql`u.resource_policy`),
+    allowed_client_ip: { kind: 'text-array', column: sql`u.allowed_client_ip::text[]` },
+    totp_activated: flag(sql`u.totp_activated`),
+    totp_activated_at: time(sql`u.totp_activated_at`),
+    sudo_session_enabled: flag(sql`u.sudo_session_enabled`),
+    main_access_key: text(sql`u.main_access_key`),
+  };
+}
+
+function orderFields(sql: Sql): OrderTable {
+  const { description: _, allowed_client_ip: __, ...sortable } = filterFields(sql);
+  return Object.fromEntries(Object.entries(sortable).map(([name, { column }]) => [name, column]));
+}
+
+export interface UserPage {
+  readonly limit: number;
+  readonly offset: number;
+  readonly filter: string | null | undefined;
+  readonly order: string | null | undefined;
+}
+
+/**
+ * One page of users, newest first unless ordered, and the number of all that match.
+ * @throws BackendError InvalidAPIParameters for a wrong filter or order.
+ */
+export async function selectPage(
+  sql: Sql,
+  scope: UserScope,
+  filter: UserFilter,
+  page: UserPage,
+): Promise<{ rows: UserRecord[]; total: number }> {
+  const where = sql`
+    ${matching(sql, scope, filter)} AND ${filterToSql(sql, page.filter, filterFields(sql))}`;
+  const order = orderToSql(sql, page.order, orderFields(sql), {
+    fallback: sql`u.created_at DESC`,
+    tieBreak: sql`u.uuid`,
+  });
+  const [counted] = await sql<{ total: number }[]>`
+    SELECT count(*)::int AS total FROM users u WHERE ${where}`;
+  const rows = await sql<UserRecord[]>`
+    SELECT ${columns(sql)} FROM users u
+     WHERE ${where} ORDER BY ${order} LIMIT ${page.limit} OFFSET ${page.offset}`;
+  return { rows, total: counted?.total ?? 0 };
 }
 
 /** The stored hash of an active user's password; null when there is none. */

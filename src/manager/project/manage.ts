@@ -1,0 +1,200 @@
+/** Making, changing and removing projects, and who belongs to them. */
+import type { TransactionSql } from 'postgres';
+import { BackendError } from '../../common/errors.ts';
+import type { SlotMap } from '../../common/slots.ts';
+import { type ChangeContext, change } from '../audit/service.ts';
+import type { HostPermissions } from '../db/json.ts';
+import type { GroupRow } from '../db/rows.generated.ts';
+import { countUnfinishedSessions, deleteSessionHistory } from '../session/usage.ts';
+import * as store from './manage-store.ts';
+
+const ENTITY = 'project';
+
+/** What an administrator says about a project; undefined leaves it as it is. */
+export interface ProjectWishes
+  extends Omit<
+    store.ProjectChanges,
+    'total_resource_slots' | 'allowed_vfolder_hosts' | 'container_registry'
+  > {
+  readonly totalResourceSlots?: SlotMap;
+  readonly allowedVfolderHosts?: HostPermissions;
+  readonly containerRegistry?: unknown;
+}
+
+function toColumns(wishes: ProjectWishes): store.ProjectChanges {
+  const { totalResourceSlots, allowedVfolderHosts, containerRegistry, ...rest } = wishes;
+  return {
+    ...rest,
+    ...(totalResourceSlots && { total_resource_slots: { json: totalResourceSlots } }),
+    ...(allowedVfolderHosts && { allowed_vfolder_hosts: { json: allowedVfolderHosts } }),
+    ...(containerRegistry !== undefined && {
+      container_registry: { json: containerRegistry ?? {} },
+    }),
+  };
+}
+
+function checkName(name: string | undefined): void {
+  if (name === undefined) return;
+  if (name.trim() === '' || name.length > 64 || /[\p{Cc}/]/u.test(name)) {
+    throw new BackendError(
+      'InvalidAPIParameters',
+      'A project name has 1 to 64 characters, no slash and no control character.',
+    );
+  }
+}
+
+/** Superadmins act in every domain, others in their own. */
+const actingDomain = ({ caller }: ChangeContext): string | null =>
+  caller.isSuperadmin ? null : caller.domainName;
+
+/**
+ * Makes a project. @returns its id.
+ * @throws BackendError RepositoryIntegrityError when the name is taken or domain or policy are
+ *   unknown; GenericForbidden in a foreign domain.
+ */
+export function createProject(
+  by: ChangeContext,
+  name: string,
+  wishes: ProjectWishes & {
+    readonly domainName: string;
+    readonly type: GroupRow['type'];
+    readonly resource_policy: string;
+  },
+): Promise<string> {
+  checkName(name);
+  const { domainName, type, resource_policy: resourcePolicy, ...rest } = wishes;
+  const own = actingDomain(by);
+  if (own !== null && own !== domainName) {
+    throw new BackendError('GenericForbidden', `Only projects of domain '${own}' are yours.`);
+  }
+  return change(by, async (tx, note) => {
+    const id = by.ctx.random.uuid();
+    await store.insertProject(tx, { id, name, domainName, type, resourcePolicy });
+    const after = await store.updateProject(tx, id, toColumns(rest));
+    note({ entityType: ENTITY, entityId: id, operation: 'create', after });
+    return id;
+  });
+}
+
+async function lockedProject(by: ChangeContext, tx: TransactionSql, id: string): Promise<GroupRow> {
+  const row = await store.lockProject(tx, id, actingDomain(by));
+  if (row === null)
+    throw new BackendError('ProjectNotFound', `There is no project ${id} of yours.`);
+  return row;
+}
+
+/** Whom to add to a project or take out of it. */
+export interface MemberChange {
+  readonly mode: string;
+  readonly userIds: readonly string[];
+}
+
+async function changeMembers(
+  by: ChangeContext,
+  tx: TransactionSql,
+  projectId: string,
+  { mode, userIds }: MemberChange,
+): Promise<void> {
+  const ids = userIds.map((id) => id.toLowerCase());
+  if (mode === 'remove') return store.removeMembers(tx, projectId, ids);
+  if (mode !== 'add') {
+    throw new BackendError('InvalidUserUpdateMode', `'${mode}' is neither 'add' nor 'remove'.`);
+  }
+  const known = new Set(await store.selectUserIds(tx, actingDomain(by), ids));
+  const stranger = ids.find((id) => !known.has(id));
+  if (stranger !== undefined) {
+    throw new BackendError('UserNotFound', `There is no user ${stranger} you may add.`);
+  }
+  await store.addMembers(tx, [projectId], ids);
+}
+
+/**
+ * Changes a project and its members.
+ * @throws BackendError ProjectNotFound also for one of a foreign domain; UserNotFound,
+ *   InvalidUserUpdateMode; RepositoryIntegrityError when the name is taken or the policy unknown.
+ */
+export function modifyProject(
+  by: ChangeContext,
+  id: string,
+  wishes: ProjectWishes & { readonly domainName?: string; readonly members?: MemberChange },
+): Promise<void> {
+  const { domainName, members, ...rest } = wishes;
+  checkName(rest.name);
+  return change(by, async (tx, note) => {
+    const before = await lockedProject(by, tx, id);
+    if (domainName !== undefined && domainName !== before.domain_name) {
+      throw new BackendError('InvalidAPIParameters', 'A project stays in its domain.');
+    }
+    const after = await store.updateProject(tx, id, toColumns(rest));
+    if (members) await changeMembers(by, tx, id, members);
+    note({
+      entityType: ENTITY,
+      entityId: id,
+      operation: 'update',
+      before,
+      after: { ...after, ...(members && { members }) },
+    });
+  });
+}
+
+/**
+ * Closes a project: nothing new runs in it, everything stays.
+ * @throws BackendError ProjectNotFound also for one of a foreign domain.
+ */
+export function deleteProject(by: ChangeContext, id: string): Promise<void> {
+  return change(by, async (tx, note) => {
+    const before = await lockedProject(by, tx, id);
+    const after = await store.updateProject(tx, id, { is_active: false, integration_id: null });
+    note({ entityType: ENTITY, entityId: id, operation: 'delete', before, after });
+  });
+}
+
+/**
+ * Removes a project with the history of its sessions.
+ * @throws BackendError ProjectNotFound also for one of a foreign domain;
+ *   ProjectHasActiveKernelsError; RepositoryIntegrityError while it owns folders.
+ */
+export function purgeProject(by: ChangeContext, id: string): Promise<void> {
+  return change(by, async (tx, note) => {
+    const before = await lockedProject(by, tx, id);
+    const owner = { kind: 'project', projectId: id } as const;
+    if ((await countUnfinishedSessions(tx, owner)) > 0) {
+      throw new BackendError('ProjectHasActiveKernelsError');
+    }
+    const folders = await store.countFolders(tx, id);
+    if (folders > 0) {
+      throw new BackendError(
+        'RepositoryIntegrityError',
+        `The project still owns ${folders} virtual folder(s). Delete them first.`,
+      );
+    }
+    await deleteSessionHistory(tx, owner);
+    await store.deleteProject(tx, id);
+    note({ entityType: ENTITY, entityId: id, operation: 'purge', before });
+  });
+}
+
+/**
+ * Makes the given projects of the domain the only ones of the user, within the user's change.
+ * @throws BackendError ProjectNotFound for one that is not of the domain.
+ */
+export async function setProjectsOfUser(
+  tx: TransactionSql,
+  user: {
+    readonly userId: string;
+    readonly domainName: string;
+    readonly projectIds: readonly string[];
+  },
+): Promise<void> {
+  const ids = user.projectIds.map((id) => id.toLowerCase());
+  const known = new Set(await store.selectProjectIds(tx, user.domainName, ids));
+  const stranger = ids.find((id) => !known.has(id));
+  if (stranger !== undefined) {
+    throw new BackendError(
+      'ProjectNotFound',
+      `There is no project ${stranger} in domain '${user.domainName}'.`,
+    );
+  }
+  await store.removeMembershipsExcept(tx, user.userId, ids);
+  await store.addMembers(tx, ids, [user.userId]);
+}

@@ -1,0 +1,251 @@
+/** Making, changing and removing users. */
+import type { TransactionSql } from 'postgres';
+import * as v from 'valibot';
+import { BackendError } from '../../common/errors.ts';
+import { type Change, type ChangeContext, change } from '../audit/service.ts';
+import type { UserRow } from '../db/rows.generated.ts';
+import type { Role } from '../http/route.ts';
+import {
+  addKeypair,
+  changeKeypairsOf,
+  DEFAULT_RATE_LIMIT,
+  ownsKeypair,
+  removeKeypairsOf,
+} from '../keypair/manage.ts';
+import { setProjectsOfUser } from '../project/manage.ts';
+import { countUnfinishedSessions } from '../session/usage.ts';
+import * as store from './manage-store.ts';
+import { hashPassword } from './password.ts';
+
+const ENTITY = 'user';
+const BY_ADMINISTRATOR = 'admin-requested';
+/** The policy of the keypair that a new user gets. */
+const FIRST_KEYPAIR_POLICY = 'default';
+
+const email = v.pipe(v.string(), v.email(), v.maxLength(64));
+const status = v.picklist(['active', 'inactive', 'deleted', 'before-verification']);
+const role = v.picklist(['superadmin', 'admin', 'user', 'monitor']);
+
+type ChangeName = 'create' | 'modify';
+const PROBLEMS = {
+  create: 'UserCreationBadRequest',
+  modify: 'UserModificationBadRequest',
+} as const;
+
+function checked<T>(
+  name: ChangeName,
+  what: string,
+  schema: v.GenericSchema<unknown, T>,
+  value: unknown,
+): T {
+  const parsed = v.safeParse(schema, value);
+  if (parsed.success) return parsed.output;
+  throw new BackendError(PROBLEMS[name], `${what}: ${parsed.issues[0].message}`);
+}
+
+/** What an administrator says about a user; undefined leaves it as it is. */
+export interface UserWishes
+  extends Omit<store.UserChanges, 'status' | 'role' | 'password_changed_at' | 'totp_key'> {
+  /** In plain text. */
+  readonly password?: string;
+  readonly status?: string;
+  readonly role?: string;
+  /** The projects of the user's domain to which it shall belong, all others are left. */
+  readonly projectIds?: readonly string[];
+}
+
+/** The columns for the wishes. @throws BackendError as `name` says for values that are none. */
+async function toColumns(
+  name: ChangeName,
+  { ctx }: ChangeContext,
+  wishes: UserWishes,
+): Promise<store.UserChanges> {
+  const { projectIds: _, password, status: wantedStatus, role: wantedRole, ...rest } = wishes;
+  const now = ctx.clock.now();
+  if (password !== undefined && password.length === 0) {
+    throw new BackendError(PROBLEMS[name], 'password: must not be empty');
+  }
+  return {
+    ...rest,
+    ...(password === undefined
+      ? {}
+      : {
+          password: await hashPassword(password, { random: ctx.random }),
+          password_changed_at: now,
+        }),
+    ...(wantedStatus === undefined
+      ? {}
+      : {
+          status: checked(name, 'status', status, wantedStatus),
+          status_info: BY_ADMINISTRATOR,
+        }),
+    ...(wantedRole === undefined ? {} : { role: checked(name, 'role', role, wantedRole) }),
+    // Switched off, the secret is forgotten, so that switching on again starts a new enrolment.
+    ...(rest.totp_activated === false ? { totp_key: null, totp_activated_at: null } : {}),
+  };
+}
+
+const isAdministrator = (wanted: Role | null | undefined): boolean =>
+  wanted === 'superadmin' || wanted === 'admin';
+
+/** The keypair that a new user starts with. */
+async function addFirstKeypair(
+  by: ChangeContext,
+  tx: TransactionSql,
+  note: (change: Change) => void,
+  user: { userId: string; email: string; role: Role | null | undefined; active: boolean },
+): Promise<string> {
+  const keypair = await addKeypair(tx, note, by.ctx.random, {
+    userId: user.userId,
+    email: user.email,
+    isActive: user.active,
+    isAdmin: isAdministrator(user.role),
+    resourcePolicy: FIRST_KEYPAIR_POLICY,
+    rateLimit: DEFAULT_RATE_LIMIT,
+  });
+  return keypair.access_key;
+}
+
+/**
+ * Makes a user with a keypair, which becomes its main one.
+ * @throws BackendError UserConflict when address or name are taken, UserCreationBadRequest for
+ *   values that cannot be, RepositoryIntegrityError for an unknown domain or policy,
+ *   ProjectNotFound for a project of another domain.
+ */
+export async function createUser(
+  by: ChangeContext,
+  address: string,
+  wishes: UserWishes & {
+    readonly username: string;
+    readonly password: string;
+    readonly domain_name: string;
+    readonly resource_policy: string;
+  },
+): Promise<{ userId: string; accessKey: string }> {
+  const { username, domain_name: domainName, resource_policy: resourcePolicy } = wishes;
+  checked('create', 'email', email, address);
+  checked('create', 'username', v.pipe(v.string(), v.trim(), v.minLength(1)), username);
+  const changes = await toColumns('create', by, wishes);
+  return change(
+    by,
+    async (tx, note) => {
+      const userId = by.ctx.random.uuid();
+      await store.insertUser(tx, { userId, email: address, username, domainName, resourcePolicy });
+      const active = (changes.status ?? 'active') === 'active';
+      const accessKey = await addFirstKeypair(by, tx, note, {
+        userId,
+        email: address,
+        role: changes.role,
+        active,
+      });
+      const after = await store.updateUser(tx, userId, { ...changes, main_access_key: accessKey });
+      await setProjectsOfUser(tx, { userId, domainName, projectIds: wishes.projectIds ?? [] });
+      note({ entityType: ENTITY, entityId: userId, operation: 'create', after });
+      return { userId, accessKey };
+    },
+    'UserConflict',
+  );
+}
+
+async function lockedUser(tx: TransactionSql, address: string): Promise<UserRow> {
+  const row = await store.lockUser(tx, address);
+  if (row === null) throw new BackendError('UserNotFound', `There is no user '${address}'.`);
+  return row;
+}
+
+/** An administrator who locks himself out may leave nobody who can let him in again. */
+function checkNotSelf(by: ChangeContext, userId: string, what: string): void {
+  if (by.caller.userId === userId) {
+    throw new BackendError('GenericForbidden', `You cannot ${what} your own account.`);
+  }
+}
+
+/**
+ * Changes a user. A new role also decides whether the keypairs are administrators'. In another
+ * domain the user leaves the projects of the old one.
+ * @throws BackendError UserNotFound, UserConflict when the name is taken, UserModificationBadRequest
+ *   for values that cannot be, KeyPairForbidden for a main access key of somebody else,
+ *   GenericForbidden for taking away one's own access.
+ */
+export async function modifyUser(
+  by: ChangeContext,
+  address: string,
+  wishes: UserWishes,
+): Promise<string> {
+  const changes = await toColumns('modify', by, wishes);
+  return change(
+    by,
+    async (tx, note) => {
+      const before = await lockedUser(tx, address);
+      const userId = before.uuid;
+      if ((changes.status ?? 'active') !== 'active') checkNotSelf(by, userId, 'deactivate');
+      if ((changes.role ?? before.role) !== before.role) checkNotSelf(by, userId, 'demote');
+      const { main_access_key: mainKey } = changes;
+      if (mainKey && !(await ownsKeypair(tx, userId, mainKey))) {
+        throw new BackendError(
+          'KeyPairForbidden',
+          "Cannot set another user's access key as the main access key.",
+        );
+      }
+      const after = await store.updateUser(tx, userId, changes);
+      const domainName = after?.domain_name ?? null;
+      if (domainName !== null && (wishes.projectIds || domainName !== before.domain_name)) {
+        await setProjectsOfUser(tx, { userId, domainName, projectIds: wishes.projectIds ?? [] });
+      }
+      if (changes.role !== undefined && changes.role !== before.role) {
+        await changeKeypairsOf(tx, note, userId, { is_admin: isAdministrator(changes.role) });
+      }
+      note({ entityType: ENTITY, entityId: userId, operation: 'update', before, after });
+      return userId;
+    },
+    'UserConflict',
+  );
+}
+
+/**
+ * Closes an account: the user and its keypairs can no longer be used, everything else stays.
+ * @throws BackendError UserNotFound; GenericForbidden for one's own account.
+ */
+export function deleteUser(by: ChangeContext, address: string): Promise<void> {
+  return change(by, async (tx, note) => {
+    const before = await lockedUser(tx, address);
+    checkNotSelf(by, before.uuid, 'delete');
+    const after = await store.updateUser(tx, before.uuid, {
+      status: 'deleted',
+      status_info: BY_ADMINISTRATOR,
+    });
+    await changeKeypairsOf(tx, note, before.uuid, { is_active: false });
+    note({ entityType: ENTITY, entityId: before.uuid, operation: 'delete', before, after });
+  });
+}
+
+/**
+ * Removes a user with its keypairs. Finished sessions stay, as they are what was used.
+ * @throws BackendError UserNotFound; UserPurgeFailure while there are sessions or folders;
+ *   GenericForbidden for one's own account.
+ */
+export function purgeUser(by: ChangeContext, address: string): Promise<void> {
+  return change(by, async (tx, note) => {
+    const before = await lockedUser(tx, address);
+    const { uuid: userId } = before;
+    checkNotSelf(by, userId, 'purge');
+    const sessions = await countUnfinishedSessions(tx, { kind: 'user', userId });
+    if (sessions > 0) {
+      throw new BackendError(
+        'UserPurgeFailure',
+        `The user still has ${sessions} session(s). Terminate them first.`,
+      );
+    }
+    const folders = await store.countFolders(tx, userId);
+    if (folders > 0) {
+      throw new BackendError(
+        'UserPurgeFailure',
+        `The user still owns ${folders} virtual folder(s). Delete them first.`,
+      );
+    }
+    await store.deleteBelongings(tx, userId, before.email);
+    await removeKeypairsOf(tx, userId);
+    await store.deleteUser(tx, userId);
+    note({ entityType: ENTITY, entityId: userId, operation: 'purge', before });
+  });
+}
