@@ -1,3 +1,4 @@
+/** What misspelt names were meant to be. */
 import { expect, test } from 'bun:test';
 import fc from 'fast-check';
 import { closest, editDistance } from './spelling.ts';

@@ -1,8 +1,10 @@
+/** Runs: slices, the queue, lost connections, and programs nobody listens to. */
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { MAX_LINE_BYTES } from '../common/protocol/runner.ts';
-import { eventually, startRunner, type TestClient, type TestRunner } from './testing/harness.ts';
+import { until } from '../testing/until.ts';
+import { startRunner, type TestClient, type TestRunner } from './testing/harness.ts';
 
 const MIB = 1024 * 1024;
 let runner: TestRunner;
@@ -42,7 +44,7 @@ while n < 100_000:
   const slice = await client.execute('unheard', { mode: 'query', code, waitMs: 0 });
   const progress = () => Bun.file(marker).text();
   let last = '';
-  await eventually(async () => {
+  await until(async () => {
     const now = (await Bun.file(marker).exists()) ? await progress() : '';
     const stopped = now !== '' && now === last;
     last = now;
@@ -130,7 +132,7 @@ test('bad requests are answered, bad lines end the connection', async () => {
   });
   const other = await runner.connect();
   other.writeBytes('x'.repeat(MAX_LINE_BYTES + 2));
-  await eventually(() => other.closed, 'the connection is closed');
+  await until(() => other.closed, 'the connection is closed');
   expect((await client.query('still', '1')).stdout).toBe('1\n');
 });
 
@@ -167,7 +169,7 @@ test('shutdown ends the runner and the processes it started', async () => {
   const pid = Number(outcome.stdout);
   expect(await connection.call({ op: 'shutdown' })).toBeNull();
   expect(await short.exited).toBe(0);
-  await eventually(() => !isAlive(pid), 'the Python process is gone');
+  await until(() => !isAlive(pid), 'the Python process is gone');
   await short.stop();
 });
 

@@ -1,3 +1,4 @@
+/** Log lines, what must not be in them, and the files they go to. */
 import { afterEach, expect, test } from 'bun:test';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';

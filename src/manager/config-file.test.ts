@@ -1,3 +1,4 @@
+/** manager.toml: what is accepted, and how what is wrong is told. */
 import { afterAll, expect, test } from 'bun:test';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,3 +1,4 @@
+/** One owner per cluster folder, among processes that are killed. */
 import { afterEach, expect, test } from 'bun:test';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

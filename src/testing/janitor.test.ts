@@ -1,3 +1,4 @@
+/** Servers of tests that were killed. */
 import { expect, test } from 'bun:test';
 import { existsSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';

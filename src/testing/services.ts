@@ -9,6 +9,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { hireJanitor, type Janitor } from './janitor.ts';
+import { until } from './until.ts';
 
 /** A private server, listening on 127.0.0.1. */
 export interface TestService {
@@ -28,9 +29,6 @@ export interface TestService {
   /** Ends the process and deletes its data. */
   stop(): Promise<void>;
 }
-
-const READY_DEADLINE_MS = 15_000;
-const POLL_MS = 20;
 
 /** Why `command` cannot be run here, or null when it can. */
 export function missingTool(command: string, debianPackage: string): string | null {
@@ -69,13 +67,9 @@ export function freePort(): Promise<number> {
 export async function eventually(
   what: string,
   condition: () => boolean | Promise<boolean>,
-  deadlineMs = READY_DEADLINE_MS,
+  deadlineMs?: number,
 ): Promise<void> {
-  const giveUpAtMs = performance.now() + deadlineMs;
-  while (!(await condition())) {
-    if (performance.now() > giveUpAtMs) throw new Error(`${what}: not within ${deadlineMs} ms`);
-    await Bun.sleep(POLL_MS);
-  }
+  await until(condition, what, deadlineMs);
 }
 
 interface Program {

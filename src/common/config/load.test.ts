@@ -1,3 +1,4 @@
+/** Configuration files: finding, merging the environment, and naming what is wrong. */
 import { afterEach, expect, test } from 'bun:test';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,3 +1,4 @@
+/** Batch mode: its three steps, their exit codes, and interruption. */
 import { afterAll, afterEach, beforeAll, expect, test } from 'bun:test';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

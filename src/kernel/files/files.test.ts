@@ -1,3 +1,4 @@
+/** Files of a session: listing, writing, reading, packing, and staying inside. */
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

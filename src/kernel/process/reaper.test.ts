@@ -1,8 +1,10 @@
+/** Orphans of a session whose runner is process 1. */
 import { expect, test } from 'bun:test';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runnerEnvironment } from '../../common/protocol/runner.ts';
+import { until } from '../../testing/until.ts';
 import { TestClient } from '../testing/harness.ts';
 
 const unshare = ['unshare', '--pid', '--fork', '--mount-proc', '--kill-child'];
@@ -28,14 +30,15 @@ test.if(canUnshare())(
     const client = await TestClient.connect(socket);
     const shell = (command: string) =>
       client.execute(crypto.randomUUID(), { mode: 'batch', options: { exec: command } });
-    const zombies = async () => {
-      const slice = await shell("cat /proc/[0-9]*/stat 2>/dev/null | grep -c ') Z 1 '; true");
-      const outcome = await client.finish(slice);
-      return Number(outcome.stdout);
-    };
-    await client.finish(await shell('(sleep 0.1 &) ; sleep 0.4'));
-    expect(await zombies()).toBe(1);
-    while ((await zombies()) > 0) await Bun.sleep(100);
+    const output = async (command: string) =>
+      (await client.finish(await shell(command))).stdout.trim();
+    // Its parent ends first, so that it is left to process 1, where it stays until it is collected.
+    const orphan = Number(await output('(sleep 0.1 & echo $!)'));
+    expect(orphan).toBeGreaterThan(1);
+    await until(
+      async () => (await output(`test -e /proc/${orphan} && echo there || echo gone`)) === 'gone',
+      'the orphan is collected',
+    );
     client.close();
     // unshare itself ignores SIGTERM; with --kill-child its death is that of the runner.
     runner.kill('SIGKILL');

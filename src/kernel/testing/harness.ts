@@ -13,23 +13,8 @@ import {
   runnerReply,
   runnerResults,
 } from '../../common/protocol/runner.ts';
+import { until } from '../../testing/until.ts';
 import { LineSplitter } from '../lines.ts';
-
-const DEADLINE_MS = 20_000;
-
-/** Waits until `check` answers something truthy. @throws after 20 s. */
-export async function eventually<T>(
-  check: () => T | null | false | Promise<T | null | false>,
-  what: string,
-): Promise<T> {
-  const deadlineMs = performance.now() + DEADLINE_MS;
-  while (true) {
-    const result = await check();
-    if (result) return result;
-    if (performance.now() > deadlineMs) throw new Error(`timed out waiting until ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}
 
 export class RunnerCallError extends Error {
   readonly code: string;
@@ -49,7 +34,7 @@ export class TestClient {
   private lastId = 0;
 
   static async connect(path: string): Promise<TestClient> {
-    const socket = await eventually(() => tryConnect(path), `${path} takes connections`);
+    const socket = await until(() => tryConnect(path), `${path} takes connections`);
     return new TestClient(socket);
   }
 

@@ -1,3 +1,4 @@
+/** Dates as clients write them in signed requests. */
 import { describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
 import { parseRequestDate } from './date.ts';

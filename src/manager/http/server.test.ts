@@ -10,6 +10,7 @@ import {
   type TestServer,
   testManagerServer,
 } from '../../testing/manager.ts';
+import { until } from '../../testing/until.ts';
 import { startServer } from '../server.ts';
 import type { Route, RouteRequest, RouteResult } from './route.ts';
 
@@ -249,16 +250,10 @@ describe('cross-origin requests', () => {
 describe('the status gate', () => {
   async function statusesWhile(status: string) {
     await server.ctx.config.put('manager/status', status);
-    const deadline = Date.now() + 10_000;
-    for (;;) {
-      const seen = v.parse(
-        v.object({ status: v.string() }),
-        await (await call('GET', '/manager/status')).json(),
-      );
-      if (seen.status === status) break;
-      if (Date.now() > deadline) throw new Error(`the status stays ${seen.status}`);
-      await Bun.sleep(5);
-    }
+    await until(async () => {
+      const answer = await (await call('GET', '/manager/status')).json();
+      return v.parse(v.object({ status: v.string() }), answer).status === status;
+    }, `the status is ${status}`);
     const answers = [];
     for (const path of ['/gated/all', '/gated/read', '/ok']) {
       const response = await call('GET', path);

@@ -1,3 +1,4 @@
+/** Signatures: known vectors, and every part that is covered. */
 import { describe, expect, test } from 'bun:test';
 import { createHash } from 'node:crypto';
 import { BackendError } from '../../common/errors.ts';

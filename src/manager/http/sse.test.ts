@@ -1,3 +1,4 @@
+/** Streams of events, from the first byte to the end. */
 import { expect, test } from 'bun:test';
 import { systemClock } from '../../common/clock.ts';
 import { eventStream, type ServerEvent } from './sse.ts';

@@ -1,3 +1,4 @@
+/** Request targets as the client may have written them. */
 import { expect, test } from 'bun:test';
 import fc from 'fast-check';
 import { possibleTargets, rawTarget } from './target.ts';

@@ -1,3 +1,4 @@
+/** The embedded PostgreSQL: starts, adoption, and failures. */
 import { afterAll, expect, test } from 'bun:test';
 import { chmodSync, mkdtempSync } from 'node:fs';
 import { rm } from 'node:fs/promises';

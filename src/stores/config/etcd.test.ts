@@ -1,3 +1,4 @@
+/** The configuration store in etcd: the contract, and a server that goes away. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { join } from 'node:path';
 import { Etcd3 } from 'etcd3';

@@ -1,3 +1,4 @@
+/** The configuration store in PostgreSQL: the contract, and a server that goes away. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';

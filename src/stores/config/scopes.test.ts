@@ -1,3 +1,4 @@
+/** Upstream's layout of configuration keys. */
 import { expect, test } from 'bun:test';
 import fc from 'fast-check';
 import {

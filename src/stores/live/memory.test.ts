@@ -1,3 +1,4 @@
+/** The live store in memory: the contract, and its bounds. */
 import { expect, test } from 'bun:test';
 import { type Clock, systemClock } from '../../common/clock.ts';
 import { liveStoreContract } from './contract.ts';

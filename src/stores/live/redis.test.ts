@@ -1,3 +1,4 @@
+/** The live store in Redis: the contract, and a server that goes away. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { BackendError } from '../../common/errors.ts';
 import {

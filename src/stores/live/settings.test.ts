@@ -1,3 +1,4 @@
+/** Where Redis is, as the configuration store says. */
 import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test';
 import { UserError } from '../../common/errors.ts';
 import { type TestDatabase, testDatabase } from '../../testing/postgres.ts';

@@ -8,6 +8,7 @@ import { hostArchitecture } from '../../../common/images/labels.ts';
 import type { ExecuteSlice } from '../../../common/protocol/execution.ts';
 import type { KernelSpec } from '../../../common/protocol/kernel.ts';
 import type { AgentImage } from '../../../common/protocol/manager.ts';
+import { until } from '../../../testing/until.ts';
 import type { Backend, KernelExit, RunnerClient } from '../backend.ts';
 
 const DEADLINE_MS = 20_000;
@@ -70,11 +71,7 @@ export function testSpec(image: AgentImage, overrides: Partial<KernelSpec> = {})
 
 /** Waits until `condition` holds. @throws Error after 20 seconds. */
 export async function eventually(condition: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + DEADLINE_MS;
-  while (!(await condition())) {
-    if (performance.now() > deadline) throw new Error('the condition did not come true in time');
-    await Bun.sleep(10);
-  }
+  await until(condition, 'the condition holds', DEADLINE_MS);
 }
 
 const deadline = (): AbortSignal => AbortSignal.timeout(DEADLINE_MS);

@@ -1,3 +1,4 @@
+/** JavaScript in query mode. */
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { startRunner, type TestClient, type TestRunner } from '../../testing/harness.ts';
 

@@ -1,10 +1,7 @@
+/** Python in query mode: state, output, pictures, input, completion, interrupts. */
 import { afterAll, beforeAll, expect, test } from 'bun:test';
-import {
-  eventually,
-  startRunner,
-  type TestClient,
-  type TestRunner,
-} from '../../testing/harness.ts';
+import { until } from '../../../testing/until.ts';
+import { startRunner, type TestClient, type TestRunner } from '../../testing/harness.ts';
 
 let runner: TestRunner;
 let client: TestClient;
@@ -216,7 +213,7 @@ worker.start()`;
 
 test('what a run prints is in the log of the container', async () => {
   await query('print("to the log")');
-  await eventually(() => runner.log().includes('to the log\n'), 'the log has it');
+  await until(() => runner.log().includes('to the log\n'), 'the log has it');
 });
 
 test('the environment is that of the user', async () => {

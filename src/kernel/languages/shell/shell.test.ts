@@ -1,3 +1,4 @@
+/** The shell in query mode. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { existsSync } from 'node:fs';
 import { startRunner, type TestClient, type TestRunner } from '../../testing/harness.ts';
