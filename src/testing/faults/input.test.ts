@@ -139,7 +139,7 @@ describe.skipIf(!isReady)('a server that is missing', () => {
       [/^rpc-listen-addr.*$/m, `rpc-listen-addr = "127.0.0.1:${await freePort()}"`],
     );
     const env = { DOCKER_HOST: `unix://${folder}/no-docker.sock` };
-    expectClearFailure(await serve('ag', agent, env), /docker/i);
+    expectClearFailure(await serve('ag', agent, env), 'no-docker.sock', 'DOCKER_HOST');
   });
 });
 
