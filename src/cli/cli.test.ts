@@ -238,3 +238,11 @@ test('rename refuses a name that no session could be started with', async () => 
   expect(exitCode).toBe(2);
   expect(err).toContain("'x' is not a session name: use 4 to 64 characters.");
 });
+
+test('what only a superadmin may see is refused in one plain sentence', async () => {
+  const { exitCode, err } = await run('admin', 'agent', 'list');
+  expect(exitCode).toBe(1);
+  expect(err).toContain(
+    '  Forbidden operation. (superadmin privilege required) (path: agent_list)',
+  );
+});

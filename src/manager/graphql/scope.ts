@@ -44,10 +44,7 @@ export function scopeByAccessKey(
 /** @throws BackendError GenericForbidden unless the caller is a superadmin. */
 export function requireSuperadmin(caller: Pick<Caller, 'role'>): void {
   if (caller.role !== 'superadmin') {
-    throw new BackendError(
-      'GenericForbidden',
-      'Forbidden operation. (superadmin privilege required)',
-    );
+    throw new BackendError('GenericForbidden', 'superadmin privilege required');
   }
 }
 

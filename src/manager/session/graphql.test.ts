@@ -298,7 +298,7 @@ describe('agents', () => {
   test.each(['admin', 'user'] as const)('are not for a %s', async (role) => {
     const { data, errors } = await run(manager.accounts[role], list);
     expect(data.agent_list).toBeNull();
-    expect(errors).toEqual(['Forbidden operation. (superadmin privilege required)']);
+    expect(errors).toEqual(['superadmin privilege required']);
   });
 });
 
