@@ -3,7 +3,7 @@
  * yet. Exit codes, streams, signals and broken pipes are only real there.
  */
 import { afterAll, beforeAll, expect, test } from 'bun:test';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -27,6 +27,8 @@ if (reason !== null) console.warn(`skipped: ${reason}`);
 const check = test.skipIf(reason !== null);
 
 const home = mkdtempSync(join(tmpdir(), 'cli-e2e-'));
+// Else PostgreSQL's account could not enter it, and its files would lie elsewhere and stay.
+chmodSync(home, 0o755);
 const env: Record<string, string> = {
   HOME: home,
   BACKEND_DATA_DIR: join(home, 'data'),
