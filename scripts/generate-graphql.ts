@@ -17,6 +17,7 @@ const PARENTS: Readonly<Record<string, string>> = {
   Agent: '../agent/graphql.ts#AgentParent',
   ComputeSession: '../session/graphql.ts#ComputeSessionParent',
   Image: '../image/service.ts#Image as ImageParent',
+  Domain: '../domain/graphql.ts#DomainParent',
   Group: '../project/service.ts#ProjectRecord',
   KeyPair: '../keypair/service.ts#KeypairRecord',
   User: '../user/service.ts#UserRecord',

@@ -14,6 +14,7 @@ import { KnownAgents } from './agent/known-agents.ts';
 import { agentGatewayRoute, announceManager, httpAgentDirectory } from './agent-link.ts';
 import type { AgentDirectory, ManagerContext } from './context.ts';
 import { startControlPlane } from './control-plane.ts';
+import { domainGraphql } from './domain/graphql.ts';
 import { createEventBus } from './event/create.ts';
 import { createGraphqlEngine, type GraphqlEngine } from './graphql/engine.ts';
 import type { GraphqlModule } from './graphql/module.ts';
@@ -79,6 +80,7 @@ export const graphqlModules: readonly GraphqlModule[] = [
   agentGraphql,
   userGraphql,
   projectGraphql,
+  domainGraphql,
 ];
 
 /** The features' HTTP operations; tests compare them with the table of who may call what. */

@@ -4,7 +4,6 @@ import { BackendError } from '../../common/errors.ts';
 import type { SlotMap } from '../../common/slots.ts';
 import type { Db } from '../db/connect.ts';
 import { type HostPermissions, hostPermissionsColumn, slotMapColumn } from '../db/json.ts';
-import type { DomainRow } from '../db/rows.generated.ts';
 import type { Caller } from '../http/route.ts';
 import * as store from './store.ts';
 
@@ -23,9 +22,11 @@ export interface Domain {
   /** Names of the registries whose images may be used. */
   readonly allowedDockerRegistries: readonly string[];
   readonly integrationId: string | null;
+  /** Names of the resource groups that belong to the domain. */
+  readonly resourceGroups: readonly string[];
 }
 
-function toDomain(row: DomainRow): Domain {
+function toDomain(row: store.DomainRecord): Domain {
   return {
     name: row.name,
     description: row.description,
@@ -36,6 +37,7 @@ function toDomain(row: DomainRow): Domain {
     allowedVfolderHosts: v.parse(hostPermissionsColumn, row.allowed_vfolder_hosts),
     allowedDockerRegistries: row.allowed_docker_registries,
     integrationId: row.integration_id,
+    resourceGroups: row.scaling_groups,
   };
 }
 

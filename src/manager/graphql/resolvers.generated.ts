@@ -3,6 +3,7 @@ import type { GraphQLResolveInfo, GraphQLScalarType, GraphQLScalarTypeConfig } f
 import type { AgentParent } from '../agent/graphql.ts';
 import type { ComputeSessionParent } from '../session/graphql.ts';
 import type { Image as ImageParent } from '../image/service.ts';
+import type { DomainParent } from '../domain/graphql.ts';
 import type { ProjectRecord } from '../project/service.ts';
 import type { KeypairRecord } from '../keypair/service.ts';
 import type { UserRecord } from '../user/service.ts';
@@ -66,6 +67,8 @@ export type Query = {
   readonly group: Maybe<Group>;
   readonly groups_by_name: Maybe<ReadonlyArray<Maybe<Group>>>;
   readonly groups: Maybe<ReadonlyArray<Maybe<Group>>>;
+  readonly domain: Maybe<Domain>;
+  readonly domains: Maybe<ReadonlyArray<Maybe<Domain>>>;
 };
 
 
@@ -213,6 +216,16 @@ export type QuerygroupsArgs = {
   type?: InputMaybe<ReadonlyArray<InputMaybe<Scalars['String']['input']>>>;
 };
 
+
+export type QuerydomainArgs = {
+  name?: InputMaybe<Scalars['String']['input']>;
+};
+
+
+export type QuerydomainsArgs = {
+  is_active?: InputMaybe<Scalars['Boolean']['input']>;
+};
+
 export type Mutation = {
   readonly __typename?: 'Mutation';
   readonly create_keypair: Maybe<CreateKeyPair>;
@@ -226,6 +239,10 @@ export type Mutation = {
   readonly modify_group: Maybe<ModifyGroup>;
   readonly delete_group: Maybe<DeleteGroup>;
   readonly purge_group: Maybe<PurgeGroup>;
+  readonly create_domain: Maybe<CreateDomain>;
+  readonly modify_domain: Maybe<ModifyDomain>;
+  readonly delete_domain: Maybe<DeleteDomain>;
+  readonly purge_domain: Maybe<PurgeDomain>;
 };
 
 
@@ -288,6 +305,28 @@ export type Mutationdelete_groupArgs = {
 
 export type Mutationpurge_groupArgs = {
   gid: Scalars['UUID']['input'];
+};
+
+
+export type Mutationcreate_domainArgs = {
+  name: Scalars['String']['input'];
+  props: DomainInput;
+};
+
+
+export type Mutationmodify_domainArgs = {
+  name: Scalars['String']['input'];
+  props: ModifyDomainInput;
+};
+
+
+export type Mutationdelete_domainArgs = {
+  name: Scalars['String']['input'];
+};
+
+
+export type Mutationpurge_domainArgs = {
+  name: Scalars['String']['input'];
 };
 
 export type KeyPairInput = {
@@ -720,6 +759,65 @@ export type PurgeGroup = {
   readonly msg: Maybe<Scalars['String']['output']>;
 };
 
+export type Domain = {
+  readonly __typename?: 'Domain';
+  readonly name: Maybe<Scalars['String']['output']>;
+  readonly description: Maybe<Scalars['String']['output']>;
+  readonly is_active: Maybe<Scalars['Boolean']['output']>;
+  readonly created_at: Maybe<Scalars['DateTime']['output']>;
+  readonly modified_at: Maybe<Scalars['DateTime']['output']>;
+  readonly total_resource_slots: Maybe<Scalars['JSONString']['output']>;
+  readonly allowed_vfolder_hosts: Maybe<Scalars['JSONString']['output']>;
+  readonly allowed_docker_registries: Maybe<ReadonlyArray<Maybe<Scalars['String']['output']>>>;
+  readonly integration_id: Maybe<Scalars['String']['output']>;
+  readonly scaling_groups: Maybe<ReadonlyArray<Maybe<Scalars['String']['output']>>>;
+};
+
+export type DomainInput = {
+  readonly description?: InputMaybe<Scalars['String']['input']>;
+  readonly is_active?: InputMaybe<Scalars['Boolean']['input']>;
+  readonly total_resource_slots?: InputMaybe<Scalars['JSONString']['input']>;
+  readonly allowed_vfolder_hosts?: InputMaybe<Scalars['JSONString']['input']>;
+  readonly allowed_docker_registries?: InputMaybe<ReadonlyArray<InputMaybe<Scalars['String']['input']>>>;
+  readonly integration_id?: InputMaybe<Scalars['String']['input']>;
+};
+
+export type ModifyDomainInput = {
+  readonly name?: InputMaybe<Scalars['String']['input']>;
+  readonly description?: InputMaybe<Scalars['String']['input']>;
+  readonly is_active?: InputMaybe<Scalars['Boolean']['input']>;
+  readonly total_resource_slots?: InputMaybe<Scalars['JSONString']['input']>;
+  readonly allowed_vfolder_hosts?: InputMaybe<Scalars['JSONString']['input']>;
+  readonly allowed_docker_registries?: InputMaybe<ReadonlyArray<InputMaybe<Scalars['String']['input']>>>;
+  readonly integration_id?: InputMaybe<Scalars['String']['input']>;
+};
+
+export type CreateDomain = {
+  readonly __typename?: 'CreateDomain';
+  readonly ok: Maybe<Scalars['Boolean']['output']>;
+  readonly msg: Maybe<Scalars['String']['output']>;
+  readonly domain: Maybe<Domain>;
+};
+
+export type ModifyDomain = {
+  readonly __typename?: 'ModifyDomain';
+  readonly ok: Maybe<Scalars['Boolean']['output']>;
+  readonly msg: Maybe<Scalars['String']['output']>;
+  readonly domain: Maybe<Domain>;
+};
+
+export type DeleteDomain = {
+  readonly __typename?: 'DeleteDomain';
+  readonly ok: Maybe<Scalars['Boolean']['output']>;
+  readonly msg: Maybe<Scalars['String']['output']>;
+};
+
+export type PurgeDomain = {
+  readonly __typename?: 'PurgeDomain';
+  readonly ok: Maybe<Scalars['Boolean']['output']>;
+  readonly msg: Maybe<Scalars['String']['output']>;
+};
+
 
 
 export type ResolverTypeWrapper<T> = Promise<T> | T;
@@ -855,6 +953,13 @@ export type ResolversTypes = {
   ModifyGroup: ResolverTypeWrapper<Omit<ModifyGroup, 'group'> & { group?: Maybe<ResolversTypes['Group']> }>;
   DeleteGroup: ResolverTypeWrapper<DeleteGroup>;
   PurgeGroup: ResolverTypeWrapper<PurgeGroup>;
+  Domain: ResolverTypeWrapper<DomainParent>;
+  DomainInput: DomainInput;
+  ModifyDomainInput: ModifyDomainInput;
+  CreateDomain: ResolverTypeWrapper<Omit<CreateDomain, 'domain'> & { domain?: Maybe<ResolversTypes['Domain']> }>;
+  ModifyDomain: ResolverTypeWrapper<Omit<ModifyDomain, 'domain'> & { domain?: Maybe<ResolversTypes['Domain']> }>;
+  DeleteDomain: ResolverTypeWrapper<DeleteDomain>;
+  PurgeDomain: ResolverTypeWrapper<PurgeDomain>;
 };
 
 /** Mapping between all available schema types and the resolvers parents */
@@ -907,6 +1012,13 @@ export type ResolversParentTypes = {
   ModifyGroup: Omit<ModifyGroup, 'group'> & { group?: Maybe<ResolversParentTypes['Group']> };
   DeleteGroup: DeleteGroup;
   PurgeGroup: PurgeGroup;
+  Domain: DomainParent;
+  DomainInput: DomainInput;
+  ModifyDomainInput: ModifyDomainInput;
+  CreateDomain: Omit<CreateDomain, 'domain'> & { domain?: Maybe<ResolversParentTypes['Domain']> };
+  ModifyDomain: Omit<ModifyDomain, 'domain'> & { domain?: Maybe<ResolversParentTypes['Domain']> };
+  DeleteDomain: DeleteDomain;
+  PurgeDomain: PurgeDomain;
 };
 
 export interface UUIDScalarConfig extends GraphQLScalarTypeConfig<ResolversTypes['UUID'], any> {
@@ -962,6 +1074,8 @@ export type QueryResolvers<ContextType = GraphqlContext, ParentType extends Reso
   group?: Resolver<Maybe<ResolversTypes['Group']>, ParentType, ContextType, RequireFields<QuerygroupArgs, 'id' | 'type'>>;
   groups_by_name?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['Group']>>>, ParentType, ContextType, RequireFields<Querygroups_by_nameArgs, 'name'>>;
   groups?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['Group']>>>, ParentType, ContextType, RequireFields<QuerygroupsArgs, 'type'>>;
+  domain?: Resolver<Maybe<ResolversTypes['Domain']>, ParentType, ContextType, Partial<QuerydomainArgs>>;
+  domains?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['Domain']>>>, ParentType, ContextType, Partial<QuerydomainsArgs>>;
 };
 
 export type MutationResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['Mutation'] = ResolversParentTypes['Mutation']> = {
@@ -976,6 +1090,10 @@ export type MutationResolvers<ContextType = GraphqlContext, ParentType extends R
   modify_group?: Resolver<Maybe<ResolversTypes['ModifyGroup']>, ParentType, ContextType, RequireFields<Mutationmodify_groupArgs, 'gid' | 'props'>>;
   delete_group?: Resolver<Maybe<ResolversTypes['DeleteGroup']>, ParentType, ContextType, RequireFields<Mutationdelete_groupArgs, 'gid'>>;
   purge_group?: Resolver<Maybe<ResolversTypes['PurgeGroup']>, ParentType, ContextType, RequireFields<Mutationpurge_groupArgs, 'gid'>>;
+  create_domain?: Resolver<Maybe<ResolversTypes['CreateDomain']>, ParentType, ContextType, RequireFields<Mutationcreate_domainArgs, 'name' | 'props'>>;
+  modify_domain?: Resolver<Maybe<ResolversTypes['ModifyDomain']>, ParentType, ContextType, RequireFields<Mutationmodify_domainArgs, 'name' | 'props'>>;
+  delete_domain?: Resolver<Maybe<ResolversTypes['DeleteDomain']>, ParentType, ContextType, RequireFields<Mutationdelete_domainArgs, 'name'>>;
+  purge_domain?: Resolver<Maybe<ResolversTypes['PurgeDomain']>, ParentType, ContextType, RequireFields<Mutationpurge_domainArgs, 'name'>>;
 };
 
 export type CreateKeyPairResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['CreateKeyPair'] = ResolversParentTypes['CreateKeyPair']> = {
@@ -1292,6 +1410,41 @@ export type PurgeGroupResolvers<ContextType = GraphqlContext, ParentType extends
   msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
 };
 
+export type DomainResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['Domain'] = ResolversParentTypes['Domain']> = {
+  name?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  description?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  is_active?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  created_at?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
+  modified_at?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
+  total_resource_slots?: Resolver<Maybe<ResolversTypes['JSONString']>, ParentType, ContextType>;
+  allowed_vfolder_hosts?: Resolver<Maybe<ResolversTypes['JSONString']>, ParentType, ContextType>;
+  allowed_docker_registries?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['String']>>>, ParentType, ContextType>;
+  integration_id?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  scaling_groups?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['String']>>>, ParentType, ContextType>;
+};
+
+export type CreateDomainResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['CreateDomain'] = ResolversParentTypes['CreateDomain']> = {
+  ok?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  domain?: Resolver<Maybe<ResolversTypes['Domain']>, ParentType, ContextType>;
+};
+
+export type ModifyDomainResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ModifyDomain'] = ResolversParentTypes['ModifyDomain']> = {
+  ok?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  domain?: Resolver<Maybe<ResolversTypes['Domain']>, ParentType, ContextType>;
+};
+
+export type DeleteDomainResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DeleteDomain'] = ResolversParentTypes['DeleteDomain']> = {
+  ok?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+};
+
+export type PurgeDomainResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['PurgeDomain'] = ResolversParentTypes['PurgeDomain']> = {
+  ok?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+};
+
 export type Resolvers<ContextType = GraphqlContext> = {
   UUID?: GraphQLScalarType;
   DateTime?: GraphQLScalarType;
@@ -1329,6 +1482,11 @@ export type Resolvers<ContextType = GraphqlContext> = {
   ModifyGroup?: ModifyGroupResolvers<ContextType>;
   DeleteGroup?: DeleteGroupResolvers<ContextType>;
   PurgeGroup?: PurgeGroupResolvers<ContextType>;
+  Domain?: DomainResolvers<ContextType>;
+  CreateDomain?: CreateDomainResolvers<ContextType>;
+  ModifyDomain?: ModifyDomainResolvers<ContextType>;
+  DeleteDomain?: DeleteDomainResolvers<ContextType>;
+  PurgeDomain?: PurgeDomainResolvers<ContextType>;
 };
 
 
@@ -1339,6 +1497,7 @@ export type CarryingParents = {
   Agent: Carrying<Pick<Agent, 'id' | 'status' | 'status_changed' | 'region' | 'scaling_group' | 'schedulable' | 'available_slots' | 'occupied_slots' | 'addr' | 'architecture' | 'first_contact' | 'lost_at' | 'live_stat' | 'version' | 'compute_plugins' | 'hardware_metadata' | 'auto_terminate_abusing_kernel' | 'local_config' | 'mem_slots' | 'cpu_slots' | 'gpu_slots' | 'used_mem_slots' | 'used_cpu_slots' | 'used_gpu_slots' | 'cpu_cur_pct' | 'mem_cur_bytes'>, ResolversParentTypes['Agent']>;
   ComputeSession: Carrying<Pick<ComputeSession, 'id' | 'session_id' | 'main_kernel_id' | 'tag' | 'name' | 'type' | 'main_kernel_role' | 'priority' | 'image' | 'architecture' | 'registry' | 'cluster_mode' | 'cluster_size' | 'domain_name' | 'group_name' | 'group_id' | 'user_email' | 'full_name' | 'user_id' | 'access_key' | 'status' | 'status_changed' | 'status_info' | 'status_data' | 'status_history' | 'created_at' | 'terminated_at' | 'starts_at' | 'scheduled_at' | 'startup_command' | 'result' | 'idle_checks' | 'abusing_reports' | 'agent_ids' | 'agents' | 'resource_opts' | 'scaling_group' | 'service_ports' | 'mounts' | 'occupying_slots' | 'occupied_slots' | 'requested_slots' | 'num_queries'>, ResolversParentTypes['ComputeSession']>;
   Image: Carrying<Pick<Image, 'id' | 'project' | 'tag' | 'registry' | 'architecture' | 'digest' | 'aliases' | 'status'>, ResolversParentTypes['Image']>;
+  Domain: Carrying<Pick<Domain, 'name' | 'description' | 'is_active' | 'created_at' | 'modified_at' | 'total_resource_slots' | 'allowed_vfolder_hosts' | 'allowed_docker_registries' | 'integration_id' | 'scaling_groups'>, ResolversParentTypes['Domain']>;
   Group: Carrying<Pick<Group, 'id' | 'name' | 'description' | 'is_active' | 'created_at' | 'modified_at' | 'domain_name' | 'total_resource_slots' | 'allowed_vfolder_hosts' | 'integration_id' | 'resource_policy' | 'container_registry' | 'scaling_groups'>, ResolversParentTypes['Group']>;
   KeyPair: Carrying<Pick<KeyPair, 'user_id' | 'full_name' | 'access_key' | 'secret_key' | 'is_active' | 'is_admin' | 'resource_policy' | 'created_at' | 'last_used' | 'rate_limit' | 'num_queries' | 'user' | 'ssh_public_key'>, ResolversParentTypes['KeyPair']>;
   User: Carrying<Pick<User, 'uuid' | 'username' | 'email' | 'need_password_change' | 'full_name' | 'description' | 'status' | 'status_info' | 'created_at' | 'modified_at' | 'domain_name' | 'role' | 'resource_policy' | 'allowed_client_ip' | 'totp_activated' | 'totp_activated_at' | 'sudo_session_enabled' | 'main_access_key' | 'container_uid' | 'container_main_gid' | 'container_gids'>, ResolversParentTypes['User']>;

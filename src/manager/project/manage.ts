@@ -1,8 +1,9 @@
 /** Making, changing and removing projects, and who belongs to them. */
 import type { TransactionSql } from 'postgres';
 import { BackendError } from '../../common/errors.ts';
+import type { Random } from '../../common/random.ts';
 import type { SlotMap } from '../../common/slots.ts';
-import { type ChangeContext, change } from '../audit/service.ts';
+import { type Change, type ChangeContext, change } from '../audit/service.ts';
 import type { HostPermissions } from '../db/json.ts';
 import type { GroupRow } from '../db/rows.generated.ts';
 import { countUnfinishedSessions, deleteSessionHistory } from '../session/usage.ts';
@@ -197,4 +198,24 @@ export async function setProjectsOfUser(
   }
   await store.removeMembershipsExcept(tx, user.userId, ids);
   await store.addMembers(tx, ids, [user.userId]);
+}
+
+/** Makes the project in which a new domain keeps its models, within the domain's change. */
+export async function addModelStore(
+  tx: TransactionSql,
+  note: (change: Change) => void,
+  random: Random,
+  domainName: string,
+): Promise<void> {
+  const id = random.uuid();
+  const name = 'model-store';
+  await store.insertProject(tx, {
+    id,
+    name,
+    domainName,
+    type: name,
+    resourcePolicy: 'default',
+  });
+  const after = await store.updateProject(tx, id, { description: 'Model Store' });
+  note({ entityType: ENTITY, entityId: id, operation: 'create', after });
 }
