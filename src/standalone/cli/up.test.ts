@@ -1,6 +1,6 @@
 /** `up` and `down` as processes that get in each other's way. */
 import { afterAll, expect, test } from 'bun:test';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -9,6 +9,8 @@ import * as v from 'valibot';
 const PROGRAM = resolve(import.meta.dir, '../../../bin/backend.ai.ts');
 const TIMEOUT_MS = 120_000;
 const folder = mkdtempSync(join(tmpdir(), 'bai-up-'));
+// Else PostgreSQL's account could not enter it, and its files would lie elsewhere and stay.
+chmodSync(folder, 0o755);
 afterAll(async () => {
   await cli('down');
   rmSync(folder, { recursive: true });

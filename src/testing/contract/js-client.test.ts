@@ -1,6 +1,6 @@
 /** The public JavaScript client, unmodified, against a whole local cluster. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as v from 'valibot';
@@ -80,6 +80,8 @@ const textOf = (blob: unknown): Promise<string> => {
 describe.if(canRun)('the JavaScript client', () => {
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), 'bai-js-client-'));
+    // Else PostgreSQL's account could not enter it, and its files would lie elsewhere and stay.
+    chmodSync(folder, 0o755);
     forgetGlobals = provideBrowserGlobals();
     cluster = await startCluster({
       envId: 'js-client',
