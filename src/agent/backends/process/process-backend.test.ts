@@ -267,3 +267,24 @@ test('a sandbox that can not be built is named', async () => {
     await setup.cleanUp();
   }
 });
+
+const TOOLS = ['unshare', 'mount', 'umount', 'mkdir', 'hostname', 'pivot_root', 'sh', 'bash'];
+
+test.skipIf(!usable.get('unshare'))(
+  'the unshare sandbox finds its tools when PATH names only folders that it hides',
+  async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'tools-'));
+    const path = process.env.PATH;
+    for (const tool of TOOLS) {
+      const found = Bun.which(tool);
+      if (found) await symlink(found, join(folder, tool));
+    }
+    try {
+      process.env.PATH = folder;
+      expect(await works('unshare')).toBe(true);
+    } finally {
+      process.env.PATH = path;
+      await rm(folder, { recursive: true });
+    }
+  },
+);
