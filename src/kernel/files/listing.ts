@@ -1,7 +1,7 @@
 /** Lists a folder the way `ls -l` would, for the client's file browser. */
 import { lstat, opendir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { errorMessage } from '../../common/errors.ts';
+import { errorCode, errorMessage } from '../../common/errors.ts';
 import type { FileListing } from '../../common/protocol/execution.ts';
 
 /** Entries in one listing; more would not fit one message. */
@@ -57,7 +57,8 @@ export async function listFolder(path: string): Promise<FileListing> {
       }
     }
   } catch (error) {
-    problems.push(errorMessage(error));
+    const isAbsent = errorCode(error) === 'ENOENT';
+    problems.push(isAbsent ? `There is no folder ${path}.` : errorMessage(error));
   }
   listing.entries.sort((a, b) => (a.filename < b.filename ? -1 : 1));
   listing.errors = problems.slice(0, 20).join('\n');

@@ -155,7 +155,9 @@ async function failing<T>(what: string, action: () => Promise<T>): Promise<T> {
     return await action();
   } catch (error) {
     if (error instanceof RunnerError) throw error;
-    const code = errorCode(error) === 'ENOENT' ? 'not-found' : 'failed';
-    throw new RunnerError(code, `Cannot ${what}: ${errorMessage(error)}`);
+    if (errorCode(error) === 'ENOENT') {
+      throw new RunnerError('not-found', `Cannot ${what}: there is no such file or folder.`);
+    }
+    throw new RunnerError('failed', `Cannot ${what}: ${errorMessage(error)}`);
   }
 }
