@@ -2,7 +2,8 @@
 import { accessSync, constants, existsSync, readFileSync, statfsSync } from 'node:fs';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
-import { errorMessage } from '../common/errors.ts';
+import { dockerSocketPath } from '../common/docker/socket.ts';
+import { errorMessage, UserError } from '../common/errors.ts';
 import { discoverHostRuntimes } from '../common/images/host-runtimes.ts';
 import { probePort } from '../common/ports.ts';
 import { formatSize } from '../common/sizes.ts';
@@ -186,19 +187,20 @@ async function runtimes(): Promise<Finding> {
 
 const INSTALL_DOCKER = 'apt-get install docker.io';
 
-function dockerSocket(): string {
-  const host = process.env.DOCKER_HOST;
-  return host?.startsWith('unix://') ? host.slice('unix://'.length) : '/var/run/docker.sock';
-}
-
 function docker(): Promise<Finding> {
-  const path = dockerSocket();
   const absent = (detail: string, remedy: string): Finding => ({
     name: 'docker',
     state: 'limited',
     detail,
     remedy,
   });
+  let path: string;
+  try {
+    path = dockerSocketPath(process.env);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    return Promise.resolve(absent(error.message, error.hint ?? 'Unset DOCKER_HOST.'));
+  }
   if (!existsSync(path)) {
     const remedy = Bun.which('dockerd') ? 'Start it: service docker start' : INSTALL_DOCKER;
     return Promise.resolve(absent(`no daemon at ${path}: only --backend docker needs it`, remedy));

@@ -83,7 +83,7 @@ async function writeEntries(unpacker: Extract, folder: string): Promise<string[]
   for await (const entry of unpacker) {
     const { name, type } = entry.header;
     const target = join(folder, name);
-    if (relative(folder, target).startsWith('..')) {
+    if (/^\.\.(?:[/\\]|$)/.test(relative(folder, target))) {
       throw new UserError(`The archive names a file outside the destination: ${name}`);
     }
     if (type === 'directory') await mkdir(target, { recursive: true });
