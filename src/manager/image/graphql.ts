@@ -1,5 +1,6 @@
 /** GraphQL fields about images. */
 import { BackendError } from '../../common/errors.ts';
+import { CUSTOMIZED_OWNER_LABEL } from '../../common/images/labels.ts';
 import type { GraphqlContext } from '../graphql/context.ts';
 import type { GraphqlModule } from '../graphql/module.ts';
 import type { QueryimagesArgs } from '../graphql/resolvers.generated.ts';
@@ -7,7 +8,6 @@ import { type ImageLocations, loadImageLocations } from './locations.ts';
 import { listImages, resolveImage } from './service.ts';
 
 const FEATURES_LABEL = 'ai.backend.features';
-const CUSTOMIZED_OWNER_LABEL = 'ai.backend.customized-image.owner';
 
 const loadFilters = ['general', 'operational', 'customized', 'customized-global'] as const;
 type LoadFilter = (typeof loadFilters)[number];

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { join } from 'node:path';
 import { Etcd3 } from 'etcd3';
-import { BackendError } from '../../common/errors.ts';
+import { failure } from '../../testing/failure.ts';
 import {
   eventually,
   freePort,
@@ -57,15 +57,6 @@ describe.skipIf(!canRun)('etcd going away', () => {
     await store?.close();
     await server?.stop();
   });
-
-  async function failure(work: Promise<unknown>): Promise<BackendError> {
-    const error = await work.then(
-      () => null,
-      (thrown) => thrown,
-    );
-    if (error instanceof BackendError) return error;
-    throw new Error(`expected a BackendError, got ${error}`);
-  }
 
   test('operations fail with the address, then work again after its return', async () => {
     await store.put('k', 'v');

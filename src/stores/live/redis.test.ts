@@ -1,6 +1,7 @@
 /** The live store in Redis: the contract, and a server that goes away. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { BackendError } from '../../common/errors.ts';
+import { failure } from '../../testing/failure.ts';
 import {
   eventually,
   freePort,
@@ -51,15 +52,6 @@ describe.skipIf(!canRun)('Redis going away', () => {
     await store?.close();
     await server?.stop();
   });
-
-  async function failure(work: Promise<unknown>): Promise<BackendError> {
-    const error = await work.then(
-      () => null,
-      (thrown) => thrown,
-    );
-    if (error instanceof BackendError) return error;
-    throw new Error(`expected a BackendError, got ${error}`);
-  }
 
   test('commands fail with the address, then work again after its return', async () => {
     await store.set('k', 'v');
