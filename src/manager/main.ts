@@ -23,6 +23,7 @@ import type { ListenAddress } from './http/listen.ts';
 import type { Route, SocketRoute } from './http/route.ts';
 import { imageGraphql } from './image/graphql.ts';
 import { keypairGraphql } from './keypair/graphql.ts';
+import { policyGraphql } from './policy/graphql.ts';
 import { projectGraphql } from './project/graphql.ts';
 import { startServer } from './server.ts';
 import { sessionGraphql } from './session/graphql.ts';
@@ -81,6 +82,7 @@ export const graphqlModules: readonly GraphqlModule[] = [
   userGraphql,
   projectGraphql,
   domainGraphql,
+  policyGraphql,
 ];
 
 /** The features' HTTP operations; tests compare them with the table of who may call what. */

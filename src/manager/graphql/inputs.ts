@@ -32,7 +32,8 @@ function wrong(name: string, problem: string): BackendError {
  */
 export function slotsInput(name: string, value: unknown): SlotMap {
   const parsed = v.safeParse(slots, value ?? {});
-  if (!parsed.success) throw wrong(name, 'expected a JSON object of slot name → amount');
+  if (!parsed.success || Array.isArray(value))
+    throw wrong(name, 'expected a JSON object of slot name → amount');
   try {
     return formatSlots(parseSlots(parsed.output));
   } catch (error) {

@@ -69,6 +69,12 @@ export type Query = {
   readonly groups: Maybe<ReadonlyArray<Maybe<Group>>>;
   readonly domain: Maybe<Domain>;
   readonly domains: Maybe<ReadonlyArray<Maybe<Domain>>>;
+  readonly keypair_resource_policy: Maybe<KeyPairResourcePolicy>;
+  readonly user_resource_policy: Maybe<UserResourcePolicy>;
+  readonly project_resource_policy: Maybe<ProjectResourcePolicy>;
+  readonly keypair_resource_policies: Maybe<ReadonlyArray<Maybe<KeyPairResourcePolicy>>>;
+  readonly user_resource_policies: Maybe<ReadonlyArray<Maybe<UserResourcePolicy>>>;
+  readonly project_resource_policies: Maybe<ReadonlyArray<Maybe<ProjectResourcePolicy>>>;
 };
 
 
@@ -226,6 +232,21 @@ export type QuerydomainsArgs = {
   is_active?: InputMaybe<Scalars['Boolean']['input']>;
 };
 
+
+export type Querykeypair_resource_policyArgs = {
+  name?: InputMaybe<Scalars['String']['input']>;
+};
+
+
+export type Queryuser_resource_policyArgs = {
+  name?: InputMaybe<Scalars['String']['input']>;
+};
+
+
+export type Queryproject_resource_policyArgs = {
+  name: Scalars['String']['input'];
+};
+
 export type Mutation = {
   readonly __typename?: 'Mutation';
   readonly create_keypair: Maybe<CreateKeyPair>;
@@ -243,6 +264,15 @@ export type Mutation = {
   readonly modify_domain: Maybe<ModifyDomain>;
   readonly delete_domain: Maybe<DeleteDomain>;
   readonly purge_domain: Maybe<PurgeDomain>;
+  readonly create_keypair_resource_policy: Maybe<CreateKeyPairResourcePolicy>;
+  readonly modify_keypair_resource_policy: Maybe<ModifyKeyPairResourcePolicy>;
+  readonly delete_keypair_resource_policy: Maybe<DeleteKeyPairResourcePolicy>;
+  readonly create_user_resource_policy: Maybe<CreateUserResourcePolicy>;
+  readonly modify_user_resource_policy: Maybe<ModifyUserResourcePolicy>;
+  readonly delete_user_resource_policy: Maybe<DeleteUserResourcePolicy>;
+  readonly create_project_resource_policy: Maybe<CreateProjectResourcePolicy>;
+  readonly modify_project_resource_policy: Maybe<ModifyProjectResourcePolicy>;
+  readonly delete_project_resource_policy: Maybe<DeleteProjectResourcePolicy>;
 };
 
 
@@ -326,6 +356,57 @@ export type Mutationdelete_domainArgs = {
 
 
 export type Mutationpurge_domainArgs = {
+  name: Scalars['String']['input'];
+};
+
+
+export type Mutationcreate_keypair_resource_policyArgs = {
+  name: Scalars['String']['input'];
+  props: CreateKeyPairResourcePolicyInput;
+};
+
+
+export type Mutationmodify_keypair_resource_policyArgs = {
+  name: Scalars['String']['input'];
+  props: ModifyKeyPairResourcePolicyInput;
+};
+
+
+export type Mutationdelete_keypair_resource_policyArgs = {
+  name: Scalars['String']['input'];
+};
+
+
+export type Mutationcreate_user_resource_policyArgs = {
+  name: Scalars['String']['input'];
+  props: CreateUserResourcePolicyInput;
+};
+
+
+export type Mutationmodify_user_resource_policyArgs = {
+  name: Scalars['String']['input'];
+  props: ModifyUserResourcePolicyInput;
+};
+
+
+export type Mutationdelete_user_resource_policyArgs = {
+  name: Scalars['String']['input'];
+};
+
+
+export type Mutationcreate_project_resource_policyArgs = {
+  name: Scalars['String']['input'];
+  props: CreateProjectResourcePolicyInput;
+};
+
+
+export type Mutationmodify_project_resource_policyArgs = {
+  name: Scalars['String']['input'];
+  props: ModifyProjectResourcePolicyInput;
+};
+
+
+export type Mutationdelete_project_resource_policyArgs = {
   name: Scalars['String']['input'];
 };
 
@@ -818,6 +899,180 @@ export type PurgeDomain = {
   readonly msg: Maybe<Scalars['String']['output']>;
 };
 
+export type KeyPairResourcePolicy = {
+  readonly __typename?: 'KeyPairResourcePolicy';
+  readonly name: Maybe<Scalars['String']['output']>;
+  readonly created_at: Maybe<Scalars['DateTime']['output']>;
+  readonly default_for_unspecified: Maybe<Scalars['String']['output']>;
+  readonly total_resource_slots: Maybe<Scalars['JSONString']['output']>;
+  readonly max_session_lifetime: Maybe<Scalars['Int']['output']>;
+  readonly max_concurrent_sessions: Maybe<Scalars['Int']['output']>;
+  readonly max_containers_per_session: Maybe<Scalars['Int']['output']>;
+  readonly idle_timeout: Maybe<Scalars['BigInt']['output']>;
+  readonly allowed_vfolder_hosts: Maybe<Scalars['JSONString']['output']>;
+  /** @deprecated Field no longer supported */
+  readonly max_vfolder_count: Maybe<Scalars['Int']['output']>;
+  /** @deprecated Field no longer supported */
+  readonly max_vfolder_size: Maybe<Scalars['BigInt']['output']>;
+  /** @deprecated Field no longer supported */
+  readonly max_quota_scope_size: Maybe<Scalars['BigInt']['output']>;
+  readonly max_concurrent_sftp_sessions: Maybe<Scalars['Int']['output']>;
+  readonly max_pending_session_count: Maybe<Scalars['Int']['output']>;
+  readonly max_pending_session_resource_slots: Maybe<Scalars['JSONString']['output']>;
+};
+
+export type CreateKeyPairResourcePolicyInput = {
+  readonly default_for_unspecified: Scalars['String']['input'];
+  readonly total_resource_slots?: InputMaybe<Scalars['JSONString']['input']>;
+  readonly max_session_lifetime?: InputMaybe<Scalars['Int']['input']>;
+  readonly max_concurrent_sessions: Scalars['Int']['input'];
+  readonly max_concurrent_sftp_sessions?: InputMaybe<Scalars['Int']['input']>;
+  readonly max_containers_per_session: Scalars['Int']['input'];
+  readonly idle_timeout: Scalars['BigInt']['input'];
+  readonly allowed_vfolder_hosts?: InputMaybe<Scalars['JSONString']['input']>;
+  /** @deprecated Field no longer supported */
+  readonly max_vfolder_count?: InputMaybe<Scalars['Int']['input']>;
+  /** @deprecated Field no longer supported */
+  readonly max_vfolder_size?: InputMaybe<Scalars['BigInt']['input']>;
+  /** @deprecated Field no longer supported */
+  readonly max_quota_scope_size?: InputMaybe<Scalars['BigInt']['input']>;
+  readonly max_pending_session_count?: InputMaybe<Scalars['Int']['input']>;
+  readonly max_pending_session_resource_slots?: InputMaybe<Scalars['JSONString']['input']>;
+};
+
+export type ModifyKeyPairResourcePolicyInput = {
+  readonly default_for_unspecified?: InputMaybe<Scalars['String']['input']>;
+  readonly total_resource_slots?: InputMaybe<Scalars['JSONString']['input']>;
+  readonly max_session_lifetime?: InputMaybe<Scalars['Int']['input']>;
+  readonly max_concurrent_sessions?: InputMaybe<Scalars['Int']['input']>;
+  readonly max_concurrent_sftp_sessions?: InputMaybe<Scalars['Int']['input']>;
+  readonly max_containers_per_session?: InputMaybe<Scalars['Int']['input']>;
+  readonly idle_timeout?: InputMaybe<Scalars['BigInt']['input']>;
+  readonly allowed_vfolder_hosts?: InputMaybe<Scalars['JSONString']['input']>;
+  /** @deprecated Field no longer supported */
+  readonly max_vfolder_count?: InputMaybe<Scalars['Int']['input']>;
+  /** @deprecated Field no longer supported */
+  readonly max_vfolder_size?: InputMaybe<Scalars['BigInt']['input']>;
+  /** @deprecated Field no longer supported */
+  readonly max_quota_scope_size?: InputMaybe<Scalars['BigInt']['input']>;
+  readonly max_pending_session_count?: InputMaybe<Scalars['Int']['input']>;
+  readonly max_pending_session_resource_slots?: InputMaybe<Scalars['JSONString']['input']>;
+};
+
+export type CreateKeyPairResourcePolicy = {
+  readonly __typename?: 'CreateKeyPairResourcePolicy';
+  readonly ok: Maybe<Scalars['Boolean']['output']>;
+  readonly msg: Maybe<Scalars['String']['output']>;
+  readonly resource_policy: Maybe<KeyPairResourcePolicy>;
+};
+
+export type ModifyKeyPairResourcePolicy = {
+  readonly __typename?: 'ModifyKeyPairResourcePolicy';
+  readonly ok: Maybe<Scalars['Boolean']['output']>;
+  readonly msg: Maybe<Scalars['String']['output']>;
+};
+
+export type DeleteKeyPairResourcePolicy = {
+  readonly __typename?: 'DeleteKeyPairResourcePolicy';
+  readonly ok: Maybe<Scalars['Boolean']['output']>;
+  readonly msg: Maybe<Scalars['String']['output']>;
+};
+
+export type UserResourcePolicy = {
+  readonly __typename?: 'UserResourcePolicy';
+  readonly id: Scalars['ID']['output'];
+  readonly name: Scalars['String']['output'];
+  readonly created_at: Scalars['DateTime']['output'];
+  readonly max_vfolder_count: Maybe<Scalars['Int']['output']>;
+  readonly max_quota_scope_size: Maybe<Scalars['BigInt']['output']>;
+  /** @deprecated Field no longer supported */
+  readonly max_vfolder_size: Maybe<Scalars['BigInt']['output']>;
+  readonly max_session_count_per_model_session: Maybe<Scalars['Int']['output']>;
+  readonly max_customized_image_count: Maybe<Scalars['Int']['output']>;
+};
+
+export type CreateUserResourcePolicyInput = {
+  readonly max_vfolder_count?: InputMaybe<Scalars['Int']['input']>;
+  readonly max_quota_scope_size?: InputMaybe<Scalars['BigInt']['input']>;
+  readonly max_session_count_per_model_session?: InputMaybe<Scalars['Int']['input']>;
+  /** @deprecated Field no longer supported */
+  readonly max_vfolder_size?: InputMaybe<Scalars['BigInt']['input']>;
+  readonly max_customized_image_count?: InputMaybe<Scalars['Int']['input']>;
+};
+
+export type ModifyUserResourcePolicyInput = {
+  readonly max_vfolder_count?: InputMaybe<Scalars['Int']['input']>;
+  readonly max_quota_scope_size?: InputMaybe<Scalars['BigInt']['input']>;
+  readonly max_session_count_per_model_session?: InputMaybe<Scalars['Int']['input']>;
+  readonly max_customized_image_count?: InputMaybe<Scalars['Int']['input']>;
+};
+
+export type CreateUserResourcePolicy = {
+  readonly __typename?: 'CreateUserResourcePolicy';
+  readonly ok: Maybe<Scalars['Boolean']['output']>;
+  readonly msg: Maybe<Scalars['String']['output']>;
+  readonly resource_policy: Maybe<UserResourcePolicy>;
+};
+
+export type ModifyUserResourcePolicy = {
+  readonly __typename?: 'ModifyUserResourcePolicy';
+  readonly ok: Maybe<Scalars['Boolean']['output']>;
+  readonly msg: Maybe<Scalars['String']['output']>;
+};
+
+export type DeleteUserResourcePolicy = {
+  readonly __typename?: 'DeleteUserResourcePolicy';
+  readonly ok: Maybe<Scalars['Boolean']['output']>;
+  readonly msg: Maybe<Scalars['String']['output']>;
+};
+
+export type ProjectResourcePolicy = {
+  readonly __typename?: 'ProjectResourcePolicy';
+  readonly id: Scalars['ID']['output'];
+  readonly name: Scalars['String']['output'];
+  readonly created_at: Scalars['DateTime']['output'];
+  readonly max_vfolder_count: Maybe<Scalars['Int']['output']>;
+  readonly max_quota_scope_size: Maybe<Scalars['BigInt']['output']>;
+  /** @deprecated Field no longer supported */
+  readonly max_vfolder_size: Maybe<Scalars['BigInt']['output']>;
+  readonly max_network_count: Maybe<Scalars['Int']['output']>;
+};
+
+export type CreateProjectResourcePolicyInput = {
+  readonly max_vfolder_count?: InputMaybe<Scalars['Int']['input']>;
+  readonly max_quota_scope_size?: InputMaybe<Scalars['BigInt']['input']>;
+  /** @deprecated Field no longer supported */
+  readonly max_vfolder_size?: InputMaybe<Scalars['BigInt']['input']>;
+  readonly max_network_count?: InputMaybe<Scalars['Int']['input']>;
+};
+
+export type ModifyProjectResourcePolicyInput = {
+  readonly max_vfolder_count?: InputMaybe<Scalars['Int']['input']>;
+  readonly max_quota_scope_size?: InputMaybe<Scalars['BigInt']['input']>;
+  /** @deprecated Field no longer supported */
+  readonly max_vfolder_size?: InputMaybe<Scalars['BigInt']['input']>;
+  readonly max_network_count?: InputMaybe<Scalars['Int']['input']>;
+};
+
+export type CreateProjectResourcePolicy = {
+  readonly __typename?: 'CreateProjectResourcePolicy';
+  readonly ok: Maybe<Scalars['Boolean']['output']>;
+  readonly msg: Maybe<Scalars['String']['output']>;
+  readonly resource_policy: Maybe<ProjectResourcePolicy>;
+};
+
+export type ModifyProjectResourcePolicy = {
+  readonly __typename?: 'ModifyProjectResourcePolicy';
+  readonly ok: Maybe<Scalars['Boolean']['output']>;
+  readonly msg: Maybe<Scalars['String']['output']>;
+};
+
+export type DeleteProjectResourcePolicy = {
+  readonly __typename?: 'DeleteProjectResourcePolicy';
+  readonly ok: Maybe<Scalars['Boolean']['output']>;
+  readonly msg: Maybe<Scalars['String']['output']>;
+};
+
 
 
 export type ResolverTypeWrapper<T> = Promise<T> | T;
@@ -960,6 +1215,24 @@ export type ResolversTypes = {
   ModifyDomain: ResolverTypeWrapper<Omit<ModifyDomain, 'domain'> & { domain?: Maybe<ResolversTypes['Domain']> }>;
   DeleteDomain: ResolverTypeWrapper<DeleteDomain>;
   PurgeDomain: ResolverTypeWrapper<PurgeDomain>;
+  KeyPairResourcePolicy: ResolverTypeWrapper<KeyPairResourcePolicy>;
+  CreateKeyPairResourcePolicyInput: CreateKeyPairResourcePolicyInput;
+  ModifyKeyPairResourcePolicyInput: ModifyKeyPairResourcePolicyInput;
+  CreateKeyPairResourcePolicy: ResolverTypeWrapper<CreateKeyPairResourcePolicy>;
+  ModifyKeyPairResourcePolicy: ResolverTypeWrapper<ModifyKeyPairResourcePolicy>;
+  DeleteKeyPairResourcePolicy: ResolverTypeWrapper<DeleteKeyPairResourcePolicy>;
+  UserResourcePolicy: ResolverTypeWrapper<UserResourcePolicy>;
+  CreateUserResourcePolicyInput: CreateUserResourcePolicyInput;
+  ModifyUserResourcePolicyInput: ModifyUserResourcePolicyInput;
+  CreateUserResourcePolicy: ResolverTypeWrapper<CreateUserResourcePolicy>;
+  ModifyUserResourcePolicy: ResolverTypeWrapper<ModifyUserResourcePolicy>;
+  DeleteUserResourcePolicy: ResolverTypeWrapper<DeleteUserResourcePolicy>;
+  ProjectResourcePolicy: ResolverTypeWrapper<ProjectResourcePolicy>;
+  CreateProjectResourcePolicyInput: CreateProjectResourcePolicyInput;
+  ModifyProjectResourcePolicyInput: ModifyProjectResourcePolicyInput;
+  CreateProjectResourcePolicy: ResolverTypeWrapper<CreateProjectResourcePolicy>;
+  ModifyProjectResourcePolicy: ResolverTypeWrapper<ModifyProjectResourcePolicy>;
+  DeleteProjectResourcePolicy: ResolverTypeWrapper<DeleteProjectResourcePolicy>;
 };
 
 /** Mapping between all available schema types and the resolvers parents */
@@ -1019,6 +1292,24 @@ export type ResolversParentTypes = {
   ModifyDomain: Omit<ModifyDomain, 'domain'> & { domain?: Maybe<ResolversParentTypes['Domain']> };
   DeleteDomain: DeleteDomain;
   PurgeDomain: PurgeDomain;
+  KeyPairResourcePolicy: KeyPairResourcePolicy;
+  CreateKeyPairResourcePolicyInput: CreateKeyPairResourcePolicyInput;
+  ModifyKeyPairResourcePolicyInput: ModifyKeyPairResourcePolicyInput;
+  CreateKeyPairResourcePolicy: CreateKeyPairResourcePolicy;
+  ModifyKeyPairResourcePolicy: ModifyKeyPairResourcePolicy;
+  DeleteKeyPairResourcePolicy: DeleteKeyPairResourcePolicy;
+  UserResourcePolicy: UserResourcePolicy;
+  CreateUserResourcePolicyInput: CreateUserResourcePolicyInput;
+  ModifyUserResourcePolicyInput: ModifyUserResourcePolicyInput;
+  CreateUserResourcePolicy: CreateUserResourcePolicy;
+  ModifyUserResourcePolicy: ModifyUserResourcePolicy;
+  DeleteUserResourcePolicy: DeleteUserResourcePolicy;
+  ProjectResourcePolicy: ProjectResourcePolicy;
+  CreateProjectResourcePolicyInput: CreateProjectResourcePolicyInput;
+  ModifyProjectResourcePolicyInput: ModifyProjectResourcePolicyInput;
+  CreateProjectResourcePolicy: CreateProjectResourcePolicy;
+  ModifyProjectResourcePolicy: ModifyProjectResourcePolicy;
+  DeleteProjectResourcePolicy: DeleteProjectResourcePolicy;
 };
 
 export interface UUIDScalarConfig extends GraphQLScalarTypeConfig<ResolversTypes['UUID'], any> {
@@ -1076,6 +1367,12 @@ export type QueryResolvers<ContextType = GraphqlContext, ParentType extends Reso
   groups?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['Group']>>>, ParentType, ContextType, RequireFields<QuerygroupsArgs, 'type'>>;
   domain?: Resolver<Maybe<ResolversTypes['Domain']>, ParentType, ContextType, Partial<QuerydomainArgs>>;
   domains?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['Domain']>>>, ParentType, ContextType, Partial<QuerydomainsArgs>>;
+  keypair_resource_policy?: Resolver<Maybe<ResolversTypes['KeyPairResourcePolicy']>, ParentType, ContextType, Partial<Querykeypair_resource_policyArgs>>;
+  user_resource_policy?: Resolver<Maybe<ResolversTypes['UserResourcePolicy']>, ParentType, ContextType, Partial<Queryuser_resource_policyArgs>>;
+  project_resource_policy?: Resolver<Maybe<ResolversTypes['ProjectResourcePolicy']>, ParentType, ContextType, RequireFields<Queryproject_resource_policyArgs, 'name'>>;
+  keypair_resource_policies?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['KeyPairResourcePolicy']>>>, ParentType, ContextType>;
+  user_resource_policies?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['UserResourcePolicy']>>>, ParentType, ContextType>;
+  project_resource_policies?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['ProjectResourcePolicy']>>>, ParentType, ContextType>;
 };
 
 export type MutationResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['Mutation'] = ResolversParentTypes['Mutation']> = {
@@ -1094,6 +1391,15 @@ export type MutationResolvers<ContextType = GraphqlContext, ParentType extends R
   modify_domain?: Resolver<Maybe<ResolversTypes['ModifyDomain']>, ParentType, ContextType, RequireFields<Mutationmodify_domainArgs, 'name' | 'props'>>;
   delete_domain?: Resolver<Maybe<ResolversTypes['DeleteDomain']>, ParentType, ContextType, RequireFields<Mutationdelete_domainArgs, 'name'>>;
   purge_domain?: Resolver<Maybe<ResolversTypes['PurgeDomain']>, ParentType, ContextType, RequireFields<Mutationpurge_domainArgs, 'name'>>;
+  create_keypair_resource_policy?: Resolver<Maybe<ResolversTypes['CreateKeyPairResourcePolicy']>, ParentType, ContextType, RequireFields<Mutationcreate_keypair_resource_policyArgs, 'name' | 'props'>>;
+  modify_keypair_resource_policy?: Resolver<Maybe<ResolversTypes['ModifyKeyPairResourcePolicy']>, ParentType, ContextType, RequireFields<Mutationmodify_keypair_resource_policyArgs, 'name' | 'props'>>;
+  delete_keypair_resource_policy?: Resolver<Maybe<ResolversTypes['DeleteKeyPairResourcePolicy']>, ParentType, ContextType, RequireFields<Mutationdelete_keypair_resource_policyArgs, 'name'>>;
+  create_user_resource_policy?: Resolver<Maybe<ResolversTypes['CreateUserResourcePolicy']>, ParentType, ContextType, RequireFields<Mutationcreate_user_resource_policyArgs, 'name' | 'props'>>;
+  modify_user_resource_policy?: Resolver<Maybe<ResolversTypes['ModifyUserResourcePolicy']>, ParentType, ContextType, RequireFields<Mutationmodify_user_resource_policyArgs, 'name' | 'props'>>;
+  delete_user_resource_policy?: Resolver<Maybe<ResolversTypes['DeleteUserResourcePolicy']>, ParentType, ContextType, RequireFields<Mutationdelete_user_resource_policyArgs, 'name'>>;
+  create_project_resource_policy?: Resolver<Maybe<ResolversTypes['CreateProjectResourcePolicy']>, ParentType, ContextType, RequireFields<Mutationcreate_project_resource_policyArgs, 'name' | 'props'>>;
+  modify_project_resource_policy?: Resolver<Maybe<ResolversTypes['ModifyProjectResourcePolicy']>, ParentType, ContextType, RequireFields<Mutationmodify_project_resource_policyArgs, 'name' | 'props'>>;
+  delete_project_resource_policy?: Resolver<Maybe<ResolversTypes['DeleteProjectResourcePolicy']>, ParentType, ContextType, RequireFields<Mutationdelete_project_resource_policyArgs, 'name'>>;
 };
 
 export type CreateKeyPairResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['CreateKeyPair'] = ResolversParentTypes['CreateKeyPair']> = {
@@ -1445,6 +1751,93 @@ export type PurgeDomainResolvers<ContextType = GraphqlContext, ParentType extend
   msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
 };
 
+export type KeyPairResourcePolicyResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['KeyPairResourcePolicy'] = ResolversParentTypes['KeyPairResourcePolicy']> = {
+  name?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  created_at?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
+  default_for_unspecified?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  total_resource_slots?: Resolver<Maybe<ResolversTypes['JSONString']>, ParentType, ContextType>;
+  max_session_lifetime?: Resolver<Maybe<ResolversTypes['Int']>, ParentType, ContextType>;
+  max_concurrent_sessions?: Resolver<Maybe<ResolversTypes['Int']>, ParentType, ContextType>;
+  max_containers_per_session?: Resolver<Maybe<ResolversTypes['Int']>, ParentType, ContextType>;
+  idle_timeout?: Resolver<Maybe<ResolversTypes['BigInt']>, ParentType, ContextType>;
+  allowed_vfolder_hosts?: Resolver<Maybe<ResolversTypes['JSONString']>, ParentType, ContextType>;
+  max_vfolder_count?: Resolver<Maybe<ResolversTypes['Int']>, ParentType, ContextType>;
+  max_vfolder_size?: Resolver<Maybe<ResolversTypes['BigInt']>, ParentType, ContextType>;
+  max_quota_scope_size?: Resolver<Maybe<ResolversTypes['BigInt']>, ParentType, ContextType>;
+  max_concurrent_sftp_sessions?: Resolver<Maybe<ResolversTypes['Int']>, ParentType, ContextType>;
+  max_pending_session_count?: Resolver<Maybe<ResolversTypes['Int']>, ParentType, ContextType>;
+  max_pending_session_resource_slots?: Resolver<Maybe<ResolversTypes['JSONString']>, ParentType, ContextType>;
+};
+
+export type CreateKeyPairResourcePolicyResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['CreateKeyPairResourcePolicy'] = ResolversParentTypes['CreateKeyPairResourcePolicy']> = {
+  ok?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  resource_policy?: Resolver<Maybe<ResolversTypes['KeyPairResourcePolicy']>, ParentType, ContextType>;
+};
+
+export type ModifyKeyPairResourcePolicyResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ModifyKeyPairResourcePolicy'] = ResolversParentTypes['ModifyKeyPairResourcePolicy']> = {
+  ok?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+};
+
+export type DeleteKeyPairResourcePolicyResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DeleteKeyPairResourcePolicy'] = ResolversParentTypes['DeleteKeyPairResourcePolicy']> = {
+  ok?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+};
+
+export type UserResourcePolicyResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['UserResourcePolicy'] = ResolversParentTypes['UserResourcePolicy']> = {
+  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  name?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  created_at?: Resolver<ResolversTypes['DateTime'], ParentType, ContextType>;
+  max_vfolder_count?: Resolver<Maybe<ResolversTypes['Int']>, ParentType, ContextType>;
+  max_quota_scope_size?: Resolver<Maybe<ResolversTypes['BigInt']>, ParentType, ContextType>;
+  max_vfolder_size?: Resolver<Maybe<ResolversTypes['BigInt']>, ParentType, ContextType>;
+  max_session_count_per_model_session?: Resolver<Maybe<ResolversTypes['Int']>, ParentType, ContextType>;
+  max_customized_image_count?: Resolver<Maybe<ResolversTypes['Int']>, ParentType, ContextType>;
+};
+
+export type CreateUserResourcePolicyResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['CreateUserResourcePolicy'] = ResolversParentTypes['CreateUserResourcePolicy']> = {
+  ok?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  resource_policy?: Resolver<Maybe<ResolversTypes['UserResourcePolicy']>, ParentType, ContextType>;
+};
+
+export type ModifyUserResourcePolicyResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ModifyUserResourcePolicy'] = ResolversParentTypes['ModifyUserResourcePolicy']> = {
+  ok?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+};
+
+export type DeleteUserResourcePolicyResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DeleteUserResourcePolicy'] = ResolversParentTypes['DeleteUserResourcePolicy']> = {
+  ok?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+};
+
+export type ProjectResourcePolicyResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ProjectResourcePolicy'] = ResolversParentTypes['ProjectResourcePolicy']> = {
+  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  name?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  created_at?: Resolver<ResolversTypes['DateTime'], ParentType, ContextType>;
+  max_vfolder_count?: Resolver<Maybe<ResolversTypes['Int']>, ParentType, ContextType>;
+  max_quota_scope_size?: Resolver<Maybe<ResolversTypes['BigInt']>, ParentType, ContextType>;
+  max_vfolder_size?: Resolver<Maybe<ResolversTypes['BigInt']>, ParentType, ContextType>;
+  max_network_count?: Resolver<Maybe<ResolversTypes['Int']>, ParentType, ContextType>;
+};
+
+export type CreateProjectResourcePolicyResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['CreateProjectResourcePolicy'] = ResolversParentTypes['CreateProjectResourcePolicy']> = {
+  ok?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  resource_policy?: Resolver<Maybe<ResolversTypes['ProjectResourcePolicy']>, ParentType, ContextType>;
+};
+
+export type ModifyProjectResourcePolicyResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ModifyProjectResourcePolicy'] = ResolversParentTypes['ModifyProjectResourcePolicy']> = {
+  ok?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+};
+
+export type DeleteProjectResourcePolicyResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DeleteProjectResourcePolicy'] = ResolversParentTypes['DeleteProjectResourcePolicy']> = {
+  ok?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+};
+
 export type Resolvers<ContextType = GraphqlContext> = {
   UUID?: GraphQLScalarType;
   DateTime?: GraphQLScalarType;
@@ -1487,6 +1880,18 @@ export type Resolvers<ContextType = GraphqlContext> = {
   ModifyDomain?: ModifyDomainResolvers<ContextType>;
   DeleteDomain?: DeleteDomainResolvers<ContextType>;
   PurgeDomain?: PurgeDomainResolvers<ContextType>;
+  KeyPairResourcePolicy?: KeyPairResourcePolicyResolvers<ContextType>;
+  CreateKeyPairResourcePolicy?: CreateKeyPairResourcePolicyResolvers<ContextType>;
+  ModifyKeyPairResourcePolicy?: ModifyKeyPairResourcePolicyResolvers<ContextType>;
+  DeleteKeyPairResourcePolicy?: DeleteKeyPairResourcePolicyResolvers<ContextType>;
+  UserResourcePolicy?: UserResourcePolicyResolvers<ContextType>;
+  CreateUserResourcePolicy?: CreateUserResourcePolicyResolvers<ContextType>;
+  ModifyUserResourcePolicy?: ModifyUserResourcePolicyResolvers<ContextType>;
+  DeleteUserResourcePolicy?: DeleteUserResourcePolicyResolvers<ContextType>;
+  ProjectResourcePolicy?: ProjectResourcePolicyResolvers<ContextType>;
+  CreateProjectResourcePolicy?: CreateProjectResourcePolicyResolvers<ContextType>;
+  ModifyProjectResourcePolicy?: ModifyProjectResourcePolicyResolvers<ContextType>;
+  DeleteProjectResourcePolicy?: DeleteProjectResourcePolicyResolvers<ContextType>;
 };
 
 
