@@ -36,6 +36,10 @@ const commands: CommandRecord = {
     description: 'Start a cluster on this machine.',
     load: () => import('../src/standalone/cli/up.ts'),
   },
+  web: {
+    description: 'The web server.',
+    commands: async () => (await import('../src/web/cli/index.ts')).webCommands,
+  },
 };
 
 // No top-level await: the bytecode compiler does not take it.

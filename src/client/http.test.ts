@@ -1,10 +1,10 @@
 /** The HTTP layer against real servers that misbehave in every way it promises to handle. */
 import { afterEach, expect, test } from 'bun:test';
 import * as v from 'valibot';
+import { signature } from '../common/api-signing.ts';
 import { type ClientConfig, readClientConfig } from './config.ts';
 import { ApiError, ConnectionError } from './errors.ts';
 import { type ApiRequest, HttpClient } from './http.ts';
-import { signature } from './signing.ts';
 
 type Handler = (request: Request, url: URL) => Response | Promise<Response>;
 const servers: Bun.Server<undefined>[] = [];

@@ -3,12 +3,12 @@
  * problem documents into `ApiError`.
  */
 import * as v from 'valibot';
+import { type Credential, requestHeaders } from '../common/api-signing.ts';
 import { type Clock, systemClock } from '../common/clock.ts';
 import { errorCode } from '../common/errors.ts';
 import { type Random, systemRandom } from '../common/random.ts';
 import type { ClientConfig } from './config.ts';
 import { ApiError, ConnectionError } from './errors.ts';
-import { type Credential, requestHeaders } from './signing.ts';
 
 /** Longest wait for an ordinary answer when BACKEND_READ_TIMEOUT is not set. Milliseconds. */
 const DEFAULT_READ_TIMEOUT_MS = 120_000;

@@ -1,4 +1,6 @@
 /** The public interface of the TypeScript SDK. */
+
+export { API_VERSION } from '../common/api-signing.ts';
 export { Client } from './client.ts';
 export {
   type ClientConfig,
@@ -24,6 +26,5 @@ export type {
   FileItem,
   SessionSpec,
 } from './session-schemas.ts';
-export { API_VERSION } from './signing.ts';
 export type { ServerSentEvent } from './sse.ts';
 export type { ExecutionStream } from './stream.ts';

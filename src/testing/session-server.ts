@@ -37,6 +37,8 @@ export async function startTestServer() {
     url: server.url,
     accounts: manager.accounts,
     agent,
+    sql: ctx.sql,
+    webSessions: ctx.webSessions,
     sessionId: session.sessionId,
     /** The variables by which a client finds this server. */
     environment: (account: TestAccount): Record<string, string> => ({

@@ -30,11 +30,10 @@ export function candidatePaths(fileName: string, { cwd, home }: SearchPlaces): s
 
 /** @throws UserError naming the paths tried and how to make a file. */
 export function findConfigFile(
-  component: string,
+  fileName: string,
   explicitPath: string | undefined,
   places: SearchPlaces,
 ): string {
-  const fileName = `${component}.toml`;
   const hint =
     `Copy config/${fileName} of the source tree to one of these places and adapt it, ` +
     'or name a file with --config.';

@@ -17,6 +17,8 @@ export type EnvironmentOverrides = Readonly<Record<string, readonly string[]>>;
 export interface LoadOptions<S extends v.GenericSchema> {
   /** The file is `<component>.toml`. */
   readonly component: string;
+  /** The file's name where it is another one. */
+  readonly fileName?: string;
   /** The file named with `-f`; nothing else is looked for then. */
   readonly explicitPath?: string;
   readonly places: SearchPlaces;
@@ -114,7 +116,8 @@ function listKeys(document: Record<string, unknown>): string[] {
 export function loadConfigFile<S extends v.GenericSchema>(
   options: LoadOptions<S>,
 ): LoadedConfig<v.InferOutput<S>> {
-  const path = findConfigFile(options.component, options.explicitPath, options.places);
+  const fileName = options.fileName ?? `${options.component}.toml`;
+  const path = findConfigFile(fileName, options.explicitPath, options.places);
   const text = readText(path);
   const name = shortName(path, options.places.cwd);
   const raw = normalizeKeys(options.schema, parseText(name, text), options.aliases ?? {});
@@ -141,7 +144,7 @@ export function loadConfigFile<S extends v.GenericSchema>(
   const shown = problems.slice(0, MAX_SHOWN_PROBLEMS);
   if (problems.length > shown.length) shown.push(`… and ${problems.length - shown.length} more`);
   throw new UserError(shown.join('\n'), {
-    hint: `Correct ${path}; config/${options.component}.toml explains every key.`,
+    hint: `Correct ${path}; config/${fileName} explains every key.`,
   });
 }
 

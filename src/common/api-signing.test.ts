@@ -1,6 +1,6 @@
 /** Signatures against the contract's vector. */
 import { expect, test } from 'bun:test';
-import { dateHeader, requestHeaders, signature } from './signing.ts';
+import { dateHeader, requestHeaders, signature } from './api-signing.ts';
 
 const vector = {
   method: 'GET',

@@ -1,0 +1,264 @@
+/** Starts a web server: in front of managers, on a live store that keeps the sign-ins. */
+import { stat } from 'node:fs/promises';
+import { Elysia } from 'elysia';
+import type { Clock } from '../common/clock.ts';
+import { errorCode, errorMessage, UserError } from '../common/errors.ts';
+import type { Logger } from '../common/logger.ts';
+import type { Random } from '../common/random.ts';
+import type { LiveStore } from '../stores/live/port.ts';
+import { exposeToOrigin, preflight } from './cors.ts';
+import { EndpointPool } from './endpoints.ts';
+import { Login } from './login.ts';
+import { LoginThrottle } from './login-throttle.ts';
+import { Pages } from './pages.ts';
+import { WebProblem } from './problems.ts';
+import { forwardedHeaders, signHeaders, versionOf } from './proxy.ts';
+import { type Incoming, targetOf } from './request.ts';
+import { managerTarget, type WebRoute, webRoutes } from './routes.ts';
+import { securityPolicies } from './security.ts';
+import { BrowserSessions } from './session.ts';
+import type { WebSettings } from './settings.ts';
+import { StaticFiles } from './static-files.ts';
+import { MAX_MESSAGE_BYTES, SocketBridge } from './websocket.ts';
+
+/** Connections without traffic are closed after this long, unless an answer is waited for. Seconds. */
+const IDLE_SEC = 30;
+/** Largest request body that is passed on. Bytes. */
+const MAX_BODY_BYTES = 64 * 1024 * 1024;
+const STOP_GRACE_MS = 5_000;
+
+export interface WebServerOptions {
+  readonly settings: WebSettings;
+  /** Where sign-ins are kept, without a key prefix; managers must use the same. Stays open. */
+  readonly live: LiveStore;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly listen: {
+    readonly hostname: string;
+    /** 0 picks a free port. */
+    readonly port: number;
+    /** Serves HTTPS with these PEM files. */
+    readonly tls?: { readonly certFile: string; readonly keyFile: string };
+  };
+  /** One manager or several. */
+  readonly managerUrl: string | readonly string[];
+}
+
+export interface WebServer {
+  /** `http://host:port` (or https) without a trailing slash. */
+  readonly url: string;
+  /** Lets running requests end for a few seconds, then closes everything. */
+  stop(): Promise<void>;
+}
+
+interface Listening {
+  requestIP(request: Request): { address: string } | null;
+  timeout(request: Request, seconds: number): void;
+  upgrade(request: Request, options: { data: SocketBridge; headers?: Headers }): boolean;
+}
+
+async function openFiles({ staticPath }: WebSettings): Promise<StaticFiles | null> {
+  if (staticPath === null) return null;
+  const info = await stat(staticPath).catch(() => null);
+  if (info?.isDirectory()) return StaticFiles.open(staticPath);
+  throw new UserError(`There is no WebUI in ${staticPath}: it is not a folder.`, {
+    hint: 'Set static-path in the [service] section of webserver.conf, or leave it out.',
+  });
+}
+
+/** Routes requests, and turns failures into answers. */
+class Application {
+  readonly #options: WebServerOptions;
+  readonly #pool: EndpointPool;
+  readonly #sessions: BrowserSessions;
+  readonly #policies: ReturnType<typeof securityPolicies>;
+  readonly #app = new Elysia({ strictPath: true, handler: { standardHostname: false } });
+  readonly #arrivals = new WeakMap<Request, Listening>();
+  readonly bridges = new Set<SocketBridge>();
+
+  constructor(options: WebServerOptions, pool: EndpointPool, files: StaticFiles | null) {
+    const { settings, live, clock, log, random } = options;
+    this.#options = options;
+    this.#pool = pool;
+    this.#policies = securityPolicies(settings.requestPolicies, settings.responsePolicies);
+    this.#sessions = new BrowserSessions(live, clock, {
+      maxAgeSec: settings.sessionMaxAgeSec,
+      extensionSec: settings.sessionExtensionSec,
+      cookieSecure: settings.cookieSecure,
+    });
+    const { forcedScheme, domain } = settings;
+    const throttle = new LoginThrottle(live, clock, {
+      allowedFailures: settings.loginAllowedFailures,
+      blockSec: settings.loginBlockSec,
+    });
+    const sessions = this.#sessions;
+    const routes = webRoutes({
+      proxy: { pool, clock, log, forcedScheme },
+      login: new Login({ pool, sessions, throttle, clock, log, domain, forcedScheme }),
+      pages: new Pages(settings, files, random),
+      pool,
+      sessions,
+      live,
+      domain,
+      passSocket: (incoming) => this.#passSocket(incoming),
+    });
+    for (const route of routes) this.#mount(route);
+    this.#app.all('/*', ({ request }) => this.#answer(request, null), { parse: 'none' });
+  }
+
+  #mount({ method, path, handler }: WebRoute): void {
+    this.#app.route(method, path, ({ request }) => this.#answer(request, handler), {
+      parse: 'none',
+    });
+  }
+
+  serve(request: Request, server: Listening): Promise<Response> {
+    this.#arrivals.set(request, server);
+    return this.#app.handle(request);
+  }
+
+  async #answer(request: Request, handler: WebRoute['handler'] | null): Promise<Response> {
+    const server = this.#arrivals.get(request);
+    if (!server) throw new Error('a request reached a route without passing serve()');
+    let response: Response;
+    try {
+      this.#policies.checkRequest(request);
+      if (handler === null) {
+        if (request.method !== 'OPTIONS') {
+          throw new WebProblem('generic-not-found', 'There is nothing at this address.');
+        }
+        response = preflight(request);
+      } else {
+        response = await handler({
+          request,
+          peerAddress: server.requestIP(request)?.address ?? null,
+          waitForever: () => server.timeout(request, 0),
+        });
+      }
+    } catch (error) {
+      response = this.#failure(request, error);
+    }
+    this.#policies.secureResponse(response.headers);
+    exposeToOrigin(request, response.headers);
+    return response;
+  }
+
+  #failure(request: Request, error: unknown): Response {
+    if (error instanceof WebProblem) return error.toResponse();
+    this.#options.log.error('a request failed unexpectedly', {
+      method: request.method,
+      path: targetOf(request).split('?', 1)[0],
+      error: errorMessage(error),
+      stack: error instanceof Error ? error.stack : undefined,
+    });
+    return new WebProblem('internal-server-error', 'Internal server error.').toResponse();
+  }
+
+  async #passSocket(incoming: Incoming): Promise<Response> {
+    const { request } = incoming;
+    const server = this.#arrivals.get(request);
+    const { token } = await this.#sessions.load(request);
+    if (token === null) throw new WebProblem('auth-failed', 'Unauthorized access');
+    incoming.waitForever();
+    const stickyKey = new URL(request.url).searchParams.get('app');
+    const { endpoint, release } = this.#pool.acquire(stickyKey);
+    const url = new URL(`${endpoint.url}${managerTarget(request)}`);
+    const headers = forwardedHeaders(incoming);
+    headers.delete('accept-encoding');
+    const version = versionOf(request);
+    headers.set('X-BackendAI-Version', version);
+    const now = this.#options.clock.now();
+    signHeaders(headers, { method: 'GET', url, token, version, now });
+    url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
+    const protocols = (request.headers.get('sec-websocket-protocol') ?? '')
+      .split(',')
+      .map((name) => name.trim())
+      .filter((name) => name !== '');
+    let bridge: SocketBridge | null = null;
+    try {
+      bridge = await SocketBridge.connect(url, headers, protocols, () => {
+        release();
+        if (bridge) this.bridges.delete(bridge);
+      });
+      this.bridges.add(bridge);
+      const chosen = new Headers(
+        bridge.protocol === '' ? {} : { 'Sec-WebSocket-Protocol': bridge.protocol },
+      );
+      if (!server?.upgrade(request, { data: bridge, headers: chosen })) {
+        throw new WebProblem('generic-bad-request', 'This address needs a WebSocket upgrade.');
+      }
+    } catch (error) {
+      bridge?.close();
+      release();
+      throw error;
+    }
+    // The connection is taken over; what is returned from here on is not sent.
+    return new Response(null);
+  }
+}
+
+function bind({ listen }: WebServerOptions, application: Application) {
+  const { hostname, port, tls } = listen;
+  try {
+    return Bun.serve<SocketBridge>({
+      hostname,
+      port,
+      reusePort: false,
+      idleTimeout: IDLE_SEC,
+      maxRequestBodySize: MAX_BODY_BYTES,
+      tls: tls && { cert: Bun.file(tls.certFile), key: Bun.file(tls.keyFile) },
+      fetch: (request, server) => application.serve(request, server),
+      websocket: {
+        maxPayloadLength: MAX_MESSAGE_BYTES,
+        // The bridge itself watches how much is waiting.
+        backpressureLimit: 4 * MAX_MESSAGE_BYTES,
+        idleTimeout: 120,
+        sendPings: true,
+        perMessageDeflate: false,
+        open: (socket) => socket.data.opened(socket),
+        message: (socket, message) =>
+          socket.data.received(typeof message === 'string' ? message : new Uint8Array(message)),
+        close: (socket, code, reason) => socket.data.disconnected(code, reason),
+      },
+    });
+  } catch (error) {
+    const inUse = errorCode(error) === 'EADDRINUSE';
+    throw new UserError(
+      inUse
+        ? `Port ${port} on ${hostname} is already in use by another program.`
+        : `Cannot listen on ${hostname}:${port}: ${errorMessage(error)}`,
+      { hint: 'Choose another port in the [service] section of webserver.conf.', cause: error },
+    );
+  }
+}
+
+/**
+ * Starts serving.
+ * @throws UserError when the address cannot be bound, the WebUI's folder is missing, or a security
+ *   policy is unknown.
+ */
+export async function startWebServer(options: WebServerOptions): Promise<WebServer> {
+  const { managerUrl, settings, clock, random, log, listen } = options;
+  const urls = typeof managerUrl === 'string' ? [managerUrl] : managerUrl;
+  const pool = new EndpointPool(urls, settings.balancing, { clock, random, log });
+  const application = new Application(options, pool, await openFiles(settings));
+  const server = bind(options, application);
+  pool.start();
+  const host = listen.hostname.includes(':') ? `[${listen.hostname}]` : listen.hostname;
+  const url = `${listen.tls ? 'https' : 'http'}://${host}:${server.port}`;
+  log.info('the web server is ready', { url, managers: urls });
+  return {
+    url,
+    async stop() {
+      pool.stop();
+      const drained = server.stop(false);
+      for (const bridge of application.bridges) bridge.close();
+      const grace = Promise.withResolvers<void>();
+      const timer = clock.timer(STOP_GRACE_MS, grace.resolve);
+      await Promise.race([drained, grace.promise]);
+      timer.cancel();
+      await server.stop(true);
+    },
+  };
+}

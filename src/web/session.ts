@@ -1,0 +1,95 @@
+/** The browser's sign-in: found by header or cookie, kept in the live store in the shared form. */
+import type { Clock } from '../common/clock.ts';
+import {
+  decodeWebSession,
+  encodeWebSession,
+  isWebSessionId,
+  type WebSessionToken,
+  webSessionKey,
+} from '../common/web-session.ts';
+import type { LiveStore } from '../stores/live/port.ts';
+
+const HEADER = 'x-backendai-sessionid';
+const COOKIE = 'AIOHTTP_SESSION';
+
+export interface BrowserSession {
+  /** What the browser named, whether or not it is signed in; null when it named nothing. */
+  readonly id: string | null;
+  readonly token: WebSessionToken | null;
+}
+
+export interface SessionSettings {
+  readonly maxAgeSec: number;
+  readonly extensionSec: number;
+  readonly cookieSecure: boolean;
+}
+
+const cookieOf = (request: Request): string | null => {
+  for (const part of (request.headers.get('cookie') ?? '').split(';')) {
+    const [name, value] = part.trim().split('=', 2);
+    if (name === COOKIE && value !== undefined) return value;
+  }
+  return null;
+};
+
+export class BrowserSessions {
+  readonly #live: LiveStore;
+  readonly #clock: Clock;
+  readonly #settings: SessionSettings;
+
+  constructor(live: LiveStore, clock: Clock, settings: SessionSettings) {
+    this.#live = live;
+    this.#clock = clock;
+    this.#settings = settings;
+  }
+
+  #nowSec(): number {
+    return Math.floor(this.#clock.now().getTime() / 1000);
+  }
+
+  /** The header wins over the cookie, for browsers that block cookies. */
+  async load(request: Request): Promise<BrowserSession> {
+    const id = request.headers.get(HEADER) || cookieOf(request);
+    if (id === null || !isWebSessionId(id)) return { id: null, token: null };
+    const stored = decodeWebSession((await this.#live.get(webSessionKey(id))) ?? '{}');
+    if (stored === null) return { id, token: null };
+    const isOver = stored.expiresSec !== null && this.#nowSec() > stored.expiresSec;
+    return { id, token: isOver ? null : stored.token };
+  }
+
+  /** Keeps a new sign-in and tells the browser. @returns the headers that do. */
+  async open(id: string, token: WebSessionToken): Promise<Headers> {
+    return this.#save(id, token, this.#nowSec() + this.#settings.maxAgeSec);
+  }
+
+  /** Lets a sign-in last longer. @returns the response headers, and until when it lasts. */
+  async extend(id: string, token: WebSessionToken): Promise<{ headers: Headers; expires: Date }> {
+    const expiresSec = this.#nowSec() + this.#settings.extensionSec;
+    const headers = await this.#save(id, token, expiresSec);
+    return { headers, expires: new Date(expiresSec * 1000) };
+  }
+
+  /** @returns the headers that make the browser forget it. */
+  async close(id: string | null): Promise<Headers> {
+    if (id !== null) await this.#live.delete(webSessionKey(id));
+    return new Headers({ 'Set-Cookie': `${COOKIE}=; HttpOnly; Path=/; Max-Age=0` });
+  }
+
+  async #save(id: string, token: WebSessionToken, expiresSec: number): Promise<Headers> {
+    const { maxAgeSec, cookieSecure } = this.#settings;
+    const text = encodeWebSession({ createdSec: this.#nowSec(), token, expiresSec });
+    const lifetimeSec = Math.max(maxAgeSec, expiresSec - this.#nowSec());
+    await this.#live.set(webSessionKey(id), text, { ttlMs: lifetimeSec * 1000 });
+    // Lax: other sites can't act in the browser's name, and links to this one still work.
+    const cookie = [
+      `${COOKIE}=${id}`,
+      'HttpOnly',
+      'SameSite=Lax',
+      'Path=/',
+      `Max-Age=${lifetimeSec}`,
+      `Expires=${new Date(expiresSec * 1000).toUTCString()}`,
+      ...(cookieSecure ? ['Secure'] : []),
+    ];
+    return new Headers({ 'X-BackendAI-SessionID': id, 'Set-Cookie': cookie.join('; ') });
+  }
+}

@@ -1,0 +1,121 @@
+/**
+ * Connects a browser's WebSocket with a manager's. Bun reads sockets as fast as they deliver, so a
+ * side that cannot keep up is not slowed down but, beyond a bound, disconnected.
+ */
+import type { ServerWebSocket } from 'bun';
+import { WebProblem } from './problems.ts';
+
+// The DOM's typing knows neither Bun's options nor its methods.
+export const BunWebSocket = WebSocket as unknown as new (
+  url: string,
+  options: Bun.WebSocketOptions,
+) => WebSocket;
+
+const CONNECT_TIMEOUT_MS = 15_000;
+/** What may wait for the slower side. Bytes. */
+const MAX_WAITING_BYTES = 32 * 1024 * 1024;
+export const MAX_MESSAGE_BYTES = 16 * 1024 * 1024;
+
+const CLOSE_NORMAL = 1000;
+const CLOSE_TRY_LATER = 1013;
+/** Codes that an application may send; others stand for what happened to the connection. */
+const isSendable = (code: number) => code === CLOSE_NORMAL || (code >= 3000 && code < 5000);
+
+/** A pair of sockets: the browser's, once it is upgraded, and the manager's, which is open. */
+export class SocketBridge {
+  readonly #upstream: WebSocket;
+  readonly #onEnd: () => void;
+  /** What the manager said before the browser's side was ready. */
+  readonly #early: (string | ArrayBuffer)[] = [];
+  #browser: ServerWebSocket<SocketBridge> | null = null;
+  #ended: { code: number; reason: string } | null = null;
+
+  private constructor(upstream: WebSocket, onEnd: () => void) {
+    this.#upstream = upstream;
+    this.#onEnd = onEnd;
+    upstream.addEventListener('message', ({ data }: MessageEvent<string | ArrayBuffer>) =>
+      this.#deliver(data),
+    );
+    upstream.addEventListener('close', ({ code, reason }) => this.#end(code, reason));
+  }
+
+  /**
+   * Opens the manager's side.
+   * @param onEnd told once when both sides are over.
+   * @throws WebProblem bad-gateway when the manager does not take it.
+   */
+  static async connect(
+    url: URL,
+    headers: Headers,
+    protocols: readonly string[],
+    onEnd: () => void,
+  ): Promise<SocketBridge> {
+    const upstream = new BunWebSocket(url.href, {
+      headers: Object.fromEntries(headers),
+      ...(protocols.length > 0 ? { protocols: [...protocols] } : {}),
+    });
+    upstream.binaryType = 'arraybuffer';
+    const bridge = new SocketBridge(upstream, onEnd);
+    const opened = Promise.withResolvers<void>();
+    upstream.addEventListener('open', () => opened.resolve());
+    const refused = () =>
+      opened.reject(new WebProblem('bad-gateway', 'The manager did not open the WebSocket.'));
+    upstream.addEventListener('error', refused);
+    upstream.addEventListener('close', refused);
+    const timer = setTimeout(refused, CONNECT_TIMEOUT_MS);
+    try {
+      await opened.promise;
+    } catch (error) {
+      upstream.close();
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
+    return bridge;
+  }
+
+  /** The subprotocol that the manager chose; empty for none. */
+  get protocol(): string {
+    return this.#upstream.protocol;
+  }
+
+  opened(browser: ServerWebSocket<SocketBridge>): void {
+    this.#browser = browser;
+    for (const data of this.#early.splice(0)) this.#deliver(data);
+    if (this.#ended) browser.close(this.#ended.code, this.#ended.reason);
+  }
+
+  received(data: string | Uint8Array<ArrayBuffer>): void {
+    if (this.#upstream.readyState !== WebSocket.OPEN) return;
+    this.#upstream.send(data);
+    if (this.#upstream.bufferedAmount > MAX_WAITING_BYTES) this.close();
+  }
+
+  disconnected(code: number, reason: string): void {
+    this.#browser = null;
+    this.#upstream.close(isSendable(code) ? code : CLOSE_NORMAL, reason);
+    this.#onEnd();
+  }
+
+  /** Ends both sides: this server stops, or one side cannot keep up. */
+  close(): void {
+    this.#end(CLOSE_TRY_LATER, 'too much data at once, or the server is stopping');
+    this.#upstream.close(CLOSE_NORMAL);
+  }
+
+  #deliver(data: string | ArrayBuffer): void {
+    if (this.#browser === null) {
+      this.#early.push(data);
+      return;
+    }
+    this.#browser.send(data);
+    if (this.#browser.getBufferedAmount() > MAX_WAITING_BYTES) this.close();
+  }
+
+  #end(code: number, reason: string): void {
+    if (this.#ended) return;
+    this.#ended = { code: isSendable(code) ? code : CLOSE_TRY_LATER, reason };
+    if (this.#browser) this.#browser.close(this.#ended.code, reason);
+    else this.#onEnd();
+  }
+}
