@@ -20,6 +20,7 @@ const PARENTS: Readonly<Record<string, string>> = {
   Domain: '../domain/graphql.ts#DomainParent',
   Group: '../project/service.ts#ProjectRecord',
   KeyPair: '../keypair/service.ts#KeypairRecord',
+  ScalingGroup: '../resource-group/graphql.ts#ScalingGroupParent',
   User: '../user/service.ts#UserRecord',
 };
 

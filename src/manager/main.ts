@@ -25,6 +25,7 @@ import { imageGraphql } from './image/graphql.ts';
 import { keypairGraphql } from './keypair/graphql.ts';
 import { policyGraphql } from './policy/graphql.ts';
 import { projectGraphql } from './project/graphql.ts';
+import { resourceGroupGraphql } from './resource-group/graphql.ts';
 import { startServer } from './server.ts';
 import { sessionGraphql } from './session/graphql.ts';
 import { keypairSessionsGraphql } from './session/graphql-keypair.ts';
@@ -83,6 +84,7 @@ export const graphqlModules: readonly GraphqlModule[] = [
   projectGraphql,
   domainGraphql,
   policyGraphql,
+  resourceGroupGraphql,
 ];
 
 /** The features' HTTP operations; tests compare them with the table of who may call what. */

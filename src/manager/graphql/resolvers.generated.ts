@@ -6,6 +6,7 @@ import type { Image as ImageParent } from '../image/service.ts';
 import type { DomainParent } from '../domain/graphql.ts';
 import type { ProjectRecord } from '../project/service.ts';
 import type { KeypairRecord } from '../keypair/service.ts';
+import type { ScalingGroupParent } from '../resource-group/graphql.ts';
 import type { UserRecord } from '../user/service.ts';
 import type { GraphqlContext } from './context.ts';
 export type Maybe<T> = T | null;
@@ -75,6 +76,11 @@ export type Query = {
   readonly keypair_resource_policies: Maybe<ReadonlyArray<Maybe<KeyPairResourcePolicy>>>;
   readonly user_resource_policies: Maybe<ReadonlyArray<Maybe<UserResourcePolicy>>>;
   readonly project_resource_policies: Maybe<ReadonlyArray<Maybe<ProjectResourcePolicy>>>;
+  readonly scaling_group: Maybe<ScalingGroup>;
+  readonly scaling_groups: Maybe<ReadonlyArray<Maybe<ScalingGroup>>>;
+  readonly scaling_groups_for_domain: Maybe<ReadonlyArray<Maybe<ScalingGroup>>>;
+  readonly scaling_groups_for_user_group: Maybe<ReadonlyArray<Maybe<ScalingGroup>>>;
+  readonly scaling_groups_for_keypair: Maybe<ReadonlyArray<Maybe<ScalingGroup>>>;
 };
 
 
@@ -247,6 +253,35 @@ export type Queryproject_resource_policyArgs = {
   name: Scalars['String']['input'];
 };
 
+
+export type Queryscaling_groupArgs = {
+  name?: InputMaybe<Scalars['String']['input']>;
+};
+
+
+export type Queryscaling_groupsArgs = {
+  name?: InputMaybe<Scalars['String']['input']>;
+  is_active?: InputMaybe<Scalars['Boolean']['input']>;
+};
+
+
+export type Queryscaling_groups_for_domainArgs = {
+  domain: Scalars['String']['input'];
+  is_active?: InputMaybe<Scalars['Boolean']['input']>;
+};
+
+
+export type Queryscaling_groups_for_user_groupArgs = {
+  user_group: Scalars['String']['input'];
+  is_active?: InputMaybe<Scalars['Boolean']['input']>;
+};
+
+
+export type Queryscaling_groups_for_keypairArgs = {
+  access_key: Scalars['String']['input'];
+  is_active?: InputMaybe<Scalars['Boolean']['input']>;
+};
+
 export type Mutation = {
   readonly __typename?: 'Mutation';
   readonly create_keypair: Maybe<CreateKeyPair>;
@@ -273,6 +308,23 @@ export type Mutation = {
   readonly create_project_resource_policy: Maybe<CreateProjectResourcePolicy>;
   readonly modify_project_resource_policy: Maybe<ModifyProjectResourcePolicy>;
   readonly delete_project_resource_policy: Maybe<DeleteProjectResourcePolicy>;
+  readonly create_scaling_group: Maybe<CreateScalingGroup>;
+  readonly modify_scaling_group: Maybe<ModifyScalingGroup>;
+  readonly delete_scaling_group: Maybe<DeleteScalingGroup>;
+  readonly associate_scaling_group_with_domain: Maybe<AssociateScalingGroupWithDomain>;
+  readonly associate_scaling_groups_with_domain: Maybe<AssociateScalingGroupsWithDomain>;
+  readonly associate_scaling_group_with_user_group: Maybe<AssociateScalingGroupWithUserGroup>;
+  readonly associate_scaling_groups_with_user_group: Maybe<AssociateScalingGroupsWithUserGroup>;
+  readonly associate_scaling_group_with_keypair: Maybe<AssociateScalingGroupWithKeyPair>;
+  readonly associate_scaling_groups_with_keypair: Maybe<AssociateScalingGroupsWithKeyPair>;
+  readonly disassociate_scaling_group_with_domain: Maybe<DisassociateScalingGroupWithDomain>;
+  readonly disassociate_scaling_groups_with_domain: Maybe<DisassociateScalingGroupsWithDomain>;
+  readonly disassociate_scaling_group_with_user_group: Maybe<DisassociateScalingGroupWithUserGroup>;
+  readonly disassociate_scaling_groups_with_user_group: Maybe<DisassociateScalingGroupsWithUserGroup>;
+  readonly disassociate_scaling_group_with_keypair: Maybe<DisassociateScalingGroupWithKeyPair>;
+  readonly disassociate_scaling_groups_with_keypair: Maybe<DisassociateScalingGroupsWithKeyPair>;
+  readonly disassociate_all_scaling_groups_with_domain: Maybe<DisassociateAllScalingGroupsWithDomain>;
+  readonly disassociate_all_scaling_groups_with_group: Maybe<DisassociateAllScalingGroupsWithGroup>;
 };
 
 
@@ -408,6 +460,105 @@ export type Mutationmodify_project_resource_policyArgs = {
 
 export type Mutationdelete_project_resource_policyArgs = {
   name: Scalars['String']['input'];
+};
+
+
+export type Mutationcreate_scaling_groupArgs = {
+  name: Scalars['String']['input'];
+  props: CreateScalingGroupInput;
+};
+
+
+export type Mutationmodify_scaling_groupArgs = {
+  name: Scalars['String']['input'];
+  props: ModifyScalingGroupInput;
+};
+
+
+export type Mutationdelete_scaling_groupArgs = {
+  name: Scalars['String']['input'];
+};
+
+
+export type Mutationassociate_scaling_group_with_domainArgs = {
+  domain: Scalars['String']['input'];
+  scaling_group: Scalars['String']['input'];
+};
+
+
+export type Mutationassociate_scaling_groups_with_domainArgs = {
+  domain: Scalars['String']['input'];
+  scaling_groups: ReadonlyArray<InputMaybe<Scalars['String']['input']>>;
+};
+
+
+export type Mutationassociate_scaling_group_with_user_groupArgs = {
+  scaling_group: Scalars['String']['input'];
+  user_group: Scalars['UUID']['input'];
+};
+
+
+export type Mutationassociate_scaling_groups_with_user_groupArgs = {
+  scaling_groups: ReadonlyArray<InputMaybe<Scalars['String']['input']>>;
+  user_group: Scalars['UUID']['input'];
+};
+
+
+export type Mutationassociate_scaling_group_with_keypairArgs = {
+  access_key: Scalars['String']['input'];
+  scaling_group: Scalars['String']['input'];
+};
+
+
+export type Mutationassociate_scaling_groups_with_keypairArgs = {
+  access_key: Scalars['String']['input'];
+  scaling_groups: ReadonlyArray<InputMaybe<Scalars['String']['input']>>;
+};
+
+
+export type Mutationdisassociate_scaling_group_with_domainArgs = {
+  domain: Scalars['String']['input'];
+  scaling_group: Scalars['String']['input'];
+};
+
+
+export type Mutationdisassociate_scaling_groups_with_domainArgs = {
+  domain: Scalars['String']['input'];
+  scaling_groups: ReadonlyArray<InputMaybe<Scalars['String']['input']>>;
+};
+
+
+export type Mutationdisassociate_scaling_group_with_user_groupArgs = {
+  scaling_group: Scalars['String']['input'];
+  user_group: Scalars['UUID']['input'];
+};
+
+
+export type Mutationdisassociate_scaling_groups_with_user_groupArgs = {
+  scaling_groups: ReadonlyArray<InputMaybe<Scalars['String']['input']>>;
+  user_group: Scalars['UUID']['input'];
+};
+
+
+export type Mutationdisassociate_scaling_group_with_keypairArgs = {
+  access_key: Scalars['String']['input'];
+  scaling_group: Scalars['String']['input'];
+};
+
+
+export type Mutationdisassociate_scaling_groups_with_keypairArgs = {
+  access_key: Scalars['String']['input'];
+  scaling_groups: ReadonlyArray<InputMaybe<Scalars['String']['input']>>;
+};
+
+
+export type Mutationdisassociate_all_scaling_groups_with_domainArgs = {
+  domain: Scalars['String']['input'];
+};
+
+
+export type Mutationdisassociate_all_scaling_groups_with_groupArgs = {
+  user_group: Scalars['UUID']['input'];
 };
 
 export type KeyPairInput = {
@@ -1073,6 +1224,166 @@ export type DeleteProjectResourcePolicy = {
   readonly msg: Maybe<Scalars['String']['output']>;
 };
 
+export type ScalingGroup = {
+  readonly __typename?: 'ScalingGroup';
+  readonly name: Maybe<Scalars['String']['output']>;
+  readonly description: Maybe<Scalars['String']['output']>;
+  readonly is_active: Maybe<Scalars['Boolean']['output']>;
+  readonly is_public: Maybe<Scalars['Boolean']['output']>;
+  readonly created_at: Maybe<Scalars['DateTime']['output']>;
+  readonly wsproxy_addr: Maybe<Scalars['String']['output']>;
+  readonly wsproxy_api_token: Maybe<Scalars['String']['output']>;
+  readonly driver: Maybe<Scalars['String']['output']>;
+  readonly driver_opts: Maybe<Scalars['JSONString']['output']>;
+  readonly scheduler: Maybe<Scalars['String']['output']>;
+  readonly scheduler_opts: Maybe<Scalars['JSONString']['output']>;
+  readonly use_host_network: Maybe<Scalars['Boolean']['output']>;
+  readonly accelerator_quantum_size: Maybe<Scalars['Float']['output']>;
+  readonly agent_count_by_status: Maybe<Scalars['Int']['output']>;
+  readonly agent_total_resource_slots_by_status: Maybe<Scalars['JSONString']['output']>;
+  readonly resource_allocation_limit_for_sessions: Maybe<Scalars['JSONString']['output']>;
+  readonly own_session_occupied_resource_slots: Maybe<Scalars['JSONString']['output']>;
+};
+
+
+export type ScalingGroupagent_count_by_statusArgs = {
+  status?: InputMaybe<Scalars['String']['input']>;
+};
+
+
+export type ScalingGroupagent_total_resource_slots_by_statusArgs = {
+  status?: InputMaybe<Scalars['String']['input']>;
+};
+
+export type CreateScalingGroupInput = {
+  readonly description?: InputMaybe<Scalars['String']['input']>;
+  readonly is_active?: InputMaybe<Scalars['Boolean']['input']>;
+  readonly is_public?: InputMaybe<Scalars['Boolean']['input']>;
+  readonly wsproxy_addr?: InputMaybe<Scalars['String']['input']>;
+  readonly wsproxy_api_token?: InputMaybe<Scalars['String']['input']>;
+  readonly driver: Scalars['String']['input'];
+  readonly driver_opts?: InputMaybe<Scalars['JSONString']['input']>;
+  readonly scheduler: Scalars['String']['input'];
+  readonly scheduler_opts?: InputMaybe<Scalars['JSONString']['input']>;
+  readonly use_host_network?: InputMaybe<Scalars['Boolean']['input']>;
+};
+
+export type ModifyScalingGroupInput = {
+  readonly description?: InputMaybe<Scalars['String']['input']>;
+  readonly is_active?: InputMaybe<Scalars['Boolean']['input']>;
+  readonly is_public?: InputMaybe<Scalars['Boolean']['input']>;
+  readonly wsproxy_addr?: InputMaybe<Scalars['String']['input']>;
+  readonly wsproxy_api_token?: InputMaybe<Scalars['String']['input']>;
+  readonly driver?: InputMaybe<Scalars['String']['input']>;
+  readonly driver_opts?: InputMaybe<Scalars['JSONString']['input']>;
+  readonly scheduler?: InputMaybe<Scalars['String']['input']>;
+  readonly scheduler_opts?: InputMaybe<Scalars['JSONString']['input']>;
+  readonly use_host_network?: InputMaybe<Scalars['Boolean']['input']>;
+};
+
+export type CreateScalingGroup = {
+  readonly __typename?: 'CreateScalingGroup';
+  readonly ok: Maybe<Scalars['Boolean']['output']>;
+  readonly msg: Maybe<Scalars['String']['output']>;
+  readonly scaling_group: Maybe<ScalingGroup>;
+};
+
+export type ModifyScalingGroup = {
+  readonly __typename?: 'ModifyScalingGroup';
+  readonly ok: Maybe<Scalars['Boolean']['output']>;
+  readonly msg: Maybe<Scalars['String']['output']>;
+};
+
+export type DeleteScalingGroup = {
+  readonly __typename?: 'DeleteScalingGroup';
+  readonly ok: Maybe<Scalars['Boolean']['output']>;
+  readonly msg: Maybe<Scalars['String']['output']>;
+};
+
+export type AssociateScalingGroupWithDomain = {
+  readonly __typename?: 'AssociateScalingGroupWithDomain';
+  readonly ok: Maybe<Scalars['Boolean']['output']>;
+  readonly msg: Maybe<Scalars['String']['output']>;
+};
+
+export type AssociateScalingGroupsWithDomain = {
+  readonly __typename?: 'AssociateScalingGroupsWithDomain';
+  readonly ok: Maybe<Scalars['Boolean']['output']>;
+  readonly msg: Maybe<Scalars['String']['output']>;
+};
+
+export type AssociateScalingGroupWithUserGroup = {
+  readonly __typename?: 'AssociateScalingGroupWithUserGroup';
+  readonly ok: Maybe<Scalars['Boolean']['output']>;
+  readonly msg: Maybe<Scalars['String']['output']>;
+};
+
+export type AssociateScalingGroupsWithUserGroup = {
+  readonly __typename?: 'AssociateScalingGroupsWithUserGroup';
+  readonly ok: Maybe<Scalars['Boolean']['output']>;
+  readonly msg: Maybe<Scalars['String']['output']>;
+};
+
+export type AssociateScalingGroupWithKeyPair = {
+  readonly __typename?: 'AssociateScalingGroupWithKeyPair';
+  readonly ok: Maybe<Scalars['Boolean']['output']>;
+  readonly msg: Maybe<Scalars['String']['output']>;
+};
+
+export type AssociateScalingGroupsWithKeyPair = {
+  readonly __typename?: 'AssociateScalingGroupsWithKeyPair';
+  readonly ok: Maybe<Scalars['Boolean']['output']>;
+  readonly msg: Maybe<Scalars['String']['output']>;
+};
+
+export type DisassociateScalingGroupWithDomain = {
+  readonly __typename?: 'DisassociateScalingGroupWithDomain';
+  readonly ok: Maybe<Scalars['Boolean']['output']>;
+  readonly msg: Maybe<Scalars['String']['output']>;
+};
+
+export type DisassociateScalingGroupsWithDomain = {
+  readonly __typename?: 'DisassociateScalingGroupsWithDomain';
+  readonly ok: Maybe<Scalars['Boolean']['output']>;
+  readonly msg: Maybe<Scalars['String']['output']>;
+};
+
+export type DisassociateScalingGroupWithUserGroup = {
+  readonly __typename?: 'DisassociateScalingGroupWithUserGroup';
+  readonly ok: Maybe<Scalars['Boolean']['output']>;
+  readonly msg: Maybe<Scalars['String']['output']>;
+};
+
+export type DisassociateScalingGroupsWithUserGroup = {
+  readonly __typename?: 'DisassociateScalingGroupsWithUserGroup';
+  readonly ok: Maybe<Scalars['Boolean']['output']>;
+  readonly msg: Maybe<Scalars['String']['output']>;
+};
+
+export type DisassociateScalingGroupWithKeyPair = {
+  readonly __typename?: 'DisassociateScalingGroupWithKeyPair';
+  readonly ok: Maybe<Scalars['Boolean']['output']>;
+  readonly msg: Maybe<Scalars['String']['output']>;
+};
+
+export type DisassociateScalingGroupsWithKeyPair = {
+  readonly __typename?: 'DisassociateScalingGroupsWithKeyPair';
+  readonly ok: Maybe<Scalars['Boolean']['output']>;
+  readonly msg: Maybe<Scalars['String']['output']>;
+};
+
+export type DisassociateAllScalingGroupsWithDomain = {
+  readonly __typename?: 'DisassociateAllScalingGroupsWithDomain';
+  readonly ok: Maybe<Scalars['Boolean']['output']>;
+  readonly msg: Maybe<Scalars['String']['output']>;
+};
+
+export type DisassociateAllScalingGroupsWithGroup = {
+  readonly __typename?: 'DisassociateAllScalingGroupsWithGroup';
+  readonly ok: Maybe<Scalars['Boolean']['output']>;
+  readonly msg: Maybe<Scalars['String']['output']>;
+};
+
 
 
 export type ResolverTypeWrapper<T> = Promise<T> | T;
@@ -1233,6 +1544,26 @@ export type ResolversTypes = {
   CreateProjectResourcePolicy: ResolverTypeWrapper<CreateProjectResourcePolicy>;
   ModifyProjectResourcePolicy: ResolverTypeWrapper<ModifyProjectResourcePolicy>;
   DeleteProjectResourcePolicy: ResolverTypeWrapper<DeleteProjectResourcePolicy>;
+  ScalingGroup: ResolverTypeWrapper<ScalingGroupParent>;
+  CreateScalingGroupInput: CreateScalingGroupInput;
+  ModifyScalingGroupInput: ModifyScalingGroupInput;
+  CreateScalingGroup: ResolverTypeWrapper<Omit<CreateScalingGroup, 'scaling_group'> & { scaling_group?: Maybe<ResolversTypes['ScalingGroup']> }>;
+  ModifyScalingGroup: ResolverTypeWrapper<ModifyScalingGroup>;
+  DeleteScalingGroup: ResolverTypeWrapper<DeleteScalingGroup>;
+  AssociateScalingGroupWithDomain: ResolverTypeWrapper<AssociateScalingGroupWithDomain>;
+  AssociateScalingGroupsWithDomain: ResolverTypeWrapper<AssociateScalingGroupsWithDomain>;
+  AssociateScalingGroupWithUserGroup: ResolverTypeWrapper<AssociateScalingGroupWithUserGroup>;
+  AssociateScalingGroupsWithUserGroup: ResolverTypeWrapper<AssociateScalingGroupsWithUserGroup>;
+  AssociateScalingGroupWithKeyPair: ResolverTypeWrapper<AssociateScalingGroupWithKeyPair>;
+  AssociateScalingGroupsWithKeyPair: ResolverTypeWrapper<AssociateScalingGroupsWithKeyPair>;
+  DisassociateScalingGroupWithDomain: ResolverTypeWrapper<DisassociateScalingGroupWithDomain>;
+  DisassociateScalingGroupsWithDomain: ResolverTypeWrapper<DisassociateScalingGroupsWithDomain>;
+  DisassociateScalingGroupWithUserGroup: ResolverTypeWrapper<DisassociateScalingGroupWithUserGroup>;
+  DisassociateScalingGroupsWithUserGroup: ResolverTypeWrapper<DisassociateScalingGroupsWithUserGroup>;
+  DisassociateScalingGroupWithKeyPair: ResolverTypeWrapper<DisassociateScalingGroupWithKeyPair>;
+  DisassociateScalingGroupsWithKeyPair: ResolverTypeWrapper<DisassociateScalingGroupsWithKeyPair>;
+  DisassociateAllScalingGroupsWithDomain: ResolverTypeWrapper<DisassociateAllScalingGroupsWithDomain>;
+  DisassociateAllScalingGroupsWithGroup: ResolverTypeWrapper<DisassociateAllScalingGroupsWithGroup>;
 };
 
 /** Mapping between all available schema types and the resolvers parents */
@@ -1310,6 +1641,26 @@ export type ResolversParentTypes = {
   CreateProjectResourcePolicy: CreateProjectResourcePolicy;
   ModifyProjectResourcePolicy: ModifyProjectResourcePolicy;
   DeleteProjectResourcePolicy: DeleteProjectResourcePolicy;
+  ScalingGroup: ScalingGroupParent;
+  CreateScalingGroupInput: CreateScalingGroupInput;
+  ModifyScalingGroupInput: ModifyScalingGroupInput;
+  CreateScalingGroup: Omit<CreateScalingGroup, 'scaling_group'> & { scaling_group?: Maybe<ResolversParentTypes['ScalingGroup']> };
+  ModifyScalingGroup: ModifyScalingGroup;
+  DeleteScalingGroup: DeleteScalingGroup;
+  AssociateScalingGroupWithDomain: AssociateScalingGroupWithDomain;
+  AssociateScalingGroupsWithDomain: AssociateScalingGroupsWithDomain;
+  AssociateScalingGroupWithUserGroup: AssociateScalingGroupWithUserGroup;
+  AssociateScalingGroupsWithUserGroup: AssociateScalingGroupsWithUserGroup;
+  AssociateScalingGroupWithKeyPair: AssociateScalingGroupWithKeyPair;
+  AssociateScalingGroupsWithKeyPair: AssociateScalingGroupsWithKeyPair;
+  DisassociateScalingGroupWithDomain: DisassociateScalingGroupWithDomain;
+  DisassociateScalingGroupsWithDomain: DisassociateScalingGroupsWithDomain;
+  DisassociateScalingGroupWithUserGroup: DisassociateScalingGroupWithUserGroup;
+  DisassociateScalingGroupsWithUserGroup: DisassociateScalingGroupsWithUserGroup;
+  DisassociateScalingGroupWithKeyPair: DisassociateScalingGroupWithKeyPair;
+  DisassociateScalingGroupsWithKeyPair: DisassociateScalingGroupsWithKeyPair;
+  DisassociateAllScalingGroupsWithDomain: DisassociateAllScalingGroupsWithDomain;
+  DisassociateAllScalingGroupsWithGroup: DisassociateAllScalingGroupsWithGroup;
 };
 
 export interface UUIDScalarConfig extends GraphQLScalarTypeConfig<ResolversTypes['UUID'], any> {
@@ -1373,6 +1724,11 @@ export type QueryResolvers<ContextType = GraphqlContext, ParentType extends Reso
   keypair_resource_policies?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['KeyPairResourcePolicy']>>>, ParentType, ContextType>;
   user_resource_policies?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['UserResourcePolicy']>>>, ParentType, ContextType>;
   project_resource_policies?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['ProjectResourcePolicy']>>>, ParentType, ContextType>;
+  scaling_group?: Resolver<Maybe<ResolversTypes['ScalingGroup']>, ParentType, ContextType, Partial<Queryscaling_groupArgs>>;
+  scaling_groups?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['ScalingGroup']>>>, ParentType, ContextType, Partial<Queryscaling_groupsArgs>>;
+  scaling_groups_for_domain?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['ScalingGroup']>>>, ParentType, ContextType, RequireFields<Queryscaling_groups_for_domainArgs, 'domain'>>;
+  scaling_groups_for_user_group?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['ScalingGroup']>>>, ParentType, ContextType, RequireFields<Queryscaling_groups_for_user_groupArgs, 'user_group'>>;
+  scaling_groups_for_keypair?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['ScalingGroup']>>>, ParentType, ContextType, RequireFields<Queryscaling_groups_for_keypairArgs, 'access_key'>>;
 };
 
 export type MutationResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['Mutation'] = ResolversParentTypes['Mutation']> = {
@@ -1400,6 +1756,23 @@ export type MutationResolvers<ContextType = GraphqlContext, ParentType extends R
   create_project_resource_policy?: Resolver<Maybe<ResolversTypes['CreateProjectResourcePolicy']>, ParentType, ContextType, RequireFields<Mutationcreate_project_resource_policyArgs, 'name' | 'props'>>;
   modify_project_resource_policy?: Resolver<Maybe<ResolversTypes['ModifyProjectResourcePolicy']>, ParentType, ContextType, RequireFields<Mutationmodify_project_resource_policyArgs, 'name' | 'props'>>;
   delete_project_resource_policy?: Resolver<Maybe<ResolversTypes['DeleteProjectResourcePolicy']>, ParentType, ContextType, RequireFields<Mutationdelete_project_resource_policyArgs, 'name'>>;
+  create_scaling_group?: Resolver<Maybe<ResolversTypes['CreateScalingGroup']>, ParentType, ContextType, RequireFields<Mutationcreate_scaling_groupArgs, 'name' | 'props'>>;
+  modify_scaling_group?: Resolver<Maybe<ResolversTypes['ModifyScalingGroup']>, ParentType, ContextType, RequireFields<Mutationmodify_scaling_groupArgs, 'name' | 'props'>>;
+  delete_scaling_group?: Resolver<Maybe<ResolversTypes['DeleteScalingGroup']>, ParentType, ContextType, RequireFields<Mutationdelete_scaling_groupArgs, 'name'>>;
+  associate_scaling_group_with_domain?: Resolver<Maybe<ResolversTypes['AssociateScalingGroupWithDomain']>, ParentType, ContextType, RequireFields<Mutationassociate_scaling_group_with_domainArgs, 'domain' | 'scaling_group'>>;
+  associate_scaling_groups_with_domain?: Resolver<Maybe<ResolversTypes['AssociateScalingGroupsWithDomain']>, ParentType, ContextType, RequireFields<Mutationassociate_scaling_groups_with_domainArgs, 'domain' | 'scaling_groups'>>;
+  associate_scaling_group_with_user_group?: Resolver<Maybe<ResolversTypes['AssociateScalingGroupWithUserGroup']>, ParentType, ContextType, RequireFields<Mutationassociate_scaling_group_with_user_groupArgs, 'scaling_group' | 'user_group'>>;
+  associate_scaling_groups_with_user_group?: Resolver<Maybe<ResolversTypes['AssociateScalingGroupsWithUserGroup']>, ParentType, ContextType, RequireFields<Mutationassociate_scaling_groups_with_user_groupArgs, 'scaling_groups' | 'user_group'>>;
+  associate_scaling_group_with_keypair?: Resolver<Maybe<ResolversTypes['AssociateScalingGroupWithKeyPair']>, ParentType, ContextType, RequireFields<Mutationassociate_scaling_group_with_keypairArgs, 'access_key' | 'scaling_group'>>;
+  associate_scaling_groups_with_keypair?: Resolver<Maybe<ResolversTypes['AssociateScalingGroupsWithKeyPair']>, ParentType, ContextType, RequireFields<Mutationassociate_scaling_groups_with_keypairArgs, 'access_key' | 'scaling_groups'>>;
+  disassociate_scaling_group_with_domain?: Resolver<Maybe<ResolversTypes['DisassociateScalingGroupWithDomain']>, ParentType, ContextType, RequireFields<Mutationdisassociate_scaling_group_with_domainArgs, 'domain' | 'scaling_group'>>;
+  disassociate_scaling_groups_with_domain?: Resolver<Maybe<ResolversTypes['DisassociateScalingGroupsWithDomain']>, ParentType, ContextType, RequireFields<Mutationdisassociate_scaling_groups_with_domainArgs, 'domain' | 'scaling_groups'>>;
+  disassociate_scaling_group_with_user_group?: Resolver<Maybe<ResolversTypes['DisassociateScalingGroupWithUserGroup']>, ParentType, ContextType, RequireFields<Mutationdisassociate_scaling_group_with_user_groupArgs, 'scaling_group' | 'user_group'>>;
+  disassociate_scaling_groups_with_user_group?: Resolver<Maybe<ResolversTypes['DisassociateScalingGroupsWithUserGroup']>, ParentType, ContextType, RequireFields<Mutationdisassociate_scaling_groups_with_user_groupArgs, 'scaling_groups' | 'user_group'>>;
+  disassociate_scaling_group_with_keypair?: Resolver<Maybe<ResolversTypes['DisassociateScalingGroupWithKeyPair']>, ParentType, ContextType, RequireFields<Mutationdisassociate_scaling_group_with_keypairArgs, 'access_key' | 'scaling_group'>>;
+  disassociate_scaling_groups_with_keypair?: Resolver<Maybe<ResolversTypes['DisassociateScalingGroupsWithKeyPair']>, ParentType, ContextType, RequireFields<Mutationdisassociate_scaling_groups_with_keypairArgs, 'access_key' | 'scaling_groups'>>;
+  disassociate_all_scaling_groups_with_domain?: Resolver<Maybe<ResolversTypes['DisassociateAllScalingGroupsWithDomain']>, ParentType, ContextType, RequireFields<Mutationdisassociate_all_scaling_groups_with_domainArgs, 'domain'>>;
+  disassociate_all_scaling_groups_with_group?: Resolver<Maybe<ResolversTypes['DisassociateAllScalingGroupsWithGroup']>, ParentType, ContextType, RequireFields<Mutationdisassociate_all_scaling_groups_with_groupArgs, 'user_group'>>;
 };
 
 export type CreateKeyPairResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['CreateKeyPair'] = ResolversParentTypes['CreateKeyPair']> = {
@@ -1838,6 +2211,112 @@ export type DeleteProjectResourcePolicyResolvers<ContextType = GraphqlContext, P
   msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
 };
 
+export type ScalingGroupResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ScalingGroup'] = ResolversParentTypes['ScalingGroup']> = {
+  name?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  description?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  is_active?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  is_public?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  created_at?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
+  wsproxy_addr?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  wsproxy_api_token?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  driver?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  driver_opts?: Resolver<Maybe<ResolversTypes['JSONString']>, ParentType, ContextType>;
+  scheduler?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  scheduler_opts?: Resolver<Maybe<ResolversTypes['JSONString']>, ParentType, ContextType>;
+  use_host_network?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  accelerator_quantum_size?: Resolver<Maybe<ResolversTypes['Float']>, ParentType, ContextType>;
+  agent_count_by_status?: Resolver<Maybe<ResolversTypes['Int']>, ParentType, ContextType, RequireFields<ScalingGroupagent_count_by_statusArgs, 'status'>>;
+  agent_total_resource_slots_by_status?: Resolver<Maybe<ResolversTypes['JSONString']>, ParentType, ContextType, RequireFields<ScalingGroupagent_total_resource_slots_by_statusArgs, 'status'>>;
+  resource_allocation_limit_for_sessions?: Resolver<Maybe<ResolversTypes['JSONString']>, ParentType, ContextType>;
+  own_session_occupied_resource_slots?: Resolver<Maybe<ResolversTypes['JSONString']>, ParentType, ContextType>;
+};
+
+export type CreateScalingGroupResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['CreateScalingGroup'] = ResolversParentTypes['CreateScalingGroup']> = {
+  ok?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  scaling_group?: Resolver<Maybe<ResolversTypes['ScalingGroup']>, ParentType, ContextType>;
+};
+
+export type ModifyScalingGroupResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ModifyScalingGroup'] = ResolversParentTypes['ModifyScalingGroup']> = {
+  ok?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+};
+
+export type DeleteScalingGroupResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DeleteScalingGroup'] = ResolversParentTypes['DeleteScalingGroup']> = {
+  ok?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+};
+
+export type AssociateScalingGroupWithDomainResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['AssociateScalingGroupWithDomain'] = ResolversParentTypes['AssociateScalingGroupWithDomain']> = {
+  ok?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+};
+
+export type AssociateScalingGroupsWithDomainResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['AssociateScalingGroupsWithDomain'] = ResolversParentTypes['AssociateScalingGroupsWithDomain']> = {
+  ok?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+};
+
+export type AssociateScalingGroupWithUserGroupResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['AssociateScalingGroupWithUserGroup'] = ResolversParentTypes['AssociateScalingGroupWithUserGroup']> = {
+  ok?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+};
+
+export type AssociateScalingGroupsWithUserGroupResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['AssociateScalingGroupsWithUserGroup'] = ResolversParentTypes['AssociateScalingGroupsWithUserGroup']> = {
+  ok?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+};
+
+export type AssociateScalingGroupWithKeyPairResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['AssociateScalingGroupWithKeyPair'] = ResolversParentTypes['AssociateScalingGroupWithKeyPair']> = {
+  ok?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+};
+
+export type AssociateScalingGroupsWithKeyPairResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['AssociateScalingGroupsWithKeyPair'] = ResolversParentTypes['AssociateScalingGroupsWithKeyPair']> = {
+  ok?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+};
+
+export type DisassociateScalingGroupWithDomainResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DisassociateScalingGroupWithDomain'] = ResolversParentTypes['DisassociateScalingGroupWithDomain']> = {
+  ok?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+};
+
+export type DisassociateScalingGroupsWithDomainResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DisassociateScalingGroupsWithDomain'] = ResolversParentTypes['DisassociateScalingGroupsWithDomain']> = {
+  ok?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+};
+
+export type DisassociateScalingGroupWithUserGroupResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DisassociateScalingGroupWithUserGroup'] = ResolversParentTypes['DisassociateScalingGroupWithUserGroup']> = {
+  ok?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+};
+
+export type DisassociateScalingGroupsWithUserGroupResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DisassociateScalingGroupsWithUserGroup'] = ResolversParentTypes['DisassociateScalingGroupsWithUserGroup']> = {
+  ok?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+};
+
+export type DisassociateScalingGroupWithKeyPairResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DisassociateScalingGroupWithKeyPair'] = ResolversParentTypes['DisassociateScalingGroupWithKeyPair']> = {
+  ok?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+};
+
+export type DisassociateScalingGroupsWithKeyPairResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DisassociateScalingGroupsWithKeyPair'] = ResolversParentTypes['DisassociateScalingGroupsWithKeyPair']> = {
+  ok?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+};
+
+export type DisassociateAllScalingGroupsWithDomainResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DisassociateAllScalingGroupsWithDomain'] = ResolversParentTypes['DisassociateAllScalingGroupsWithDomain']> = {
+  ok?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+};
+
+export type DisassociateAllScalingGroupsWithGroupResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DisassociateAllScalingGroupsWithGroup'] = ResolversParentTypes['DisassociateAllScalingGroupsWithGroup']> = {
+  ok?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+};
+
 export type Resolvers<ContextType = GraphqlContext> = {
   UUID?: GraphQLScalarType;
   DateTime?: GraphQLScalarType;
@@ -1892,6 +2371,24 @@ export type Resolvers<ContextType = GraphqlContext> = {
   CreateProjectResourcePolicy?: CreateProjectResourcePolicyResolvers<ContextType>;
   ModifyProjectResourcePolicy?: ModifyProjectResourcePolicyResolvers<ContextType>;
   DeleteProjectResourcePolicy?: DeleteProjectResourcePolicyResolvers<ContextType>;
+  ScalingGroup?: ScalingGroupResolvers<ContextType>;
+  CreateScalingGroup?: CreateScalingGroupResolvers<ContextType>;
+  ModifyScalingGroup?: ModifyScalingGroupResolvers<ContextType>;
+  DeleteScalingGroup?: DeleteScalingGroupResolvers<ContextType>;
+  AssociateScalingGroupWithDomain?: AssociateScalingGroupWithDomainResolvers<ContextType>;
+  AssociateScalingGroupsWithDomain?: AssociateScalingGroupsWithDomainResolvers<ContextType>;
+  AssociateScalingGroupWithUserGroup?: AssociateScalingGroupWithUserGroupResolvers<ContextType>;
+  AssociateScalingGroupsWithUserGroup?: AssociateScalingGroupsWithUserGroupResolvers<ContextType>;
+  AssociateScalingGroupWithKeyPair?: AssociateScalingGroupWithKeyPairResolvers<ContextType>;
+  AssociateScalingGroupsWithKeyPair?: AssociateScalingGroupsWithKeyPairResolvers<ContextType>;
+  DisassociateScalingGroupWithDomain?: DisassociateScalingGroupWithDomainResolvers<ContextType>;
+  DisassociateScalingGroupsWithDomain?: DisassociateScalingGroupsWithDomainResolvers<ContextType>;
+  DisassociateScalingGroupWithUserGroup?: DisassociateScalingGroupWithUserGroupResolvers<ContextType>;
+  DisassociateScalingGroupsWithUserGroup?: DisassociateScalingGroupsWithUserGroupResolvers<ContextType>;
+  DisassociateScalingGroupWithKeyPair?: DisassociateScalingGroupWithKeyPairResolvers<ContextType>;
+  DisassociateScalingGroupsWithKeyPair?: DisassociateScalingGroupsWithKeyPairResolvers<ContextType>;
+  DisassociateAllScalingGroupsWithDomain?: DisassociateAllScalingGroupsWithDomainResolvers<ContextType>;
+  DisassociateAllScalingGroupsWithGroup?: DisassociateAllScalingGroupsWithGroupResolvers<ContextType>;
 };
 
 
@@ -1905,5 +2402,6 @@ export type CarryingParents = {
   Domain: Carrying<Pick<Domain, 'name' | 'description' | 'is_active' | 'created_at' | 'modified_at' | 'total_resource_slots' | 'allowed_vfolder_hosts' | 'allowed_docker_registries' | 'integration_id' | 'scaling_groups'>, ResolversParentTypes['Domain']>;
   Group: Carrying<Pick<Group, 'id' | 'name' | 'description' | 'is_active' | 'created_at' | 'modified_at' | 'domain_name' | 'total_resource_slots' | 'allowed_vfolder_hosts' | 'integration_id' | 'resource_policy' | 'container_registry' | 'scaling_groups'>, ResolversParentTypes['Group']>;
   KeyPair: Carrying<Pick<KeyPair, 'user_id' | 'full_name' | 'access_key' | 'secret_key' | 'is_active' | 'is_admin' | 'resource_policy' | 'created_at' | 'last_used' | 'rate_limit' | 'num_queries' | 'user' | 'ssh_public_key'>, ResolversParentTypes['KeyPair']>;
+  ScalingGroup: Carrying<Pick<ScalingGroup, 'name' | 'description' | 'is_active' | 'is_public' | 'created_at' | 'wsproxy_addr' | 'wsproxy_api_token' | 'driver' | 'driver_opts' | 'scheduler' | 'scheduler_opts' | 'use_host_network'>, ResolversParentTypes['ScalingGroup']>;
   User: Carrying<Pick<User, 'uuid' | 'username' | 'email' | 'need_password_change' | 'full_name' | 'description' | 'status' | 'status_info' | 'created_at' | 'modified_at' | 'domain_name' | 'role' | 'resource_policy' | 'allowed_client_ip' | 'totp_activated' | 'totp_activated_at' | 'sudo_session_enabled' | 'main_access_key' | 'container_uid' | 'container_main_gid' | 'container_gids'>, ResolversParentTypes['User']>;
 };
