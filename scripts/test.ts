@@ -74,7 +74,7 @@ async function startServices(): Promise<void> {
 
 /** Passes output through and adds up the counts that `bun test` prints at its end. */
 async function runTests(paths: readonly string[]): Promise<number> {
-  const child = Bun.spawn([process.execPath, 'test', '--parallel=2', ...paths], {
+  const child = Bun.spawn([process.execPath, 'test', '--parallel=2', '--timeout=60000', ...paths], {
     stdin: 'ignore',
     stdout: 'pipe',
     stderr: 'pipe',

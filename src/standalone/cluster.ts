@@ -15,7 +15,6 @@ import type { Clock } from '../common/clock.ts';
 import { writeEnvironmentFiles } from '../common/environment-files.ts';
 import { BackendError, UserError } from '../common/errors.ts';
 import {
-  type LocalAccount,
   type LocalCluster,
   removeLocalCluster,
   writeLocalCluster,
@@ -116,10 +115,19 @@ export async function startCluster(options: ClusterOptions): Promise<RunningClus
   teardown.defer(() => manager.stop());
 
   progress(`Starting the agent (${options.backend} backend)`);
-  const agent = await startLocalAgent(options, manager, teardown);
+  const { agent, isolationGaps } = await startLocalAgent(options, manager, teardown);
   local.agent = agent.api;
 
-  const record = describeCluster(options, manager.url, accounts);
+  const record: LocalCluster = {
+    envId: options.envId,
+    pid: process.pid,
+    pidStartTicks: processStartTicks(process.pid),
+    endpoint: manager.url,
+    backend: options.backend,
+    isolationGaps,
+    startedAt: clock.now().toISOString(),
+    accounts: [...accounts],
+  };
   const environmentFiles = writeEnvironmentFiles(folder, record.endpoint, accounts);
   await remember(folder, { managerPort: port, postgresPort: database.port });
   writeLocalCluster(folder, record);
@@ -181,7 +189,7 @@ async function startLocalAgent(
   options: ClusterOptions,
   manager: Manager,
   teardown: Teardown,
-): Promise<RunningAgent> {
+): Promise<{ agent: RunningAgent; isolationGaps: string[] }> {
   const { folder, clock, random } = options;
   const stateDir = join(folder, 'agent');
   await mkdir(stateDir, { recursive: true, mode: 0o700 });
@@ -233,21 +241,5 @@ async function startLocalAgent(
     ),
   );
   await registered.promise.finally(() => giveUp.cancel());
-  return agent;
-}
-
-function describeCluster(
-  options: ClusterOptions,
-  endpoint: string,
-  accounts: readonly LocalAccount[],
-): LocalCluster {
-  return {
-    envId: options.envId,
-    pid: process.pid,
-    pidStartTicks: processStartTicks(process.pid),
-    endpoint,
-    backend: options.backend,
-    startedAt: options.clock.now().toISOString(),
-    accounts: [...accounts],
-  };
+  return { agent, isolationGaps: await backend.isolationGaps() };
 }

@@ -1,12 +1,17 @@
 /** What this machine can do for a local cluster, and what to install for what it cannot. */
 import { accessSync, constants, existsSync, readFileSync, statfsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
-import { dirname } from 'node:path';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { ProcessBackend } from '../agent/backends/process/process-backend.ts';
+import { systemClock } from '../common/clock.ts';
 import { dockerSocketPath } from '../common/docker/socket.ts';
 import { errorMessage, UserError } from '../common/errors.ts';
 import { discoverHostRuntimes } from '../common/images/host-runtimes.ts';
 import { probePort } from '../common/ports.ts';
 import { formatSize } from '../common/sizes.ts';
+import { silentLogger } from '../logging/logger.ts';
 import { serverAccount } from './postgres/account.ts';
 
 export interface Finding {
@@ -27,8 +32,7 @@ export async function examine(folder: string, ports: readonly number[]): Promise
     platform(),
     postgresAccount(),
     disk(folder),
-    sandboxProgram(),
-    await namespaces(),
+    await sandbox(),
     cgroups(),
     await runtimes(),
     await docker(),
@@ -93,56 +97,41 @@ function disk(folder: string): Finding {
       };
 }
 
-function sandboxProgram(): Finding {
-  if (Bun.which('bwrap'))
-    return { name: 'bubblewrap', state: 'ok', detail: Bun.which('bwrap') ?? '' };
-  return Bun.which('unshare')
-    ? {
-        name: 'bubblewrap',
-        state: 'limited',
-        detail: 'not installed; unshare is used instead',
-        remedy: 'apt-get install bubblewrap',
-      }
-    : {
-        name: 'bubblewrap',
-        state: 'missing',
-        detail: 'neither bwrap nor unshare is installed: sessions cannot be kept apart',
-        remedy: 'apt-get install bubblewrap',
-      };
-}
-
-/** Tries what the process backend does: new user, mount and pid namespaces. */
-async function namespaces(): Promise<Finding> {
-  if (!Bun.which('unshare')) {
+/** Builds the sandbox that a session would get, and asks what it cannot do here. */
+async function sandbox(): Promise<Finding> {
+  const name = 'sandbox';
+  const installed = Bun.which('bwrap') !== null;
+  const stateDir = await mkdtemp(join(tmpdir(), 'backend.ai-doctor-'));
+  const backend = new ProcessBackend({
+    stateDir,
+    clock: systemClock,
+    log: silentLogger,
+    kernelHost: '127.0.0.1',
+  });
+  try {
+    const gaps = await backend.isolationGaps();
+    const detail = gaps.length === 0 ? 'sessions are fully isolated' : gaps.join(' ');
+    if (installed && gaps.length === 0) return { name, state: 'ok', detail };
     return {
-      name: 'namespaces',
-      state: 'missing',
-      detail: 'cannot be tried without unshare',
-      remedy: 'apt-get install util-linux',
+      name,
+      state: 'limited',
+      detail,
+      remedy: installed
+        ? 'Use --backend docker for what is missing.'
+        : 'apt-get install bubblewrap (and --backend docker for what is still missing)',
     };
+  } catch (error) {
+    return {
+      name,
+      state: 'missing',
+      detail: errorMessage(error),
+      remedy:
+        'apt-get install bubblewrap, and allow user namespaces (sysctl user.max_user_namespaces)',
+    };
+  } finally {
+    await backend.close();
+    await rm(stateDir, { recursive: true, force: true });
   }
-  const child = Bun.spawn(
-    ['unshare', '--user', '--map-root-user', '--mount', '--pid', '--fork', 'true'],
-    {
-      stdin: 'ignore',
-      stdout: 'ignore',
-      stderr: 'pipe',
-      timeout: SOCKET_TIMEOUT_MS,
-    },
-  );
-  const [exitCode, complaint] = await Promise.all([
-    child.exited,
-    new Response(child.stderr).text(),
-  ]);
-  return exitCode === 0
-    ? { name: 'namespaces', state: 'ok', detail: 'user, mount and pid namespaces can be made' }
-    : {
-        name: 'namespaces',
-        state: 'limited',
-        detail: complaint.trim() || `unshare ended with ${exitCode}`,
-        remedy:
-          'sysctl kernel.unprivileged_userns_clone=1 (and, on Ubuntu, kernel.apparmor_restrict_unprivileged_userns=0)',
-      };
 }
 
 function cgroups(): Finding {

@@ -61,6 +61,8 @@ export interface Backend {
   readonly name: BackendName;
   /** What this host offers in total, before reservation. Memory in bytes. */
   capacity(): Promise<{ slots: SlotMap; slotTypes: Record<string, SlotType> }>;
+  /** What kernels can't be limited to or kept from on this host, in plain words; empty: nothing. */
+  isolationGaps(): Promise<string[]>;
   /** Images that kernels can be created from right now. */
   scanImages(): Promise<AgentImage[]>;
   hasImage(spec: KernelSpec): Promise<boolean>;

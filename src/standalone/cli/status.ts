@@ -36,17 +36,21 @@ export default defineCommand({
     const found = await liveSessions(cluster).catch((error: unknown) => errorMessage(error));
     if (globals.output === 'json') {
       const state = typeof found === 'string' ? { error: found } : { sessions: found.sessions };
-      io.stdout.write(
-        `${JSON.stringify({ running: true, folder, ...cluster, ...state }, null, 2)}\n`,
-      );
+      // Who is there, without what proves it: output ends up in logs.
+      const accounts = cluster.accounts.map(({ name, email, role }) => ({ name, email, role }));
+      const shown = { running: true, folder, ...cluster, accounts, ...state };
+      io.stdout.write(`${JSON.stringify(shown, null, 2)}\n`);
       return typeof found === 'string' ? 1 : 0;
     }
-    const { endpoint, backend, pid, startedAt, accounts } = cluster;
+    const { endpoint, backend, isolationGaps, pid, startedAt, accounts } = cluster;
     const lines = [
       `API endpoint  ${endpoint}`,
       `Backend       ${backend}`,
       `Process       ${pid}, since ${startedAt}`,
       `State         ${folder}`,
+      ...isolationGaps.map(
+        (gap, index) => `${index === 0 ? 'Sessions here ' : ' '.repeat(14)}${gap}`,
+      ),
       `Accounts      ${accounts.map(({ name }) => name).join(', ')} (secrets: ${folder}/accounts.json)`,
       ...(typeof found === 'string' ? [] : sessionLines(found.total, found.sessions)),
     ];

@@ -20,7 +20,7 @@ import { folderOf, placeOptions } from './options.ts';
 const START_TIMEOUT_MS = 60_000;
 const POLL_MS = 15;
 /** Lines of the background process that are progress for the user, as `printStatus` writes them. */
-const PROGRESS_LINE = /^[∙⋯✓✗✘] /;
+const PROGRESS_LINE = /^[∙⋯✗✘] /;
 
 const options = {
   ...placeOptions,
@@ -161,7 +161,11 @@ async function runHere(io: CommandIo, folder: string, given: Options): Promise<v
     log: createLogger({ component: 'up', level: given.debug ? 'debug' : 'warn' }),
     progress: (message) => printStatus(io.stderr, 'wait', message),
   });
-  printStatus(io.stderr, 'done', `The cluster is ready at ${cluster.record.endpoint}.`);
+  const { endpoint, isolationGaps } = cluster.record;
+  if (isolationGaps.length > 0) {
+    printStatus(io.stderr, 'warn', `Sessions on this machine: ${isolationGaps.join(' ')}`);
+  }
+  printStatus(io.stderr, 'done', `The cluster is ready at ${endpoint}.`);
   if (!given.quiet) {
     printSummary(io, folder, cluster.record);
     printStatus(io.stderr, 'info', 'Press Ctrl-C to stop it; its data stays.');

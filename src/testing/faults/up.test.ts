@@ -89,6 +89,23 @@ describe('a running cluster', () => {
     one = await up('one');
   }, TEST_TIMEOUT_MS);
 
+  test('`status` says what sessions are not kept from, and no secrets', async () => {
+    expect(one.stderr).toContain('Sessions on this machine: ');
+    const shown = await mustRun(['status'], at('one'));
+    expect(shown.stdout).toContain('The network is shared with the host.');
+    const { stdout } = await mustRun(['--output', 'json', 'status'], at('one'));
+    expect(JSON.parse(stdout)).toMatchObject({ running: true, envId: 'one', backend: 'process' });
+    const secrets = v.parse(
+      v.array(v.object({ password: v.string(), secretKey: v.string() })),
+      JSON.parse(await readFile(join(data, 'one', 'accounts.json'), 'utf8')),
+    );
+    expect(secrets.length).toBe(5);
+    for (const { password, secretKey } of secrets) {
+      expect(stdout).not.toContain(password);
+      expect(stdout).not.toContain(secretKey);
+    }
+  });
+
   test('a second one on the same data is refused and does no harm', async () => {
     const endpoint = endpointIn(one.stderr);
     const second = await cli('one', 'up');

@@ -134,6 +134,10 @@ export class DockerBackend implements Backend {
     };
   }
 
+  async isolationGaps(): Promise<string[]> {
+    return gapsOf((await this.#connected()).daemon);
+  }
+
   async scanImages(): Promise<AgentImage[]> {
     await this.#connected();
     return await this.#images.list(this.#events.isOpen);

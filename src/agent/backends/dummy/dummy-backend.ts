@@ -52,6 +52,11 @@ export class DummyBackend implements Backend {
     };
   }
 
+  /** Simulated kernels run nothing that could get out. */
+  async isolationGaps(): Promise<string[]> {
+    return [];
+  }
+
   async scanImages(): Promise<AgentImage[]> {
     await this.#wait(this.#options.config.agent.delay['scan-image']);
     return this.#presentImages().map((canonical) => ({

@@ -120,6 +120,12 @@ const GAPS: Record<Controller, string> = {
   cpuset: 'Programs may leave the CPUs they were started on',
 };
 
+const gapWithout = (controller: Controller) => `${GAPS[controller]}: no writable control group.`;
+
+/** What no kernel can be limited in, for want of control groups. */
+export const missingControls = (hierarchy: CgroupHierarchy | null): string[] =>
+  CONTROLLERS.filter((controller) => !hierarchy?.folders.has(controller)).map(gapWithout);
+
 /** Makes the control groups of one kernel. What can't be limited is named in `gaps`. */
 export async function createCgroups(
   hierarchy: CgroupHierarchy | null,
@@ -132,7 +138,7 @@ export async function createCgroups(
   for (const controller of CONTROLLERS) {
     const parent = hierarchy?.folders.get(controller);
     if (!hierarchy || !parent) {
-      gaps.push(`${GAPS[controller]}: no writable control group.`);
+      gaps.push(gapWithout(controller));
       continue;
     }
     const folder = join(parent, kernelId);

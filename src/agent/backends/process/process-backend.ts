@@ -22,7 +22,13 @@ import type { SlotMap, SlotType } from '../../../common/slots.ts';
 import { tailOfFiles } from '../../log-tail.ts';
 import { connectRunnerSocket } from '../../runner-client.ts';
 import type { Backend, CreatedKernel, HostKernel, KernelExit, RunnerClient } from '../backend.ts';
-import { type CgroupHierarchy, createCgroups, prepareCgroups, removeCgroups } from './cgroup.ts';
+import {
+  type CgroupHierarchy,
+  createCgroups,
+  missingControls,
+  prepareCgroups,
+  removeCgroups,
+} from './cgroup.ts';
 import { ExitWatch } from './exit-watch.ts';
 import { isAlive, readSupervisor } from './host-processes.ts';
 import { describeHost, type HostView } from './host-view.ts';
@@ -213,6 +219,11 @@ export class ProcessBackend implements Backend {
     } finally {
       stopWatching();
     }
+  }
+
+  async isolationGaps(): Promise<string[]> {
+    const { gaps, cgroups } = await this.#prepared();
+    return [...gaps, ...missingControls(cgroups)];
   }
 
   async list(): Promise<HostKernel[]> {
