@@ -14,6 +14,7 @@ import { canonicalText, sign } from '../manager/http/signature.ts';
 import { type ManagerServer, startServer } from '../manager/server.ts';
 import { openPostgresConfigStore } from '../stores/config/postgres.ts';
 import { createMemoryLiveStore } from '../stores/live/memory.ts';
+import type { LiveStore } from '../stores/live/port.ts';
 import { type TestDatabase, testDatabase } from './postgres.ts';
 
 export const silentLog: Logger = {
@@ -99,6 +100,8 @@ export async function testManagerContext(
     clock?: Clock;
     settings?: Partial<ManagerContext['settings']>;
     log?: Logger;
+    /** Where sign-ins of browsers are kept, if not in the live store. */
+    webSessions?: LiveStore;
     /** A migrated database to use instead of a fresh one; it is dropped in the end. */
     db?: TestDatabase;
   } = {},
@@ -114,7 +117,7 @@ export async function testManagerContext(
     sql: db.sql,
     config,
     live,
-    webSessions: live,
+    webSessions: options.webSessions ?? live,
     agents: {
       client: (agentId) => {
         throw new BackendError('AgentConnectionUnavailable', `This test has no agent ${agentId}.`);

@@ -2,7 +2,7 @@
 import { stat } from 'node:fs/promises';
 import { Elysia } from 'elysia';
 import type { Clock } from '../common/clock.ts';
-import { errorCode, errorMessage, UserError } from '../common/errors.ts';
+import { BackendError, errorCode, errorMessage, UserError } from '../common/errors.ts';
 import type { Logger } from '../common/logger.ts';
 import type { Random } from '../common/random.ts';
 import type { LiveStore } from '../stores/live/port.ts';
@@ -146,6 +146,11 @@ class Application {
 
   #failure(request: Request, error: unknown): Response {
     if (error instanceof WebProblem) return error.toResponse();
+    if (error instanceof BackendError && error.problem === 'ServiceUnavailable') {
+      this.#options.log.warn('the store of sign-ins failed', { error: error.message });
+      const title = 'Sign-ins cannot be looked up at present. Try again in a moment.';
+      return new WebProblem('service-unavailable', title).toResponse();
+    }
     this.#options.log.error('a request failed unexpectedly', {
       method: request.method,
       path: targetOf(request).split('?', 1)[0],
@@ -205,6 +210,7 @@ function bind({ listen }: WebServerOptions, application: Application) {
       hostname,
       port,
       reusePort: false,
+      development: false,
       idleTimeout: IDLE_SEC,
       maxRequestBodySize: MAX_BODY_BYTES,
       tls: tls && { cert: Bun.file(tls.certFile), key: Bun.file(tls.keyFile) },

@@ -8,6 +8,7 @@ const problems = {
   'generic-not-found': 404,
   'internal-server-error': 500,
   'invalid-api-params': 400,
+  'service-unavailable': 503,
   'too-many-requests': 429,
   'webserver/manager-connection-unavailable': 503,
 } as const;
