@@ -25,7 +25,9 @@ import { imageGraphql } from './image/graphql.ts';
 import { keypairGraphql } from './keypair/graphql.ts';
 import { policyGraphql } from './policy/graphql.ts';
 import { projectGraphql } from './project/graphql.ts';
+import { registryGraphql } from './registry/graphql.ts';
 import { resourceGroupGraphql } from './resource-group/graphql.ts';
+import { resourcePresetGraphql } from './resource-preset/graphql.ts';
 import { startServer } from './server.ts';
 import { sessionGraphql } from './session/graphql.ts';
 import { keypairSessionsGraphql } from './session/graphql-keypair.ts';
@@ -85,6 +87,8 @@ export const graphqlModules: readonly GraphqlModule[] = [
   domainGraphql,
   policyGraphql,
   resourceGroupGraphql,
+  resourcePresetGraphql,
+  registryGraphql,
 ];
 
 /** The features' HTTP operations; tests compare them with the table of who may call what. */

@@ -14,6 +14,10 @@ export const baseGraphql: GraphqlModule = {
       id: ID
     }
 
+    interface Node {
+      id: ID!
+    }
+
     interface PaginatedList {
       items: [Item]!
       total_count: Int!

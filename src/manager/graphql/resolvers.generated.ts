@@ -36,6 +36,10 @@ export type Item = {
   readonly id: Maybe<Scalars['ID']['output']>;
 };
 
+export type Node = {
+  readonly id: Scalars['ID']['output'];
+};
+
 export type PaginatedList = {
   readonly items: ReadonlyArray<Maybe<Item>>;
   readonly total_count: Scalars['Int']['output'];
@@ -81,6 +85,13 @@ export type Query = {
   readonly scaling_groups_for_domain: Maybe<ReadonlyArray<Maybe<ScalingGroup>>>;
   readonly scaling_groups_for_user_group: Maybe<ReadonlyArray<Maybe<ScalingGroup>>>;
   readonly scaling_groups_for_keypair: Maybe<ReadonlyArray<Maybe<ScalingGroup>>>;
+  readonly resource_preset: Maybe<ResourcePreset>;
+  readonly resource_preset_by_id: Maybe<ResourcePreset>;
+  readonly resource_presets: Maybe<ReadonlyArray<Maybe<ResourcePreset>>>;
+  /** @deprecated Field no longer supported */
+  readonly container_registry: Maybe<ContainerRegistry>;
+  /** @deprecated Field no longer supported */
+  readonly container_registries: Maybe<ReadonlyArray<Maybe<ContainerRegistry>>>;
 };
 
 
@@ -282,6 +293,27 @@ export type Queryscaling_groups_for_keypairArgs = {
   is_active?: InputMaybe<Scalars['Boolean']['input']>;
 };
 
+
+export type Queryresource_presetArgs = {
+  name?: InputMaybe<Scalars['String']['input']>;
+};
+
+
+export type Queryresource_preset_by_idArgs = {
+  id?: InputMaybe<Scalars['UUID']['input']>;
+};
+
+
+export type Queryresource_presetsArgs = {
+  filter?: InputMaybe<Scalars['String']['input']>;
+  order?: InputMaybe<Scalars['String']['input']>;
+};
+
+
+export type Querycontainer_registryArgs = {
+  hostname: Scalars['String']['input'];
+};
+
 export type Mutation = {
   readonly __typename?: 'Mutation';
   readonly create_keypair: Maybe<CreateKeyPair>;
@@ -325,6 +357,9 @@ export type Mutation = {
   readonly disassociate_scaling_groups_with_keypair: Maybe<DisassociateScalingGroupsWithKeyPair>;
   readonly disassociate_all_scaling_groups_with_domain: Maybe<DisassociateAllScalingGroupsWithDomain>;
   readonly disassociate_all_scaling_groups_with_group: Maybe<DisassociateAllScalingGroupsWithGroup>;
+  readonly create_resource_preset: Maybe<CreateResourcePreset>;
+  readonly modify_resource_preset: Maybe<ModifyResourcePreset>;
+  readonly delete_resource_preset: Maybe<DeleteResourcePreset>;
 };
 
 
@@ -559,6 +594,25 @@ export type Mutationdisassociate_all_scaling_groups_with_domainArgs = {
 
 export type Mutationdisassociate_all_scaling_groups_with_groupArgs = {
   user_group: Scalars['UUID']['input'];
+};
+
+
+export type Mutationcreate_resource_presetArgs = {
+  name: Scalars['String']['input'];
+  props: CreateResourcePresetInput;
+};
+
+
+export type Mutationmodify_resource_presetArgs = {
+  id?: InputMaybe<Scalars['UUID']['input']>;
+  name?: InputMaybe<Scalars['String']['input']>;
+  props: ModifyResourcePresetInput;
+};
+
+
+export type Mutationdelete_resource_presetArgs = {
+  id?: InputMaybe<Scalars['UUID']['input']>;
+  name?: InputMaybe<Scalars['String']['input']>;
 };
 
 export type KeyPairInput = {
@@ -1384,6 +1438,65 @@ export type DisassociateAllScalingGroupsWithGroup = {
   readonly msg: Maybe<Scalars['String']['output']>;
 };
 
+export type ResourcePreset = {
+  readonly __typename?: 'ResourcePreset';
+  readonly id: Maybe<Scalars['UUID']['output']>;
+  readonly name: Maybe<Scalars['String']['output']>;
+  readonly resource_slots: Maybe<Scalars['JSONString']['output']>;
+  readonly shared_memory: Maybe<Scalars['BigInt']['output']>;
+  readonly scaling_group_name: Maybe<Scalars['String']['output']>;
+};
+
+export type CreateResourcePresetInput = {
+  readonly resource_slots: Scalars['JSONString']['input'];
+  readonly shared_memory?: InputMaybe<Scalars['String']['input']>;
+  readonly scaling_group_name?: InputMaybe<Scalars['String']['input']>;
+};
+
+export type ModifyResourcePresetInput = {
+  readonly name?: InputMaybe<Scalars['String']['input']>;
+  readonly resource_slots?: InputMaybe<Scalars['JSONString']['input']>;
+  readonly shared_memory?: InputMaybe<Scalars['String']['input']>;
+  readonly scaling_group_name?: InputMaybe<Scalars['String']['input']>;
+};
+
+export type CreateResourcePreset = {
+  readonly __typename?: 'CreateResourcePreset';
+  readonly ok: Maybe<Scalars['Boolean']['output']>;
+  readonly msg: Maybe<Scalars['String']['output']>;
+  readonly resource_preset: Maybe<ResourcePreset>;
+};
+
+export type ModifyResourcePreset = {
+  readonly __typename?: 'ModifyResourcePreset';
+  readonly ok: Maybe<Scalars['Boolean']['output']>;
+  readonly msg: Maybe<Scalars['String']['output']>;
+};
+
+export type DeleteResourcePreset = {
+  readonly __typename?: 'DeleteResourcePreset';
+  readonly ok: Maybe<Scalars['Boolean']['output']>;
+  readonly msg: Maybe<Scalars['String']['output']>;
+};
+
+export type ContainerRegistry = Node & {
+  readonly __typename?: 'ContainerRegistry';
+  readonly id: Scalars['ID']['output'];
+  readonly hostname: Maybe<Scalars['String']['output']>;
+  readonly config: Maybe<ContainerRegistryConfig>;
+};
+
+export type ContainerRegistryConfig = {
+  readonly __typename?: 'ContainerRegistryConfig';
+  readonly url: Scalars['String']['output'];
+  readonly type: Scalars['String']['output'];
+  readonly project: Maybe<ReadonlyArray<Maybe<Scalars['String']['output']>>>;
+  readonly username: Maybe<Scalars['String']['output']>;
+  readonly password: Maybe<Scalars['String']['output']>;
+  readonly ssl_verify: Maybe<Scalars['Boolean']['output']>;
+  readonly is_global: Maybe<Scalars['Boolean']['output']>;
+};
+
 
 
 export type ResolverTypeWrapper<T> = Promise<T> | T;
@@ -1459,6 +1572,7 @@ export type ResolversInterfaceTypes<_RefType extends Record<string, unknown>> = 
     | ( AgentParent )
     | ( UserRecord )
   ;
+  Node: ( ContainerRegistry );
   PaginatedList:
     | ( Omit<KeyPairList, 'items'> & { items: ReadonlyArray<Maybe<_RefType['KeyPair']>> } )
     | ( Omit<ComputeSessionList, 'items'> & { items: ReadonlyArray<Maybe<_RefType['ComputeSession']>> } )
@@ -1477,6 +1591,7 @@ export type ResolversTypes = {
   JSON: ResolverTypeWrapper<Scalars['JSON']['output']>;
   Item: ResolverTypeWrapper<ResolversInterfaceTypes<ResolversTypes>['Item']>;
   ID: ResolverTypeWrapper<Scalars['ID']['output']>;
+  Node: ResolverTypeWrapper<ResolversInterfaceTypes<ResolversTypes>['Node']>;
   PaginatedList: ResolverTypeWrapper<ResolversInterfaceTypes<ResolversTypes>['PaginatedList']>;
   Int: ResolverTypeWrapper<Scalars['Int']['output']>;
   KVPair: ResolverTypeWrapper<KVPair>;
@@ -1564,6 +1679,14 @@ export type ResolversTypes = {
   DisassociateScalingGroupsWithKeyPair: ResolverTypeWrapper<DisassociateScalingGroupsWithKeyPair>;
   DisassociateAllScalingGroupsWithDomain: ResolverTypeWrapper<DisassociateAllScalingGroupsWithDomain>;
   DisassociateAllScalingGroupsWithGroup: ResolverTypeWrapper<DisassociateAllScalingGroupsWithGroup>;
+  ResourcePreset: ResolverTypeWrapper<ResourcePreset>;
+  CreateResourcePresetInput: CreateResourcePresetInput;
+  ModifyResourcePresetInput: ModifyResourcePresetInput;
+  CreateResourcePreset: ResolverTypeWrapper<CreateResourcePreset>;
+  ModifyResourcePreset: ResolverTypeWrapper<ModifyResourcePreset>;
+  DeleteResourcePreset: ResolverTypeWrapper<DeleteResourcePreset>;
+  ContainerRegistry: ResolverTypeWrapper<ContainerRegistry>;
+  ContainerRegistryConfig: ResolverTypeWrapper<ContainerRegistryConfig>;
 };
 
 /** Mapping between all available schema types and the resolvers parents */
@@ -1575,6 +1698,7 @@ export type ResolversParentTypes = {
   JSON: Scalars['JSON']['output'];
   Item: ResolversInterfaceTypes<ResolversParentTypes>['Item'];
   ID: Scalars['ID']['output'];
+  Node: ResolversInterfaceTypes<ResolversParentTypes>['Node'];
   PaginatedList: ResolversInterfaceTypes<ResolversParentTypes>['PaginatedList'];
   Int: Scalars['Int']['output'];
   KVPair: KVPair;
@@ -1661,6 +1785,14 @@ export type ResolversParentTypes = {
   DisassociateScalingGroupsWithKeyPair: DisassociateScalingGroupsWithKeyPair;
   DisassociateAllScalingGroupsWithDomain: DisassociateAllScalingGroupsWithDomain;
   DisassociateAllScalingGroupsWithGroup: DisassociateAllScalingGroupsWithGroup;
+  ResourcePreset: ResourcePreset;
+  CreateResourcePresetInput: CreateResourcePresetInput;
+  ModifyResourcePresetInput: ModifyResourcePresetInput;
+  CreateResourcePreset: CreateResourcePreset;
+  ModifyResourcePreset: ModifyResourcePreset;
+  DeleteResourcePreset: DeleteResourcePreset;
+  ContainerRegistry: ContainerRegistry;
+  ContainerRegistryConfig: ContainerRegistryConfig;
 };
 
 export interface UUIDScalarConfig extends GraphQLScalarTypeConfig<ResolversTypes['UUID'], any> {
@@ -1685,6 +1817,10 @@ export interface JSONScalarConfig extends GraphQLScalarTypeConfig<ResolversTypes
 
 export type ItemResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['Item'] = ResolversParentTypes['Item']> = {
   __resolveType: TypeResolveFn<'KeyPair' | 'ComputeSession' | 'ComputeContainer' | 'Agent' | 'User', ParentType, ContextType>;
+};
+
+export type NodeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['Node'] = ResolversParentTypes['Node']> = {
+  __resolveType: TypeResolveFn<'ContainerRegistry', ParentType, ContextType>;
 };
 
 export type PaginatedListResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['PaginatedList'] = ResolversParentTypes['PaginatedList']> = {
@@ -1729,6 +1865,11 @@ export type QueryResolvers<ContextType = GraphqlContext, ParentType extends Reso
   scaling_groups_for_domain?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['ScalingGroup']>>>, ParentType, ContextType, RequireFields<Queryscaling_groups_for_domainArgs, 'domain'>>;
   scaling_groups_for_user_group?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['ScalingGroup']>>>, ParentType, ContextType, RequireFields<Queryscaling_groups_for_user_groupArgs, 'user_group'>>;
   scaling_groups_for_keypair?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['ScalingGroup']>>>, ParentType, ContextType, RequireFields<Queryscaling_groups_for_keypairArgs, 'access_key'>>;
+  resource_preset?: Resolver<Maybe<ResolversTypes['ResourcePreset']>, ParentType, ContextType, Partial<Queryresource_presetArgs>>;
+  resource_preset_by_id?: Resolver<Maybe<ResolversTypes['ResourcePreset']>, ParentType, ContextType, Partial<Queryresource_preset_by_idArgs>>;
+  resource_presets?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['ResourcePreset']>>>, ParentType, ContextType, Partial<Queryresource_presetsArgs>>;
+  container_registry?: Resolver<Maybe<ResolversTypes['ContainerRegistry']>, ParentType, ContextType, RequireFields<Querycontainer_registryArgs, 'hostname'>>;
+  container_registries?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['ContainerRegistry']>>>, ParentType, ContextType>;
 };
 
 export type MutationResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['Mutation'] = ResolversParentTypes['Mutation']> = {
@@ -1773,6 +1914,9 @@ export type MutationResolvers<ContextType = GraphqlContext, ParentType extends R
   disassociate_scaling_groups_with_keypair?: Resolver<Maybe<ResolversTypes['DisassociateScalingGroupsWithKeyPair']>, ParentType, ContextType, RequireFields<Mutationdisassociate_scaling_groups_with_keypairArgs, 'access_key' | 'scaling_groups'>>;
   disassociate_all_scaling_groups_with_domain?: Resolver<Maybe<ResolversTypes['DisassociateAllScalingGroupsWithDomain']>, ParentType, ContextType, RequireFields<Mutationdisassociate_all_scaling_groups_with_domainArgs, 'domain'>>;
   disassociate_all_scaling_groups_with_group?: Resolver<Maybe<ResolversTypes['DisassociateAllScalingGroupsWithGroup']>, ParentType, ContextType, RequireFields<Mutationdisassociate_all_scaling_groups_with_groupArgs, 'user_group'>>;
+  create_resource_preset?: Resolver<Maybe<ResolversTypes['CreateResourcePreset']>, ParentType, ContextType, RequireFields<Mutationcreate_resource_presetArgs, 'name' | 'props'>>;
+  modify_resource_preset?: Resolver<Maybe<ResolversTypes['ModifyResourcePreset']>, ParentType, ContextType, RequireFields<Mutationmodify_resource_presetArgs, 'id' | 'name' | 'props'>>;
+  delete_resource_preset?: Resolver<Maybe<ResolversTypes['DeleteResourcePreset']>, ParentType, ContextType, RequireFields<Mutationdelete_resource_presetArgs, 'id' | 'name'>>;
 };
 
 export type CreateKeyPairResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['CreateKeyPair'] = ResolversParentTypes['CreateKeyPair']> = {
@@ -2317,6 +2461,47 @@ export type DisassociateAllScalingGroupsWithGroupResolvers<ContextType = Graphql
   msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
 };
 
+export type ResourcePresetResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ResourcePreset'] = ResolversParentTypes['ResourcePreset']> = {
+  id?: Resolver<Maybe<ResolversTypes['UUID']>, ParentType, ContextType>;
+  name?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  resource_slots?: Resolver<Maybe<ResolversTypes['JSONString']>, ParentType, ContextType>;
+  shared_memory?: Resolver<Maybe<ResolversTypes['BigInt']>, ParentType, ContextType>;
+  scaling_group_name?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+};
+
+export type CreateResourcePresetResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['CreateResourcePreset'] = ResolversParentTypes['CreateResourcePreset']> = {
+  ok?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  resource_preset?: Resolver<Maybe<ResolversTypes['ResourcePreset']>, ParentType, ContextType>;
+};
+
+export type ModifyResourcePresetResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ModifyResourcePreset'] = ResolversParentTypes['ModifyResourcePreset']> = {
+  ok?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+};
+
+export type DeleteResourcePresetResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DeleteResourcePreset'] = ResolversParentTypes['DeleteResourcePreset']> = {
+  ok?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+};
+
+export type ContainerRegistryResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ContainerRegistry'] = ResolversParentTypes['ContainerRegistry']> = {
+  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  hostname?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  config?: Resolver<Maybe<ResolversTypes['ContainerRegistryConfig']>, ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type ContainerRegistryConfigResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ContainerRegistryConfig'] = ResolversParentTypes['ContainerRegistryConfig']> = {
+  url?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  type?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  project?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['String']>>>, ParentType, ContextType>;
+  username?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  password?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  ssl_verify?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  is_global?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+};
+
 export type Resolvers<ContextType = GraphqlContext> = {
   UUID?: GraphQLScalarType;
   DateTime?: GraphQLScalarType;
@@ -2324,6 +2509,7 @@ export type Resolvers<ContextType = GraphqlContext> = {
   BigInt?: GraphQLScalarType;
   JSON?: GraphQLScalarType;
   Item?: ItemResolvers<ContextType>;
+  Node?: NodeResolvers<ContextType>;
   PaginatedList?: PaginatedListResolvers<ContextType>;
   KVPair?: KVPairResolvers<ContextType>;
   Query?: QueryResolvers<ContextType>;
@@ -2389,6 +2575,12 @@ export type Resolvers<ContextType = GraphqlContext> = {
   DisassociateScalingGroupsWithKeyPair?: DisassociateScalingGroupsWithKeyPairResolvers<ContextType>;
   DisassociateAllScalingGroupsWithDomain?: DisassociateAllScalingGroupsWithDomainResolvers<ContextType>;
   DisassociateAllScalingGroupsWithGroup?: DisassociateAllScalingGroupsWithGroupResolvers<ContextType>;
+  ResourcePreset?: ResourcePresetResolvers<ContextType>;
+  CreateResourcePreset?: CreateResourcePresetResolvers<ContextType>;
+  ModifyResourcePreset?: ModifyResourcePresetResolvers<ContextType>;
+  DeleteResourcePreset?: DeleteResourcePresetResolvers<ContextType>;
+  ContainerRegistry?: ContainerRegistryResolvers<ContextType>;
+  ContainerRegistryConfig?: ContainerRegistryConfigResolvers<ContextType>;
 };
 
 

@@ -13,6 +13,14 @@ export function listRegistries(sql: Db): Promise<store.RegistryRecord[]> {
   return store.selectAll(sql, MAX_LISTED);
 }
 
+/** What administrators see of registries, by name: all, or those with one name; at most 1000. */
+export function listRegistryConfigurations(
+  sql: Db,
+  name: string | null = null,
+): Promise<store.RegistryConfiguration[]> {
+  return store.selectConfigurations(sql, name, MAX_LISTED);
+}
+
 /** The rows of the named registries, one per project; at most 1000. */
 export function findRegistries(sql: Db, names: readonly string[]): Promise<store.RegistryRecord[]> {
   return store.selectByNames(sql, names, MAX_LISTED);

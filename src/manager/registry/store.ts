@@ -18,6 +18,26 @@ export function selectByNames(
      LIMIT ${limit}`;
 }
 
+/** A registry with its user, and whether it has a password. */
+export type RegistryConfiguration = RegistryRecord & {
+  readonly username: string | null;
+  readonly has_password: boolean;
+};
+
+export function selectConfigurations(
+  sql: Db,
+  name: string | null,
+  limit: number,
+): Promise<RegistryConfiguration[]> {
+  return sql<RegistryConfiguration[]>`
+    SELECT id, url, registry_name, type, project, ssl_verify, is_global, extra, username,
+           password IS NOT NULL AS has_password
+      FROM container_registries
+     WHERE ${name === null ? sql`true` : sql`registry_name = ${name}`}
+     ORDER BY registry_name, project
+     LIMIT ${limit}`;
+}
+
 export function selectAll(sql: Db, limit: number): Promise<RegistryRecord[]> {
   return sql<RegistryRecord[]>`
     SELECT id, url, registry_name, type, project, ssl_verify, is_global, extra
