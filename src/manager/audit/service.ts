@@ -14,6 +14,8 @@ export interface ChangeContext {
   readonly ctx: Pick<ManagerContext, 'sql' | 'events' | 'random' | 'clock'>;
   readonly caller: Caller;
   readonly requestId: string;
+  /** From where the request came; null when that is unknown. */
+  readonly clientAddress: string | null;
 }
 
 export interface Change {
@@ -69,7 +71,7 @@ function explain(error: unknown, conflict: ProblemName): unknown {
  *   row or a named one is missing, InvalidAPIParameters for values that cannot be stored.
  */
 export async function change<T>(
-  { ctx, caller, requestId }: ChangeContext,
+  { ctx, caller, requestId, clientAddress }: ChangeContext,
   run: (tx: TransactionSql, note: (change: Change) => void) => Promise<T>,
   conflict: ProblemName = 'RepositoryIntegrityError',
 ): Promise<T> {
@@ -88,6 +90,7 @@ export async function change<T>(
           actionId,
           requestId,
           triggeredBy: caller.userId,
+          clientAddress,
           description: `${operation} ${entityType} ${entityId} by ${caller.email}`,
           durationSec: (ctx.clock.monotonicMs() - startedMs) / 1000,
           before: readable(before),

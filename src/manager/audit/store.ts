@@ -9,6 +9,8 @@ export interface AuditRecord {
   readonly actionId: string;
   readonly requestId: string;
   readonly triggeredBy: string;
+  /** From where the request came. */
+  readonly clientAddress: string | null;
   readonly description: string;
   readonly durationSec: number;
   readonly before: unknown;
@@ -21,9 +23,9 @@ const json = (value: unknown): string | null =>
 export async function insertAuditRecord(sql: Db, record: AuditRecord): Promise<void> {
   await sql`
     INSERT INTO audit_logs (entity_type, operation, entity_id, action_id, request_id, triggered_by,
-                            description, duration, status, before, after)
+                            description, duration, status, before, after, client_address)
     VALUES (${record.entityType}, ${record.operation}, ${record.entityId}, ${record.actionId},
             ${record.requestId}, ${record.triggeredBy}, ${record.description},
             make_interval(secs => ${record.durationSec}), 'success',
-            ${json(record.before)}::text::jsonb, ${json(record.after)}::text::jsonb)`;
+            ${json(record.before)}::text::jsonb, ${json(record.after)}::text::jsonb, ${record.clientAddress})`;
 }

@@ -70,6 +70,7 @@ export interface AuditLogRow {
   status: string;
   before: unknown;
   after: unknown;
+  client_address: string | null;
 }
 
 /** A row of container_registries. */

@@ -6,6 +6,8 @@ export interface GraphqlContext {
   readonly ctx: ManagerContext;
   readonly caller: Caller;
   readonly requestId: string;
+  /** Where the client is; null when that is unknown. */
+  readonly clientAddress: string | null;
   /** Aborts when the client goes away. */
   readonly signal: AbortSignal;
 }

@@ -21,10 +21,10 @@ const envelope = v.object({
 export function graphqlRoutes(ctx: ManagerContext, engine: GraphqlEngine): Route[] {
   const run = async (request: AuthenticatedRequest): Promise<Response> => {
     const { query, variables, operation_name, operationName } = await request.body(body);
-    const { caller, requestId, signal } = request;
+    const { caller, requestId, clientAddress, signal } = request;
     return engine.handle(
       { query, variables, operationName: operationName ?? operation_name },
-      { ctx, caller, requestId, signal },
+      { ctx, caller, requestId, clientAddress, signal },
     );
   };
   return [

@@ -119,6 +119,7 @@ test('a new keypair signs requests until it is switched off, at once', async () 
     entity_type: 'keypair',
     triggered_by: tenants.people.superadmin.userId,
     status: 'success',
+    client_address: '127.0.0.1',
     before: { is_active: true, secret_key: '(hidden)', resource_policy: 'default' },
     after: { is_active: false, secret_key: '(hidden)' },
   });

@@ -1,0 +1,3 @@
+-- From where a change was asked for; a column of ours.
+
+ALTER TABLE audit_logs ADD COLUMN client_address varchar(64);

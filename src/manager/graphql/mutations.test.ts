@@ -1,0 +1,74 @@
+/** Every mutation of the schema: who is refused, and that a refusal leaves no trace. */
+import { afterAll, beforeAll, expect, test } from 'bun:test';
+import {
+  type GraphQLArgument,
+  type GraphQLInputType,
+  getNamedType,
+  isInputObjectType,
+  isListType,
+  isNonNullType,
+  isObjectType,
+  isRequiredInputField,
+} from 'graphql';
+import { type Tenants, testTenants } from '../../testing/tenants.ts';
+import { graphqlModules } from '../main.ts';
+import { mergeModules } from './engine.ts';
+
+/** Mutations that domain administrators may use, in their own domain. All others are superadmins'. */
+const ADMINISTRATORS = new Set(['create_group', 'modify_group', 'delete_group', 'purge_group']);
+
+const SAMPLES: Readonly<Record<string, string>> = {
+  UUID: '"00000000-0000-4000-8000-000000000000"',
+  JSONString: '"{}"',
+  BigInt: '1',
+  Int: '1',
+  Float: '1',
+  Boolean: 'true',
+};
+
+/** A literal of the type with whatever is required. */
+function literal(type: GraphQLInputType): string {
+  if (isNonNullType(type)) return literal(type.ofType);
+  if (isListType(type)) return '[]';
+  if (isInputObjectType(type)) {
+    const fields = Object.values(type.getFields()).filter(isRequiredInputField);
+    return `{ ${fields.map((field) => `${field.name}: ${literal(field.type)}`).join(', ')} }`;
+  }
+  return SAMPLES[type.name] ?? '"nobody"';
+}
+
+const mutations = Object.values(
+  mergeModules(graphqlModules).getMutationType()?.getFields() ?? {},
+).map((field) => {
+  const needed = (arg: GraphQLArgument) => isNonNullType(arg.type);
+  const args = field.args.filter(needed).map((arg) => `${arg.name}: ${literal(arg.type)}`);
+  const type = getNamedType(field.type);
+  const names = isObjectType(type) ? Object.keys(type.getFields()) : [];
+  const call = args.length > 0 ? `${field.name}(${args.join(', ')})` : field.name;
+  return { name: field.name, document: `mutation { ${call} { ok msg } }`, names };
+});
+
+let tenants: Tenants;
+beforeAll(async () => {
+  tenants = await testTenants();
+});
+afterAll(() => tenants.close());
+
+test.each(mutations)('$name', async ({ name, document, names }) => {
+  expect(names).toContain('ok');
+  const count = async () => (await tenants.db.sql`SELECT count(*)::int AS n FROM audit_logs`)[0]?.n;
+  const before = await count();
+  const refusal = { ok: false, msg: `no permission to execute ${name}` };
+  const refused = ADMINISTRATORS.has(name)
+    ? (['user', 'monitor', 'otherUser'] as const)
+    : (['user', 'monitor', 'otherUser', 'admin', 'otherAdmin'] as const);
+  for (const who of refused) {
+    expect(await tenants.ask(who, document)).toEqual({ data: { [name]: refusal }, errors: null });
+  }
+  if (ADMINISTRATORS.has(name)) {
+    // What is named does not exist or is another tenant's: an answer, never a change.
+    const { data, errors } = await tenants.ask('admin', document);
+    expect(errors ?? data?.[name]).not.toMatchObject({ ok: true });
+  }
+  expect(await count()).toBe(before);
+});
