@@ -82,6 +82,7 @@ export type Query = {
   readonly project_resource_policies: Maybe<ReadonlyArray<Maybe<ProjectResourcePolicy>>>;
   readonly scaling_group: Maybe<ScalingGroup>;
   readonly scaling_groups: Maybe<ReadonlyArray<Maybe<ScalingGroup>>>;
+  readonly accessible_scaling_groups: Maybe<ReadonlyArray<Maybe<ScalingGroup>>>;
   readonly scaling_groups_for_domain: Maybe<ReadonlyArray<Maybe<ScalingGroup>>>;
   readonly scaling_groups_for_user_group: Maybe<ReadonlyArray<Maybe<ScalingGroup>>>;
   readonly scaling_groups_for_keypair: Maybe<ReadonlyArray<Maybe<ScalingGroup>>>;
@@ -273,6 +274,11 @@ export type Queryscaling_groupArgs = {
 export type Queryscaling_groupsArgs = {
   name?: InputMaybe<Scalars['String']['input']>;
   is_active?: InputMaybe<Scalars['Boolean']['input']>;
+};
+
+
+export type Queryaccessible_scaling_groupsArgs = {
+  project_id: Scalars['UUID']['input'];
 };
 
 
@@ -1862,6 +1868,7 @@ export type QueryResolvers<ContextType = GraphqlContext, ParentType extends Reso
   project_resource_policies?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['ProjectResourcePolicy']>>>, ParentType, ContextType>;
   scaling_group?: Resolver<Maybe<ResolversTypes['ScalingGroup']>, ParentType, ContextType, Partial<Queryscaling_groupArgs>>;
   scaling_groups?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['ScalingGroup']>>>, ParentType, ContextType, Partial<Queryscaling_groupsArgs>>;
+  accessible_scaling_groups?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['ScalingGroup']>>>, ParentType, ContextType, RequireFields<Queryaccessible_scaling_groupsArgs, 'project_id'>>;
   scaling_groups_for_domain?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['ScalingGroup']>>>, ParentType, ContextType, RequireFields<Queryscaling_groups_for_domainArgs, 'domain'>>;
   scaling_groups_for_user_group?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['ScalingGroup']>>>, ParentType, ContextType, RequireFields<Queryscaling_groups_for_user_groupArgs, 'user_group'>>;
   scaling_groups_for_keypair?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['ScalingGroup']>>>, ParentType, ContextType, RequireFields<Queryscaling_groups_for_keypairArgs, 'access_key'>>;

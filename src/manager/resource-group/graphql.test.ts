@@ -204,3 +204,39 @@ test('what agents have is added up; a group with agents stays', async () => {
   await sql`DELETE FROM agents`;
   expect(await admin(remove)).toEqual({ delete_scaling_group: { ok: true, msg: 'success' } });
 });
+
+test('whoever may use a group sees its name and its limits, and no more', async () => {
+  const { sql } = tenants.db;
+  await sql`DELETE FROM sgroups_for_keypairs`;
+  for (const name of ['open', 'hidden'])
+    await admin(create(name, `, is_public: ${name === 'open'}`));
+  const project = tenants.projects.default;
+  await admin(`mutation { associate_scaling_groups_with_user_group(
+    scaling_groups: ["open", "hidden"], user_group: "${project}") { ok } }`);
+  const query = `{ groups: accessible_scaling_groups(project_id: "${project}") {
+    name is_active wsproxy_api_token scheduler agent_count_by_status
+    agent_total_resource_slots_by_status own_session_occupied_resource_slots
+    resource_allocation_limit_for_sessions } }`;
+  const usable = (name: string) => ({
+    name,
+    is_active: true,
+    wsproxy_api_token: null,
+    scheduler: null,
+    agent_count_by_status: null,
+    agent_total_resource_slots_by_status: null,
+    own_session_occupied_resource_slots: '{}',
+    resource_allocation_limit_for_sessions: '{}',
+  });
+  expect((await tenants.ask('user', query)).data).toEqual({ groups: [usable('open')] });
+  expect((await tenants.ask('admin', query)).data).toEqual({
+    groups: [usable('hidden'), usable('open')],
+  });
+  expect(await tenants.outcomes(query)).toEqual({
+    superadmin: 'data',
+    admin: 'data',
+    user: 'data',
+    monitor: 'error',
+    otherAdmin: 'error',
+    otherUser: 'error',
+  });
+});

@@ -9,6 +9,7 @@ import type { GraphqlModule } from '../graphql/module.ts';
 import { kept, mutate } from '../graphql/mutation.ts';
 import type { ModifyScalingGroupInput } from '../graphql/resolvers.generated.ts';
 import { requireSuperadmin } from '../graphql/scope.ts';
+import { getProject } from '../project/service.ts';
 import {
   associateGroups,
   createGroup,
@@ -21,10 +22,14 @@ import {
 } from './manage.ts';
 import { schedulerOptions } from './options.ts';
 import { typeDefs } from './schema.ts';
+import { allowedResourceGroups, type ResourceGroup } from './service.ts';
 import { acceleratorQuantum, agentSumsOf, largestAgentOf, ownSlotsOf } from './statistics.ts';
 
-/** A resource group as its resolvers give it. */
-export type ScalingGroupParent = ReturnType<typeof toParent>;
+type Complete = ReturnType<typeof toParent>;
+/** A resource group as its resolvers give it; those who only use it see its name and little else. */
+export type ScalingGroupParent = { readonly name: string } & {
+  readonly [K in keyof Complete]: Complete[K] | null;
+};
 
 const toParent = (row: ScalingGroupRow) => ({
   ...row,
@@ -38,6 +43,41 @@ type Filter = Parameters<typeof listGroupRows>[1];
 async function listed({ ctx, caller }: GraphqlContext, filter: Filter) {
   requireSuperadmin(caller);
   return (await listGroupRows(ctx.sql, filter)).map(toParent);
+}
+
+/** What those see who may only use a group. */
+const usableOnly = (group: ResourceGroup): ScalingGroupParent => ({
+  id: null,
+  name: group.name,
+  is_active: group.isActive,
+  description: null,
+  is_public: null,
+  created_at: null,
+  wsproxy_addr: null,
+  wsproxy_api_token: null,
+  driver: null,
+  driver_opts: null,
+  scheduler: null,
+  scheduler_opts: null,
+  use_host_network: null,
+  fair_share_spec: null,
+  default_deployment_options: null,
+  default_session_options: null,
+});
+
+/**
+ * The groups in which the caller may run sessions of the project. Those that are not public are
+ * shown to administrators only.
+ */
+async function accessible({ ctx, caller }: GraphqlContext, projectId: string) {
+  const project = await getProject(ctx.sql, caller, projectId);
+  const groups = await allowedResourceGroups(ctx.sql, {
+    domain: project.domain_name,
+    projectId: project.id,
+    accessKey: caller.accessKey,
+  });
+  const isAdministrator = caller.role === 'superadmin' || caller.role === 'admin';
+  return groups.filter(({ isPublic }) => isPublic || isAdministrator).map(usableOnly);
 }
 
 function projectOwner(projectId: string): Owner {
@@ -125,6 +165,8 @@ export const resourceGroupGraphql: GraphqlModule = {
       },
       scaling_groups: (_root, { name, is_active: isActive }, context) =>
         listed(context, { name, isActive }),
+      accessible_scaling_groups: (_root, { project_id }, context) =>
+        accessible(context, project_id),
       scaling_groups_for_domain: (_root, { domain, is_active: isActive }, context) =>
         listed(context, { isActive, owner: domainOwner(domain) }),
       scaling_groups_for_user_group: (_root, { user_group, is_active: isActive }, context) =>
@@ -148,8 +190,11 @@ export const resourceGroupGraphql: GraphqlModule = {
     ScalingGroup: {
       accelerator_quantum_size: (_row, _args, context) => acceleratorQuantum(context),
       agent_count_by_status: async ({ name }, { status }, context) =>
-        (await agentSumsOf(context, name, status ?? null)).agents,
+        context.caller.isSuperadmin
+          ? (await agentSumsOf(context, name, status ?? null)).agents
+          : null,
       agent_total_resource_slots_by_status: async ({ name }, { status }, context) => {
+        if (!context.caller.isSuperadmin) return null;
         const { occupied, available } = await agentSumsOf(context, name, status ?? null);
         return { occupied_slots: occupied, available_slots: available };
       },

@@ -4,6 +4,7 @@ export const typeDefs = /* GraphQL */ `
   type Query {
     scaling_group(name: String): ScalingGroup
     scaling_groups(name: String, is_active: Boolean): [ScalingGroup]
+    accessible_scaling_groups(project_id: UUID!): [ScalingGroup]
     scaling_groups_for_domain(domain: String!, is_active: Boolean): [ScalingGroup]
     scaling_groups_for_user_group(user_group: String!, is_active: Boolean): [ScalingGroup]
     scaling_groups_for_keypair(access_key: String!, is_active: Boolean): [ScalingGroup]
