@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the Debian packages with the real servers and tools that the tests run: Redis, etcd,
-# Docker, bubblewrap, debootstrap, a terminal. Does nothing when all are there.
+# Docker, bubblewrap, debootstrap, a terminal, a browser. Does nothing when all are there.
 set -eu
 missing=
 need() { # COMMAND PACKAGE
@@ -15,6 +15,7 @@ need debootstrap debootstrap
 need unshare util-linux
 need ip iproute2
 need tmux tmux
+need chromium chromium
 need python3 python3
 need busybox busybox-static
 need musl-gcc musl-tools

@@ -15,6 +15,7 @@ const NONCE_BYTES = 16;
 const PLAIN_PAGE_CSP: CspSettings = {
   'default-src': ["'none'"],
   'connect-src': ["'self'"],
+  'img-src': ['data:'],
   'script-src': [],
   'style-src': [],
   'form-action': ["'none'"],

@@ -1,0 +1,168 @@
+/** A real headless Chromium for tests of pages, driven over its own debugging protocol. */
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import * as v from 'valibot';
+import { eventually } from './services.ts';
+
+const ANSWER_TIMEOUT_MS = 15_000;
+
+const message = v.object({
+  id: v.optional(v.number()),
+  method: v.optional(v.string()),
+  params: v.optional(v.record(v.string(), v.unknown()), {}),
+  result: v.optional(v.record(v.string(), v.unknown()), {}),
+  error: v.optional(v.object({ message: v.string() })),
+});
+const target = v.object({ webSocketDebuggerUrl: v.string() });
+const evaluated = v.object({
+  result: v.object({ value: v.optional(v.unknown()) }),
+  exceptionDetails: v.optional(v.unknown()),
+});
+const logEntry = v.object({ entry: v.object({ level: v.string(), text: v.string() }) });
+
+export interface Page {
+  /** Loads an address and waits until its scripts have run. */
+  open(url: string): Promise<void>;
+  /** The value of an expression in the page; promises are awaited. */
+  evaluate(expression: string): Promise<unknown>;
+  /** Waits until the expression is true. */
+  waitFor(what: string, expression: string): Promise<void>;
+  /** Uncaught errors and what the browser complained about, oldest first. */
+  readonly complaints: readonly string[];
+}
+
+export interface Browser {
+  /** A new tab; all share cookies, each has session storage of its own. */
+  newPage(): Promise<Page>;
+  close(): Promise<void>;
+}
+
+class Tab implements Page {
+  readonly complaints: string[] = [];
+  readonly #socket: WebSocket;
+  readonly #waiting = new Map<number, PromiseWithResolvers<Record<string, unknown>>>();
+  #lastId = 0;
+
+  constructor(socket: WebSocket) {
+    this.#socket = socket;
+    socket.addEventListener('message', ({ data }) => this.#received(String(data)));
+  }
+
+  #received(text: string): void {
+    const { id, method, params, result, error } = v.parse(message, JSON.parse(text));
+    if (id !== undefined) {
+      const waiting = this.#waiting.get(id);
+      this.#waiting.delete(id);
+      if (error) waiting?.reject(new Error(error.message));
+      else waiting?.resolve(result);
+    } else if (method === 'Runtime.exceptionThrown') {
+      this.complaints.push(JSON.stringify(params));
+    } else if (method === 'Log.entryAdded') {
+      const { entry } = v.parse(logEntry, params);
+      if (entry.level === 'error') this.complaints.push(entry.text);
+    }
+  }
+
+  async send(method: string, params: Record<string, unknown> = {}) {
+    this.#lastId += 1;
+    const id = this.#lastId;
+    const answer = Promise.withResolvers<Record<string, unknown>>();
+    this.#waiting.set(id, answer);
+    const timer = setTimeout(
+      () => answer.reject(new Error(`the browser does not answer ${method}`)),
+      ANSWER_TIMEOUT_MS,
+    );
+    this.#socket.send(JSON.stringify({ id, method, params }));
+    return answer.promise.finally(() => clearTimeout(timer));
+  }
+
+  async open(url: string): Promise<void> {
+    await this.send('Page.navigate', { url });
+    const loaded = `location.href.startsWith(${JSON.stringify(url)}) && document.readyState === 'complete'`;
+    await this.waitFor(`${url} is loaded`, loaded);
+  }
+
+  async evaluate(expression: string): Promise<unknown> {
+    const answer = await this.send('Runtime.evaluate', {
+      expression,
+      awaitPromise: true,
+      returnByValue: true,
+    });
+    const { result, exceptionDetails } = v.parse(evaluated, answer);
+    if (exceptionDetails !== undefined) throw new Error(JSON.stringify(exceptionDetails));
+    return result.value;
+  }
+
+  async waitFor(what: string, expression: string): Promise<void> {
+    await eventually(what, async () => (await this.evaluate(expression)) === true);
+  }
+}
+
+/** The port of a Chromium that has just been started with this profile. */
+async function debuggingPort(child: Bun.Subprocess, profile: string): Promise<string> {
+  const portFile = join(profile, 'DevToolsActivePort');
+  let port = '';
+  await eventually('Chromium listens', () => {
+    if (child.exitCode !== null) throw new Error(`Chromium ended with ${child.exitCode}`);
+    // The file is there before its content is.
+    const text = existsSync(portFile) ? readFileSync(portFile, 'utf8') : '';
+    port = /^\d+(?=\n)/.exec(text)?.[0] ?? '';
+    return port !== '';
+  });
+  return port;
+}
+
+async function openTab(port: string): Promise<{ tab: Tab; socket: WebSocket }> {
+  const answer = await fetch(`http://127.0.0.1:${port}/json/new?about:blank`, {
+    method: 'PUT',
+    signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
+  });
+  const { webSocketDebuggerUrl } = v.parse(target, await answer.json());
+  const socket = new WebSocket(webSocketDebuggerUrl);
+  await new Promise((resolve, reject) => {
+    socket.addEventListener('open', resolve);
+    socket.addEventListener('error', reject);
+  });
+  const tab = new Tab(socket);
+  for (const domain of ['Page', 'Runtime', 'Log']) await tab.send(`${domain}.enable`);
+  return { tab, socket };
+}
+
+/** Starts Chromium with a profile of its own, which goes when it is closed. */
+export async function startBrowser(): Promise<Browser> {
+  const profile = mkdtempSync(join(tmpdir(), 'bai-chromium-'));
+  const child = Bun.spawn(
+    [
+      ...['chromium', '--headless=new', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'],
+      ...['--no-first-run', '--disable-extensions', '--disable-background-networking'],
+      ...['--remote-debugging-port=0', `--user-data-dir=${profile}`, 'about:blank'],
+    ],
+    { stdout: 'ignore', stderr: 'ignore' },
+  );
+  const stop = () => child.kill('SIGKILL');
+  process.once('exit', stop);
+  const sockets: WebSocket[] = [];
+  const close = async () => {
+    process.off('exit', stop);
+    for (const socket of sockets) socket.close();
+    stop();
+    await child.exited;
+    // Its helpers may still write for a moment.
+    rmSync(profile, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
+  };
+  try {
+    const port = await debuggingPort(child, profile);
+    return {
+      async newPage() {
+        const { tab, socket } = await openTab(port);
+        sockets.push(socket);
+        return tab;
+      },
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
