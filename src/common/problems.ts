@@ -78,6 +78,19 @@ export const problems = {
     'Domain resource quota exceeded.',
     'domain_check-limit_forbidden',
   ),
+  DotfileAlreadyExists: problem(
+    400,
+    'generic-bad-request',
+    'Dotfile already exists.',
+    'dotfile_create_already-exists',
+  ),
+  DotfileCreationFailed: problem(
+    400,
+    'generic-bad-request',
+    'Dotfile creation has failed.',
+    'dotfile_create_internal-error',
+  ),
+  DotfileNotFound: problem(404, 'object-not-found', 'No such dotfile.', 'dotfile_read_not-found'),
   GenericBadRequest: problem(
     400,
     'generic-bad-request',

@@ -15,6 +15,7 @@ import { agentGatewayRoute, announceManager, httpAgentDirectory } from './agent-
 import type { AgentDirectory, ManagerContext } from './context.ts';
 import { startControlPlane } from './control-plane.ts';
 import { domainGraphql } from './domain/graphql.ts';
+import { dotfileRoutes } from './dotfile/rest.ts';
 import { createEventBus } from './event/create.ts';
 import { createGraphqlEngine, type GraphqlEngine } from './graphql/engine.ts';
 import type { GraphqlModule } from './graphql/module.ts';
@@ -94,6 +95,7 @@ export const graphqlModules: readonly GraphqlModule[] = [
 /** The features' HTTP operations; tests compare them with the table of who may call what. */
 export const featureRoutes = (ctx: ManagerContext, graphql: GraphqlEngine): Route[] => [
   ...sessionRoutes(ctx),
+  ...dotfileRoutes(ctx),
   ...graphqlRoutes(ctx, graphql),
 ];
 

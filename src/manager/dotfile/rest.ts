@@ -1,0 +1,152 @@
+/** Operations on dotfiles and the bootstrap script: what an account's sessions start with. */
+import * as v from 'valibot';
+import type { ChangeContext } from '../audit/service.ts';
+import { resolveOwner } from '../auth/delegation.ts';
+import { storableText } from '../auth/text.ts';
+import type { ManagerContext } from '../context.ts';
+import { readQuery } from '../http/body.ts';
+import { aliased } from '../http/parameters.ts';
+import type { AuthenticatedRequest, Route, RouteResult } from '../http/route.ts';
+import type { Dotfile } from './format.ts';
+import * as rules from './rules.ts';
+import * as service from './service.ts';
+
+/** Longest content of a file, and longest script. Characters. */
+const MAX_LENGTH = 64 * 1024;
+/** Longest path; the list is bounded anyway. Characters. */
+const MAX_PATH_LENGTH = 1024;
+
+const path = v.pipe(storableText(MAX_PATH_LENGTH), v.minLength(1));
+const fileBody = v.object({
+  path,
+  data: storableText(MAX_LENGTH),
+  permission: v.pipe(v.string(), v.regex(/^[0-7]{3}$/, 'three octal digits are expected')),
+});
+const optionalText = v.nullish(storableText(MAX_PATH_LENGTH), null);
+const scriptBody = v.object({ script: storableText(MAX_LENGTH) });
+
+/** Whose dotfiles a group of operations is about. */
+interface Subject<T> {
+  readonly url: string;
+  /** Who may change them; everybody may read what they can reach. */
+  readonly writers: 'user' | 'admin';
+  /** The fields that name the holder, in bodies and queries. */
+  readonly schema: v.GenericSchema<unknown, T>;
+  holder(request: AuthenticatedRequest, named: T): Promise<service.Holder>;
+}
+
+const keypairs = (ctx: ManagerContext): Subject<{ owner_access_key: string | null }> => ({
+  url: '/user-config/dotfiles',
+  writers: 'user',
+  schema: v.object({ owner_access_key: optionalText }),
+  holder: async ({ caller }, named) => {
+    const { accessKey } = await resolveOwner(ctx.sql, caller, named.owner_access_key);
+    return { kind: 'keypair', accessKey };
+  },
+});
+
+const uuid = v.pipe(v.string(), v.uuid());
+
+const projects: Subject<{ group: string; domain: string | null }> = {
+  url: '/group-config/dotfiles',
+  writers: 'admin',
+  schema: aliased(
+    { group: ['groupId', 'group_id'] },
+    v.object({ group: storableText(MAX_PATH_LENGTH), domain: optionalText }),
+  ),
+  // A name means nothing without a domain; the caller's own is meant then.
+  holder: async ({ caller }, { group, domain }) => ({
+    kind: 'project',
+    nameOrId: group,
+    domainName: domain ?? (v.is(uuid, group) ? null : caller.domainName),
+  }),
+};
+
+const domains: Subject<{ domain: string }> = {
+  url: '/domain-config/dotfiles',
+  writers: 'admin',
+  schema: v.object({ domain: storableText(MAX_PATH_LENGTH) }),
+  holder: async (_, { domain }) => ({ kind: 'domain', name: domain }),
+};
+
+const byOf = (ctx: ManagerContext, request: AuthenticatedRequest): ChangeContext => {
+  const { caller, requestId, clientAddress } = request;
+  return { ctx, caller, requestId, clientAddress };
+};
+
+type Handler = (request: AuthenticatedRequest) => Promise<RouteResult>;
+
+function readHandler<T>(ctx: ManagerContext, subject: Subject<T>): Handler {
+  const query = v.intersect([v.object({ path: v.optional(path) }), subject.schema]);
+  return async (request) => {
+    const given = readQuery(request.query, query);
+    const holder = await subject.holder(request, given);
+    const files = await service.listDotfiles(ctx.sql, request.caller, holder);
+    if (given.path !== undefined) return { json: rules.find(files, given.path) };
+    // Upstream names the permission differently in the list.
+    return {
+      json: files.map((file) => ({ path: file.path, permission: file.perm, data: file.data })),
+    };
+  };
+}
+
+function writeHandler<T>(
+  ctx: ManagerContext,
+  subject: Subject<T>,
+  changeOf: (file: Dotfile) => rules.DotfileChange,
+): Handler {
+  const schema = v.intersect([fileBody, subject.schema]);
+  return async (request) => {
+    const given = await request.body(schema);
+    const file = { path: given.path, perm: given.permission, data: given.data };
+    const holder = await subject.holder(request, given);
+    await service.changeDotfiles(byOf(ctx, request), holder, changeOf(file));
+    return { json: {} };
+  };
+}
+
+function removeHandler<T>(ctx: ManagerContext, subject: Subject<T>): Handler {
+  const query = v.intersect([v.object({ path }), subject.schema]);
+  return async (request) => {
+    const given = readQuery(request.query, query);
+    const holder = await subject.holder(request, given);
+    await service.changeDotfiles(byOf(ctx, request), holder, rules.remove(given.path));
+    return { json: { success: true } };
+  };
+}
+
+function routesOf<T>(ctx: ManagerContext, subject: Subject<T>): Route[] {
+  const { url, writers } = subject;
+  const common = { path: url, gate: 'read' } as const;
+  return [
+    { ...common, method: 'GET', auth: 'user', handler: readHandler(ctx, subject) },
+    { ...common, method: 'POST', auth: writers, handler: writeHandler(ctx, subject, rules.add) },
+    {
+      ...common,
+      ...{ method: 'PATCH', auth: writers, handler: writeHandler(ctx, subject, rules.replace) },
+    },
+    { ...common, method: 'DELETE', auth: writers, handler: removeHandler(ctx, subject) },
+  ];
+}
+
+export function dotfileRoutes(ctx: ManagerContext): Route[] {
+  const path = '/user-config/bootstrap-script';
+  const own = (method: 'GET' | 'POST', handler: Handler): Route => ({
+    method,
+    path,
+    gate: 'read',
+    auth: 'user',
+    handler,
+  });
+  return [
+    ...routesOf(ctx, keypairs(ctx)),
+    ...routesOf(ctx, projects),
+    ...routesOf(ctx, domains),
+    own('GET', async ({ caller }) => ({ json: await service.bootstrapScript(ctx.sql, caller) })),
+    own('POST', async (request) => {
+      const { script } = await request.body(scriptBody);
+      await service.setBootstrapScript(byOf(ctx, request), script);
+      return { json: {} };
+    }),
+  ];
+}
