@@ -104,7 +104,10 @@ const authSection = v.strictObject({
   'password-hash-algorithm': v.optional(v.string()),
   'password-hash-rounds': v.optional(integer),
   'password-hash-salt-size': v.optional(integer),
-  'login-session-max-age': v.optional(integer),
+  'login-session-max-age': v.optional(
+    v.pipe(integer, v.minValue(1, 'expected at least 1')),
+    604_800,
+  ),
 });
 
 /** Sections of upstream whose contents have no effect here yet. */

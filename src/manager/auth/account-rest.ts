@@ -29,14 +29,14 @@ const keypairReply = (pair: SshKeypair) => ({
 
 async function updatePassword(
   ctx: ManagerContext,
-  { body, caller }: AuthenticatedRequest,
+  request: AuthenticatedRequest,
 ): Promise<RouteResult> {
-  const given = await body(passwordsBody);
+  const given = await request.body(passwordsBody);
   if (given.new_password !== given.new_password2) {
     return { status: 400, json: { error_msg: 'new password mismatch' } };
   }
   const passwords = { old: given.old_password, new: given.new_password };
-  await account.updatePassword(ctx, caller, passwords);
+  await account.updatePassword({ ...request, ctx }, passwords);
   return { json: { error_msg: null } };
 }
 
@@ -56,20 +56,21 @@ export function accountRoutes(ctx: ManagerContext): Route[] {
       json: await account.rolesOf(ctx, caller, readQuery(query, roleQuery).group),
     })),
     own('POST', '/auth/update-password', (request) => updatePassword(ctx, request)),
-    own('POST', '/auth/update-full-name', async ({ body, caller }) => {
-      const { email, full_name: fullName } = await body(nameBody);
-      await account.updateFullName(ctx, caller, { email, fullName });
+    own('POST', '/auth/update-full-name', async (request) => {
+      const { email, full_name: fullName } = await request.body(nameBody);
+      await account.updateFullName({ ...request, ctx }, { email, fullName });
       return { json: {} };
     }),
     own('GET', '/auth/ssh-keypair', async ({ caller }) => ({
       json: { ssh_public_key: await account.sshPublicKey(ctx, caller) },
     })),
-    own('PATCH', '/auth/ssh-keypair', async ({ caller }) =>
-      keypairReply(await account.renewSshKeypair(ctx, caller)),
+    own('PATCH', '/auth/ssh-keypair', async (request) =>
+      keypairReply(await account.renewSshKeypair({ ...request, ctx })),
     ),
-    own('POST', '/auth/ssh-keypair', async ({ body, caller }) => {
-      const { pubkey: publicKey, privkey: privateKey } = await body(keypairBody);
-      return keypairReply(await account.uploadSshKeypair(ctx, caller, { publicKey, privateKey }));
+    own('POST', '/auth/ssh-keypair', async (request) => {
+      const { pubkey: publicKey, privkey: privateKey } = await request.body(keypairBody);
+      const given = { publicKey, privateKey };
+      return keypairReply(await account.uploadSshKeypair({ ...request, ctx }, given));
     }),
   ];
 }

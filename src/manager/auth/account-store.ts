@@ -1,9 +1,18 @@
 /** SQL about the parts of an account that its owner changes. */
 import type { Db } from '../db/connect.ts';
 
-export async function updateFullName(sql: Db, userId: string, fullName: string): Promise<void> {
-  await sql`
-    UPDATE users SET full_name = ${fullName}, modified_at = now() WHERE uuid = ${userId}`;
+/** @returns the name before. */
+export async function updateFullName(
+  sql: Db,
+  userId: string,
+  fullName: string,
+): Promise<string | null> {
+  const [row] = await sql<{ before: string | null }[]>`
+    UPDATE users u SET full_name = ${fullName}, modified_at = now()
+      FROM (SELECT uuid, full_name FROM users WHERE uuid = ${userId} FOR UPDATE) old
+     WHERE u.uuid = old.uuid
+    RETURNING old.full_name AS before`;
+  return row?.before ?? null;
 }
 
 export async function isMember(sql: Db, userId: string, projectId: string): Promise<boolean> {

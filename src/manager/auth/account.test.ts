@@ -53,6 +53,9 @@ describe('the password', () => {
     expect((await change('first pass 1!', 'second pass 2!')).status).toBe(200);
     expect((await change('first pass 1!', 'third pass 3!')).status).toBe(401);
     expect((await change('second pass 2!', 'third pass 3!')).status).toBe(200);
+    const records = await server.db.sql`SELECT * FROM audit_logs`;
+    expect(records).toHaveLength(2);
+    expect(JSON.stringify(records)).not.toContain('argon2id');
   });
 
   test('needs a letter, a digit and something else, eight in all', () => {
@@ -75,6 +78,9 @@ test('the full name is changed by its owner only', async () => {
     user('POST', '/auth/update-full-name', { email, full_name: 'New Name' });
   expect((await name(server.accounts.admin.email)).status).toBe(403);
   expect((await name(server.accounts.user.email)).status).toBe(200);
+  const [record] = await server.db.sql`SELECT * FROM audit_logs ORDER BY created_at DESC LIMIT 1`;
+  expect(JSON.stringify(record)).toContain('New Name');
+  expect(record).toMatchObject({ triggered_by: server.accounts.user.userId });
   const rows = await server.db.sql`SELECT email FROM users WHERE full_name = 'New Name'`;
   expect(rows.map((row) => row.email)).toEqual([server.accounts.user.email]);
 });

@@ -1,6 +1,8 @@
 /** What people change about their own account: password, full name, SSH keypair. */
 import { BackendError } from '../../common/errors.ts';
+import { type ChangeContext, change } from '../audit/service.ts';
 import type { ManagerContext } from '../context.ts';
+import type { Db } from '../db/connect.ts';
 import type { Caller } from '../http/route.ts';
 import { hashPassword } from '../user/password.ts';
 import * as store from './account-store.ts';
@@ -9,27 +11,41 @@ import { changePassword, type LoginAccount } from './login-store.ts';
 import { requireGoodPassword } from './password-rules.ts';
 import { checkSshKeypair, generateSshKeypair, type SshKeypair } from './ssh-keypair.ts';
 
+/** Somebody's wish to change their own account. */
+export interface OwnChange extends ChangeContext {
+  readonly ctx: ManagerContext;
+}
+
 async function setPassword(
-  ctx: ManagerContext,
+  sql: Db,
   account: LoginAccount & { passwordHash: string },
-  password: string,
+  hash: string,
 ): Promise<Date> {
-  const hash = await hashPassword(password, { algorithm: 'argon2id' });
-  const changedAt = await changePassword(ctx.sql, account.userId, account.passwordHash, hash);
+  const changedAt = await changePassword(sql, account.userId, account.passwordHash, hash);
   if (changedAt !== null) return changedAt;
   throw new BackendError('AuthorizationFailed', 'The password was changed at the same time.');
 }
 
 /** @throws BackendError AuthorizationFailed for a wrong old password, RejectedByHook for a bad new one. */
 export async function updatePassword(
-  ctx: ManagerContext,
-  caller: Caller,
+  asked: OwnChange,
   passwords: { readonly old: string; readonly new: string },
 ): Promise<void> {
-  const { domainName: domain, email } = caller;
+  const { ctx, caller } = asked;
+  const { domainName: domain, email, userId } = caller;
   requireGoodPassword(passwords.new);
   const account = await verifiedAccount(ctx, { domain, email, password: passwords.old });
-  await setPassword(ctx, account, passwords.new);
+  const hash = await hashPassword(passwords.new, { algorithm: 'argon2id' });
+  await change(asked, async (tx, note) => {
+    const changedAt = await setPassword(tx, account, hash);
+    note({
+      entityType: 'user',
+      entityId: userId,
+      operation: 'update',
+      before: { password: account.passwordHash, password_changed_at: account.passwordChangedAt },
+      after: { password: hash, password_changed_at: changedAt },
+    });
+  });
 }
 
 /**
@@ -61,19 +77,29 @@ export async function replaceExpiredPassword(
     throw new BackendError('AuthorizationFailed', 'The new password is the current one.');
   }
   requireGoodPassword(newPassword);
-  return setPassword(ctx, account, newPassword);
+  const hash = await hashPassword(newPassword, { algorithm: 'argon2id' });
+  return setPassword(ctx.sql, account, hash);
 }
 
 /** @throws BackendError GenericForbidden for another's account. */
 export async function updateFullName(
-  ctx: ManagerContext,
-  caller: Caller,
+  asked: OwnChange,
   wanted: { readonly email: string; readonly fullName: string },
 ): Promise<void> {
+  const { caller } = asked;
   if (wanted.email !== caller.email) {
     throw new BackendError('GenericForbidden', 'You can change the name of your own account only.');
   }
-  await store.updateFullName(ctx.sql, caller.userId, wanted.fullName);
+  await change(asked, async (tx, note) => {
+    const before = await store.updateFullName(tx, caller.userId, wanted.fullName);
+    note({
+      entityType: 'user',
+      entityId: caller.userId,
+      operation: 'update',
+      before: { full_name: before },
+      after: { full_name: wanted.fullName },
+    });
+  });
 }
 
 /**
@@ -97,20 +123,31 @@ export function sshPublicKey(ctx: ManagerContext, caller: Caller): Promise<strin
   return store.selectSshPublicKey(ctx.sql, caller.accessKey);
 }
 
+function storeSshKeypair(asked: OwnChange, pair: SshKeypair): Promise<void> {
+  const { accessKey } = asked.caller;
+  return change(asked, async (tx, note) => {
+    const before = await store.selectSshPublicKey(tx, accessKey);
+    await store.updateSshKeypair(tx, accessKey, pair);
+    note({
+      entityType: 'keypair',
+      entityId: accessKey,
+      operation: 'update',
+      before: { ssh_public_key: before },
+      after: { ssh_public_key: pair.publicKey },
+    });
+  });
+}
+
 /** Gives the caller's keypair a new SSH keypair. */
-export async function renewSshKeypair(ctx: ManagerContext, caller: Caller): Promise<SshKeypair> {
+export async function renewSshKeypair(asked: OwnChange): Promise<SshKeypair> {
   const pair = await generateSshKeypair();
-  await store.updateSshKeypair(ctx.sql, caller.accessKey, pair);
+  await storeSshKeypair(asked, pair);
   return pair;
 }
 
 /** Stores an SSH keypair of the caller's own. @throws BackendError when it is none. */
-export async function uploadSshKeypair(
-  ctx: ManagerContext,
-  caller: Caller,
-  given: SshKeypair,
-): Promise<SshKeypair> {
+export async function uploadSshKeypair(asked: OwnChange, given: SshKeypair): Promise<SshKeypair> {
   const pair = checkSshKeypair(given);
-  await store.updateSshKeypair(ctx.sql, caller.accessKey, pair);
+  await storeSshKeypair(asked, pair);
   return pair;
 }
