@@ -16,6 +16,7 @@ import type { AgentDirectory, ManagerContext } from './context.ts';
 import { startControlPlane } from './control-plane.ts';
 import { domainGraphql } from './domain/graphql.ts';
 import { dotfileRoutes } from './dotfile/rest.ts';
+import { errorLogRoutes } from './error-log/rest.ts';
 import { createEventBus } from './event/create.ts';
 import { createGraphqlEngine, type GraphqlEngine } from './graphql/engine.ts';
 import type { GraphqlModule } from './graphql/module.ts';
@@ -29,6 +30,7 @@ import { projectGraphql } from './project/graphql.ts';
 import { registryGraphql } from './registry/graphql.ts';
 import { resourceGroupGraphql } from './resource-group/graphql.ts';
 import { resourcePresetGraphql } from './resource-preset/graphql.ts';
+import { resourcePresetRoutes } from './resource-preset/rest.ts';
 import { startServer } from './server.ts';
 import { sessionGraphql } from './session/graphql.ts';
 import { keypairSessionsGraphql } from './session/graphql-keypair.ts';
@@ -96,6 +98,8 @@ export const graphqlModules: readonly GraphqlModule[] = [
 export const featureRoutes = (ctx: ManagerContext, graphql: GraphqlEngine): Route[] => [
   ...sessionRoutes(ctx),
   ...dotfileRoutes(ctx),
+  ...errorLogRoutes(ctx),
+  ...resourcePresetRoutes(ctx),
   ...graphqlRoutes(ctx, graphql),
 ];
 

@@ -4,8 +4,10 @@
  */
 import * as v from 'valibot';
 import { systemRandom } from '../common/random.ts';
+import type { ManagerContext } from '../manager/context.ts';
 import { createGraphqlEngine, type GraphqlEngine } from '../manager/graphql/engine.ts';
 import { graphqlRoutes } from '../manager/graphql/rest.ts';
+import type { Route } from '../manager/http/route.ts';
 import { graphqlModules } from '../manager/main.ts';
 import { signingClient, type TestAccount, type TestServer, testManagerServer } from './manager.ts';
 import type { TestDatabase } from './postgres.ts';
@@ -65,13 +67,15 @@ function outcomeOf({ data, errors }: v.InferOutput<typeof answer>): string {
   return parsed.success && !parsed.output.ok ? 'refused' : 'data';
 }
 
-/** Starts it. */
-export async function testTenants(): Promise<Tenants> {
+/** Starts it, with the given operations besides. */
+export async function testTenants(
+  moreRoutes: (ctx: ManagerContext) => readonly Route[] = () => [],
+): Promise<Tenants> {
   let engine: GraphqlEngine | undefined;
   const server = await testManagerServer({
     routes: async (ctx) => {
       engine = await createGraphqlEngine(ctx, graphqlModules);
-      return graphqlRoutes(ctx, engine);
+      return [...graphqlRoutes(ctx, engine), ...moreRoutes(ctx)];
     },
   });
   const { sql } = server.db;

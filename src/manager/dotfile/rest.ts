@@ -11,8 +11,10 @@ import type { Dotfile } from './format.ts';
 import * as rules from './rules.ts';
 import * as service from './service.ts';
 
-/** Longest content of a file, and longest script. Characters. */
+/** Longest content of a file. Characters. */
 const MAX_LENGTH = 64 * 1024;
+/** Longest script: a longer one could be stored, but no session could start with it. Characters. */
+const MAX_SCRIPT_LENGTH = 16 * 1024;
 /** Longest path; the list is bounded anyway. Characters. */
 const MAX_PATH_LENGTH = 1024;
 
@@ -23,7 +25,7 @@ const fileBody = v.object({
   permission: v.pipe(v.string(), v.regex(/^[0-7]{3}$/, 'three octal digits are expected')),
 });
 const optionalText = v.nullish(storableText(MAX_PATH_LENGTH), null);
-const scriptBody = v.object({ script: storableText(MAX_LENGTH) });
+const scriptBody = v.object({ script: storableText(MAX_SCRIPT_LENGTH) });
 
 /** Whose dotfiles a group of operations is about. */
 interface Subject<T> {
