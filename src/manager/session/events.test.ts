@@ -152,8 +152,9 @@ test('scope, session and owner narrow it', async () => {
   expect(
     names(await listen(superadmin, `sessionId=${mine.sessionId}&scope=session`, 1, all)),
   ).toEqual(['session_enqueued mine']);
-  expect(names(await listen(superadmin, `ownerAccessKey=${user.accessKey}`, 1, all))).toEqual([
+  expect(names(await listen(superadmin, `ownerAccessKey=${user.accessKey}`, 2, all))).toEqual([
     'kernel_creating mine',
+    'session_enqueued mine',
   ]);
   expect(names(await listen(superadmin, 'sessionName=theirs', 1, all))).toEqual([
     'session_enqueued theirs',
