@@ -12,6 +12,7 @@ import type { LiveStore } from '../stores/live/port.ts';
 import { agentGraphql } from './agent/graphql.ts';
 import { KnownAgents } from './agent/known-agents.ts';
 import { agentGatewayRoute, announceManager, httpAgentDirectory } from './agent-link.ts';
+import { configManageRoutes } from './config/manage-rest.ts';
 import type { AgentDirectory, ManagerContext } from './context.ts';
 import { startControlPlane } from './control-plane.ts';
 import { domainGraphql } from './domain/graphql.ts';
@@ -97,6 +98,7 @@ export const graphqlModules: readonly GraphqlModule[] = [
 /** The features' HTTP operations; tests compare them with the table of who may call what. */
 export const featureRoutes = (ctx: ManagerContext, graphql: GraphqlEngine): Route[] => [
   ...sessionRoutes(ctx),
+  ...configManageRoutes(ctx),
   ...dotfileRoutes(ctx),
   ...errorLogRoutes(ctx),
   ...resourcePresetRoutes(ctx),

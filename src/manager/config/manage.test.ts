@@ -1,0 +1,140 @@
+/** The configuration store, the cluster's status and slot details over HTTP: by whom, and how. */
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { signingClient } from '../../testing/manager.ts';
+import { insertAgent, insertProject } from '../../testing/sessions.ts';
+import { type Tenants, testTenants } from '../../testing/tenants.ts';
+import { until } from '../../testing/until.ts';
+import { configManageRoutes } from './manage-rest.ts';
+
+let tenants: Tenants;
+beforeAll(async () => {
+  tenants = await testTenants(configManageRoutes);
+});
+afterAll(() => tenants.close());
+
+type Who = keyof Tenants['people'];
+async function call(who: Who, method: string, target: string, json?: unknown) {
+  const response = await signingClient(tenants.url, tenants.people[who])(method, target, json);
+  const text = await response.text();
+  return [response.status, text === '' ? null : JSON.parse(text)];
+}
+const root = (target: string, json: unknown, method = 'POST') =>
+  call('superadmin', method, target, json);
+const ok = [200, { result: 'ok' }];
+
+describe('the configuration store', () => {
+  test('values are set, read and removed', async () => {
+    expect(await root('/config/set', { key: 'config/x/a', value: 12 })).toEqual(ok);
+    expect(await root('/config/get', { key: '/config/x/a' })).toEqual([200, { result: '12' }]);
+    expect(await root('/config/get', { key: 'config/x' })).toEqual([200, { result: null }]);
+    expect(await root('/config/delete', { key: 'config/x/a' })).toEqual(ok);
+    expect(await root('/config/get', { key: 'config/x/a' })).toEqual([200, { result: null }]);
+  });
+
+  test('maps are nested; names are escaped in keys', async () => {
+    const value = { '': 'top', deep: { 'a/b': 'slash', on: true } };
+    expect(await root('/config/set', { key: 'config/m', value })).toEqual(ok);
+    expect(await tenants.ctx.config.get('config/m/deep/a%2Fb')).toBe('slash');
+    await tenants.ctx.config.put('config/mm', 'a neighbour');
+    const read = await root('/config/get', { key: 'config/m', prefix: true });
+    expect(read).toEqual([200, { result: { '': 'top', deep: { 'a/b': 'slash', on: 'true' } } }]);
+    expect(await root('/config/delete', { key: 'config/m', prefix: true })).toEqual(ok);
+    expect(await root('/config/get', { key: 'config/m', prefix: true })).toEqual([
+      200,
+      { result: {} },
+    ]);
+    expect(await tenants.ctx.config.get('config/mm')).toBe('a neighbour');
+  });
+
+  test('a map as deep as a request may be is refused', async () => {
+    const deep = (name: string) => {
+      let value: unknown = 'v';
+      for (let depth = 0; depth < 3000; depth++) value = { [name]: value };
+      return { key: 'k', value };
+    };
+    expect((await root('/config/set', deep('d')))[0]).toBe(400);
+    expect((await root('/config/set', deep('')))[0]).toBe(400);
+  });
+
+  test('impossible keys and values are refused and change nothing', async () => {
+    const before = await tenants.ctx.config.list('');
+    const many = Object.fromEntries(Array.from({ length: 17 }, (_, i) => [`k${i}`, 'v']));
+    for (const [key, value] of [
+      ['', 'v'],
+      ['/', 'v'],
+      ['a//b', 'v'],
+      ['a\nb', 'v'],
+      ['k'.repeat(1025), 'v'],
+      ['k', null],
+      ['k', ['v']],
+      ['k', {}],
+      ['k', many],
+      ['k', 'x\0'],
+      ['k', 'x'.repeat(65_537)],
+    ]) {
+      const [status] = await root('/config/set', { key, value });
+      expect([key, status]).toEqual([key, 400]);
+    }
+    expect((await root('/config/delete', { key: '', prefix: true }))[0]).toBe(400);
+    expect(await tenants.ctx.config.list('')).toEqual(before);
+  });
+
+  test('nobody but superadmins gets in, and changes are recorded without secrets', async () => {
+    for (const who of ['user', 'admin', 'monitor', 'otherAdmin', 'otherUser'] as const) {
+      for (const operation of ['get', 'set', 'delete']) {
+        const [status] = await call(who, 'POST', `/config/${operation}`, { key: 'k', value: 'v' });
+        expect([who, operation, status]).toEqual([who, operation, 403]);
+      }
+      const [status] = await call(who, 'PUT', '/manager/status', { status: 'frozen' });
+      expect(status).toBe(403);
+    }
+    await root('/config/set', { key: 'config/redis/password', value: 'hunter2' });
+    const rows = await tenants.db.sql`
+      SELECT entity_id, operation, after::text AS after FROM audit_logs
+       WHERE entity_type = 'config' AND entity_id = 'config/redis/password'`;
+    expect(rows).toHaveLength(1);
+    expect(JSON.stringify(rows)).not.toContain('hunter2');
+  });
+});
+
+test('a frozen cluster refuses work until it runs again', async () => {
+  expect((await call('user', 'GET', '/acl'))[0]).toBe(200);
+  expect(await root('/manager/status', { status: 'frozen' }, 'PUT')).toEqual([204, null]);
+  await until(async () => (await call('user', 'GET', '/acl'))[0] === 503, 'the cluster is frozen');
+  const [, told] = await call('user', 'GET', '/manager/status');
+  expect(told.status).toBe('frozen');
+  expect((await root('/manager/status', { status: 'terminated' }, 'PUT'))[0]).toBe(400);
+  const kill = { status: 'frozen', force_kill: true };
+  expect((await root('/manager/status', kill, 'PUT'))[0]).toBe(400);
+  expect(await root('/manager/status', { status: 'running' }, 'PUT')).toEqual([204, null]);
+  await until(async () => (await call('user', 'GET', '/acl'))[0] === 200, 'the cluster runs');
+});
+
+test('slot details: of all slots, or of a resource group that is open to the caller', async () => {
+  const { sql } = tenants.db;
+  await insertProject(sql);
+  await insertAgent(sql, 'i-1');
+  await sql`INSERT INTO sgroups_for_domains (scaling_group, domain) VALUES ('default', 'default')`;
+  await sql`UPDATE resource_slot_types SET display_name = 'Cores', display_unit = 'Core',
+    description = 'CPU cores', display_icon = 'cpu' WHERE slot_name = 'cpu'`;
+  await sql`INSERT INTO resource_slot_types (slot_name, slot_type) VALUES ('tpu.device', 'count')
+    ON CONFLICT DO NOTHING`;
+  const url = '/config/resource-slots/details';
+  const [status, all] = await call('otherUser', 'GET', url);
+  expect(status).toBe(200);
+  expect(Object.keys(all)).toContain('tpu.device');
+  expect(all.cpu).toEqual({
+    slot_name: 'cpu',
+    description: 'CPU cores',
+    human_readable_name: 'Cores',
+    display_unit: 'Core',
+    number_format: { binary: false, round_length: 0 },
+    display_icon: 'cpu',
+  });
+  const slotsOf = async (who: Who) =>
+    Object.keys((await call(who, 'GET', `${url}?sgroup=default`))[1]).sort();
+  expect(await slotsOf('user')).toEqual(['cpu', 'mem']);
+  expect(await slotsOf('superadmin')).toEqual(['cpu', 'mem']);
+  expect(await slotsOf('otherUser')).toEqual([]);
+  expect(await slotsOf('otherAdmin')).toEqual([]);
+});
