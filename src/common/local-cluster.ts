@@ -27,6 +27,8 @@ const record = v.object({
   /** The manager's URL without a trailing slash. */
   endpoint: v.string(),
   backend: v.string(),
+  /** The page for people: `http://host:port`. */
+  webUrl: v.string(),
   /** What sessions can't be limited to or kept from on this machine, in plain words. */
   isolationGaps: v.array(v.string()),
   startedAt: v.string(),

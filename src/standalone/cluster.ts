@@ -31,6 +31,9 @@ import { type Manager, startManager } from '../manager/main.ts';
 import { managerSettings } from '../manager/settings.ts';
 import { openPostgresConfigStore } from '../stores/config/postgres.ts';
 import { createMemoryLiveStore } from '../stores/live/memory.ts';
+import type { LiveStore } from '../stores/live/port.ts';
+import { startWebServer, type WebServer } from '../web/main.ts';
+import { defaultWebSettings } from '../web/settings.ts';
 import { provideAccounts } from './accounts.ts';
 import { lockFolder } from './lock.ts';
 import { postgresPlace } from './place.ts';
@@ -41,6 +44,7 @@ import { supervisePostgres } from './supervisor.ts';
 
 const HOST = '127.0.0.1';
 const MANAGER_PORT = 8091;
+const WEB_PORT = 8090;
 const DATABASE = 'backend';
 const MAX_CONNECTIONS = 30;
 /** Each connection has to get to know each statement once, and takes 5 MB. */
@@ -118,18 +122,26 @@ export async function startCluster(options: ClusterOptions): Promise<RunningClus
   const { agent, isolationGaps } = await startLocalAgent(options, manager, teardown);
   local.agent = agent.api;
 
+  const web = await startWeb(options, remembered.webPort ?? WEB_PORT, { manager, live });
+  teardown.defer(() => web.stop());
+
   const record: LocalCluster = {
     envId: options.envId,
     pid: process.pid,
     pidStartTicks: processStartTicks(process.pid),
     endpoint: manager.url,
+    webUrl: web.url,
     backend: options.backend,
     isolationGaps,
     startedAt: clock.now().toISOString(),
     accounts: [...accounts],
   };
   const environmentFiles = writeEnvironmentFiles(folder, record.endpoint, accounts);
-  await remember(folder, { managerPort: port, postgresPort: database.port });
+  await remember(folder, {
+    managerPort: port,
+    postgresPort: database.port,
+    webPort: Number(new URL(web.url).port),
+  });
   writeLocalCluster(folder, record);
   teardown.defer(() => removeLocalCluster(folder));
   const running = teardown.move();
@@ -141,6 +153,25 @@ export async function startCluster(options: ClusterOptions): Promise<RunningClus
     failed: database.lost,
     stop: () => running.disposeAsync(),
   };
+}
+
+/** The page for people, on the same machine only and so without TLS. */
+async function startWeb(
+  { clock, random, log, progress }: ClusterOptions,
+  wantedPort: number,
+  { manager, live }: { manager: Manager; live: LiveStore },
+): Promise<WebServer> {
+  const port = await pickPort(wantedPort, HOST);
+  if (port !== wantedPort) progress(`Port ${wantedPort} is in use; taking ${port} instead`);
+  return startWebServer({
+    settings: { ...defaultWebSettings, cookieSecure: false },
+    live,
+    clock,
+    random,
+    log: log.child({ component: 'web' }),
+    listen: { hostname: HOST, port },
+    managerUrl: manager.url,
+  });
 }
 
 function agentIsStarting(): never {

@@ -20,7 +20,7 @@ function summary(findings: readonly Finding[]): string {
 export default defineCommand({
   options: placeOptions,
   async run({ options, io, globals }) {
-    const findings = await examine(folderOf(options, io), [8091]);
+    const findings = await examine(folderOf(options, io), [8090, 8091]);
     const usable = findings.every(({ state }) => state !== 'missing');
     if (globals.output === 'json') {
       io.stdout.write(`${JSON.stringify({ usable, findings }, null, 2)}\n`);

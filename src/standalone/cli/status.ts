@@ -42,9 +42,10 @@ export default defineCommand({
       io.stdout.write(`${JSON.stringify(shown, null, 2)}\n`);
       return typeof found === 'string' ? 1 : 0;
     }
-    const { endpoint, backend, isolationGaps, pid, startedAt, accounts } = cluster;
+    const { endpoint, webUrl, backend, isolationGaps, pid, startedAt, accounts } = cluster;
     const lines = [
       `API endpoint  ${endpoint}`,
+      `Web page      ${webUrl}`,
       `Backend       ${backend}`,
       `Process       ${pid}, since ${startedAt}`,
       `State         ${folder}`,

@@ -44,7 +44,12 @@ const options = {
 type Options = Parameters<Parameters<typeof defineCommand<typeof options>>[0]['run']>[0]['options'];
 
 function printSummary(io: CommandIo, folder: string, cluster: LocalCluster): void {
-  const lines = [`API endpoint  ${cluster.endpoint}`, `State         ${folder}`, ''];
+  const lines = [
+    `API endpoint  ${cluster.endpoint}`,
+    `Web page      ${cluster.webUrl}`,
+    `State         ${folder}`,
+    '',
+  ];
   const width = Math.max(...cluster.accounts.map(({ email }) => email.length));
   const row = (email: string, role: string, password: string, accessKey: string, rest: string) =>
     lines.push(

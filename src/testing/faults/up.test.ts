@@ -106,6 +106,24 @@ describe('a running cluster', () => {
     }
   });
 
+  test('its web page signs in with a password', async () => {
+    const { stdout } = await mustRun(['--output', 'json', 'status'], at('one'));
+    const { webUrl } = v.parse(v.object({ webUrl: v.string() }), JSON.parse(stdout));
+    expect(await (await fetch(webUrl)).text()).toContain('<title>Backend.AI</title>');
+    const [account] = v.parse(
+      v.array(v.object({ email: v.string(), password: v.string() })),
+      JSON.parse(await readFile(join(data, 'one', 'accounts.json'), 'utf8')),
+    );
+    const signIn = async (password: string | undefined) =>
+      await fetch(`${webUrl}/server/login`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ username: account?.email, password }),
+      });
+    expect(await (await signIn(account?.password)).json()).toMatchObject({ authenticated: true });
+    expect((await signIn('wrong')).status).toBe(401);
+  });
+
   test('a second one on the same data is refused and does no harm', async () => {
     const endpoint = endpointIn(one.stderr);
     const second = await cli('one', 'up');
