@@ -1,6 +1,7 @@
 /** Operations with which superadmins read and change the configuration store and the status. */
 import * as v from 'valibot';
 import type { ManagerContext } from '../context.ts';
+import { HOST_PERMISSIONS } from '../db/json.ts';
 import { readQuery } from '../http/body.ts';
 import { lenientBoolean } from '../http/parameters.ts';
 import type { AuthenticatedRequest, Route, RouteResult } from '../http/route.ts';
@@ -74,7 +75,7 @@ export function configManageRoutes(ctx: ManagerContext): Route[] {
       gate: 'all',
       auth: 'user',
       handler: async () => ({
-        json: { vfolder_host_permission_list: service.HOST_PERMISSIONS },
+        json: { vfolder_host_permission_list: HOST_PERMISSIONS },
       }),
     },
   ];

@@ -13,18 +13,6 @@ const STATUS_KEY = 'manager/status';
 /** Values under these names may open doors: the log says only that they changed. */
 const SECRET = /password|secret|token|private|credential/i;
 
-/** What a policy may allow on a storage host. */
-export const HOST_PERMISSIONS: readonly string[] = [
-  'create-vfolder',
-  'modify-vfolder',
-  'delete-vfolder',
-  'mount-in-session',
-  'upload-file',
-  'download-file',
-  'invite-others',
-  'set-user-specific-permission',
-];
-
 /**
  * One value, or with `prefix` everything at and below the key; null for a value that is absent.
  * @throws BackendError InvalidAPIParameters for an impossible key.

@@ -12,6 +12,18 @@ export const slotMapColumn = v.pipe(
   }),
 );
 
+/** What may be allowed on a storage host. */
+export const HOST_PERMISSIONS = [
+  'create-vfolder',
+  'modify-vfolder',
+  'delete-vfolder',
+  'mount-in-session',
+  'upload-file',
+  'download-file',
+  'invite-others',
+  'set-user-specific-permission',
+] as const;
+
 /** `proxy:volume` → host permissions. */
 export const hostPermissionsColumn = v.record(v.string(), v.array(v.string()));
 export type HostPermissions = v.InferOutput<typeof hostPermissionsColumn>;

@@ -5,7 +5,7 @@ import type { Db } from '../db/connect.ts';
 import type { Caller } from '../http/route.ts';
 import * as store from './store.ts';
 
-export { type ErrorReport, severities } from './store.ts';
+export { severities } from './store.ts';
 
 /** Superadmins reach all entries, domain admins those of their domain, others their own. */
 function scopeOf(caller: Caller): store.ErrorLogScope {

@@ -2,25 +2,11 @@
 import * as v from 'valibot';
 import { BackendError } from '../../common/errors.ts';
 import { formatSlots, parseSlots, type SlotMap } from '../../common/slots.ts';
-import type { HostPermissions } from '../db/json.ts';
+import { HOST_PERMISSIONS, type HostPermissions } from '../db/json.ts';
 
 const slots = v.record(v.string(), v.nullable(v.union([v.string(), v.number()])));
 
-const hostPermissions = v.record(
-  v.string(),
-  v.array(
-    v.picklist([
-      'create-vfolder',
-      'modify-vfolder',
-      'delete-vfolder',
-      'mount-in-session',
-      'upload-file',
-      'download-file',
-      'invite-others',
-      'set-user-specific-permission',
-    ]),
-  ),
-);
+const hostPermissions = v.record(v.string(), v.array(v.picklist(HOST_PERMISSIONS)));
 
 function wrong(name: string, problem: string): BackendError {
   return new BackendError('InvalidAPIParameters', `${name}: ${problem}`);
