@@ -19,7 +19,7 @@ test('the sample loads, and every key of it has an effect', () => {
   const { settings, withoutEffect } = load(sample);
   expect(withoutEffect).toEqual([]);
   expect(settings).toMatchObject({
-    backend: 'docker',
+    backend: 'process',
     scalingGroup: 'default',
     rpcListenAddr: { host: '0.0.0.0', port: 6001 },
     managerAddr: null,

@@ -18,8 +18,8 @@ const sample = readFileSync(join(import.meta.dir, '../../config/manager.toml'), 
 test('the sample loads, and every key of it has an effect', () => {
   const config = load(sample);
   expect(config.withoutEffect).toEqual([]);
-  expect(config.serviceAddr).toEqual({ host: '0.0.0.0', port: 8080 });
-  expect(config.etcd.addrs).toEqual(['127.0.0.1:2379']);
+  expect(config.serviceAddr).toEqual({ host: '0.0.0.0', port: 8091 });
+  expect(config.etcd.addrs).toEqual(['127.0.0.1:8121']);
 });
 
 test('the keys that the sample shows commented out are valid, and their defaults are right', () => {
