@@ -1,6 +1,6 @@
 /** The connection to a runner: long paths, bounds, lost connections, answers that make no sense. */
 import { afterEach, beforeEach, expect, test } from 'bun:test';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, symlinkSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -74,6 +74,25 @@ test('it waits for the socket to appear, and gives up when told to', async () =>
   expect(await (await connecting).call({ op: 'status' })).toEqual(STATUS);
   const never = connectRunnerSocket(join(folder, 'never'), systemClock, AbortSignal.timeout(50));
   await expect(never).rejects.toThrow();
+});
+
+test('a link in the place of the socket is not followed to somebody else’s', async () => {
+  const path = join(folder, 'victim');
+  let reached = false;
+  const server = Bun.listen({
+    unix: path,
+    socket: {
+      open() {
+        reached = true;
+      },
+      data() {},
+    },
+  });
+  cleanups.push(() => server.stop(true));
+  symlinkSync(path, join(folder, 'link'));
+  const signal = AbortSignal.timeout(100);
+  await expect(connectRunnerSocket(join(folder, 'link'), systemClock, signal)).rejects.toThrow();
+  expect(reached).toBe(false);
 });
 
 test('answers find their calls in any order; errors carry their meaning', async () => {

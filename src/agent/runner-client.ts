@@ -2,8 +2,7 @@
  * Talks to the runner inside a kernel: one JSON object a line over its Unix socket. Lines, waiting
  * calls and unsent data are bounded, so neither side can take the other's memory.
  */
-import { closeSync, existsSync, openSync } from 'node:fs';
-import { basename, dirname } from 'node:path';
+import { closeSync, constants, existsSync, fstatSync, openSync } from 'node:fs';
 import type { Socket } from 'bun';
 import * as v from 'valibot';
 import type { Clock, Timer } from '../common/clock.ts';
@@ -21,8 +20,8 @@ import type { RunnerClient, RunnerResults } from './backends/backend.ts';
 const DEFAULT_TIMEOUT_MS = 15_000;
 const MAX_PENDING_CALLS = 256;
 const MAX_UNSENT_BYTES = 4 * MAX_LINE_BYTES;
-/** Longest path that fits into a socket address. Bytes. */
-const MAX_SOCKET_PATH_BYTES = 107;
+/** Linux: names a file without opening it, which is all that a socket allows. */
+const O_PATH = 0o10000000;
 /** A runner is there within tens of milliseconds; what takes longer is looked for less often. */
 const QUICK_TRIES = 200;
 const QUICK_RETRY_MS = 1;
@@ -227,7 +226,8 @@ class SocketRunnerClient implements RunnerClient {
     if (this.#failure) return;
     this.#failure = reason;
     for (const call of [...this.#pending.values()]) call.settle({ error: reason });
-    this.#socket?.end();
+    // Not just the sending half: the other side may never close its own, and send on.
+    this.#socket?.terminate();
     this.#resolveClosed();
   }
 }
@@ -237,18 +237,17 @@ class SocketRunnerClient implements RunnerClient {
  * @param path the socket's path, of any length.
  */
 async function connectOnce(path: string, clock: Clock): Promise<RunnerClient> {
-  const client = new SocketRunnerClient(clock);
-  if (Buffer.byteLength(path) <= MAX_SOCKET_PATH_BYTES) {
-    await client.connect(path);
-    return client;
-  }
-  // The kernel of the operating system follows this link, however long the folder's own path is.
-  const folder = openSync(dirname(path), 'r');
+  // User programs may put anything in the socket's place. A link there must not lead the agent to
+  // another session's runner, or to a service of the host, so what is connected to is looked at
+  // first and then reached by its descriptor, which also works however long the path is.
+  const place = openSync(path, O_PATH | constants.O_NOFOLLOW);
   try {
-    await client.connect(`/proc/self/fd/${folder}/${basename(path)}`);
+    if (!fstatSync(place).isSocket()) throw lost('its socket was replaced');
+    const client = new SocketRunnerClient(clock);
+    await client.connect(`/proc/self/fd/${place}`);
     return client;
   } finally {
-    closeSync(folder);
+    closeSync(place);
   }
 }
 
