@@ -1,5 +1,5 @@
 /** The sandbox built by bubblewrap. */
-import { SANDBOX_GID, SANDBOX_UID, type SandboxPlan } from './sandbox-plan.ts';
+import { HOST_SETTINGS, SANDBOX_GID, SANDBOX_UID, type SandboxPlan } from './sandbox-plan.ts';
 
 /** The command line that runs `command` in the planned sandbox. */
 export function bubblewrapCommand(plan: SandboxPlan, command: readonly string[]): string[] {
@@ -22,6 +22,7 @@ export function bubblewrapCommand(plan: SandboxPlan, command: readonly string[])
     ...late.flatMap(readOnly),
     ...['--dev', '/dev', '--perms', '1777', '--size', `${plan.shmBytes}`, '--tmpfs', '/dev/shm'],
     ...['--proc', '/proc', '--symlink', '../tmp', '/var/tmp'],
+    ...HOST_SETTINGS.flatMap((name) => ['--ro-bind-try', `/proc/${name}`, `/proc/${name}`]),
     ...plan.writable.flatMap(([from, to]) => ['--bind', from, to]),
     ...plan.readOnly.flatMap(readOnly),
     ...['--remount-ro', '/', '--chdir', plan.workingFolder],

@@ -157,6 +157,14 @@ describe.each(isolated)('isolation by %s', (sandbox) => {
     );
   });
 
+  test('settings of the host can not be changed, even by a kernel of root’s agent', async () => {
+    // The same value as before, so that the host stays as it is should the protection fail.
+    const path = '/proc/sys/kernel/core_pattern';
+    expect((await shell(`cat ${path}`)).stdout).toBe(await readFile(path, 'utf8'));
+    const { stdout } = await shell(`(v=$(cat ${path}); echo "$v" > ${path}) && echo written`);
+    expect(stdout).toBe('');
+  });
+
   test('files written below /home/work and /tmp stay the kernel’s own', async () => {
     await shell(
       'echo mine > a.txt; echo temporary > /tmp/b.txt; mkdir -p locked/x; chmod 000 locked',

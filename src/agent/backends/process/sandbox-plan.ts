@@ -21,3 +21,12 @@ export interface SandboxPlan {
 /** User and group inside the sandbox, as in the container images of the platform. */
 export const SANDBOX_UID = 1000;
 export const SANDBOX_GID = 1000;
+
+/**
+ * Below /proc, where the whole host is set. To the operating system a session of root's agent still
+ * is root, whatever its user id inside: without cover it could change what the host runs when a
+ * program crashes, say. (bubblewrap's own cover is left out when the folders' modes forbid writing.)
+ */
+export const HOST_SETTINGS: readonly string[] = [
+  ...['sys', 'sysrq-trigger', 'irq', 'bus', 'fs', 'acpi', 'scsi', 'tty', 'driver', 'mtrr'],
+];

@@ -1,5 +1,5 @@
 /** The sandbox built by util-linux's `unshare` and `mount`, for systems without bubblewrap. */
-import { SANDBOX_GID, SANDBOX_UID, type SandboxPlan } from './sandbox-plan.ts';
+import { HOST_SETTINGS, SANDBOX_GID, SANDBOX_UID, type SandboxPlan } from './sandbox-plan.ts';
 
 /**
  * Runs as root of a new user namespace. Its arguments are operations:
@@ -54,6 +54,11 @@ mount -t devpts -o newinstance,ptmxmode=0666,mode=0620 devpts "$root/dev/pts"
 mount -t tmpfs -o "mode=1777,nosuid,nodev,size=$shm" tmpfs "$root/dev/shm"
 mount -t proc -o nosuid,nodev,noexec proc "$root/proc"
 hostname "$hostname" 2> /dev/null || echo "$hostname" > /proc/sys/kernel/hostname
+for name in ${HOST_SETTINGS.join(' ')}; do
+  [ -e "$root/proc/$name" ] || continue
+  mount --bind "$root/proc/$name" "$root/proc/$name"
+  mount -o remount,bind,ro,nosuid,nodev,noexec "$root/proc/$name" || fail "can't protect /proc/$name"
+done
 cd "$root"
 pivot_root . old
 umount -l /old
