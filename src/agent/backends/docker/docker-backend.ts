@@ -15,6 +15,7 @@ import type { AgentImage } from '../../../common/protocol/manager.ts';
 import type { SlotMap, SlotType } from '../../../common/slots.ts';
 import { connectRunnerSocket } from '../../runner-client.ts';
 import type { Backend, CreatedKernel, HostKernel, KernelExit, RunnerClient } from '../backend.ts';
+import { emptyTrash, removeToTrash } from '../trash.ts';
 import { KERNEL_LABEL } from './container-spec.ts';
 import { Containers, type FoundContainer } from './containers.ts';
 import { type DaemonTraits, describeDaemon, gapsOf } from './daemon.ts';
@@ -25,14 +26,13 @@ import { ImageStore } from './image-store.ts';
 import { instanceOf } from './instance.ts';
 import { prepareKernel } from './kernel-start.ts';
 import {
-  emptyTrash,
   kernelIds,
   kernelLayout,
   makeFolders,
   type Owner,
   readRecord,
-  removeKernelFolder,
   SOCKET_NAME,
+  trashFolder,
 } from './layout.ts';
 import { containerLog } from './log-stream.ts';
 import { type Prepared, prepareHost } from './preparation.ts';
@@ -274,7 +274,7 @@ export class DockerBackend implements Backend {
   async list(): Promise<HostKernel[]> {
     const { containers: all } = await this.#connected();
     const { scratchRoot } = this.#options;
-    await emptyTrash(scratchRoot);
+    await emptyTrash(trashFolder(scratchRoot));
     const [containers, folders] = await Promise.all([all.find(), kernelIds(scratchRoot)]);
     const withContainer = new Set(containers.map(({ kernelId }) => kernelId));
     const lost = folders.filter((id) => !withContainer.has(id));
@@ -335,7 +335,7 @@ export class DockerBackend implements Backend {
       exitCode = await containers.end(containerId, graceMs);
     }
     this.#ports.release(kernelId);
-    await removeKernelFolder(scratchRoot, layout);
+    await removeToTrash(layout.folder, kernelId, trashFolder(scratchRoot));
     return exitCode;
   }
 

@@ -2,7 +2,7 @@
  * The folder of one kernel on the host. The container sees only parts of it; the record beside them
  * is what an agent needs to find the kernel again after a crash, so it is written first.
  */
-import { chmod, chown, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { kernelSpec, servicePort } from '../../../common/protocol/kernel.ts';
@@ -86,43 +86,5 @@ export async function readRecord(layout: KernelLayout): Promise<KernelRecord | n
   }
 }
 
-const trashFolder = (scratchRoot: string): string => join(scratchRoot, '.trash');
-
-/**
- * Moves the folder out of the way at once, so that a crash in between can't leave half a kernel, and
- * then deletes it.
- */
-export async function removeKernelFolder(scratchRoot: string, layout: KernelLayout): Promise<void> {
-  const trash = trashFolder(scratchRoot);
-  await mkdir(trash, { recursive: true, mode: 0o700 });
-  const doomed = join(trash, layout.kernelId);
-  await removeTree(doomed);
-  await rename(layout.folder, doomed).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== 'ENOENT') throw error;
-  });
-  await removeTree(doomed);
-}
-
-/** Deletes what an earlier agent moved to the trash but did not finish. */
-export async function emptyTrash(scratchRoot: string): Promise<void> {
-  const trash = trashFolder(scratchRoot);
-  const names = await readdir(trash).catch((): string[] => []);
-  for (const name of names) await removeTree(join(trash, name));
-}
-
-/** User programs may have left folders that even their owner can't enter. */
-async function removeTree(path: string): Promise<void> {
-  try {
-    await rm(path, { recursive: true, force: true });
-  } catch {
-    await openFolders(path);
-    await rm(path, { recursive: true, force: true });
-  }
-}
-
-async function openFolders(path: string): Promise<void> {
-  await chmod(path, 0o700);
-  for (const entry of await readdir(path, { withFileTypes: true })) {
-    if (entry.isDirectory()) await openFolders(join(path, entry.name));
-  }
-}
+/** Where folders of ended kernels wait to be deleted. */
+export const trashFolder = (scratchRoot: string): string => join(scratchRoot, '.trash');

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import type { Clock } from '../../../common/clock.ts';
 import { connectRunnerSocket } from '../../runner-client.ts';
+import { removeToTrash } from '../trash.ts';
 import {
   isAlive,
   killByEnvironment,
@@ -12,13 +13,7 @@ import {
   waitUntil,
 } from './host-processes.ts';
 import { KERNEL_MARKER } from './kernel-start.ts';
-import {
-  type KernelLayout,
-  readExitCode,
-  readRecord,
-  removeKernelFolder,
-  SOCKET_NAME,
-} from './layout.ts';
+import { type KernelLayout, readExitCode, readRecord, SOCKET_NAME } from './layout.ts';
 
 /** How long a kernel that was asked to end is given at least to hear the question. */
 const CONNECT_MS = 1000;
@@ -70,6 +65,6 @@ export async function endKernel(
   }
   await options.cleanUp();
   const exitCode = await readExitCode(layout);
-  await removeKernelFolder(layout, options.trash);
+  await removeToTrash(layout.folder, layout.kernelId, options.trash);
   return exitCode;
 }

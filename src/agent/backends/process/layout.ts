@@ -2,7 +2,7 @@
  * The folder of one kernel on the host. It holds everything needed to find the kernel again after a
  * crash of the agent, so it is written before the kernel starts.
  */
-import { chmod, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { kernelSpec, servicePort } from '../../../common/protocol/kernel.ts';
@@ -99,40 +99,4 @@ export async function readRecord(layout: KernelLayout): Promise<KernelRecord | n
 export async function readExitCode(layout: KernelLayout): Promise<number | null> {
   const text = await readFile(layout.exit, 'utf8').catch(() => '');
   return /^\d+\n$/.test(text) ? Number(text) : null;
-}
-
-/**
- * Moves the folder out of the way at once, so that a crash in between can't leave half a kernel, and
- * then deletes it. User programs may have left folders that even their owner can't enter.
- */
-export async function removeKernelFolder(layout: KernelLayout, trash: string): Promise<void> {
-  await mkdir(trash, { recursive: true, mode: 0o700 });
-  const doomed = join(trash, layout.kernelId);
-  await removeTree(doomed);
-  await rename(layout.folder, doomed).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== 'ENOENT') throw error;
-  });
-  await removeTree(doomed);
-}
-
-/** Deletes what an earlier agent moved to the trash but did not finish. */
-export async function emptyTrash(trash: string): Promise<void> {
-  const names = await readdir(trash).catch((): string[] => []);
-  for (const name of names) await removeTree(join(trash, name));
-}
-
-async function removeTree(path: string): Promise<void> {
-  try {
-    await rm(path, { recursive: true, force: true });
-  } catch {
-    await openFolders(path);
-    await rm(path, { recursive: true, force: true });
-  }
-}
-
-async function openFolders(path: string): Promise<void> {
-  await chmod(path, 0o700);
-  for (const entry of await readdir(path, { withFileTypes: true })) {
-    if (entry.isDirectory()) await openFolders(join(path, entry.name));
-  }
 }

@@ -22,6 +22,7 @@ import type { SlotMap, SlotType } from '../../../common/slots.ts';
 import { tailOfFiles } from '../../log-tail.ts';
 import { connectRunnerSocket } from '../../runner-client.ts';
 import type { Backend, CreatedKernel, HostKernel, KernelExit, RunnerClient } from '../backend.ts';
+import { emptyTrash } from '../trash.ts';
 import {
   type CgroupHierarchy,
   createCgroups,
@@ -35,7 +36,6 @@ import { describeHost, type HostView } from './host-view.ts';
 import { endKernel } from './kernel-end.ts';
 import { prepareKernel, startKernel } from './kernel-start.ts';
 import {
-  emptyTrash,
   type KernelLayout,
   kernelIds,
   kernelLayout,
