@@ -184,3 +184,10 @@ test('lines come out the same however the bytes are cut', () => {
   );
   expect(() => new LineReader(3).push(Buffer.from('four'))).toThrow();
 });
+
+test('a long line sent byte by byte comes out whole', () => {
+  const reader = new LineReader(20_000);
+  const byte = Buffer.from('x');
+  for (let sent = 0; sent < 10_000; sent += 1) expect(reader.push(byte)).toEqual([]);
+  expect(reader.push(Buffer.from('\n'))).toEqual(['x'.repeat(10_000)]);
+});

@@ -27,6 +27,8 @@ const QUICK_TRIES = 200;
 const QUICK_RETRY_MS = 1;
 const RETRY_MS = 10;
 const NEWLINE = 0x0a;
+/** Pieces of an unfinished line that are kept apart. */
+const MAX_CHUNKS = 4096;
 
 type FailureCode = Extract<RunnerReply, { ok: false }>['error']['code'];
 const problemByCode: Record<FailureCode, ProblemName> = {
@@ -86,6 +88,10 @@ export class LineReader {
     this.#size += part.length;
     if (this.#size > this.#maxBytes) throw lost(`it sent a line over ${this.#maxBytes} bytes`);
     this.#chunks.push(part);
+    // A line sent byte by byte would else take a hundred times its size.
+    if (this.#chunks.length >= MAX_CHUNKS) {
+      this.#chunks = [Buffer.concat(this.#chunks, this.#size)];
+    }
   }
 }
 

@@ -49,7 +49,8 @@ export function keysFromPem(pem: string): NodeKeys {
 /** Whether `signature` (base64url) over `data` was made with the key pair of `publicKey`. */
 export function verifySignature(publicKey: string, data: Uint8Array, signature: string): boolean {
   const raw = Buffer.from(publicKey, 'base64url');
-  if (raw.length !== RAW_KEY_BYTES) return false;
+  // Of the many spellings that decode to one key only one counts: a key is known by its text.
+  if (raw.length !== RAW_KEY_BYTES || raw.toString('base64url') !== publicKey) return false;
   const key = createPublicKey({
     key: Buffer.concat([SPKI_PREFIX, raw]),
     format: 'der',

@@ -20,6 +20,7 @@ import {
   requestVerifier,
   rpcHeaders,
   signRequest,
+  verifySignature,
 } from './signature.ts';
 
 const testApi = {
@@ -304,4 +305,13 @@ describe('key files', () => {
     await writeFile(path, 'not a key');
     await expect(loadKeys(path)).rejects.toBeInstanceOf(UserError);
   });
+});
+
+test('a key counts in one spelling only, so that no other gets around what was noted of it', () => {
+  const keys = generateKeys();
+  const data = Buffer.from('x');
+  expect(verifySignature(keys.publicKey, data, keys.sign(data))).toBe(true);
+  for (const other of [`${keys.publicKey}==`, `!${keys.publicKey}`, `${keys.publicKey} `]) {
+    expect(verifySignature(other, data, keys.sign(data))).toBe(false);
+  }
 });
