@@ -21,7 +21,10 @@ export function decryptPayload(text: string, origin: string): Uint8Array<ArrayBu
     if (match === null) throw new Error('not of the form iv:ciphertext');
     const decipher = createDecipheriv('aes-256-cbc', key, iv);
     const plain = [decipher.update(ciphertext, 'base64'), decipher.final()];
-    return new Uint8Array(Buffer.concat(plain));
+    const bytes = new Uint8Array(Buffer.concat(plain));
+    // One wrong key in 256 yields well-formed padding, but no JSON.
+    JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    return bytes;
   } catch {
     throw new WebProblem(
       'generic-bad-request',

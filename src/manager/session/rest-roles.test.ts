@@ -29,6 +29,8 @@ const CALLS: Readonly<Record<string, { query?: string; body?: unknown }>> = {
   'POST /session/:session_name/complete': { body: { code: 'x' } },
   'POST /session/:session_name/interrupt': {},
   'POST /session/:session_name/upload': { body: {} },
+  'GET /session/:session_name/download': { query: 'files=nosuch' },
+  'GET /session/:session_name/download_single': { query: 'file=nosuch' },
   'POST /session/:session_name/download': { body: { files: ['nosuch'] } },
   'POST /session/:session_name/download_single': { query: 'file=nosuch' },
   'GET /session/:session_name/status-history': {},

@@ -75,6 +75,16 @@
   });
   for (const name of ['exit', 'close']) server.removeAllListeners(name);
 
+  /** While the REPL evaluates, up to the first await; a signal it reports then is kept. */
+  let evaluating = false;
+  let interruptedLate = false;
+  const emit = server.emit;
+  server.emit = (name, ...values) => {
+    if (name !== 'SIGINT' || !evaluating) return emit.call(server, name, ...values);
+    interruptedLate = true;
+    return true;
+  };
+
   /** An error as text, without the frames of the REPL and of this driver. */
   const describe = (error) => {
     if (error?.code === 'ERR_SCRIPT_EXECUTION_INTERRUPTED') return 'Interrupted';
@@ -116,10 +126,15 @@
     failRun = (error) => answer(error);
     // Removing a listener resets the signal, so Node's own handling of it must begin afterwards.
     process.removeListener('SIGINT', onInterrupt);
+    evaluating = true;
+    interruptedLate = false;
     server.eval(code.endsWith('\n') ? code : `${code}\n`, server.context, name, (error, value) =>
       answer(error ?? null, value),
     );
+    evaluating = false;
     process.on('SIGINT', onInterrupt);
+    // It came when the code had just reached its first await, and nobody listened for it yet.
+    if (interruptedLate && !answered) server.emit('SIGINT');
   };
 
   /**

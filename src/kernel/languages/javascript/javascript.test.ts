@@ -35,7 +35,8 @@ const withNode = test.if(Bun.which('node') !== null || process.env.CI === 'true'
 
 withNode('state is kept and the last expression is shown', async () => {
   const first = await query('const x = 40; console.log("hello"); x + 2');
-  expect(first.records).toEqual([['stdout', 'hello\n42\n']]);
+  expect(first.stdout).toBe('hello\n42\n');
+  expect(first.stderr).toBe('');
   expect((await query('_ + x')).stdout).toBe('82\n');
   expect((await query('({ a: [1, { b: 2 }] })')).stdout).toBe('{ a: [ 1, { b: 2 } ] }\n');
   expect((await query('undefined')).records).toEqual([]);
@@ -83,6 +84,17 @@ for (const [what, code] of [
     expect((await query('kept')).stdout).toBe('1\n');
   });
 }
+
+withNode('an interrupt at the very moment when code begins to await is not lost', async () => {
+  for (let turn = 0; turn < 25; turn += 1) {
+    const first = await client.execute(nextId(), {
+      mode: 'query',
+      code: 'console.log("go"); await new Promise(() => {})',
+    });
+    await client.call({ op: 'interrupt' });
+    expect((await client.finish(first)).exitCode).toBe(1);
+  }
+});
 
 withNode('a runaway print loop is held back and can be interrupted', async () => {
   const code = 'for (;;) console.log("x".repeat(1000))';
