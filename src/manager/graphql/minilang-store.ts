@@ -229,6 +229,18 @@ export function filterToSql(
 /** Field name → the expression to sort by. */
 export type OrderTable = Readonly<Record<string, Fragment>>;
 
+/** The columns of fields, for ordering by the fields that can be filtered by. */
+export const orderTable = (fields: FieldTable): OrderTable =>
+  Object.fromEntries(Object.entries(fields).map(([name, { column }]) => [name, column]));
+
+/** Which part of a list is asked for, in the two languages above. */
+export interface ListPage {
+  readonly limit: number;
+  readonly offset: number;
+  readonly filter: string | null | undefined;
+  readonly order: string | null | undefined;
+}
+
 /**
  * The list after `order by`; `fallback` when no order is given. `tieBreak` makes pages stable.
  * @throws BackendError InvalidAPIParameters on a syntax error or an unknown field.

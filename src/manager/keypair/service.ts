@@ -1,7 +1,9 @@
 /** Keypairs: the credentials of the API, and what a caller may know of them. */
+
 import type { Sql } from 'postgres';
 import { BackendError } from '../../common/errors.ts';
 import type { Db } from '../db/connect.ts';
+import type { ListPage } from '../graphql/minilang-store.ts';
 import type { Caller } from '../http/route.ts';
 import * as store from './store.ts';
 
@@ -61,7 +63,7 @@ export function listKeypairPage(
   sql: Sql,
   caller: Caller,
   filter: Omit<store.KeypairFilter, 'accessKey'>,
-  page: store.KeypairPage,
+  page: ListPage,
 ): Promise<{ rows: store.KeypairRecord[]; total: number }> {
   return store.selectPage(sql, keypairScope(caller), filter, page);
 }

@@ -6,7 +6,9 @@ import type { KeypairRow } from '../db/rows.generated.ts';
 import {
   type FieldTable,
   filterToSql,
+  type ListPage,
   type OrderTable,
+  orderTable,
   orderToSql,
 } from '../graphql/minilang-store.ts';
 import type { Role } from '../http/route.ts';
@@ -138,14 +140,7 @@ function filterFields(sql: Sql): FieldTable {
 
 function orderFields(sql: Sql): OrderTable {
   const { user_id: _, ssh_public_key: __, ...sortable } = filterFields(sql);
-  return Object.fromEntries(Object.entries(sortable).map(([name, { column }]) => [name, column]));
-}
-
-export interface KeypairPage {
-  readonly limit: number;
-  readonly offset: number;
-  readonly filter: string | null | undefined;
-  readonly order: string | null | undefined;
+  return orderTable(sortable);
 }
 
 /**
@@ -156,7 +151,7 @@ export async function selectPage(
   sql: Sql,
   scope: KeypairScope,
   filter: KeypairFilter,
-  page: KeypairPage,
+  page: ListPage,
 ): Promise<{ rows: KeypairRecord[]; total: number }> {
   const where = sql`
     ${matching(sql, scope, filter)} AND ${filterToSql(sql, page.filter, filterFields(sql))}`;

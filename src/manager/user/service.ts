@@ -1,9 +1,10 @@
 /** Users: who they are and what others may know of them. */
+
 import type { Sql } from 'postgres';
 import { BackendError } from '../../common/errors.ts';
 import type { Db } from '../db/connect.ts';
+import type { ListPage } from '../graphql/minilang-store.ts';
 import type { Caller } from '../http/route.ts';
-import { burnVerification, verifyPassword } from './password.ts';
 import * as store from './store.ts';
 
 export type { UserRecord } from './store.ts';
@@ -35,7 +36,7 @@ export function listUserPage(
   sql: Sql,
   caller: Caller,
   filter: store.UserFilter,
-  page: store.UserPage,
+  page: ListPage,
 ): Promise<{ rows: store.UserRecord[]; total: number }> {
   return store.selectPage(sql, userScope(caller), filter, page);
 }
@@ -53,19 +54,4 @@ export async function getUser(
   const [row] = await store.selectUsers(sql, userScope(caller), filter, 1);
   if (row) return row;
   throw new BackendError('UserNotFound');
-}
-
-/** The id of the active user with this password, else null. Takes equally long either way. */
-export async function checkPassword(
-  sql: Db,
-  domainName: string,
-  email: string,
-  password: string,
-): Promise<string | null> {
-  const found = await store.selectPasswordHash(sql, domainName, email);
-  if (found === null) {
-    await burnVerification(password);
-    return null;
-  }
-  return (await verifyPassword(password, found.hash)) ? found.userId : null;
 }

@@ -5,7 +5,9 @@ import type { UserRow } from '../db/rows.generated.ts';
 import {
   type FieldTable,
   filterToSql,
+  type ListPage,
   type OrderTable,
+  orderTable,
   orderToSql,
 } from '../graphql/minilang-store.ts';
 
@@ -108,14 +110,7 @@ function filterFields(sql: Sql): FieldTable {
 
 function orderFields(sql: Sql): OrderTable {
   const { description: _, allowed_client_ip: __, ...sortable } = filterFields(sql);
-  return Object.fromEntries(Object.entries(sortable).map(([name, { column }]) => [name, column]));
-}
-
-export interface UserPage {
-  readonly limit: number;
-  readonly offset: number;
-  readonly filter: string | null | undefined;
-  readonly order: string | null | undefined;
+  return orderTable(sortable);
 }
 
 /**
@@ -126,7 +121,7 @@ export async function selectPage(
   sql: Sql,
   scope: UserScope,
   filter: UserFilter,
-  page: UserPage,
+  page: ListPage,
 ): Promise<{ rows: UserRecord[]; total: number }> {
   const where = sql`
     ${matching(sql, scope, filter)} AND ${filterToSql(sql, page.filter, filterFields(sql))}`;
@@ -140,16 +135,4 @@ export async function selectPage(
     SELECT ${columns(sql)} FROM users u
      WHERE ${where} ORDER BY ${order} LIMIT ${page.limit} OFFSET ${page.offset}`;
   return { rows, total: counted?.total ?? 0 };
-}
-
-/** The stored hash of an active user's password; null when there is none. */
-export async function selectPasswordHash(
-  sql: Db,
-  domainName: string,
-  email: string,
-): Promise<{ userId: string; hash: string } | null> {
-  const [row] = await sql<{ userId: string; hash: string | null }[]>`
-    SELECT uuid AS "userId", password AS hash FROM users
-     WHERE domain_name = ${domainName} AND email = ${email} AND status = 'active'`;
-  return row?.hash ? { userId: row.userId, hash: row.hash } : null;
 }
