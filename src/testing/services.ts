@@ -4,7 +4,7 @@
  * under a name of the caller's own.
  */
 import { randomUUID } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -23,8 +23,9 @@ export interface TestService {
   restart(): Promise<void>;
   /** `kill`, and start without the data of before: another server on the same address. */
   restartEmpty(): Promise<void>;
-  /** Stops or resumes the process (SIGSTOP, SIGCONT): it is there but does not answer. */
-  pause(): void;
+  /** Stops the process (SIGSTOP): it is there but does not answer. Resolves once it stands still. */
+  pause(): Promise<void>;
+  /** Lets a paused process go on. */
   resume(): void;
   /** Ends the process and deletes its data. */
   stop(): Promise<void>;
@@ -70,6 +71,15 @@ export async function eventually(
   deadlineMs?: number,
 ): Promise<void> {
   await until(condition, what, deadlineMs);
+}
+
+/** Whether every thread of a process is stopped; where there is no /proc it is taken for granted. */
+function allStopped(pid: number): boolean {
+  const tasks = `/proc/${pid}/task`;
+  if (!existsSync(tasks)) return true;
+  return readdirSync(tasks).every((thread) =>
+    /\) [Tt] /.test(readFileSync(`${tasks}/${thread}/stat`, 'utf8')),
+  );
 }
 
 interface Program {
@@ -142,8 +152,12 @@ class PrivateServer implements TestService {
     await this.start();
   }
 
-  pause(): void {
-    this.#process?.kill('SIGSTOP');
+  async pause(): Promise<void> {
+    const child = this.#process;
+    if (!child) throw new Error(`${this.#program.name} is not running`);
+    child.kill('SIGSTOP');
+    // The signal reaches the threads one after the other; until all stand still they answer.
+    await eventually(`all of ${this.#program.name} stopped`, async () => allStopped(child.pid));
   }
 
   resume(): void {

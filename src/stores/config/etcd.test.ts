@@ -70,7 +70,7 @@ describe.skipIf(!canRun)('etcd going away', () => {
   });
 
   test('a server that hangs does not hang the caller', async () => {
-    server.pause();
+    await server.pause();
     try {
       expect((await failure(store.get('k'))).problem).toBe('ServiceUnavailable');
     } finally {

@@ -77,7 +77,7 @@ describe.skipIf(!canRun)('Redis going away', () => {
   });
 
   test('a server that hangs does not hang the caller', async () => {
-    server.pause();
+    await server.pause();
     try {
       const error = await failure(store.get('k'));
       expect(error.problem).toBe('ServiceUnavailable');
