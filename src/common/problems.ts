@@ -218,6 +218,7 @@ export const problems = {
     'Invalid or missing stream mode parameter.',
     'session_execute_invalid-parameters',
   ),
+  InvalidToken: problem(400, 'invalid-token', 'Invalid Token', 'api_auth_invalid-parameters'),
   InvalidUserUpdateMode: problem(
     400,
     'invalid-user-update-mode',
@@ -426,6 +427,12 @@ export const problems = {
     'too-many-sessions-matched',
     'Too many sessions matched.',
     'session_read_conflict',
+  ),
+  TotpAuthorizationFailed: problem(
+    401,
+    'totp-auth-failed',
+    'TOTP authorization failed',
+    'user_auth_unauthorized',
   ),
   URLNotFound: problem(404, 'url-not-found', 'Unknown URL path.', 'api_read_not-found'),
   UnknownImageReferenceError: problem(

@@ -5,6 +5,7 @@ import { KeypairCache } from './auth/keypair-cache.ts';
 import { loginRoutes } from './auth/login-rest.ts';
 import { QueryCounter } from './auth/query-counter.ts';
 import { authRoutes } from './auth/rest.ts';
+import { twoFactorRoutes } from './auth/two-factor-rest.ts';
 import { configRoutes } from './config/rest.ts';
 import type { ManagerContext } from './context.ts';
 import { type HttpListener, type ListenAddress, listen } from './http/listen.ts';
@@ -48,6 +49,7 @@ export function systemRoutes(
     ...authRoutes(),
     ...loginRoutes(ctx),
     ...accountRoutes(ctx),
+    ...twoFactorRoutes(ctx),
     ...configRoutes(ctx, facts),
   ];
 }

@@ -70,9 +70,11 @@ function outcomeOf({ data, errors }: v.InferOutput<typeof answer>): string {
 /** Starts it, with the given operations besides. */
 export async function testTenants(
   moreRoutes: (ctx: ManagerContext) => readonly Route[] = () => [],
+  options: Pick<NonNullable<Parameters<typeof testManagerServer>[0]>, 'log' | 'settings'> = {},
 ): Promise<Tenants> {
   let engine: GraphqlEngine | undefined;
   const server = await testManagerServer({
+    ...options,
     routes: async (ctx) => {
       engine = await createGraphqlEngine(ctx, graphqlModules);
       return [...graphqlRoutes(ctx, engine), ...moreRoutes(ctx)];

@@ -9,13 +9,24 @@ import type { ManagerContext } from '../context.ts';
 import type { Caller } from '../http/route.ts';
 import { insertAuditRecord } from './store.ts';
 
-/** Who changes something, and with what. */
-export interface ChangeContext {
+/** Who is named in the record; `userId` is null for somebody who has no account yet. */
+export interface Author {
+  readonly userId: string | null;
+  readonly email: string;
+}
+
+/** A change whose author did not sign the request, such as signing up. */
+export interface AuthoredChange {
   readonly ctx: Pick<ManagerContext, 'sql' | 'events' | 'random' | 'clock'>;
-  readonly caller: Caller;
+  readonly caller: Author;
   readonly requestId: string;
   /** From where the request came; null when that is unknown. */
   readonly clientAddress: string | null;
+}
+
+/** Who changes something, and with what. */
+export interface ChangeContext extends AuthoredChange {
+  readonly caller: Caller;
 }
 
 export interface Change {
@@ -71,7 +82,7 @@ function explain(error: unknown, conflict: ProblemName): unknown {
  *   row or a named one is missing, InvalidAPIParameters for values that cannot be stored.
  */
 export async function change<T>(
-  { ctx, caller, requestId, clientAddress }: ChangeContext,
+  { ctx, caller, requestId, clientAddress }: AuthoredChange,
   run: (tx: TransactionSql, note: (change: Change) => void) => Promise<T>,
   conflict: ProblemName = 'RepositoryIntegrityError',
 ): Promise<T> {

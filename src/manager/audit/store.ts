@@ -8,7 +8,8 @@ export interface AuditRecord {
   readonly entityId: string;
   readonly actionId: string;
   readonly requestId: string;
-  readonly triggeredBy: string;
+  /** The user's id; null for somebody who has no account. */
+  readonly triggeredBy: string | null;
   /** From where the request came. */
   readonly clientAddress: string | null;
   readonly description: string;

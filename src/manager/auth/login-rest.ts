@@ -31,6 +31,13 @@ function reply(outcome: LoginOutcome) {
   if (outcome.kind === 'needs-otp') {
     return { response_type: 'REQUIRE_TWO_FACTOR_AUTH', type: 'TOTP' };
   }
+  if (outcome.kind === 'needs-registration') {
+    return {
+      response_type: 'REQUIRE_TWO_FACTOR_REGISTRATION',
+      token: outcome.token,
+      type: 'TOTP',
+    };
+  }
   return {
     response_type: 'success',
     access_key: outcome.accessKey,

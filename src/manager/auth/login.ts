@@ -7,12 +7,10 @@ import { isAllowedAddress } from './client-ip.ts';
 import { openWebSession } from './login-session.ts';
 import * as store from './login-store.ts';
 import { PasswordThrottle } from './throttle.ts';
-import { matchingTotpStep } from './totp.ts';
+import { openRegistration, readTotpRules, takeCode } from './two-factor.ts';
 
 /** Refusals take at least this long, so that their time does not tell known accounts. */
 const LEAST_REFUSAL_MS = 300;
-/** A code counts once, for as long as it could be accepted again. */
-const TOTP_MEMORY_MS = 120_000;
 
 export interface LoginRequest {
   readonly domain: string;
@@ -34,7 +32,9 @@ export type LoginOutcome =
       readonly status: string;
       readonly sessionToken: string;
     }
-  | { readonly kind: 'needs-otp' };
+  | { readonly kind: 'needs-otp' }
+  /** The cluster demands a second factor, and `token` lets the account enrol one. */
+  | { readonly kind: 'needs-registration'; readonly token: string };
 
 const mismatch = () => new BackendError('AuthorizationFailed', 'User credential mismatch.');
 
@@ -108,20 +108,9 @@ async function requireOtp(
   secret: string,
   otp: string,
 ): Promise<void> {
-  const throttle = new PasswordThrottle(ctx.live);
-  await throttle.attempt(`totp:${account.domainName}`, account.userId);
-  const step = matchingTotpStep(secret, otp, ctx.clock.now());
-  const isFresh =
-    step !== null &&
-    (await ctx.live.set(`totp-used:${account.userId}:${step}`, '1', {
-      ttlMs: TOTP_MEMORY_MS,
-      onlyIfAbsent: true,
-    }));
-  if (!isFresh) {
-    await noteFailure(ctx, account, 'failed_rejected_by_hook', 'one-time password');
-    throw new BackendError('RejectedByHook', 'Invalid TOTP code provided');
-  }
-  await throttle.succeeded(`totp:${account.domainName}`, account.userId);
+  if (await takeCode(ctx, account.userId, secret, otp)) return;
+  await noteFailure(ctx, account, 'failed_rejected_by_hook', 'one-time password');
+  throw new BackendError('RejectedByHook', 'Invalid TOTP code provided');
 }
 
 /** Brings the stored hash up to today's algorithm while the password is at hand. */
@@ -155,8 +144,10 @@ export async function authorize(ctx: ManagerContext, request: LoginRequest): Pro
     throw new BackendError('AuthorizationFailed', message);
   }
   if (account.totpKey !== null) {
-    if (request.otp === null) return { kind: 'needs-otp' };
+    if (!request.otp) return { kind: 'needs-otp' };
     await requireOtp(ctx, account, account.totpKey, request.otp);
+  } else if ((await readTotpRules(ctx)).forced) {
+    return { kind: 'needs-registration', token: await openRegistration(ctx, account.userId) };
   }
   const sessionToken = await openWebSession(ctx, { account, keypair, ...request });
   await upgradeHash(ctx, account, password);

@@ -1,8 +1,11 @@
 /** One-time passwords of authenticator apps (RFC 6238): six digits, SHA-1, steps of 30 seconds. */
 import { createHmac, timingSafeEqual } from 'node:crypto';
+import { type Random, randomString } from '../../common/random.ts';
 
 const STEP_SEC = 30;
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
+/** 160 bits, as long as the hash: what RFC 4226 recommends. Base32 digits. */
+const SECRET_LENGTH = 32;
 
 /** The bytes of base32 text; null when it is none. */
 function fromBase32(text: string): Uint8Array | null {
@@ -43,4 +46,14 @@ export function matchingTotpStep(secret: string, otp: string, now: Date): number
     if (timingSafeEqual(Buffer.from(codeAt(key, step)), Buffer.from(otp))) return step;
   }
   return null;
+}
+
+/** A new secret in base32, as authenticator apps take it. */
+export const newTotpSecret = (random: Random): string =>
+  randomString(random, SECRET_LENGTH, ALPHABET);
+
+/** The `otpauth://` address that authenticator apps read from a QR code. */
+export function provisioningUri(secret: string, account: string, issuer: string): string {
+  const label = `${encodeURIComponent(issuer)}:${encodeURIComponent(account)}`;
+  return `otpauth://totp/${label}?secret=${secret}&issuer=${encodeURIComponent(issuer)}`;
 }
