@@ -293,6 +293,12 @@ export const problems = {
     'No scaling groups available for this session.',
     'scaling-group_access_not-found',
   ),
+  NotEnoughPermission: problem(
+    403,
+    'not-enough-permission',
+    'Not enough permission.',
+    'permission_access_forbidden',
+  ),
   NotImplementedAPI: problem(
     501,
     'not-implemented',

@@ -79,7 +79,7 @@ const managerKeys = v.strictObject({
   'status-update-interval': v.optional(number),
   'status-lifetime': v.optional(integer),
   'public-metrics-port': v.optional(integer),
-  rbac: v.optional(anyTable),
+  rbac: v.optional(v.strictObject({ 'enforcement-enabled': v.optional(boolean, true) })),
 });
 
 const managerSection = v.pipe(
@@ -175,7 +175,7 @@ const EFFECTIVE = new Set([
   ...[
     ...['id', 'service-addr', 'internal-addr', 'heartbeat-timeout', 'ssl-enabled', 'ssl-cert'],
     ...['ssl-privkey', 'pid-file', 'hide-agents', 'agent-selection-resource-priority'],
-    ...['max-wsmsg-size', 'rpc-auth-manager-keypair'],
+    ...['max-wsmsg-size', 'rpc-auth-manager-keypair', 'rbac'],
   ].map((key) => `[manager] ${key}`),
   ...['level', 'drivers', 'console', 'file'].map((key) => `[logging] ${key}`),
   '[auth] max-password-age',
@@ -254,6 +254,7 @@ export function loadManagerConfig(options: {
       hideAgents: manager['hide-agents'],
       agentSelectionResourcePriority: manager['agent-selection-resource-priority'],
       maxWebSocketMessageBytes: manager['max-wsmsg-size'],
+      rbacEnforced: manager.rbac?.['enforcement-enabled'],
       maxPasswordAgeMs: auth['max-password-age'],
       loginSessionMaxAgeSec: auth['login-session-max-age'],
       debug: debug.enabled,

@@ -21,6 +21,8 @@ export const managerSettings = v.object({
   maxPasswordAgeMs: v.optional(v.number()),
   /** How long a sign-in lasts; a week by default. Seconds. */
   loginSessionMaxAgeSec: v.optional(v.number()),
+  /** Whether roles decide about what lies in scopes; false lets everybody who signed in pass. */
+  rbacEnforced: v.optional(v.boolean(), true),
   /** Adds tracebacks to error documents. */
   debug: v.optional(v.boolean(), false),
 });

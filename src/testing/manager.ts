@@ -132,6 +132,7 @@ export async function testManagerContext(
       hideAgents: false,
       agentSelectionResourcePriority: ['cuda', 'cpu', 'mem'],
       maxWebSocketMessageBytes: 16 * 1024 * 1024,
+      rbacEnforced: true,
       debug: false,
       ...options.settings,
     },

@@ -1,0 +1,94 @@
+/** The one gate of role-based access control: every feature asks it before it acts in a scope. */
+import { BackendError } from '../../common/errors.ts';
+import type { ManagerContext } from '../context.ts';
+import type { Caller } from '../http/route.ts';
+import { type Decision, decide } from './decide.ts';
+import type { ElementRef, ElementType, Operation } from './elements.ts';
+import { type ChainRow, selectChains } from './store.ts';
+
+/** Who asks, and where the answer stands. */
+export interface AuthzContext {
+  readonly ctx: Pick<ManagerContext, 'sql' | 'settings'>;
+  readonly caller: Pick<Caller, 'userId' | 'isSuperadmin'>;
+}
+
+/** Most targets of one question. */
+const MAX_TARGETS = 1000;
+
+function answer(
+  rows: readonly ChainRow[],
+  operation: Operation,
+  entityType: ElementType,
+): Decision {
+  const grants = rows.flatMap((row) =>
+    row.role_id === null
+      ? []
+      : [
+          {
+            roleId: row.role_id,
+            roleName: row.role_name ?? '',
+            roleStatus: row.role_status ?? '',
+            scope: { type: row.type, id: row.id },
+            entityType,
+            operation,
+          },
+        ],
+  );
+  return decide(grants, { operation, entityType, chain: rows });
+}
+
+/**
+ * Which of the targets, all of one type, the caller may do that to.
+ * @param entityType what is done something to; the targets' own type, or what lies in them.
+ * @returns for each refused id the reason; superadmins are refused nothing, and nobody is while
+ *   `manager.rbac.enforcement-enabled` is false.
+ */
+export async function refusedTargets(
+  { ctx, caller }: AuthzContext,
+  operation: Operation,
+  entityType: ElementType,
+  targets: { readonly type: ElementType; readonly ids: readonly string[] },
+): Promise<Map<string, string>> {
+  const refused = new Map<string, string>();
+  if (caller.isSuperadmin || !ctx.settings.rbacEnforced || targets.ids.length === 0) return refused;
+  if (targets.ids.length > MAX_TARGETS) {
+    throw new BackendError('InvalidAPIParameters', `At most ${MAX_TARGETS} ids at once.`);
+  }
+  // Domains and resource groups are named; UUIDs are compared as PostgreSQL writes them.
+  const stored = (id: string): string =>
+    targets.type === 'domain' || targets.type === 'keypair' ? id : id.toLowerCase();
+  const rows = await selectChains(ctx.sql, {
+    userId: caller.userId,
+    operation,
+    entityType,
+    type: targets.type,
+    ids: [...new Set(targets.ids.map(stored))],
+  });
+  const chains = Map.groupBy(rows, ({ target }) => target);
+  for (const id of targets.ids) {
+    const decision = answer(chains.get(stored(id)) ?? [], operation, entityType);
+    if (!decision.allowed) refused.set(id, decision.reason);
+  }
+  return refused;
+}
+
+/**
+ * Passes only if the caller may do that: `requirePermission(by, 'read', 'session', {type: 'project',
+ * id})` for what lies in a scope, `requirePermission(by, 'update', 'session', {type: 'session', id})`
+ * for one entity. The refusal is the same whether or not the target exists.
+ * @throws BackendError NotEnoughPermission with the reason.
+ * @public
+ */
+export async function requirePermission(
+  by: AuthzContext,
+  operation: Operation,
+  entityType: ElementType,
+  target: ElementRef,
+): Promise<void> {
+  const refused = await refusedTargets(by, operation, entityType, {
+    type: target.type,
+    ids: [target.id],
+  });
+  const reason = refused.get(target.id);
+  if (reason !== undefined) throw new BackendError('NotEnoughPermission', reason);
+}
