@@ -7,6 +7,7 @@ import type { Random } from '../common/random.ts';
 import type { ApiOf } from '../common/rpc/api.ts';
 import type { ConfigStore } from '../stores/config/port.ts';
 import type { LiveStore } from '../stores/live/port.ts';
+import type { BackgroundTasks } from './background-task/service.ts';
 import type { EventBus } from './event/bus.ts';
 import type { ManagerSettings } from './settings.ts';
 
@@ -28,6 +29,7 @@ export interface ManagerContext {
   readonly webSessions: LiveStore;
   readonly agents: AgentDirectory;
   readonly events: EventBus;
+  readonly tasks: BackgroundTasks;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;

@@ -12,6 +12,8 @@ import type { LiveStore } from '../stores/live/port.ts';
 import { agentGraphql } from './agent/graphql.ts';
 import { KnownAgents } from './agent/known-agents.ts';
 import { agentGatewayRoute, announceManager, httpAgentDirectory } from './agent-link.ts';
+import { backgroundTaskRoutes } from './background-task/rest.ts';
+import { BackgroundTasks } from './background-task/service.ts';
 import { configManageRoutes } from './config/manage-rest.ts';
 import type { AgentDirectory, ManagerContext } from './context.ts';
 import { startControlPlane } from './control-plane.ts';
@@ -98,6 +100,7 @@ export const graphqlModules: readonly GraphqlModule[] = [
 /** The features' HTTP operations; tests compare them with the table of who may call what. */
 export const featureRoutes = (ctx: ManagerContext, graphql: GraphqlEngine): Route[] => [
   ...sessionRoutes(ctx),
+  ...backgroundTaskRoutes(ctx),
   ...configManageRoutes(ctx),
   ...dotfileRoutes(ctx),
   ...errorLogRoutes(ctx),
@@ -127,6 +130,8 @@ export async function startManager(options: ManagerOptions): Promise<Manager> {
 
   const events = await createEventBus(live, id, log);
   started.defer(() => events.close());
+  const tasks = new BackgroundTasks({ live, clock, random, log });
+  started.defer(() => tasks.stop());
   const agents = options.agents ?? httpAgentDirectory(link);
   const ctx: ManagerContext = {
     id,
@@ -136,6 +141,7 @@ export async function startManager(options: ManagerOptions): Promise<Manager> {
     webSessions: options.webSessions ?? live,
     agents,
     events,
+    tasks,
     clock,
     random,
     log,

@@ -7,6 +7,7 @@ import { type Clock, systemClock } from '../common/clock.ts';
 import { BackendError } from '../common/errors.ts';
 import type { Logger } from '../common/logger.ts';
 import { systemRandom } from '../common/random.ts';
+import { BackgroundTasks } from '../manager/background-task/service.ts';
 import type { ManagerContext } from '../manager/context.ts';
 import type { EventBus, ManagerEvent } from '../manager/event/bus.ts';
 import type { Route, SocketRoute } from '../manager/http/route.ts';
@@ -112,6 +113,7 @@ export async function testManagerContext(
   const accounts = await insertAccounts(db);
   const config = await openPostgresConfigStore({ sql: db.sql, log });
   const live = createMemoryLiveStore({ clock });
+  const tasks = new BackgroundTasks({ live, clock, random: systemRandom, log });
   const ctx: ManagerContext = {
     id: 'i-test',
     sql: db.sql,
@@ -124,6 +126,7 @@ export async function testManagerContext(
       },
     },
     events: localEventBus(),
+    tasks,
     clock,
     random: systemRandom,
     log,
@@ -142,6 +145,7 @@ export async function testManagerContext(
     accounts,
     db,
     async close() {
+      await tasks.stop();
       await config.close();
       await live.close();
       await db.drop();

@@ -31,6 +31,7 @@ const table: Readonly<Record<string, readonly [Auth, Gate]>> = {
   'GET /manager/announcement': ['none', 'any'],
   'POST /manager/announcement': ['superadmin', 'any'],
   'GET /config/resource-slots': ['user', 'any'],
+  'GET /events/background-task': ['user', 'read'],
   'POST /config/get': ['superadmin', 'any'],
   'POST /config/set': ['superadmin', 'any'],
   'POST /config/delete': ['superadmin', 'any'],

@@ -4,12 +4,17 @@ import type { Clock } from '../../common/clock.ts';
 export interface ServerEvent {
   readonly event: string;
   readonly data: unknown;
+  /** With which a client that was cut off says where it stopped. */
+  readonly id?: string;
+  /** After how long such a client connects again. Milliseconds. */
+  readonly retryMs?: number;
 }
 
 /** How often an idle stream proves to be alive. Milliseconds. */
 const PING_MS = 15_000;
 
-const frame = ({ event, data }: ServerEvent): string =>
+const frame = ({ event, data, id, retryMs }: ServerEvent): string =>
+  `${id === undefined ? '' : `id: ${id}\n`}${retryMs === undefined ? '' : `retry: ${retryMs}\n`}` +
   `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
 
 /**

@@ -1,0 +1,53 @@
+/** `GET /events/background-task`: how far a background task is, as it happens. */
+import * as v from 'valibot';
+import type { ManagerContext } from '../context.ts';
+import { readQuery } from '../http/body.ts';
+import { aliased } from '../http/parameters.ts';
+import type { Route } from '../http/route.ts';
+import { eventStream, type ServerEvent } from '../http/sse.ts';
+import type { TaskEvent } from './service.ts';
+
+/** After how long a client that was cut off connects again. Milliseconds. */
+const RETRY_MS = 5;
+
+const taskQuery = aliased({ task_id: ['taskId'] }, v.object({ task_id: v.string() }));
+
+function toServerEvent(taskId: string, event: TaskEvent): ServerEvent {
+  const said = { task_id: taskId, message: event.message };
+  const progress = { current_progress: event.current, total_progress: event.total };
+  return {
+    event: `bgtask_${event.state}`,
+    data: event.state === 'updated' ? { ...said, ...progress } : said,
+    id: event.id,
+    retryMs: RETRY_MS,
+  };
+}
+
+async function* serverEvents(
+  taskId: string,
+  events: AsyncIterable<TaskEvent>,
+): AsyncGenerator<ServerEvent> {
+  for await (const event of events) yield toServerEvent(taskId, event);
+  yield { event: 'server_close', data: {} };
+}
+
+export const backgroundTaskRoutes = (ctx: ManagerContext): Route[] => [
+  {
+    method: 'GET',
+    path: '/events/background-task',
+    gate: 'read',
+    auth: 'user',
+    handler: async ({ caller, query, request, signal }) => {
+      const { task_id: id } = readQuery(query, taskQuery);
+      await ctx.tasks.authorize(caller, id);
+      const ended = new AbortController();
+      const either = AbortSignal.any([signal, ended.signal]);
+      const place = request.headers.get('last-event-id');
+      const events = ctx.tasks.watch(id, place, either);
+      return eventStream(ctx.clock, serverEvents(id, events), {
+        signal,
+        onEnd: () => ended.abort(),
+      });
+    },
+  },
+];
