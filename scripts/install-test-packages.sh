@@ -17,6 +17,8 @@ need ip iproute2
 need tmux tmux
 need chromium chromium
 need python3 python3
+need curl curl
+need unzip unzip
 need busybox busybox-static
 need musl-gcc musl-tools
 [ -z "$missing" ] && exit 0

@@ -58,6 +58,8 @@ export interface ClusterOptions {
   readonly backend: BackendName;
   /** Wanted port of the manager; another one is taken when it is in use. */
   readonly managerPort?: number;
+  /** The files of a WebUI to serve; the plain page without. */
+  readonly webuiFolder?: string;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -157,14 +159,14 @@ export async function startCluster(options: ClusterOptions): Promise<RunningClus
 
 /** The page for people, on the same machine only and so without TLS. */
 async function startWeb(
-  { clock, random, log, progress }: ClusterOptions,
+  { clock, random, log, progress, webuiFolder }: ClusterOptions,
   wantedPort: number,
   { manager, live }: { manager: Manager; live: LiveStore },
 ): Promise<WebServer> {
   const port = await pickPort(wantedPort, HOST);
   if (port !== wantedPort) progress(`Port ${wantedPort} is in use; taking ${port} instead`);
   return startWebServer({
-    settings: { ...defaultWebSettings, cookieSecure: false },
+    settings: { ...defaultWebSettings, cookieSecure: false, staticPath: webuiFolder ?? null },
     live,
     clock,
     random,

@@ -21,6 +21,17 @@ const evaluated = v.object({
 });
 const logEntry = v.object({ entry: v.object({ level: v.string(), text: v.string() }) });
 
+/** An answer that the page got, or failed to get. */
+export interface PageAnswer {
+  readonly method: string;
+  readonly url: string;
+  /** 0 when there was none. */
+  readonly status: number;
+  readonly sent: string | null;
+  /** Of JSON answers only. */
+  readonly body: string | null;
+}
+
 export interface Page {
   /** Loads an address and waits until its scripts have run. */
   open(url: string): Promise<void>;
@@ -28,8 +39,16 @@ export interface Page {
   evaluate(expression: string): Promise<unknown>;
   /** Waits until the expression is true. */
   waitFor(what: string, expression: string): Promise<void>;
+  /** Puts the keyboard's focus on the element and types, as a person would. */
+  type(selector: string, text: string): Promise<void>;
+  /** What is to be seen, as PNG. */
+  screenshot(): Promise<Uint8Array>;
   /** Uncaught errors and what the browser complained about, oldest first. */
   readonly complaints: readonly string[];
+  /** Everything it has fetched, in the order of the answers. */
+  readonly answers: readonly PageAnswer[];
+  /** Requests under way. */
+  readonly pending: number;
 }
 
 export interface Browser {
@@ -38,8 +57,24 @@ export interface Browser {
   close(): Promise<void>;
 }
 
+const requestSent = v.object({
+  requestId: v.string(),
+  request: v.object({ url: v.string(), method: v.string(), postData: v.optional(v.string()) }),
+});
+const responseReceived = v.object({
+  requestId: v.string(),
+  response: v.object({ status: v.number(), mimeType: v.string() }),
+});
+const requestEnded = v.object({ requestId: v.string() });
+const responseBody = v.object({ body: v.string() });
+const screenshot = v.object({ data: v.string() });
+
+type Exchange = { -readonly [K in keyof PageAnswer]: PageAnswer[K] } & { isJson: boolean };
+
 class Tab implements Page {
   readonly complaints: string[] = [];
+  readonly answers: PageAnswer[] = [];
+  readonly #exchanges = new Map<string, Exchange>();
   readonly #socket: WebSocket;
   readonly #waiting = new Map<number, PromiseWithResolvers<Record<string, unknown>>>();
   #lastId = 0;
@@ -61,7 +96,57 @@ class Tab implements Page {
     } else if (method === 'Log.entryAdded') {
       const { entry } = v.parse(logEntry, params);
       if (entry.level === 'error') this.complaints.push(entry.text);
+    } else if (method?.startsWith('Network.')) {
+      this.#observe(method, params);
     }
+  }
+
+  #observe(method: string, params: Record<string, unknown>): void {
+    if (method === 'Network.requestWillBeSent') {
+      const { requestId, request } = v.parse(requestSent, params);
+      const { url, method: verb, postData } = request;
+      const sent = postData ?? null;
+      const exchange = { method: verb, url, status: 0, sent, body: null, isJson: false };
+      this.#exchanges.set(requestId, exchange);
+    } else if (method === 'Network.responseReceived') {
+      const { requestId, response } = v.parse(responseReceived, params);
+      const exchange = this.#exchanges.get(requestId);
+      if (!exchange) return;
+      exchange.status = response.status;
+      exchange.isJson = response.mimeType.includes('json');
+    } else if (method === 'Network.loadingFinished' || method === 'Network.loadingFailed') {
+      const { requestId } = v.parse(requestEnded, params);
+      void this.#ended(requestId);
+    }
+  }
+
+  async #ended(requestId: string): Promise<void> {
+    const exchange = this.#exchanges.get(requestId);
+    if (!exchange) return;
+    const { isJson, ...answer } = exchange;
+    if (isJson) {
+      // The page may have been left already; then its bodies are gone.
+      const got = await this.send('Network.getResponseBody', { requestId }).catch(() => null);
+      if (got) answer.body = v.parse(responseBody, got).body;
+    }
+    this.#exchanges.delete(requestId);
+    this.answers.push(answer);
+  }
+
+  get pending(): number {
+    return this.#exchanges.size;
+  }
+
+  async type(selector: string, text: string): Promise<void> {
+    const element = `document.querySelector(${JSON.stringify(selector)})`;
+    await this.waitFor(`there is ${selector}`, `${element} !== null`);
+    await this.evaluate(`${element}.focus()`);
+    await this.send('Input.insertText', { text });
+  }
+
+  async screenshot(): Promise<Uint8Array> {
+    const { data } = v.parse(screenshot, await this.send('Page.captureScreenshot'));
+    return Buffer.from(data, 'base64');
   }
 
   async send(method: string, params: Record<string, unknown> = {}) {
@@ -125,7 +210,7 @@ async function openTab(port: string): Promise<{ tab: Tab; socket: WebSocket }> {
     socket.addEventListener('error', reject);
   });
   const tab = new Tab(socket);
-  for (const domain of ['Page', 'Runtime', 'Log']) await tab.send(`${domain}.enable`);
+  for (const domain of ['Page', 'Runtime', 'Log', 'Network']) await tab.send(`${domain}.enable`);
   return { tab, socket };
 }
 

@@ -1,6 +1,6 @@
 /** `up`: runs the whole cluster in this process, or starts it in the background. */
-import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
 import { printStatus } from '../../cli/framework/glyphs.ts';
 import { systemClock } from '../../common/clock.ts';
 import {
@@ -10,6 +10,7 @@ import {
   flag,
   integer,
   option,
+  UsageError,
 } from '../../common/command.ts';
 import { UserError } from '../../common/errors.ts';
 import { selfCommand } from '../../common/executable.ts';
@@ -21,6 +22,15 @@ const START_TIMEOUT_MS = 60_000;
 const POLL_MS = 15;
 /** Lines of the background process that are progress for the user, as `printStatus` writes them. */
 const PROGRESS_LINE = /^[∙⋯✗✘] /;
+
+/** The folder of a WebUI, made absolute: the background process has another working folder. */
+function webuiFolder(text: string): string {
+  const folder = resolve(text);
+  if (existsSync(join(folder, 'index.html'))) return folder;
+  throw new UsageError(
+    `'${text}' holds no index.html; scripts/download-webui-release.sh fetches a WebUI.`,
+  );
+}
 
 const options = {
   ...placeOptions,
@@ -36,6 +46,12 @@ const options = {
     'PORT',
     'Port of the API. [default: 8091, or a free one]',
     integer({ min: 1, max: 65535 }),
+  ),
+  webui: option(
+    ['--webui'],
+    'DIR',
+    'Serve the files of this WebUI, unpacked, on the web port instead of the plain page.',
+    webuiFolder,
   ),
   quiet: flag(['-q', '--quiet'], 'Print progress only, no summary.'),
   debug: flag(['--debug'], 'Log everything.'),
@@ -73,6 +89,7 @@ function childArguments(folder: string, given: Options): string[] {
   const out = ['up', '--quiet', '--env-id', basename(folder), '--data-dir', dirname(folder)];
   if (given.backend !== undefined) out.push('--backend', given.backend);
   if (given.port !== undefined) out.push('--port', String(given.port));
+  if (given.webui !== undefined) out.push('--webui', given.webui);
   if (given.debug) out.push('--debug');
   return out;
 }
@@ -161,6 +178,7 @@ async function runHere(io: CommandIo, folder: string, given: Options): Promise<v
     folder,
     backend: given.backend ?? 'process',
     managerPort: given.port,
+    webuiFolder: given.webui,
     clock: systemClock,
     random: systemRandom,
     log: createLogger({ component: 'up', level: given.debug ? 'debug' : 'warn' }),
