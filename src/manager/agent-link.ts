@@ -12,6 +12,7 @@ import { type NodeKeys, requestVerifier } from '../common/rpc/signature.ts';
 import type { ConfigStore, Subscription } from '../stores/config/port.ts';
 import type { KnownAgents } from './agent/known-agents.ts';
 import type { AgentClient, AgentDirectory } from './context.ts';
+import { publicRoute } from './http/declare.ts';
 import type { Route } from './http/route.ts';
 
 interface LinkOptions {
@@ -72,13 +73,18 @@ export function agentGatewayRoute(
     onError: (error, method) =>
       log.error('a call of an agent failed unexpectedly', { method, error: errorMessage(error) }),
   });
-  return {
-    method: 'POST',
-    path: `${RPC_PREFIX}:method`,
-    auth: 'none',
-    gate: 'any',
-    handler: ({ request }) => handle(request),
-  };
+  return publicRoute(
+    {
+      method: 'POST',
+      path: `${RPC_PREFIX}:method`,
+      gate: 'any',
+      summary: 'Take a call of an agent.',
+      // Parsed once its signature, which covers the very bytes, is verified.
+      takes: {},
+      internal: true,
+    },
+    ({ request }) => handle(request),
+  );
 }
 
 /** Bounds the remembered clients; agents that come back under new addresses leave old ones behind. */

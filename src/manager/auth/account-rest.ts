@@ -1,7 +1,7 @@
 /** Operations on the caller's own account. */
 import * as v from 'valibot';
 import type { ManagerContext } from '../context.ts';
-import { readQuery } from '../http/body.ts';
+import { route } from '../http/declare.ts';
 import type { AuthenticatedRequest, Route, RouteResult } from '../http/route.ts';
 import * as account from './account.ts';
 import type { SshKeypair } from './ssh-keypair.ts';
@@ -30,8 +30,8 @@ const keypairReply = (pair: SshKeypair) => ({
 async function updatePassword(
   ctx: ManagerContext,
   request: AuthenticatedRequest,
+  given: v.InferOutput<typeof passwordsBody>,
 ): Promise<RouteResult> {
-  const given = await request.body(passwordsBody);
   if (given.new_password !== given.new_password2) {
     return { status: 400, json: { error_msg: 'new password mismatch' } };
   }
@@ -40,37 +40,74 @@ async function updatePassword(
   return { json: { error_msg: null } };
 }
 
-/** An operation of anyone who has signed the request. */
-const own = (
-  method: Route['method'],
-  path: string,
-  handler: (request: AuthenticatedRequest) => Promise<RouteResult>,
-): Route => ({ method, path, gate: 'any', auth: 'user', handler });
+/** What is the same for all operations of anyone who has signed the request. */
+const own = { gate: 'any', auth: 'user' } as const;
+const sshKeypair = { ...own, path: '/auth/ssh-keypair' };
 
 export function accountRoutes(ctx: ManagerContext): Route[] {
   return [
-    own('GET', '/auth/my-ip', async ({ clientAddress }) => ({
-      json: { client_ip: clientAddress ?? '' },
-    })),
-    own('GET', '/auth/role', async ({ caller, query }) => ({
-      json: await account.rolesOf(ctx, caller, readQuery(query, roleQuery).group),
-    })),
-    own('POST', '/auth/update-password', (request) => updatePassword(ctx, request)),
-    own('POST', '/auth/update-full-name', async (request) => {
-      const { email, full_name: fullName } = await request.body(nameBody);
-      await account.updateFullName({ ...request, ctx }, { email, fullName });
-      return { json: {} };
-    }),
-    own('GET', '/auth/ssh-keypair', async ({ caller }) => ({
-      json: { ssh_public_key: await account.sshPublicKey(ctx, caller) },
-    })),
-    own('PATCH', '/auth/ssh-keypair', async (request) =>
-      keypairReply(await account.renewSshKeypair({ ...request, ctx })),
+    route(
+      {
+        ...own,
+        method: 'GET',
+        path: '/auth/my-ip',
+        summary: 'Tell from which address this request came.',
+        takes: {},
+      },
+      async ({ clientAddress }) => ({ json: { client_ip: clientAddress ?? '' } }),
     ),
-    own('POST', '/auth/ssh-keypair', async (request) => {
-      const { pubkey: publicKey, privkey: privateKey } = await request.body(keypairBody);
-      const given = { publicKey, privateKey };
-      return keypairReply(await account.uploadSshKeypair({ ...request, ctx }, given));
-    }),
+    route(
+      {
+        ...own,
+        method: 'GET',
+        path: '/auth/role',
+        summary: "Tell the caller's roles.",
+        takes: { query: roleQuery },
+      },
+      async ({ caller }, { query }) => ({ json: await account.rolesOf(ctx, caller, query.group) }),
+    ),
+    route(
+      {
+        ...own,
+        method: 'POST',
+        path: '/auth/update-password',
+        summary: "Change the caller's password.",
+        takes: { body: passwordsBody },
+      },
+      (request, { body }) => updatePassword(ctx, request, body),
+    ),
+    route(
+      {
+        ...own,
+        method: 'POST',
+        path: '/auth/update-full-name',
+        summary: "Change the caller's full name.",
+        takes: { body: nameBody },
+      },
+      async (request, { body: { email, full_name: fullName } }) => {
+        await account.updateFullName({ ...request, ctx }, { email, fullName });
+        return { json: {} };
+      },
+    ),
+    route(
+      { ...sshKeypair, method: 'GET', summary: "Tell the caller's public SSH key.", takes: {} },
+      async ({ caller }) => ({ json: { ssh_public_key: await account.sshPublicKey(ctx, caller) } }),
+    ),
+    route(
+      { ...sshKeypair, method: 'PATCH', summary: 'Make a new SSH key pair.', takes: {} },
+      async (request) => keypairReply(await account.renewSshKeypair({ ...request, ctx })),
+    ),
+    route(
+      {
+        ...sshKeypair,
+        method: 'POST',
+        summary: 'Store an SSH key pair.',
+        takes: { body: keypairBody },
+      },
+      async (request, { body: { pubkey: publicKey, privkey: privateKey } }) => {
+        const given = { publicKey, privateKey };
+        return keypairReply(await account.uploadSshKeypair({ ...request, ctx }, given));
+      },
+    ),
   ];
 }

@@ -3,6 +3,7 @@ import * as v from 'valibot';
 import { BackendError } from '../../common/errors.ts';
 import { isoTime } from '../../common/time.ts';
 import type { ManagerContext } from '../context.ts';
+import { publicRoute } from '../http/declare.ts';
 import type { Route } from '../http/route.ts';
 import { replaceExpiredPassword } from './account.ts';
 import { authorize, type LoginOutcome, logout } from './login.ts';
@@ -49,49 +50,50 @@ function reply(outcome: LoginOutcome) {
   };
 }
 
+const open = { method: 'POST', gate: 'any' } as const;
+
 export function loginRoutes(ctx: ManagerContext): Route[] {
   return [
-    {
-      method: 'POST',
-      path: '/auth/authorize',
-      gate: 'any',
-      auth: 'none',
-      handler: async ({ body, clientAddress }) => {
-        const given = await body(authorizeBody);
-        if (given.type !== 'keypair') {
+    publicRoute(
+      {
+        ...open,
+        path: '/auth/authorize',
+        summary: 'Sign in with a password.',
+        takes: { body: authorizeBody },
+      },
+      async ({ clientAddress }, { body }) => {
+        if (body.type !== 'keypair') {
           throw new BackendError('InvalidAPIParameters', 'Only the type "keypair" is supported.');
         }
-        const { client_type_id: clientTypeId, ...rest } = given;
+        const { client_type_id: clientTypeId, ...rest } = body;
         const outcome = await authorize(ctx, { ...rest, clientTypeId, clientAddress });
         return { json: { data: reply(outcome) } };
       },
-    },
-    {
-      method: 'POST',
-      path: '/auth/logout',
-      gate: 'any',
-      auth: 'none',
-      handler: async ({ body }) => {
-        await logout(ctx, (await body(logoutBody)).session_token);
+    ),
+    publicRoute(
+      { ...open, path: '/auth/logout', summary: 'Sign out.', takes: { body: logoutBody } },
+      async (_, { body }) => {
+        await logout(ctx, body.session_token);
         return { json: {} };
       },
-    },
-    {
-      method: 'POST',
-      path: '/auth/update-password-no-auth',
-      gate: 'any',
-      auth: 'none',
-      handler: async ({ body, clientAddress }) => {
-        const given = await body(replaceBody);
+    ),
+    publicRoute(
+      {
+        ...open,
+        path: '/auth/update-password-no-auth',
+        summary: 'Replace an expired password.',
+        takes: { body: replaceBody },
+      },
+      async ({ clientAddress }, { body }) => {
         const changedAt = await replaceExpiredPassword(ctx, {
-          domain: given.domain,
-          email: given.username,
-          currentPassword: given.current_password,
-          newPassword: given.new_password,
+          domain: body.domain,
+          email: body.username,
+          currentPassword: body.current_password,
+          newPassword: body.new_password,
           clientAddress,
         });
         return { status: 201, json: { password_changed_at: isoTime(changedAt) } };
       },
-    },
+    ),
   ];
 }

@@ -1,7 +1,7 @@
 /** `/totp`: the second factor of the caller, or of somebody who has to enrol one to sign in. */
 import * as v from 'valibot';
 import type { ManagerContext } from '../context.ts';
-import { readQuery } from '../http/body.ts';
+import { publicRoute, route } from '../http/declare.ts';
 import type { Route, RouteRequest } from '../http/route.ts';
 import { storableText } from './text.ts';
 import * as factor from './two-factor.ts';
@@ -23,68 +23,86 @@ async function registering(ctx: ManagerContext, request: RouteRequest, token: st
   return { ...request, ctx, caller };
 }
 
+const common = { gate: 'any' } as const;
+
 export function twoFactorRoutes(ctx: ManagerContext): Route[] {
   return [
-    {
-      method: 'GET',
-      path: '/totp',
-      gate: 'any',
-      auth: 'none',
-      handler: async () => ({ json: { totp_enabled: true } }),
-    },
-    {
-      method: 'POST',
-      path: '/totp',
-      gate: 'any',
-      auth: 'user',
-      handler: async (request) =>
-        reply(await factor.enrol({ ...request, ctx }, request.caller.userId)),
-    },
-    {
-      method: 'POST',
-      path: '/totp/verify',
-      gate: 'any',
-      auth: 'user',
-      handler: async (request) => {
-        const { otp } = await request.body(codeBody);
-        await factor.activate({ ...request, ctx }, request.caller.userId, otp);
+    publicRoute(
+      {
+        ...common,
+        method: 'GET',
+        path: '/totp',
+        summary: 'Tell whether second factors can be used.',
+        takes: {},
+      },
+      async () => ({ json: { totp_enabled: true } }),
+    ),
+    route(
+      {
+        ...common,
+        method: 'POST',
+        path: '/totp',
+        auth: 'user',
+        summary: 'Begin to enrol a second factor.',
+        takes: {},
+      },
+      async (request) => reply(await factor.enrol({ ...request, ctx }, request.caller.userId)),
+    ),
+    route(
+      {
+        ...common,
+        method: 'POST',
+        path: '/totp/verify',
+        auth: 'user',
+        summary: 'Prove the new second factor and turn it on.',
+        takes: { body: codeBody },
+      },
+      async (request, { body }) => {
+        await factor.activate({ ...request, ctx }, request.caller.userId, body.otp);
         return done;
       },
-    },
-    {
-      method: 'DELETE',
-      path: '/totp',
-      gate: 'any',
-      auth: 'user',
-      handler: async (request) => {
-        const { email = null } = readQuery(request.query, offQuery);
+    ),
+    route(
+      {
+        ...common,
+        method: 'DELETE',
+        path: '/totp',
+        auth: 'user',
+        summary: 'Turn a second factor off.',
+        takes: { query: offQuery },
+      },
+      async (request, { query: { email = null } }) => {
         await factor.deactivate({ ...request, ctx }, email);
         return done;
       },
-    },
-    {
-      method: 'POST',
-      path: '/totp/anon',
-      gate: 'any',
-      auth: 'none',
-      handler: async (request) => {
-        const { registration_token: token } = await request.body(tokenBody);
-        const by = await registering(ctx, request, token);
+    ),
+    publicRoute(
+      {
+        ...common,
+        method: 'POST',
+        path: '/totp/anon',
+        summary: 'Begin to enrol the second factor that signing in demands.',
+        takes: { body: tokenBody },
+      },
+      async (request, { body }) => {
+        const by = await registering(ctx, request, body.registration_token);
         return reply(await factor.enrol(by, by.caller.userId));
       },
-    },
-    {
-      method: 'POST',
-      path: '/totp/anon/verify',
-      gate: 'any',
-      auth: 'none',
-      handler: async (request) => {
-        const { otp, registration_token: token } = await request.body(bothBody);
+    ),
+    publicRoute(
+      {
+        ...common,
+        method: 'POST',
+        path: '/totp/anon/verify',
+        summary: 'Prove the second factor that signing in demands.',
+        takes: { body: bothBody },
+      },
+      async (request, { body: { otp, registration_token: token } }) => {
         const by = await registering(ctx, request, token);
         await factor.activate(by, by.caller.userId, otp);
         await factor.closeRegistration(ctx, token);
         return done;
       },
-    },
+    ),
   ];
 }

@@ -1,7 +1,7 @@
 /** `GET /events/background-task`: how far a background task is, as it happens. */
 import * as v from 'valibot';
 import type { ManagerContext } from '../context.ts';
-import { readQuery } from '../http/body.ts';
+import { route } from '../http/declare.ts';
 import { aliased } from '../http/parameters.ts';
 import type { Route } from '../http/route.ts';
 import { eventStream, type ServerEvent } from '../http/sse.ts';
@@ -32,13 +32,16 @@ async function* serverEvents(
 }
 
 export const backgroundTaskRoutes = (ctx: ManagerContext): Route[] => [
-  {
-    method: 'GET',
-    path: '/events/background-task',
-    gate: 'read',
-    auth: 'user',
-    handler: async ({ caller, query, request, signal }) => {
-      const { task_id: id } = readQuery(query, taskQuery);
+  route(
+    {
+      method: 'GET',
+      path: '/events/background-task',
+      gate: 'read',
+      auth: 'user',
+      summary: 'Follow how far a background task is, as SSE.',
+      takes: { query: taskQuery },
+    },
+    async ({ caller, request, signal }, { query: { task_id: id } }) => {
       await ctx.tasks.authorize(caller, id);
       const ended = new AbortController();
       const either = AbortSignal.any([signal, ended.signal]);
@@ -49,5 +52,5 @@ export const backgroundTaskRoutes = (ctx: ManagerContext): Route[] => [
         onEnd: () => ended.abort(),
       });
     },
-  },
+  ),
 ];

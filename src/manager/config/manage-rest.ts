@@ -2,9 +2,9 @@
 import * as v from 'valibot';
 import type { ManagerContext } from '../context.ts';
 import { HOST_PERMISSIONS } from '../db/json.ts';
-import { readQuery } from '../http/body.ts';
+import { route } from '../http/declare.ts';
 import { lenientBoolean } from '../http/parameters.ts';
-import type { AuthenticatedRequest, Route, RouteResult } from '../http/route.ts';
+import type { AuthenticatedRequest, Route } from '../http/route.ts';
 import * as service from './manage.ts';
 
 const keyBody = v.object({ key: v.string(), prefix: v.optional(lenientBoolean, false) });
@@ -12,6 +12,7 @@ const setBody = v.object({ key: v.string(), value: v.unknown() });
 const statusBody = v.object({
   status: v.pipe(
     v.string(),
+    v.examples(['running', 'frozen']),
     v.transform((word) => word.toLowerCase()),
     v.picklist(['running', 'frozen'], 'expected running or frozen'),
   ),
@@ -28,55 +29,88 @@ const detailsQuery = v.object({
   ),
 });
 
-/** An operation of superadmins. */
-const ofSuperadmins = (
-  method: 'POST' | 'PUT',
-  path: string,
-  handler: (request: AuthenticatedRequest) => Promise<RouteResult>,
-): Route => ({ method, path, gate: 'any', auth: 'superadmin', handler });
+/** What is the same for all operations of superadmins. */
+const ofSuperadmins = { gate: 'any', auth: 'superadmin' } as const;
 
 export function configManageRoutes(ctx: ManagerContext): Route[] {
   const byOf = ({ caller, requestId, clientAddress }: AuthenticatedRequest) => ({
     ...{ ctx, caller, requestId, clientAddress },
   });
   return [
-    ofSuperadmins('POST', '/config/get', async ({ body }) => {
-      const { key, prefix } = await body(keyBody);
-      return { json: { result: await service.readConfig(ctx, key, prefix) } };
-    }),
-    ofSuperadmins('POST', '/config/set', async (request) => {
-      const { key, value } = await request.body(setBody);
-      await service.setConfig(byOf(request), ctx, key, value);
-      return { json: { result: 'ok' } };
-    }),
-    ofSuperadmins('POST', '/config/delete', async (request) => {
-      const { key, prefix } = await request.body(keyBody);
-      await service.deleteConfig(byOf(request), ctx, key, prefix);
-      return { json: { result: 'ok' } };
-    }),
-    ofSuperadmins('PUT', '/manager/status', async (request) => {
-      const { status, force_kill: endSessions } = await request.body(statusBody);
-      await service.setStatus(byOf(request), ctx, status, endSessions);
-      return undefined;
-    }),
-    {
-      method: 'GET',
-      path: '/config/resource-slots/details',
-      gate: 'any',
-      auth: 'user',
-      handler: async ({ query, caller }) => {
-        const { sgroup } = readQuery(query, detailsQuery);
-        return { json: await service.slotDetails(ctx.sql, caller, sgroup) };
+    route(
+      {
+        ...ofSuperadmins,
+        method: 'POST',
+        path: '/config/get',
+        summary: 'Read a key of the configuration, or everything below it.',
+        takes: { body: keyBody },
       },
-    },
-    {
-      method: 'GET',
-      path: '/acl',
-      gate: 'all',
-      auth: 'user',
-      handler: async () => ({
-        json: { vfolder_host_permission_list: HOST_PERMISSIONS },
+      async (_, { body: { key, prefix } }) => ({
+        json: { result: await service.readConfig(ctx, key, prefix) },
       }),
-    },
+    ),
+    route(
+      {
+        ...ofSuperadmins,
+        method: 'POST',
+        path: '/config/set',
+        summary: 'Set a key of the configuration, or several below it.',
+        takes: { body: setBody },
+      },
+      async (request, { body: { key, value } }) => {
+        await service.setConfig(byOf(request), ctx, key, value);
+        return { json: { result: 'ok' } };
+      },
+    ),
+    route(
+      {
+        ...ofSuperadmins,
+        method: 'POST',
+        path: '/config/delete',
+        summary: 'Delete a key of the configuration, or everything below it.',
+        takes: { body: keyBody },
+      },
+      async (request, { body: { key, prefix } }) => {
+        await service.deleteConfig(byOf(request), ctx, key, prefix);
+        return { json: { result: 'ok' } };
+      },
+    ),
+    route(
+      {
+        ...ofSuperadmins,
+        method: 'PUT',
+        path: '/manager/status',
+        summary: 'Freeze the cluster or let it run.',
+        takes: { body: statusBody },
+      },
+      async (request, { body: { status, force_kill: endSessions } }) => {
+        await service.setStatus(byOf(request), ctx, status, endSessions);
+        return undefined;
+      },
+    ),
+    route(
+      {
+        method: 'GET',
+        path: '/config/resource-slots/details',
+        gate: 'any',
+        auth: 'user',
+        summary: 'Describe the types of resource slots.',
+        takes: { query: detailsQuery },
+      },
+      async ({ caller }, { query }) => ({
+        json: await service.slotDetails(ctx.sql, caller, query.sgroup),
+      }),
+    ),
+    route(
+      {
+        method: 'GET',
+        path: '/acl',
+        gate: 'all',
+        auth: 'user',
+        summary: 'List the permissions on folder hosts.',
+        takes: {},
+      },
+      async () => ({ json: { vfolder_host_permission_list: HOST_PERMISSIONS } }),
+    ),
   ];
 }

@@ -1,6 +1,7 @@
 /** Operations about the cluster: its status, announcement and resource slots. */
 import * as v from 'valibot';
 import type { ManagerContext } from '../context.ts';
+import { publicRoute, route } from '../http/declare.ts';
 import type { Route } from '../http/route.ts';
 import { LATEST_API_VERSION, MANAGER_VERSION } from '../http/versions.ts';
 import * as service from './service.ts';
@@ -26,12 +27,15 @@ const apiVersion = (): [number, string] => {
 
 export function configRoutes(ctx: ManagerContext, facts: ServerFacts): Route[] {
   return [
-    {
-      method: 'GET',
-      path: '/manager/status',
-      gate: 'any',
-      auth: 'none',
-      handler: async () => {
+    publicRoute(
+      {
+        method: 'GET',
+        path: '/manager/status',
+        gate: 'any',
+        summary: 'Tell the status of the cluster and of its managers.',
+        takes: {},
+      },
+      async () => {
         const activeSessions = await service.countActiveSessions(ctx);
         const status = facts.status();
         const node = {
@@ -47,30 +51,41 @@ export function configRoutes(ctx: ManagerContext, facts: ServerFacts): Route[] {
         };
         return { json: { nodes: [node], status, active_sessions: activeSessions } };
       },
-    },
-    {
-      method: 'GET',
-      path: '/manager/announcement',
-      gate: 'any',
-      auth: 'none',
-      handler: async () => ({ json: await service.getAnnouncement(ctx) }),
-    },
-    {
-      method: 'POST',
-      path: '/manager/announcement',
-      gate: 'any',
-      auth: 'superadmin',
-      handler: async ({ body }) => {
-        await service.setAnnouncement(ctx, await body(announcementBody));
+    ),
+    publicRoute(
+      {
+        method: 'GET',
+        path: '/manager/announcement',
+        gate: 'any',
+        summary: 'Read the announcement to all users.',
+        takes: {},
+      },
+      async () => ({ json: await service.getAnnouncement(ctx) }),
+    ),
+    route(
+      {
+        method: 'POST',
+        path: '/manager/announcement',
+        gate: 'any',
+        auth: 'superadmin',
+        summary: 'Change or remove the announcement.',
+        takes: { body: announcementBody },
+      },
+      async (_, { body }) => {
+        await service.setAnnouncement(ctx, body);
         return undefined;
       },
-    },
-    {
-      method: 'GET',
-      path: '/config/resource-slots',
-      gate: 'any',
-      auth: 'user',
-      handler: async () => ({ json: await service.getSlotTypes(ctx) }),
-    },
+    ),
+    route(
+      {
+        method: 'GET',
+        path: '/config/resource-slots',
+        gate: 'any',
+        auth: 'user',
+        summary: 'List the types of resource slots.',
+        takes: {},
+      },
+      async () => ({ json: await service.getSlotTypes(ctx) }),
+    ),
   ];
 }

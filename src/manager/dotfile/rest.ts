@@ -4,9 +4,9 @@ import type { ChangeContext } from '../audit/service.ts';
 import { resolveOwner } from '../auth/delegation.ts';
 import { storableText } from '../auth/text.ts';
 import type { ManagerContext } from '../context.ts';
-import { readQuery } from '../http/body.ts';
+import { route } from '../http/declare.ts';
 import { aliased } from '../http/parameters.ts';
-import type { AuthenticatedRequest, Route, RouteResult } from '../http/route.ts';
+import type { AuthenticatedRequest, Route } from '../http/route.ts';
 import type { Dotfile } from './format.ts';
 import * as rules from './rules.ts';
 import * as service from './service.ts';
@@ -76,79 +76,97 @@ const byOf = (ctx: ManagerContext, request: AuthenticatedRequest): ChangeContext
   return { ctx, caller, requestId, clientAddress };
 };
 
-type Handler = (request: AuthenticatedRequest) => Promise<RouteResult>;
+const pathQuery = v.object({ path });
+const optionalPathQuery = v.object({ path: v.optional(path) });
 
-function readHandler<T>(ctx: ManagerContext, subject: Subject<T>): Handler {
-  const query = v.intersect([v.object({ path: v.optional(path) }), subject.schema]);
-  return async (request) => {
-    const given = readQuery(request.query, query);
-    const holder = await subject.holder(request, given);
-    const files = await service.listDotfiles(ctx.sql, request.caller, holder);
-    if (given.path !== undefined) return { json: rules.find(files, given.path) };
-    // Upstream names the permission differently in the list.
-    return {
-      json: files.map((file) => ({ path: file.path, permission: file.perm, data: file.data })),
-    };
-  };
+function readRoute<T>(ctx: ManagerContext, subject: Subject<T>): Route {
+  const query = v.intersect([optionalPathQuery, subject.schema]);
+  return route(
+    {
+      method: 'GET',
+      path: subject.url,
+      gate: 'read',
+      auth: 'user',
+      summary: 'List dotfiles, or read the one at a path.',
+      takes: { query },
+    },
+    async (request, { query: given }) => {
+      const holder = await subject.holder(request, given);
+      const files = await service.listDotfiles(ctx.sql, request.caller, holder);
+      if (given.path !== undefined) return { json: rules.find(files, given.path) };
+      // Upstream names the permission differently in the list.
+      return {
+        json: files.map((file) => ({ path: file.path, permission: file.perm, data: file.data })),
+      };
+    },
+  );
 }
 
-function writeHandler<T>(
+function writeRoute<T>(
   ctx: ManagerContext,
   subject: Subject<T>,
+  how: Pick<Route, 'method' | 'summary'>,
   changeOf: (file: Dotfile) => rules.DotfileChange,
-): Handler {
-  const schema = v.intersect([fileBody, subject.schema]);
-  return async (request) => {
-    const given = await request.body(schema);
-    const file = { path: given.path, perm: given.permission, data: given.data };
-    const holder = await subject.holder(request, given);
-    await service.changeDotfiles(byOf(ctx, request), holder, changeOf(file));
-    return { json: {} };
-  };
-}
-
-function removeHandler<T>(ctx: ManagerContext, subject: Subject<T>): Handler {
-  const query = v.intersect([v.object({ path }), subject.schema]);
-  return async (request) => {
-    const given = readQuery(request.query, query);
-    const holder = await subject.holder(request, given);
-    await service.changeDotfiles(byOf(ctx, request), holder, rules.remove(given.path));
-    return { json: { success: true } };
-  };
-}
-
-function routesOf<T>(ctx: ManagerContext, subject: Subject<T>): Route[] {
-  const { url, writers } = subject;
-  const common = { path: url, gate: 'read' } as const;
-  return [
-    { ...common, method: 'GET', auth: 'user', handler: readHandler(ctx, subject) },
-    { ...common, method: 'POST', auth: writers, handler: writeHandler(ctx, subject, rules.add) },
-    {
-      ...common,
-      ...{ method: 'PATCH', auth: writers, handler: writeHandler(ctx, subject, rules.replace) },
+): Route {
+  const body = v.intersect([fileBody, subject.schema]);
+  return route(
+    { ...how, path: subject.url, gate: 'read', auth: subject.writers, takes: { body } },
+    async (request, { body: given }) => {
+      const file = { path: given.path, perm: given.permission, data: given.data };
+      const holder = await subject.holder(request, given);
+      await service.changeDotfiles(byOf(ctx, request), holder, changeOf(file));
+      return { json: {} };
     },
-    { ...common, method: 'DELETE', auth: writers, handler: removeHandler(ctx, subject) },
-  ];
+  );
 }
+
+function removeRoute<T>(ctx: ManagerContext, subject: Subject<T>): Route {
+  const query = v.intersect([pathQuery, subject.schema]);
+  return route(
+    {
+      method: 'DELETE',
+      path: subject.url,
+      gate: 'read',
+      auth: subject.writers,
+      summary: 'Remove a dotfile.',
+      takes: { query },
+    },
+    async (request, { query: given }) => {
+      const holder = await subject.holder(request, given);
+      await service.changeDotfiles(byOf(ctx, request), holder, rules.remove(given.path));
+      return { json: { success: true } };
+    },
+  );
+}
+
+const routesOf = <T>(ctx: ManagerContext, subject: Subject<T>): Route[] => [
+  readRoute(ctx, subject),
+  writeRoute(ctx, subject, { method: 'POST', summary: 'Add a dotfile.' }, rules.add),
+  writeRoute(ctx, subject, { method: 'PATCH', summary: 'Replace a dotfile.' }, rules.replace),
+  removeRoute(ctx, subject),
+];
 
 export function dotfileRoutes(ctx: ManagerContext): Route[] {
-  const path = '/user-config/bootstrap-script';
-  const own = (method: 'GET' | 'POST', handler: Handler): Route => ({
-    method,
-    path,
-    gate: 'read',
-    auth: 'user',
-    handler,
-  });
+  const script = { path: '/user-config/bootstrap-script', gate: 'read', auth: 'user' } as const;
   return [
     ...routesOf(ctx, keypairs(ctx)),
     ...routesOf(ctx, projects),
     ...routesOf(ctx, domains),
-    own('GET', async ({ caller }) => ({ json: await service.bootstrapScript(ctx.sql, caller) })),
-    own('POST', async (request) => {
-      const { script } = await request.body(scriptBody);
-      await service.setBootstrapScript(byOf(ctx, request), script);
-      return { json: {} };
-    }),
+    route(
+      { ...script, method: 'GET', summary: 'Read the bootstrap script.', takes: {} },
+      async ({ caller }) => ({ json: await service.bootstrapScript(ctx.sql, caller) }),
+    ),
+    route(
+      {
+        ...script,
+        method: 'POST',
+        summary: 'Replace the bootstrap script.',
+        takes: { body: scriptBody },
+      },
+      async (request, { body }) => {
+        await service.setBootstrapScript(byOf(ctx, request), body.script);
+        return { json: {} };
+      },
+    ),
   ];
 }

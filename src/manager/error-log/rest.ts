@@ -2,7 +2,7 @@
 import * as v from 'valibot';
 import { storableText } from '../auth/text.ts';
 import type { ManagerContext } from '../context.ts';
-import { parseParameters, readQuery } from '../http/body.ts';
+import { route } from '../http/declare.ts';
 import { lenientBoolean, lenientInteger } from '../http/parameters.ts';
 import type { Route } from '../http/route.ts';
 import * as service from './service.ts';
@@ -35,6 +35,7 @@ const environment = v.pipe(
 const reportBody = v.object({
   severity: v.pipe(
     v.string(),
+    v.examples([...service.severities]),
     v.transform((word) => word.toLowerCase()),
     v.picklist(service.severities),
   ),
@@ -57,15 +58,19 @@ const listQuery = v.object({
 });
 const pathParameters = v.object({ log_id: v.pipe(v.string(), v.uuid()) });
 
+const common = { gate: 'read', auth: 'user' } as const;
+
 export function errorLogRoutes({ sql }: ManagerContext): Route[] {
   return [
-    {
-      gate: 'read',
-      auth: 'user',
-      method: 'POST',
-      path: '/logs/error',
-      handler: async ({ body, caller }) => {
-        const given = await body(reportBody);
+    route(
+      {
+        ...common,
+        method: 'POST',
+        path: '/logs/error',
+        summary: 'Report an error that a client met.',
+        takes: { body: reportBody },
+      },
+      async ({ caller }, { body: given }) => {
         await service.reportError(sql, caller, {
           severity: given.severity,
           source: given.source,
@@ -78,14 +83,17 @@ export function errorLogRoutes({ sql }: ManagerContext): Route[] {
         });
         return { json: { success: true } };
       },
-    },
-    {
-      gate: 'read',
-      auth: 'user',
-      method: 'GET',
-      path: '/logs/error',
-      handler: async ({ query, caller }) => {
-        const { mark_read: markRead, page_size: size, page_no: page } = readQuery(query, listQuery);
+    ),
+    route(
+      {
+        ...common,
+        method: 'GET',
+        path: '/logs/error',
+        summary: 'List reported errors.',
+        takes: { query: listQuery },
+      },
+      async ({ caller }, { query }) => {
+        const { mark_read: markRead, page_size: size, page_no: page } = query;
         const { entries, total } = await service.listErrors(sql, caller, { page, size, markRead });
         const logs = entries.map(({ id, created_at: createdAt, ...entry }) => ({
           log_id: id,
@@ -94,17 +102,19 @@ export function errorLogRoutes({ sql }: ManagerContext): Route[] {
         }));
         return { json: { logs, count: total } };
       },
-    },
-    {
-      gate: 'read',
-      auth: 'user',
-      method: 'POST',
-      path: '/logs/error/:log_id/clear',
-      handler: async ({ params, caller }) => {
-        const { log_id: id } = parseParameters(pathParameters, params);
-        await service.clearError(sql, caller, id);
+    ),
+    route(
+      {
+        ...common,
+        method: 'POST',
+        path: '/logs/error/:log_id/clear',
+        summary: 'Put a reported error away.',
+        takes: { params: pathParameters },
+      },
+      async ({ caller }, { params }) => {
+        await service.clearError(sql, caller, params.log_id);
         return { json: { success: true } };
       },
-    },
+    ),
   ];
 }

@@ -9,15 +9,14 @@ import {
   type TestServer,
   testManagerServer,
 } from '../../testing/manager.ts';
-import type { Route } from './route.ts';
+import { route } from './declare.ts';
 
-const routes: Route[] = (['user', 'admin', 'superadmin'] as const).map((auth) => ({
-  method: 'GET',
-  path: `/for/${auth}`,
-  gate: 'any',
-  auth,
-  handler: async ({ caller }) => ({ json: { accessKey: caller.accessKey, role: caller.role } }),
-}));
+const routes = (['user', 'admin', 'superadmin'] as const).map((auth) =>
+  route(
+    { method: 'GET', path: `/for/${auth}`, gate: 'any', auth, summary: 'For one role.', takes: {} },
+    async ({ caller }) => ({ json: { accessKey: caller.accessKey, role: caller.role } }),
+  ),
+);
 
 const problem = v.object({
   type: v.string(),

@@ -1,4 +1,4 @@
-/** Reads and validates what a request carries: its JSON body and its query. */
+/** Reads what a request carries, its JSON body and its query, and tells what is wrong with it. */
 import * as v from 'valibot';
 import type { Clock } from '../../common/clock.ts';
 import { BackendError, errorMessage } from '../../common/errors.ts';
@@ -9,26 +9,32 @@ const MAX_JSON_BYTES = 16 * 1024 * 1024;
 const READ_TIMEOUT_MS = 60_000;
 const MAX_ISSUES_SHOWN = 5;
 
-/** What is wrong with a value, with the path of each part; the first few problems. */
-export function describeIssues(issues: readonly v.BaseIssue<unknown>[]): string {
+/**
+ * What is wrong with a value, with the path of each part; the first few problems.
+ * @param leftOut how many names at the start of each path say nothing to the reader.
+ */
+export function describeIssues(issues: readonly v.BaseIssue<unknown>[], leftOut = 0): string {
   return issues
     .slice(0, MAX_ISSUES_SHOWN)
     .map((issue) => {
-      const path = v.getDotPath(issue);
-      if (path !== null && issue.received === 'undefined') return `${path} is missing`;
-      return path === null ? issue.message : `${path}: ${issue.message}`;
+      const path = v.getDotPath(issue)?.split('.').slice(leftOut).join('.') ?? '';
+      if (path !== '' && issue.received === 'undefined') return `${path} is missing`;
+      return path === '' ? issue.message : `${path}: ${issue.message}`;
     })
     .join('; ');
 }
 
-/** @throws BackendError InvalidAPIParameters naming each invalid part. */
-export function parseParameters<S extends v.GenericSchema<unknown, unknown>>(
+/**
+ * Parses the input of an operation, given as `{ params, query, body, fields }`.
+ * @throws BackendError InvalidAPIParameters naming each invalid part, without the place it came in.
+ */
+export function parseInput<S extends v.GenericSchema<unknown, unknown>>(
   schema: S,
   value: unknown,
 ): v.InferOutput<S> {
   const parsed = v.safeParse(schema, value);
   if (!parsed.success) {
-    throw new BackendError('InvalidAPIParameters', describeIssues(parsed.issues));
+    throw new BackendError('InvalidAPIParameters', describeIssues(parsed.issues, 1));
   }
   return parsed.output;
 }
@@ -53,9 +59,14 @@ async function readText(request: Request, clock: Clock): Promise<string> {
 
 /**
  * The body as JSON, whatever its declared content type.
+ * @param options optional: gives undefined instead of failing when there is no body.
  * @throws BackendError MalformedRequestBody when it is absent, too large or not JSON.
  */
-export async function readJson(request: Request, clock: Clock): Promise<unknown> {
+export async function readJson(
+  request: Request,
+  clock: Clock,
+  options: { optional?: boolean } = {},
+): Promise<unknown> {
   const declared = Number(request.headers.get('content-length') ?? 0);
   if (declared > MAX_JSON_BYTES) {
     throw new BackendError(
@@ -64,8 +75,11 @@ export async function readJson(request: Request, clock: Clock): Promise<unknown>
     );
   }
   const text = await readText(request, clock);
-  // The title says it all; clients match on it.
-  if (text.length === 0) throw new BackendError('MalformedRequestBody');
+  if (text.length === 0) {
+    if (options.optional) return undefined;
+    // The title says it all; clients match on it.
+    throw new BackendError('MalformedRequestBody');
+  }
   if (text.length > MAX_JSON_BYTES) {
     throw new BackendError(
       'MalformedRequestBody',
@@ -82,18 +96,14 @@ export async function readJson(request: Request, clock: Clock): Promise<unknown>
   }
 }
 
-/**
- * Validates a query string: each key's first value, or all values for the keys in `lists`.
- * @throws BackendError InvalidAPIParameters.
- */
-export function readQuery<S extends v.GenericSchema<unknown, unknown>>(
+/** A query string's values by key: the first, or a list of all for the keys that may repeat. */
+export function queryValues(
   query: URLSearchParams,
-  schema: S,
-  lists: readonly string[] = [],
-): v.InferOutput<S> {
+  repeats: readonly string[],
+): Record<string, string | string[]> {
   const values: Record<string, string | string[]> = {};
   for (const key of new Set(query.keys())) {
-    values[key] = lists.includes(key) ? query.getAll(key) : (query.get(key) ?? '');
+    values[key] = repeats.includes(key) ? query.getAll(key) : (query.get(key) ?? '');
   }
-  return parseParameters(schema, values);
+  return values;
 }

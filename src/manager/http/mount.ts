@@ -92,10 +92,7 @@ class Mount {
     return this.#app.handle(routed);
   };
 
-  #arrival(
-    request: Request,
-    params: Record<string, string> = {},
-  ): Arrival & { server: SocketServer } {
+  #arrival(request: Request): Arrival & { server: SocketServer } {
     const known = this.#arrivals.get(request);
     if (!known) throw new Error('a request reached a route without passing serve()');
     const { original, server } = known;
@@ -103,7 +100,6 @@ class Mount {
       request,
       original,
       server,
-      params,
       peerAddress: server.requestIP(original)?.address ?? null,
     };
   }
@@ -121,14 +117,11 @@ class Mount {
         const response = await pipeline.run(arrival, route, async (admitted) => {
           // Known clients may wait long, for a session to start; strangers may not.
           if (route.auth !== 'none') server.timeout(original, 0);
-          const named = {
-            ...admitted,
-            request: { ...admitted.request, params: nameParams(pattern, params) },
-          };
+          const input = { ...admitted.input, params: nameParams(pattern, params) };
           return toResponse(
             route.auth === 'none'
-              ? await route.handler(named.request)
-              : await route.handler(withCaller(named)),
+              ? await route.handler(admitted.request, input)
+              : await route.handler(withCaller(admitted), input),
           );
         });
         if (route.auth !== 'none') server.timeout(original, idleLimitSec(response));
@@ -147,10 +140,11 @@ class Mount {
       ({ request, params }) =>
         pipeline.run(this.#arrival(request), socket, async (admitted) => {
           const caller = withCaller(admitted);
-          const named = { ...caller, params: nameParams(pattern, params) };
+          const input = { ...admitted.input, params: nameParams(pattern, params) };
+          const run = await socket.accept(input);
           const connection = new SocketConnection({
             maxQueuedBytes: 2 * maxWebSocketMessageBytes,
-            run: (peer) => socket.handler({ ...named, signal: peer.signal }, peer),
+            run: (peer) => run({ ...caller, signal: peer.signal }, peer),
             onError: (error) => onSocketError(error, socket.path),
           });
           const { original, server } = this.#arrival(request);

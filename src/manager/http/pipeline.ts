@@ -2,17 +2,16 @@
  * What happens to every request around its handler, in upstream's order: request id, error
  * documents, authentication, API version, rate limit, role, manager status.
  */
-import type * as v from 'valibot';
 import { BackendError, errorMessage } from '../../common/errors.ts';
 import { clientAddress } from '../auth/client-ip.ts';
 import { authenticate, type Principal } from '../auth/service.ts';
 import type { ManagerContext } from '../context.ts';
 import type { ActiveKeypair } from '../keypair/service.ts';
-import { parseParameters, readJson } from './body.ts';
+import { readJson } from './body.ts';
 import { exposeToOrigin } from './cors.ts';
 import { RateLimiter } from './rate-limit.ts';
 import { errorResponse } from './respond.ts';
-import type { AuthenticatedRequest, Caller, Route, RouteRequest } from './route.ts';
+import type { AuthenticatedRequest, Caller, RawInput, Route, RouteRequest } from './route.ts';
 import type { StatusGate } from './status-gate.ts';
 import { rawTarget } from './target.ts';
 import { requestedVersion } from './versions.ts';
@@ -26,12 +25,13 @@ export interface Arrival {
   /** What was signed: differs from `request` when a header overrides the method. */
   readonly original: Request;
   readonly peerAddress: string | null;
-  readonly params: Readonly<Record<string, string>>;
 }
 
 /** A request that passed all checks. */
 export interface Admitted {
   readonly request: RouteRequest;
+  /** Path parameters excepted, which only the route can name. */
+  readonly input: Omit<RawInput, 'params'>;
   readonly caller: Caller | null;
 }
 
@@ -106,7 +106,7 @@ export class Pipeline {
   }
 
   async #admit(
-    { request, original, peerAddress, params }: Arrival,
+    { request, original, peerAddress }: Arrival,
     demands: Demands,
     requestId: string,
     extraHeaders: Record<string, string>,
@@ -131,12 +131,12 @@ export class Pipeline {
         request,
         requestId,
         clientAddress: clientAddress(request.headers, peerAddress),
-        params,
-        query: new URLSearchParams(at < 0 ? '' : target.slice(at + 1)),
         apiVersion,
         signal: request.signal,
-        body: async <S extends v.GenericSchema<unknown, unknown>>(schema: S) =>
-          parseParameters(schema, await readJson(request, ctx.clock)),
+      },
+      input: {
+        query: new URLSearchParams(at < 0 ? '' : target.slice(at + 1)),
+        json: (options) => readJson(request, ctx.clock, options),
       },
     };
   }

@@ -1,28 +1,31 @@
 /** Requests written byte by byte: what ordinary clients can't be made to send. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { connect } from 'node:net';
+import * as v from 'valibot';
 import { signedHeaders, type TestServer, testManagerServer } from '../../testing/manager.ts';
+import { route } from './declare.ts';
 
 let server: TestServer;
 beforeAll(async () => {
   server = await testManagerServer({
     routes: [
-      {
-        method: 'GET',
-        path: '/echo/:name',
-        gate: 'any',
-        auth: 'user',
-        handler: async ({ params, query }) => ({
-          json: { name: params.name, query: Object.fromEntries(query) },
-        }),
-      },
-      {
-        method: 'DELETE',
-        path: '/echo/:name',
-        gate: 'any',
-        auth: 'user',
-        handler: async ({ request }) => ({ json: { method: request.method } }),
-      },
+      route(
+        {
+          ...{ method: 'GET', path: '/echo/:name', gate: 'any', auth: 'user', summary: 'Echo.' },
+          takes: {
+            params: v.object({ name: v.string() }),
+            query: v.record(v.string(), v.string()),
+          },
+        },
+        async (_, { params, query }) => ({ json: { name: params.name, query } }),
+      ),
+      route(
+        {
+          ...{ method: 'DELETE', path: '/echo/:name', gate: 'any', auth: 'user' },
+          ...{ summary: 'Echo.', takes: {} },
+        },
+        async ({ request }) => ({ json: { method: request.method } }),
+      ),
     ],
   });
 });

@@ -12,6 +12,7 @@ import {
 } from '../../testing/manager.ts';
 import { until } from '../../testing/until.ts';
 import { startServer } from '../server.ts';
+import { publicRoute } from './declare.ts';
 import type { Route, RouteRequest, RouteResult } from './route.ts';
 
 const errors: LogFields[] = [];
@@ -28,15 +29,30 @@ const open = (
   path: string,
   handler: (request: RouteRequest) => Promise<RouteResult>,
   gate: Route['gate'] = 'any',
-): Route => ({ method, path, handler, gate, auth: 'none' });
+): Route => publicRoute({ method, path, gate, summary: 'For tests.', takes: {} }, handler);
+
+const sizedBody = v.object({ name: v.string(), size: v.optional(v.number()) });
+const fieldsInput = v.object({ names: v.array(v.string()), note: v.optional(v.string()) });
 
 const routes: Route[] = [
   open('GET', '/ok', async () => ({ json: { ok: true } })),
   open('POST', '/ok', async () => ({ status: 201, json: {} })),
   open('DELETE', '/empty', async () => undefined),
-  open('POST', '/body', async ({ body }) => ({
-    json: await body(v.object({ name: v.string(), size: v.optional(v.number()) })),
-  })),
+  publicRoute(
+    { method: 'POST', path: '/body', gate: 'any', summary: 'A body.', takes: { body: sizedBody } },
+    async (_, { body }) => ({ json: body }),
+  ),
+  publicRoute(
+    {
+      method: 'POST',
+      path: '/fields',
+      gate: 'any',
+      summary: 'A body or a query.',
+      takes: { fields: fieldsInput },
+      repeats: ['names'],
+    },
+    async (_, { fields }) => ({ json: fields }),
+  ),
   open('GET', '/known', async () => {
     throw new BackendError('SessionNotFound', 'There is no session x.', { data: { id: 'x' } });
   }),
@@ -203,6 +219,23 @@ describe('bodies', () => {
     expect(body.title).toBe('Invalid or Missing API Parameters.');
     expect(body.msg).toContain('name is missing');
     expect(body.msg).toContain('size:');
+  });
+
+  test.each([
+    ['a body', '', { names: ['a'] }, { names: ['a'] }],
+    ['a query', '?names=a&names=b&note=c', undefined, { names: ['a', 'b'], note: 'c' }],
+    ['both, where the body wins', '?names=a&note=c', { names: ['b'] }, { names: ['b'], note: 'c' }],
+  ])('fields come in %s', async (_name, query, body, expected) => {
+    const init = body && { body: JSON.stringify(body) };
+    expect(await (await call('POST', `/fields${query}`, init)).json()).toEqual(expected);
+  });
+
+  test('missing fields are named, wherever they might have been sent', async () => {
+    for (const body of [undefined, '[]', '{}']) {
+      const response = await call('POST', '/fields', { body });
+      expect(response.status).toBe(400);
+      expect(await response.text()).toContain('names is missing');
+    }
   });
 
   test('a body that is too large is refused', async () => {

@@ -1,47 +1,36 @@
 /** WebSockets: who may connect, order, backpressure, limits, endings. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import * as v from 'valibot';
 import { signedHeaders, type TestServer, testManagerServer } from '../../testing/manager.ts';
-import type { SocketPeer, SocketRoute } from './route.ts';
+import { socketRoute } from './declare.ts';
+import type { SocketPeer } from './route.ts';
 
 const MAX_MESSAGE = 16 * 1024 * 1024;
 const peers: SocketPeer[] = [];
 const ended = Promise.withResolvers<unknown>();
 
-const base = { gate: 'any', auth: 'user' } as const;
-const sockets: SocketRoute[] = [
-  {
-    ...base,
-    path: '/echo/:name',
-    handler: async ({ params, caller }, peer) => {
+const base = { gate: 'any', auth: 'user', summary: 'For tests.', takes: {} } as const;
+const sockets = [
+  socketRoute(
+    { ...base, path: '/echo/:name', takes: { params: v.object({ name: v.string() }) } },
+    async ({ caller }, { params }, peer) => {
       await peer.send(`${caller.role} ${params.name}`);
       for await (const message of peer.messages) await peer.send(message);
     },
-  },
-  {
-    ...base,
-    path: '/hold',
-    handler: async (_request, peer) => {
-      peers.push(peer);
-      await new Promise((resolve) => peer.signal.addEventListener('abort', resolve));
-      ended.resolve(await peer.send('too late').catch((error: unknown) => error));
-    },
-  },
-  {
-    ...base,
-    path: '/flood',
-    handler: async (_request, peer) => {
-      const chunk = new Uint8Array(1024 * 1024);
-      for (let i = 0; i < 64; i += 1) await peer.send(chunk);
-    },
-  },
-  {
-    ...base,
-    path: '/fail',
-    handler: async () => {
-      throw new Error('broken');
-    },
-  },
-  { ...base, path: '/root-only', auth: 'superadmin', handler: async () => {} },
+  ),
+  socketRoute({ ...base, path: '/hold' }, async (_request, _input, peer) => {
+    peers.push(peer);
+    await new Promise((resolve) => peer.signal.addEventListener('abort', resolve));
+    ended.resolve(await peer.send('too late').catch((error: unknown) => error));
+  }),
+  socketRoute({ ...base, path: '/flood' }, async (_request, _input, peer) => {
+    const chunk = new Uint8Array(1024 * 1024);
+    for (let i = 0; i < 64; i += 1) await peer.send(chunk);
+  }),
+  socketRoute({ ...base, path: '/fail' }, async () => {
+    throw new Error('broken');
+  }),
+  socketRoute({ ...base, path: '/root-only', auth: 'superadmin' }, async () => {}),
 ];
 
 let server: TestServer;

@@ -1,6 +1,7 @@
 /** Operations about the server itself: versions and health. */
 import { errorMessage } from '../../common/errors.ts';
 import type { ManagerContext } from '../context.ts';
+import { publicRoute } from './declare.ts';
 import type { Route } from './route.ts';
 import { LATEST_API_VERSION, MANAGER_VERSION } from './versions.ts';
 
@@ -40,7 +41,7 @@ async function connectivity(ctx: ManagerContext) {
 const allHealthy = (checks: Readonly<Record<string, Check>>): boolean =>
   Object.values(checks).every(({ healthy }) => healthy);
 
-const open = { method: 'GET', gate: 'any', auth: 'none' } as const;
+const open = { method: 'GET', gate: 'any', takes: {} } as const;
 
 /**
  * Health routes.
@@ -52,39 +53,42 @@ export function healthRoutes(ctx: ManagerContext, details: boolean): Route[] {
     return new Response(null, { status: healthy ? 200 : 503 });
   };
   return [
-    {
-      ...open,
-      path: '/health',
-      handler: async () => {
-        if (!details) return { json: { status: 'ok', version: MANAGER_VERSION } };
-        const checks = await connectivity(ctx);
-        const healthy = allHealthy(checks);
-        return {
-          status: healthy ? 200 : 503,
-          json: {
-            status: healthy ? 'ok' : 'degraded',
-            version: MANAGER_VERSION,
-            component: 'manager',
-            connectivity: checks,
-          },
-        };
-      },
-    },
+    publicRoute({ ...open, path: '/health', summary: 'Tell how the manager is.' }, async () => {
+      if (!details) return { json: { status: 'ok', version: MANAGER_VERSION } };
+      const checks = await connectivity(ctx);
+      const healthy = allHealthy(checks);
+      return {
+        status: healthy ? 200 : 503,
+        json: {
+          status: healthy ? 'ok' : 'degraded',
+          version: MANAGER_VERSION,
+          component: 'manager',
+          connectivity: checks,
+        },
+      };
+    }),
     // Alive means that requests are answered at all; a lost database is no reason to restart.
-    { ...open, path: '/health/livez', handler: async () => new Response(null, { status: 200 }) },
-    { ...open, path: '/health/readyz', handler: probe },
+    publicRoute(
+      { ...open, path: '/health/livez', summary: 'Tell that the manager runs.' },
+      async () => new Response(null, { status: 200 }),
+    ),
+    publicRoute(
+      {
+        ...open,
+        path: '/health/readyz',
+        summary: 'Tell whether the stores of the manager answer.',
+      },
+      probe,
+    ),
   ];
 }
 
 /** What clients ask first. */
 export function versionRoutes(): Route[] {
   return [
-    {
-      ...open,
-      path: '/',
-      handler: async () => ({
-        json: { version: LATEST_API_VERSION, manager: MANAGER_VERSION },
-      }),
-    },
+    publicRoute(
+      { ...open, path: '/', summary: 'Tell the versions of the API and of the manager.' },
+      async () => ({ json: { version: LATEST_API_VERSION, manager: MANAGER_VERSION } }),
+    ),
   ];
 }

@@ -1,7 +1,7 @@
 /** Operations on resource presets and resource groups that users choose from. */
 import * as v from 'valibot';
 import type { ManagerContext } from '../context.ts';
-import { readQuery } from '../http/body.ts';
+import { route } from '../http/declare.ts';
 import { aliased } from '../http/parameters.ts';
 import type { Route } from '../http/route.ts';
 import { projectOfMember } from '../project/service.ts';
@@ -21,33 +21,42 @@ const groupsQuery = aliased({ group: ['group_id', 'group_name'] }, v.object({ gr
 
 export function resourcePresetRoutes(ctx: ManagerContext): Route[] {
   return [
-    {
-      method: 'GET',
-      path: '/resource/presets',
-      gate: 'any',
-      auth: 'user',
-      handler: async ({ query }) => {
-        const { scaling_group: groupName } = readQuery(query, presetsQuery);
-        return { json: { presets: await usablePresets(ctx, groupName) } };
+    route(
+      {
+        method: 'GET',
+        path: '/resource/presets',
+        gate: 'any',
+        auth: 'user',
+        summary: 'List the resource presets.',
+        takes: { query: presetsQuery },
       },
-    },
-    {
-      method: 'POST',
-      path: '/resource/check-presets',
-      gate: 'any',
-      auth: 'user',
-      handler: async ({ body, caller }) => {
-        const { group: project, scaling_group: groupName } = await body(checkBody);
-        return { json: await checkPresets(ctx, caller, { project, groupName }) };
+      async (_, { query }) => ({
+        json: { presets: await usablePresets(ctx, query.scaling_group) },
+      }),
+    ),
+    route(
+      {
+        method: 'POST',
+        path: '/resource/check-presets',
+        gate: 'any',
+        auth: 'user',
+        summary: 'Tell which presets can be allocated, and how much is left for the caller.',
+        takes: { body: checkBody },
       },
-    },
-    {
-      method: 'GET',
-      path: '/scaling-groups',
-      gate: 'read',
-      auth: 'user',
-      handler: async ({ query, caller }) => {
-        const { group } = readQuery(query, groupsQuery);
+      async ({ caller }, { body: { group: project, scaling_group: groupName } }) => ({
+        json: await checkPresets(ctx, caller, { project, groupName }),
+      }),
+    ),
+    route(
+      {
+        method: 'GET',
+        path: '/scaling-groups',
+        gate: 'read',
+        auth: 'user',
+        summary: 'List the resource groups that a project may use.',
+        takes: { query: groupsQuery },
+      },
+      async ({ caller }, { query: { group } }) => {
         const isAdmin = caller.isSuperadmin || caller.role === 'admin';
         const { domainName: domain, userId, accessKey } = caller;
         const project = await projectOfMember(ctx.sql, {
@@ -58,6 +67,6 @@ export function resourcePresetRoutes(ctx: ManagerContext): Route[] {
         const shown = groups.filter(({ isPublic }) => isPublic || isAdmin);
         return { json: { scaling_groups: shown.map((found) => ({ name: found.name })) } };
       },
-    },
+    ),
   ];
 }

@@ -40,12 +40,14 @@ export const sessionName = v.pipe(
 
 const clusterMode = v.pipe(
   v.string(),
+  v.examples(['single-node', 'multi-node']),
   v.transform((mode) => mode.toLowerCase().replaceAll('_', '-')),
   v.picklist(['single-node', 'multi-node']),
 );
 
 const sessionType = v.pipe(
   v.string(),
+  v.examples(['interactive', 'batch', 'inference', 'system']),
   v.transform((type) => type.toLowerCase()),
   v.picklist(['interactive', 'batch', 'inference', 'system']),
 );

@@ -4,12 +4,12 @@ import { BackendError } from '../../common/errors.ts';
 import { resolveOwner } from '../auth/delegation.ts';
 import type { ManagerContext } from '../context.ts';
 import type { ManagerEvent } from '../event/bus.ts';
-import { readQuery } from '../http/body.ts';
+import { route } from '../http/declare.ts';
 import { aliased } from '../http/parameters.ts';
-import type { AuthenticatedRequest, Route } from '../http/route.ts';
+import type { Caller, Route } from '../http/route.ts';
 import { eventStream, type ServerEvent } from '../http/sse.ts';
 import { type EventSubject, eventSubject } from './api-store.ts';
-import { sessionRoute } from './request.ts';
+import { sessionOperation } from './request.ts';
 
 /** Events that may wait for a slow client before its stream is ended. */
 const MAX_QUEUED_EVENTS = 1000;
@@ -69,8 +69,11 @@ function passes(filter: EventFilter, subject: EventSubject): boolean {
 
 const unlessAny = (text: string): string | null => (text === '*' ? null : text);
 
-async function filterOf(ctx: ManagerContext, request: AuthenticatedRequest): Promise<EventFilter> {
-  const query = readQuery(request.query, eventsQuery);
+async function filterOf(
+  ctx: ManagerContext,
+  caller: Caller,
+  query: v.InferOutput<typeof eventsQuery>,
+): Promise<EventFilter> {
   const scopes = query.scope.split(',').map((scope) => scope.trim());
   const unknown = scopes.find((scope) => !['*', 'session', 'kernel'].includes(scope));
   if (unknown !== undefined) {
@@ -79,7 +82,6 @@ async function filterOf(ctx: ManagerContext, request: AuthenticatedRequest): Pro
       `scope: '${unknown}' is neither session, kernel nor *.`,
     );
   }
-  const { caller } = request;
   const owner = query.owner_access_key
     ? await resolveOwner(ctx.sql, caller, query.owner_access_key)
     : null;
@@ -177,13 +179,19 @@ async function* sessionEvents(
 }
 
 export const eventRoutes = (ctx: ManagerContext): Route[] => [
-  sessionRoute('GET', '/events/session', 'read', async (request) => {
-    const filter = await filterOf(ctx, request);
-    const ended = new AbortController();
-    const signal = AbortSignal.any([request.signal, ended.signal]);
-    return eventStream(ctx.clock, sessionEvents(ctx, filter, signal), {
-      signal: request.signal,
-      onEnd: () => ended.abort(),
-    });
-  }),
+  route(
+    {
+      ...sessionOperation('GET', '/events/session', 'Follow what happens to sessions, as SSE.'),
+      takes: { query: eventsQuery },
+    },
+    async (request, { query }) => {
+      const filter = await filterOf(ctx, request.caller, query);
+      const ended = new AbortController();
+      const signal = AbortSignal.any([request.signal, ended.signal]);
+      return eventStream(ctx.clock, sessionEvents(ctx, filter, signal), {
+        signal: request.signal,
+        onEnd: () => ended.abort(),
+      });
+    },
+  ),
 ];

@@ -1,13 +1,36 @@
-/** What the routes of one session share: finding it, and optional bodies. */
-import type * as v from 'valibot';
+/** What the routes of one session share: the input that names it, and finding it. */
+import * as v from 'valibot';
 import { BackendError } from '../../common/errors.ts';
 import type { ManagerContext } from '../context.ts';
-import type { AuthenticatedRequest, Route, RouteResult } from '../http/route.ts';
+import { aliased } from '../http/parameters.ts';
+import type { AuthenticatedRequest, Operation, Takes } from '../http/route.ts';
 import { getSessionForCaller, type SessionRecord } from './service.ts';
 
-/** The owner key a request acts for; every session operation takes it in the query. */
-const ownerKeyOf = (request: AuthenticatedRequest): string | null =>
-  request.query.get('owner_access_key') || request.query.get('ownerAccessKey') || null;
+const path = v.object({ session_name: v.string() });
+const ownerQuery = aliased(
+  { owner_access_key: ['ownerAccessKey'] },
+  v.object({ owner_access_key: v.optional(v.string()) }),
+);
+
+/** The input that every operation on one session takes: its name or id, and whose it is. */
+export const ofSession = { params: path, query: ownerQuery } satisfies Takes;
+
+/** A query with more in it than whose the session is. */
+export const withOwner = <S extends v.GenericSchema<unknown, unknown>>(schema: S) =>
+  v.intersect([ownerQuery, schema]);
+
+/** Open to any principal; whose sessions it reaches is the rule of findSession(). */
+export const sessionOperation = <M extends Operation['method']>(
+  method: M,
+  path: string,
+  summary: string,
+) => ({ method, path, summary, gate: 'read', auth: 'user' }) as const;
+
+/** The parsed `ofSession`. */
+export interface SessionInput {
+  readonly params: { readonly session_name: string };
+  readonly query: { readonly owner_access_key?: string | undefined };
+}
 
 /**
  * The session named by the request's path.
@@ -16,9 +39,10 @@ const ownerKeyOf = (request: AuthenticatedRequest): string | null =>
 export function findSession(
   ctx: ManagerContext,
   request: AuthenticatedRequest,
+  { params, query }: SessionInput,
   options: { includeDead?: boolean } = {},
 ): Promise<SessionRecord> {
-  const name = request.params.session_name ?? '';
+  const name = params.session_name;
   // Operations on no session in particular have this in place of a name; this is none of them.
   if (name === '_') {
     throw new BackendError('URLNotFound', undefined, {
@@ -26,36 +50,7 @@ export function findSession(
     });
   }
   return getSessionForCaller(ctx, request.caller, name, {
-    ownerAccessKey: ownerKeyOf(request),
+    ownerAccessKey: query.owner_access_key || null,
     includeDead: options.includeDead ?? false,
   });
 }
-
-/** The parsed body, or null when there is none: some clients put the same fields in the query. */
-export async function optionalBody<S extends v.GenericSchema<unknown, unknown>>(
-  request: AuthenticatedRequest,
-  schema: S,
-): Promise<v.InferOutput<S> | null> {
-  if (request.request.body === null) return null;
-  try {
-    return await request.body(schema);
-  } catch (error) {
-    // An empty body can't be told apart from a missing one before it is read.
-    if (
-      error instanceof BackendError &&
-      error.problem === 'MalformedRequestBody' &&
-      error.message === new BackendError('MalformedRequestBody').message
-    ) {
-      return null;
-    }
-    throw error;
-  }
-}
-
-/** A route on one session, open to any principal; whose sessions it reaches is findSession's rule. */
-export const sessionRoute = (
-  method: Route['method'],
-  path: string,
-  gate: 'read' | 'all',
-  handler: (request: AuthenticatedRequest) => Promise<RouteResult>,
-): Route => ({ method, path, gate, auth: 'user', handler });

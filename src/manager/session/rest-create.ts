@@ -2,10 +2,11 @@
 import { BackendError } from '../../common/errors.ts';
 import { resolveOwner } from '../auth/delegation.ts';
 import type { ManagerContext } from '../context.ts';
+import { route } from '../http/declare.ts';
 import type { AuthenticatedRequest, Caller, Route, RouteResult } from '../http/route.ts';
 import { type CreateSessionBody, createSessionBody, parseStartsAt } from './create-request.ts';
 import { type CreationConfig, parseCreationConfig } from './creation-config.ts';
-import { sessionRoute } from './request.ts';
+import { sessionOperation } from './request.ts';
 import {
   type EnqueueRequest,
   type EnqueueResult,
@@ -105,8 +106,8 @@ function reply(result: EnqueueResult, status: string, session: SessionRecord | n
 async function createSession(
   ctx: ManagerContext,
   request: AuthenticatedRequest,
+  body: CreateSessionBody,
 ): Promise<RouteResult> {
-  const body = await request.body(createSessionBody);
   const config = parseCreationConfig(body.config, request.apiVersion[0]);
   refuseUnavailable(config);
   refuseAgentChoice(ctx, request.caller, config);
@@ -138,5 +139,12 @@ function refuseAgentChoice(ctx: ManagerContext, caller: Caller, config: Creation
 
 export const createRoutes = (ctx: ManagerContext): Route[] =>
   ['/session', '/session/_/create'].map((path) =>
-    sessionRoute('POST', path, 'all', (request) => createSession(ctx, request)),
+    route(
+      {
+        ...sessionOperation('POST', path, 'Create a session.'),
+        gate: 'all',
+        takes: { body: createSessionBody },
+      },
+      (request, { body }) => createSession(ctx, request, body),
+    ),
   );

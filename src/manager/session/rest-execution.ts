@@ -1,7 +1,7 @@
 /** Routes that run code in a session and read what it printed. */
 import * as v from 'valibot';
 import type { ManagerContext } from '../context.ts';
-import { readQuery } from '../http/body.ts';
+import { type Input, route } from '../http/declare.ts';
 import { aliased } from '../http/parameters.ts';
 import type { AuthenticatedRequest, Route, RouteResult } from '../http/route.ts';
 import {
@@ -13,7 +13,7 @@ import {
   toRunRequest,
 } from './execution.ts';
 import { callKernel } from './kernel-call.ts';
-import { findSession, sessionRoute } from './request.ts';
+import { findSession, ofSession, sessionOperation, withOwner } from './request.ts';
 import { getKernel, type KernelRecord, type SessionRecord } from './service.ts';
 import { isTerminal } from './status.ts';
 
@@ -22,15 +22,21 @@ const GATHER_MS = 2000;
 /** Most of a log that one call returns, from its end. Bytes. */
 const MAX_LOG_BYTES = 8 * 1024 * 1024;
 
-async function execute(ctx: ManagerContext, request: AuthenticatedRequest): Promise<RouteResult> {
-  const body = await request.body(executeBody);
+const execution = { ...ofSession, body: executeBody };
+
+async function execute(
+  ctx: ManagerContext,
+  request: AuthenticatedRequest,
+  input: Input<typeof execution>,
+): Promise<RouteResult> {
+  const { body } = input;
   const mode = executionMode(body);
   if (mode === 'complete') {
-    const session = await findSession(ctx, request);
+    const session = await findSession(ctx, request, input);
     return { json: { result: { result: await completeCode(ctx, session, body) } } };
   }
   const run = toRunRequest(ctx, mode, body);
-  const session = await findSession(ctx, request);
+  const session = await findSession(ctx, request, input);
   const slice = await executeStep(ctx, session, run, { waitMs: GATHER_MS, eager: false });
   return { json: { result: { runId: slice.runId, ...sliceReply(slice) } } };
 }
@@ -60,23 +66,46 @@ async function readLogs(
 }
 
 export const executionRoutes = (ctx: ManagerContext): Route[] => [
-  sessionRoute('POST', '/session/:session_name', 'read', (request) => execute(ctx, request)),
-  sessionRoute('POST', '/session/:session_name/complete', 'read', async (request) => {
-    const body = await request.body(completeBody);
-    const session = await findSession(ctx, request);
-    return { json: { result: await completeCode(ctx, session, body) } };
-  }),
-  sessionRoute('POST', '/session/:session_name/interrupt', 'read', async (request) => {
-    const session = await findSession(ctx, request);
-    await callKernel(ctx, session, session.mainKernel, ({ agent, kernelId }) =>
-      agent.interrupt({ kernelId }),
-    );
-    return undefined;
-  }),
-  sessionRoute('GET', '/session/:session_name/logs', 'read', async (request) => {
-    const { kernel_id } = readQuery(request.query, logsQuery);
-    const session = await findSession(ctx, request, { includeDead: true });
-    const kernel = kernel_id ? await getKernel(ctx, session.id, kernel_id) : session.mainKernel;
-    return { json: { result: { logs: await readLogs(ctx, session, kernel) } } };
-  }),
+  route(
+    {
+      ...sessionOperation('POST', '/session/:session_name', 'Run code, or go on with a run.'),
+      takes: execution,
+    },
+    (request, input) => execute(ctx, request, input),
+  ),
+  route(
+    {
+      ...sessionOperation('POST', '/session/:session_name/complete', 'Complete code.'),
+      takes: { ...ofSession, body: completeBody },
+    },
+    async (request, input) => {
+      const session = await findSession(ctx, request, input);
+      return { json: { result: await completeCode(ctx, session, input.body) } };
+    },
+  ),
+  route(
+    {
+      ...sessionOperation('POST', '/session/:session_name/interrupt', 'Interrupt what runs.'),
+      takes: ofSession,
+    },
+    async (request, input) => {
+      const session = await findSession(ctx, request, input);
+      await callKernel(ctx, session, session.mainKernel, ({ agent, kernelId }) =>
+        agent.interrupt({ kernelId }),
+      );
+      return undefined;
+    },
+  ),
+  route(
+    {
+      ...sessionOperation('GET', '/session/:session_name/logs', 'Read the log of a container.'),
+      takes: { ...ofSession, query: withOwner(logsQuery) },
+    },
+    async (request, input) => {
+      const { kernel_id } = input.query;
+      const session = await findSession(ctx, request, input, { includeDead: true });
+      const kernel = kernel_id ? await getKernel(ctx, session.id, kernel_id) : session.mainKernel;
+      return { json: { result: { logs: await readLogs(ctx, session, kernel) } } };
+    },
+  ),
 ];

@@ -4,11 +4,11 @@ import { BackendError } from '../../common/errors.ts';
 import { MAX_TRANSFER_BYTES } from '../../common/protocol/execution.ts';
 import { readBody } from '../../common/rpc/body.ts';
 import type { ManagerContext } from '../context.ts';
-import { readQuery } from '../http/body.ts';
+import { type Input, route } from '../http/declare.ts';
 import { formBoundary, mixedResponse, parseFileParts } from '../http/multipart.ts';
 import type { AuthenticatedRequest, Route, RouteResult } from '../http/route.ts';
 import { callKernel } from './kernel-call.ts';
-import { findSession, optionalBody, sessionRoute } from './request.ts';
+import { findSession, ofSession, sessionOperation, withOwner } from './request.ts';
 
 const MAX_UPLOAD_FILES = 20;
 const MAX_UPLOAD_FILE_BYTES = 1024 * 1024;
@@ -16,13 +16,20 @@ const MAX_UPLOAD_FILE_BYTES = 1024 * 1024;
 const MAX_UPLOAD_BODY_BYTES = MAX_UPLOAD_FILES * (MAX_UPLOAD_FILE_BYTES + 4096);
 const MAX_DOWNLOAD_FILES = 5;
 
-const listing = v.object({ path: v.optional(v.string(), '.') });
+const listing = {
+  ...ofSession,
+  query: withOwner(v.object({ path: v.optional(v.string(), '.') })),
+};
 
-async function listFiles(ctx: ManagerContext, request: AuthenticatedRequest): Promise<RouteResult> {
+async function listFiles(
+  ctx: ManagerContext,
+  request: AuthenticatedRequest,
+  input: Input<typeof listing>,
+): Promise<RouteResult> {
   // The Python client sends the path as the body of a GET, which no server of this runtime gets to
   // see (nor does upstream's read it): it is given the home folder.
-  const { path } = readQuery(request.query, listing);
-  const session = await findSession(ctx, request);
+  const { path } = input.query;
+  const session = await findSession(ctx, request, input);
   const { entries, errors, abspath } = await callKernel(
     ctx,
     session,
@@ -32,9 +39,13 @@ async function listFiles(ctx: ManagerContext, request: AuthenticatedRequest): Pr
   return { json: { files: JSON.stringify(entries), errors, abspath } };
 }
 
-async function upload(ctx: ManagerContext, request: AuthenticatedRequest): Promise<RouteResult> {
+async function upload(
+  ctx: ManagerContext,
+  request: AuthenticatedRequest,
+  input: Input<typeof ofSession>,
+): Promise<RouteResult> {
   const boundary = formBoundary(request.request.headers.get('content-type'));
-  const session = await findSession(ctx, request);
+  const session = await findSession(ctx, request, input);
   const body = await readBody(request.request, MAX_UPLOAD_BODY_BYTES);
   const files = parseFileParts(body, boundary, {
     maxParts: MAX_UPLOAD_FILES,
@@ -57,14 +68,16 @@ const fileNames = v.pipe(
   v.nonEmpty('name the files to download'),
   v.maxLength(MAX_DOWNLOAD_FILES, `at most ${MAX_DOWNLOAD_FILES} files at a time`),
 );
-const downloadBody = v.object({ files: fileNames });
+/** The Python client repeats `files` in the query instead of sending a body. */
+const archiveTakes = { ...ofSession, fields: v.object({ files: fileNames }) };
 
-async function download(ctx: ManagerContext, request: AuthenticatedRequest): Promise<RouteResult> {
-  // The Python client repeats `files` in the query instead of sending a body.
-  const { files } =
-    (await optionalBody(request, downloadBody)) ??
-    readQuery(request.query, downloadBody, ['files']);
-  const session = await findSession(ctx, request);
+async function download(
+  ctx: ManagerContext,
+  request: AuthenticatedRequest,
+  input: Input<typeof archiveTakes>,
+): Promise<RouteResult> {
+  const { files } = input.fields;
+  const session = await findSession(ctx, request, input);
   const archives: Uint8Array[] = [];
   let size = 0;
   for (const path of files) {
@@ -84,16 +97,18 @@ async function download(ctx: ManagerContext, request: AuthenticatedRequest): Pro
   return mixedResponse(archives, ctx.random.uuid().replaceAll('-', ''));
 }
 
-const singleFile = v.object({ file: v.pipe(v.string(), v.nonEmpty('name the file to download')) });
+const fileTakes = {
+  ...ofSession,
+  fields: v.object({ file: v.pipe(v.string(), v.nonEmpty('name the file to download')) }),
+};
 
 async function downloadSingle(
   ctx: ManagerContext,
   request: AuthenticatedRequest,
+  input: Input<typeof fileTakes>,
 ): Promise<RouteResult> {
-  const { file } = request.query.has('file')
-    ? readQuery(request.query, singleFile)
-    : ((await optionalBody(request, singleFile)) ?? readQuery(request.query, singleFile));
-  const session = await findSession(ctx, request);
+  const { file } = input.fields;
+  const session = await findSession(ctx, request, input);
   const { data } = await callKernel(ctx, session, session.mainKernel, ({ agent, kernelId }) =>
     agent.downloadFile({ kernelId, path: file }),
   );
@@ -106,14 +121,44 @@ async function downloadSingle(
 const downloadMethods = ['GET', 'POST'] as const;
 
 export const fileRoutes = (ctx: ManagerContext): Route[] => [
-  sessionRoute('GET', '/session/:session_name/files', 'read', (request) => listFiles(ctx, request)),
-  sessionRoute('POST', '/session/:session_name/upload', 'read', (request) => upload(ctx, request)),
+  route(
+    {
+      ...sessionOperation('GET', '/session/:session_name/files', 'List files of a session.'),
+      takes: listing,
+    },
+    (request, input) => listFiles(ctx, request, input),
+  ),
+  route(
+    {
+      ...sessionOperation('POST', '/session/:session_name/upload', 'Put files into a session.'),
+      takes: ofSession,
+      consumes: 'multipart/form-data',
+    },
+    (request, input) => upload(ctx, request, input),
+  ),
   ...downloadMethods.flatMap((method) => [
-    sessionRoute(method, '/session/:session_name/download', 'read', (request) =>
-      download(ctx, request),
+    route(
+      {
+        ...sessionOperation(
+          method,
+          '/session/:session_name/download',
+          'Get files of a session, each in an archive.',
+        ),
+        takes: archiveTakes,
+        repeats: ['files'],
+      },
+      (request, input) => download(ctx, request, input),
     ),
-    sessionRoute(method, '/session/:session_name/download_single', 'read', (request) =>
-      downloadSingle(ctx, request),
+    route(
+      {
+        ...sessionOperation(
+          method,
+          '/session/:session_name/download_single',
+          'Get a file of a session.',
+        ),
+        takes: fileTakes,
+      },
+      (request, input) => downloadSingle(ctx, request, input),
     ),
   ]),
 ];

@@ -2,28 +2,43 @@
 import * as v from 'valibot';
 import { BackendError } from '../../common/errors.ts';
 import type { ManagerContext } from '../context.ts';
-import { readQuery } from '../http/body.ts';
+import { type Input, route } from '../http/declare.ts';
 import { aliased, lenientBoolean } from '../http/parameters.ts';
 import type { AuthenticatedRequest, Route, RouteResult } from '../http/route.ts';
 import { dependencyGraph, publicHostOfAgent } from './api-store.ts';
 import { sessionName } from './create-request.ts';
-import { findSession, optionalBody, sessionRoute } from './request.ts';
+import {
+  findSession,
+  ofSession,
+  type SessionInput,
+  sessionOperation,
+  withOwner,
+} from './request.ts';
 import { matchSessions, renameSession, statusHistory, terminateSession } from './service.ts';
 import { sessionInfo, statusHistoryReply } from './shape.ts';
 
-const destroyQuery = v.object({
-  forced: v.optional(lenientBoolean, 'false'),
-  recursive: v.optional(lenientBoolean, 'false'),
-});
+const destruction = {
+  ...ofSession,
+  query: withOwner(
+    v.object({
+      forced: v.optional(lenientBoolean, 'false'),
+      recursive: v.optional(lenientBoolean, 'false'),
+    }),
+  ),
+};
 
 /** The session to end. One that ended already is found by id, so that clients may repeat. */
-async function findSessionToEnd(ctx: ManagerContext, request: AuthenticatedRequest) {
+async function findSessionToEnd(
+  ctx: ManagerContext,
+  request: AuthenticatedRequest,
+  input: SessionInput,
+) {
   try {
-    return await findSession(ctx, request);
+    return await findSession(ctx, request, input);
   } catch (error) {
-    const byId = v.is(v.pipe(v.string(), v.uuid()), request.params.session_name);
+    const byId = v.is(v.pipe(v.string(), v.uuid()), input.params.session_name);
     if (byId && error instanceof BackendError && error.problem === 'SessionNotFound') {
-      return await findSession(ctx, request, { includeDead: true });
+      return await findSession(ctx, request, input, { includeDead: true });
     }
     throw error;
   }
@@ -32,32 +47,30 @@ async function findSessionToEnd(ctx: ManagerContext, request: AuthenticatedReque
 async function destroySession(
   ctx: ManagerContext,
   request: AuthenticatedRequest,
+  input: Input<typeof destruction>,
 ): Promise<RouteResult> {
-  const { forced, recursive } = readQuery(request.query, destroyQuery);
-  const session = await findSessionToEnd(ctx, request);
+  const { forced, recursive } = input.query;
+  const session = await findSessionToEnd(ctx, request, input);
   const status = await terminateSession(ctx, { sessionId: session.id, forced, recursive });
   return { json: { stats: status === null ? {} : { status } } };
 }
 
-const renameBody = aliased(
-  { session_name: ['name', 'clientSessionToken'] },
-  v.object({ session_name: sessionName }),
-);
-
-async function rename(ctx: ManagerContext, request: AuthenticatedRequest): Promise<RouteResult> {
-  const body = (await optionalBody(request, renameBody)) ?? readQuery(request.query, renameBody);
-  const session = await findSession(ctx, request);
-  await renameSession(ctx, session.id, body.session_name);
-  return undefined;
-}
+const renaming = {
+  ...ofSession,
+  fields: aliased(
+    { session_name: ['name', 'clientSessionToken'] },
+    v.object({ session_name: sessionName }),
+  ),
+};
 
 const matchQuery = v.object({ id: v.pipe(v.string(), v.nonEmpty('name a prefix to look for')) });
 
 async function directAccess(
   ctx: ManagerContext,
   request: AuthenticatedRequest,
+  input: SessionInput,
 ): Promise<RouteResult> {
-  const session = await findSession(ctx, request);
+  const session = await findSession(ctx, request, input);
   const { agentId, servicePorts } = session.mainKernel;
   if (session.sessionType !== 'system' || agentId === null) return { json: {} };
   const port =
@@ -73,33 +86,98 @@ async function directAccess(
   };
 }
 
-export const lifecycleRoutes = (ctx: ManagerContext): Route[] => [
-  sessionRoute('GET', '/session/_/match', 'read', async (request) => {
-    const { id } = readQuery(request.query, matchQuery);
-    return { json: { matches: await matchSessions(ctx, request.caller, id) } };
-  }),
-  sessionRoute('GET', '/session/:session_name', 'read', async (request) => ({
-    json: sessionInfo(await findSession(ctx, request), ctx.clock.now()),
-  })),
-  sessionRoute('DELETE', '/session/:session_name', 'read', (request) =>
-    destroySession(ctx, request),
+/** Routes that only look at a session, dead ones included where they have something to tell. */
+const lookingRoutes = (ctx: ManagerContext): Route[] => [
+  route(
+    {
+      ...sessionOperation('GET', '/session/_/match', 'Find sessions by the start of name or id.'),
+      takes: { query: matchQuery },
+    },
+    async ({ caller }, { query }) => ({
+      json: { matches: await matchSessions(ctx, caller, query.id) },
+    }),
   ),
-  sessionRoute('PATCH', '/session/:session_name', 'read', async () => {
-    throw new BackendError(
-      'NotImplementedAPI',
-      'Sessions cannot be restarted. Destroy this one and create another.',
-    );
-  }),
-  sessionRoute('POST', '/session/:session_name/rename', 'all', (request) => rename(ctx, request)),
-  sessionRoute('GET', '/session/:session_name/status-history', 'read', async (request) => {
-    const session = await findSession(ctx, request, { includeDead: true });
-    return { json: statusHistoryReply(await statusHistory(ctx, session.id)) };
-  }),
-  sessionRoute('GET', '/session/:session_name/dependency-graph', 'read', async (request) => {
-    const session = await findSession(ctx, request, { includeDead: true });
-    return { json: await dependencyGraph(ctx.sql, session.id) };
-  }),
-  sessionRoute('GET', '/session/:session_name/direct-access-info', 'read', (request) =>
-    directAccess(ctx, request),
+  route(
+    {
+      ...sessionOperation('GET', '/session/:session_name', 'Describe a session.'),
+      takes: ofSession,
+    },
+    async (request, input) => ({
+      json: sessionInfo(await findSession(ctx, request, input), ctx.clock.now()),
+    }),
+  ),
+  route(
+    {
+      ...sessionOperation(
+        'GET',
+        '/session/:session_name/status-history',
+        'Tell when a session had which status.',
+      ),
+      takes: ofSession,
+    },
+    async (request, input) => {
+      const session = await findSession(ctx, request, input, { includeDead: true });
+      return { json: statusHistoryReply(await statusHistory(ctx, session.id)) };
+    },
+  ),
+  route(
+    {
+      ...sessionOperation(
+        'GET',
+        '/session/:session_name/dependency-graph',
+        'Tell which sessions a session waits for.',
+      ),
+      takes: ofSession,
+    },
+    async (request, input) => {
+      const session = await findSession(ctx, request, input, { includeDead: true });
+      return { json: await dependencyGraph(ctx.sql, session.id) };
+    },
+  ),
+  route(
+    {
+      ...sessionOperation(
+        'GET',
+        '/session/:session_name/direct-access-info',
+        'Tell how to reach a system session over SSH.',
+      ),
+      takes: ofSession,
+    },
+    (request, input) => directAccess(ctx, request, input),
+  ),
+];
+
+export const lifecycleRoutes = (ctx: ManagerContext): Route[] => [
+  ...lookingRoutes(ctx),
+  route(
+    {
+      ...sessionOperation('DELETE', '/session/:session_name', 'End a session.'),
+      takes: destruction,
+    },
+    (request, input) => destroySession(ctx, request, input),
+  ),
+  route(
+    {
+      ...sessionOperation('PATCH', '/session/:session_name', 'Refused: restart a session.'),
+      takes: ofSession,
+    },
+    async () => {
+      throw new BackendError(
+        'NotImplementedAPI',
+        'Sessions cannot be restarted. Destroy this one and create another.',
+      );
+    },
+  ),
+  route(
+    {
+      ...sessionOperation('POST', '/session/:session_name/rename', 'Rename a session.'),
+      gate: 'all',
+      takes: renaming,
+    },
+    async (request, input) => {
+      const session = await findSession(ctx, request, input);
+      await renameSession(ctx, session.id, input.fields.session_name);
+      return undefined;
+    },
   ),
 ];

@@ -178,15 +178,17 @@ test('the next slice is asked for only after the previous frame was taken', asyn
     request: new Request('http://test/'),
     requestId: 'r',
     clientAddress: null,
-    params: { session_name: 'work' },
-    query: new URLSearchParams(),
     apiVersion: [9, '20250722'],
     signal: gone.signal,
     caller: keypair.caller,
-    body: () => Promise.reject(new Error('a stream has no body')),
   };
   const before = agent.requests.length;
-  const done = route.handler(request, peer);
+  const input = { params: { session_name: 'work' }, query: new URLSearchParams() };
+  const run = await route.accept({
+    ...input,
+    json: () => Promise.reject(new Error('a stream has no body')),
+  });
+  const done = run(request, peer);
   for (let taken = 1; taken <= 3; taken += 1) {
     await until(() => held.length === taken, `frame ${taken} is offered`);
     // Whatever could run without the frame being taken has run after a few turns of the loop.

@@ -2,10 +2,11 @@
 import * as v from 'valibot';
 import { BackendError, errorMessage } from '../../common/errors.ts';
 import type { ManagerContext } from '../context.ts';
+import { route, socketRoute } from '../http/declare.ts';
 import type { AuthenticatedRequest, Route, SocketPeer, SocketRoute } from '../http/route.ts';
 import { executeStep, type RunRequest, sliceReply, toRunRequest } from './execution.ts';
 import { callKernel } from './kernel-call.ts';
-import { findSession, sessionRoute } from './request.ts';
+import { findSession, ofSession, type SessionInput, sessionOperation } from './request.ts';
 import type { SessionRecord } from './service.ts';
 import { serviceApps } from './shape.ts';
 
@@ -94,6 +95,7 @@ async function pump(
 async function streamExecute(
   ctx: ManagerContext,
   request: AuthenticatedRequest,
+  input: SessionInput,
   peer: SocketPeer,
 ): Promise<void> {
   const messages = peer.messages[Symbol.asyncIterator]();
@@ -111,7 +113,7 @@ async function streamExecute(
     }
     const { mode, code, options } = parsed.output;
     const run = toRunRequest(ctx, mode, { mode, code, options, run_id: null });
-    started = await findSession(ctx, request);
+    started = await findSession(ctx, request, input);
     ended = await pump(ctx, started, peer, messages, run);
   } catch (error) {
     // A failed send means that the client left; anything else is told to it.
@@ -142,17 +144,31 @@ async function interrupt(ctx: ManagerContext, session: SessionRecord): Promise<v
 }
 
 export const streamRoutes = (ctx: ManagerContext): Route[] => [
-  sessionRoute('GET', '/stream/session/:session_name/apps', 'read', async (request) => {
-    const session = await findSession(ctx, request);
-    return { json: serviceApps(session.mainKernel.servicePorts) };
-  }),
+  route(
+    {
+      ...sessionOperation(
+        'GET',
+        '/stream/session/:session_name/apps',
+        'List the apps of a session.',
+      ),
+      takes: ofSession,
+    },
+    async (request, input) => {
+      const session = await findSession(ctx, request, input);
+      return { json: serviceApps(session.mainKernel.servicePorts) };
+    },
+  ),
 ];
 
 export const sessionSocketRoutes = (ctx: ManagerContext): SocketRoute[] => [
-  {
-    path: '/stream/session/:session_name/execute',
-    gate: 'read',
-    auth: 'user',
-    handler: (request, peer) => streamExecute(ctx, request, peer),
-  },
+  socketRoute(
+    {
+      path: '/stream/session/:session_name/execute',
+      gate: 'read',
+      auth: 'user',
+      summary: 'Run code over a WebSocket.',
+      takes: ofSession,
+    },
+    (request, input, peer) => streamExecute(ctx, request, input, peer),
+  ),
 ];
