@@ -39,6 +39,7 @@ async function start(options: Partial<AgentOptions> = {}): Promise<RunningAgent>
     manager,
     keys: generateKeys(),
     stateDir,
+    statisticsIntervalMs: 20,
     clock: systemClock,
     random: systemRandom,
     log: silentLog,
@@ -78,6 +79,7 @@ describe('a kernel', () => {
     expect(started(spec)?.info).toMatchObject({ kernelHost: 'node', occupiedSlots: spec.slots });
     expect(started(spec)?.info.attachedDevices.cpu).toHaveLength(1);
     await eventually(() => manager.heartbeats.at(-1)?.kernels[0]?.state === 'running');
+    await eventually(() => manager.statistics.at(-1)?.kernels[spec.kernelId] !== undefined);
     const request = {
       runId: 'r',
       mode: 'query',

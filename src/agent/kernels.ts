@@ -103,6 +103,13 @@ export class KernelRegistry {
     return [...this.#kernels.values()];
   }
 
+  /** Ids of the kernels whose main process runs. */
+  running(): string[] {
+    return this.all()
+      .filter(({ phase }) => phase.at === 'running' || phase.at === 'detached')
+      .map(({ kernelId }) => kernelId);
+  }
+
   report(): ActualKernel[] {
     return this.all().map(({ kernelId, sessionId, phase, current }) => ({
       kernelId,

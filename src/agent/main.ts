@@ -21,6 +21,7 @@ import { offeredSlots } from './resources/capacity.ts';
 import { CpuAllocator, parseCpuList } from './resources/cpu.ts';
 import { agentService } from './service.ts';
 import type { AgentSettings } from './settings.ts';
+import { StatisticsReporter } from './stats/reporter.ts';
 import { Wishes } from './wishes.ts';
 
 /**
@@ -28,6 +29,7 @@ import { Wishes } from './wishes.ts';
  * told the manager before; the heartbeat is what makes up for lost ones.
  */
 const CHANGE_DELAY_MS = 500;
+const STATISTICS_INTERVAL_MS = 5_000;
 
 export interface AgentListen {
   hostname: string;
@@ -48,6 +50,8 @@ export interface AgentOptions {
   stateDir: string;
   /** Absent: the manager calls the returned `api` in this process. */
   listen?: AgentListen;
+  /** How often statistics are reported, when not every five seconds. */
+  statisticsIntervalMs?: number;
   clock: Clock;
   random: Random;
   log: Logger;
@@ -206,6 +210,15 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       outbox.retryNow();
     },
   });
+  const statistics = new StatisticsReporter({
+    agentId: settings.id,
+    intervalMs: options.statisticsIntervalMs ?? STATISTICS_INTERVAL_MS,
+    running: () => registry.running(),
+    measure: (kernelIds) => backend.usage(kernelIds),
+    send: (report) => manager.reportStatistics(report),
+    clock,
+    log,
+  });
   const api = agentService({
     agentId: settings.id,
     version: VERSION,
@@ -222,6 +235,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   for (const kernel of registry.all()) executor.wake(kernel);
   outbox.start();
   heartbeats.start();
+  statistics.start();
   log.info('The agent is up', {
     agentId: settings.id,
     backend: backend.name,
@@ -231,6 +245,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     changes.cancel();
     await server?.stop();
     await heartbeats.stop();
+    await statistics.stop();
     await executor.stop();
     await outbox.stop();
     await sayGoodbye(options);

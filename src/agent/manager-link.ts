@@ -87,6 +87,7 @@ export class ManagerLink {
   readonly calls: ManagerCalls = {
     heartbeat: (params) => this.#call((manager) => manager.heartbeat(params)),
     deliver: (params) => this.#call((manager) => manager.deliver(params)),
+    reportStatistics: (params) => this.#call((manager) => manager.reportStatistics(params)),
     goodbye: (params) => this.#call((manager) => manager.goodbye(params)),
   };
 

@@ -50,6 +50,10 @@ function guarded(
       await check(params.agentId);
       return gateway.deliver(params);
     },
+    async reportStatistics(params) {
+      await check(params.agentId);
+      return gateway.reportStatistics(params);
+    },
     async goodbye(params) {
       await check(params.agentId);
       return gateway.goodbye(params);

@@ -7,6 +7,7 @@ import type { KernelSpec, ServicePort } from '../../common/protocol/kernel.ts';
 import type { AgentImage } from '../../common/protocol/manager.ts';
 import type { RunnerOp, runnerResults } from '../../common/protocol/runner.ts';
 import type { SlotMap, SlotType } from '../../common/slots.ts';
+import type { KernelUsage } from '../stats/usage.ts';
 
 export type BackendName = 'docker' | 'process' | 'dummy';
 
@@ -80,6 +81,8 @@ export interface Backend {
   list(): Promise<HostKernel[]>;
   /** The last `maxBytes` of the kernel's output; empty when there is none. */
   logs(kernelId: string, maxBytes: number): Promise<string>;
+  /** What these kernels use at the moment. Those that can't be looked at are left out. */
+  usage(kernelIds: readonly string[]): Promise<ReadonlyMap<string, KernelUsage>>;
   /**
    * Stops the kernel (politely, then after `graceMs` by force) and removes every trace. Succeeds
    * when there is nothing to remove. @returns the exit code when one is known.

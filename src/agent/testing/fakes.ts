@@ -3,6 +3,7 @@
 import type { Logger } from '../../common/logger.ts';
 import type { DesiredKernel } from '../../common/protocol/kernel.ts';
 import type { AgentEvent, Heartbeat, managerApi } from '../../common/protocol/manager.ts';
+import type { StatisticsReport } from '../../common/protocol/statistics.ts';
 import type { ApiOf } from '../../common/rpc/api.ts';
 import { agentSettingsFrom } from '../config-file.ts';
 import type { AgentSettings } from '../settings.ts';
@@ -19,6 +20,7 @@ export const silentLog: Logger = {
 export class RecordingManager implements ApiOf<typeof managerApi> {
   readonly events: AgentEvent[] = [];
   readonly heartbeats: Heartbeat[] = [];
+  readonly statistics: StatisticsReport[] = [];
   readonly goodbyes: string[] = [];
   /** What the next heartbeats are answered. */
   desired: DesiredKernel[] = [];
@@ -39,6 +41,12 @@ export class RecordingManager implements ApiOf<typeof managerApi> {
     this.#reach();
     this.events.push(...events);
     return { ackedSeq: events.at(-1)?.seq ?? 0 };
+  }
+
+  async reportStatistics(report: StatisticsReport): Promise<null> {
+    this.#reach();
+    this.statistics.push(report);
+    return null;
   }
 
   async goodbye({ reason }: { reason: string }): Promise<null> {

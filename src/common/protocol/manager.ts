@@ -8,6 +8,7 @@ import {
   slotMap,
   terminationReason,
 } from './kernel.ts';
+import { statisticsReport } from './statistics.ts';
 
 const eventBody = v.variant('kind', [
   v.object({ kind: v.literal('kernel-preparing') }),
@@ -96,6 +97,12 @@ export const managerApi = {
     }),
     result: v.object({ ackedSeq: v.number() }),
     timeoutMs: 10_000,
+  }),
+  /** What the node and its kernels use. Says nothing about what runs; a lost one is not repeated. */
+  reportStatistics: method({
+    params: statisticsReport,
+    result: v.null(),
+    timeoutMs: 5_000,
   }),
   /** The agent leaves on purpose; its kernels keep running. */
   goodbye: method({

@@ -7,6 +7,7 @@ import { BackendError, errorCode, errorMessage } from '../../common/errors.ts';
 import { isUuid } from '../../common/ids.ts';
 import type { DesiredKernel } from '../../common/protocol/kernel.ts';
 import type { AgentEvent, Heartbeat, managerApi } from '../../common/protocol/manager.ts';
+import type { StatisticsReport } from '../../common/protocol/statistics.ts';
 import type { ApiOf } from '../../common/rpc/api.ts';
 import type { SlotMap } from '../../common/slots.ts';
 import type { ManagerContext } from '../context.ts';
@@ -15,6 +16,7 @@ import { noteAgentImages } from '../image/locations.ts';
 import { loadResourceGroup } from '../resource-group/service.ts';
 import { applyAgentEvents, applyReports, skipAgentEvent } from '../session/transition.ts';
 import { type Reconciliation, reconcile } from './reconcile.ts';
+import { keepLastStatistics, noteStatistics } from './statistics.ts';
 import {
   type AgentRow,
   markGone,
@@ -195,12 +197,32 @@ class Gateway {
     try {
       const acked = await applyAgentEvents(this.ctx, agentId, wellFormed);
       if (acked === null) throw unknownAgent(agentId);
+      await this.keepStatistics(agentId, wellFormed);
       if (wellFormed.length < events.length) await skipAgentEvent(this.ctx, agentId, lastSeq);
       return { ackedSeq: Math.max(acked, lastSeq) };
     } catch (error) {
       if (!isBadData(error)) throw error;
       return { ackedSeq: await this.deliverOneByOne(agentId, wellFormed) };
     }
+  }
+
+  /** What ended kernels used at last; only figures for people, which no ending waits for. */
+  private async keepStatistics(agentId: string, events: readonly AgentEvent[]) {
+    const ended = events
+      .filter(({ body }) => body.kind === 'kernel-terminated')
+      .map(({ kernelId }) => kernelId);
+    try {
+      await keepLastStatistics(this.ctx, agentId, ended);
+    } catch (error) {
+      this.ctx.log.warn('cannot keep the last statistics of kernels', {
+        ...{ agentId, kernels: ended.length, error: errorMessage(error) },
+      });
+    }
+  }
+
+  async reportStatistics(report: StatisticsReport) {
+    await noteStatistics(this.ctx, report);
+    return null;
   }
 
   /** An entry that the database refuses must not block those behind it for ever. */
@@ -251,6 +273,7 @@ export function createAgentGateway(
   return {
     heartbeat: (beat) => gateway.heartbeat(beat),
     deliver: ({ agentId, events }) => gateway.deliver(agentId, events),
+    reportStatistics: (report) => gateway.reportStatistics(report),
     goodbye: ({ agentId, reason }) => gateway.goodbye(agentId, reason),
   };
 }

@@ -2,6 +2,7 @@
 import type { GraphqlModule } from '../graphql/module.ts';
 import type { QueryagentsArgs } from '../graphql/resolvers.generated.ts';
 import { nameList, pageOf, requireSuperadmin } from '../graphql/scope.ts';
+import { nodeFigures } from './graphql-statistics.ts';
 import { type AgentListRow, findAgentRow, listAgents, selectAgents } from './graphql-store.ts';
 
 const typeDefs = /* GraphQL */ `
@@ -66,11 +67,8 @@ function toAgent(row: AgentListRow) {
     ...columns,
     available_slots: available,
     occupied_slots: occupied,
-    // Agents report no statistics and no device health; upstream answers the same without them.
-    live_stat: null,
+    // Agents report no device health; upstream answers the same without it.
     hardware_metadata: null,
-    cpu_cur_pct: 0,
-    mem_cur_bytes: 0,
     local_config: {
       agent: { auto_terminate_abusing_kernel: row.auto_terminate_abusing_kernel },
     },
@@ -94,6 +92,7 @@ const selectionOf = (args: QueryagentsArgs) => ({
 export const agentGraphql: GraphqlModule = {
   typeDefs,
   resolvers: {
+    Agent: nodeFigures,
     Query: {
       agent: async (_root, args, context) => {
         requireSuperadmin(context.caller);

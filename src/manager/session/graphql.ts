@@ -1,5 +1,6 @@
 /** Sessions and containers in the GraphQL schema (the legacy types). */
 import DataLoader from 'dataloader';
+import { kernelStatistics } from '../agent/graphql-statistics.ts';
 import type { GraphqlContext } from '../graphql/context.ts';
 import type { GraphqlModule } from '../graphql/module.ts';
 import type {
@@ -189,7 +190,6 @@ const agentsHidden = ({ ctx, caller }: GraphqlContext): boolean =>
 /** A kernel as ComputeContainer. */
 function toComputeContainer(row: ContainerRow, context: GraphqlContext): ComputeContainer {
   const hidden = agentsHidden(context);
-  const stat = row.last_stat;
   return {
     id: row.id,
     idx: row.cluster_idx,
@@ -217,8 +217,7 @@ function toComputeContainer(row: ContainerRow, context: GraphqlContext): Compute
     container_id: hidden ? null : row.container_id,
     resource_opts: row.resource_opts ?? {},
     occupied_slots: row.occupied_slots,
-    live_stat: stat,
-    last_stat: stat,
+    last_stat: row.last_stat,
     preopen_ports: row.preopen_ports ?? [],
   };
 }
@@ -309,6 +308,10 @@ async function containerList(args: Querycompute_container_listArgs, context: Gra
   return { items: rows.map((row) => toComputeContainer(row, context)), total_count: total };
 }
 
+/** What a kernel uses now, or used before it ended. */
+const figuresOf = async (kernel: ComputeContainer, _args: unknown, context: GraphqlContext) =>
+  (kernel.id && (await kernelStatistics(context, kernel.id))) || kernel.last_stat;
+
 export const sessionGraphql: GraphqlModule = {
   typeDefs,
   resolvers: {
@@ -319,6 +322,7 @@ export const sessionGraphql: GraphqlModule = {
           toComputeContainer(kernel, context),
         ),
     },
+    ComputeContainer: { live_stat: figuresOf, last_stat: figuresOf },
     ComputeSession: {
       containers: async (session, _args, context) =>
         (await loadersOf(context).containers.load(session.id)).map((kernel) =>

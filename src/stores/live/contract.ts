@@ -65,6 +65,14 @@ function strings(context: Context): void {
     }
   });
 
+  test('several keys are read at once, in their order', async () => {
+    const [a, b] = [context.newKey(), context.newKey()];
+    await context.store.set(a, '1');
+    await context.store.set(b, '2');
+    expect(await context.store.getMany([b, context.newKey(), a, b])).toEqual(['2', null, '1', '2']);
+    expect(await context.store.getMany([])).toEqual([]);
+  });
+
   test('onlyIfAbsent writes once', async () => {
     const key = context.newKey();
     expect(await context.store.set(key, 'a', { onlyIfAbsent: true })).toBe(true);

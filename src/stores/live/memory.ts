@@ -151,6 +151,10 @@ class MemoryLiveStore implements LiveStore {
     return this.#keys.find(key, 'string')?.text ?? null;
   }
 
+  async getMany(keys: readonly string[]): Promise<(string | null)[]> {
+    return keys.map((key) => this.#keys.find(key, 'string')?.text ?? null);
+  }
+
   async set(
     key: string,
     value: string,

@@ -13,6 +13,8 @@ export interface StreamEntry {
 
 export interface LiveStore {
   get(key: string): Promise<string | null>;
+  /** The values of several keys at once, in their order. */
+  getMany(keys: readonly string[]): Promise<(string | null)[]>;
   /** @param options.ttlMs lifetime in milliseconds; absent means until deleted. */
   set(
     key: string,

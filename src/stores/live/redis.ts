@@ -149,6 +149,14 @@ class RedisLiveStore implements LiveStore {
     return this.#run(`Reading '${key}'`, this.#client.get(this.#key(key)));
   }
 
+  async getMany(keys: readonly string[]): Promise<(string | null)[]> {
+    if (keys.length === 0) return [];
+    return await this.#run(
+      `Reading ${keys.length} keys`,
+      this.#client.mGet(keys.map((key) => this.#key(key))),
+    );
+  }
+
   async set(
     key: string,
     value: string,

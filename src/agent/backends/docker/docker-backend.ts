@@ -14,6 +14,8 @@ import type { KernelSpec, ServicePort } from '../../../common/protocol/kernel.ts
 import type { AgentImage } from '../../../common/protocol/manager.ts';
 import type { SlotMap, SlotType } from '../../../common/slots.ts';
 import { connectRunnerSocket } from '../../runner-client.ts';
+import { ScratchSizes } from '../../stats/scratch-size.ts';
+import type { KernelUsage } from '../../stats/usage.ts';
 import type { Backend, CreatedKernel, HostKernel, KernelExit, RunnerClient } from '../backend.ts';
 import { emptyTrash, removeToTrash } from '../trash.ts';
 import { KERNEL_LABEL } from './container-spec.ts';
@@ -36,6 +38,7 @@ import {
 } from './layout.ts';
 import { containerLog } from './log-stream.ts';
 import { type Prepared, prepareHost } from './preparation.ts';
+import { containerUsages } from './usage.ts';
 
 const START_TIMEOUT_MS = 120_000;
 /** User of kernels when the agent itself runs as root. */
@@ -91,6 +94,7 @@ export class DockerBackend implements Backend {
   readonly #images: ImageStore;
   readonly #ports: HostPorts;
   readonly #watch: ExitWatch;
+  readonly #scratchSizes: ScratchSizes;
   readonly #events: EventStream;
   readonly #listeners = new Set<(exit: KernelExit) => void>();
   /** Kernels that this process is creating at the moment. */
@@ -110,6 +114,7 @@ export class DockerBackend implements Backend {
       bindHost,
       clock,
     });
+    this.#scratchSizes = new ScratchSizes(clock);
     this.#watch = new ExitWatch((exit) => {
       for (const listener of this.#listeners) listener(exit);
     });
@@ -325,6 +330,26 @@ export class DockerBackend implements Backend {
     return container ? await containerLog(this.#engine, container.containerId, maxBytes) : '';
   }
 
+  async usage(kernelIds: readonly string[]): Promise<ReadonlyMap<string, KernelUsage>> {
+    await this.#connected();
+    const wanted = new Set(kernelIds);
+    const containers = new Map(
+      this.#watch
+        .watched()
+        .filter((known) => wanted.has(known.kernelId))
+        .map((known) => [known.kernelId, known.containerId]),
+    );
+    const sizes = this.#scratchSizes.sizes(
+      new Map(
+        kernelIds.map((id) => [id, kernelLayout(this.#options.scratchRoot, id).work] as const),
+      ),
+    );
+    const usages = await containerUsages(this.#engine, containers);
+    return new Map(
+      [...usages].map(([id, usage]) => [id, { ...usage, scratchBytes: sizes.get(id) ?? null }]),
+    );
+  }
+
   async destroy(kernelId: string, graceMs: number): Promise<number | null> {
     const { scratchRoot } = this.#options;
     const layout = kernelLayout(scratchRoot, kernelId);
@@ -347,6 +372,7 @@ export class DockerBackend implements Backend {
     this.#listeners.clear();
     this.#events.close();
     await this.#preparing?.catch(() => null);
+    await this.#scratchSizes.settled();
   }
 
   #died(containerId: string, attributes: Readonly<Record<string, string>>): void {

@@ -9,6 +9,7 @@ import { hostArchitecture, servicePortsOf } from '../../../common/images/labels.
 import type { KernelSpec } from '../../../common/protocol/kernel.ts';
 import type { AgentImage } from '../../../common/protocol/manager.ts';
 import type { Random } from '../../../common/random.ts';
+import type { KernelUsage } from '../../stats/usage.ts';
 import type { Backend, CreatedKernel, HostKernel, KernelExit, RunnerClient } from '../backend.ts';
 import { type Delay, type DummyConfig, pickDelayMs } from './config.ts';
 import { FakeRunner } from './fake-runner.ts';
@@ -175,6 +176,27 @@ export class DummyBackend implements Backend {
   async logs(kernelId: string, maxBytes: number): Promise<string> {
     if (maxBytes <= 0) return '';
     return this.#kernels.get(kernelId)?.log.slice(-maxBytes) ?? '';
+  }
+
+  /** A simulated kernel is idle from its start: it runs nothing, so it uses nothing. */
+  async usage(kernelIds: readonly string[]): Promise<ReadonlyMap<string, KernelUsage>> {
+    const usages = new Map<string, KernelUsage>();
+    for (const kernelId of kernelIds) {
+      const kernel = this.#kernels.get(kernelId);
+      if (!kernel || kernel.exitCode !== null) continue;
+      const { mem } = kernel.spec.slots;
+      usages.set(kernelId, {
+        cpuUsedMs: 0,
+        memoryBytes: 0,
+        memoryLimitBytes: mem === undefined ? null : Number(mem),
+        ioReadBytes: 0,
+        ioWriteBytes: 0,
+        netRxBytes: 0,
+        netTxBytes: 0,
+        scratchBytes: 0,
+      });
+    }
+    return usages;
   }
 
   async destroy(kernelId: string): Promise<number | null> {

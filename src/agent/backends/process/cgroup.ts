@@ -12,6 +12,9 @@ const PIDS_PER_KERNEL = 4096;
 const KILL_DEADLINE_MS = 10_000;
 const CONTROLLERS = ['cpu', 'memory', 'pids', 'cpuset'] as const;
 type Controller = (typeof CONTROLLERS)[number];
+/** Counts CPU time in version 1 and limits nothing; version 2 counts it in `cpu`. */
+const ACCOUNTING = 'cpuacct';
+type Group = Controller | typeof ACCOUNTING;
 
 export interface Limits {
   /** Cores, possibly a fraction; null means unlimited. */
@@ -24,12 +27,12 @@ export interface Limits {
 export interface CgroupHierarchy {
   readonly version: 1 | 2;
   /** Controllers with a folder we may write to. */
-  readonly folders: ReadonlyMap<Controller, string>;
+  readonly folders: ReadonlyMap<Group, string>;
 }
 
 async function prepareV1(): Promise<CgroupHierarchy | null> {
-  const folders = new Map<Controller, string>();
-  for (const controller of CONTROLLERS) {
+  const folders = new Map<Group, string>();
+  for (const controller of [...CONTROLLERS, ACCOUNTING] as const) {
     const folder = join(MOUNT, controller, PARENT);
     try {
       await mkdir(folder, { recursive: true });
@@ -153,6 +156,16 @@ export async function createCgroups(
     } catch (error) {
       gaps.push(`${GAPS[controller]}: ${errorMessage(error)}.`);
     }
+  }
+  const accounting = hierarchy?.folders.get(ACCOUNTING);
+  if (accounting !== undefined) {
+    const folder = join(accounting, kernelId);
+    // Without it the kernel runs as well, and its time is added up from its processes.
+    const made = await mkdir(folder, { recursive: true }).then(
+      () => true,
+      () => false,
+    );
+    if (made) folders.add(folder);
   }
   // Version 1 moves a single thread at once; for a whole process it waits for every CPU.
   const file = hierarchy?.version === 1 ? 'tasks' : 'cgroup.procs';

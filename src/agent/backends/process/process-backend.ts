@@ -21,6 +21,8 @@ import type { AgentImage } from '../../../common/protocol/manager.ts';
 import type { SlotMap, SlotType } from '../../../common/slots.ts';
 import { tailOfFiles } from '../../log-tail.ts';
 import { connectRunnerSocket } from '../../runner-client.ts';
+import { ScratchSizes } from '../../stats/scratch-size.ts';
+import type { KernelUsage } from '../../stats/usage.ts';
 import type { Backend, CreatedKernel, HostKernel, KernelExit, RunnerClient } from '../backend.ts';
 import { emptyTrash } from '../trash.ts';
 import {
@@ -48,6 +50,7 @@ import {
 import { clearOrphans } from './orphans.ts';
 import { chooseSandbox } from './sandbox.ts';
 import type { SandboxKind } from './sandbox-plan.ts';
+import { kernelUsages, type MeasuredKernel } from './usage.ts';
 
 export interface ProcessBackendOptions {
   /** The agent's own folder; kernels live below it. */
@@ -87,6 +90,7 @@ export class ProcessBackend implements Backend {
   readonly #trash: string;
   readonly #listeners = new Set<(exit: KernelExit) => void>();
   readonly #watch: ExitWatch;
+  readonly #scratchSizes: ScratchSizes;
   #host: Promise<Host> | null = null;
   /** The look at the host that nobody waits for. */
   #looking: Promise<void> = Promise.resolve();
@@ -96,6 +100,7 @@ export class ProcessBackend implements Backend {
     this.#options = options;
     this.#kernelsFolder = join(options.stateDir, 'kernels');
     this.#trash = join(options.stateDir, 'trash');
+    this.#scratchSizes = new ScratchSizes(options.clock);
     this.#watch = new ExitWatch(options.clock, (exit) => {
       for (const listener of this.#listeners) listener(exit);
     });
@@ -277,6 +282,25 @@ export class ProcessBackend implements Backend {
     return tailOfFiles([layout.previousLog, layout.log], maxBytes);
   }
 
+  async usage(kernelIds: readonly string[]): Promise<ReadonlyMap<string, KernelUsage>> {
+    const { cgroups } = await this.#prepared();
+    const layouts = kernelIds.map((id) => kernelLayout(this.#kernelsFolder, id));
+    const sizes = this.#scratchSizes.sizes(new Map(layouts.map((l) => [l.kernelId, l.work])));
+    const found = await Promise.all(
+      layouts.map(async (layout): Promise<MeasuredKernel | null> => {
+        const supervisor = await readSupervisor(layout);
+        return supervisor && { kernelId: layout.kernelId, supervisor: supervisor.pid };
+      }),
+    );
+    const usages = await kernelUsages(
+      cgroups,
+      found.filter((kernel) => kernel !== null),
+    );
+    return new Map(
+      [...usages].map(([id, usage]) => [id, { ...usage, scratchBytes: sizes.get(id) ?? null }]),
+    );
+  }
+
   async destroy(kernelId: string, graceMs: number): Promise<number | null> {
     const { cgroups } = await this.#prepared();
     const layout = kernelLayout(this.#kernelsFolder, kernelId);
@@ -298,6 +322,7 @@ export class ProcessBackend implements Backend {
     this.#watch.close();
     // It writes into the state folder, which may be somebody else's, or gone, afterwards.
     await this.#looking;
+    await this.#scratchSizes.settled();
   }
 
   get #runtimeCache(): string {

@@ -171,6 +171,21 @@ export function backendConformance(
     );
 
     test(
+      'tells what running kernels use, and nothing of others',
+      async () => {
+        const spec = testSpec(image);
+        const { runner } = await start(spec);
+        const usages = await backend.usage([spec.kernelId, randomUUID()]);
+        expect([...usages.keys()]).toEqual([spec.kernelId]);
+        expect(usages.get(spec.kernelId)?.memoryBytes).toBeGreaterThanOrEqual(0);
+        await backend.destroy(spec.kernelId, 0);
+        await runner.closed;
+        expect((await backend.usage([spec.kernelId])).size).toBe(0);
+      },
+      TEST_TIMEOUT_MS,
+    );
+
+    test(
       'destroying twice, or what never was, succeeds',
       async () => {
         const spec = testSpec(image);
@@ -263,6 +278,23 @@ export function backendConformance(
     }
 
     function codeTests(): void {
+      test(
+        'counts the CPU time, memory and files of a kernel as they grow',
+        async () => {
+          const spec = testSpec(image);
+          const { runner } = await start(spec);
+          const look = async () => (await backend.usage([spec.kernelId])).get(spec.kernelId);
+          await eventually(async () => typeof (await look())?.scratchBytes === 'number');
+          const before = await look();
+          await runCode(runner, 'i=0; while [ "$i" -lt 200000 ]; do i=$((i + 1)); done');
+          const after = await look();
+          expect(after?.cpuUsedMs).toBeGreaterThan((before?.cpuUsedMs ?? 0) + 50);
+          expect(after?.memoryBytes).toBeGreaterThan(1024 * 1024);
+          expect(after?.memoryLimitBytes ?? 256 * 1024 * 1024).toBe(256 * 1024 * 1024);
+        },
+        TEST_TIMEOUT_MS,
+      );
+
       test(
         'runs code with the environment given, in /home/work, and keeps its output in the log',
         async () => {
