@@ -217,6 +217,7 @@ function toComputeContainer(row: ContainerRow, context: GraphqlContext): Compute
     container_id: hidden ? null : row.container_id,
     resource_opts: row.resource_opts ?? {},
     occupied_slots: row.occupied_slots,
+    live_stat: row.last_stat,
     last_stat: row.last_stat,
     preopen_ports: row.preopen_ports ?? [],
   };

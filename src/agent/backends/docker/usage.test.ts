@@ -29,7 +29,7 @@ test('version 2 without limit, disk activity or a network of its own', () => {
   expect(
     usageFrom({
       cpu_stats,
-      memory_stats: { usage: 1000, limit: 9223372036854771712, stats: { inactive_file: 100 } },
+      memory_stats: { usage: 1000, limit: 2 ** 63, stats: { inactive_file: 100 } },
       blkio_stats: { io_service_bytes_recursive: null },
     }),
   ).toEqual({
