@@ -25,6 +25,7 @@ import { createGraphqlEngine, type GraphqlEngine } from './graphql/engine.ts';
 import type { GraphqlModule } from './graphql/module.ts';
 import { graphqlRoutes } from './graphql/rest.ts';
 import type { ListenAddress } from './http/listen.ts';
+import { type OpenApiDocument, openApiDocument } from './http/openapi.ts';
 import type { Route, SocketRoute } from './http/route.ts';
 import { imageGraphql } from './image/graphql.ts';
 import { keypairGraphql } from './keypair/graphql.ts';
@@ -34,7 +35,7 @@ import { registryGraphql } from './registry/graphql.ts';
 import { resourceGroupGraphql } from './resource-group/graphql.ts';
 import { resourcePresetGraphql } from './resource-preset/graphql.ts';
 import { resourcePresetRoutes } from './resource-preset/rest.ts';
-import { startServer } from './server.ts';
+import { describedRoutes, startServer, systemRoutes } from './server.ts';
 import { sessionGraphql } from './session/graphql.ts';
 import { keypairSessionsGraphql } from './session/graphql-keypair.ts';
 import { sessionRoutes, sessionSocketRoutes } from './session/rest.ts';
@@ -110,6 +111,17 @@ export const featureRoutes = (ctx: ManagerContext, graphql: GraphqlEngine): Rout
 
 /** The features' WebSocket operations. */
 export const featureSockets = (ctx: ManagerContext): SocketRoute[] => sessionSocketRoutes(ctx);
+
+/** The OpenAPI document of the manager's operations, described without starting one. */
+export function describeApi(): OpenApiDocument {
+  // Handlers are made here but never called, so there is nothing behind their context.
+  const ctx: ManagerContext = Object.create(null);
+  const graphql: GraphqlEngine = Object.create(null);
+  const facts = { serviceAddress: () => '', status: () => '', sslEnabled: false };
+  const sockets = featureSockets(ctx);
+  const routes = [...systemRoutes(ctx, facts), ...featureRoutes(ctx, graphql)];
+  return openApiDocument(describedRoutes(ctx, routes, sockets), sockets);
+}
 
 /** A URL that other machines can use: a wildcard address is replaced with this machine's name. */
 function reachable(url: string): string {

@@ -10,8 +10,10 @@ import { configRoutes } from './config/rest.ts';
 import type { ManagerContext } from './context.ts';
 import { type HttpListener, type ListenAddress, listen } from './http/listen.ts';
 import { mountRoutes, type Serve } from './http/mount.ts';
+import { openApiDocument } from './http/openapi.ts';
 import { Pipeline } from './http/pipeline.ts';
 import type { Route, SocketRoute } from './http/route.ts';
+import { specRoutes } from './http/spec.ts';
 import { StatusGate } from './http/status-gate.ts';
 import { healthRoutes, versionRoutes } from './http/system.ts';
 import { countQuery, findActiveKeypair } from './keypair/service.ts';
@@ -36,6 +38,16 @@ export interface ManagerServer {
   readonly internalUrl: string | null;
   /** Lets running requests end for up to `graceMs`, then closes everything. */
   stop(graceMs: number): Promise<void>;
+}
+
+/** The features' operations and those that describe them all. */
+export function describedRoutes(
+  ctx: Pick<ManagerContext, 'config'>,
+  routes: readonly Route[],
+  sockets: readonly SocketRoute[],
+): Route[] {
+  const all: Route[] = [...routes, ...specRoutes(ctx, () => openApiDocument(all, sockets))];
+  return all;
 }
 
 /** The routes that need nothing but the context; tests enumerate them. */
@@ -106,7 +118,9 @@ export async function startServer(
     sslEnabled: options.listen.tls !== undefined,
   };
   try {
-    const serve = mount([...systemRoutes(ctx, facts), ...options.routes], options.sockets);
+    const { sockets } = options;
+    const routes = describedRoutes(ctx, [...systemRoutes(ctx, facts), ...options.routes], sockets);
+    const serve = mount(routes, sockets);
     const main = listen(options.listen, serve, {
       maxWebSocketMessageBytes,
       setting: 'service-addr',

@@ -77,7 +77,26 @@ const etcd: CommandRecord = {
   },
 };
 
+const api: CommandRecord = {
+  'dump-gql-schema': {
+    description: 'Print the schema of the GraphQL API.',
+    load: async () => ({ default: (await import('./api.ts')).dumpGraphqlSchema }),
+  },
+  'dump-openapi': {
+    description: 'Print the OpenAPI document of the REST API.',
+    load: async () => ({ default: (await import('./api.ts')).dumpOpenApi }),
+  },
+};
+
+const gql: CommandRecord = {
+  show: {
+    description: 'Print the schema of the GraphQL API (deprecated: use mgr api dump-gql-schema).',
+    load: async () => ({ default: (await import('./api.ts')).showGraphqlSchema }),
+  },
+};
+
 export const mgrCommands: CommandRecord = {
+  api: { description: 'Describe the API.', commands: api },
   dbshell: {
     description: 'Open psql on the database of the manager.',
     load: async () => ({ default: (await import('./dbshell.ts')).dbshell }),
@@ -92,6 +111,7 @@ export const mgrCommands: CommandRecord = {
     description: 'Make the keys by which manager and agents know each other.',
     load: async () => ({ default: (await import('./generate.ts')).rpcKeypair }),
   },
+  gql: { description: 'Describe the GraphQL API.', commands: gql },
   image: { description: 'Manage the catalogue of images.', commands: image },
   schema: { description: 'Manage the schema of the database.', commands: schema },
   'start-server': {

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'bun:tes
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { buildSchema } from 'graphql';
 import { reportFailure } from '../../cli/framework/failures.ts';
 import { runProgram } from '../../cli/framework/program.ts';
 import type { CommandIo } from '../../common/command.ts';
@@ -102,6 +103,23 @@ test('a new installation: schema, fixtures, images', async () => {
   expect((await mgr('image', 'forget', 'bash')).code).toBe(0);
   expect((await mgr('image', 'list', '-s')).stdout).not.toContain('local/bash');
   expect((await mgr('image', 'rescan', 'cr.example.com')).stderr).toContain('no registry');
+});
+
+test('the API is described, without a database', async () => {
+  const written = await mgr('api', 'dump-openapi', '--output', 'api.json');
+  expect(written).toEqual({ code: 0, stdout: '', stderr: '' });
+  const document = JSON.parse(await readFile(join(folder, 'api.json'), 'utf8'));
+  expect(document.paths['/session'].post.summary).toBe('Create a session.');
+  expect(JSON.parse((await mgr('api', 'dump-openapi')).stdout)).toEqual(document);
+  const nowhere = await mgr('api', 'dump-openapi', '-o', 'no/such/folder.json');
+  expect(nowhere.code).toBe(1);
+  expect(nowhere.stderr).toContain('Cannot write no/such/folder.json');
+
+  const dumped = await mgr('api', 'dump-gql-schema', '--v2');
+  expect(buildSchema(dumped.stdout).getQueryType()?.getFields().keypair).toBeDefined();
+  const shown = await mgr('gql', 'show');
+  expect(shown.stdout).toBe(dumped.stdout);
+  expect(shown.stderr).toContain('mgr api dump-gql-schema');
 });
 
 test('a fixture that is wrong or absent is refused in words', async () => {

@@ -7,6 +7,7 @@ import {
   type ValidationContext,
 } from 'graphql';
 import type { ConfigStore, Subscription } from '../../stores/config/port.ts';
+import { saysYes } from '../http/parameters.ts';
 
 const PREFIX = 'config/api';
 const INTROSPECTION_KEY = `${PREFIX}/allow-graphql-schema-introspection`;
@@ -17,9 +18,6 @@ export interface GraphqlLimits {
   /** Levels of nested fields; null means any. */
   readonly maxDepth: number | null;
 }
-
-const isTrue = (text: string | null): boolean =>
-  ['true', '1', 'yes', 'on'].includes(text?.trim().toLowerCase() ?? '');
 
 function positiveInteger(text: string | null): number | null {
   const value = text === null ? Number.NaN : Number(text);
@@ -36,7 +34,7 @@ export class GraphqlLimitsSource {
     const values = new Map<string, string>();
     const apply = () => {
       source.#current = {
-        allowIntrospection: isTrue(values.get(INTROSPECTION_KEY) ?? null),
+        allowIntrospection: saysYes(values.get(INTROSPECTION_KEY) ?? null),
         maxDepth: positiveInteger(values.get(DEPTH_KEY) ?? null),
       };
     };

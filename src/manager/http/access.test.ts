@@ -8,7 +8,7 @@ import {
 import { createGraphqlEngine } from '../graphql/engine.ts';
 import { findActiveKeypair } from '../keypair/service.ts';
 import { featureRoutes, featureSockets, graphqlModules } from '../main.ts';
-import { systemRoutes } from '../server.ts';
+import { describedRoutes, systemRoutes } from '../server.ts';
 import { mountRoutes } from './mount.ts';
 import { Pipeline } from './pipeline.ts';
 import type { Route } from './route.ts';
@@ -38,6 +38,8 @@ const table: Readonly<Record<string, readonly [Auth, Gate]>> = {
   'PUT /manager/status': ['superadmin', 'any'],
   'GET /config/resource-slots/details': ['user', 'any'],
   'GET /acl': ['user', 'all'],
+  'GET /spec/openapi': ['user', 'any'],
+  'GET /spec/openapi/spec.json': ['user', 'any'],
   'POST /auth/authorize': ['none', 'any'],
   'POST /auth/logout': ['none', 'any'],
   'POST /auth/update-password-no-auth': ['none', 'any'],
@@ -117,11 +119,14 @@ beforeAll(async () => {
   const engine = await createGraphqlEngine(ctx, graphqlModules);
   await engine.close();
   const facts = { serviceAddress: () => '', status: () => '', sslEnabled: false };
-  declared = [...systemRoutes(ctx, facts), ...featureRoutes(ctx, engine)];
-  const sockets = featureSockets(ctx).map(
-    (socket): Route => ({ ...socket, method: 'GET', handler: async () => undefined }),
-  );
-  declared.push(...sockets);
+  const sockets = featureSockets(ctx);
+  const routes = [...systemRoutes(ctx, facts), ...featureRoutes(ctx, engine)];
+  declared = [
+    ...describedRoutes(ctx, routes, sockets),
+    ...sockets.map(
+      (socket): Route => ({ ...socket, method: 'GET', handler: async () => undefined }),
+    ),
+  ];
 });
 afterAll(() => server.close());
 

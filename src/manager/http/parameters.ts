@@ -21,13 +21,23 @@ export function resolveAliases(
   return out;
 }
 
+type Schema = v.GenericSchema<unknown, unknown>;
+
+/** What `aliased` made a schema of, for those who describe the API. */
+const aliasedSchemas = new WeakMap<Schema, { readonly names: Aliases; readonly schema: Schema }>();
+
+/** The names and the inner schema of a schema that `aliased` made. */
+export const aliasesOf = (schema: Schema) => aliasedSchemas.get(schema);
+
 /** A schema for a body or query whose fields may be sent under other names. */
-export function aliased<S extends v.GenericSchema<unknown, unknown>>(aliases: Aliases, schema: S) {
-  return v.pipe(
+export function aliased<S extends Schema>(names: Aliases, schema: S) {
+  const made = v.pipe(
     v.record(v.string(), v.unknown()),
-    v.transform((input): unknown => resolveAliases(input, aliases)),
+    v.transform((input): unknown => resolveAliases(input, names)),
     schema,
   );
+  aliasedSchemas.set(made, { names, schema });
+  return made;
 }
 
 /** camelCase form of a snake_case name. */
@@ -36,6 +46,10 @@ export const camelCase = (name: string): string =>
 
 const TRUE_WORDS = ['true', 't', '1', 'yes', 'y', 'on'];
 const FALSE_WORDS = ['false', 'f', '0', 'no', 'n', 'off'];
+
+/** Whether a text of the configuration says yes; anything else, and none at all, says no. */
+export const saysYes = (text: string | null): boolean =>
+  TRUE_WORDS.includes(text?.trim().toLowerCase() ?? '');
 
 /** A boolean, or a word or number for one. */
 export const lenientBoolean = v.pipe(
