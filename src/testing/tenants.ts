@@ -4,6 +4,7 @@
  */
 import * as v from 'valibot';
 import { systemRandom } from '../common/random.ts';
+import { provideSystemRoles } from '../manager/authz/system-roles.ts';
 import type { ManagerContext } from '../manager/context.ts';
 import { createGraphqlEngine, type GraphqlEngine } from '../manager/graphql/engine.ts';
 import { graphqlRoutes } from '../manager/graphql/rest.ts';
@@ -104,6 +105,7 @@ export async function testTenants(
     default: await project('default', people.user.userId),
     elsewhere: await project('elsewhere', people.otherUser.userId),
   };
+  await provideSystemRoles(sql);
   const ask: Tenants['ask'] = async (who, query, variables) => {
     const account = typeof who === 'string' ? people[who] : who;
     const client = signingClient(server.url, account);

@@ -3,17 +3,18 @@ import type { PendingQuery, Row } from 'postgres';
 import type { Db } from '../db/connect.ts';
 import type { ElementType, Operation } from './elements.ts';
 
-type Fragment = PendingQuery<Row[]>;
+export type Fragment = PendingQuery<Row[]>;
 
-/** Matches ids that can be compared with a column of type uuid. */
-const UUID = '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$';
+/** The text of a column as a uuid, which finds rows by their index; null when it is none. */
+export const asUuid = (sql: Db, text: Fragment): Fragment =>
+  sql`CASE WHEN ${text} ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN ${text}::uuid END`;
 
 /**
  * Scopes that an element's own table tells; others are rows of `association_scopes_entities`. Members
  * of a project are not in it in this sense: what they own elsewhere is not the project's.
  */
 function ownParents(sql: Db): Fragment {
-  const uuid = sql`CASE WHEN w.id ~ ${UUID} THEN w.id::uuid END`;
+  const uuid = asUuid(sql, sql`w.id`);
   return sql`
     SELECT 'domain', u.domain_name FROM users u WHERE w.type = 'user' AND u.uuid = ${uuid}
     UNION ALL

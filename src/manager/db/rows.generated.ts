@@ -326,6 +326,7 @@ export interface PermissionRow {
   entity_type: string;
   operation: string;
   created_at: Date;
+  permission: number;
 }
 
 /** A row of project_resource_policies. */
@@ -369,6 +370,37 @@ export interface ResourceSlotTypeRow {
   display_icon: string;
   number_format: unknown;
   rank: number;
+  created_at: Date;
+  updated_at: Date;
+}
+
+/** A row of role_invitations. */
+export interface RoleInvitationRow {
+  id: string;
+  inviter_user_id: string | null;
+  invitee_user_id: string;
+  role_id: string;
+  state: string;
+  created_at: Date;
+  updated_at: Date | null;
+}
+
+/** A row of role_permission_presets. */
+export interface RolePermissionPresetRow {
+  id: string;
+  role_preset_id: string;
+  entity_type: string;
+  operation: string;
+  created_at: Date;
+}
+
+/** A row of role_presets. */
+export interface RolePresetRow {
+  id: string;
+  name: string;
+  scope_type: string;
+  auto_assign: boolean;
+  deleted: boolean;
   created_at: Date;
   updated_at: Date;
 }

@@ -3,6 +3,7 @@ import type { TransactionSql } from 'postgres';
 import { BackendError } from '../../common/errors.ts';
 import type { SlotMap } from '../../common/slots.ts';
 import { type ChangeContext, change } from '../audit/service.ts';
+import { followDomainName, forgetElement, giveRoles } from '../authz/system-roles.ts';
 import type { HostPermissions } from '../db/json.ts';
 import type { DomainRow } from '../db/rows.generated.ts';
 import { addModelStore } from '../project/manage.ts';
@@ -48,6 +49,7 @@ export function createDomain(by: ChangeContext, name: string, wishes: DomainWish
   return change(by, async (tx, note) => {
     await store.insertDomain(tx, name);
     const after = await store.updateDomain(tx, name, toColumns(wishes));
+    await giveRoles(tx, 'domain', name);
     note({ entityType: ENTITY, entityId: name, operation: 'create', after });
     await addModelStore(tx, note, by.ctx.random, name);
   });
@@ -73,6 +75,7 @@ export function modifyDomain(
   return change(by, async (tx, note) => {
     const before = await lockedDomain(tx, name);
     const after = await store.updateDomain(tx, name, toColumns(wishes));
+    if (after) await followDomainName(tx, name, after.name);
     note({ entityType: ENTITY, entityId: name, operation: 'update', before, after });
     return after?.name ?? name;
   });
@@ -111,6 +114,7 @@ export function purgeDomain(by: ChangeContext, name: string): Promise<void> {
       );
     }
     await store.deleteDomain(tx, name);
+    await forgetElement(tx, 'domain', name);
     note({ entityType: ENTITY, entityId: name, operation: 'purge', before });
   });
 }

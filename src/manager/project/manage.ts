@@ -4,6 +4,7 @@ import { BackendError } from '../../common/errors.ts';
 import type { Random } from '../../common/random.ts';
 import type { SlotMap } from '../../common/slots.ts';
 import { type Change, type ChangeContext, change } from '../audit/service.ts';
+import { followMemberships, forgetElement, giveRoles } from '../authz/system-roles.ts';
 import type { HostPermissions } from '../db/json.ts';
 import type { GroupRow } from '../db/rows.generated.ts';
 import { countUnfinishedSessions, deleteSessionHistory } from '../session/usage.ts';
@@ -72,6 +73,7 @@ export function createProject(
     const id = by.ctx.random.uuid();
     await store.insertProject(tx, { id, name, domainName, type, resourcePolicy });
     const after = await store.updateProject(tx, id, toColumns(rest));
+    await giveRoles(tx, 'project', id);
     note({ entityType: ENTITY, entityId: id, operation: 'create', after });
     return id;
   });
@@ -97,7 +99,10 @@ async function changeMembers(
   { mode, userIds }: MemberChange,
 ): Promise<void> {
   const ids = userIds.map((id) => id.toLowerCase());
-  if (mode === 'remove') return store.removeMembers(tx, projectId, ids);
+  if (mode === 'remove') {
+    await store.removeMembers(tx, projectId, ids);
+    return followMemberships(tx, ids);
+  }
   if (mode !== 'add') {
     throw new BackendError('InvalidUserUpdateMode', `'${mode}' is neither 'add' nor 'remove'.`);
   }
@@ -107,6 +112,7 @@ async function changeMembers(
     throw new BackendError('UserNotFound', `There is no user ${stranger} you may add.`);
   }
   await store.addMembers(tx, [projectId], ids);
+  await followMemberships(tx, ids);
 }
 
 /**
@@ -171,6 +177,7 @@ export function purgeProject(by: ChangeContext, id: string): Promise<void> {
     }
     await deleteSessionHistory(tx, owner);
     await store.deleteProject(tx, id);
+    await forgetElement(tx, 'project', id);
     note({ entityType: ENTITY, entityId: id, operation: 'purge', before });
   });
 }
@@ -198,6 +205,7 @@ export async function setProjectsOfUser(
   }
   await store.removeMembershipsExcept(tx, user.userId, ids);
   await store.addMembers(tx, ids, [user.userId]);
+  await followMemberships(tx, [user.userId]);
 }
 
 /** Makes the project in which a new domain keeps its models, within the domain's change. */
@@ -217,5 +225,6 @@ export async function addModelStore(
     resourcePolicy: 'default',
   });
   const after = await store.updateProject(tx, id, { description: 'Model Store' });
+  await giveRoles(tx, 'project', id);
   note({ entityType: ENTITY, entityId: id, operation: 'create', after });
 }

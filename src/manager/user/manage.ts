@@ -3,6 +3,7 @@ import type { TransactionSql } from 'postgres';
 import * as v from 'valibot';
 import { BackendError } from '../../common/errors.ts';
 import { type Change, type ChangeContext, change } from '../audit/service.ts';
+import { followDomainRole, forgetElement, giveRoles } from '../authz/system-roles.ts';
 import type { UserRow } from '../db/rows.generated.ts';
 import type { Role } from '../http/route.ts';
 import {
@@ -139,6 +140,7 @@ export async function createUser(
         active,
       });
       const after = await store.updateUser(tx, userId, { ...changes, main_access_key: accessKey });
+      await giveRoles(tx, 'user', userId);
       await setProjectsOfUser(tx, { userId, domainName, projectIds: wishes.projectIds ?? [] });
       note({ entityType: ENTITY, entityId: userId, operation: 'create', after });
       return { userId, accessKey };
@@ -194,6 +196,9 @@ export async function modifyUser(
       }
       if (changes.role !== undefined && changes.role !== before.role) {
         await changeKeypairsOf(tx, note, userId, { is_admin: isAdministrator(changes.role) });
+        if (domainName !== null) {
+          await followDomainRole(tx, { userId, domainName, isAdmin: changes.role === 'admin' });
+        }
       }
       note({ entityType: ENTITY, entityId: userId, operation: 'update', before, after });
       return userId;
@@ -246,6 +251,7 @@ export function purgeUser(by: ChangeContext, address: string): Promise<void> {
     await store.deleteBelongings(tx, userId, before.email);
     await removeKeypairsOf(tx, userId);
     await store.deleteUser(tx, userId);
+    await forgetElement(tx, 'user', userId);
     note({ entityType: ENTITY, entityId: userId, operation: 'purge', before });
   });
 }

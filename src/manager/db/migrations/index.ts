@@ -7,6 +7,7 @@ import agentLink from './0005_agent_link.sql' with { type: 'text' };
 import controlPlane from './0006_control_plane.sql' with { type: 'text' };
 import auditLog from './0007_audit_log.sql' with { type: 'text' };
 import auditAddress from './0008_audit_address.sql' with { type: 'text' };
+import rbac from './0009_rbac.sql' with { type: 'text' };
 
 export interface Migration {
   /** Grows by one; the number that opens the file's name. */
@@ -24,4 +25,5 @@ export const migrations: readonly Migration[] = [
   { version: 6, name: 'control_plane', sql: controlPlane },
   { version: 7, name: 'audit_log', sql: auditLog },
   { version: 8, name: 'audit_address', sql: auditAddress },
+  { version: 9, name: 'rbac', sql: rbac },
 ];
