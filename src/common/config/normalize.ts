@@ -31,12 +31,21 @@ export function entriesOf(schema: object): Map<string, object> | null {
   return entries;
 }
 
+/** The schema of every value of a table with free keys (`[volume.NAME]`), or null for another schema. */
+function recordValue(inner: object): object | null {
+  if (!('type' in inner) || inner.type !== 'record' || !('value' in inner)) return null;
+  return typeof inner.value === 'object' ? inner.value : null;
+}
+
 /** The schema at `path`, as far as it is known. */
 export function schemaAt(schema: object, path: readonly string[]): object | null {
   let at: object | null = schema;
   for (const part of path) {
     const inner: object | null = at && unwrap(at);
-    if (inner && 'item' in inner && inner.item && typeof inner.item === 'object') at = inner.item;
+    const named: object | null = inner && recordValue(inner);
+    if (named) at = named;
+    else if (inner && 'item' in inner && inner.item && typeof inner.item === 'object')
+      at = inner.item;
     else at = (inner && entriesOf(inner)?.get(part)) ?? null;
   }
   return at;
@@ -55,6 +64,14 @@ export function normalizeKeys(
   if (Array.isArray(value) && 'item' in inner && inner.item && typeof inner.item === 'object') {
     const { item } = inner;
     return value.map((element) => normalizeKeys(item, element, aliases, path));
+  }
+  const named = recordValue(inner);
+  if (named && isTable(value)) {
+    const tables = Object.entries(value).map(([name, table]) => [
+      name,
+      normalizeKeys(named, table, aliases, [...path, name]),
+    ]);
+    return Object.fromEntries(tables);
   }
   const entries = entriesOf(inner);
   if (!entries || !isTable(value)) return value;
