@@ -32,6 +32,10 @@ const commands: CommandRecord = {
     description: "Show this machine's cluster.",
     load: () => import('../src/standalone/cli/status.ts'),
   },
+  storage: {
+    description: 'The storage proxy.',
+    commands: async () => (await import('../src/storage/cli/index.ts')).storageCommands,
+  },
   up: {
     description: 'Start a cluster on this machine.',
     load: () => import('../src/standalone/cli/up.ts'),

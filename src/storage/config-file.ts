@@ -1,0 +1,199 @@
+/** storage-proxy.toml: upstream's sections and keys, read into what the proxy is started with. */
+import { hostname } from 'node:os';
+import * as v from 'valibot';
+import type { SearchPlaces } from '../common/config/find.ts';
+import { loadConfigFile } from '../common/config/load.ts';
+import {
+  etcdEnvironment,
+  etcdSection,
+  keysWithoutEffect,
+  loggingSection,
+} from '../common/config/sections.ts';
+import {
+  anyTable,
+  boolean,
+  durationMs,
+  hostPort,
+  integer,
+  size,
+  textOrNothing,
+} from '../common/config/values.ts';
+import type { ListenSettings, StorageSettings } from './settings.ts';
+
+const text = v.optional(textOrNothing);
+/** A name or a number. */
+const account = v.optional(v.union([v.pipe(integer, v.transform(String)), textOrNothing]));
+const secret = v.pipe(v.string(), v.minLength(1, 'expected a secret that is not empty'));
+
+const proxySection = v.strictObject({
+  'node-id': text,
+  'num-proc': v.optional(integer),
+  'pid-file': text,
+  'event-loop': v.optional(v.string()),
+  'scandir-limit': v.optional(v.pipe(integer, v.minValue(0, 'expected at least 0')), 1000),
+  'max-upload-size': v.optional(size, '100g'),
+  secret,
+  'session-expire': v.optional(durationMs, '1d'),
+  user: account,
+  group: account,
+  'ipc-base-path': v.optional(v.string()),
+  'aiomonitor-port': v.optional(integer),
+  'aiomonitor-termui-port': v.optional(integer),
+  'aiomonitor-webui-port': v.optional(integer),
+  'use-watcher': v.optional(boolean),
+  'watcher-insock-path-prefix': text,
+  'watcher-outsock-path-prefix': text,
+  'allow-auto-quota-scope-creation': v.optional(boolean, true),
+  'volume-stats': v.optional(anyTable),
+});
+
+const tlsKeys = {
+  'ssl-enabled': v.optional(boolean, false),
+  'ssl-cert': text,
+  'ssl-privkey': text,
+};
+interface TlsSection {
+  'ssl-enabled': boolean;
+  'ssl-cert'?: string;
+  'ssl-privkey'?: string;
+}
+const hasFiles = (section: TlsSection): boolean =>
+  !section['ssl-enabled'] || Boolean(section['ssl-cert'] && section['ssl-privkey']);
+const TLS_MESSAGE = 'expected ssl-cert and ssl-privkey, since ssl-enabled is true';
+
+const address = (port: number) =>
+  v.optional(hostPort({ host: '127.0.0.1', port }), `127.0.0.1:${port}`);
+
+const apiSection = v.strictObject({
+  client: v.optional(
+    v.pipe(
+      v.strictObject({ 'service-addr': address(6021), ...tlsKeys }),
+      v.check((section) => hasFiles(section), TLS_MESSAGE),
+    ),
+    {},
+  ),
+  manager: v.pipe(
+    v.strictObject({
+      'service-addr': address(6022),
+      ...tlsKeys,
+      secret,
+      'announce-addr': v.optional(hostPort()),
+      'internal-addr': v.optional(hostPort()),
+      'announce-internal-addr': v.optional(hostPort()),
+    }),
+    v.check((section) => hasFiles(section), TLS_MESSAGE),
+  ),
+});
+
+const volumeSection = v.strictObject({
+  backend: v.picklist(['vfs'], 'expected "vfs"'),
+  path: v.pipe(v.string(), v.minLength(1)),
+  fsprefix: v.optional(v.string(), '.'),
+  options: v.optional(anyTable),
+});
+
+const storageFile = v.looseObject({
+  etcd: v.optional(etcdSection),
+  'storage-proxy': proxySection,
+  api: apiSection,
+  volume: v.pipe(
+    v.record(
+      v.pipe(v.string(), v.regex(/^[\w.-]+$/, 'expected a name of letters, digits, - and _')),
+      volumeSection,
+    ),
+    v.check((volumes) => Object.keys(volumes).length > 0, 'expected at least one [volume.NAME]'),
+  ),
+  logging: v.optional(loggingSection, {}),
+  debug: v.optional(anyTable),
+  otel: v.optional(anyTable),
+  pyroscope: v.optional(anyTable),
+  'service-discovery': v.optional(anyTable),
+});
+type StorageFile = v.InferOutput<typeof storageFile>;
+
+const overrides = {
+  ...etcdEnvironment,
+  BACKEND_PID_FILE: ['storage-proxy', 'pid-file'],
+} as const;
+
+const EFFECTIVE = new Set([
+  ...[
+    ...['node-id', 'pid-file', 'scandir-limit', 'max-upload-size', 'secret', 'session-expire'],
+    ...['user', 'group', 'allow-auto-quota-scope-creation'],
+  ].map((key) => `[storage-proxy] ${key}`),
+  ...['client', 'manager'].map((key) => `[api] ${key}`),
+  ...['level', 'drivers', 'console', 'file'].map((key) => `[logging] ${key}`),
+]);
+
+export interface StorageConfig {
+  readonly path: string;
+  /** Owners are looked up by whoever starts the proxy. */
+  readonly settings: Omit<StorageSettings, 'owner'>;
+  readonly user: string | null;
+  readonly group: string | null;
+  readonly managerListen: ListenSettings;
+  readonly clientListen: ListenSettings;
+  readonly logging: StorageFile['logging'];
+  readonly pidFile: string | null;
+  /** Keys and sections of the file that have no effect; worth a debug record. */
+  readonly withoutEffect: readonly string[];
+}
+
+function listenOf(
+  section: TlsSection & { 'service-addr': { host: string; port: number } },
+): ListenSettings {
+  const { 'service-addr': addr, 'ssl-cert': certFile, 'ssl-privkey': keyFile } = section;
+  const tls = section['ssl-enabled'] && certFile && keyFile ? { certFile, keyFile } : null;
+  return { hostname: addr.host, port: addr.port, tls };
+}
+
+function toSettings({ volume, api, ...file }: StorageFile): StorageConfig['settings'] {
+  const proxy = file['storage-proxy'];
+  return {
+    nodeId: proxy['node-id'] ?? hostname(),
+    scandirLimit: proxy['scandir-limit'],
+    maxUploadBytes: Number(proxy['max-upload-size']),
+    tokenSecret: proxy.secret,
+    tokenLifetimeMs: proxy['session-expire'],
+    managerSecret: api.manager.secret,
+    createsMissingScopes: proxy['allow-auto-quota-scope-creation'],
+    volumes: Object.entries(volume).map(([name, { backend, path, fsprefix }]) => ({
+      ...{ name, backend, path, fsprefix },
+    })),
+  };
+}
+
+/**
+ * Loads storage-proxy.toml.
+ * @throws UserError naming the file, line and key of every problem, or the places looked at.
+ */
+export function loadStorageConfig(options: {
+  readonly explicitPath?: string;
+  readonly places: SearchPlaces;
+  readonly env: Readonly<Record<string, string | undefined>>;
+}): StorageConfig {
+  const loaded = loadConfigFile({
+    ...options,
+    component: 'storage-proxy',
+    schema: storageFile,
+    overrides,
+  });
+  const { value } = loaded;
+  const proxy = value['storage-proxy'];
+  const pidFile = proxy['pid-file'];
+  const present = loaded.presentKeys.filter((key) => !key.startsWith('[volume]'));
+  return {
+    path: loaded.path,
+    settings: toSettings(value),
+    user: proxy.user ?? null,
+    group: proxy.group ?? null,
+    managerListen: listenOf(value.api.manager),
+    clientListen: listenOf(value.api.client),
+    logging: value.logging,
+    pidFile: pidFile === undefined || pidFile === '/dev/null' ? null : pidFile,
+    withoutEffect: [
+      ...keysWithoutEffect(present, EFFECTIVE),
+      ...loaded.unknownSections.map((name) => `[${name}]`),
+    ],
+  };
+}

@@ -1,0 +1,18 @@
+/** What both APIs of the storage proxy work with. */
+import type { Clock } from '../common/clock.ts';
+import type { Logger } from '../common/logger.ts';
+import type { Random } from '../common/random.ts';
+import type { StorageSettings } from './settings.ts';
+import type { TaskBoard } from './tasks/board.ts';
+import type { Tokens } from './tokens.ts';
+import type { Volumes } from './volumes/open.ts';
+
+export interface StorageContext {
+  readonly settings: StorageSettings;
+  readonly volumes: Volumes;
+  readonly tasks: TaskBoard;
+  readonly tokens: Tokens;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+}

@@ -1,0 +1,65 @@
+/** Starts a storage proxy: its volumes, the API for managers and the one for clients. */
+import type { Clock } from '../common/clock.ts';
+import type { Logger } from '../common/logger.ts';
+import type { Random } from '../common/random.ts';
+import { serveClientApi } from './client-api/server.ts';
+import type { StorageContext } from './context.ts';
+import { fileRoutes } from './manager-api/files.ts';
+import { folderRoutes } from './manager-api/folders.ts';
+import { serveManagerApi } from './manager-api/server.ts';
+import { volumeRoutes } from './manager-api/volumes.ts';
+import type { ListenSettings, StorageSettings } from './settings.ts';
+import { TaskBoard } from './tasks/board.ts';
+import { Tokens } from './tokens.ts';
+import { Volumes } from './volumes/open.ts';
+
+export interface StorageProxyOptions {
+  readonly settings: StorageSettings;
+  /** Where managers reach it, with the secret of the settings. */
+  readonly managerListen: ListenSettings;
+  /** Where clients upload and download. */
+  readonly clientListen: ListenSettings;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+}
+
+export interface StorageProxy {
+  /** `http://host:port` (or https) without a trailing slash. */
+  readonly managerUrl: string;
+  readonly clientUrl: string;
+  /** Ends both APIs. Tasks stop where they are, and go on with the next start. */
+  stop(): Promise<void>;
+}
+
+/** @throws UserError when a volume is missing or an address is taken; nothing stays behind. */
+export async function startStorageProxy(options: StorageProxyOptions): Promise<StorageProxy> {
+  const { settings, clock, random, log } = options;
+  await using opened = new AsyncDisposableStack();
+  const volumes = opened.use(await Volumes.open(settings, log));
+  const { nodeId } = settings;
+  const tasks = new TaskBoard({ nodeId, volumes, clock, random, log });
+  opened.defer(() => tasks.stop());
+  const tokens = new Tokens(settings.tokenSecret, settings.tokenLifetimeMs, clock);
+  const context: StorageContext = { settings, volumes, tasks, tokens, clock, random, log };
+  await tasks.resume();
+  const managerApi = await serveManagerApi({
+    routes: [...volumeRoutes(context), ...folderRoutes(context), ...fileRoutes(context)],
+    secret: settings.managerSecret,
+    listen: options.managerListen,
+    log,
+  });
+  opened.defer(() => managerApi.stop());
+  const clientApi = await serveClientApi(context, options.clientListen);
+  opened.defer(() => clientApi.stop());
+  log.info('The storage proxy is up', {
+    ...{ managerUrl: managerApi.url, clientUrl: clientApi.url },
+    volumes: volumes.all().map(({ name }) => name),
+  });
+  const running = opened.move();
+  return {
+    managerUrl: managerApi.url,
+    clientUrl: clientApi.url,
+    stop: () => running.disposeAsync(),
+  };
+}

@@ -1,0 +1,51 @@
+/** How routes of the manager-facing API are declared: a method, a path, a schema, what is done. */
+import type { FileHandle } from 'node:fs/promises';
+import * as v from 'valibot';
+import { StorageError } from '../problems.ts';
+
+export type Reply =
+  | { readonly status: number; readonly json?: unknown }
+  /** The whole file as bytes; closed when it is sent. */
+  | { readonly file: FileHandle; readonly sizeBytes: number };
+
+export interface ManagerRoute {
+  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
+  readonly path: string;
+  /** Answers without the managers' secret. */
+  readonly isOpen: boolean;
+  /** @param params the JSON body, not looked at yet. */
+  run(params: unknown): Promise<Reply>;
+}
+
+/** @throws StorageError InvalidParameters that names every wrong field. */
+function parse<S extends v.GenericSchema>(schema: S, params: unknown): v.InferOutput<S> {
+  const parsed = v.safeParse(schema, params);
+  if (parsed.success) return parsed.output;
+  const complaints = parsed.issues.map(
+    (issue) => `${v.getDotPath(issue) ?? 'the body'}: ${issue.message}`,
+  );
+  throw new StorageError(
+    'InvalidParameters',
+    `The parameters are not valid: ${complaints.join('; ')}`,
+    complaints,
+  );
+}
+
+export function route<S extends v.GenericSchema>(
+  method: ManagerRoute['method'],
+  path: string,
+  schema: S,
+  handle: (params: v.InferOutput<S>) => Promise<Reply>,
+): ManagerRoute {
+  return { method, path, isOpen: false, run: (params) => handle(parse(schema, params)) };
+}
+
+export const openRoute = (path: string, handle: () => Promise<Reply>): ManagerRoute => ({
+  method: 'GET',
+  path,
+  isOpen: true,
+  run: handle,
+});
+
+export const ok = (json: unknown): Reply => ({ status: 200, json });
+export const noContent: Reply = { status: 204 };

@@ -1,0 +1,49 @@
+/** The storage proxy's settings, as storage-proxy.toml and the environment give them. */
+
+export interface TlsFiles {
+  readonly certFile: string;
+  readonly keyFile: string;
+}
+
+export interface ListenSettings {
+  readonly hostname: string;
+  /** 0 picks a free port. */
+  readonly port: number;
+  /** PEM files; null serves plain HTTP. */
+  readonly tls: TlsFiles | null;
+}
+
+export interface VolumeSettings {
+  /** What managers call it: the second half of a folder's host. */
+  readonly name: string;
+  readonly backend: 'vfs';
+  /** Where it is mounted, here and on the agents alike. */
+  readonly path: string;
+  /** Of `path`, as managers are told. */
+  readonly fsprefix: string;
+}
+
+/** Who owns new folders; null: whoever runs the proxy. */
+export interface OwnerSettings {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+export interface StorageSettings {
+  /** Among several proxies on the same volumes. */
+  readonly nodeId: string;
+  /** Entries that one listing shows; 0: all. */
+  readonly scandirLimit: number;
+  /** Largest file that can be uploaded. Bytes. */
+  readonly maxUploadBytes: number;
+  /** Signs the tokens of clients. */
+  readonly tokenSecret: string;
+  /** How long such a token is good. Milliseconds. */
+  readonly tokenLifetimeMs: number;
+  /** What managers prove themselves with. */
+  readonly managerSecret: string;
+  /** Whether the first folder of an owner makes the owner's quota scope. */
+  readonly createsMissingScopes: boolean;
+  readonly owner: OwnerSettings | null;
+  readonly volumes: readonly VolumeSettings[];
+}

@@ -1,0 +1,83 @@
+/**
+ * What a kind of storage has to offer. Folders are plain folders below the volume's path on every
+ * kind; a backend adds what its storage does better than walking files. A part that is null is a
+ * capability that the volume does not claim.
+ */
+import type { QuotaScopeId } from '../ids.ts';
+
+export type Capability =
+  | 'vfolder'
+  | 'metric'
+  | 'quota'
+  | 'fast-fs-size'
+  | 'fast-scan'
+  | 'fast-size';
+
+/** Bytes; null where nothing is counted or limited. */
+export interface QuotaUsage {
+  readonly usedBytes: number | null;
+  readonly limitBytes: number | null;
+}
+
+/** Counters since whenever the storage began to count; times in microseconds. */
+export interface PerformanceMetric {
+  readonly iopsRead: number;
+  readonly iopsWrite: number;
+  readonly ioBytesRead: number;
+  readonly ioBytesWrite: number;
+  readonly ioUsecRead: number;
+  readonly ioUsecWrite: number;
+}
+
+export interface HardwareInfo {
+  readonly status: 'healthy' | 'degraded' | 'offline' | 'unavailable';
+  readonly statusInfo: string | null;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+export interface FolderUsage {
+  readonly fileCount: number;
+  readonly usedBytes: number;
+}
+
+export interface Capacity {
+  readonly capacityBytes: number;
+  readonly usedBytes: number;
+}
+
+/** Limits on the folder of a quota scope. Every path is that folder's, which exists. */
+export interface QuotaKeeper {
+  /** Called once for each new scope, before anything is in it. */
+  begin(scope: QuotaScopeId, path: string): Promise<void>;
+  usage(scope: QuotaScopeId, path: string): Promise<QuotaUsage>;
+  setLimit(scope: QuotaScopeId, path: string, limitBytes: number): Promise<void>;
+  /** @throws StorageError UnsupportedOperation when a limit cannot be taken away again. */
+  unsetLimit(scope: QuotaScopeId, path: string): Promise<void>;
+}
+
+export interface VolumeBackend {
+  readonly name: string;
+  readonly quota: QuotaKeeper | null;
+  /** `metric` */
+  readonly performance: (() => Promise<PerformanceMetric>) | null;
+  /** `fast-fs-size`: the storage knows its capacity better than statfs(2) does. */
+  readonly capacity: (() => Promise<Capacity>) | null;
+  /** `fast-size`: counts a folder without walking it. */
+  readonly folderUsage: ((path: string) => Promise<FolderUsage>) | null;
+  /** `fast-scan`: the storage lists and copies trees itself. */
+  readonly fastScan: boolean;
+  hardware(): Promise<HardwareInfo>;
+  close(): Promise<void>;
+}
+
+export function capabilitiesOf(backend: VolumeBackend): Capability[] {
+  const offered: [Capability, boolean][] = [
+    ['vfolder', true],
+    ['quota', backend.quota !== null],
+    ['metric', backend.performance !== null],
+    ['fast-fs-size', backend.capacity !== null],
+    ['fast-scan', backend.fastScan],
+    ['fast-size', backend.folderUsage !== null],
+  ];
+  return offered.flatMap(([name, has]) => (has ? [name] : []));
+}

@@ -1,0 +1,103 @@
+/** A storage proxy for tests: on temporary volumes and free ports of the loopback address. */
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { systemClock } from '../common/clock.ts';
+import type { Logger } from '../common/logger.ts';
+import { systemRandom } from '../common/random.ts';
+import { type StorageProxy, startStorageProxy } from '../storage/main.ts';
+import type { StorageSettings } from '../storage/settings.ts';
+
+const silent: Logger = {
+  trace() {},
+  debug() {},
+  info() {},
+  warn() {},
+  error() {},
+  child: () => silent,
+};
+
+export interface TestStorage extends StorageProxy {
+  /** What managers prove themselves with. */
+  readonly secret: string;
+  /** Where the volume `volume1` lies. */
+  readonly volumePath: string;
+  /** Asks the manager API. GET parameters go into the query, others into a JSON body. */
+  ask(
+    method: string,
+    path: string,
+    params?: Record<string, unknown>,
+  ): Promise<{ status: number; body: unknown }>;
+  /** Ends it and starts it again on the same volumes, on other ports. */
+  restart(): Promise<void>;
+  /** Ends it and deletes its volumes. */
+  discard(): Promise<void>;
+}
+
+const anyPort = { hostname: '127.0.0.1', port: 0, tls: null };
+
+/** @param changes of the settings. */
+export async function startTestStorage(
+  changes: Partial<StorageSettings> = {},
+): Promise<TestStorage> {
+  const folder = mkdtempSync(join(tmpdir(), 'bai-storage-'));
+  const volumePath = join(folder, 'volume1');
+  mkdirSync(volumePath);
+  const secret = 'managers and this proxy know it';
+  const settings: StorageSettings = {
+    nodeId: 'test',
+    scandirLimit: 1000,
+    maxUploadBytes: 1024 ** 3,
+    tokenSecret: 'clients never see it',
+    tokenLifetimeMs: 3_600_000,
+    managerSecret: secret,
+    createsMissingScopes: true,
+    owner: null,
+    volumes: [{ name: 'volume1', backend: 'vfs', path: volumePath, fsprefix: '.' }],
+    ...changes,
+  };
+  const start = () =>
+    startStorageProxy({
+      settings,
+      managerListen: anyPort,
+      clientListen: anyPort,
+      clock: systemClock,
+      random: systemRandom,
+      log: silent,
+    });
+  let proxy = await start();
+  return {
+    get managerUrl() {
+      return proxy.managerUrl;
+    },
+    get clientUrl() {
+      return proxy.clientUrl;
+    },
+    secret,
+    volumePath,
+    async ask(method, path, params = {}) {
+      const url = new URL(`${proxy.managerUrl}${path}`);
+      const inQuery = method === 'GET';
+      if (inQuery) {
+        for (const [key, value] of Object.entries(params)) url.searchParams.set(key, String(value));
+      }
+      const response = await fetch(url, {
+        method,
+        headers: { 'X-BackendAI-Storage-Auth-Token': secret },
+        body: inQuery ? undefined : JSON.stringify(params),
+      });
+      const text = await response.text();
+      const isJson = response.headers.get('content-type')?.includes('json');
+      return { status: response.status, body: isJson ? JSON.parse(text) : text };
+    },
+    stop: () => proxy.stop(),
+    async restart() {
+      await proxy.stop();
+      proxy = await start();
+    },
+    async discard() {
+      await proxy.stop();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
