@@ -20,6 +20,8 @@ export interface DriverSource {
   readonly args: readonly string[];
   /** Sent on file descriptor 3 before the first command: the driver's own text, if not in args. */
   readonly preamble: string;
+  /** Whether an interrupt is said as a command, and with a signal only when that is not heard. */
+  readonly hearsInterrupts: boolean;
 }
 
 export interface DriverListener {

@@ -11,6 +11,8 @@ import type { OrderedMessage } from './messages.ts';
 
 /** After this many interrupts of one run the process is killed. */
 const KILL_AFTER_INTERRUPTS = 3;
+/** How long a driver that hears interrupts may take to do so when its code awaits. */
+const HEARING_MS = 100;
 const COMPLETION_TIMEOUT_MS = 5000;
 const EXIT_CANNOT_START = 127;
 
@@ -54,7 +56,7 @@ export class DriverSession implements LanguageSession {
     this.runCount += 1;
     try {
       const process = await this.ensureProcess();
-      process.send({ op: 'run', code, name: `<run ${this.runCount}>` });
+      process.send({ op: 'run', code, name: this.runName() });
       const outcome = await this.outcome(process);
       if (typeof outcome === 'number') return outcome;
       await this.tellLoss(outcome, sink);
@@ -72,8 +74,25 @@ export class DriverSession implements LanguageSession {
   }
 
   interrupt(): void {
+    const { process } = this;
+    if (process === null) return;
     this.interrupts += 1;
-    this.process?.signal(this.interrupts >= KILL_AFTER_INTERRUPTS ? 'SIGKILL' : 'SIGINT');
+    if (this.interrupts >= KILL_AFTER_INTERRUPTS) process.signal('SIGKILL');
+    else if (this.source.hearsInterrupts) this.tellInterrupt(process);
+    else process.signal('SIGINT');
+  }
+
+  /** Code that awaits ends by the command; code that does not hear it computes, and gets a signal. */
+  private tellInterrupt(process: DriverProcess): void {
+    const name = this.runName();
+    process.send({ op: 'interrupt', name });
+    this.workplace.clock.timer(HEARING_MS, () => {
+      if (this.sink !== null && this.runName() === name) process.signal('SIGINT');
+    });
+  }
+
+  private runName(): string {
+    return `<run ${this.runCount}>`;
   }
 
   async complete(request: CompletionRequest): Promise<string[]> {

@@ -20,5 +20,7 @@ export const driverMessage = v.union([
 export type DriverCommand =
   | { op: 'init'; nonce: string }
   | { op: 'run'; code: string; name: string }
+  /** Of the run with this name only; for drivers that hear it. */
+  | { op: 'interrupt'; name: string }
   | { op: 'input'; line: string }
   | { op: 'complete'; id: number; code: string; line: string };

@@ -14,7 +14,8 @@
   const RETRY_MS = 5;
   let nonce = '';
   let sequence = 0;
-  let running = false;
+  /** The name of the current run; null between runs. */
+  let running = null;
   /** Ends the current run with an error; null between runs. */
   let failRun = null;
 
@@ -104,18 +105,18 @@
       server.last = value;
       process.stdout.write(`${util.inspect(value, { depth: 4 })}\n`);
     }
-    running = false;
+    running = null;
     sendEvent('done', { exitCode: failed ? 1 : 0 });
   };
 
   /** Interrupts code that awaits; code that computes is interrupted by breakEvalOnSigint. */
   const onInterrupt = () => {
-    if (running) server.emit('SIGINT');
+    if (running !== null) server.emit('SIGINT');
   };
   process.on('SIGINT', onInterrupt);
 
   const run = (code, name) => {
-    running = true;
+    running = name;
     let answered = false;
     const answer = (error, value) => {
       if (answered) return;
@@ -173,6 +174,10 @@
         send({ type: 'ready' });
       } else if (command.op === 'run') {
         run(command.code, command.name);
+      } else if (command.op === 'interrupt') {
+        // The code awaits, or this would not be read. A signal is no good here: while Node takes down
+        // its watchdog of running code, it drops one or dies of it.
+        if (running === command.name) server.emit('SIGINT');
       } else if (command.op === 'complete') {
         complete(command.id, command.line);
       }

@@ -86,7 +86,7 @@ for (const [what, code] of [
 }
 
 withNode('an interrupt at the very moment when code begins to await is not lost', async () => {
-  for (let turn = 0; turn < 25; turn += 1) {
+  for (let turn = 0; turn < 100; turn += 1) {
     const first = await client.execute(nextId(), {
       mode: 'query',
       code: 'console.log("go"); await new Promise(() => {})',

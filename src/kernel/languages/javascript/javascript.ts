@@ -4,5 +4,5 @@ import driver from './driver.cjs' with { type: 'text' };
 
 /** @param interpreter path or name of a Node ≥ 16. */
 export function javascriptDriver(interpreter: string): DriverSource {
-  return { command: interpreter, args: ['-e', driver], preamble: '' };
+  return { command: interpreter, args: ['-e', driver], preamble: '', hearsInterrupts: true };
 }

@@ -16,5 +16,6 @@ export function pythonDriver(interpreter: string): DriverSource {
     command: interpreter,
     args: ['-c', BOOTSTRAP],
     preamble: `${bytes}\n${driver}`,
+    hearsInterrupts: false,
   };
 }
