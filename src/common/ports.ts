@@ -1,5 +1,14 @@
 /** Finding TCP ports to listen on. */
 import { createServer } from 'node:net';
+import type { Random } from './random.ts';
+
+/**
+ * Where free ports are looked for: below those that systems hand out by themselves (Linux from
+ * 32768, others from 49152), so that no outgoing connection takes the port before it is listened on.
+ */
+const LOWEST = 15_000;
+const COUNT = 17_000;
+const ATTEMPTS = 50;
 
 /** Whether `port` can be bound on `host` now. @returns the bound port (a free one for 0), or null. */
 export function probePort(port: number, host: string): Promise<number | null> {
@@ -14,9 +23,15 @@ export function probePort(port: number, host: string): Promise<number | null> {
   });
 }
 
-/** `wanted` when it is free, else any free port. */
-export async function pickPort(wanted: number, host: string): Promise<number> {
-  const port = (await probePort(wanted, host)) ?? (await probePort(0, host));
+/** `wanted` when it is free and not 0, else any free port. @throws Error when there is none. */
+export async function pickPort(wanted: number, host: string, random: Random): Promise<number> {
+  if (wanted !== 0 && (await probePort(wanted, host)) !== null) return wanted;
+  for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
+    const [high = 0, low = 0] = random.bytes(2);
+    const port = LOWEST + ((high * 256 + low) % COUNT);
+    if ((await probePort(port, host)) !== null) return port;
+  }
+  const port = await probePort(0, host);
   if (port === null) throw new Error(`no TCP port can be bound on ${host}`);
   return port;
 }

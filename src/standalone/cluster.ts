@@ -103,7 +103,7 @@ export async function startCluster(options: ClusterOptions): Promise<RunningClus
   teardown.defer(() => live.close());
   const local: { agent: AgentClient | null } = { agent: null };
   const managerPort = options.managerPort ?? remembered.managerPort ?? MANAGER_PORT;
-  const port = await pickPort(managerPort, HOST);
+  const port = await pickPort(managerPort, HOST, random);
   if (port !== managerPort) progress(`Port ${managerPort} is in use; taking ${port} instead`);
   const manager = await startManager({
     id: `local-${options.envId}`,
@@ -163,7 +163,7 @@ async function startWeb(
   wantedPort: number,
   { manager, live }: { manager: Manager; live: LiveStore },
 ): Promise<WebServer> {
-  const port = await pickPort(wantedPort, HOST);
+  const port = await pickPort(wantedPort, HOST, random);
   if (port !== wantedPort) progress(`Port ${wantedPort} is in use; taking ${port} instead`);
   return startWebServer({
     settings: { ...defaultWebSettings, cookieSecure: false, staticPath: webuiFolder ?? null },

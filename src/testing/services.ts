@@ -5,9 +5,10 @@
  */
 import { randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pickPort } from '../common/ports.ts';
+import { systemRandom } from '../common/random.ts';
 import { hireJanitor, type Janitor } from './janitor.ts';
 import { until } from './until.ts';
 
@@ -50,19 +51,7 @@ export function requireOrSkip(reason: string | null): boolean {
 }
 
 /** A TCP port of 127.0.0.1 that was free a moment ago. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => {
-        if (address && typeof address === 'object') resolve(address.port);
-        else reject(new Error('the system gave no port'));
-      });
-    });
-  });
-}
+export const freePort = (): Promise<number> => pickPort(0, '127.0.0.1', systemRandom);
 
 /** Waits until `condition` holds. @throws when it does not within `deadlineMs`. */
 export async function eventually(

@@ -40,6 +40,13 @@ test('the pool says who it is', async () => {
   expect(row?.application_name).toBe('backend.ai-manager');
 });
 
+test('no statement runs for ever, and no transaction is left open for ever', async () => {
+  const [row] = await sql`
+    SELECT current_setting('statement_timeout') AS statement,
+           current_setting('idle_in_transaction_session_timeout') AS idle`;
+  expect(row).toEqual({ statement: '1min', idle: '2min' });
+});
+
 describe('failures name the place and what to do', () => {
   const failure = async (change: (url: URL) => void): Promise<UserError> => {
     const url = new URL(db.url);

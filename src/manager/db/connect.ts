@@ -34,6 +34,10 @@ export type DatabaseAddress =
 export type DatabaseOptions = DatabaseAddress & PoolOptions;
 
 const CONNECT_TIMEOUT_SEC = 5;
+/** Longest run of one statement; what takes longer is broken off with an error. Milliseconds. */
+const STATEMENT_TIMEOUT_MS = 60_000;
+/** A transaction that does nothing for so long was forgotten; its locks are taken away. Milliseconds. */
+const IDLE_IN_TRANSACTION_MS = 120_000;
 const DEFAULT_MAX_CONNECTIONS = 16;
 const UNREACHABLE = new Set([
   'ECONNREFUSED',
@@ -105,7 +109,11 @@ export async function connectDatabase(options: DatabaseOptions, log: Logger): Pr
   const settings = {
     max: options.maxConnections ?? DEFAULT_MAX_CONNECTIONS,
     connect_timeout: options.connectTimeoutSec ?? CONNECT_TIMEOUT_SEC,
-    connection: { application_name: options.applicationName ?? 'backend.ai-manager' },
+    connection: {
+      application_name: options.applicationName ?? 'backend.ai-manager',
+      statement_timeout: STATEMENT_TIMEOUT_MS,
+      idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MS,
+    },
     onnotice: (notice: postgres.Notice) => log.debug('notice of the database', notice),
     types: databaseTypes,
   };

@@ -81,6 +81,8 @@ export async function migrate(sql: Sql, log?: Logger): Promise<number> {
   // Each step takes the lock for its own transaction, so no connection has to be held across them.
   for (let step = 0; step <= migrations.length; step++) {
     const done = await sql.begin(async (tx) => {
+      // Waiting for others and rewriting a large table may both take long.
+      await tx`SET LOCAL statement_timeout = 0`;
       await tx`SELECT pg_advisory_xact_lock(${MIGRATION_LOCK})`;
       const state = await schemaState(tx);
       assertOurs(state);

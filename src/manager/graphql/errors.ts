@@ -1,7 +1,8 @@
 /** How failures of resolvers look to clients. */
 import { GraphQLError } from 'graphql';
-import { BackendError } from '../../common/errors.ts';
+import type { BackendError } from '../../common/errors.ts';
 import { problems } from '../../common/problems.ts';
+import { toKnownError } from '../http/known-error.ts';
 
 const INVALID_QUERY_CODE = problems.InvalidAPIParameters.code;
 
@@ -25,11 +26,8 @@ export function toClientError(
     const extensions = { code: INVALID_QUERY_CODE };
     return new GraphQLError(error.message, { ...location, extensions });
   }
-  if (originalError instanceof BackendError) {
-    const extensions = { code: problems[originalError.problem].code };
-    return new GraphQLError(messageOf(originalError), { ...location, extensions });
-  }
-  onUnexpected(originalError, path?.join('.') ?? '');
-  const { title, code } = problems.InternalServerError;
-  return new GraphQLError(title, { ...location, extensions: { code } });
+  const known = toKnownError(originalError);
+  if (known !== originalError) onUnexpected(originalError, path?.join('.') ?? '');
+  const extensions = { code: problems[known.problem].code };
+  return new GraphQLError(messageOf(known), { ...location, extensions });
 }

@@ -1,5 +1,6 @@
 /** Turns results and failures into HTTP responses. */
-import { BackendError, errorCode, errorMessage } from '../../common/errors.ts';
+import { errorMessage } from '../../common/errors.ts';
+import { toKnownError } from './known-error.ts';
 import type { RouteResult } from './route.ts';
 
 /** The response of a handler's result. */
@@ -7,19 +8,6 @@ export function toResponse(result: RouteResult): Response {
   if (result === undefined) return new Response(null, { status: 204 });
   if (result instanceof Response) return result;
   return Response.json(result.json, { status: result.status ?? 200 });
-}
-
-/** Failures of the connection to PostgreSQL: the driver's own codes, and SQLSTATE 08, 53300, 57P. */
-const DATABASE_AWAY = /^(CONNECTION_\w+|CONNECT_TIMEOUT|08...|53300|57P..)$/;
-
-/** The failure that a client is told of. */
-function toKnownError(error: unknown): BackendError {
-  if (error instanceof BackendError) return error;
-  if (DATABASE_AWAY.test(errorCode(error))) {
-    const message = 'The database cannot be reached at present. Try again later.';
-    return new BackendError('DatabaseError', message, { cause: error });
-  }
-  return new BackendError('InternalServerError', undefined, { cause: error });
 }
 
 function stackOf(error: unknown): string {

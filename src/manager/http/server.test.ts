@@ -339,6 +339,29 @@ test('a database that is away is 503, and readiness tells', async () => {
   }
 });
 
+test('a statement that takes too long is broken off and told', async () => {
+  const slow = await testManagerServer({
+    routes: async (ctx) => [
+      open('GET', '/slow-query', async () => ({
+        json: await ctx.sql.begin(async (tx) => {
+          await tx`SET LOCAL statement_timeout = 50`;
+          return tx`SELECT pg_sleep(60)::text AS slept`;
+        }),
+      })),
+    ],
+  });
+  try {
+    const response = await fetch(`${slow.url}/slow-query`);
+    expect(response.status).toBe(503);
+    expect(await response.json()).toMatchObject({
+      type: 'https://api.backend.ai/probs/database-error',
+      msg: expect.stringContaining('took too long'),
+    });
+  } finally {
+    await slow.close();
+  }
+});
+
 describe('the server', () => {
   test('tells a handler when its client goes away', async () => {
     const abort = new AbortController();

@@ -64,7 +64,7 @@ export async function startPostgres(options: PostgresOptions): Promise<PostgresS
     await waitReady(adopted, options);
     return adopted;
   }
-  const port = await pickPort(options.port, HOST);
+  const port = await pickPort(options.port, HOST, options.random);
   // Started afresh with each server: the log of one run is what explains that run.
   const log = openSync(logPath(options), 'w', 0o600);
   const child = Bun.spawn(

@@ -161,7 +161,11 @@ class PostgresConfigStore implements ConfigStore {
     this.#sweepTimer?.timer.cancel();
     this.#relistTimer?.cancel();
     const unlisten = await this.#listening?.catch(() => null);
-    await Promise.all([unlisten?.(), ...[...this.#leases].map((lease) => lease.close())]);
+    const silenced = unlisten?.().catch((error) => {
+      // A connection that is gone hears nothing any more.
+      if (!isConnectionFailure(error)) throw error;
+    });
+    await Promise.all([silenced, ...[...this.#leases].map((lease) => lease.close())]);
     await this.#draining;
   }
 

@@ -1,0 +1,22 @@
+/** What clients are told of a failure that no operation expected. */
+import { BackendError, errorCode } from '../../common/errors.ts';
+
+/** Failures of the connection to PostgreSQL: the driver's own codes, and SQLSTATE 08, 53300, 57P. */
+const DATABASE_AWAY = /^(CONNECTION_\w+|CONNECT_TIMEOUT|08...|53300|57P..)$/;
+/** A statement ran into its time limit, or waited too long for a lock. */
+const TOOK_TOO_LONG = /^(57014|55P03)$/;
+
+/** The failure that a client is told of: the database's as such, others as an internal error. */
+export function toKnownError(error: unknown): BackendError {
+  if (error instanceof BackendError) return error;
+  const code = errorCode(error);
+  if (DATABASE_AWAY.test(code)) {
+    const message = 'The database cannot be reached at present. Try again later.';
+    return new BackendError('DatabaseError', message, { cause: error });
+  }
+  if (TOOK_TOO_LONG.test(code)) {
+    const message = 'The database took too long. Ask for less at once, or try again later.';
+    return new BackendError('DatabaseError', message, { cause: error });
+  }
+  return new BackendError('InternalServerError', undefined, { cause: error });
+}
