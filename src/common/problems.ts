@@ -97,6 +97,12 @@ export const problems = {
     'dotfile_create_internal-error',
   ),
   DotfileNotFound: problem(404, 'object-not-found', 'No such dotfile.', 'dotfile_read_not-found'),
+  EmailAlreadyExists: problem(
+    400,
+    'email-already-exists',
+    'Email already exists.',
+    'user_create_already-exists',
+  ),
   GenericBadRequest: problem(
     400,
     'generic-bad-request',
@@ -205,6 +211,12 @@ export const problems = {
     'invalid-kernel-status',
     'Invalid kernel status for this operation.',
     'kernel_update_conflict',
+  ),
+  InvalidOpenIdSession: problem(
+    401,
+    'invalid-openid-session',
+    'The OpenID session is invalid or has expired.',
+    'user_auth_unauthorized',
   ),
   InvalidSSHPrivateKey: problem(
     400,

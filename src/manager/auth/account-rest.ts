@@ -1,9 +1,11 @@
 /** Operations on the caller's own account. */
 import * as v from 'valibot';
 import type { ManagerContext } from '../context.ts';
-import { route } from '../http/declare.ts';
+import { publicRoute, route } from '../http/declare.ts';
+import { aliased } from '../http/parameters.ts';
 import type { AuthenticatedRequest, Route, RouteResult } from '../http/route.ts';
 import * as account from './account.ts';
+import { signOut, signUp } from './signup.ts';
 import type { SshKeypair } from './ssh-keypair.ts';
 import { storableText } from './text.ts';
 
@@ -22,6 +24,20 @@ const keypairBody = v.object({ pubkey: key, privkey: key });
 const roleQuery = v.object({
   group: v.optional(v.nullable(v.pipe(v.string(), v.uuid())), null),
 });
+
+const maybe = (maxLength: number) => v.optional(v.nullable(storableText(maxLength)), null);
+const signUpBody = aliased(
+  { username: ['user_name'] },
+  v.object({
+    domain: storableText(64),
+    email: storableText(64),
+    password,
+    username: maybe(64),
+    full_name: maybe(64),
+    description: maybe(500),
+  }),
+);
+const signOutBody = aliased({ email: ['username'] }, v.object({ email: v.string(), password }));
 
 const keypairReply = (pair: SshKeypair) => ({
   json: { ssh_public_key: pair.publicKey, ssh_private_key: pair.privateKey },
@@ -46,6 +62,32 @@ const sshKeypair = { ...own, path: '/auth/ssh-keypair' };
 
 export function accountRoutes(ctx: ManagerContext): Route[] {
   return [
+    publicRoute(
+      {
+        method: 'POST',
+        path: '/auth/signup',
+        gate: 'any',
+        summary: 'Open an account, which an administrator then activates.',
+        takes: { body: signUpBody },
+      },
+      async (request, { body: { full_name: fullName, ...given } }) => {
+        const { accessKey, secretKey } = await signUp({ ...request, ctx }, { ...given, fullName });
+        return { status: 201, json: { access_key: accessKey, secret_key: secretKey } };
+      },
+    ),
+    route(
+      {
+        ...own,
+        method: 'POST',
+        path: '/auth/signout',
+        summary: "Close the caller's account.",
+        takes: { body: signOutBody },
+      },
+      async (request, { body }) => {
+        await signOut({ ...request, ctx }, body);
+        return { json: {} };
+      },
+    ),
     route(
       {
         ...own,

@@ -15,6 +15,15 @@ export async function updateFullName(
   return row?.before ?? null;
 }
 
+/** Whether anybody has that address. */
+export async function emailExists(sql: Db, email: string): Promise<boolean> {
+  return (await sql`SELECT 1 FROM users WHERE email = ${email}`).length > 0;
+}
+
+export async function isActiveDomain(sql: Db, name: string): Promise<boolean> {
+  return (await sql`SELECT 1 FROM domains WHERE name = ${name} AND is_active`).length > 0;
+}
+
 export async function isMember(sql: Db, userId: string, projectId: string): Promise<boolean> {
   const rows = await sql`
     SELECT 1 FROM association_groups_users

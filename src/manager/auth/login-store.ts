@@ -127,6 +127,13 @@ export async function insertLoginSession(
             (SELECT id FROM login_client_types WHERE id = ${session.clientTypeId}))`;
 }
 
+/** Tokens of all sign-ins of the user that were not ended. */
+export async function selectOpenTokens(sql: Db, userId: string): Promise<string[]> {
+  const rows = await sql<Pick<LoginSessionRow, 'session_token'>[]>`
+    SELECT session_token FROM login_sessions WHERE user_id = ${userId} AND status = 'active'`;
+  return rows.map((row) => row.session_token);
+}
+
 /** Marks sign-ins as ended. @returns the owners of those that were not. */
 export function invalidateLoginSessions(
   sql: Db,

@@ -162,3 +162,15 @@ export async function logout({ sql, webSessions }: ManagerContext, token: string
   await webSessions.delete(webSessionKey(token));
   await store.insertLoginHistory(sql, { ...owner, result: 'logout' });
 }
+
+/** Ends all sign-ins of a user, at web servers too. */
+export async function endAllSignIns(
+  { sql, webSessions }: Pick<ManagerContext, 'sql' | 'webSessions'>,
+  userId: string,
+): Promise<void> {
+  const tokens = await store.selectOpenTokens(sql, userId);
+  if (tokens.length === 0) return;
+  const owners = await store.invalidateLoginSessions(sql, tokens);
+  await webSessions.delete(...tokens.map(webSessionKey));
+  for (const owner of owners) await store.insertLoginHistory(sql, { ...owner, result: 'logout' });
+}

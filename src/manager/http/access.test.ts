@@ -43,6 +43,8 @@ const table: Readonly<Record<string, readonly [Auth, Gate]>> = {
   'POST /auth/authorize': ['none', 'any'],
   'POST /auth/logout': ['none', 'any'],
   'POST /auth/update-password-no-auth': ['none', 'any'],
+  'POST /auth/signup': ['none', 'any'],
+  'POST /auth/signout': ['user', 'any'],
   'GET /auth/my-ip': ['user', 'any'],
   'GET /auth/role': ['user', 'any'],
   'POST /auth/update-password': ['user', 'any'],

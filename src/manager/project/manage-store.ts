@@ -79,6 +79,17 @@ export async function selectProjectIds(
   return rows.map(({ id }) => id);
 }
 
+/** The active project of that name in the domain. */
+export async function selectProjectIdByName(
+  sql: Db,
+  domainName: string,
+  name: string,
+): Promise<string | null> {
+  const [row] = await sql<{ id: string }[]>`
+    SELECT id FROM groups WHERE domain_name = ${domainName} AND name = ${name} AND is_active`;
+  return row?.id ?? null;
+}
+
 /** Those of `ids` that are users; of `domainName` only unless that is null. */
 export async function selectUserIds(
   sql: Db,

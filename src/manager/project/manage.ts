@@ -5,6 +5,7 @@ import type { Random } from '../../common/random.ts';
 import type { SlotMap } from '../../common/slots.ts';
 import { type Change, type ChangeContext, change } from '../audit/service.ts';
 import { followMemberships, forgetElement, giveRoles } from '../authz/system-roles.ts';
+import type { Db } from '../db/connect.ts';
 import type { HostPermissions } from '../db/json.ts';
 import type { GroupRow } from '../db/rows.generated.ts';
 import { countUnfinishedSessions, deleteSessionHistory } from '../session/usage.ts';
@@ -206,6 +207,11 @@ export async function setProjectsOfUser(
   await store.removeMembershipsExcept(tx, user.userId, ids);
   await store.addMembers(tx, ids, [user.userId]);
   await followMemberships(tx, [user.userId]);
+}
+
+/** The active project of that name; null when the domain has none. */
+export function projectIdByName(sql: Db, domainName: string, name: string): Promise<string | null> {
+  return store.selectProjectIdByName(sql, domainName, name);
 }
 
 /** Makes the project in which a new domain keeps its models, within the domain's change. */

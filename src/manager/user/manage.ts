@@ -2,7 +2,7 @@
 import type { TransactionSql } from 'postgres';
 import * as v from 'valibot';
 import { BackendError } from '../../common/errors.ts';
-import { type Change, type ChangeContext, change } from '../audit/service.ts';
+import { type AuthoredChange, type Change, type ChangeContext, change } from '../audit/service.ts';
 import { followDomainRole, forgetElement, giveRoles } from '../authz/system-roles.ts';
 import type { UserRow } from '../db/rows.generated.ts';
 import type { Role } from '../http/route.ts';
@@ -58,7 +58,7 @@ export interface UserWishes
 /** The columns for the wishes. @throws BackendError as `name` says for values that are none. */
 async function toColumns(
   name: ChangeName,
-  { ctx }: ChangeContext,
+  { ctx }: AuthoredChange,
   wishes: UserWishes,
 ): Promise<store.UserChanges> {
   const { projectIds: _, password, status: wantedStatus, role: wantedRole, ...rest } = wishes;
@@ -78,7 +78,7 @@ async function toColumns(
       ? {}
       : {
           status: checked(name, 'status', status, wantedStatus),
-          status_info: BY_ADMINISTRATOR,
+          status_info: rest.status_info ?? BY_ADMINISTRATOR,
         }),
     ...(wantedRole === undefined ? {} : { role: checked(name, 'role', role, wantedRole) }),
     // Switched off, the secret is forgotten, so that switching on again starts a new enrolment.
@@ -89,22 +89,30 @@ async function toColumns(
 const isAdministrator = (wanted: Role | null | undefined): boolean =>
   wanted === 'superadmin' || wanted === 'admin';
 
+/** What the keypair that a new user starts with may; what is absent is as usual. */
+export interface FirstKeypair {
+  /** An active one works as soon as its user is active. */
+  readonly isActive?: boolean;
+  readonly resourcePolicy?: string;
+  readonly rateLimit?: number;
+}
+
 /** The keypair that a new user starts with. */
-async function addFirstKeypair(
-  by: ChangeContext,
+function addFirstKeypair(
+  by: AuthoredChange,
   tx: TransactionSql,
   note: (change: Change) => void,
   user: { userId: string; email: string; role: Role | null | undefined; active: boolean },
-): Promise<string> {
-  const keypair = await addKeypair(tx, note, by.ctx.random, {
+  wanted: FirstKeypair,
+) {
+  return addKeypair(tx, note, by.ctx.random, {
     userId: user.userId,
     email: user.email,
-    isActive: user.active,
+    isActive: wanted.isActive ?? user.active,
     isAdmin: isAdministrator(user.role),
-    resourcePolicy: FIRST_KEYPAIR_POLICY,
-    rateLimit: DEFAULT_RATE_LIMIT,
+    resourcePolicy: wanted.resourcePolicy ?? FIRST_KEYPAIR_POLICY,
+    rateLimit: wanted.rateLimit ?? DEFAULT_RATE_LIMIT,
   });
-  return keypair.access_key;
 }
 
 /**
@@ -114,7 +122,7 @@ async function addFirstKeypair(
  *   ProjectNotFound for a project of another domain.
  */
 export async function createUser(
-  by: ChangeContext,
+  by: AuthoredChange,
   address: string,
   wishes: UserWishes & {
     readonly username: string;
@@ -122,7 +130,8 @@ export async function createUser(
     readonly domain_name: string;
     readonly resource_policy: string;
   },
-): Promise<{ userId: string; accessKey: string }> {
+  firstKeypair: FirstKeypair = {},
+): Promise<{ userId: string; accessKey: string; secretKey: string | null }> {
   const { username, domain_name: domainName, resource_policy: resourcePolicy } = wishes;
   checked('create', 'email', email, address);
   checked('create', 'username', v.pipe(v.string(), v.trim(), v.minLength(1)), username);
@@ -133,17 +142,14 @@ export async function createUser(
       const userId = by.ctx.random.uuid();
       await store.insertUser(tx, { userId, email: address, username, domainName, resourcePolicy });
       const active = (changes.status ?? 'active') === 'active';
-      const accessKey = await addFirstKeypair(by, tx, note, {
-        userId,
-        email: address,
-        role: changes.role,
-        active,
-      });
+      const owner = { userId, email: address, role: changes.role, active };
+      const keypair = await addFirstKeypair(by, tx, note, owner, firstKeypair);
+      const { access_key: accessKey, secret_key: secretKey } = keypair;
       const after = await store.updateUser(tx, userId, { ...changes, main_access_key: accessKey });
       await giveRoles(tx, 'user', userId);
       await setProjectsOfUser(tx, { userId, domainName, projectIds: wishes.projectIds ?? [] });
       note({ entityType: ENTITY, entityId: userId, operation: 'create', after });
-      return { userId, accessKey };
+      return { userId, accessKey, secretKey };
     },
     'UserConflict',
   );
@@ -221,6 +227,19 @@ export function deleteUser(by: ChangeContext, address: string): Promise<void> {
     });
     await changeKeypairsOf(tx, note, before.uuid, { is_active: false });
     note({ entityType: ENTITY, entityId: before.uuid, operation: 'delete', before, after });
+  });
+}
+
+/** Closes the caller's own account: it can no longer be used, but an administrator may reopen it. */
+export function closeOwnAccount(by: ChangeContext): Promise<void> {
+  return change(by, async (tx, note) => {
+    const before = await lockedUser(tx, by.caller.email);
+    const after = await store.updateUser(tx, before.uuid, {
+      status: 'inactive',
+      status_info: 'user-signout',
+    });
+    await changeKeypairsOf(tx, note, before.uuid, { is_active: false });
+    note({ entityType: ENTITY, entityId: before.uuid, operation: 'update', before, after });
   });
 }
 
