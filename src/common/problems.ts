@@ -409,6 +409,12 @@ export const problems = {
     'Duplicate Scaling Group',
     'scaling-group_generic_conflict',
   ),
+  ServerMisconfiguredError: problem(
+    500,
+    'server-misconfigured',
+    'Service misconfigured.',
+    'backendai_setup_internal-error',
+  ),
   SSHKeypairMismatch: problem(
     400,
     'ssh-keypair-mismatch',

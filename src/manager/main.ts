@@ -29,6 +29,7 @@ import { type OpenApiDocument, openApiDocument } from './http/openapi.ts';
 import type { Route, SocketRoute } from './http/route.ts';
 import { imageGraphql } from './image/graphql.ts';
 import { keypairGraphql } from './keypair/graphql.ts';
+import { openIdRoutes } from './openid/rest.ts';
 import { policyGraphql } from './policy/graphql.ts';
 import { projectGraphql } from './project/graphql.ts';
 import { registryGraphql } from './registry/graphql.ts';
@@ -105,6 +106,7 @@ export const featureRoutes = (ctx: ManagerContext, graphql: GraphqlEngine): Rout
   ...configManageRoutes(ctx),
   ...dotfileRoutes(ctx),
   ...errorLogRoutes(ctx),
+  ...openIdRoutes(ctx),
   ...resourcePresetRoutes(ctx),
   ...graphqlRoutes(ctx, graphql),
 ];

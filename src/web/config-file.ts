@@ -52,6 +52,7 @@ const apiSection = v.looseObject({
   domain: v.optional(v.string(), 'default'),
   endpoint: endpoints,
   text: v.optional(v.string()),
+  'auth-token-name': v.optional(v.pipe(v.string(), v.minLength(1)), 'sToken'),
   'load-balancing-policy': v.optional(
     v.picklist(['round_robin', 'random', 'least_connections']),
     'round_robin',
@@ -134,6 +135,7 @@ function toSettings(file: WebFile): WebSettings {
     staticPath: service['static-path'] ?? null,
     forcedScheme: service['force-endpoint-protocol'] ?? null,
     domain: api.domain,
+    authTokenName: api['auth-token-name'],
     balancing: api['load-balancing-policy'],
     sessionMaxAgeSec: session['max-age'],
     sessionExtensionSec: session['login-session-extension-sec'] ?? session['max-age'],

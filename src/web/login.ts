@@ -11,7 +11,7 @@ import { readPlainBody } from './payload.ts';
 import { WebProblem } from './problems.ts';
 import { forwardedHeaders } from './proxy.ts';
 import { type Incoming, parseJson, publicOrigin } from './request.ts';
-import type { BrowserSessions } from './session.ts';
+import { type BrowserSessions, cookieOf } from './session.ts';
 
 /** Longest wait for the manager's answer about a password. */
 const ANSWER_TIMEOUT_MS = 30_000;
@@ -25,6 +25,8 @@ export interface LoginDependencies {
   /** The domain that people sign in to. */
   readonly domain: string;
   readonly forcedScheme: 'http' | 'https' | null;
+  /** The field or cookie in which sign-in tokens come. */
+  readonly authTokenName: string;
 }
 
 const credentials = v.looseObject({ username: v.string(), password: v.string() });
@@ -55,10 +57,22 @@ const authorized = v.object({
 });
 const changed = v.object({ password_changed_at: v.string() });
 
+type SignedIn = Extract<v.InferOutput<typeof authorized>['data'], { response_type: 'success' }>;
+
 const typeOf = (slug: string) => `https://api.backend.ai/probs/${slug}`;
 
 const badGateway = () =>
   new WebProblem('bad-gateway', 'The manager cannot be reached at present. Try again later.');
+
+/** @throws WebProblem bad-gateway when the manager's answer is none that is known. */
+function parseAnswer<S extends v.GenericSchema<unknown, unknown>>(
+  schema: S,
+  json: unknown,
+): v.InferOutput<S> {
+  const parsed = v.safeParse(schema, json);
+  if (!parsed.success) throw badGateway();
+  return parsed.output;
+}
 
 export class Login {
   readonly #deps: LoginDependencies;
@@ -97,14 +111,43 @@ export class Login {
         { status: answer.status },
       );
     }
-    const parsed = v.safeParse(authorized, answer.json);
-    if (!parsed.success) throw badGateway();
-    const { data } = parsed.output;
+    const { data } = parseAnswer(authorized, answer.json);
     if (data.response_type !== 'success') return Response.json(secondFactor(data));
     await throttle.succeeded(body.username);
+    return this.#open(data);
+  }
+
+  /** Signs in with a token instead of a password; refusals are answered with 200, as clients expect. */
+  async loginByToken(incoming: Incoming): Promise<Response> {
+    const { sessions, domain, authTokenName } = this.#deps;
+    const { request } = incoming;
+    if ((await sessions.load(request)).token !== null) {
+      throw new WebProblem('generic-bad-request', 'You have already logged in.');
+    }
+    const body = parseJson(v.record(v.string(), v.unknown()), await this.#body(request));
+    const stoken = body[authTokenName] || cookieOf(request, authTokenName);
+    if (!stoken) {
+      throw new WebProblem('invalid-api-params', `Send the token as ${authTokenName}.`);
+    }
+    const answer = await this.#ask(incoming, '/auth/authorize', {
+      ...body,
+      stoken,
+      type: 'keypair',
+      domain,
+      // The manager wants both, and looks at neither when there is a token.
+      username: 'fake-email',
+      password: 'fake-pwd',
+    });
+    if (answer.problem) return Response.json({ authenticated: false, data: answer.problem });
+    const { data } = parseAnswer(authorized, answer.json);
+    return data.response_type === 'success' ? this.#open(data) : Response.json(secondFactor(data));
+  }
+
+  /** Opens the browser's session with what the manager gave. */
+  async #open(data: SignedIn): Promise<Response> {
     const { access_key, secret_key, role, status } = data;
     const token = { type: 'keypair' as const, access_key, secret_key, role, status };
-    const headers = await sessions.open(data.session_token, token);
+    const headers = await this.#deps.sessions.open(data.session_token, token);
     return Response.json({ authenticated: true, data: { access_key, role, status } }, { headers });
   }
 
@@ -139,9 +182,7 @@ export class Login {
       if (answer.status === 401) await throttle.failed(body.username);
       return Response.json({ data: answer.problem, password_changed_at: null });
     }
-    const parsed = v.safeParse(changed, answer.json);
-    if (!parsed.success) throw badGateway();
-    return Response.json({ data: null, ...parsed.output });
+    return Response.json({ data: null, ...parseAnswer(changed, answer.json) });
   }
 
   #body(request: Request): Promise<Uint8Array> {

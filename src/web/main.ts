@@ -87,7 +87,7 @@ class Application {
       extensionSec: settings.sessionExtensionSec,
       cookieSecure: settings.cookieSecure,
     });
-    const { forcedScheme, domain } = settings;
+    const { forcedScheme, domain, authTokenName } = settings;
     const throttle = new LoginThrottle(live, clock, {
       allowedFailures: settings.loginAllowedFailures,
       blockSec: settings.loginBlockSec,
@@ -95,7 +95,16 @@ class Application {
     const sessions = this.#sessions;
     const routes = webRoutes({
       proxy: { pool, clock, log, forcedScheme },
-      login: new Login({ pool, sessions, throttle, clock, log, domain, forcedScheme }),
+      login: new Login({
+        pool,
+        sessions,
+        throttle,
+        clock,
+        log,
+        domain,
+        forcedScheme,
+        authTokenName,
+      }),
       pages: new Pages(settings, files, random),
       pool,
       sessions,

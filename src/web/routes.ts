@@ -65,6 +65,7 @@ function healthRoutes({ pool, live }: RouteDependencies): WebRoute[] {
 const loginRoutes = ({ login }: RouteDependencies): WebRoute[] => [
   post('/server/login-check', (incoming) => login.check(incoming)),
   post('/server/login', (incoming) => login.login(incoming)),
+  post('/server/token-login', (incoming) => login.loginByToken(incoming)),
   post('/server/logout', (incoming) => login.logout(incoming)),
   post('/server/extend-login-session', (incoming) => login.extend(incoming)),
   post('/server/update-password-no-auth', (incoming) => login.replacePassword(incoming)),

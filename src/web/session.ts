@@ -24,13 +24,14 @@ export interface SessionSettings {
   readonly cookieSecure: boolean;
 }
 
-const cookieOf = (request: Request): string | null => {
+/** The value of a cookie; null when the browser did not send it. */
+export function cookieOf(request: Request, wanted: string): string | null {
   for (const part of (request.headers.get('cookie') ?? '').split(';')) {
     const [name, value] = part.trim().split('=', 2);
-    if (name === COOKIE && value !== undefined) return value;
+    if (name === wanted && value !== undefined) return value;
   }
   return null;
-};
+}
 
 export class BrowserSessions {
   readonly #live: LiveStore;
@@ -49,7 +50,7 @@ export class BrowserSessions {
 
   /** The header wins over the cookie, for browsers that block cookies. */
   async load(request: Request): Promise<BrowserSession> {
-    const id = request.headers.get(HEADER) || cookieOf(request);
+    const id = request.headers.get(HEADER) || cookieOf(request, COOKIE);
     if (id === null || !isWebSessionId(id)) return { id: null, token: null };
     const stored = decodeWebSession((await this.#live.get(webSessionKey(id))) ?? '{}');
     if (stored === null) return { id, token: null };

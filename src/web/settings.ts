@@ -12,6 +12,8 @@ export interface WebSettings {
   readonly forcedScheme: 'http' | 'https' | null;
   /** The domain that people sign in to. */
   readonly domain: string;
+  /** The field or cookie in which sign-in tokens come. */
+  readonly authTokenName: string;
   readonly balancing: BalancingPolicy;
   readonly sessionMaxAgeSec: number;
   readonly sessionExtensionSec: number;
@@ -33,6 +35,7 @@ export const defaultWebSettings: WebSettings = {
   staticPath: null,
   forcedScheme: null,
   domain: 'default',
+  authTokenName: 'sToken',
   balancing: 'round_robin',
   sessionMaxAgeSec: 604_800,
   sessionExtensionSec: 604_800,

@@ -95,6 +95,25 @@ describe('signing in', () => {
     ]);
   });
 
+  test('with a token instead: where it comes from, and refusals with 200', async () => {
+    const byToken = (json: unknown, headers: Record<string, string> = {}) =>
+      post('/server/token-login', json, headers);
+    expect(await refusal(await byToken({}))).toEqual([400, 'invalid-api-params']);
+    const { headers } = await signIn();
+    expect(await refusal(await byToken({ sToken: 'x' }, headers))).toEqual([
+      400,
+      'generic-bad-request',
+    ]);
+    const refused = {
+      authenticated: false,
+      data: { type: 'https://api.backend.ai/probs/rejected-by-hook' },
+    };
+    const fromBody = await byToken({ sToken: 'x' });
+    expect([fromBody.status, await fromBody.json()]).toMatchObject([200, refused]);
+    const fromCookie = await byToken({}, { Cookie: 'sToken=x' });
+    expect([fromCookie.status, await fromCookie.json()]).toMatchObject([200, refused]);
+  });
+
   test('a Secure cookie is the default', async () => {
     const secure = await web({ cookieSecure: true });
     expect((await login({}, secure)).headers.get('set-cookie')).toEndWith('; Secure');

@@ -4,6 +4,7 @@ import { BackendError } from '../../common/errors.ts';
 import { isoTime } from '../../common/time.ts';
 import type { ManagerContext } from '../context.ts';
 import { publicRoute } from '../http/declare.ts';
+import { aliased } from '../http/parameters.ts';
 import type { Route } from '../http/route.ts';
 import { replaceExpiredPassword } from './account.ts';
 import { authorize, type LoginOutcome, logout } from './login.ts';
@@ -11,15 +12,19 @@ import { storableText } from './text.ts';
 
 const text = storableText(1024);
 
-const authorizeBody = v.object({
-  type: v.picklist(['keypair', 'jwt']),
-  domain: text,
-  username: text,
-  password: text,
-  otp: v.optional(v.nullable(text), null),
-  client_type_id: v.optional(v.nullable(v.pipe(v.string(), v.uuid())), null),
-  force: v.optional(v.boolean(), false),
-});
+const authorizeBody = aliased(
+  { stoken: ['sToken'] },
+  v.object({
+    type: v.picklist(['keypair', 'jwt']),
+    domain: text,
+    username: text,
+    password: text,
+    otp: v.optional(v.nullable(text), null),
+    client_type_id: v.optional(v.nullable(v.pipe(v.string(), v.uuid())), null),
+    force: v.optional(v.boolean(), false),
+    stoken: v.optional(v.nullable(storableText(8192)), null),
+  }),
+);
 const logoutBody = v.object({ session_token: text });
 const replaceBody = v.object({
   domain: text,
@@ -46,6 +51,7 @@ function reply(outcome: LoginOutcome) {
     role: outcome.role,
     status: outcome.status,
     session_token: outcome.sessionToken,
+    user_id: outcome.userId,
     type: 'keypair',
   };
 }
@@ -65,8 +71,13 @@ export function loginRoutes(ctx: ManagerContext): Route[] {
         if (body.type !== 'keypair') {
           throw new BackendError('InvalidAPIParameters', 'Only the type "keypair" is supported.');
         }
-        const { client_type_id: clientTypeId, ...rest } = body;
-        const outcome = await authorize(ctx, { ...rest, clientTypeId, clientAddress });
+        const { client_type_id: clientTypeId, stoken: signInToken, ...rest } = body;
+        const outcome = await authorize(ctx, {
+          ...rest,
+          clientTypeId,
+          signInToken,
+          clientAddress,
+        });
         return { json: { data: reply(outcome) } };
       },
     ),

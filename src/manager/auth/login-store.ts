@@ -27,6 +27,13 @@ export interface LoginAccount {
   readonly maxConcurrentLogins: number | null;
 }
 
+const accountColumns = (sql: Db) => sql`
+  u.uuid AS "userId", u.domain_name AS "domainName", u.password AS "passwordHash",
+  u.password_changed_at AS "passwordChangedAt", u.status, coalesce(u.role, 'user') AS role,
+  u.allowed_client_ip::text[] AS "allowedClientIp",
+  CASE WHEN u.totp_activated THEN u.totp_key END AS "totpKey",
+  p.max_concurrent_logins AS "maxConcurrentLogins"`;
+
 /** The account in any status; null when there is none. */
 export async function selectLoginAccount(
   sql: Db,
@@ -34,15 +41,29 @@ export async function selectLoginAccount(
   email: string,
 ): Promise<LoginAccount | null> {
   const [row] = await sql<LoginAccount[]>`
-    SELECT u.uuid AS "userId", u.domain_name AS "domainName", u.password AS "passwordHash",
-           u.password_changed_at AS "passwordChangedAt", u.status,
-           coalesce(u.role, 'user') AS role,
-           u.allowed_client_ip::text[] AS "allowedClientIp",
-           CASE WHEN u.totp_activated THEN u.totp_key END AS "totpKey",
-           p.max_concurrent_logins AS "maxConcurrentLogins"
+    SELECT ${accountColumns(sql)}
       FROM users u JOIN user_resource_policies p ON p.name = u.resource_policy
      WHERE u.domain_name = ${domainName} AND u.email = ${email}`;
   return row ?? null;
+}
+
+/** The account by its id, in any status; null when there is none or it belongs to no domain. */
+export async function selectLoginAccountById(
+  sql: Db,
+  userId: string,
+): Promise<LoginAccount | null> {
+  const [row] = await sql<LoginAccount[]>`
+    SELECT ${accountColumns(sql)}
+      FROM users u JOIN user_resource_policies p ON p.name = u.resource_policy
+     WHERE u.uuid = ${userId} AND u.domain_name IS NOT NULL`;
+  return row ?? null;
+}
+
+/** Whose active keypair this is; null when there is none. */
+export async function selectKeypairOwner(sql: Db, accessKey: string): Promise<string | null> {
+  const [row] = await sql<{ userId: string }[]>`
+    SELECT "user" AS "userId" FROM keypairs WHERE access_key = ${accessKey} AND is_active`;
+  return row?.userId ?? null;
 }
 
 /** The user's main keypair if it is active, else the oldest active one. */

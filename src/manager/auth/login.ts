@@ -6,6 +6,7 @@ import { burnVerification, hashPassword, verifyPassword } from '../user/password
 import { isAllowedAddress } from './client-ip.ts';
 import { openWebSession } from './login-session.ts';
 import * as store from './login-store.ts';
+import { readSignInToken } from './sign-in-token.ts';
 import { PasswordThrottle } from './throttle.ts';
 import { openRegistration, readTotpRules, takeCode } from './two-factor.ts';
 
@@ -16,6 +17,8 @@ export interface LoginRequest {
   readonly domain: string;
   readonly username: string;
   readonly password: string;
+  /** Proves who it is in place of name and password. */
+  readonly signInToken: string | null;
   readonly otp: string | null;
   readonly clientTypeId: string | null;
   /** Ends the oldest sign-in when there are as many as the user may have. */
@@ -26,6 +29,7 @@ export interface LoginRequest {
 export type LoginOutcome =
   | {
       readonly kind: 'signed-in';
+      readonly userId: string;
       readonly accessKey: string;
       readonly secretKey: string;
       readonly role: string;
@@ -124,19 +128,56 @@ async function upgradeHash(
   await store.replacePasswordHash(sql, userId, passwordHash, hash);
 }
 
-/**
- * Signs in.
- * @throws BackendError AuthorizationFailed, LoginBlockedError, PasswordExpired, RejectedByHook (a
- *   wrong one-time password), TooManyConcurrentLoginSessions.
- */
-export async function authorize(ctx: ManagerContext, request: LoginRequest): Promise<LoginOutcome> {
-  const { domain, username: email, password } = request;
+/** Who signs in, as a password or a token proves it. */
+interface Proven {
+  readonly account: store.LoginAccount;
+  /** Ends the oldest sign-in, if need be. */
+  readonly force: boolean;
+  /** Runs what opens the session, with what the proof demands around it. */
+  opening<T>(open: () => Promise<T>): Promise<T>;
+}
+
+async function proveByToken(
+  ctx: ManagerContext,
+  request: LoginRequest,
+  token: string,
+): Promise<Proven> {
+  const { userId, force, once } = await readSignInToken(ctx, token);
+  const account = await store.selectLoginAccountById(ctx.sql, userId);
+  if (account === null) throw mismatch();
+  await requireUsable(ctx, account, request.clientAddress);
+  return { account, force: force || request.force, opening: once };
+}
+
+async function proveByPassword(ctx: ManagerContext, request: LoginRequest): Promise<Proven> {
+  const { domain, username: email, password, force } = request;
   const account = await verifiedAccount(ctx, { domain, email, password });
   await requireUsable(ctx, account, request.clientAddress);
   if (isExpired(ctx, account.passwordChangedAt)) {
     await noteFailure(ctx, account, 'failed_password_expired');
     throw new BackendError('PasswordExpired', 'The password is too old. Choose another one.');
   }
+  return {
+    account,
+    force,
+    opening: async (open) => {
+      const opened = await open();
+      await upgradeHash(ctx, account, password);
+      return opened;
+    },
+  };
+}
+
+/**
+ * Signs in.
+ * @throws BackendError AuthorizationFailed, LoginBlockedError, PasswordExpired, RejectedByHook (a
+ *   wrong one-time password or sign-in token), TooManyConcurrentLoginSessions.
+ */
+export async function authorize(ctx: ManagerContext, request: LoginRequest): Promise<LoginOutcome> {
+  const { signInToken, clientTypeId } = request;
+  const { account, force, opening } = signInToken
+    ? await proveByToken(ctx, request, signInToken)
+    : await proveByPassword(ctx, request);
   const keypair = await store.selectLoginKeypair(ctx.sql, account.userId);
   if (keypair === null) {
     const message = 'This account has no active keypair. Ask an administrator for one.';
@@ -149,10 +190,11 @@ export async function authorize(ctx: ManagerContext, request: LoginRequest): Pro
   } else if ((await readTotpRules(ctx)).forced) {
     return { kind: 'needs-registration', token: await openRegistration(ctx, account.userId) };
   }
-  const sessionToken = await openWebSession(ctx, { account, keypair, ...request });
-  await upgradeHash(ctx, account, password);
-  const { role, status } = account;
-  return { kind: 'signed-in', ...keypair, role, status, sessionToken };
+  const sessionToken = await opening(() =>
+    openWebSession(ctx, { account, keypair, clientTypeId, force }),
+  );
+  const { userId, role, status } = account;
+  return { kind: 'signed-in', userId, ...keypair, role, status, sessionToken };
 }
 
 /** Ends the sign-in with this token; one that is unknown or over is none of the caller's business. */

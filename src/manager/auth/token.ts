@@ -31,6 +31,31 @@ function decodePart<S extends v.GenericSchema<unknown, unknown>>(
   return parsed.output;
 }
 
+/** A JWT whose signature has not been checked yet. */
+export interface UnverifiedJwt<C> {
+  readonly claims: C;
+  /** Whether HMAC-SHA256 with this secret, and no other algorithm, gives the signature. */
+  isSigned(secret: string): boolean;
+}
+
+/** @throws BackendError AuthorizationFailed when the text is no HS256 token with such claims. */
+export function readJwt<S extends v.GenericSchema<unknown, unknown>>(
+  text: string,
+  schema: S,
+): UnverifiedJwt<v.InferOutput<S>> {
+  const [head = '', body = '', signature = '', ...rest] = text.trim().split('.');
+  if (rest.length > 0 || signature === '') refuse('The token is not a JSON Web Token.');
+  decodePart(header, head);
+  return {
+    claims: decodePart(schema, body),
+    isSigned: (secret) => {
+      const expected = createHmac('sha256', secret).update(`${head}.${body}`).digest();
+      const given = Buffer.from(signature, 'base64url');
+      return given.length === expected.length && timingSafeEqual(given, expected);
+    },
+  };
+}
+
 /** A token whose signature has not been checked yet. */
 export interface UnverifiedToken {
   readonly accessKey: string;
@@ -41,17 +66,11 @@ export interface UnverifiedToken {
 
 /** @throws BackendError AuthorizationFailed when the text is not a token. */
 export function readToken(text: string): UnverifiedToken {
-  const [head = '', body = '', signature = '', ...rest] = text.trim().split('.');
-  if (rest.length > 0 || signature === '') refuse('The token is not a JSON Web Token.');
-  decodePart(header, head);
-  const { access_key: accessKey, exp } = decodePart(claims, body);
+  const token = readJwt(text, claims);
+  const { access_key: accessKey, exp } = token.claims;
   return {
     accessKey,
-    isSigned: (secretKey) => {
-      const expected = createHmac('sha256', secretKey).update(`${head}.${body}`).digest();
-      const given = Buffer.from(signature, 'base64url');
-      return given.length === expected.length && timingSafeEqual(given, expected);
-    },
+    isSigned: token.isSigned,
     checkLifetime: (now) => {
       if (exp * 1000 <= now.getTime()) refuse('The token has expired. Log in again.');
     },

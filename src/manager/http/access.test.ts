@@ -58,6 +58,8 @@ const table: Readonly<Record<string, readonly [Auth, Gate]>> = {
   'POST /totp/verify': ['user', 'any'],
   'POST /totp/anon': ['none', 'any'],
   'POST /totp/anon/verify': ['none', 'any'],
+  'POST /openid/login': ['none', 'any'],
+  'GET /openid/redirect': ['none', 'any'],
   'GET /user-config/dotfiles': ['user', 'read'],
   'POST /user-config/dotfiles': ['user', 'read'],
   'PATCH /user-config/dotfiles': ['user', 'read'],

@@ -80,7 +80,7 @@ export interface Operation {
   /** Keys that may come several times in the query. */
   readonly repeats?: readonly string[];
   /** The type of a body that is not JSON, which the handler reads from the request. */
-  readonly consumes?: 'multipart/form-data';
+  readonly consumes?: 'multipart/form-data' | 'application/x-www-form-urlencoded';
   /** Between components: not part of the API that is described to clients. */
   readonly internal?: true;
 }

@@ -24,6 +24,7 @@ export type UserChanges = Partial<
     | 'resource_policy'
     | 'sudo_session_enabled'
     | 'main_access_key'
+    | 'integration_id'
     | 'container_uid'
     | 'container_main_gid'
     | 'container_gids'
