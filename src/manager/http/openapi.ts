@@ -152,6 +152,9 @@ function requestBody({ takes, consumes }: Route): OpenApiOperation['requestBody'
     return { required: takes.body !== undefined, content };
   }
   if (consumes === undefined) return undefined;
+  if (consumes === 'application/x-www-form-urlencoded') {
+    return { required: true, content: { [consumes]: { schema: { type: 'object' } } } };
+  }
   const files = { type: 'array', items: { type: 'string', format: 'binary' } };
   return {
     required: true,
