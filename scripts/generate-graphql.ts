@@ -18,10 +18,15 @@ const PARENTS: Readonly<Record<string, string>> = {
   ComputeSession: '../session/graphql.ts#ComputeSessionParent',
   Image: '../image/service.ts#Image as ImageParent',
   Domain: '../domain/graphql.ts#DomainParent',
+  DomainNode: '../domain/graphql.ts#DomainParent',
+  DomainV2: '../domain/service.ts#Domain as DomainRecord',
   Group: '../project/service.ts#ProjectRecord',
+  GroupNode: '../project/service.ts#ProjectRecord',
   KeyPair: '../keypair/service.ts#KeypairRecord',
   ScalingGroup: '../resource-group/graphql.ts#ScalingGroupParent',
+  ScalingGroupNode: '../db/rows.generated.ts#ScalingGroupRow',
   User: '../user/service.ts#UserRecord',
+  UserNode: '../user/service.ts#UserRecord',
 };
 
 /** What scalars.ts reads from clients and what it can write. */
@@ -29,6 +34,12 @@ const SCALARS = {
   ID: 'string',
   UUID: 'string',
   DateTime: 'Date',
+  Date: 'string',
+  Bytes: 'Uint8Array',
+  GlobalIDField: 'string',
+  ScopeField: './scalars.ts#Scope',
+  GroupPermissionField: '../project/service.ts#ProjectPermission',
+  DomainPermissionValueField: '../domain/service.ts#DomainPermission',
   JSONString: 'unknown',
   BigInt: 'number',
   JSON: 'unknown',

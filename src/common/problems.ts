@@ -188,6 +188,19 @@ export const problems = {
     'Invalid or Missing API Parameters.',
     'api_parsing_invalid-parameters',
   ),
+  InvalidCursor: problem(
+    400,
+    'invalid-cursor',
+    'Invalid cursor format.',
+    'api_generic_invalid-parameters',
+  ),
+  InvalidGraphQLParameters: problem(
+    400,
+    'invalid-graphql-params',
+    'Invalid GraphQL parameters.',
+    'api_generic_invalid-parameters',
+  ),
+
   InvalidAuthParameters: problem(
     400,
     'invalid-auth-params',

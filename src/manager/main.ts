@@ -18,12 +18,15 @@ import { configManageRoutes } from './config/manage-rest.ts';
 import type { AgentDirectory, ManagerContext } from './context.ts';
 import { startControlPlane } from './control-plane.ts';
 import { domainGraphql } from './domain/graphql.ts';
+import { domainNodeGraphql } from './domain/node-graphql.ts';
+import { domainV2Graphql } from './domain/v2-graphql.ts';
 import { dotfileRoutes } from './dotfile/rest.ts';
 import { errorLogRoutes } from './error-log/rest.ts';
 import { createEventBus } from './event/create.ts';
 import { createGraphqlEngine, type GraphqlEngine } from './graphql/engine.ts';
 import type { GraphqlModule } from './graphql/module.ts';
 import { graphqlRoutes } from './graphql/rest.ts';
+import { graphqlSockets } from './graphql/socket.ts';
 import type { ListenAddress } from './http/listen.ts';
 import { type OpenApiDocument, openApiDocument } from './http/openapi.ts';
 import type { Route, SocketRoute } from './http/route.ts';
@@ -32,16 +35,20 @@ import { keypairGraphql } from './keypair/graphql.ts';
 import { openIdRoutes } from './openid/rest.ts';
 import { policyGraphql } from './policy/graphql.ts';
 import { projectGraphql } from './project/graphql.ts';
+import { projectNodeGraphql } from './project/node-graphql.ts';
 import { registryGraphql } from './registry/graphql.ts';
 import { resourceGroupGraphql } from './resource-group/graphql.ts';
+import { resourceGroupNodeGraphql } from './resource-group/node-graphql.ts';
 import { resourcePresetGraphql } from './resource-preset/graphql.ts';
 import { resourcePresetRoutes } from './resource-preset/rest.ts';
 import { describedRoutes, startServer, systemRoutes } from './server.ts';
 import { sessionGraphql } from './session/graphql.ts';
+import { sessionEventsGraphql } from './session/graphql-events.ts';
 import { keypairSessionsGraphql } from './session/graphql-keypair.ts';
 import { sessionRoutes, sessionSocketRoutes } from './session/rest.ts';
 import type { ManagerSettings } from './settings.ts';
 import { userGraphql } from './user/graphql.ts';
+import { userNodeGraphql } from './user/node-graphql.ts';
 
 export interface ManagerOptions {
   /** `i-<hostname>` by default; unique among the managers of a cluster. */
@@ -89,12 +96,18 @@ export const graphqlModules: readonly GraphqlModule[] = [
   imageGraphql,
   sessionGraphql,
   keypairSessionsGraphql,
+  sessionEventsGraphql,
   agentGraphql,
   userGraphql,
+  userNodeGraphql,
   projectGraphql,
+  projectNodeGraphql,
   domainGraphql,
+  domainNodeGraphql,
+  domainV2Graphql,
   policyGraphql,
   resourceGroupGraphql,
+  resourceGroupNodeGraphql,
   resourcePresetGraphql,
   registryGraphql,
 ];
@@ -112,7 +125,10 @@ export const featureRoutes = (ctx: ManagerContext, graphql: GraphqlEngine): Rout
 ];
 
 /** The features' WebSocket operations. */
-export const featureSockets = (ctx: ManagerContext): SocketRoute[] => sessionSocketRoutes(ctx);
+export const featureSockets = (ctx: ManagerContext, graphql: GraphqlEngine): SocketRoute[] => [
+  ...sessionSocketRoutes(ctx),
+  ...graphqlSockets(ctx, graphql),
+];
 
 /** The OpenAPI document of the manager's operations, described without starting one. */
 export function describeApi(): OpenApiDocument {
@@ -120,7 +136,7 @@ export function describeApi(): OpenApiDocument {
   const ctx: ManagerContext = Object.create(null);
   const graphql: GraphqlEngine = Object.create(null);
   const facts = { serviceAddress: () => '', status: () => '', sslEnabled: false };
-  const sockets = featureSockets(ctx);
+  const sockets = featureSockets(ctx, graphql);
   const routes = [...systemRoutes(ctx, facts), ...featureRoutes(ctx, graphql)];
   return openApiDocument(describedRoutes(ctx, routes, sockets), sockets);
 }
@@ -175,7 +191,7 @@ export async function startManager(options: ManagerOptions): Promise<Manager> {
     internalListen: options.internalListen,
     internalRoutes: [gatewayRoute],
     routes: [...featureRoutes(ctx, graphql), gatewayRoute],
-    sockets: featureSockets(ctx),
+    sockets: featureSockets(ctx, graphql),
   });
   started.defer(() => server.stop(STOP_GRACE_MS));
   const addr = options.advertisedUrl ?? reachable(server.internalUrl ?? server.url);

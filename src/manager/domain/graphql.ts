@@ -18,7 +18,7 @@ import { type Domain, getDomain, listDomains } from './service.ts';
 /** A domain as its resolvers give it. */
 export type DomainParent = ReturnType<typeof toParent>;
 
-const toParent = (domain: Domain) => ({
+export const toParent = (domain: Domain) => ({
   name: domain.name,
   description: domain.description,
   is_active: domain.isActive,
@@ -28,6 +28,7 @@ const toParent = (domain: Domain) => ({
   allowed_vfolder_hosts: domain.allowedVfolderHosts,
   allowed_docker_registries: domain.allowedDockerRegistries,
   integration_id: domain.integrationId,
+  dotfiles: domain.dotfiles,
   scaling_groups: domain.resourceGroups,
 });
 

@@ -1,11 +1,16 @@
 /** Domains: the tenants of a cluster, with their limits and what they may use. */
+import type { Sql } from 'postgres';
 import * as v from 'valibot';
 import { BackendError } from '../../common/errors.ts';
 import type { SlotMap } from '../../common/slots.ts';
 import type { Db } from '../db/connect.ts';
 import { type HostPermissions, hostPermissionsColumn, slotMapColumn } from '../db/json.ts';
+import type { ListQuery } from '../graphql/minilang-store.ts';
+import { type Listed, mapListed, type PageWish } from '../graphql/page.ts';
+import type { V2Query } from '../graphql/v2-filter-store.ts';
 import type { Caller } from '../http/route.ts';
 import * as store from './store.ts';
+import { selectDomainsV2 } from './v2-store.ts';
 
 /** Largest number of domains in one answer. */
 const MAX_LISTED = 1000;
@@ -22,6 +27,8 @@ export interface Domain {
   /** Names of the registries whose images may be used. */
   readonly allowedDockerRegistries: readonly string[];
   readonly integrationId: string | null;
+  /** MessagePack, as stored. */
+  readonly dotfiles: Uint8Array;
   /** Names of the resource groups that belong to the domain. */
   readonly resourceGroups: readonly string[];
 }
@@ -37,12 +44,62 @@ function toDomain(row: store.DomainRecord): Domain {
     allowedVfolderHosts: v.parse(hostPermissionsColumn, row.allowed_vfolder_hosts),
     allowedDockerRegistries: row.allowed_docker_registries,
     integrationId: row.integration_id,
+    dotfiles: row.dotfiles,
     resourceGroups: row.scaling_groups,
   };
 }
 
 const scopeOf = (caller: Caller): store.DomainScope =>
   caller.isSuperadmin ? null : caller.domainName;
+
+/** One domain; null when there is none that the caller may see. */
+export async function findDomain(sql: Db, caller: Caller, name: string): Promise<Domain | null> {
+  const row = await store.selectDomain(sql, scopeOf(caller), name);
+  return row && toDomain(row);
+}
+
+export const DOMAIN_PERMISSIONS = [
+  'read_attribute',
+  'read_sensitive_attribute',
+  'update_attribute',
+  'create_user',
+  'create_project',
+] as const;
+export type DomainPermission = (typeof DOMAIN_PERMISSIONS)[number];
+
+const HELD = {
+  superadmin: DOMAIN_PERMISSIONS,
+  admin: DOMAIN_PERMISSIONS,
+  monitor: ['read_attribute', 'update_attribute'],
+  user: ['read_attribute'],
+} as const satisfies Record<Caller['role'], readonly DomainPermission[]>;
+
+/** Whether the caller holds a permission on the domains that it may see. */
+export const holdsOnDomains = (caller: Caller, permission: DomainPermission): boolean =>
+  HELD[caller.role].some((held) => held === permission);
+
+/**
+ * One page of the domains that `caller` may see, by name unless ordered.
+ * @throws BackendError InvalidAPIParameters for a wrong filter or order, InvalidCursor.
+ */
+export async function listDomainNodes(
+  sql: Sql,
+  caller: Caller,
+  query: ListQuery,
+  wish: PageWish,
+): Promise<Listed<Domain>> {
+  return mapListed(await store.selectNodes(sql, scopeOf(caller), query, wish), toDomain);
+}
+
+/** The same, newest first unless ordered. @throws BackendError InvalidGraphQLParameters, InvalidCursor. */
+export async function listDomainsV2(
+  sql: Sql,
+  caller: Caller,
+  query: V2Query,
+  wish: PageWish,
+): Promise<Listed<Domain>> {
+  return mapListed(await selectDomainsV2(sql, scopeOf(caller), query, wish), toDomain);
+}
 
 /**
  * A domain: any for superadmins, else only the caller's own; the caller's own when `name` is null.
@@ -54,8 +111,8 @@ export async function getDomain(
   name: string | null = null,
 ): Promise<Domain> {
   const wanted = name ?? caller.domainName;
-  const row = await store.selectDomain(sql, scopeOf(caller), wanted);
-  if (row) return toDomain(row);
+  const domain = await findDomain(sql, caller, wanted);
+  if (domain) return domain;
   throw new BackendError('ObjectNotFound', `There is no domain '${wanted}' you may see.`);
 }
 

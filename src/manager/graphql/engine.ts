@@ -2,10 +2,14 @@
 import { yoga } from '@elysiajs/graphql-yoga';
 import { Elysia } from 'elysia';
 import {
+  createSourceEventStream,
   type DocumentNode,
   type ExecutionResult,
+  execute,
   GraphQLError,
   type GraphQLSchema,
+  getOperationAST,
+  OperationTypeNode,
   parse,
   specifiedRules,
   validate,
@@ -14,10 +18,12 @@ import { createSchema, type Plugin } from 'graphql-yoga';
 import { errorMessage } from '../../common/errors.ts';
 import type { ManagerContext } from '../context.ts';
 import { baseGraphql } from './base.ts';
-import type { GraphqlContext } from './context.ts';
+import type { GraphqlCaller, GraphqlContext } from './context.ts';
+import { refusedForCost } from './cost.ts';
 import { toClientError } from './errors.ts';
 import { type GraphqlLimits, GraphqlLimitsSource, limitRules } from './limits.ts';
 import type { SchemaPart } from './module.ts';
+import { nodePart } from './node.ts';
 
 /** Largest document. Characters; the longest of the WebUI has about 20 000. */
 const MAX_DOCUMENT_LENGTH = 256 * 1024;
@@ -28,10 +34,16 @@ const MAX_CACHED_DOCUMENTS = 1000;
 /** Where the plugin serves inside its own application; nobody outside can name it. */
 const INNER_URL = 'http://graphql.internal/graphql';
 
-interface GraphqlRequest {
+export interface GraphqlRequest {
   readonly query: string;
   readonly variables?: Readonly<Record<string, unknown>> | null;
   readonly operationName?: string | null;
+}
+
+/** What a client is told; both keys are always present. */
+export interface GraphqlAnswer {
+  readonly data: ExecutionResult['data'] | null;
+  readonly errors: readonly GraphQLError[] | null;
 }
 
 export interface GraphqlEngine {
@@ -39,7 +51,15 @@ export interface GraphqlEngine {
    * Answers 200 with a JSON object of `data` and `errors`, both always present. Failures of the
    * document and of resolvers are in `errors`. @throws Error when the engine itself is broken.
    */
-  handle(request: GraphqlRequest, context: GraphqlContext): Promise<Response>;
+  handle(request: GraphqlRequest, caller: GraphqlCaller): Promise<Response>;
+  /**
+   * The answers of any operation one after another: a single one, or those of a subscription until
+   * it ends or the caller's signal aborts. Whoever may not subscribe is told in the first answer.
+   */
+  stream(
+    request: GraphqlRequest,
+    caller: GraphqlCaller,
+  ): Promise<AsyncGenerator<GraphqlAnswer, void>>;
   close(): Promise<void>;
 }
 
@@ -82,46 +102,98 @@ class DocumentCache {
   };
 }
 
-const cachedDocuments = (cache: DocumentCache): Plugin => ({
+const cachedDocuments = (cache: DocumentCache, limits: () => GraphqlLimits): Plugin => ({
   onParse: ({ setParseFn }) => setParseFn(cache.parse),
   onValidate: ({ setValidationFn }) =>
     setValidationFn((_schema: GraphQLSchema, document: DocumentNode) => cache.validate(document)),
+  onExecute({ args, setResultAndStopExecution }) {
+    const { document, operationName, variableValues } = args;
+    const operation = getOperationAST(document, operationName);
+    const refusal = refusedForCost(document, operation, variableValues ?? {}, limits().maxCost);
+    if (refusal) setResultAndStopExecution({ errors: [refusal] });
+  },
+  onSubscribe({ setResultAndStopExecution }) {
+    const message =
+      "A subscription needs a stream: send 'Accept: text/event-stream', or use a WebSocket.";
+    setResultAndStopExecution({ errors: [new GraphQLError(message)] });
+  },
 });
 
 const isSingle = (result: unknown): result is ExecutionResult =>
   typeof result === 'object' && result !== null && !(Symbol.asyncIterator in result);
 
-/** Tells the log what clients must not see. */
-const reportTo =
-  (context: GraphqlContext | undefined) =>
-  (cause: unknown, path: string): void =>
-    context?.ctx.log.error('a GraphQL field failed unexpectedly', {
-      requestId: context.requestId,
+/** The result as clients see it: errors have upstream's codes; what they must not see is logged. */
+function toAnswer(result: ExecutionResult, caller: GraphqlCaller | undefined): GraphqlAnswer {
+  const report = (cause: unknown, path: string): void =>
+    caller?.ctx.log.error('a GraphQL field failed unexpectedly', {
+      requestId: caller.requestId,
       path,
       error: errorMessage(cause),
       stack: cause instanceof Error ? cause.stack : undefined,
     });
+  return {
+    data: result.data ?? null,
+    errors: result.errors?.map((error) => toClientError(error, report)) ?? null,
+  };
+}
 
 /** Sends results as upstream does: status 200, both keys, errors with upstream's codes. */
-const upstreamEnvelope = (callers: WeakMap<Request, GraphqlContext>): Plugin => ({
+const upstreamEnvelope = (callers: WeakMap<Request, GraphqlCaller>): Plugin => ({
   onResultProcess({ request, result, setResultProcessor }) {
     if (!isSingle(result)) return;
-    const report = reportTo(callers.get(request));
-    const errors = result.errors?.map((error) => toClientError(error, report)) ?? null;
-    setResultProcessor(
-      () => Response.json({ data: result.data ?? null, errors }),
-      'application/json',
-    );
+    const answer = toAnswer(result, callers.get(request));
+    setResultProcessor(() => Response.json(answer), 'application/json');
   },
 });
 
 /** The schema of all modules together. @throws Error when they don't fit each other. */
 export function mergeModules(modules: readonly SchemaPart[]): GraphQLSchema {
-  const all: readonly SchemaPart[] = [baseGraphql, ...modules];
+  const all: readonly SchemaPart[] = [baseGraphql, nodePart(modules), ...modules];
   return createSchema<GraphqlContext>({
     typeDefs: all.map(({ typeDefs }) => typeDefs),
     resolvers: all.map(({ resolvers }) => resolvers),
   });
+}
+
+async function* only(answer: GraphqlAnswer): AsyncGenerator<GraphqlAnswer, void> {
+  yield answer;
+}
+
+/** Answers operations without HTTP around them, subscriptions included. */
+async function openStream(
+  schema: GraphQLSchema,
+  cache: DocumentCache,
+  limits: () => GraphqlLimits,
+  { query, variables, operationName }: GraphqlRequest,
+  caller: GraphqlCaller,
+): Promise<AsyncGenerator<GraphqlAnswer, void>> {
+  /** Made anew for every event: what loaders remember of one is old at the next. */
+  const contextNow = (): GraphqlContext => ({ ...caller, limits: limits() });
+  let document: DocumentNode;
+  try {
+    document = cache.parse(query);
+  } catch (error) {
+    if (!(error instanceof GraphQLError)) throw error;
+    return only(toAnswer({ errors: [error] }, caller));
+  }
+  const invalid = cache.validate(document);
+  if (invalid.length > 0) return only(toAnswer({ errors: invalid }, caller));
+  const operation = getOperationAST(document, operationName);
+  const variableValues = variables ?? {};
+  const refusal = refusedForCost(document, operation, variableValues, limits().maxCost);
+  if (refusal) return only(toAnswer({ errors: [refusal] }, caller));
+  const request = { schema, document, variableValues, operationName };
+  if (operation?.operation !== OperationTypeNode.SUBSCRIPTION) {
+    return only(toAnswer(await execute({ ...request, contextValue: contextNow() }), caller));
+  }
+  const events = await createSourceEventStream({ ...request, contextValue: contextNow() });
+  if (isSingle(events)) return only(toAnswer(events, caller));
+  async function* answers(source: AsyncIterable<unknown>) {
+    for await (const rootValue of source) {
+      yield toAnswer(await execute({ ...request, rootValue, contextValue: contextNow() }), caller);
+    }
+  }
+  return answers(events);
 }
 
 /**
@@ -134,18 +206,19 @@ export async function createGraphqlEngine(
   modules: readonly SchemaPart[],
 ): Promise<GraphqlEngine> {
   const schema = mergeModules(modules);
-  const limits = await GraphqlLimitsSource.open(ctx.config);
-  const cache = new DocumentCache(schema, () => limits.current);
-  const callers = new WeakMap<Request, GraphqlContext>();
+  const source = await GraphqlLimitsSource.open(ctx.config);
+  const limits = () => source.current;
+  const cache = new DocumentCache(schema, limits);
+  const callers = new WeakMap<Request, GraphqlCaller>();
   const app = new Elysia().use(
     yoga({
       schema,
-      context: ({ request }) => {
-        const context = callers.get(request);
-        if (!context) throw new Error('a GraphQL request arrived without its caller');
-        return context;
+      context: ({ request }): GraphqlContext => {
+        const caller = callers.get(request);
+        if (!caller) throw new Error('a GraphQL request arrived without its caller');
+        return { ...caller, limits: limits() };
       },
-      plugins: [cachedDocuments(cache), upstreamEnvelope(callers)],
+      plugins: [cachedDocuments(cache, limits), upstreamEnvelope(callers)],
       parserCache: false,
       validationCache: false,
       maskedErrors: false,
@@ -153,20 +226,19 @@ export async function createGraphqlEngine(
       logging: false,
       graphiql: false,
       landingPage: false,
-      // The protocol of graphql-sse, which clients expect of subscriptions.
-      legacySse: false,
     }),
   );
   return {
-    close: () => limits.close(),
-    async handle({ query, variables, operationName }, context) {
+    close: () => source.close(),
+    stream: (request, caller) => openStream(schema, cache, limits, request, caller),
+    async handle({ query, variables, operationName }, caller) {
       const request = new Request(INNER_URL, {
         method: 'POST',
         headers: { 'Content-Type': 'application/json', Accept: 'application/json' },
         body: JSON.stringify({ query, variables, operationName }),
-        signal: context.signal,
+        signal: caller.signal,
       });
-      callers.set(request, context);
+      callers.set(request, caller);
       const response = await app.handle(request);
       if (response.ok) return response;
       throw new Error(`The GraphQL engine answered ${response.status}: ${await response.text()}`);

@@ -26,6 +26,7 @@ const probe: SchemaPart = {
       scalars(json: JSONString, big: BigInt, id: UUID, at: DateTime, any: JSON): Scalars
       nested: Nested
       unserializable: JSON
+      paged(first: Int): Paged
       caller: String
     }
     type Scalars {
@@ -35,6 +36,10 @@ const probe: SchemaPart = {
       at: DateTime
       any: JSON
       kind: String
+    }
+    type Paged {
+      paged(first: Int): Paged
+      name: String
     }
     type Nested {
       nested: Nested
@@ -52,6 +57,7 @@ const probe: SchemaPart = {
       scalars: (_parent, args) => ({ ...args, kind: typeof args.json }),
       nested: () => ({ nested: { nested: { name: 'deep' } } }),
       unserializable: () => 1n,
+      paged: () => ({ paged: { name: 'deep' } }),
       caller: (_parent, _args, context) => {
         contexts.push(context);
         return context.caller.accessKey;
@@ -287,6 +293,35 @@ describe('limits', () => {
     await server.ctx.config.delete(key);
     await until(
       () => ask(deep),
+      ({ data }) => data !== null,
+    );
+  });
+
+  test('cost is limited: root fields, pages within pages, through fragments and variables', async () => {
+    const aliases = Array.from({ length: 1500 }, (_, i) => `a${i}: nested { name }`).join(' ');
+    const refused = await ask(`{ ${aliases} }`);
+    expect(refused.data).toBeNull();
+    expect(refused.errors?.[0]?.message).toContain('asks for too much at once');
+    const key = 'config/api/max-gql-query-cost';
+    await server.ctx.config.put(key, '2000');
+    const paged =
+      'query ($first: Int = 1) { paged(first: $first) { ...P } } fragment P on Paged { paged(first: 50) { name } }';
+    await until(
+      () => ask(paged, { first: 40 }),
+      ({ data }) => data === null,
+    );
+    expect((await ask(paged)).errors).toBeNull();
+    expect((await ask(paged, { first: 20 })).errors).toBeNull();
+    expect((await ask(paged.replace('= 1', '= 40'))).data).toBeNull();
+    const bomb = `{ nested { ...F0 } } ${Array.from(
+      { length: 60 },
+      (_, i) =>
+        `fragment F${i} on Nested { a: nested { ...F${i + 1} } b: nested { ...F${i + 1} } }`,
+    ).join(' ')} fragment F60 on Nested { name }`;
+    expect((await ask(bomb)).errors?.[0]?.message).toContain('asks for too much at once');
+    await server.ctx.config.delete(key);
+    await until(
+      () => ask(paged, { first: 40 }),
       ({ data }) => data !== null,
     );
   });

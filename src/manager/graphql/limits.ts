@@ -12,12 +12,28 @@ import { saysYes } from '../http/parameters.ts';
 const PREFIX = 'config/api';
 const INTROSPECTION_KEY = `${PREFIX}/allow-graphql-schema-introspection`;
 const DEPTH_KEY = `${PREFIX}/max-gql-query-depth`;
+const PAGE_KEY = `${PREFIX}/max-gql-connection-page-size`;
+const COST_KEY = `${PREFIX}/max-gql-query-cost`;
 
 export interface GraphqlLimits {
   readonly allowIntrospection: boolean;
   /** Levels of nested fields; null means any. */
   readonly maxDepth: number | null;
+  /** Largest page of a connection of the older schema; null means the built-in bound. */
+  readonly maxConnectionRows: number | null;
+  /** Most that one operation may cost; see cost.ts. */
+  readonly maxCost: number;
 }
+
+/** The WebUI's dearest page costs less than a tenth of it. */
+const DEFAULT_MAX_COST = 500_000;
+
+const defaults: GraphqlLimits = {
+  allowIntrospection: false,
+  maxDepth: null,
+  maxConnectionRows: null,
+  maxCost: DEFAULT_MAX_COST,
+};
 
 function positiveInteger(text: string | null): number | null {
   const value = text === null ? Number.NaN : Number(text);
@@ -26,7 +42,7 @@ function positiveInteger(text: string | null): number | null {
 
 /** Reads the limits and follows their changes. */
 export class GraphqlLimitsSource {
-  #current: GraphqlLimits = { allowIntrospection: false, maxDepth: null };
+  #current: GraphqlLimits = defaults;
   #subscription: Subscription | null = null;
 
   static async open(config: ConfigStore): Promise<GraphqlLimitsSource> {
@@ -36,6 +52,8 @@ export class GraphqlLimitsSource {
       source.#current = {
         allowIntrospection: saysYes(values.get(INTROSPECTION_KEY) ?? null),
         maxDepth: positiveInteger(values.get(DEPTH_KEY) ?? null),
+        maxConnectionRows: positiveInteger(values.get(PAGE_KEY) ?? null),
+        maxCost: positiveInteger(values.get(COST_KEY) ?? null) ?? defaults.maxCost,
       };
     };
     source.#subscription = await config.watch(PREFIX, (change) => {

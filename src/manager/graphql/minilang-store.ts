@@ -12,6 +12,7 @@ import {
   parseFilter,
   parseOrder,
 } from './minilang.ts';
+import type { OrderTerm } from './page-store.ts';
 
 /** How a field is stored, which decides the comparisons it allows. */
 type FieldKind =
@@ -233,12 +234,31 @@ export type OrderTable = Readonly<Record<string, Fragment>>;
 export const orderTable = (fields: FieldTable): OrderTable =>
   Object.fromEntries(Object.entries(fields).map(([name, { column }]) => [name, column]));
 
-/** Which part of a list is asked for, in the two languages above. */
-export interface ListPage {
+/** What of a list is asked for, in the two languages above. */
+export interface ListQuery {
+  readonly filter?: string | null;
+  readonly order?: string | null;
+}
+
+/** The same with the part of it. */
+export interface ListPage extends ListQuery {
   readonly limit: number;
   readonly offset: number;
-  readonly filter: string | null | undefined;
-  readonly order: string | null | undefined;
+}
+
+/**
+ * The expressions that an order names; none when it is absent or empty.
+ * @throws BackendError InvalidAPIParameters on a syntax error or an unknown field.
+ */
+export function orderTerms(order: string | null | undefined, fields: OrderTable): OrderTerm[] {
+  return parseOrder(order ?? '').map(({ name, descending }) => {
+    const column = Object.hasOwn(fields, name) ? fields[name] : undefined;
+    if (column) return { column, descending };
+    throw new BackendError(
+      'InvalidAPIParameters',
+      `Query order parsing error: cannot sort by '${name}'; choose from ${Object.keys(fields).join(', ')}`,
+    );
+  });
 }
 
 /**
@@ -251,18 +271,10 @@ export function orderToSql(
   fields: OrderTable,
   options: { fallback: Fragment; tieBreak: Fragment },
 ): Fragment {
-  const items = parseOrder(order ?? '');
-  const first = items.length === 0 ? options.fallback : null;
-  const sorted = items.map(({ name, descending }) => {
-    const column = Object.hasOwn(fields, name) ? fields[name] : undefined;
-    if (!column) {
-      throw new BackendError(
-        'InvalidAPIParameters',
-        `Query order parsing error: cannot sort by '${name}'; choose from ${Object.keys(fields).join(', ')}`,
-      );
-    }
-    return descending ? sql`${column} desc` : sql`${column} asc`;
-  });
-  const list = first ?? sorted.reduce((left, right) => sql`${left}, ${right}`);
+  const sorted = orderTerms(order, fields).map(({ column, descending }) =>
+    descending ? sql`${column} desc` : sql`${column} asc`,
+  );
+  const list =
+    sorted.length === 0 ? options.fallback : sorted.reduce((left, right) => sql`${left}, ${right}`);
   return sql`${list}, ${options.tieBreak}`;
 }

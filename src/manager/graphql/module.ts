@@ -1,7 +1,8 @@
 /** How a feature contributes to the GraphQL schema. */
 import type { createSchema } from 'graphql-yoga';
 import type { GraphqlContext } from './context.ts';
-import type { Resolvers } from './resolvers.generated.ts';
+import type { NodeLoader } from './node.ts';
+import type { Resolvers, ResolversParentTypes } from './resolvers.generated.ts';
 
 type SchemaOptions = Parameters<typeof createSchema<GraphqlContext>>[0];
 type AnyResolvers = Exclude<SchemaOptions['resolvers'], readonly unknown[] | undefined>;
@@ -9,12 +10,14 @@ type AnyResolvers = Exclude<SchemaOptions['resolvers'], readonly unknown[] | und
 /** A part of any schema; its resolvers are checked when the schema is made. */
 export interface SchemaPart {
   /**
-   * SDL with upstream's names. Root fields go into `type Query { … }` or `type Mutation { … }`;
-   * all parts' root types are merged.
+   * SDL with upstream's names. Root fields go into `type Query { … }`, `type Mutation { … }` or
+   * `type Subscription { … }`; all parts' root types are merged.
    */
   readonly typeDefs: string;
   /** Type name → field name → resolver. A field without one reads the parent's property. */
   readonly resolvers: AnyResolvers;
+  /** Type name → how `node(id)` finds one of them. */
+  readonly nodes?: Readonly<Record<string, NodeLoader | undefined>>;
 }
 
 /**
@@ -23,4 +26,9 @@ export interface SchemaPart {
  */
 export interface GraphqlModule extends SchemaPart {
   readonly resolvers: Resolvers;
+  readonly nodes?: {
+    readonly [Name in keyof Resolvers & keyof ResolversParentTypes]?: NodeLoader<
+      Extract<ResolversParentTypes[Name], object>
+    >;
+  };
 }

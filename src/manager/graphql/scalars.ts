@@ -1,6 +1,7 @@
 /** The scalars of the schema and how their values look on the wire. */
 import { GraphQLError, GraphQLScalarType, Kind, type ValueNode } from 'graphql';
 import { isoTime } from '../../common/time.ts';
+import { rawIdOf } from './global-id.ts';
 
 const invalid = (name: string, value: unknown): GraphQLError =>
   new GraphQLError(`${name} cannot represent the value ${JSON.stringify(value) ?? String(value)}.`);
@@ -122,10 +123,75 @@ const json = new GraphQLScalarType({
   parseLiteral: (node, variables) => literalValue(node, variables ?? {}),
 });
 
+const CALENDAR_DAY = /^\d{4}-\d{2}-\d{2}$/;
+
+const date = textScalar(
+  'Date',
+  'A calendar day: YYYY-MM-DD.',
+  (text) => (CALENDAR_DAY.test(text) && readDate(text) !== undefined ? text : undefined),
+  (value) => (typeof value === 'string' && CALENDAR_DAY.test(value) ? value : undefined),
+);
+
+const bytes = textScalar(
+  'Bytes',
+  'Bytes in hexadecimal notation.',
+  (text) => (/^([0-9a-f]{2})*$/i.test(text) ? new Uint8Array(Buffer.from(text, 'hex')) : undefined),
+  (value) => (value instanceof Uint8Array ? Buffer.from(value).toString('hex') : undefined),
+);
+
+/** A part of the cluster in which somebody may do something. */
+export type Scope =
+  | { readonly kind: 'system' }
+  | { readonly kind: 'domain'; readonly domainName: string }
+  | { readonly kind: 'project'; readonly projectId: string }
+  | { readonly kind: 'user'; readonly userId: string };
+
+function parseScope(text: string): Scope | undefined {
+  const [kind, id = '', ...rest] = text.split(':');
+  if (rest.length > 1) return undefined;
+  if (kind === 'system') return { kind };
+  if (kind === 'domain' && id !== '' && rest.length === 0) return { kind, domainName: id };
+  const uuidText = normalizeUuid(id);
+  if (uuidText === undefined) return undefined;
+  if (kind === 'project') return { kind, projectId: uuidText };
+  return kind === 'user' ? { kind, userId: uuidText } : undefined;
+}
+
+const scope = textScalar<Scope>(
+  'ScopeField',
+  'system, domain:<name>, project:<uuid> or user:<uuid>.',
+  parseScope,
+  (value) => (typeof value === 'string' ? value : undefined),
+);
+
+/** Read as the raw id, whichever form a client sends. */
+const globalIdField = textScalar(
+  'GlobalIDField',
+  'The id of a node, or its raw id.',
+  rawIdOf,
+  (value) => (typeof value === 'string' ? value : undefined),
+);
+
+/** A scalar with a fixed set of values. */
+export const wordScalar = <Word extends string>(
+  name: string,
+  words: readonly Word[],
+): GraphQLScalarType<Word, string> =>
+  textScalar(
+    name,
+    `One of ${words.join(', ')}.`,
+    (text) => words.find((word) => word === text),
+    (value) => (typeof value === 'string' ? value : undefined),
+  );
+
 export const scalars = {
   UUID: uuid,
   DateTime: dateTime,
+  Date: date,
   JSONString: jsonString,
   BigInt: bigInt,
   JSON: json,
+  Bytes: bytes,
+  GlobalIDField: globalIdField,
+  ScopeField: scope,
 };

@@ -49,6 +49,16 @@ export function requireSuperadmin(caller: Pick<Caller, 'role'>): void {
 }
 
 /**
+ * The same for fields of the newer schema, in upstream's words.
+ * @throws BackendError GenericForbidden unless the caller is a superadmin.
+ */
+export function requireAdministrator(caller: Pick<Caller, 'role'>): void {
+  if (caller.role !== 'superadmin') {
+    throw new BackendError('GenericForbidden', 'Admin exclusive access');
+  }
+}
+
+/**
  * @throws BackendError GenericForbidden unless the caller is a superadmin, or an administrator who
  *   asks for no other domain than its own.
  */

@@ -103,7 +103,10 @@ const table: Readonly<Record<string, readonly [Auth, Gate]>> = {
   'GET /stream/session/:session_name/apps': ['user', 'read'],
   'GET /stream/session/:session_name/execute': ['user', 'read'],
   'GET /events/session': ['user', 'read'],
+  'GET /admin/gql': ['user', 'any'],
   'POST /admin/gql': ['user', 'any'],
+  'GET /admin/gql/strawberry': ['user', 'any'],
+  'POST /admin/gql/strawberry': ['user', 'any'],
   'POST /admin/graphql': ['user', 'any'],
 };
 
@@ -123,7 +126,7 @@ beforeAll(async () => {
   const engine = await createGraphqlEngine(ctx, graphqlModules);
   await engine.close();
   const facts = { serviceAddress: () => '', status: () => '', sslEnabled: false };
-  const sockets = featureSockets(ctx);
+  const sockets = featureSockets(ctx, engine);
   const routes = [...systemRoutes(ctx, facts), ...featureRoutes(ctx, engine)];
   declared = [
     ...describedRoutes(ctx, routes, sockets),

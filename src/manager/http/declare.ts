@@ -82,9 +82,8 @@ export function publicRoute<T extends DeclaredTakes>(
 
 /** An operation over a WebSocket. */
 export function socketRoute<T extends DeclaredTakes>(
-  declared: Pick<Declared<T>, 'path' | 'gate' | 'summary' | 'takes'> & {
-    readonly auth: SocketRoute['auth'];
-  },
+  declared: Pick<Declared<T>, 'path' | 'gate' | 'summary' | 'takes'> &
+    Pick<SocketRoute, 'auth' | 'protocol'>,
   handler: (request: AuthenticatedRequest, input: Input<T>, peer: SocketPeer) => Promise<void>,
 ): SocketRoute {
   const read = inputReader(declared.takes);

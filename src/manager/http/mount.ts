@@ -56,6 +56,22 @@ const idleLimitSec = (response: Response): number =>
     ? EVENT_STREAM_IDLE_SEC
     : IDLE_SEC;
 
+/**
+ * The header that accepts the operation's sub-protocol.
+ * @throws BackendError GenericBadRequest when the client does not offer it.
+ */
+function protocolHeader({ protocol }: SocketRoute, request: Request): Record<string, string> {
+  if (protocol === undefined) return {};
+  const offered = request.headers.get('sec-websocket-protocol')?.split(',') ?? [];
+  if (offered.some((name) => name.trim() === protocol)) {
+    return { 'Sec-WebSocket-Protocol': protocol };
+  }
+  throw new BackendError(
+    'GenericBadRequest',
+    `This operation needs a WebSocket upgrade with the sub-protocol ${protocol}.`,
+  );
+}
+
 /** A request handler that serves the routes; give it to a listener together with the server. */
 export type Serve = (request: Request, server: SocketServer) => Promise<Response | undefined>;
 
@@ -150,7 +166,11 @@ class Mount {
           const { original, server } = this.#arrival(request);
           const upgraded = server.upgrade(original, {
             data: connection,
-            headers: { Server: 'BackendAI', 'X-BackendAI-RequestID': caller.requestId },
+            headers: {
+              Server: 'BackendAI',
+              'X-BackendAI-RequestID': caller.requestId,
+              ...protocolHeader(socket, original),
+            },
           });
           if (!upgraded) {
             throw new BackendError(

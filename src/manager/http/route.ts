@@ -117,4 +117,6 @@ export interface SocketRoute extends Pick<Operation, 'path' | 'gate' | 'summary'
   readonly accept: (
     input: RawInput,
   ) => Promise<(request: AuthenticatedRequest, peer: SocketPeer) => Promise<void>>;
+  /** The sub-protocol that clients must offer; none by default. */
+  readonly protocol?: string;
 }

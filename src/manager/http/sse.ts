@@ -3,7 +3,8 @@ import type { Clock } from '../../common/clock.ts';
 
 export interface ServerEvent {
   readonly event: string;
-  readonly data: unknown;
+  /** Sent as JSON; nothing when absent. */
+  readonly data?: unknown;
   /** With which a client that was cut off says where it stopped. */
   readonly id?: string;
   /** After how long such a client connects again. Milliseconds. */
@@ -15,7 +16,7 @@ const PING_MS = 15_000;
 
 const frame = ({ event, data, id, retryMs }: ServerEvent): string =>
   `${id === undefined ? '' : `id: ${id}\n`}${retryMs === undefined ? '' : `retry: ${retryMs}\n`}` +
-  `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
+  `event: ${event}\ndata: ${data === undefined ? '' : JSON.stringify(data)}\n\n`;
 
 /**
  * A response that sends `events` until they end or the client goes away, in which case `onEnd` must

@@ -34,7 +34,7 @@ function typeOf(name: string): ProjectType {
   );
 }
 
-const nameOfType = (type: ProjectType): string =>
+export const nameOfType = (type: ProjectType): string =>
   Object.keys(TYPES).find((name) => TYPES[name] === type) ?? type;
 
 function listed(

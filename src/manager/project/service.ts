@@ -1,9 +1,14 @@
 /** Projects: groups of users inside a domain that share limits, folders and resource groups. */
+
+import type { Sql } from 'postgres';
 import * as v from 'valibot';
 import { BackendError } from '../../common/errors.ts';
 import type { SlotMap } from '../../common/slots.ts';
 import type { Db } from '../db/connect.ts';
 import { slotMapColumn } from '../db/json.ts';
+import type { ListQuery } from '../graphql/minilang-store.ts';
+import type { Listed, PageWish } from '../graphql/page.ts';
+import type { Scope } from '../graphql/scalars.ts';
 import type { Caller } from '../http/route.ts';
 import * as store from './store.ts';
 
@@ -71,6 +76,54 @@ export function projectScope(caller: Caller): store.ProjectScope {
   return { kind: 'member', userId: caller.userId };
 }
 
+export const PROJECT_PERMISSIONS = [
+  'read_attribute',
+  'read_sensitive_attribute',
+  'update_attribute',
+  'delete_project',
+  'associate_with_user',
+] as const;
+export type ProjectPermission = (typeof PROJECT_PERMISSIONS)[number];
+
+/** The projects on which `caller` holds a permission: administrators all, members may only read. */
+function permittedScope(caller: Caller, permission: ProjectPermission): store.ProjectScope {
+  const scope = projectScope(caller);
+  return scope.kind !== 'member' || permission === 'read_attribute' ? scope : { kind: 'none' };
+}
+
+/**
+ * One page of the projects in a part of the cluster on which `caller` holds a permission, by id
+ * unless ordered.
+ * @throws BackendError InvalidAPIParameters for a wrong filter or order, InvalidCursor.
+ */
+export const listProjectNodes = (
+  sql: Sql,
+  caller: Caller,
+  query: ListQuery & { readonly within: Scope; readonly permission: ProjectPermission },
+  wish: PageWish,
+): Promise<Listed<store.ProjectRecord>> =>
+  store.selectNodes(sql, permittedScope(caller, query.permission), query, wish);
+
+/** The same of the projects to which each user belongs, by user. */
+export const listProjectNodesOfUsers = (
+  sql: Sql,
+  caller: Caller,
+  userIds: readonly string[],
+  query: ListQuery,
+  wish: PageWish,
+): Promise<Map<string, Listed<store.ProjectRecord>>> =>
+  store.selectNodesOfUsers(sql, projectScope(caller), userIds, query, wish);
+
+/** One project by id; null when there is none that the caller may see. */
+export async function findProject(
+  sql: Db,
+  caller: Caller,
+  id: string,
+): Promise<store.ProjectRecord | null> {
+  const [row] = await store.selectProjects(sql, projectScope(caller), { id }, 1);
+  return row ?? null;
+}
+
 /** The projects that `caller` may see, by domain and name; at most 1000. */
 export function listProjects(
   sql: Db,
@@ -89,7 +142,7 @@ export async function getProject(
   caller: Caller,
   id: string,
 ): Promise<store.ProjectRecord> {
-  const [row] = await store.selectProjects(sql, projectScope(caller), { id }, 1);
+  const row = await findProject(sql, caller, id);
   if (row) return row;
   throw new BackendError('ProjectNotFound', `There is no project ${id} you may see.`);
 }

@@ -1,12 +1,24 @@
 /** SQL about projects (table `groups`) and who belongs to them. */
+import type { Fragment, Sql } from 'postgres';
 import type { Db } from '../db/connect.ts';
 import type { GroupRow } from '../db/rows.generated.ts';
+import {
+  type FieldTable,
+  filterToSql,
+  type ListQuery,
+  orderTable,
+  orderTerms,
+} from '../graphql/minilang-store.ts';
+import type { Listed, PageWish } from '../graphql/page.ts';
+import { type ListSource, selectListPage, selectListPages } from '../graphql/page-store.ts';
+import type { Scope } from '../graphql/scalars.ts';
 
 /** Whose projects may be seen. */
 export type ProjectScope =
   | { readonly kind: 'all' }
   | { readonly kind: 'domain'; readonly domainName: string }
-  | { readonly kind: 'member'; readonly userId: string };
+  | { readonly kind: 'member'; readonly userId: string }
+  | { readonly kind: 'none' };
 
 export interface ProjectFilter {
   readonly id?: string;
@@ -29,8 +41,14 @@ function visible(sql: Db, scope: ProjectScope) {
     case 'member':
       return sql`EXISTS (SELECT FROM association_groups_users a
                           WHERE a.group_id = g.id AND a.user_id = ${scope.userId})`;
+    case 'none':
+      return sql`false`;
   }
 }
+
+const columns = (sql: Db): Fragment => sql`
+  g.*, ARRAY(SELECT s.scaling_group FROM sgroups_for_groups s
+              WHERE s."group" = g.id ORDER BY s.scaling_group)::text[] AS scaling_groups`;
 
 export function selectProjects(
   sql: Db,
@@ -47,10 +65,7 @@ export function selectProjects(
     filter.types === undefined ? sql`` : sql`AND g.type::text = ANY (${[...filter.types]}::text[])`,
   ];
   return sql<ProjectRecord[]>`
-    SELECT g.*,
-           ARRAY(SELECT s.scaling_group FROM sgroups_for_groups s
-                  WHERE s."group" = g.id ORDER BY s.scaling_group)::text[] AS scaling_groups
-      FROM groups g
+    SELECT ${columns(sql)} FROM groups g
      WHERE ${visible(sql, scope)} ${conditions}
      ORDER BY g.domain_name, g.name
      LIMIT ${limit}`;
@@ -98,4 +113,66 @@ export async function selectMemberProjectNames(
      WHERE a.user_id = ${userId} AND g.domain_name = ${domainName} AND g.is_active
      ORDER BY g.name LIMIT ${limit}`;
   return rows.map(({ name }) => name);
+}
+
+const nodeFields = (sql: Sql): FieldTable => ({
+  id: { kind: 'uuid', column: sql`g.id` },
+  name: { kind: 'text', column: sql`g.name` },
+  is_active: { kind: 'boolean', column: sql`g.is_active` },
+  created_at: { kind: 'time', column: sql`g.created_at` },
+  modified_at: { kind: 'time', column: sql`g.modified_at` },
+  domain_name: { kind: 'text', column: sql`g.domain_name` },
+  resource_policy: { kind: 'text', column: sql`g.resource_policy` },
+});
+
+function within(sql: Sql, scope: Scope): Fragment {
+  switch (scope.kind) {
+    case 'system':
+      return sql`true`;
+    case 'domain':
+      return sql`g.domain_name = ${scope.domainName}`;
+    case 'project':
+      return sql`g.id = ${scope.projectId}`;
+    case 'user':
+      return visible(sql, { kind: 'member', userId: scope.userId });
+  }
+}
+
+function nodeSource(sql: Sql, scope: ProjectScope, query: ListQuery, more: Fragment): ListSource {
+  const fields = nodeFields(sql);
+  return {
+    columns: columns(sql),
+    from: sql`groups g`,
+    scope: visible(sql, scope),
+    filter: sql`${filterToSql(sql, query.filter, fields)} AND ${more}`,
+    order: orderTerms(query.order, orderTable(fields)),
+    key: sql`g.id`,
+    keyType: 'uuid',
+  };
+}
+
+/**
+ * Projects in a part of the cluster.
+ * @throws BackendError InvalidAPIParameters for a wrong filter or order, InvalidCursor.
+ */
+export const selectNodes = (
+  sql: Sql,
+  scope: ProjectScope,
+  query: ListQuery & { readonly within: Scope },
+  wish: PageWish,
+): Promise<Listed<ProjectRecord>> =>
+  selectListPage(sql, nodeSource(sql, scope, query, within(sql, query.within)), wish);
+
+/** The projects to which each user belongs, by user. */
+export function selectNodesOfUsers(
+  sql: Sql,
+  scope: ProjectScope,
+  userIds: readonly string[],
+  query: ListQuery,
+  wish: PageWish,
+): Promise<Map<string, Listed<ProjectRecord>>> {
+  const member = sql`EXISTS (SELECT FROM association_groups_users m
+                              WHERE m.group_id = g.id AND m.user_id = parent.id)`;
+  const source = nodeSource(sql, scope, query, member);
+  return selectListPages(sql, source, wish, { ids: userIds, type: 'uuid' });
 }

@@ -13,6 +13,8 @@ export type Owner =
 export interface GroupFilter {
   readonly name?: string | null;
   readonly isActive?: boolean | null;
+  /** Only these. */
+  readonly names?: readonly string[];
   /** Only those that belong to it. */
   readonly owner?: Owner;
 }
@@ -35,13 +37,14 @@ function belonging(sql: Db, owner: Owner | undefined) {
 
 export function selectGroups(
   sql: Db,
-  { name, isActive, owner }: GroupFilter,
+  { name, names, isActive, owner }: GroupFilter,
   limit: number,
 ): Promise<ScalingGroupRow[]> {
   return sql<ScalingGroupRow[]>`
     SELECT * FROM scaling_groups
      WHERE ${belonging(sql, owner)}
        ${name == null ? sql`` : sql`AND name = ${name}`}
+       ${names === undefined ? sql`` : sql`AND name = ANY (${[...names]}::text[])`}
        ${isActive == null ? sql`` : sql`AND coalesce(is_active, false) = ${isActive}`}
      ORDER BY name LIMIT ${limit}`;
 }

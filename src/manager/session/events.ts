@@ -98,9 +98,9 @@ async function filterOf(
 }
 
 /** The status events of the bus that may concern a filter, in order, until `signal` aborts. */
-async function* statusEvents(
+export async function* statusEvents(
   ctx: ManagerContext,
-  filter: EventFilter,
+  filter: Pick<EventFilter, 'sessionId' | 'sessions' | 'kernels'>,
   signal: AbortSignal,
 ): AsyncGenerator<StatusEvent> {
   const queue: StatusEvent[] = [];

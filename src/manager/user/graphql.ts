@@ -10,7 +10,7 @@ import { checkOwnScope, pageOf, requireDomainAdmin } from '../graphql/scope.ts';
 import { getKeypair } from '../keypair/service.ts';
 import { createUser, deleteUser, modifyUser, purgeUser, type UserWishes } from './manage.ts';
 import { typeDefs } from './schema.ts';
-import { getUser, listUserPage, listUsers, type UserRecord } from './service.ts';
+import { findUser, getUser, listUserPage, listUsers, type UserRecord } from './service.ts';
 
 /** Largest number of rows of the unpaged list. */
 const MAX_ROWS = 100;
@@ -35,20 +35,15 @@ const filterOf = (
   status: statusOf(args.status),
 });
 
-/** The user, or null when there is none that the caller may see. */
-async function findUser(
+/** The user, or null when there is none that the caller may see, or in another domain. */
+async function inDomain(
   { ctx, caller }: GraphqlContext,
   wanted: { readonly email?: string; readonly userId?: string },
   domainName: string | null | undefined,
 ): Promise<UserRecord | null> {
-  try {
-    const user = await getUser(ctx.sql, caller, wanted);
-    return domainName != null && user.domain_name !== domainName ? null : user;
-  } catch (error) {
-    // Absence is an answer here.
-    if (error instanceof BackendError && error.problem === 'UserNotFound') return null;
-    throw error;
-  }
+  const own = { userId: caller.userId };
+  const user = await findUser(ctx.sql, caller, wanted.email || wanted.userId ? wanted : own);
+  return domainName != null && user?.domain_name !== domainName ? null : user;
 }
 
 /** The status that either of the two arguments for it asks for. */
@@ -94,7 +89,7 @@ export const userGraphql: GraphqlModule = {
     Query: {
       user: (_root, { domain_name, email }, context) => {
         checkOwnScope(context.caller, context.caller.email, { domain_name, key: email });
-        return findUser(context, { email: kept(email) }, domain_name);
+        return inDomain(context, { email: kept(email) }, domain_name);
       },
       user_from_uuid: (_root, { domain_name, user_id }, context) => {
         checkOwnScope(context.caller, context.caller.userId, {
@@ -102,7 +97,7 @@ export const userGraphql: GraphqlModule = {
           key: user_id?.toLowerCase(),
         });
         if (user_id != null && !isUuid(user_id)) return null;
-        return findUser(context, { userId: kept(user_id) }, domain_name);
+        return inDomain(context, { userId: kept(user_id) }, domain_name);
       },
       users: async (_root, args, { ctx, caller }) => {
         requireDomainAdmin(caller, args.domain_name);

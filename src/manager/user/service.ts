@@ -3,7 +3,8 @@
 import type { Sql } from 'postgres';
 import { BackendError } from '../../common/errors.ts';
 import type { Db } from '../db/connect.ts';
-import type { ListPage } from '../graphql/minilang-store.ts';
+import type { ListPage, ListQuery } from '../graphql/minilang-store.ts';
+import type { Listed, PageWish } from '../graphql/page.ts';
 import type { Caller } from '../http/route.ts';
 import * as store from './store.ts';
 
@@ -42,6 +43,37 @@ export function listUserPage(
 }
 
 /**
+ * One page of the users that `caller` may see, by id unless ordered.
+ * @throws BackendError InvalidAPIParameters for a wrong filter or order, InvalidCursor.
+ */
+export const listUserNodes = (
+  sql: Sql,
+  caller: Caller,
+  query: ListQuery,
+  wish: PageWish,
+): Promise<Listed<store.UserRecord>> => store.selectNodes(sql, userScope(caller), query, wish);
+
+/** The same of the members of each project, by project. */
+export const listUserNodesOfProjects = (
+  sql: Sql,
+  caller: Caller,
+  projectIds: readonly string[],
+  query: ListQuery,
+  wish: PageWish,
+): Promise<Map<string, Listed<store.UserRecord>>> =>
+  store.selectNodesOfProjects(sql, userScope(caller), projectIds, query, wish);
+
+/** One user, by id or e-mail address; null when there is none that the caller may see. */
+export async function findUser(
+  sql: Db,
+  caller: Caller,
+  wanted: { readonly userId?: string; readonly email?: string },
+): Promise<store.UserRecord | null> {
+  const [row] = await store.selectUsers(sql, userScope(caller), wanted, 1);
+  return row ?? null;
+}
+
+/**
  * One user, by id or e-mail address; the caller when neither is given.
  * @throws BackendError UserNotFound also for a user that the caller may not see.
  */
@@ -51,7 +83,7 @@ export async function getUser(
   wanted: { readonly userId?: string; readonly email?: string } = {},
 ): Promise<store.UserRecord> {
   const filter = wanted.userId || wanted.email ? wanted : { userId: caller.userId };
-  const [row] = await store.selectUsers(sql, userScope(caller), filter, 1);
+  const row = await findUser(sql, caller, filter);
   if (row) return row;
   throw new BackendError('UserNotFound');
 }

@@ -6,10 +6,14 @@ import {
   type FieldTable,
   filterToSql,
   type ListPage,
+  type ListQuery,
   type OrderTable,
   orderTable,
+  orderTerms,
   orderToSql,
 } from '../graphql/minilang-store.ts';
+import type { Listed, PageWish } from '../graphql/page.ts';
+import { type ListSource, selectListPage, selectListPages } from '../graphql/page-store.ts';
 
 /** Whose users may be seen. */
 export type UserScope =
@@ -135,4 +139,47 @@ export async function selectPage(
     SELECT ${columns(sql)} FROM users u
      WHERE ${where} ORDER BY ${order} LIMIT ${page.limit} OFFSET ${page.offset}`;
   return { rows, total: counted?.total ?? 0 };
+}
+
+/** @throws BackendError InvalidAPIParameters for a wrong filter or order. */
+function nodeSource(sql: Sql, scope: UserScope, query: ListQuery, more: Fragment): ListSource {
+  const projectNames = sql`
+    ARRAY(SELECT g.name FROM groups g JOIN association_groups_users a ON a.group_id = g.id
+           WHERE a.user_id = u.uuid)::text[]`;
+  const fields: FieldTable = {
+    ...filterFields(sql),
+    project_name: { kind: 'text-array', column: projectNames },
+  };
+  return {
+    columns: columns(sql),
+    from: sql`users u`,
+    scope: visible(sql, scope),
+    filter: sql`${filterToSql(sql, query.filter, fields)} AND ${more}`,
+    order: orderTerms(query.order, orderFields(sql)),
+    key: sql`u.uuid`,
+    keyType: 'uuid',
+  };
+}
+
+/** @throws BackendError InvalidAPIParameters for a wrong filter or order, InvalidCursor. */
+export const selectNodes = (
+  sql: Sql,
+  scope: UserScope,
+  query: ListQuery,
+  wish: PageWish,
+): Promise<Listed<UserRecord>> =>
+  selectListPage(sql, nodeSource(sql, scope, query, sql`true`), wish);
+
+/** The members of each project, by project. */
+export function selectNodesOfProjects(
+  sql: Sql,
+  scope: UserScope,
+  projectIds: readonly string[],
+  query: ListQuery,
+  wish: PageWish,
+): Promise<Map<string, Listed<UserRecord>>> {
+  const member = sql`EXISTS (SELECT FROM association_groups_users m
+                              WHERE m.user_id = u.uuid AND m.group_id = parent.id)`;
+  const source = nodeSource(sql, scope, query, member);
+  return selectListPages(sql, source, wish, { ids: projectIds, type: 'uuid' });
 }

@@ -1,0 +1,70 @@
+/** SQL of the newer lists of domains. */
+import type { Sql } from 'postgres';
+import type { Listed, PageWish } from '../graphql/page.ts';
+import { selectListPage } from '../graphql/page-store.ts';
+import {
+  type V2FieldTable,
+  type V2OrderTable,
+  type V2Query,
+  v2FilterToSql,
+  v2OrderTerms,
+} from '../graphql/v2-filter-store.ts';
+import { type DomainRecord, type DomainScope, visible, withGroups } from './store.ts';
+
+const fields = (sql: Sql): V2FieldTable => ({
+  name: { kind: 'text', column: sql`domains.name` },
+  description: { kind: 'text', column: sql`domains.description` },
+  isActive: { kind: 'boolean', column: sql`domains.is_active` },
+  createdAt: { kind: 'time', column: sql`domains.created_at` },
+  modifiedAt: { kind: 'time', column: sql`domains.modified_at` },
+  project: {
+    kind: 'nested',
+    exists: (condition) =>
+      sql`exists (select from groups g where g.domain_name = domains.name and ${condition})`,
+    fields: {
+      name: { kind: 'text', column: sql`g.name` },
+      isActive: { kind: 'boolean', column: sql`g.is_active` },
+    },
+  },
+  user: {
+    kind: 'nested',
+    exists: (condition) =>
+      sql`exists (select from users u where u.domain_name = domains.name and ${condition})`,
+    fields: {
+      username: { kind: 'text', column: sql`u.username` },
+      email: { kind: 'text', column: sql`u.email` },
+      isActive: { kind: 'boolean', column: sql`(u.status = 'active')` },
+    },
+  },
+});
+
+/** A domain has many projects and users: it stands where the first of them would. */
+const orders = (sql: Sql): V2OrderTable => ({
+  CREATED_AT: sql`domains.created_at`,
+  MODIFIED_AT: sql`domains.modified_at`,
+  NAME: sql`domains.name`,
+  IS_ACTIVE: sql`domains.is_active`,
+  PROJECT_NAME: sql`(select min(g.name) from groups g where g.domain_name = domains.name)`,
+  USER_USERNAME: sql`(select min(u.username) from users u where u.domain_name = domains.name)`,
+  USER_EMAIL: sql`(select min(u.email) from users u where u.domain_name = domains.name)`,
+});
+
+/** @throws BackendError InvalidGraphQLParameters for a filter that is too large, InvalidCursor. */
+export function selectDomainsV2(
+  sql: Sql,
+  scope: DomainScope,
+  query: V2Query,
+  wish: PageWish,
+): Promise<Listed<DomainRecord>> {
+  const newestFirst = [{ column: sql`domains.created_at`, descending: true }];
+  const source = {
+    columns: sql`domains.*, ${withGroups(sql)}`,
+    from: sql`domains`,
+    scope: visible(sql, scope),
+    filter: v2FilterToSql(sql, query.filter, fields(sql)),
+    order: v2OrderTerms(wish.page.mode, query.orderBy, orders(sql), newestFirst),
+    key: sql`domains.name`,
+    keyType: 'text' as const,
+  };
+  return selectListPage(sql, source, wish);
+}

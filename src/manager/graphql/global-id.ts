@@ -1,0 +1,28 @@
+/** Global ids: `base64("<TypeName>:<raw id>")`, and the raw ids that clients send in their place. */
+
+/** Longest id in either form. Characters. */
+const MAX_ID_LENGTH = 1024;
+
+export interface GlobalId {
+  /** GraphQL type name; null when the text was a raw id. */
+  readonly typeName: string | null;
+  readonly rawId: string;
+}
+
+/** The id of a node as clients see it. */
+export const globalId = (typeName: string, rawId: string): string =>
+  Buffer.from(`${typeName}:${rawId}`).toString('base64');
+
+const TYPE_AND_ID = /^([A-Za-z_][A-Za-z0-9_]*):(.+)$/s;
+
+/** Reads an id in either form: what does not decode to `Type:id` is a raw id. Never fails. */
+export function parseGlobalId(text: string): GlobalId {
+  const raw = { typeName: null, rawId: text };
+  if (text.length > MAX_ID_LENGTH || !/^[A-Za-z0-9+/_-]+={0,2}$/.test(text)) return raw;
+  const decoded = TYPE_AND_ID.exec(Buffer.from(text, 'base64').toString('utf8'));
+  const [, typeName, rawId] = decoded ?? [];
+  return typeName === undefined || rawId === undefined ? raw : { typeName, rawId };
+}
+
+/** The raw id that a client means by either form. */
+export const rawIdOf = (text: string): string => parseGlobalId(text).rawId;
