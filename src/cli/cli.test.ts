@@ -7,10 +7,7 @@ import { buffer } from 'node:stream/consumers';
 import { pack } from 'tar-stream';
 import { startTestServer } from '../testing/session-server.ts';
 import { exitCodeOf } from './commands/session/events.ts';
-import { reportFailure } from './framework/failures.ts';
-import { runProgram } from './framework/program.ts';
-import { capturedIo } from './testing/io.ts';
-import { clientCommands } from './tree.ts';
+import { runCommand } from './testing/program.ts';
 
 let server: Awaited<ReturnType<typeof startTestServer>>;
 const folder = mkdtempSync(join(tmpdir(), 'cli-test-'));
@@ -23,16 +20,8 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-async function runAs(env: Record<string, string>, argv: readonly string[]) {
-  const io = capturedIo({ env, cwd: folder });
-  const exitCode = await runProgram(
-    { name: 'backend.ai', description: '', version: '0', commands: clientCommands },
-    argv,
-    io,
-    async (error, globals) => reportFailure(error, globals, io),
-  );
-  return { exitCode, out: io.out(), err: io.err() };
-}
+const runAs = (env: Record<string, string>, argv: readonly string[]) =>
+  runCommand(argv, { env, cwd: folder });
 
 const run = (...argv: string[]) => runAs(server.environment(server.accounts.user), argv);
 

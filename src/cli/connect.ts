@@ -10,18 +10,27 @@ import {
   effectiveEnvironment,
   isConfigured,
   readClientConfig,
+  SignIns,
 } from '../client/index.ts';
 import type { CommandContext } from '../common/command.ts';
 import { UserError } from '../common/errors.ts';
 import { clusterFolder, findLocalCluster, type LocalCluster } from '../common/local-cluster.ts';
+import { showAnnouncement } from './announcement.ts';
 import { printStatus } from './framework/glyphs.ts';
+import { signInsPath } from './state.ts';
 
-const LOCAL_ACCOUNT = 'user';
+interface ConnectOptions {
+  /** Start this machine's cluster when nothing else is configured and it is not running. */
+  readonly launch?: boolean;
+  /** As whom on this machine's cluster, whose accounts are all its user's. */
+  readonly localAccount?: 'user' | 'admin';
+}
 
-function localConfig(base: ClientConfig, cluster: LocalCluster): ClientConfig {
-  const account = cluster.accounts.find((candidate) => candidate.name === LOCAL_ACCOUNT);
+function localConfig(base: ClientConfig, cluster: LocalCluster, name: string): ClientConfig {
+  if (base.endpointType === 'session') return { ...base, endpoints: [cluster.webUrl] };
+  const account = cluster.accounts.find((candidate) => candidate.name === name);
   if (account === undefined) {
-    throw new UserError(`The local cluster has no account named '${LOCAL_ACCOUNT}'.`, {
+    throw new UserError(`The local cluster has no account named '${name}'.`, {
       hint: 'Set BACKEND_ENDPOINT, BACKEND_ACCESS_KEY and BACKEND_SECRET_KEY yourself.',
     });
   }
@@ -72,7 +81,7 @@ async function localCluster({ io }: Where, launch: boolean): Promise<LocalCluste
  */
 export async function resolveConfig(
   where: Where,
-  options: { launch?: boolean } = {},
+  options: ConnectOptions = {},
 ): Promise<ClientConfig> {
   const env = effectiveEnvironment(where.io.env, where.io.cwd);
   let config: ClientConfig;
@@ -84,10 +93,45 @@ export async function resolveConfig(
   }
   if (where.globals.skipSslCertValidation) config = { ...config, skipSslCertValidation: true };
   if (isConfigured(env)) return config;
-  return localConfig(config, await localCluster(where, options.launch ?? false));
+  const cluster = await localCluster(where, options.launch ?? false);
+  return localConfig(config, cluster, options.localAccount ?? 'user');
+}
+
+export interface Connection {
+  readonly client: Client;
+  /** Writes the sign-ins as they are now, for the commands that follow. */
+  saveSignIns(): void;
+}
+
+/** A client for this command and what it keeps; nothing has been sent yet. */
+export async function openConnection(
+  where: Where,
+  options: ConnectOptions = {},
+): Promise<Connection> {
+  const config = await resolveConfig(where, options);
+  const path = signInsPath(where.io.env);
+  const signIns = config.endpointType === 'session' ? SignIns.load(path) : new SignIns();
+  return { client: new Client(config, { signIns }), saveSignIns: () => signIns.save(path) };
 }
 
 /** A client for this command; nothing has been sent yet. */
-export async function connect(where: Where, options: { launch?: boolean } = {}): Promise<Client> {
-  return new Client(await resolveConfig(where, options));
+export async function connect(where: Where, options: ConnectOptions = {}): Promise<Client> {
+  return (await openConnection(where, options)).client;
+}
+
+/** As `connect`, for commands that list and change things: shows the server's announcement first. */
+export async function connectAnnounced(where: Where): Promise<Client> {
+  const client = await connect(where);
+  await showAnnouncement(where.io, client);
+  return client;
+}
+
+/** A client for a command of administrators; shows the announcement first, unless told otherwise. */
+export async function connectAdmin(
+  where: Where,
+  options: { announces?: boolean } = {},
+): Promise<Client> {
+  const client = await connect(where, { localAccount: 'admin' });
+  if (options.announces ?? true) await showAnnouncement(where.io, client);
+  return client;
 }

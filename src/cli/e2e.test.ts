@@ -109,6 +109,27 @@ check('the exit code of the code, and nothing but its output when quiet', async 
   await allSessionsEnd();
 });
 
+check("this machine's cluster is administered by who started it", async () => {
+  const { exitCode, out } = await run('--output', 'json', 'admin', 'user', 'list');
+  expect(exitCode).toBe(0);
+  const names = JSON.parse(out).items.map((item: { username: string }) => item.username);
+  expect(names).toContain('monitor');
+});
+
+check('signing in at its web server, with the password from a pipe', async () => {
+  const cluster = findLocalCluster(clusterFolder(env));
+  const [account] = cluster?.accounts.filter(({ name }) => name === 'user2') ?? [];
+  const child = Bun.spawn([process.execPath, PROGRAM, 'login'], {
+    env: { ...env, BACKEND_ENDPOINT_TYPE: 'session' },
+    cwd: home,
+    stdin: new Blob([`${account?.email}\n${account?.password}\n`]),
+    stdout: 'pipe',
+    stderr: 'pipe',
+  });
+  expect(await text(child.stderr)).toEndWith('✓ Login succeeded.\n');
+  expect(await child.exited).toBe(0);
+});
+
 check('files are sent and run as told', async () => {
   writeFileSync(join(home, 'main.py'), 'import sys; print("main", sys.argv[1])');
   const { exitCode, out } = await run(

@@ -1,96 +1,17 @@
 /** The client's commands: names, descriptions and where the rest is. Bodies load when run. */
-import type { CommandEntry, CommandRecord } from '../common/command.ts';
+import type { CommandRecord } from '../common/command.ts';
+import { adminCommands } from './tree/admin.ts';
+import { group, leaf } from './tree/leaf.ts';
+import { sessionCommands, sessionList, sessionShortcuts } from './tree/session.ts';
 
-const create: CommandEntry = {
-  description: 'Create a session.',
-  aliases: ['start'],
-  load: () => import('./commands/session/create.ts'),
-};
-
-const destroy: CommandEntry = {
-  description: 'End sessions.',
-  aliases: ['rm', 'kill'],
-  load: () => import('./commands/session/destroy.ts'),
-};
-
-const events: CommandEntry = {
-  description: 'Show the events of a session as they happen.',
-  load: () => import('./commands/session/events.ts'),
-};
-
-const info: CommandEntry = {
-  description: 'Show the details of a session.',
-  load: () => import('./commands/session/info.ts'),
-};
-
-const list: CommandEntry = {
-  description: 'List sessions.',
-  load: () => import('./commands/session/list.ts'),
-};
-
-const imageList: CommandEntry = {
-  description: 'List images.',
-  load: () => import('./commands/image-list.ts'),
-};
-
-const session: CommandRecord = {
-  create,
-  destroy,
-  download: {
-    description: 'Copy files out of a session.',
-    load: () => import('./commands/session/download.ts'),
-  },
-  events,
-  info,
-  list,
-  logs: {
-    description: "Show the output of a session's containers.",
-    load: () => import('./commands/session/logs.ts'),
-  },
-  ls: {
-    description: 'List files in a session.',
-    load: () => import('./commands/session/ls.ts'),
-  },
-  rename: {
-    description: 'Give a session another name.',
-    load: () => import('./commands/session/rename.ts'),
-  },
-  'status-history': {
-    description: 'Show when a session had which status.',
-    load: () => import('./commands/session/status-history.ts'),
-  },
-  upload: {
-    description: 'Copy files into a session.',
-    load: () => import('./commands/session/upload.ts'),
-  },
-};
-
-const admin: CommandRecord = {
-  agent: {
-    description: 'Agents: the nodes of the cluster.',
-    commands: {
-      info: {
-        description: 'Show the details of an agent.',
-        load: () => import('./commands/admin/agent-info.ts'),
-      },
-      list: {
-        description: 'List agents.',
-        load: () => import('./commands/admin/agent-list.ts'),
-      },
-    },
-  },
-  image: {
-    description: 'Images that sessions can be made of.',
-    commands: { list: imageList },
-  },
-  session: {
-    description: "Everybody's sessions.",
-    commands: { list },
-  },
-};
+const account = () => import('./commands/account.ts');
+const dotfile = () => import('./commands/dotfile.ts');
+const image = () => import('./commands/image.ts');
+const serverLogs = () => import('./commands/server-logs.ts');
 
 export const clientCommands: CommandRecord = {
-  admin: { description: 'Administration of the cluster.', commands: admin },
+  ...sessionShortcuts,
+  admin: group('Administration of the cluster.', adminCommands),
   completion: {
     description: 'Set up completion of commands in your shell.',
     load: () => import('./commands/completion.ts'),
@@ -99,18 +20,30 @@ export const clientCommands: CommandRecord = {
     description: 'Show the current configuration.',
     load: () => import('./commands/config.ts'),
   },
-  create,
-  destroy,
-  events,
-  image: {
-    description: 'Images that sessions can be made of.',
-    commands: { list: imageList },
-  },
-  info,
-  ps: list,
+  dotfile: group('Small files that sessions start with.', {
+    create: leaf('Store a file.', async () => (await dotfile()).create),
+    delete: leaf('Delete a file.', async () => (await dotfile()).remove),
+    get: leaf('Print a file.', async () => (await dotfile()).get),
+    list: leaf('List files.', async () => (await dotfile()).list),
+    update: leaf('Replace a file.', async () => (await dotfile()).update),
+  }),
+  image: group('Images that sessions can be made of.', {
+    list: leaf('List images.', async () => (await image()).list),
+  }),
+  login: leaf('Sign in at a web server.', async () => (await account()).login),
+  logout: leaf('Sign out of the web server.', async () => (await account()).logout),
+  ps: sessionList,
   run: {
     description: 'Run code or files in a session.',
     load: () => import('./commands/run.ts'),
   },
-  session: { description: 'Compute sessions.', commands: session },
+  'server-logs': group('Errors that clients have reported.', {
+    list: leaf('Show the latest errors.', async () => (await serverLogs()).list),
+  }),
+  session: group('Compute sessions.', sessionCommands),
+  'update-password': leaf('Replace your password.', async () => (await account()).updatePassword),
+  'update-password-no-auth': leaf(
+    'Replace a password that has expired.',
+    async () => (await account()).updatePasswordNoAuth,
+  ),
 };

@@ -1,5 +1,9 @@
 /** The entry point of the SDK: one object per server and account. */
+import { AuthApi } from './auth.ts';
+import { ClusterApi } from './cluster.ts';
 import type { ClientConfig } from './config.ts';
+import { DotfileApi } from './dotfile.ts';
+import { ErrorLogApi } from './error-log.ts';
 import { GraphQLApi } from './graphql.ts';
 import { type ClientDependencies, HttpClient, type ServerInfo } from './http.ts';
 import { SessionApi } from './session.ts';
@@ -14,6 +18,10 @@ import { readEvents, type ServerSentEvent } from './sse.ts';
  */
 export class Client {
   readonly config: ClientConfig;
+  readonly auth: AuthApi;
+  readonly cluster: ClusterApi;
+  readonly dotfile: DotfileApi;
+  readonly errorLog: ErrorLogApi;
   readonly session: SessionApi;
   readonly graphql: GraphQLApi;
   private readonly http: HttpClient;
@@ -21,6 +29,10 @@ export class Client {
   constructor(config: ClientConfig, dependencies: ClientDependencies = {}) {
     this.config = config;
     this.http = new HttpClient(config, dependencies);
+    this.auth = new AuthApi(this.http);
+    this.cluster = new ClusterApi(this.http);
+    this.dotfile = new DotfileApi(this.http);
+    this.errorLog = new ErrorLogApi(this.http);
     this.session = new SessionApi(this.http);
     this.graphql = new GraphQLApi(this.http);
   }

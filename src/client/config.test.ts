@@ -18,6 +18,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 test('defaults', () => {
   expect(isConfigured({})).toBe(false);
   expect(readClientConfig({})).toEqual({
+    endpointType: 'api',
     endpoints: [DEFAULT_ENDPOINT],
     accessKey: '',
     secretKey: '',
@@ -48,7 +49,7 @@ test('BACKEND_ wins over SORNA_, which still counts', () => {
 test.each([
   [{ BACKEND_ENDPOINT: 'localhost:8081' }, 'BACKEND_ENDPOINT'],
   [{ BACKEND_ENDPOINT: '127.0.0.1' }, 'BACKEND_ENDPOINT'],
-  [{ BACKEND_ENDPOINT_TYPE: 'session' }, 'BACKEND_ENDPOINT_TYPE'],
+  [{ BACKEND_ENDPOINT_TYPE: 'docker' }, 'BACKEND_ENDPOINT_TYPE'],
   [{ BACKEND_CONNECTION_TIMEOUT: 'soon' }, 'BACKEND_CONNECTION_TIMEOUT'],
   [{ BACKEND_SKIP_SSLCERT_VALIDATION: 'maybe' }, 'BACKEND_SKIP_SSLCERT_VALIDATION'],
 ])('%j is refused, naming the variable', (env, name) => {

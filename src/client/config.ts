@@ -7,10 +7,14 @@ import { dirname, join, resolve } from 'node:path';
 
 export const DEFAULT_ENDPOINT = 'https://api.cloud.backend.ai';
 
+/** Whom the client talks to: a manager, with a keypair, or a web server, with a sign-in. */
+export type EndpointType = 'api' | 'session';
+
 export interface ClientConfig {
+  readonly endpointType: EndpointType;
   /** Absolute URLs without a trailing slash; tried in this order. Never empty. */
   readonly endpoints: readonly string[];
-  /** Empty: requests go unsigned. */
+  /** Empty: requests go unsigned. Keys are not used with a web server. */
   readonly accessKey: string;
   readonly secretKey: string;
   readonly domain: string;
@@ -98,6 +102,14 @@ function switchSetting(env: Environment, name: string): boolean {
   throw new ConfigError(`BACKEND_${name}: '${text}' is neither yes nor no.`);
 }
 
+function endpointTypeOf(env: Environment): EndpointType {
+  const type = setting(env, 'ENDPOINT_TYPE') || 'api';
+  if (type === 'api' || type === 'session') return type;
+  throw new ConfigError(
+    `BACKEND_ENDPOINT_TYPE: '${type}' is unknown; use 'api' (a manager, with a keypair) or 'session' (a web server, with a sign-in).`,
+  );
+}
+
 /** Whether the environment says anything about where to connect. */
 export function isConfigured(env: Environment): boolean {
   return ['ENDPOINT', 'ACCESS_KEY', 'SECRET_KEY'].some((name) => setting(env, name));
@@ -108,15 +120,10 @@ export function isConfigured(env: Environment): boolean {
  * @throws ConfigError naming the variable that is wrong.
  */
 export function readClientConfig(env: Environment): ClientConfig {
-  const type = setting(env, 'ENDPOINT_TYPE') || 'api';
-  if (type !== 'api') {
-    throw new ConfigError(
-      `BACKEND_ENDPOINT_TYPE: '${type}' is not available; set it to 'api' and use a keypair.`,
-    );
-  }
   const endpoints = commaList(setting(env, 'ENDPOINT') ?? '').map(parseEndpoint);
   const readTimeout = seconds(env, 'READ_TIMEOUT', 0);
   return {
+    endpointType: endpointTypeOf(env),
     endpoints: endpoints.length > 0 ? endpoints : [DEFAULT_ENDPOINT],
     accessKey: setting(env, 'ACCESS_KEY') ?? '',
     secretKey: setting(env, 'SECRET_KEY') ?? '',

@@ -29,6 +29,12 @@ export class ApiError extends Error {
     this.data = problem.data;
   }
 
+  /** The same refusal, with what to do about it in place of a message. */
+  withAdvice(msg: string): ApiError {
+    const { status, reason, type, title, errorCode, data } = this;
+    return new ApiError(status, reason, { type, title, errorCode, msg, data });
+  }
+
   /** Last segment of the problem type, e.g. `too-many-sessions-matched`. */
   get slug(): string {
     return this.type.slice(this.type.lastIndexOf('/') + 1);

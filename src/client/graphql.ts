@@ -1,6 +1,6 @@
 /** GraphQL queries and mutations on `/admin/gql`. */
 import * as v from 'valibot';
-import { ApiError } from './errors.ts';
+import { ApiError, ConnectionError } from './errors.ts';
 import type { HttpClient } from './http.ts';
 
 const PROBLEM_TYPE = 'https://api.backend.ai/probs/graphql-error';
@@ -28,7 +28,8 @@ export class GraphQLApi {
 
   /**
    * Runs a document and parses its data.
-   * @throws ApiError of type graphql-error with the errors as `data` when there are any.
+   * @throws ApiError of type graphql-error with the errors as `data` when there are any;
+   * ConnectionError when the data has another shape.
    */
   async query<S extends v.GenericSchema>(
     schema: S,
@@ -48,6 +49,27 @@ export class GraphQLApi {
         data: errors,
       });
     }
-    return v.parse(schema, data);
+    const parsed = v.safeParse(schema, data);
+    if (parsed.success) return parsed.output;
+    const [issue] = parsed.issues;
+    throw new ConnectionError(
+      await this.http.endpoint(),
+      `The answer is not what this client understands (${v.getDotPath(issue)}: ${issue.message}).`,
+    );
+  }
+
+  /** Runs a document with one root field and parses what that answers. @throws as `query`. */
+  async field<S extends v.GenericSchema>(
+    root: string,
+    schema: S,
+    document: string,
+    variables: Readonly<Record<string, unknown>> = {},
+  ): Promise<v.InferOutput<S>> {
+    const only = v.pipe(
+      v.looseObject({ [root]: v.unknown() }),
+      v.transform((data) => data[root]),
+      schema,
+    );
+    return await this.query(only, document, variables);
   }
 }

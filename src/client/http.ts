@@ -1,14 +1,16 @@
 /**
- * Signed HTTP requests: picks an endpoint that answers, bounds every wait and every body, and turns
+ * HTTP requests in somebody's name: picks an endpoint that answers, bounds every wait and every body, and turns
  * problem documents into `ApiError`.
  */
 import * as v from 'valibot';
-import { type Credential, requestHeaders } from '../common/api-signing.ts';
 import { type Clock, systemClock } from '../common/clock.ts';
 import { errorCode } from '../common/errors.ts';
 import { type Random, systemRandom } from '../common/random.ts';
 import type { ClientConfig } from './config.ts';
 import { ApiError, ConnectionError } from './errors.ts';
+import { type Identity, keypairIdentity, signInIdentity } from './identity.ts';
+import { sealBody } from './sealed-body.ts';
+import { SignIns } from './sign-ins.ts';
 
 /** Longest wait for an ordinary answer when BACKEND_READ_TIMEOUT is not set. Milliseconds. */
 const DEFAULT_READ_TIMEOUT_MS = 120_000;
@@ -36,6 +38,8 @@ export interface ApiRequest {
   readonly query?: Readonly<Record<string, string | undefined>>;
   /** A form is sent as multipart, anything else as JSON. */
   readonly body?: unknown;
+  /** The body holds a password: web servers get it sealed over plain HTTP. */
+  readonly hasPassword?: boolean;
   /** Longest wait for the answer, null for no limit; default as configured. Milliseconds. */
   readonly timeoutMs?: number | null;
   readonly signal?: AbortSignal;
@@ -44,6 +48,8 @@ export interface ApiRequest {
 export interface ClientDependencies {
   readonly clock?: Clock;
   readonly random?: Random;
+  /** Sign-ins at web servers, for clients of those; none by default. */
+  readonly signIns?: SignIns;
 }
 
 function shuffled<T>(items: readonly T[], random: Random): T[] {
@@ -81,7 +87,7 @@ export async function readBody(response: Response): Promise<Uint8Array> {
   return Buffer.concat(chunks);
 }
 
-function parseJson(bytes: Uint8Array): unknown {
+export function parseJson(bytes: Uint8Array): unknown {
   try {
     return JSON.parse(new TextDecoder().decode(bytes));
   } catch {
@@ -89,9 +95,8 @@ function parseJson(bytes: Uint8Array): unknown {
   }
 }
 
-/** The error that a failed answer describes. */
-export async function apiErrorOf(response: Response): Promise<ApiError> {
-  const bytes = await readBody(response);
+/** The error that the body of a failed answer describes. */
+export function problemOf(response: Response, bytes: Uint8Array): ApiError {
   const parsed = v.safeParse(problem, parseJson(bytes));
   const reason = response.statusText;
   if (!parsed.success) {
@@ -109,16 +114,39 @@ export async function apiErrorOf(response: Response): Promise<ApiError> {
   });
 }
 
+/** The error that a failed answer describes. */
+export async function apiErrorOf(response: Response): Promise<ApiError> {
+  return problemOf(response, await readBody(response));
+}
+
+/** A body as it is sent. */
+interface PackedBody {
+  readonly contentType: string;
+  readonly content: string | FormData | undefined;
+  /** What to send beside Content-Type; null when fetch itself writes the headers of the body. */
+  readonly headers: Record<string, string> | null;
+}
+
 export class HttpClient {
   readonly config: ClientConfig;
   private readonly clock: Clock;
+  private readonly random: Random;
+  private readonly signIns: SignIns;
+  private readonly identity: Identity;
   private readonly candidates: readonly string[];
   private connected: Promise<{ endpoint: string; server: ServerInfo }> | null = null;
 
   constructor(config: ClientConfig, dependencies: ClientDependencies = {}) {
     this.config = config;
     this.clock = dependencies.clock ?? systemClock;
-    this.candidates = shuffled(config.endpoints, dependencies.random ?? systemRandom);
+    this.random = dependencies.random ?? systemRandom;
+    this.signIns = dependencies.signIns ?? new SignIns();
+    this.identity =
+      config.endpointType === 'api' ? keypairIdentity(config) : signInIdentity(this.signIns);
+    // A server that knows us comes first: the others need not have heard of the sign-in.
+    this.candidates = shuffled(config.endpoints, this.random).sort(
+      (a, b) => Number(this.signIns.has(b)) - Number(this.signIns.has(a)),
+    );
   }
 
   /** What the server says about itself. @throws ConnectionError when no endpoint answers. */
@@ -136,12 +164,24 @@ export class HttpClient {
    * @throws ApiError when the server refuses; ConnectionError when it cannot be reached in time.
    */
   async send(request: ApiRequest): Promise<Response> {
+    const response = await this.exchange(request);
+    if (response.status < 400) return response;
+    const error = await apiErrorOf(response);
+    const advice = response.status === 401 ? this.identity.adviceWhenUnknown : null;
+    throw advice === null ? error : error.withAdvice(advice);
+  }
+
+  /**
+   * Sends a request and returns the answer, whatever its status.
+   * @throws ConnectionError when the server cannot be reached in time.
+   */
+  async exchange(request: ApiRequest): Promise<Response> {
     for (let attempt = 1; ; attempt++) {
       const endpoint = await this.endpoint();
-      const url = this.url(endpoint, request);
-      let response: Response;
       try {
-        response = await this.fetchSigned(url, request);
+        const response = await this.fetchAs(endpoint, request);
+        this.signIns.update(endpoint, response.headers.getSetCookie(), this.clock.now());
+        return response;
       } catch (error) {
         if (request.signal?.aborted) throw request.signal.reason;
         const safeToRepeat = request.method === 'GET' || NEVER_SENT.has(errorCode(error));
@@ -149,10 +189,7 @@ export class HttpClient {
           throw this.connectionError(endpoint, error);
         }
         this.connected = null;
-        continue;
       }
-      if (response.status >= 400) throw await apiErrorOf(response);
-      return response;
     }
   }
 
@@ -181,9 +218,10 @@ export class HttpClient {
    * URL and signed headers for a stream. Streams sign `application/octet-stream` without sending it.
    */
   async stream(path: string, query: ApiRequest['query'], scheme: 'http' | 'ws') {
-    const url = this.url(await this.endpoint(), { method: 'GET', path, query });
+    const endpoint = await this.endpoint();
+    const url = this.url(endpoint, { method: 'GET', path, query });
     if (scheme === 'ws') url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
-    const headers = this.headers('GET', url, 'application/octet-stream');
+    const headers = this.headers('GET', url, 'application/octet-stream', endpoint);
     return { url, headers };
   }
 
@@ -204,7 +242,7 @@ export class HttpClient {
     const failures: ConnectionError[] = [];
     for (const endpoint of this.candidates) {
       try {
-        const response = await fetch(`${endpoint}/`, {
+        const response = await fetch(`${endpoint}${this.identity.path('/')}`, {
           headers: { 'User-Agent': USER_AGENT },
           redirect: 'manual',
           tls: this.tls,
@@ -212,9 +250,7 @@ export class HttpClient {
         });
         const parsed = v.safeParse(serverInfo, parseJson(await readBody(response)));
         if (parsed.success) return { endpoint, server: parsed.output };
-        failures.push(
-          new ConnectionError(endpoint, `${endpoint} answers, but is not a Backend.AI API server.`),
-        );
+        failures.push(new ConnectionError(endpoint, this.notOurServer(endpoint)));
       } catch (error) {
         failures.push(this.connectionError(endpoint, error));
       }
@@ -223,32 +259,59 @@ export class HttpClient {
     throw new ConnectionError(this.candidates.join(','), message, { cause: failures[0]?.cause });
   }
 
+  private notOurServer(endpoint: string): string {
+    const [kind, other] = this.config.endpointType === 'api' ? ['API', 'session'] : ['web', 'api'];
+    return (
+      `${endpoint} answers, but is not a Backend.AI ${kind} server. ` +
+      `(For the other kind set BACKEND_ENDPOINT_TYPE=${other}.)`
+    );
+  }
+
   private url(endpoint: string, request: ApiRequest): URL {
-    const url = new URL(`${endpoint}${request.path}`);
+    const url = new URL(`${endpoint}${this.identity.path(request.path)}`);
     for (const [name, value] of Object.entries(request.query ?? {})) {
       if (value !== undefined) url.searchParams.append(name, value);
     }
     return url;
   }
 
-  private headers(method: string, url: URL, contentType: string): Record<string, string> {
-    const { accessKey, secretKey, domain } = this.config;
-    const credential: Credential | null = accessKey === '' ? null : { accessKey, secretKey };
+  private headers(
+    method: string,
+    url: URL,
+    contentType: string,
+    endpoint: string,
+  ): Record<string, string> {
     return {
       'User-Agent': USER_AGENT,
-      'X-BackendAI-Domain': domain,
-      ...requestHeaders({ method, url, contentType }, credential, this.clock.now()),
+      'X-BackendAI-Domain': this.config.domain,
+      ...this.identity.headers({ method, url, contentType }, endpoint, this.clock.now()),
     };
   }
 
-  private async fetchSigned(url: URL, request: ApiRequest): Promise<Response> {
-    const { method, body } = request;
-    const isForm = body instanceof FormData;
-    const contentType =
-      body === undefined ? 'text/plain' : isForm ? 'multipart/form-data' : 'application/json';
-    const headers = this.headers(method, url, contentType);
-    // fetch adds the boundary parameter of a form itself.
-    if (!isForm) headers['Content-Type'] = contentType;
+  private packed({ body, hasPassword }: ApiRequest, endpoint: string): PackedBody {
+    if (body === undefined) return { contentType: 'text/plain', content: undefined, headers: {} };
+    if (body instanceof FormData) {
+      // fetch adds the boundary parameter of a form itself.
+      return { contentType: 'multipart/form-data', content: body, headers: null };
+    }
+    const json = JSON.stringify(body);
+    if (hasPassword && this.identity.sealsPasswords && endpoint.startsWith('http:')) {
+      return {
+        contentType: 'application/octet-stream',
+        content: sealBody(endpoint, json, this.random),
+        headers: { 'X-BackendAI-Encoded': 'true' },
+      };
+    }
+    return { contentType: 'application/json', content: json, headers: {} };
+  }
+
+  private async fetchAs(endpoint: string, request: ApiRequest): Promise<Response> {
+    const url = this.url(endpoint, request);
+    const { contentType, content, headers: extra } = this.packed(request, endpoint);
+    const headers = {
+      ...this.headers(request.method, url, contentType, endpoint),
+      ...(extra === null ? {} : { 'Content-Type': contentType, ...extra }),
+    };
     const limitMs =
       request.timeoutMs === undefined
         ? (this.config.readTimeoutMs ?? DEFAULT_READ_TIMEOUT_MS)
@@ -258,9 +321,9 @@ export class HttpClient {
       ...(limitMs === null ? [] : [AbortSignal.timeout(limitMs)]),
     ];
     return await fetch(url, {
-      method,
+      method: request.method,
       headers,
-      body: body === undefined || isForm ? body : JSON.stringify(body),
+      body: content,
       redirect: 'manual',
       tls: this.tls,
       signal: signals.length === 0 ? undefined : AbortSignal.any(signals),

@@ -1,6 +1,7 @@
 /** The public interface of the TypeScript SDK. */
 
 export { API_VERSION } from '../common/api-signing.ts';
+export type { LoginResult } from './auth.ts';
 export { Client } from './client.ts';
 export {
   type ClientConfig,
@@ -26,5 +27,6 @@ export type {
   FileItem,
   SessionSpec,
 } from './session-schemas.ts';
+export { SignIns } from './sign-ins.ts';
 export type { ServerSentEvent } from './sse.ts';
 export type { ExecutionStream } from './stream.ts';

@@ -29,6 +29,8 @@ export interface CommandIo {
   readonly stderr: OutputStream;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;
+  /** The next piece of standard input, null at its end; the process's own when absent. */
+  readonly input?: () => Promise<string | null>;
 }
 
 /** A wrong command line: usage and `Error: …` on stderr, exit code 2. */
@@ -175,9 +177,10 @@ export function optionWithDefault<T>(
   fallback: T,
   parse: Parse<T>,
 ): OptionSpec<T> {
+  const shown = String(fallback);
   return {
     flags,
-    description: `${description} [default: ${String(fallback)}]`,
+    description: shown === '' ? description : `${description} [default: ${shown}]`,
     metavar,
     read: (texts) => {
       const text = last(texts);

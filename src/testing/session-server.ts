@@ -1,9 +1,7 @@
 /** A real manager with sessions in it, on a scripted agent, for tests of clients. */
 import { createGraphqlEngine } from '../manager/graphql/engine.ts';
-import { graphqlRoutes } from '../manager/graphql/rest.ts';
-import { graphqlModules } from '../manager/main.ts';
+import { featureRoutes, featureSockets, graphqlModules } from '../manager/main.ts';
 import { startServer } from '../manager/server.ts';
-import { sessionRoutes, sessionSocketRoutes } from '../manager/session/rest.ts';
 import { type TestAccount, testManagerContext } from './manager.ts';
 import { ScriptedAgent } from './scripted-agent.ts';
 import { insertAgent, insertProject, insertSession } from './sessions.ts';
@@ -30,8 +28,8 @@ export async function startTestServer() {
   const graphql = await createGraphqlEngine(ctx, graphqlModules);
   const server = await startServer(ctx, {
     listen: { hostname: '127.0.0.1', port: 0 },
-    routes: [...sessionRoutes(ctx), ...graphqlRoutes(ctx, graphql)],
-    sockets: sessionSocketRoutes(ctx),
+    routes: featureRoutes(ctx, graphql),
+    sockets: featureSockets(ctx, graphql),
   });
   return {
     url: server.url,

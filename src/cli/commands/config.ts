@@ -1,11 +1,12 @@
 /** `config`: what this client would connect to and as whom. */
-import { API_VERSION, Client, type ServerInfo } from '../../client/index.ts';
+import { API_VERSION, Client, type ClientConfig, type ServerInfo } from '../../client/index.ts';
 import { defineCommand } from '../../common/command.ts';
 import { errorMessage } from '../../common/errors.ts';
 import { VERSION } from '../../common/version.ts';
 import { resolveConfig } from '../connect.ts';
 import { printStatus } from '../framework/glyphs.ts';
 import { printJson } from '../output/json.ts';
+import { signedInName } from '../state.ts';
 
 /** The older of the client's and the server's API versions. */
 function negotiated(serverVersion: string): string {
@@ -27,9 +28,24 @@ function negotiatedText(version: string, isTTY: boolean): string {
   return isTTY ? version : `(${major}, '${date}')`;
 }
 
+/** As whom: a keypair, or who signed in. */
+function identityLines(config: ClientConfig, username: string | null): string[] {
+  if (config.endpointType === 'session') {
+    return [username === null ? 'Username: (not signed in)' : `Username: "${username}"`];
+  }
+  if (config.accessKey === '') return ['Access key: (this is an anonymous session)'];
+  return [`Access key: "${config.accessKey}"`, `Secret key: "${masked(config.secretKey)}"`];
+}
+
+const identityFacts = (config: ClientConfig, username: string | null) =>
+  config.endpointType === 'session'
+    ? { username }
+    : { access_key: config.accessKey, secret_key: masked(config.secretKey) };
+
 export default defineCommand({
   async run({ io, globals }) {
     const config = await resolveConfig({ io, globals });
+    const username = signedInName(io.env);
     let server: ServerInfo | null = null;
     let unreachable: unknown = null;
     try {
@@ -40,7 +56,7 @@ export default defineCommand({
     if (globals.output === 'json') {
       printJson(io, {
         endpoint: config.endpoints.join(','),
-        endpoint_type: 'api',
+        endpoint_type: config.endpointType,
         client_version: VERSION,
         client_api_version: API_VERSION,
         server_version: server?.manager ?? null,
@@ -48,14 +64,13 @@ export default defineCommand({
         negotiated_api_version: server === null ? null : negotiated(server.version),
         domain: config.domain,
         group: config.group,
-        access_key: config.accessKey,
-        secret_key: masked(config.secretKey),
+        ...identityFacts(config, username),
         hash_type: 'sha256',
         skip_sslcert_validation: config.skipSslCertValidation,
       });
     } else {
       const lines = [
-        `API endpoint: ${config.endpoints.join(',')} (mode: api)`,
+        `API endpoint: ${config.endpoints.join(',')} (mode: ${config.endpointType})`,
         `Client version: ${VERSION} (API: ${API_VERSION})`,
       ];
       if (server !== null) {
@@ -67,8 +82,7 @@ export default defineCommand({
       lines.push(
         `Domain name: "${config.domain}"`,
         `Group name: "${config.group}"`,
-        `Access key: "${config.accessKey}"`,
-        `Secret key: "${masked(config.secretKey)}"`,
+        ...identityLines(config, username),
         'Signature hash type: sha256',
         `Skip SSL certificate validation? ${config.skipSslCertValidation ? 'True' : 'False'}`,
       );

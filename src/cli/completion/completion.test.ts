@@ -14,7 +14,7 @@ const texts = async (...words: string[]) =>
   (await candidates(clientCommands, words)).map(({ text }) => text);
 
 test('commands, groups and aliases', async () => {
-  expect(await texts('se')).toEqual(['session']);
+  expect(await texts('ses')).toEqual(['session']);
   expect(await texts('session', 'l')).toEqual(['list', 'logs', 'ls']);
   expect(await texts('k')).toEqual(['kill']);
   expect(await texts('--output', 'json', 'con')).toEqual(['config']);
@@ -36,9 +36,9 @@ test('nothing where a value or a file is expected', async () => {
 test('what each shell is given', async () => {
   const ask = (request: string, ...words: string[]) =>
     completionAnswer(request, clientCommands, words);
-  expect(await ask('bash_complete', 'se')).toBe('session\n');
-  expect(await ask('zsh_complete', 'se')).toBe('session:Compute sessions.\n');
-  expect(await ask('fish_complete', 'se')).toBe('session\tCompute sessions.\n');
+  expect(await ask('bash_complete', 'ses')).toBe('session\n');
+  expect(await ask('zsh_complete', 'ses')).toBe('session:Compute sessions.\n');
+  expect(await ask('fish_complete', 'ses')).toBe('session\tCompute sessions.\n');
   expect(await ask('tcsh_source')).toBeNull();
 });
 

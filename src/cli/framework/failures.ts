@@ -4,6 +4,11 @@ import type { CommandIo, GlobalOptions } from '../../common/command.ts';
 import { BackendError, errorMessage, UserError } from '../../common/errors.ts';
 import { printStatus } from './glyphs.ts';
 
+/** The user gave up a question, or there was nobody to ask. */
+export class Aborted extends Error {
+  override readonly name = 'Aborted';
+}
+
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
@@ -83,6 +88,10 @@ export function failureDocument(error: unknown): Record<string, unknown> {
 
 /** @returns the exit code. */
 export function reportFailure(error: unknown, globals: GlobalOptions, io: CommandIo): number {
+  if (error instanceof Aborted) {
+    io.stderr.write('Aborted!\n');
+    return 1;
+  }
   if (globals.output === 'json') {
     io.stdout.write(`${JSON.stringify(failureDocument(error), null, 2)}\n`);
   } else {

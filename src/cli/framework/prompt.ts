@@ -1,5 +1,7 @@
-/** Questions on the terminal: a line (optionally hidden) or one key. */
+/** Questions on the terminal: a line (optionally hidden), a yes or no, or one key. */
 import type { CommandIo } from '../../common/command.ts';
+import { UserError } from '../../common/errors.ts';
+import { Aborted } from './failures.ts';
 
 const CTRL_C = '\u0003';
 const CTRL_D = '\u0004';
@@ -58,6 +60,57 @@ export class LineReader {
       else this.pending += chunk;
     }
   }
+}
+
+/** A question that is answered with a line. @throws Aborted when the input has ended. */
+export async function askLine(io: CommandIo, lines: LineReader, question: string): Promise<string> {
+  io.stderr.write(question);
+  const line = await lines.next();
+  if (line === null) throw new Aborted('There is no more input.');
+  return line;
+}
+
+/** A question whose answer is not shown, if it comes from a terminal. @throws Aborted likewise. */
+export async function askHiddenLine(
+  io: CommandIo,
+  lines: LineReader,
+  question: string,
+): Promise<string> {
+  if (io.input !== undefined || !process.stdin.isTTY) return askLine(io, lines, question);
+  const answer = readHiddenLine(io);
+  io.stderr.write(question);
+  const line = await answer;
+  if (line === null) throw new Aborted('There is no more input.');
+  return line;
+}
+
+/** Wrong answers to a yes-or-no question before it is given up. */
+const MAX_ATTEMPTS = 10;
+
+/** Asks whether to go on; Enter means yes. @throws Aborted when the input has ended. */
+export async function confirm(io: CommandIo, question = 'Are you sure?'): Promise<boolean> {
+  const lines = new LineReader(io.input);
+  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+    const answer = (await askLine(io, lines, `${question} [Y/n] `)).trim().toLowerCase();
+    if (['', 'y', 'yes'].includes(answer)) return true;
+    if (['n', 'no'].includes(answer)) return false;
+    io.stderr.write('Please answer y or n.\n');
+  }
+  throw new Aborted('No answer is a yes or a no.');
+}
+
+/** Largest text taken from standard input. Characters. */
+const MAX_TEXT_CHARS = 16 * 1024 * 1024;
+
+/** All of standard input. @throws UserError when it is larger than any text we take. */
+export async function readInput(io: CommandIo): Promise<string> {
+  const next = io.input ?? (() => nextChunk(process.stdin));
+  let text = '';
+  for (let chunk = await next(); chunk !== null; chunk = await next()) {
+    text += chunk;
+    if (text.length > MAX_TEXT_CHARS) throw new UserError('Standard input is too large.');
+  }
+  return text;
 }
 
 async function* rawKeys(): AsyncGenerator<string, void, undefined> {

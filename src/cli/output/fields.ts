@@ -1,7 +1,15 @@
 /** Which fields a list or an item shows, their column titles and how their values are written. */
 import { formatSize } from '../../common/sizes.ts';
 
-export type FieldFormat = 'plain' | 'slots' | 'nested' | 'bytes' | 'mebibytes' | 'items';
+export type FieldFormat =
+  | 'plain'
+  | 'slots'
+  | 'nested'
+  | 'bytes'
+  | 'mebibytes'
+  | 'items'
+  /** A list of objects, shown by their names. */
+  | 'names';
 
 export interface Field {
   /** Name in the query. */
@@ -13,6 +21,8 @@ export interface Field {
   readonly format?: FieldFormat;
   /** What is selected of an object or of each object of a list. */
   readonly subfields?: readonly Field[];
+  /** What is shown of the value, in words and in JSON; the whole of it when absent. */
+  readonly read?: (value: unknown) => unknown;
 }
 
 const FIXED_TITLES: Readonly<Record<string, string>> = {
@@ -115,6 +125,11 @@ function formatItems(value: unknown, subfields: readonly Field[]): string {
     .join('\n');
 }
 
+function formatNames(value: unknown): string {
+  const items = Array.isArray(value) ? value.filter(isRecord) : [];
+  return formatPlain(items.map((item) => item.name));
+}
+
 function formatPlain(value: unknown): string {
   if (value === null || value === undefined) return '(null)';
   if (typeof value === 'boolean') return value ? 'True' : 'False';
@@ -125,7 +140,8 @@ function formatPlain(value: unknown): string {
 }
 
 /** A value for people. */
-export function formatValue(field: Field, value: unknown): string {
+export function formatValue(field: Field, given: unknown): string {
+  const value = field.read === undefined ? given : field.read(given);
   if (value === null || value === undefined) return '(null)';
   switch (field.format ?? 'plain') {
     case 'slots':
@@ -138,6 +154,8 @@ export function formatValue(field: Field, value: unknown): string {
       return (Number(value) / 1024 ** 2).toFixed(1);
     case 'items':
       return formatItems(value, field.subfields ?? []);
+    case 'names':
+      return formatNames(value);
     case 'plain':
       return formatPlain(value);
   }
@@ -145,6 +163,7 @@ export function formatValue(field: Field, value: unknown): string {
 
 function jsonValue(field: Field, value: unknown): unknown {
   if (field.format === 'slots' || field.format === 'nested') return parsedJson(value);
+  if (field.read !== undefined) return field.read(value) ?? null;
   if (field.subfields !== undefined) {
     const fields = field.subfields;
     if (Array.isArray(value)) return value.filter(isRecord).map((item) => jsonItem(fields, item));

@@ -3,7 +3,8 @@ import { expect, test } from 'bun:test';
 import fc from 'fast-check';
 import { capturedIo } from '../testing/io.ts';
 import { type Field, fieldTitle, formatValue, jsonItem, selection } from './fields.ts';
-import { type Page, printItem, printList } from './results.ts';
+import { documentOf } from './query.ts';
+import { type Page, printItem, printItems, printList, printWholeList } from './results.ts';
 import { formatTable, TableWriter } from './table.ts';
 
 const forPeople = { output: 'console', skipSslCertValidation: false } as const;
@@ -111,6 +112,52 @@ test('an item', () => {
   const none = capturedIo();
   expect(printItem({ io: none, globals: forPeople }, fields, null)).toBe(1);
   expect(none.err()).toBe('✗ No matching entry found.\n');
+});
+
+test('several items, one below the other', () => {
+  const fields: Field[] = [{ key: 'n' }];
+  const io = capturedIo();
+  expect(printItems({ io, globals: forPeople }, fields, [{ n: 1 }, { n: 2 }])).toBe(0);
+  const table = (value: string) => `Field  Value\n-----  -----\nN      ${value}\n`;
+  expect(io.out()).toBe(`${table('1')}${'-'.repeat(20)}\n${table('2')}`);
+  const none = capturedIo();
+  expect(printItems({ io: none, globals: forPeople }, fields, [])).toBe(1);
+  const asJson = capturedIo();
+  printItems({ io: asJson, globals: json }, fields, [{ n: 1 }, { n: 2 }]);
+  expect(JSON.parse(asJson.out())).toMatchObject({ count: 2, total_count: 2 });
+});
+
+test('a list that came as a whole is shown as a whole, in JSON too', async () => {
+  const items = Array.from({ length: 45 }, (_, n) => ({ n }));
+  const io = capturedIo();
+  await printWholeList({ io, globals: forPeople }, [{ key: 'n' }], items);
+  expect(numbers(io.out())).toHaveLength(45);
+  const asJson = capturedIo();
+  await printWholeList({ io: asJson, globals: json }, [{ key: 'n' }], items);
+  expect(JSON.parse(asJson.out())).toMatchObject({ count: 45, total_count: 45 });
+});
+
+test('what is shown may be a part of what is asked for', () => {
+  const names: Field = { key: 'groups', format: 'names', subfields: [{ key: 'name' }] };
+  const groups = [{ name: 'a' }, { name: 'b' }];
+  expect(formatValue(names, groups)).toBe('a, b');
+  expect(formatValue(names, [])).toBe('(empty)');
+  const size: Field = { key: 'x', read: (value) => (Array.isArray(value) ? value.length : null) };
+  expect(formatValue(size, groups)).toBe('2');
+  expect(formatValue(size, 'no list')).toBe('(null)');
+  expect(jsonItem([names, size], { groups, x: [1] })).toEqual({ groups, x: 1 });
+});
+
+test('a document passes the arguments that are given', () => {
+  expect(documentOf('query', 'users', {}, 'id')).toEqual({
+    document: 'query { users { id } }',
+    values: {},
+  });
+  const variables = { a: ['Int!', 0], b: ['String', undefined], c: ['[ID]', null] } as const;
+  expect(documentOf('mutation', 'change', variables, 'ok')).toEqual({
+    document: 'mutation($a: Int!, $c: [ID]) { change(a: $a, c: $c) { ok } }',
+    values: { a: 0, c: null },
+  });
 });
 
 function source(total: number) {

@@ -13,6 +13,7 @@ const DEFAULT_PAGE_SIZE = 20;
 const MAX_PAGE_SIZE = 100;
 /** Lines of a terminal that a page leaves for the header and the prompt. */
 const PAGE_MARGIN_LINES = 3;
+const ITEM_SEPARATOR = '-'.repeat(20);
 
 /** One item; null when there is none. @returns the exit code. */
 export function printItem(where: Where, fields: readonly Field[], item: Item | null): number {
@@ -28,6 +29,40 @@ export function printItem(where: Where, fields: readonly Field[], item: Item | n
   const rows = fields.map((field) => [fieldTitle(field), formatValue(field, item[field.key])]);
   io.stdout.write(formatTable(['Field', 'Value'], rows));
   return 0;
+}
+
+/** Several items, each with all its fields. @returns the exit code. */
+export function printItems(where: Where, fields: readonly Field[], items: readonly Item[]): number {
+  const { io, globals } = where;
+  const [first = null] = items;
+  if (items.length <= 1) return printItem(where, fields, first);
+  if (globals.output === 'json') {
+    const shown = items.map((item) => jsonItem(fields, item));
+    printJson(io, itemsDocument(shown, items.length));
+    return 0;
+  }
+  items.forEach((item, index) => {
+    if (index > 0) io.stdout.write(`${ITEM_SEPARATOR}\n`);
+    printItem(where, fields, item);
+  });
+  return 0;
+}
+
+/** A list that the server handed out as a whole. */
+export async function printWholeList(
+  where: Where,
+  fields: readonly Field[],
+  items: readonly Item[],
+): Promise<void> {
+  if (where.globals.output === 'json') {
+    const shown = items.map((item) => jsonItem(fields, item));
+    printJson(where.io, itemsDocument(shown, items.length));
+    return;
+  }
+  await printList(where, fields, {}, async (offset, limit) => ({
+    items: items.slice(offset, offset + limit),
+    total: items.length,
+  }));
 }
 
 export interface Page {

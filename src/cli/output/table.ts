@@ -9,8 +9,8 @@ const pad = (text: string, width: number): string =>
   text + ' '.repeat(Math.max(0, width - Bun.stringWidth(text)));
 
 /** Terminal control characters in data (a session's name, say) must not reach the terminal. */
-function printable(cell: string): string {
-  return cell.replace(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/g, '');
+export function withoutControls(text: string): string {
+  return text.replace(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/g, '');
 }
 
 /** Writes rows in batches under one header; columns only grow. */
@@ -26,7 +26,7 @@ export class TableWriter {
 
   /** The text of these rows, preceded by the header the first time; each line ends with \n. */
   format(rows: readonly (readonly string[])[]): string {
-    const clean = rows.map((row) => row.map(printable));
+    const clean = rows.map((row) => row.map(withoutControls));
     for (const row of clean) {
       row.forEach((cell, column) => {
         this.widths[column] = Math.max(this.widths[column] ?? 0, cellWidth(cell));

@@ -7,8 +7,15 @@ export interface CapturedIo extends CommandIo {
 }
 
 export function capturedIo(
-  options: { isTTY?: boolean; env?: Record<string, string>; cwd?: string } = {},
+  options: {
+    isTTY?: boolean;
+    env?: Record<string, string>;
+    cwd?: string;
+    /** All of standard input; empty by default. */
+    input?: string;
+  } = {},
 ): CapturedIo {
+  const pieces = options.input === undefined ? [] : [options.input];
   const texts = { out: '', err: '' };
   const stream = (key: 'out' | 'err'): OutputStream => ({
     isTTY: options.isTTY ?? false,
@@ -23,6 +30,7 @@ export function capturedIo(
     stderr: stream('err'),
     env: options.env ?? {},
     cwd: options.cwd ?? '/',
+    input: async () => pieces.shift() ?? null,
     out: () => texts.out,
     err: () => texts.err,
   };

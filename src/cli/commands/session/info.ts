@@ -2,7 +2,7 @@
 import * as v from 'valibot';
 import { argument, defineCommand } from '../../../common/command.ts';
 import { UserError } from '../../../common/errors.ts';
-import { connect } from '../../connect.ts';
+import { connectAnnounced } from '../../connect.ts';
 import { selection } from '../../output/fields.ts';
 import { printItem } from '../../output/results.ts';
 import { fieldsNamed } from '../../session/fields.ts';
@@ -18,7 +18,7 @@ const answer = v.object({ compute_session: v.nullable(v.record(v.string(), v.unk
 export default defineCommand({
   positionals: { session: argument('SESSION_ID', 'Id of the session, or the name of a live one.') },
   async run({ args, io, globals }) {
-    const client = await connect({ io, globals });
+    const client = await connectAnnounced({ io, globals });
     const id = await sessionIdOf(client, args.session);
     if (id === null) {
       throw new UserError(`There is no live session named '${args.session}'.`, {

@@ -3,10 +3,10 @@ import * as v from 'valibot';
 import type { Client } from '../../../client/index.ts';
 import { choice, defineCommand, flag, option } from '../../../common/command.ts';
 import { UserError } from '../../../common/errors.ts';
-import { connect } from '../../connect.ts';
+import { connectAnnounced } from '../../connect.ts';
 import type { Field } from '../../output/fields.ts';
 import { pageOptions } from '../../output/page-options.ts';
-import { fetchListPage } from '../../output/query-list.ts';
+import { fetchListPage } from '../../output/query.ts';
 import { printList } from '../../output/results.ts';
 import {
   fieldsNamed,
@@ -75,7 +75,7 @@ export default defineCommand({
     ...pageOptions,
   },
   async run({ options, io, globals }) {
-    const client = await connect({ io, globals });
+    const client = await connectAnnounced({ io, globals });
     const fields = await shownFields(client, options);
     const query = {
       root: 'compute_session_list',

@@ -1,0 +1,58 @@
+/** What the commands remember between runs: sign-ins, who signed in, announcements that were seen. */
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { dirname, join } from 'node:path';
+import * as v from 'valibot';
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+const stateFolder = (env: Environment): string =>
+  join(env.XDG_STATE_HOME || join(env.HOME || homedir(), '.local/state'), 'backend.ai');
+
+/** Not upstream's `cookie.dat`, which only Python can read. */
+export const signInsPath = (env: Environment): string => join(stateFolder(env), 'sign-ins.json');
+
+const namePath = (env: Environment): string => join(stateFolder(env), 'config.json');
+const announcementPath = (env: Environment): string => join(stateFolder(env), 'announcement.json');
+
+/** A JSON file's content; null when it is missing or not of this shape. */
+function readJson<S extends v.GenericSchema>(path: string, schema: S): v.InferOutput<S> | null {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch {
+    return null;
+  }
+  const parsed = v.safeParse(v.pipe(v.string(), v.parseJson(), schema), text);
+  return parsed.success ? parsed.output : null;
+}
+
+function writeJson(path: string, value: unknown): void {
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, JSON.stringify(value), { mode: 0o600 });
+}
+
+/** Who signed in last; null when nobody is signed in. */
+export const signedInName = (env: Environment): string | null =>
+  readJson(namePath(env), v.object({ username: v.string() }))?.username ?? null;
+
+/** @param username null: nobody any more. */
+export function rememberName(env: Environment, username: string | null): void {
+  if (username === null) rmSync(namePath(env), { force: true });
+  else writeJson(namePath(env), { username });
+}
+
+const announcementState = v.object({
+  /** SHA-256 of the announcement's text, hexadecimal. */
+  hash: v.string(),
+  dismissed: v.boolean(),
+});
+export type AnnouncementState = v.InferOutput<typeof announcementState>;
+
+/** The announcement that was shown last; null when none was. */
+export const seenAnnouncement = (env: Environment): AnnouncementState | null =>
+  readJson(announcementPath(env), announcementState);
+
+/** @throws the file system's error. */
+export const rememberAnnouncement = (env: Environment, state: AnnouncementState): void =>
+  writeJson(announcementPath(env), state);

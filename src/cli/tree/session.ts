@@ -1,0 +1,61 @@
+/** `session`, and its commands that also stand at the root. */
+import type { CommandEntry, CommandRecord } from '../../common/command.ts';
+
+const create: CommandEntry = {
+  description: 'Create a session.',
+  aliases: ['start'],
+  load: () => import('../commands/session/create.ts'),
+};
+
+const destroy: CommandEntry = {
+  description: 'End sessions.',
+  aliases: ['rm', 'kill'],
+  load: () => import('../commands/session/destroy.ts'),
+};
+
+const events: CommandEntry = {
+  description: 'Show the events of a session as they happen.',
+  load: () => import('../commands/session/events.ts'),
+};
+
+const info: CommandEntry = {
+  description: 'Show the details of a session.',
+  load: () => import('../commands/session/info.ts'),
+};
+
+export const sessionList: CommandEntry = {
+  description: 'List sessions.',
+  load: () => import('../commands/session/list.ts'),
+};
+
+/** What stands at the root too, under the same name. */
+export const sessionShortcuts: CommandRecord = { create, destroy, events, info };
+
+export const sessionCommands: CommandRecord = {
+  ...sessionShortcuts,
+  download: {
+    description: 'Copy files out of a session.',
+    load: () => import('../commands/session/download.ts'),
+  },
+  list: sessionList,
+  logs: {
+    description: "Show the output of a session's containers.",
+    load: () => import('../commands/session/logs.ts'),
+  },
+  ls: {
+    description: 'List files in a session.',
+    load: () => import('../commands/session/ls.ts'),
+  },
+  rename: {
+    description: 'Give a session another name.',
+    load: () => import('../commands/session/rename.ts'),
+  },
+  'status-history': {
+    description: 'Show when a session had which status.',
+    load: () => import('../commands/session/status-history.ts'),
+  },
+  upload: {
+    description: 'Copy files into a session.',
+    load: () => import('../commands/session/upload.ts'),
+  },
+};
