@@ -103,6 +103,12 @@ export const problems = {
     'Email already exists.',
     'user_create_already-exists',
   ),
+  ExportReportNotFound: problem(
+    404,
+    'export-report-not-found',
+    'Export report not found.',
+    'backendai_read_not-found',
+  ),
   GenericBadRequest: problem(
     400,
     'generic-bad-request',
@@ -212,6 +218,12 @@ export const problems = {
     'invalid-bgtask-id',
     'Invalid background task ID format.',
     'bgtask_read_invalid-parameters',
+  ),
+  InvalidExportFieldKeys: problem(
+    400,
+    'invalid-export-field-keys',
+    'Invalid export field keys.',
+    'backendai_read_bad-request',
   ),
   InvalidKernelConfig: problem(
     400,
@@ -488,6 +500,12 @@ export const problems = {
     'storage-proxy-timeout',
     'Request to storage proxy timed out.',
     'storage-proxy_request_timeout',
+  ),
+  TooManyConcurrentExports: problem(
+    503,
+    'too-many-concurrent-exports',
+    'Too many concurrent exports.',
+    'backendai_generic_unavailable',
   ),
   TooManyConcurrentLoginSessions: problem(
     409,

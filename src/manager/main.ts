@@ -23,6 +23,7 @@ import { domainV2Graphql } from './domain/v2-graphql.ts';
 import { dotfileRoutes } from './dotfile/rest.ts';
 import { errorLogRoutes } from './error-log/rest.ts';
 import { createEventBus } from './event/create.ts';
+import { exportRoutes } from './export/rest.ts';
 import { createGraphqlEngine, type GraphqlEngine } from './graphql/engine.ts';
 import type { GraphqlModule } from './graphql/module.ts';
 import { graphqlRoutes } from './graphql/rest.ts';
@@ -119,6 +120,7 @@ export const featureRoutes = (ctx: ManagerContext, graphql: GraphqlEngine): Rout
   ...configManageRoutes(ctx),
   ...dotfileRoutes(ctx),
   ...errorLogRoutes(ctx),
+  ...exportRoutes(ctx),
   ...openIdRoutes(ctx),
   ...resourcePresetRoutes(ctx),
   ...graphqlRoutes(ctx, graphql),
