@@ -32,6 +32,7 @@ import type { ListenAddress } from './http/listen.ts';
 import { type OpenApiDocument, openApiDocument } from './http/openapi.ts';
 import type { Route, SocketRoute } from './http/route.ts';
 import { imageGraphql } from './image/graphql.ts';
+import { imageNodeGraphql } from './image/node-graphql.ts';
 import { keypairGraphql } from './keypair/graphql.ts';
 import { openIdRoutes } from './openid/rest.ts';
 import { policyGraphql } from './policy/graphql.ts';
@@ -46,6 +47,8 @@ import { describedRoutes, startServer, systemRoutes } from './server.ts';
 import { sessionGraphql } from './session/graphql.ts';
 import { sessionEventsGraphql } from './session/graphql-events.ts';
 import { keypairSessionsGraphql } from './session/graphql-keypair.ts';
+import { kernelNodeGraphql } from './session/kernel-node-graphql.ts';
+import { sessionNodeGraphql } from './session/node-graphql.ts';
 import { sessionRoutes, sessionSocketRoutes } from './session/rest.ts';
 import type { ManagerSettings } from './settings.ts';
 import { userGraphql } from './user/graphql.ts';
@@ -95,9 +98,12 @@ const STOP_GRACE_MS = 5_000;
 export const graphqlModules: readonly GraphqlModule[] = [
   keypairGraphql,
   imageGraphql,
+  imageNodeGraphql,
   sessionGraphql,
   keypairSessionsGraphql,
   sessionEventsGraphql,
+  sessionNodeGraphql,
+  kernelNodeGraphql,
   agentGraphql,
   userGraphql,
   userNodeGraphql,

@@ -1,7 +1,8 @@
 /** Statistics from an agent's report to what clients of each role read, and what stays of them. */
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import type { Metrics, MetricValue } from '../../common/protocol/statistics.ts';
-import { type InsertedSession, insertAgent, insertSession } from '../../testing/sessions.ts';
+import { type InsertedSession, insertAgent } from '../../testing/sessions.ts';
+import { tenantSessions } from '../../testing/tenant-sessions.ts';
 import { type Tenants, testTenants } from '../../testing/tenants.ts';
 import { createAgentGateway } from './gateway.ts';
 
@@ -37,16 +38,10 @@ const report = (agentId: string, kernels: Record<string, Metrics>) =>
 beforeAll(async () => {
   tenants = await testTenants();
   const { sql } = tenants.ctx;
-  await sql`insert into scaling_groups (name, is_active, driver, driver_opts, scheduler,
-      scheduler_opts, use_host_network, default_deployment_options, default_session_options)
-    values ('default', true, 'static', '{}', 'fifo', '{}', false, '{}', '{}')
-    on conflict do nothing`;
-  await sql`insert into resource_slot_types (slot_name, slot_type)
-    values ('cpu', 'count'), ('mem', 'bytes') on conflict do nothing`;
-  for (const id of ['i-one', 'i-two', 'i-silent']) await insertAgent(sql, id);
-  const common = { projectId: tenants.projects.default, owner: tenants.people.user };
-  mine = await insertSession(sql, { ...common, name: 'mine', agentId: 'i-one' });
-  other = await insertSession(sql, { ...common, name: 'other', agentId: 'i-two' });
+  const sessions = await tenantSessions(tenants);
+  for (const id of ['i-two', 'i-silent']) await insertAgent(sql, id);
+  mine = await sessions.insert('user', 'mine');
+  other = await sessions.insert('user', 'other', { agentId: 'i-two' });
 });
 afterAll(() => tenants.close());
 

@@ -19,8 +19,8 @@ test('two migrators at once apply every migration exactly once, and again is a n
   );
   expect(await migrate(db.sql)).toBe(0);
   expect(await schemaState(db.sql)).toEqual({
-    version: migrations.length,
-    latest: migrations.length,
+    version: migrations.at(-1)?.version ?? 0,
+    latest: migrations.at(-1)?.version ?? 0,
     upstreamRevision: UPSTREAM_REVISION,
   });
 });

@@ -10,6 +10,11 @@ interface Answer {
   readonly msg: string;
 }
 
+/** @throws BackendError ServerFrozen while the cluster takes no changes. */
+export async function refuseWhenFrozen(ctx: GraphqlContext['ctx']): Promise<void> {
+  if ((await ctx.config.get('manager/status')) === 'frozen') throw new BackendError('ServerFrozen');
+}
+
 /**
  * Runs a mutation for callers of at least `role`. A refusal is an answer with `ok` false, as
  * upstream's, and carries `nothing` in place of the result; other failures are errors.
@@ -23,7 +28,7 @@ export async function mutate<T extends object>(
   nothing: { readonly [K in keyof T]: null },
   run: () => Promise<T>,
 ): Promise<Answer & (T | { readonly [K in keyof T]: null })> {
-  if ((await ctx.config.get('manager/status')) === 'frozen') throw new BackendError('ServerFrozen');
+  await refuseWhenFrozen(ctx);
   if (RANK[caller.role] < RANK[role]) {
     return { ok: false, msg: `no permission to execute ${field}`, ...nothing };
   }

@@ -5,7 +5,7 @@ import type { GraphqlContext } from '../graphql/context.ts';
 import type { GraphqlModule } from '../graphql/module.ts';
 import type { QueryimagesArgs } from '../graphql/resolvers.generated.ts';
 import { type ImageLocations, loadImageLocations } from './locations.ts';
-import { listImages, resolveImage } from './service.ts';
+import { type Image, listImages, resolveImage } from './service.ts';
 
 const FEATURES_LABEL = 'ai.backend.features';
 
@@ -75,6 +75,24 @@ function locationsOf(context: GraphqlContext): Promise<ImageLocations> {
   }
   return locations;
 }
+
+/** What images of both forms say about themselves. */
+export const commonImageFields = {
+  name: ({ image }: Image) => image,
+  namespace: ({ image }: Image) => image,
+  humanized_name: ({ image }: Image) => image,
+  base_image_name: ({ image }: Image) => image.slice(image.lastIndexOf('/') + 1),
+  tags: ({ tag }: Image) => parseTag(tag).tags,
+  version: ({ tag }: Image) => parseTag(tag).version,
+  is_local: ({ isLocal }: Image) => isLocal,
+  labels: ({ labels }: Image) => toPairs(labels),
+  size_bytes: ({ sizeBytes }: Image) => sizeBytes,
+  resource_limits: ({ resources }: Image) =>
+    Object.entries(resources).map(([key, { min, max }]) => ({ key, min, max })),
+  supported_accelerators: ({ accelerators }: Image) => accelerators ?? [],
+  installed: async (image: Image, _args: unknown, context: GraphqlContext) =>
+    (await locationsOf(context))(image).length > 0,
+};
 
 export const imageGraphql: GraphqlModule = {
   typeDefs: /* GraphQL */ `
@@ -155,19 +173,7 @@ export const imageGraphql: GraphqlModule = {
       },
     },
     Image: {
-      name: ({ image }) => image,
-      namespace: ({ image }) => image,
-      humanized_name: ({ image }) => image,
-      base_image_name: ({ image }) => image.slice(image.lastIndexOf('/') + 1),
-      tags: ({ tag }) => parseTag(tag).tags,
-      version: ({ tag }) => parseTag(tag).version,
-      is_local: ({ isLocal }) => isLocal,
-      labels: ({ labels }) => toPairs(labels),
-      size_bytes: ({ sizeBytes }) => sizeBytes,
-      resource_limits: ({ resources }) =>
-        Object.entries(resources).map(([key, { min, max }]) => ({ key, min, max })),
-      supported_accelerators: ({ accelerators }) => accelerators ?? [],
-      installed: async (image, _args, context) => (await locationsOf(context))(image).length > 0,
+      ...commonImageFields,
       installed_agents: async (image, _args, context) => {
         const { ctx, caller } = context;
         if (ctx.settings.hideAgents && !caller.isSuperadmin) return null;

@@ -139,6 +139,37 @@ async function unknownImage(
   return new BackendError('ImageNotFound', `There is no image '${shown}'. ${advice}`);
 }
 
+type Viewer = Pick<Caller, 'isSuperadmin' | 'domainName' | 'userId'>;
+
+const scopeOf = (caller: Viewer): store.ImageScope =>
+  caller.isSuperadmin ? null : { domainName: caller.domainName };
+
+/** Images that another user has made for himself are his alone. */
+function isSeenBy({ labels }: Image, caller: Viewer): boolean {
+  const owner = labels[CUSTOMIZED_OWNER_LABEL];
+  return caller.isSuperadmin || owner === undefined || owner === `user:${caller.userId}`;
+}
+
+/** The images of these names that `caller` may see, on whatever architecture, removed ones too. */
+export async function findImagesByName(
+  sql: Db,
+  caller: Viewer,
+  names: readonly string[],
+): Promise<Image[]> {
+  const rows = await store.selectByNames(sql, scopeOf(caller), names);
+  return rows.map(toImage).filter((image) => isSeenBy(image, caller));
+}
+
+/** The images with these ids that `caller` may see, removed ones too. */
+export async function findImagesById(
+  sql: Db,
+  caller: Viewer,
+  ids: readonly string[],
+): Promise<Image[]> {
+  const rows = await store.selectByIds(sql, scopeOf(caller), ids);
+  return rows.map(toImage).filter((image) => isSeenBy(image, caller));
+}
+
 export interface ListOptions {
   /** ALIVE by default. */
   readonly statuses?: readonly string[];
@@ -151,16 +182,12 @@ export interface ListOptions {
  */
 export async function listImages(
   sql: Db,
-  caller: Pick<Caller, 'isSuperadmin' | 'domainName' | 'userId'>,
+  caller: Viewer,
   options: ListOptions = {},
 ): Promise<Image[]> {
-  const scope = caller.isSuperadmin ? null : { domainName: caller.domainName };
   const filter = { statuses: options.statuses ?? ['ALIVE'], registry: options.registry };
-  const rows = await store.selectImages(sql, scope, filter, MAX_LISTED);
-  return rows.map(toImage).filter(({ labels }) => {
-    const owner = labels[CUSTOMIZED_OWNER_LABEL];
-    return caller.isSuperadmin || owner === undefined || owner === `user:${caller.userId}`;
-  });
+  const rows = await store.selectImages(sql, scopeOf(caller), filter, MAX_LISTED);
+  return rows.map(toImage).filter((image) => isSeenBy(image, caller));
 }
 
 /** Every image whatever its registry, for administrative commands; at most 2000. */

@@ -58,6 +58,27 @@ export function selectCandidates(
      LIMIT 10`;
 }
 
+/** Images of these exact names on any architecture, removed ones too: old sessions name them. */
+export function selectByNames(
+  sql: Db,
+  scope: ImageScope,
+  names: readonly string[],
+): Promise<ImageRecord[]> {
+  return sql<ImageRecord[]>`
+    SELECT i.*, ${aliasesOf(sql)} FROM images i
+     WHERE i.name = ANY (${[...names]}::text[]) AND ${allowed(sql, scope)}`;
+}
+
+export function selectByIds(
+  sql: Db,
+  scope: ImageScope,
+  ids: readonly string[],
+): Promise<ImageRecord[]> {
+  return sql<ImageRecord[]>`
+    SELECT i.*, ${aliasesOf(sql)} FROM images i
+     WHERE i.id = ANY (${[...ids]}::uuid[]) AND ${allowed(sql, scope)}`;
+}
+
 export interface ImageFilter {
   readonly statuses: readonly string[];
   readonly registry?: string | null;

@@ -54,7 +54,8 @@ async function subscribe(account: TestAccount, sessionId: string) {
     },
     body: JSON.stringify({
       query: `subscription ($id: ID!) {
-        schedulingEventsBySession(sessionId: $id) { sessionId statusTransition reason } }`,
+        schedulingEventsBySession(sessionId: $id) {
+          sessionId statusTransition reason session { name status owner { email } } } }`,
       variables: { id: sessionId },
     }),
   });
@@ -88,8 +89,9 @@ test.each(['raw', 'global'])('the owner hears every change, by %s id', async (fo
   publish('00000000-0000-4000-8000-000000000000', 'RUNNING');
   publish(sessionId, 'RESTARTING');
   publish(sessionId, 'RUNNING');
+  const session = { name: 'mine', status: 'RUNNING', owner: { email: 'user@test.example' } };
   const answer = (statusTransition: string) => ({
-    data: { schedulingEventsBySession: { sessionId, statusTransition, reason: 'test' } },
+    data: { schedulingEventsBySession: { sessionId, statusTransition, reason: 'test', session } },
     errors: null,
   });
   expect((await events.answers(2)).map((text) => JSON.parse(text))).toEqual([

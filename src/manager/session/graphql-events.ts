@@ -5,6 +5,7 @@ import type { GraphqlContext } from '../graphql/context.ts';
 import { rawIdOf } from '../graphql/global-id.ts';
 import type { GraphqlModule } from '../graphql/module.ts';
 import { statusEvents } from './events.ts';
+import { loadSessionNode } from './node-graphql.ts';
 import { getSessionForCaller } from './service.ts';
 
 const SCHEDULING_STATUSES = [
@@ -31,6 +32,7 @@ const typeDefs = /* GraphQL */ `
   }
 
   type SchedulingBroadcastEventPayload {
+    session: ComputeSessionNode
     sessionId: ID!
     statusTransition: SchedulingStatus!
     reason: String!
@@ -51,6 +53,10 @@ async function* schedulingEvents(context: GraphqlContext, sessionId: string) {
 export const sessionEventsGraphql: GraphqlModule = {
   typeDefs,
   resolvers: {
+    SchedulingBroadcastEventPayload: {
+      // Each event has a context of its own, so the session is read as it is then.
+      session: ({ sessionId }, _args, context) => loadSessionNode(context, sessionId),
+    },
     Subscription: {
       schedulingEventsBySession: {
         async subscribe(_root, args, context) {

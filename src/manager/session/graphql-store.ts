@@ -10,9 +10,10 @@ import {
 } from '../graphql/minilang-store.ts';
 import type { Page, RowScope } from '../graphql/scope.ts';
 import { occupyingSessionStatuses } from './status.ts';
+import { type SessionVisibility, visible } from './visibility-store.ts';
 
-const optionalJson = v.nullable(v.record(v.string(), v.unknown()));
-const slots = v.pipe(
+export const optionalJson = v.nullable(v.record(v.string(), v.unknown()));
+export const slots = v.pipe(
   v.record(v.string(), v.nullable(v.union([v.string(), v.number()]))),
   v.transform((map) =>
     Object.fromEntries(
@@ -23,7 +24,7 @@ const slots = v.pipe(
   ),
   slotMap,
 );
-const isoTimes = v.nullable(v.record(v.string(), v.string()));
+export const isoTimes = v.nullable(v.record(v.string(), v.string()));
 
 const sessionListRow = v.object({
   id: v.string(),
@@ -268,6 +269,18 @@ export async function findContainerRow(
   const rows = await sql`select ${containerColumns(sql)} from kernels k
     where k.id = ${id} and ${inScope(sql, sql`k`, scope)}`;
   return parseContainers(rows)[0] ?? null;
+}
+
+/** The kernels with these ids whose sessions are visible, by id. */
+export async function selectVisibleKernels(
+  sql: Sql,
+  visibility: SessionVisibility,
+  ids: readonly string[],
+): Promise<Map<string, ContainerRow>> {
+  const rows = await sql`select ${containerColumns(sql)}
+    from kernels k join sessions s on s.id = k.session_id
+    where k.id = any(${[...ids]}::uuid[]) and ${visible(sql, visibility)}`;
+  return new Map(parseContainers(rows).map((row) => [row.id, row]));
 }
 
 function containerFields(sql: Sql): FieldTable {

@@ -142,7 +142,8 @@ const typeDefs = /* GraphQL */ `
   }
 `;
 
-function historyTime(history: Readonly<Record<string, string>> | null, status: string) {
+/** When a status was last entered; null when it never was. */
+export function historyTime(history: Readonly<Record<string, string>> | null, status: string) {
   const text = history?.[status];
   return text === undefined ? null : new Date(text);
 }
@@ -171,6 +172,10 @@ function loadersOf(context: GraphqlContext): Loaders {
   return loaders;
 }
 
+/** The kernels of a session, main kernels first. */
+export const kernelsOf = (context: GraphqlContext, sessionId: string): Promise<ContainerRow[]> =>
+  loadersOf(context).containers.load(sessionId);
+
 /** The kernels of an agent; by default those that occupy its resources. */
 function placedOn(agentId: string, context: GraphqlContext, status?: string | null) {
   const statuses = nameList(status, kernelStatuses) ?? [...placedKernelStatuses];
@@ -184,7 +189,8 @@ function placedOn(agentId: string, context: GraphqlContext, status?: string | nu
   return loader.load(agentId);
 }
 
-const agentsHidden = ({ ctx, caller }: GraphqlContext): boolean =>
+/** Whether agents are kept from the caller. */
+export const agentsHidden = ({ ctx, caller }: GraphqlContext): boolean =>
   ctx.settings.hideAgents && caller.role !== 'superadmin';
 
 /** A kernel as ComputeContainer. */
@@ -326,9 +332,7 @@ export const sessionGraphql: GraphqlModule = {
     ComputeContainer: { live_stat: figuresOf, last_stat: figuresOf },
     ComputeSession: {
       containers: async (session, _args, context) =>
-        (await loadersOf(context).containers.load(session.id)).map((kernel) =>
-          toComputeContainer(kernel, context),
-        ),
+        (await kernelsOf(context, session.id)).map((kernel) => toComputeContainer(kernel, context)),
       dependencies: async (session, _args, context) =>
         (await loadersOf(context).dependencies.load(session.id)).map((other) =>
           toComputeSession(other, context),

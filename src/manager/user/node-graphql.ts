@@ -4,10 +4,17 @@ import { isUuid } from '../../common/ids.ts';
 import { connectionField, nestedConnection } from '../graphql/connection.ts';
 import type { GraphqlContext } from '../graphql/context.ts';
 import { globalId, rawIdOf } from '../graphql/global-id.ts';
+import { batched } from '../graphql/loaders.ts';
 import type { GraphqlModule } from '../graphql/module.ts';
 import type { GroupNodeuser_nodesArgs } from '../graphql/resolvers.generated.ts';
 import { requireSuperadmin } from '../graphql/scope.ts';
-import { findUser, listUserNodes, listUserNodesOfProjects, type UserRecord } from './service.ts';
+import {
+  findUser,
+  listUserNodes,
+  listUserNodesOfProjects,
+  listUsers,
+  type UserRecord,
+} from './service.ts';
 
 const TYPE = 'UserNode';
 const idOf = ({ uuid }: UserRecord): string => uuid;
@@ -77,6 +84,15 @@ export async function loadUserNode(
 ): Promise<UserRecord | null> {
   return isUuid(userId) ? findUser(ctx.sql, caller, { userId }) : null;
 }
+
+const byId = batched<string, UserRecord>(async (userIds, { ctx, caller }) => {
+  const users = await listUsers(ctx.sql, caller, { userIds });
+  return new Map(users.map((user) => [user.uuid, user]));
+});
+
+/** The user that something belongs to; many are looked up together. */
+export const userNode = (context: GraphqlContext, userId: string): Promise<UserRecord | null> =>
+  byId(context, userId);
 
 const membersOf = nestedConnection<UserRecord, GroupNodeuser_nodesArgs>({
   typeName: TYPE,

@@ -23,6 +23,7 @@ export type UserScope =
 
 export interface UserFilter {
   readonly userId?: string;
+  readonly userIds?: readonly string[];
   readonly email?: string;
   readonly domainName?: string | null;
   readonly status?: UserRow['status'] | null;
@@ -49,6 +50,7 @@ function visible(sql: Db, scope: UserScope) {
 const matching = (sql: Db, scope: UserScope, filter: UserFilter): Fragment => sql`
   ${visible(sql, scope)}
   ${filter.userId == null ? sql`` : sql`AND u.uuid = ${filter.userId}`}
+  ${filter.userIds == null ? sql`` : sql`AND u.uuid = ANY (${[...filter.userIds]}::uuid[])`}
   ${filter.email == null ? sql`` : sql`AND u.email = ${filter.email}`}
   ${filter.domainName == null ? sql`` : sql`AND u.domain_name = ${filter.domainName}`}
   ${filter.status == null ? sql`` : sql`AND u.status = ${filter.status}`}
