@@ -11,6 +11,7 @@ import { createAgentGateway } from './agent/gateway.ts';
 import { livenessPass } from './agent/liveness.ts';
 import type { AutoPull } from './agent/wish-store.ts';
 import type { ManagerContext } from './context.ts';
+import { takeUpWork } from './folder/work.ts';
 import { type Loop, startLoop } from './loop.ts';
 import { createScheduler } from './scheduler/cycle.ts';
 import { startElection } from './scheduler/leader.ts';
@@ -26,6 +27,7 @@ export interface ControlPlane {
 
 const SCHEDULE_SWEEP_MS = 10_000;
 const DISPATCH_SWEEP_MS = 1_000;
+const FOLDER_SWEEP_MS = 30_000;
 const MAX_LIVENESS_MS = 1_000;
 const STOP_GRACE_MS = 1_000;
 const AUTO_PULL_KEY = 'config/docker/image/auto_pull';
@@ -91,10 +93,18 @@ function startLeaderLoops(ctx: ManagerContext, autoPull: () => AutoPull): Leader
     log,
     run: () => livenessPass(ctx, since),
   });
+  // A pass lasts as long as a proxy works; leaving the lead ends it.
+  const folders = startLoop({
+    name: 'folders',
+    sweepMs: FOLDER_SWEEP_MS,
+    clock,
+    log,
+    run: (signal) => takeUpWork(ctx, signal),
+  });
   return {
     wake: (loop) => (loop === 'schedule' ? scheduling : dispatching).wake(),
     async stop() {
-      await Promise.all([scheduling.stop(), dispatching.stop(), liveness.stop()]);
+      await Promise.all([scheduling.stop(), dispatching.stop(), liveness.stop(), folders.stop()]);
       // A call to an agent that hangs has a time limit of its own, too long to wait for here.
       await Promise.race([dispatcher.idle(), clock.sleep(STOP_GRACE_MS)]);
     },

@@ -24,6 +24,7 @@ import { dotfileRoutes } from './dotfile/rest.ts';
 import { errorLogRoutes } from './error-log/rest.ts';
 import { createEventBus } from './event/create.ts';
 import { exportRoutes } from './export/rest.ts';
+import { folderRoutes } from './folder/rest.ts';
 import { createGraphqlEngine, type GraphqlEngine } from './graphql/engine.ts';
 import type { GraphqlModule } from './graphql/module.ts';
 import { graphqlRoutes } from './graphql/rest.ts';
@@ -128,6 +129,7 @@ export const featureRoutes = (ctx: ManagerContext, graphql: GraphqlEngine): Rout
   ...errorLogRoutes(ctx),
   ...exportRoutes(ctx),
   ...openIdRoutes(ctx),
+  ...folderRoutes(ctx),
   ...resourcePresetRoutes(ctx),
   ...graphqlRoutes(ctx, graphql),
 ];

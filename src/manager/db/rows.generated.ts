@@ -119,6 +119,15 @@ export interface ErrorLogRow {
   traceback: string | null;
 }
 
+/** A row of folder_work. */
+export interface FolderWorkRow {
+  vfolder: string;
+  kind: string;
+  source: string | null;
+  storage_task: string | null;
+  touched_at: Date;
+}
+
 /** A row of groups. */
 export interface GroupRow {
   id: string;

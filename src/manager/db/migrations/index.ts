@@ -9,6 +9,7 @@ import auditLog from './0007_audit_log.sql' with { type: 'text' };
 import auditAddress from './0008_audit_address.sql' with { type: 'text' };
 import rbac from './0009_rbac.sql' with { type: 'text' };
 import sessionLists from './0012_session_lists.sql' with { type: 'text' };
+import folderWork from './0011_folder_work.sql' with { type: 'text' };
 
 export interface Migration {
   /** Grows by one; the number that opens the file's name. */
@@ -28,4 +29,5 @@ export const migrations: readonly Migration[] = [
   { version: 8, name: 'audit_address', sql: auditAddress },
   { version: 9, name: 'rbac', sql: rbac },
   { version: 12, name: 'session_lists', sql: sessionLists },
+  { version: 11, name: 'folder_work', sql: folderWork },
 ];

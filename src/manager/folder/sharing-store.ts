@@ -1,0 +1,197 @@
+/** SQL about what others were granted on folders, and about invitations to them. */
+import type { Db } from '../db/connect.ts';
+import type { VfolderInvitationRow } from '../db/rows.generated.ts';
+import type { FolderPermission } from './rules.ts';
+import { relations, type Viewer, within } from './store.ts';
+
+/** Gives a user a permission on a folder, in place of an earlier one. The folder's row is held. */
+export async function insertGrant(
+  sql: Db,
+  folderId: string,
+  userId: string,
+  permission: FolderPermission,
+): Promise<void> {
+  await deleteGrant(sql, folderId, userId);
+  await sql`INSERT INTO vfolder_permissions (permission, vfolder, "user")
+    VALUES (${permission}, ${folderId}, ${userId})`;
+}
+
+/** @returns whether there was one. */
+export async function deleteGrant(sql: Db, folderId: string, userId: string): Promise<boolean> {
+  const { count } = await sql`
+    DELETE FROM vfolder_permissions WHERE vfolder = ${folderId} AND "user" = ${userId}`;
+  return count > 0;
+}
+
+/** @returns whether there was one to change. */
+export async function updateGrant(
+  sql: Db,
+  folderId: string,
+  userId: string,
+  permission: FolderPermission,
+): Promise<boolean> {
+  const { count } = await sql`
+    UPDATE vfolder_permissions SET permission = ${permission}
+     WHERE vfolder = ${folderId} AND "user" = ${userId}`;
+  return count > 0;
+}
+
+export interface GrantRecord {
+  readonly vfolder_id: string;
+  readonly vfolder_name: string;
+  readonly status: string;
+  readonly owner: string;
+  readonly type: 'project' | 'user';
+  readonly user: string;
+  readonly email: string;
+  readonly permission: FolderPermission;
+}
+
+/** The grants that a viewer may know of: on folders they dispose of, and their own. */
+export function selectGrants(
+  sql: Db,
+  viewer: Viewer,
+  folderId: string | null,
+  limit: number,
+): Promise<GrantRecord[]> {
+  const disposes = viewer.isSuperadmin
+    ? sql`true`
+    : viewer.role === 'admin'
+      ? sql`(f."user" = ${viewer.userId} OR f.domain_name = ${viewer.domainName})`
+      : sql`f."user" = ${viewer.userId}`;
+  return sql<GrantRecord[]>`
+    SELECT f.id AS vfolder_id, f.name AS vfolder_name, f.status,
+           coalesce(f."group", f."user")::text AS owner,
+           CASE WHEN f."group" IS NULL THEN 'user' ELSE 'project' END AS type,
+           o."user", w.email, coalesce(o.permission, 'rw') AS permission
+      FROM ${relations(sql, viewer)}
+      JOIN vfolder_permissions o ON o.vfolder = f.id
+      JOIN users w ON w.uuid = o."user"
+     WHERE ${within(sql, viewer, 'all')} AND (${disposes} OR o."user" = ${viewer.userId})
+       ${folderId === null ? sql`` : sql`AND f.id = ${folderId}`}
+     ORDER BY f.name, w.email LIMIT ${limit}`;
+}
+
+export interface Person {
+  readonly uuid: string;
+  readonly email: string;
+}
+
+/** The active users with these e-mail addresses, in a domain or, with null, in all. */
+export function selectPeople(
+  sql: Db,
+  emails: readonly string[],
+  domainName: string | null,
+): Promise<Person[]> {
+  const inReach = domainName === null ? sql`true` : sql`domain_name = ${domainName}`;
+  return sql<Person[]>`
+    SELECT uuid, email FROM users
+     WHERE email = ANY (${[...emails]}::text[]) AND status = 'active' AND ${inReach}
+     ORDER BY email`;
+}
+
+/** The active user with this id, in a domain or, with null, in any. */
+export async function selectPerson(
+  sql: Db,
+  userId: string,
+  domainName: string | null,
+): Promise<Person | null> {
+  const inReach = domainName === null ? sql`true` : sql`domain_name = ${domainName}`;
+  const [row] = await sql<Person[]>`
+    SELECT uuid, email FROM users WHERE uuid = ${userId} AND status = 'active' AND ${inReach}`;
+  return row ?? null;
+}
+
+/** The members of a project with these e-mail addresses. */
+export function selectMembers(
+  sql: Db,
+  emails: readonly string[],
+  projectId: string,
+): Promise<Person[]> {
+  return sql<Person[]>`
+    SELECT u.uuid, u.email FROM users u
+      JOIN association_groups_users m ON m.user_id = u.uuid AND m.group_id = ${projectId}
+     WHERE u.email = ANY (${[...emails]}::text[]) ORDER BY u.email`;
+}
+
+/** Which of these users have a grant on a folder. */
+export async function selectGrantees(
+  sql: Db,
+  folderId: string,
+  userIds: readonly string[],
+): Promise<Set<string>> {
+  const rows = await sql<{ user: string }[]>`
+    SELECT "user" FROM vfolder_permissions
+     WHERE vfolder = ${folderId} AND "user" = ANY (${[...userIds]}::uuid[])`;
+  return new Set(rows.map(({ user }) => user));
+}
+
+export interface InvitationRecord extends VfolderInvitationRow {
+  readonly vfolder_name: string;
+  readonly vfolder_status: string;
+  readonly vfolder_owner: string | null;
+}
+
+const invitations = (sql: Db) => sql`
+  SELECT i.*, f.name AS vfolder_name, f.status AS vfolder_status, f."user" AS vfolder_owner
+    FROM vfolder_invitations i JOIN vfolders f ON f.id = i.vfolder`;
+
+/** Pending invitations to somebody, or by somebody; newest first. */
+export function selectPendingInvitations(
+  sql: Db,
+  role: 'invitee' | 'inviter',
+  email: string,
+  limit: number,
+): Promise<InvitationRecord[]> {
+  const who = role === 'invitee' ? sql`i.invitee = ${email}` : sql`i.inviter = ${email}`;
+  return sql<InvitationRecord[]>`
+    ${invitations(sql)}
+     WHERE ${who} AND i.state = 'pending' AND f.status NOT IN ('delete-ongoing', 'delete-complete')
+     ORDER BY i.created_at DESC, i.id LIMIT ${limit}`;
+}
+
+/** A pending invitation of which `email` is one side; it is held until the transaction ends. */
+export async function lockInvitation(
+  sql: Db,
+  id: string,
+  email: string,
+): Promise<InvitationRecord | null> {
+  const [row] = await sql<InvitationRecord[]>`
+    ${invitations(sql)}
+     WHERE i.id = ${id} AND i.state = 'pending' AND (i.invitee = ${email} OR i.inviter = ${email})
+       FOR UPDATE OF i`;
+  return row ?? null;
+}
+
+/** Invites those who have no pending invitation of the inviter. @returns the new ids. */
+export async function insertInvitations(
+  sql: Db,
+  invitation: {
+    readonly folderId: string;
+    readonly inviter: string;
+    readonly invitees: readonly string[];
+    readonly permission: FolderPermission;
+  },
+): Promise<{ id: string; invitee: string }[]> {
+  const { folderId, inviter, invitees, permission } = invitation;
+  return sql<{ id: string; invitee: string }[]>`
+    INSERT INTO vfolder_invitations (permission, inviter, invitee, state, vfolder)
+    SELECT ${permission}::vfolderpermission, ${inviter}, e, 'pending', ${folderId}::uuid
+      FROM unnest(${[...invitees]}::text[]) AS e
+     WHERE NOT EXISTS (SELECT FROM vfolder_invitations i
+                        WHERE i.vfolder = ${folderId} AND i.inviter = ${inviter}
+                          AND i.invitee = e AND i.state = 'pending')
+    RETURNING id, invitee`;
+}
+
+export async function updateInvitation(
+  sql: Db,
+  id: string,
+  change: {
+    readonly state?: VfolderInvitationRow['state'];
+    readonly permission?: FolderPermission;
+  },
+): Promise<void> {
+  await sql`UPDATE vfolder_invitations SET ${sql({ ...change, modified_at: new Date() })}
+             WHERE id = ${id}`;
+}
