@@ -8,8 +8,8 @@ import controlPlane from './0006_control_plane.sql' with { type: 'text' };
 import auditLog from './0007_audit_log.sql' with { type: 'text' };
 import auditAddress from './0008_audit_address.sql' with { type: 'text' };
 import rbac from './0009_rbac.sql' with { type: 'text' };
-import sessionLists from './0012_session_lists.sql' with { type: 'text' };
 import folderWork from './0011_folder_work.sql' with { type: 'text' };
+import sessionLists from './0012_session_lists.sql' with { type: 'text' };
 
 export interface Migration {
   /** Grows by one; the number that opens the file's name. */
@@ -28,6 +28,6 @@ export const migrations: readonly Migration[] = [
   { version: 7, name: 'audit_log', sql: auditLog },
   { version: 8, name: 'audit_address', sql: auditAddress },
   { version: 9, name: 'rbac', sql: rbac },
-  { version: 12, name: 'session_lists', sql: sessionLists },
   { version: 11, name: 'folder_work', sql: folderWork },
+  { version: 12, name: 'session_lists', sql: sessionLists },
 ];

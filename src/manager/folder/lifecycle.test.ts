@@ -1,0 +1,132 @@
+/** Trash, restoring, deletion for good, purging and cloning on a real storage proxy. */
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { existsSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import * as v from 'valibot';
+import { type TestFolders, testFolders } from '../../testing/folders.ts';
+import { takeUpWork } from './work.ts';
+import { insertWork } from './work-store.ts';
+
+let t: TestFolders;
+beforeAll(async () => {
+  t = await testFolders();
+});
+afterAll(() => t.close());
+
+type Who = Parameters<TestFolders['call']>[0];
+const post = (who: Who, path: string, id: string) =>
+  t.call(who, 'POST', `/folders/${path}`, { vfolder_id: id });
+const trash = async (who: Who, id: string) =>
+  (await t.call(who, 'DELETE', '/folders', { vfolderId: id }))[0];
+
+/** Where a personal folder lies. */
+function pathOf(who: Who, id: string): string {
+  const scope = t.people[who].userId.replaceAll('-', '');
+  return `${t.storage.volumePath}/${scope}/${id.slice(0, 2)}/${id.slice(2, 4)}/${id.slice(4)}`;
+}
+
+describe('the trash', () => {
+  test('keeps a folder until it is restored or deleted for good', async () => {
+    const id = await t.make('user', 'first');
+    expect(await trash('user', id)).toBe(204);
+    expect(await trash('user', id)).toBe(400);
+    const [, info] = await t.call('user', 'GET', `/folders/${id}`);
+    expect(info).toMatchObject({ status: 'delete-pending' });
+    expect((await t.call('user', 'POST', `/folders/${id}/mkdir`, { path: 'x' }))[0]).toBe(400);
+    expect((await post('user', 'restore-from-trash-bin', id))[0]).toBe(204);
+    expect((await post('user', 'delete-from-trash-bin', id))[0]).toBe(400);
+    expect(await trash('user', id)).toBe(204);
+    expect(existsSync(pathOf('user', id))).toBe(true);
+    expect((await post('user', 'delete-from-trash-bin', id))[0]).toBe(204);
+    await t.reached(id, 'delete-complete');
+    expect(existsSync(pathOf('user', id))).toBe(false);
+    expect((await t.call('user', 'GET', `/folders/first`))[0]).toBe(404);
+    await t.make('user', 'first');
+    expect((await post('user', 'purge', id))[0]).toBe(403);
+    expect((await post('superadmin', 'purge', id))[0]).toBe(204);
+    expect(await t.ctx.sql`SELECT 1 FROM vfolders WHERE id = ${id}`).toHaveLength(0);
+  });
+
+  test('is skipped by force', async () => {
+    const id = await t.make('user', 'forced');
+    expect((await t.call('otherUser', 'DELETE', `/folders/${id}/force`))[0]).toBe(404);
+    expect((await t.call('user', 'DELETE', `/folders/${id}/force`))[0]).toBe(204);
+    await t.reached(id, 'delete-complete');
+  });
+
+  test('is for owners and administrators of the domain', async () => {
+    const id = await t.make('user', 'guarded');
+    for (const who of ['otherUser', 'otherAdmin', 'monitor'] as const) {
+      expect([who, await trash(who, id)]).toEqual([who, 404]);
+    }
+    expect(await trash('admin', id)).toBe(204);
+    for (const who of ['otherUser', 'otherAdmin', 'monitor'] as const) {
+      expect([who, (await post(who, 'restore-from-trash-bin', id))[0]]).toEqual([who, 404]);
+      expect([who, (await post(who, 'delete-from-trash-bin', id))[0]]).toEqual([who, 404]);
+    }
+    expect((await post('user', 'restore-from-trash-bin', id))[0]).toBe(204);
+  });
+});
+
+describe('a clone', () => {
+  const taskOf = v.object({ bgtask_id: v.string(), id: v.string() });
+
+  test('holds what the source held, and belongs to who asked', async () => {
+    const source = await t.make('user', 'source');
+    await t.call('user', 'POST', `/folders/${source}/mkdir`, { path: ['a/b', 'c'] });
+    const url = `/folders/${source}/clone`;
+    expect((await t.call('user', 'POST', url, { target_name: 'copy' }))[0]).toBe(403);
+    await t.call('user', 'POST', `/folders/${source}/update-options`, { cloneable: true });
+    const [status, body] = await t.call('user', 'POST', url, { target_name: 'copy' });
+    expect(status).toBe(201);
+    const { id } = v.parse(taskOf, body);
+    await t.reached(id, 'ready');
+    await t.reached(source, 'ready');
+    expect((await readdir(pathOf('user', id))).sort()).toEqual(['a', 'c']);
+    expect((await t.call('user', 'POST', url, { target_name: 'copy' }))[0]).toBe(400);
+    expect((await t.call('otherUser', 'POST', url, { target_name: 'copy' }))[0]).toBe(404);
+    const elsewhere = { target_name: 'far', target_host: 'other:volume' };
+    expect((await t.call('user', 'POST', url, elsewhere))[0]).toBe(400);
+  });
+
+  test('that fails leaves nothing, and the source as it was', async () => {
+    const source = await t.make('user', 'vanishing', { cloneable: true });
+    const { rmSync } = await import('node:fs');
+    rmSync(pathOf('user', source), { recursive: true });
+    const url = `/folders/${source}/clone`;
+    const [status, body] = await t.call('user', 'POST', url, { target_name: 'never' });
+    expect(status).toBe(201);
+    const { id } = v.parse(taskOf, body);
+    await t.reached(source, 'ready');
+    expect(await t.ctx.sql`SELECT 1 FROM vfolders WHERE id = ${id}`).toHaveLength(0);
+  });
+});
+
+test('work that its manager left is taken up by the leader', async () => {
+  const id = await t.make('user', 'orphan');
+  // As if a manager had been killed between noting the work and asking the proxy.
+  await t.ctx.sql`UPDATE vfolders SET status = 'delete-ongoing' WHERE id = ${id}`;
+  await insertWork(t.ctx.sql, id, 'delete', null);
+  const never = new AbortController().signal;
+  await takeUpWork(t.ctx, never);
+  expect(existsSync(pathOf('user', id))).toBe(true);
+  await t.ctx.sql`UPDATE folder_work SET touched_at = now() - interval '2 minutes'`;
+  await takeUpWork(t.ctx, never);
+  await t.reached(id, 'delete-complete');
+  expect(existsSync(pathOf('user', id))).toBe(false);
+});
+
+test('work waits while the proxy is away', async () => {
+  const id = await t.make('user', 'waiting');
+  await t.ctx.sql`UPDATE vfolders SET status = 'delete-ongoing' WHERE id = ${id}`;
+  await insertWork(t.ctx.sql, id, 'delete', null);
+  await t.ctx.sql`UPDATE folder_work SET touched_at = now() - interval '2 minutes'`;
+  await t.ctx.config.put('volumes/proxies/local/manager_api', 'http://127.0.0.1:9');
+  await takeUpWork(t.ctx, new AbortController().signal);
+  const [row] = await t.ctx.sql`SELECT status FROM vfolders WHERE id = ${id}`;
+  expect(row?.status).toBe('delete-ongoing');
+  await t.announceStorage();
+  await t.ctx.sql`UPDATE folder_work SET touched_at = now() - interval '2 minutes'`;
+  await takeUpWork(t.ctx, new AbortController().signal);
+  await t.reached(id, 'delete-complete');
+});
