@@ -25,24 +25,28 @@ export interface OwnerLimits {
  * transaction ends, so that two folders made at once cannot both pass.
  */
 export async function lockOwner(sql: Db, owner: FolderOwner): Promise<OwnerLimits | null> {
-  const [row] =
-    owner.kind === 'user'
-      ? await sql<OwnerLimits[]>`
-          SELECT r.max_vfolder_count, r.max_quota_scope_size::text AS max_quota_scope_size,
-                 u.container_uid,
-                 (SELECT count(*)::int FROM vfolders f
-                   WHERE f."user" = u.uuid AND f.ownership_type = 'user'
-                     AND f.status <> ALL (${REMOVED}::text[])) AS folders
-            FROM users u JOIN user_resource_policies r ON r.name = u.resource_policy
-           WHERE u.uuid = ${owner.userId} FOR UPDATE OF u`
-      : await sql<OwnerLimits[]>`
-          SELECT r.max_vfolder_count, r.max_quota_scope_size::text AS max_quota_scope_size,
-                 NULL::int AS container_uid,
-                 (SELECT count(*)::int FROM vfolders f
-                   WHERE f."group" = g.id AND f.ownership_type = 'group'
-                     AND f.status <> ALL (${REMOVED}::text[])) AS folders
-            FROM groups g JOIN project_resource_policies r ON r.name = g.resource_policy
-           WHERE g.id = ${owner.projectId} FOR UPDATE OF g`;
+  // Locking is a statement of its own: one that waits for the lock counts what was before it waited.
+  if (owner.kind === 'user') {
+    await sql`SELECT 1 FROM users WHERE uuid = ${owner.userId} FOR UPDATE`;
+    const [row] = await sql<OwnerLimits[]>`
+      SELECT r.max_vfolder_count, r.max_quota_scope_size::text AS max_quota_scope_size,
+             u.container_uid,
+             (SELECT count(*)::int FROM vfolders f
+               WHERE f."user" = u.uuid AND f.ownership_type = 'user'
+                 AND f.status <> ALL (${REMOVED}::text[])) AS folders
+        FROM users u JOIN user_resource_policies r ON r.name = u.resource_policy
+       WHERE u.uuid = ${owner.userId}`;
+    return row ?? null;
+  }
+  await sql`SELECT 1 FROM groups WHERE id = ${owner.projectId} FOR UPDATE`;
+  const [row] = await sql<OwnerLimits[]>`
+    SELECT r.max_vfolder_count, r.max_quota_scope_size::text AS max_quota_scope_size,
+           NULL::int AS container_uid,
+           (SELECT count(*)::int FROM vfolders f
+             WHERE f."group" = g.id AND f.ownership_type = 'group'
+               AND f.status <> ALL (${REMOVED}::text[])) AS folders
+      FROM groups g JOIN project_resource_policies r ON r.name = g.resource_policy
+     WHERE g.id = ${owner.projectId}`;
   return row ?? null;
 }
 
