@@ -90,18 +90,6 @@ export function selectPeople(
      ORDER BY email`;
 }
 
-/** The active user with this id, in a domain or, with null, in any. */
-export async function selectPerson(
-  sql: Db,
-  userId: string,
-  domainName: string | null,
-): Promise<Person | null> {
-  const inReach = domainName === null ? sql`true` : sql`domain_name = ${domainName}`;
-  const [row] = await sql<Person[]>`
-    SELECT uuid, email FROM users WHERE uuid = ${userId} AND status = 'active' AND ${inReach}`;
-  return row ?? null;
-}
-
 /** The members of a project with these e-mail addresses. */
 export function selectMembers(
   sql: Db,

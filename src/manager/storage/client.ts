@@ -100,15 +100,6 @@ const performance = v.object({ metric: v.record(v.string(), v.unknown()) });
 export const performanceMetric = async (ctx: StorageContext, host: string) =>
   (await ask(ctx, host, ['GET', '/volume/performance-metric'], {}, performance)).metric;
 
-const hardware = v.object({
-  status: v.string(),
-  status_info: v.optional(v.nullable(v.string()), null),
-  metadata: v.optional(v.record(v.string(), v.unknown()), {}),
-});
-
-export const hardwareInfo = (ctx: StorageContext, host: string) =>
-  ask(ctx, host, ['GET', '/volume/hwinfo'], {}, hardware);
-
 const quota = v.object({ used_bytes: v.nullable(v.number()), limit_bytes: v.nullable(v.number()) });
 
 /** @throws BackendError QuotaScopeNotFound. */
@@ -123,14 +114,6 @@ export async function setQuotaScope(
 ): Promise<void> {
   const options = { limit_bytes: limitBytes };
   await ask(ctx, host, ['PATCH', '/quota-scope'], { qsid, options }, anything);
-}
-
-export async function unsetQuotaScope(
-  ctx: StorageContext,
-  host: string,
-  qsid: string,
-): Promise<void> {
-  await ask(ctx, host, ['DELETE', '/quota-scope/quota'], { qsid }, anything);
 }
 
 const at = ({ vfid }: FolderPlace) => ({ vfid });
@@ -170,12 +153,6 @@ export async function cloneFolder(
   const { json } = await callProxy(ctx.clock, source.proxy, 'POST', path, body);
   return read(source.proxy, path, task, json).bgtask_id;
 }
-
-const mount = v.object({ path: v.string() });
-
-/** The folder's path on the file system that agents share with the proxy. */
-export const mountPath = async (ctx: StorageContext, place: FolderPlace, subpath: string) =>
-  (await ask(ctx, place.host, ['GET', '/folder/mount'], { ...at(place), subpath }, mount)).path;
 
 /** How long the proxy may keep a question about a task until there is news. Seconds. */
 const TASK_WAIT_SEC = 10;
