@@ -5,7 +5,6 @@
 import { BackendError } from '../../common/errors.ts';
 import { change } from '../audit/service.ts';
 import type { ManagerContext } from '../context.ts';
-import type { Caller } from '../http/route.ts';
 import * as storage from '../storage/client.ts';
 import { parseHost } from '../storage/settings.ts';
 import type { FolderChange } from './manage.ts';
