@@ -1,10 +1,16 @@
 /** Files that are being uploaded: they grow in a folder of their own and take their place when whole. */
 import { constants } from 'node:fs';
-import { lstat, open, rename, rmdir, unlink } from 'node:fs/promises';
+import { type FileHandle, lstat, open, rename, rmdir, unlink } from 'node:fs/promises';
 import { errorCode } from '../common/errors.ts';
 import type { Random } from '../common/random.ts';
 import { entriesOf } from './files/entries.ts';
-import { findPlace, inheritOwner, makeFolderLikeParent, OpenFolder } from './files/place.ts';
+import {
+  findPlace,
+  inheritOwner,
+  makeFolderLikeParent,
+  OpenFolder,
+  splitPath,
+} from './files/place.ts';
 import { StorageError } from './problems.ts';
 
 /** In the uploaded file's folder; goes away with the last upload. */
@@ -13,7 +19,7 @@ export const STAGING_FOLDER = '.upload';
 const KEEP_MS = 24 * 3_600_000;
 const FOLDER_MODE = 0o755;
 const FILE_MODE = 0o644;
-const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR } = constants;
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants;
 
 export interface UploadTarget {
   /** The folder that is uploaded to. */
@@ -51,8 +57,10 @@ async function checkTarget({ root, path }: UploadTarget): Promise<void> {
       throw new StorageError('InvalidSubpath', 'The path of an upload names no file.');
     }
   } catch (error) {
-    // Missing folders are made when the upload is complete.
     if (!(error instanceof StorageError) || error.problem !== 'FileNotFound') throw error;
+    // Missing folders are made when the upload is complete; what `..` means among them is known now.
+    if (!splitPath(path).includes('..')) return;
+    throw new StorageError('InvalidSubpath', `There is no way by ${JSON.stringify(path)}.`);
   }
 }
 
@@ -91,6 +99,40 @@ export async function beginUpload(
   }
   if (target.size === 0) await finishUpload(target, session);
   return session;
+}
+
+/**
+ * Opens a staging file for writing at its end.
+ * @returns null when there is none: it was finished, deleted, or never begun.
+ */
+export async function openStaging(root: string, session: string): Promise<FileHandle | null> {
+  try {
+    await using folder = await openStagingFolder(root);
+    const file = await open(folder.entry(session), O_RDWR | O_NOFOLLOW | O_NONBLOCK);
+    const info = await file.stat();
+    // Somebody in a session may have put another file there, to have it written to.
+    if (info.isFile() && info.nlink === 1) return file;
+    await file.close();
+    return null;
+  } catch (error) {
+    if (['ENOENT', 'ELOOP', 'ENXIO'].includes(errorCode(error))) return null;
+    throw error;
+  }
+}
+
+/**
+ * Whether the upload took its place already, as far as the file there tells: it has the right size and
+ * was written after the upload began. Then a client whose last answer got lost is told so.
+ */
+export async function isFinished(target: UploadTarget, begunMs: number): Promise<boolean> {
+  try {
+    await using place = await findPlace(target.root, target.path, { followLast: false });
+    const info = await lstat(place.path);
+    return info.isFile() && info.size === target.size && info.mtimeMs >= begunMs;
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT' || error instanceof StorageError) return false;
+    throw error;
+  }
 }
 
 /** Puts the complete file in its place, making folders that are missing, and replacing what was there. */

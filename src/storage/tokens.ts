@@ -7,7 +7,12 @@ import * as v from 'valibot';
 import type { Clock } from '../common/clock.ts';
 import { StorageError } from './problems.ts';
 
-const common = { volume: v.string(), exp: v.number() };
+const common = {
+  volume: v.string(),
+  exp: v.number(),
+  /** When it was issued. Seconds of the epoch; upstream's tokens do not tell. */
+  iat: v.optional(v.number()),
+};
 
 const downloadClaims = v.object({
   ...common,
@@ -37,10 +42,10 @@ const uploadClaims = v.object({
   session: v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/)),
 });
 
-type Claims<S extends v.GenericSchema> = Omit<v.InferInput<S>, 'exp'>;
-export type DownloadClaims = Claims<typeof downloadClaims>;
-export type ArchiveClaims = Claims<typeof archiveClaims>;
-export type UploadClaims = Claims<typeof uploadClaims>;
+type Claims<S extends v.GenericSchema> = Omit<v.InferInput<S>, 'exp' | 'iat'>;
+type DownloadClaims = Claims<typeof downloadClaims>;
+type ArchiveClaims = Claims<typeof archiveClaims>;
+type UploadClaims = Claims<typeof uploadClaims>;
 
 export class Tokens {
   readonly #secret: Uint8Array;
@@ -54,9 +59,11 @@ export class Tokens {
   }
 
   issue(claims: DownloadClaims | ArchiveClaims | UploadClaims): Promise<string> {
-    const expires = new Date(this.#clock.now().getTime() + this.#lifetimeMs);
+    const now = this.#clock.now();
+    const expires = new Date(now.getTime() + this.#lifetimeMs);
     return new SignJWT({ ...claims })
       .setProtectedHeader({ alg: 'HS256', typ: 'JWT' })
+      .setIssuedAt(now)
       .setExpirationTime(expires)
       .sign(this.#secret);
   }

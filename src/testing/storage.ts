@@ -17,6 +17,13 @@ const silent: Logger = {
   child: () => silent,
 };
 
+/** As managers name it, and where it lies. */
+export interface TestFolder {
+  readonly volume: 'volume1';
+  readonly vfid: string;
+  readonly path: string;
+}
+
 export interface TestStorage extends StorageProxy {
   /** What managers prove themselves with. */
   readonly secret: string;
@@ -28,11 +35,25 @@ export interface TestStorage extends StorageProxy {
     path: string,
     params?: Record<string, unknown>,
   ): Promise<{ status: number; body: unknown }>;
+  /** Makes a folder of its own for a test. */
+  newFolder(): Promise<TestFolder>;
+  /** A token for clients, from `/folder/file/<what>`, as an address of the client API. */
+  clientAddress(
+    what: 'upload' | 'download' | 'archive-download-token',
+    params: Record<string, unknown>,
+  ): Promise<URL>;
   /** Ends it and starts it again on the same volumes, on other ports. */
   restart(): Promise<void>;
   /** Ends it and deletes its volumes. */
   discard(): Promise<void>;
 }
+
+const OWNER = '11111111-2222-3333-4444-555555555555';
+const CLIENT_PATHS = {
+  upload: '/upload',
+  download: '/download',
+  'archive-download-token': '/download-archive',
+} as const;
 
 const anyPort = { hostname: '127.0.0.1', port: 0, tls: null };
 
@@ -66,6 +87,22 @@ export async function startTestStorage(
       log: silent,
     });
   let proxy = await start();
+  let folders = 0;
+  const ask: TestStorage['ask'] = async (method, path, params = {}) => {
+    const url = new URL(`${proxy.managerUrl}${path}`);
+    const inQuery = method === 'GET';
+    if (inQuery) {
+      for (const [key, value] of Object.entries(params)) url.searchParams.set(key, String(value));
+    }
+    const response = await fetch(url, {
+      method,
+      headers: { 'X-BackendAI-Storage-Auth-Token': secret },
+      body: inQuery ? undefined : JSON.stringify(params),
+    });
+    const text = await response.text();
+    const isJson = response.headers.get('content-type')?.includes('json');
+    return { status: response.status, body: isJson ? JSON.parse(text) : text };
+  };
   return {
     get managerUrl() {
       return proxy.managerUrl;
@@ -75,20 +112,22 @@ export async function startTestStorage(
     },
     secret,
     volumePath,
-    async ask(method, path, params = {}) {
-      const url = new URL(`${proxy.managerUrl}${path}`);
-      const inQuery = method === 'GET';
-      if (inQuery) {
-        for (const [key, value] of Object.entries(params)) url.searchParams.set(key, String(value));
-      }
-      const response = await fetch(url, {
-        method,
-        headers: { 'X-BackendAI-Storage-Auth-Token': secret },
-        body: inQuery ? undefined : JSON.stringify(params),
-      });
-      const text = await response.text();
-      const isJson = response.headers.get('content-type')?.includes('json');
-      return { status: response.status, body: isJson ? JSON.parse(text) : text };
+    ask,
+    async newFolder() {
+      folders += 1;
+      const hex = folders.toString(16).padStart(4, '0').padEnd(32, '0');
+      const vfid = `user:${OWNER}/${hex}`;
+      const { status, body } = await ask('POST', '/folder/create', { volume: 'volume1', vfid });
+      if (status !== 204) throw new Error(`no new folder: ${status} ${JSON.stringify(body)}`);
+      const scope = OWNER.replaceAll('-', '');
+      const path = join(volumePath, scope, hex.slice(0, 2), hex.slice(2, 4), hex.slice(4));
+      return { volume: 'volume1', vfid, path };
+    },
+    async clientAddress(what, params) {
+      const { status, body } = await ask('POST', `/folder/file/${what}`, params);
+      const token = Object(body).token;
+      if (status !== 200) throw new Error(`no token: ${status} ${JSON.stringify(body)}`);
+      return new URL(`${proxy.clientUrl}${CLIENT_PATHS[what]}?token=${token}`);
     },
     stop: () => proxy.stop(),
     async restart() {

@@ -5,13 +5,18 @@ import type { StorageContext } from '../context.ts';
 import type { Listening } from '../manager-api/server.ts';
 import { isOutOfSpace, StorageError, systemFailure } from '../problems.ts';
 import type { ListenSettings } from '../settings.ts';
-import { withCors } from './cors.ts';
+import { preflight, withCors } from './cors.ts';
+import { downloadRoutes } from './download.ts';
+import { uploadRoutes } from './upload.ts';
 
 /** Connections without traffic are closed after this long. Seconds; Bun's most. */
 const IDLE_SEC = 255;
 const STOP_GRACE_MS = 5_000;
 
-export type ClientHandler = (request: Request, url: URL) => Promise<Response>;
+/** What an answer is made from may have to be let go once it is handed over. */
+export type Answer = Response | { readonly response: Response; readonly release: () => void };
+
+type ClientHandler = (request: Request, url: URL) => Promise<Answer>;
 
 /** Handlers by path, then by method. */
 export type ClientRoutes = Readonly<Record<string, Readonly<Record<string, ClientHandler>>>>;
@@ -41,12 +46,13 @@ async function answer(
   context: StorageContext,
   routes: ClientRoutes,
   request: Request,
-): Promise<Response> {
+): Promise<Answer> {
   try {
     const url = new URL(request.url);
     const methods = routes[url.pathname];
     if (!methods) throw new StorageError('NotFound', `There is no ${url.pathname} here.`);
     const handler = methods[request.method];
+    if (!handler && request.method === 'OPTIONS') return preflight();
     if (!handler) throw new StorageError('MethodNotAllowed');
     return await handler(request, url);
   } catch (error) {
@@ -63,14 +69,24 @@ export async function serveClientApi(
   listen: ListenSettings,
 ): Promise<Listening> {
   const { hostname, port, tls } = listen;
-  const routes: ClientRoutes = { '/': { GET: status } };
+  const routes: ClientRoutes = {
+    '/': { GET: status },
+    ...downloadRoutes(context),
+    ...uploadRoutes(context),
+  };
   try {
     const server = Bun.serve({
       ...{ hostname, port, idleTimeout: IDLE_SEC, development: false, reusePort: false },
       // How much an upload may bring is in its token.
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
       tls: tls ? { cert: Bun.file(tls.certFile), key: Bun.file(tls.keyFile) } : undefined,
-      fetch: async (request) => withCors(request, await answer(context, routes, request)),
+      async fetch(request) {
+        const answered = await answer(context, routes, request);
+        if (answered instanceof Response) return withCors(request, answered);
+        // Bun opens a file that it is to send when it gets the response, and so before this is run.
+        setImmediate(answered.release);
+        return withCors(request, answered.response);
+      },
     });
     const host = hostname.includes(':') ? `[${hostname}]` : hostname;
     return {
