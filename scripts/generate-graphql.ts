@@ -15,6 +15,7 @@ const TARGET = join(import.meta.dir, '../src/manager/graphql/resolvers.generated
 /** What resolvers return for a type, where that is not the type as the SDL has it. */
 const PARENTS: Readonly<Record<string, string>> = {
   Agent: '../agent/graphql.ts#AgentParent',
+  AgentNode: '../agent/graphql.ts#AgentParent',
   ComputeSession: '../session/graphql.ts#ComputeSessionParent',
   ComputeSessionNode: '../session/node.ts#SessionNodeRow',
   Image: '../image/service.ts#Image as ImageParent',
@@ -42,6 +43,8 @@ const SCALARS = {
   GlobalIDField: 'string',
   ScopeField: './scalars.ts#Scope',
   GroupPermissionField: '../project/service.ts#ProjectPermission',
+  AgentPermissionField: '../agent/node-graphql.ts#AgentPermission',
+  UUIDFloatMap: '../agent/graphql-devices.ts#DeviceShares',
   SessionPermissionValueField: '../session/node.ts#SessionPermission',
   DomainPermissionValueField: '../domain/service.ts#DomainPermission',
   JSONString: 'unknown',

@@ -310,6 +310,29 @@ test('calls for kernels that are not there, or not ready, say so', async () => {
   await expect(interrupt()).rejects.toMatchObject({ problem: 'KernelNotReady' });
 });
 
+test('an agent is moved to another resource group for good, until agent.toml names a new one', async () => {
+  const group = () => manager.heartbeats.at(-1)?.scalingGroup;
+  const first = await start();
+  await eventually(() => group() === 'default');
+  await first.api.assignGroup({ scalingGroup: 'gpu' });
+  await eventually(() => group() === 'gpu');
+  await first.stop();
+  manager.heartbeats.length = 0;
+  const second = await start();
+  await eventually(() => group() === 'gpu');
+  await second.stop();
+  manager.heartbeats.length = 0;
+  await start({ settings: testSettings({ scalingGroup: 'new' }) });
+  await eventually(() => group() === 'new');
+});
+
+test('the hardware is described', async () => {
+  const { cpu, mem } = await (await start()).api.describeHardware({});
+  expect(cpu).toMatchObject({ status: 'healthy', status_info: null });
+  expect(Number(cpu?.metadata.logical_cpus)).toBeGreaterThan(0);
+  expect(Number(mem?.metadata.total_bytes)).toBeGreaterThan(0);
+});
+
 test('over the network, only a trusted manager is answered', async () => {
   const [managerKeys, agentKeys] = [generateKeys(), generateKeys()];
   const agent = await start({

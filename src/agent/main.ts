@@ -12,6 +12,7 @@ import { rpcHandler } from '../common/rpc/server.ts';
 import { type NodeKeys, requestVerifier } from '../common/rpc/signature.ts';
 import { parseAmount } from '../common/slots.ts';
 import { VERSION } from '../common/version.ts';
+import { GroupAssignment } from './assignment.ts';
 import type { Backend } from './backends/backend.ts';
 import { Executor } from './executor.ts';
 import { HeartbeatSender } from './heartbeat.ts';
@@ -147,6 +148,7 @@ async function describeAgent(
   { settings, backend, keys, listen }: AgentOptions,
   { registry, outbox }: Parts,
   capacity: Capacity,
+  scalingGroup: string,
   url: string | null,
 ): Promise<Heartbeat> {
   return {
@@ -154,7 +156,7 @@ async function describeAgent(
     version: VERSION,
     backend: backend.name,
     region: settings.region ?? 'local',
-    scalingGroup: settings.scalingGroup,
+    scalingGroup,
     architecture: hostArchitecture(),
     addr: listen?.advertisedUrl ?? url ?? 'local:',
     publicHost: settings.publicHost ?? settings.container.bindHost,
@@ -196,6 +198,7 @@ async function sayGoodbye({ manager, settings, log }: AgentOptions): Promise<voi
 export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   const { settings, backend, manager, clock, log } = options;
   const capacity = await backend.capacity();
+  const group = await GroupAssignment.load(options.stateDir, settings.scalingGroup);
   const changes = debounced(clock, () => heartbeats.beatNow());
   const parts = await buildParts(options, capacity, changes.call);
   const { registry, outbox, executor, wishes } = parts;
@@ -203,7 +206,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     intervalMs: settings.debug.heartbeatIntervalMs,
     clock,
     log,
-    describe: () => describeAgent(options, parts, capacity, url),
+    describe: () => describeAgent(options, parts, capacity, group.current, url),
     send: (heartbeat) => manager.heartbeat(heartbeat),
     onAnswer: (desired, askedAtMs) => {
       wishes.accept(desired, askedAtMs);
@@ -225,6 +228,10 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     registry,
     backend,
     accept: (desired) => wishes.accept(desired),
+    assignGroup: async (name) => {
+      await group.assign(name);
+      heartbeats.beatNow();
+    },
   });
   await using undo = new AsyncDisposableStack();
   undo.defer(() => outbox.stop());

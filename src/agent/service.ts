@@ -4,6 +4,7 @@ import type { DesiredKernel } from '../common/protocol/kernel.ts';
 import type { ApiOf } from '../common/rpc/api.ts';
 import type { Backend } from './backends/backend.ts';
 import { downloadArchive, downloadFile, uploadFile } from './file-transfer.ts';
+import { describeHardware } from './hardware.ts';
 import type { KernelRegistry } from './kernels.ts';
 
 /** Longest log that one call answers. Bytes. */
@@ -18,14 +19,21 @@ export interface ServiceOptions {
   backend: Backend;
   /** Records wishes for kernels. @returns how many were new or still matter. */
   accept: (wishes: readonly DesiredKernel[]) => number;
+  /** Moves the agent to another resource group and tells the manager. */
+  assignGroup: (scalingGroup: string) => Promise<void>;
 }
 
 /** Implements the agent's side of the protocol. */
 export function agentService(options: ServiceOptions): ApiOf<typeof agentApi> {
-  const { agentId, version, registry, backend, accept } = options;
+  const { agentId, version, registry, backend, accept, assignGroup } = options;
   const runner = (kernelId: string) => registry.runner(kernelId);
   return {
     ping: async () => ({ agentId, version }),
+    describeHardware: () => describeHardware(),
+    assignGroup: async ({ scalingGroup }) => {
+      await assignGroup(scalingGroup);
+      return null;
+    },
     sync: async ({ kernels }) => ({ accepted: accept(kernels) }),
     execute: async ({ kernelId, request }) =>
       runner(kernelId).call(

@@ -11,6 +11,7 @@ import type { ConfigStore } from '../stores/config/port.ts';
 import type { LiveStore } from '../stores/live/port.ts';
 import { agentGraphql } from './agent/graphql.ts';
 import { KnownAgents } from './agent/known-agents.ts';
+import { agentNodeGraphql } from './agent/node-graphql.ts';
 import { agentGatewayRoute, announceManager, httpAgentDirectory } from './agent-link.ts';
 import { backgroundTaskRoutes } from './background-task/rest.ts';
 import { BackgroundTasks } from './background-task/service.ts';
@@ -106,6 +107,7 @@ export const graphqlModules: readonly GraphqlModule[] = [
   sessionNodeGraphql,
   kernelNodeGraphql,
   agentGraphql,
+  agentNodeGraphql,
   userGraphql,
   userNodeGraphql,
   projectGraphql,

@@ -17,6 +17,8 @@ export class ScriptedAgent {
   readonly files = new Map<string, Buffer>();
   /** Kernels that were interrupted, in order. */
   readonly interrupted: string[] = [];
+  /** Resource groups that the agent was moved to, in order. */
+  readonly groups: string[] = [];
   /** While true every call fails as if the agent's machine were gone. */
   away = false;
   readonly #codes = new Map<string, string>();
@@ -26,6 +28,15 @@ export class ScriptedAgent {
   readonly client: AgentClient = {
     ping: async () => ({ agentId: 'i-one', version: '26.4.4' }),
     sync: async ({ kernels }) => ({ accepted: kernels.length }),
+    describeHardware: async () =>
+      this.#reachable(() => ({
+        cpu: { status: 'healthy', status_info: null, metadata: { logical_cpus: '4' } },
+      })),
+    assignGroup: async ({ scalingGroup }) =>
+      this.#reachable(() => {
+        this.groups.push(scalingGroup);
+        return null;
+      }),
     execute: async ({ request }) => this.#reachable(() => this.#execute(request)),
     interrupt: async ({ kernelId }) =>
       this.#reachable(() => {

@@ -64,6 +64,8 @@ export class SimulatedAgent {
         for (const wish of kernels) this.#take(wish);
         return { accepted: kernels.length };
       },
+      describeHardware: absent,
+      assignGroup: absent,
       execute: absent,
       interrupt: absent,
       complete: absent,

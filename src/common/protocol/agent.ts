@@ -4,12 +4,36 @@ import { type Api, method } from '../rpc/api.ts';
 import { completionRequest, executeRequest, executeSlice, fileListing } from './execution.ts';
 import { desiredKernel } from './kernel.ts';
 
+const hardwareReport = v.record(
+  v.string(),
+  v.object({
+    status: v.picklist(['healthy', 'degraded', 'offline', 'unavailable']),
+    /** What is wrong, in plain words; null when nothing is. */
+    status_info: v.nullable(v.string()),
+    metadata: v.record(v.string(), v.string()),
+  }),
+);
+/** Device name → its health and make. */
+export type HardwareReport = v.InferOutput<typeof hardwareReport>;
+
 const kernelRef = { kernelId: v.pipe(v.string(), v.uuid()) };
 
 export const agentApi = {
   ping: method({
     params: v.object({}),
     result: v.object({ agentId: v.string(), version: v.string() }),
+    timeoutMs: 5_000,
+  }),
+  /** The node's devices and whether they work. */
+  describeHardware: method({
+    params: v.object({}),
+    result: hardwareReport,
+    timeoutMs: 5_000,
+  }),
+  /** Moves the agent to another resource group, also for its later starts. */
+  assignGroup: method({
+    params: v.object({ scalingGroup: v.pipe(v.string(), v.nonEmpty(), v.maxLength(64)) }),
+    result: v.null(),
     timeoutMs: 5_000,
   }),
   /**

@@ -25,17 +25,19 @@ function loadersOf(context: GraphqlContext): Loaders {
 }
 
 /** What a node uses now; null when its agent does not report. */
-export const nodeStatistics = (context: GraphqlContext, agentId: string) =>
+const nodeStatistics = (context: GraphqlContext, agentId: string) =>
   loadersOf(context).nodes.load(agentId);
 
 /** What a kernel used at last; null when it was never measured or ended long ago. */
 export const kernelStatistics = (context: GraphqlContext, kernelId: string) =>
   loadersOf(context).kernels.load(kernelId);
 
-/** The figures of a node that lists show on their own. */
+export const liveStat = (agent: { id: string }, _args: unknown, context: GraphqlContext) =>
+  nodeStatistics(context, agent.id);
+
+/** The figures of a node that the older type of agents shows on their own. */
 export const nodeFigures = {
-  live_stat: (agent: { id: string }, _args: unknown, context: GraphqlContext) =>
-    nodeStatistics(context, agent.id),
+  live_stat: liveStat,
   /** Percent of the node's whole CPU time. */
   cpu_cur_pct: async (agent: { id: string }, _args: unknown, context: GraphqlContext) =>
     Number((await nodeStatistics(context, agent.id))?.node.cpu_util?.pct ?? 0),

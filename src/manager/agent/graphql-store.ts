@@ -1,7 +1,19 @@
 /** Agents as the GraphQL lists read them. */
 import type { Fragment, Sql } from 'postgres';
 import * as v from 'valibot';
-import { type FieldTable, filterToSql, orderToSql } from '../graphql/minilang-store.ts';
+import { slotMapColumn } from '../db/json.ts';
+import {
+  type FieldTable,
+  filterToSql,
+  type ListQuery,
+  type OrderTable,
+  orderTable,
+  orderTerms,
+  orderToSql,
+} from '../graphql/minilang-store.ts';
+import { type Listed, mapListed, type PageWish } from '../graphql/page.ts';
+import { type ListSource, selectListPage } from '../graphql/page-store.ts';
+import type { Scope } from '../graphql/scalars.ts';
 import type { Page } from '../graphql/scope.ts';
 
 const slots = v.record(v.string(), v.union([v.string(), v.number()]));
@@ -53,7 +65,20 @@ function agentFilterFields(sql: Sql): FieldTable {
   };
 }
 
+/** What a list of agents may be sorted by. */
+function agentOrder(sql: Sql): OrderTable {
+  const { addr: _, ...sortable } = orderTable(agentFilterFields(sql));
+  return {
+    ...sortable,
+    status: sql`a.status`,
+    available_slots: sql`a.available_slots`,
+    occupied_slots: occupiedSlots(sql),
+  };
+}
+
 interface AgentSelection {
+  /** Only agents of these resource groups are seen; null: of any. */
+  readonly visibleGroups: readonly string[] | null;
   readonly scalingGroup: string | null;
   /** null: any status. */
   readonly statuses: readonly string[] | null;
@@ -64,8 +89,14 @@ export interface AgentListQuery extends Page, AgentSelection {
   readonly order: string | null | undefined;
 }
 
-const selected = (sql: Sql, { scalingGroup, statuses }: AgentSelection): Fragment => sql`
-  (${scalingGroup}::text is null or a.scaling_group = ${scalingGroup})
+const inGroups = (sql: Sql, groups: readonly string[] | null): Fragment =>
+  groups === null ? sql`true` : sql`a.scaling_group = any(${[...groups]}::text[])`;
+
+const selected = (
+  sql: Sql,
+  { visibleGroups, scalingGroup, statuses }: AgentSelection,
+): Fragment => sql`
+  ${inGroups(sql, visibleGroups)} and (${scalingGroup}::text is null or a.scaling_group = ${scalingGroup})
   and (${statuses}::text[] is null or a.status::text = any(${statuses}::text[]))`;
 
 const parseAgents = (rows: readonly unknown[]): AgentListRow[] =>
@@ -81,25 +112,69 @@ export async function listAgents(
 ): Promise<{ rows: AgentListRow[]; total: number }> {
   const fields = agentFilterFields(sql);
   const where = sql`${selected(sql, query)} and ${filterToSql(sql, query.filter, fields)}`;
-  const { addr: _, ...sortable } = Object.fromEntries(
-    Object.entries(fields).map(([name, field]) => [name, field.column]),
-  );
-  const order = orderToSql(
-    sql,
-    query.order,
-    {
-      ...sortable,
-      status: sql`a.status`,
-      available_slots: sql`a.available_slots`,
-      occupied_slots: occupiedSlots(sql),
-    },
-    { fallback: sql`a.status, a.scaling_group`, tieBreak: sql`a.id` },
-  );
+  const order = orderToSql(sql, query.order, agentOrder(sql), {
+    fallback: sql`a.status, a.scaling_group`,
+    tieBreak: sql`a.id`,
+  });
   const [counted] = await sql`select count(*)::int as total from agents a where ${where}`;
   const { total } = v.parse(v.object({ total: v.number() }), counted);
   const rows = await sql`select ${agentColumns(sql)} from agents a where ${where}
     order by ${order} limit ${query.limit} offset ${query.offset}`;
   return { rows: parseAgents(rows), total };
+}
+
+function within(sql: Sql, scope: Scope): Fragment {
+  switch (scope.kind) {
+    case 'system':
+      return sql`true`;
+    case 'domain':
+      return sql`a.scaling_group in (
+        select d.scaling_group from sgroups_for_domains d where d.domain = ${scope.domainName})`;
+    case 'project':
+      return sql`a.scaling_group in (
+        select g.scaling_group from sgroups_for_groups g
+         where g."group" = ${scope.projectId}::uuid)`;
+    case 'user':
+      return sql`a.scaling_group in (
+        select k.scaling_group from sgroups_for_keypairs k join keypairs p using (access_key)
+         where p."user" = ${scope.userId}::uuid)`;
+  }
+}
+
+/**
+ * One page of all agents that serve a part of the cluster, by id unless ordered.
+ * @throws BackendError InvalidAPIParameters for a wrong filter or order, InvalidCursor.
+ */
+export async function selectAgentNodes(
+  sql: Sql,
+  query: ListQuery & { readonly within: Scope },
+  wish: PageWish,
+): Promise<Listed<AgentListRow>> {
+  const source: ListSource = {
+    columns: agentColumns(sql),
+    from: sql`agents a`,
+    scope: within(sql, query.within),
+    filter: filterToSql(sql, query.filter, agentFilterFields(sql)),
+    order: orderTerms(query.order, agentOrder(sql)),
+    key: sql`a.id`,
+    keyType: 'text',
+  };
+  const parse = (row: unknown) => v.parse(agentRow, row);
+  return mapListed(await selectListPage<object>(sql, source, wish), parse);
+}
+
+const totalsRow = v.object({ capacity: slotMapColumn, used: slotMapColumn });
+
+/** What all agents that take sessions have and how much of it is held or reserved. */
+export async function selectTotals(sql: Sql): Promise<v.InferOutput<typeof totalsRow>> {
+  const total = (column: Fragment) =>
+    sql`coalesce(jsonb_object_agg(slot_name, trim_scale(${column})::text), '{}')`;
+  const [row] = await sql`
+    select ${total(sql`capacity`)} as capacity, ${total(sql`used`)} as used from (
+      select r.slot_name, sum(r.capacity) as capacity, sum(r.reserved + r.used) as used
+      from agent_resources r join agents a on a.id = r.agent_id
+      where a.status = 'ALIVE' and a.schedulable group by r.slot_name) totals`;
+  return v.parse(totalsRow, row);
 }
 
 /** The agents of a selection; at most `limit`. */
@@ -114,9 +189,46 @@ export async function selectAgents(
   );
 }
 
-/** The agent with this id, or null. */
-export async function findAgentRow(sql: Sql, id: string): Promise<AgentListRow | null> {
-  return (
-    parseAgents(await sql`select ${agentColumns(sql)} from agents a where a.id = ${id}`)[0] ?? null
-  );
+/** The agent with this id, or null. @param visibleGroups as of a selection. */
+export async function findAgentRow(
+  sql: Sql,
+  id: string,
+  visibleGroups: readonly string[] | null = null,
+): Promise<AgentListRow | null> {
+  const rows = await sql`select ${agentColumns(sql)} from agents a
+    where a.id = ${id} and ${inGroups(sql, visibleGroups)}`;
+  return parseAgents(rows)[0] ?? null;
+}
+
+const contactRow = v.object({ id: v.string(), addr: v.string(), publicKey: v.string() });
+
+/** Where the agents of these that are alive can be called. */
+export async function selectLiveContacts(
+  sql: Sql,
+  ids: readonly string[],
+): Promise<v.InferOutput<typeof contactRow>[]> {
+  const rows = await sql`
+    select id, addr, coalesce(identity_key, '') as "publicKey" from agents
+    where id = any(${[...ids]}::text[]) and status = 'ALIVE'`;
+  return v.parse(v.array(contactRow), [...rows]);
+}
+
+const holdingRow = v.object({
+  agent: v.string(),
+  devices: v.record(v.string(), v.array(v.looseObject({ device_id: v.string() }))),
+  held: slots,
+});
+export type DeviceHolding = v.InferOutput<typeof holdingRow>;
+
+/** Devices that kernels on these agents were given, and how much of each slot. */
+export async function selectDeviceHoldings(
+  sql: Sql,
+  agentIds: readonly string[],
+): Promise<DeviceHolding[]> {
+  const rows = await sql`
+    select agent, attached_devices as devices, occupied_slots as held from kernels
+    where agent = any(${[...agentIds]}::text[])
+      and status not in ('PENDING', 'TERMINATED', 'CANCELLED', 'ERROR')
+      and jsonb_typeof(attached_devices) = 'object'`;
+  return v.parse(v.array(holdingRow), [...rows]);
 }

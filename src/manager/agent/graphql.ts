@@ -2,10 +2,13 @@
 import type { GraphqlModule } from '../graphql/module.ts';
 import type { QueryagentsArgs } from '../graphql/resolvers.generated.ts';
 import { nameList, pageOf, requireSuperadmin } from '../graphql/scope.ts';
+import { deviceFields, floatMap } from './graphql-devices.ts';
 import { nodeFigures } from './graphql-statistics.ts';
 import { type AgentListRow, findAgentRow, listAgents, selectAgents } from './graphql-store.ts';
 
 const typeDefs = /* GraphQL */ `
+  scalar UUIDFloatMap
+
   type Query {
     agent(agent_id: String!): Agent
     agents(scaling_group: String, status: String): [Agent]
@@ -36,14 +39,17 @@ const typeDefs = /* GraphQL */ `
     version: String
     compute_plugins: JSONString
     hardware_metadata: JSONString
+    gpu_alloc_map: UUIDFloatMap
     auto_terminate_abusing_kernel: Boolean
     local_config: JSONString
     mem_slots: Int
     cpu_slots: Float
     gpu_slots: Float
+    tpu_slots: Float
     used_mem_slots: Int
     used_cpu_slots: Float
     used_gpu_slots: Float
+    used_tpu_slots: Float
     cpu_cur_pct: Float
     mem_cur_bytes: Float
   }
@@ -54,30 +60,30 @@ const typeDefs = /* GraphQL */ `
   }
 `;
 
-const agentStatuses = ['ALIVE', 'LOST', 'RESTARTING', 'TERMINATED'];
+export const agentStatuses = ['ALIVE', 'LOST', 'RESTARTING', 'TERMINATED'];
 const MAX_PLAIN_LIST = 1000;
 const MIB = 1024 * 1024;
 
 const slot = (slots: AgentListRow['available_slots'], name: string): number =>
   Number(slots[name] ?? 0);
 
-function toAgent(row: AgentListRow) {
+export function toAgent(row: AgentListRow) {
   const { available_slots: available, occupied_slots: occupied, ...columns } = row;
   return {
     ...columns,
     available_slots: available,
     occupied_slots: occupied,
-    // Agents report no device health; upstream answers the same without it.
-    hardware_metadata: null,
     local_config: {
       agent: { auto_terminate_abusing_kernel: row.auto_terminate_abusing_kernel },
     },
     mem_slots: Math.floor(slot(available, 'mem') / MIB),
     cpu_slots: slot(available, 'cpu'),
     gpu_slots: slot(available, 'cuda.device'),
+    tpu_slots: slot(available, 'tpu.device'),
     used_mem_slots: Math.floor(slot(occupied, 'mem') / MIB),
     used_cpu_slots: slot(occupied, 'cpu'),
     used_gpu_slots: slot(occupied, 'cuda.device'),
+    used_tpu_slots: slot(occupied, 'tpu.device'),
   };
 }
 
@@ -85,6 +91,7 @@ function toAgent(row: AgentListRow) {
 export type AgentParent = ReturnType<typeof toAgent>;
 
 const selectionOf = (args: QueryagentsArgs) => ({
+  visibleGroups: null,
   scalingGroup: args.scaling_group ?? null,
   statuses: nameList(args.status, agentStatuses),
 });
@@ -92,7 +99,8 @@ const selectionOf = (args: QueryagentsArgs) => ({
 export const agentGraphql: GraphqlModule = {
   typeDefs,
   resolvers: {
-    Agent: nodeFigures,
+    UUIDFloatMap: floatMap,
+    Agent: { ...nodeFigures, ...deviceFields },
     Query: {
       agent: async (_root, args, context) => {
         requireSuperadmin(context.caller);

@@ -3,6 +3,7 @@ import * as v from 'valibot';
 import { BackendError } from '../../common/errors.ts';
 import type { Db } from '../db/connect.ts';
 import type { ScalingGroupRow } from '../db/rows.generated.ts';
+import type { Caller } from '../http/route.ts';
 import {
   type DefaultSessionOptions,
   defaultSessionOptions,
@@ -56,6 +57,12 @@ export async function allowedResourceGroups(
 ): Promise<ResourceGroup[]> {
   return (await store.selectAllowed(sql, scope, MAX_LISTED)).map(toResourceGroup);
 }
+
+/** Names of the active resource groups that `caller` may use, in whichever project. */
+export const usableGroupNames = (
+  sql: Db,
+  { domainName, userId, accessKey }: Pick<Caller, 'domainName' | 'userId' | 'accessKey'>,
+): Promise<string[]> => store.selectUsableNames(sql, { domain: domainName, userId, accessKey });
 
 /**
  * The resource group for a session: `name`, or the first allowed one when it is null.

@@ -28,6 +28,25 @@ export function selectAllowed(
      LIMIT ${limit}`;
 }
 
+/** Names of the active groups that the user may use, in whichever of its projects. */
+export async function selectUsableNames(
+  sql: Db,
+  user: { readonly domain: string; readonly userId: string; readonly accessKey: string },
+): Promise<string[]> {
+  const rows = await sql<{ name: string }[]>`
+    SELECT s.name FROM scaling_groups s
+     WHERE s.is_active
+       AND (EXISTS (SELECT FROM sgroups_for_domains d
+                     WHERE d.scaling_group = s.name AND d.domain = ${user.domain})
+         OR EXISTS (SELECT FROM sgroups_for_groups g
+                     JOIN association_groups_users m ON m.group_id = g."group"
+                     WHERE g.scaling_group = s.name AND m.user_id = ${user.userId})
+         OR EXISTS (SELECT FROM sgroups_for_keypairs k
+                     WHERE k.scaling_group = s.name AND k.access_key = ${user.accessKey}))
+     ORDER BY s.name`;
+  return rows.map(({ name }) => name);
+}
+
 export async function selectByName(sql: Db, name: string): Promise<ScalingGroupRow | null> {
   const [row] = await sql<ScalingGroupRow[]>`SELECT * FROM scaling_groups WHERE name = ${name}`;
   return row ?? null;

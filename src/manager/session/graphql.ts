@@ -177,7 +177,7 @@ export const kernelsOf = (context: GraphqlContext, sessionId: string): Promise<C
   loadersOf(context).containers.load(sessionId);
 
 /** The kernels of an agent; by default those that occupy its resources. */
-function placedOn(agentId: string, context: GraphqlContext, status?: string | null) {
+export function placedOn(agentId: string, context: GraphqlContext, status?: string | null) {
   const statuses = nameList(status, kernelStatuses) ?? [...placedKernelStatuses];
   const { placed } = loadersOf(context);
   const key = statuses.join();

@@ -7,13 +7,18 @@ import { globalId } from '../graphql/global-id.ts';
 import { batched } from '../graphql/loaders.ts';
 import type { GraphqlModule } from '../graphql/module.ts';
 import { imageNodeByName } from '../image/node-graphql.ts';
-import { agentsHidden, historyTime } from './graphql.ts';
+import { agentsHidden, historyTime, placedOn } from './graphql.ts';
 import { type ContainerRow, selectVisibleKernels } from './graphql-store.ts';
 import { sessionVisibility } from './node.ts';
 
 const TYPE = 'KernelNode';
 
 const typeDefs = /* GraphQL */ `
+  type AgentNode {
+    container_count: Int
+    kernel_nodes(filter: String, order: String, offset: Int, before: String, after: String, first: Int, last: Int): KernelConnection
+  }
+
   type KernelNode implements Node {
     id: ID!
     row_id: UUID
@@ -77,6 +82,11 @@ export const kernelNodeGraphql: GraphqlModule = {
   typeDefs,
   nodes: { KernelNode: loadKernelNode },
   resolvers: {
+    AgentNode: {
+      container_count: async ({ id }, _args, context) => (await placedOn(id, context)).length,
+      kernel_nodes: async ({ id }, _args, context) =>
+        kernelNodeConnection(await placedOn(id, context)),
+    },
     KernelNode: {
       id: ({ id }) => globalId(TYPE, id),
       row_id: ({ id }) => id,

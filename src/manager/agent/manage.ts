@@ -1,0 +1,56 @@
+/** What superadmins change about agents: whether they take sessions, and their resource group. */
+import { BackendError } from '../../common/errors.ts';
+import { type ChangeContext, change } from '../audit/service.ts';
+import type { ManagerContext } from '../context.ts';
+import { loadResourceGroup } from '../resource-group/service.ts';
+import { type AgentContact, selectContact, updateAgent } from './manage-store.ts';
+
+export interface AgentWishes {
+  readonly schedulable?: boolean | null;
+  readonly scaling_group?: string | null;
+}
+
+/** Has the agent itself remember its group; its next heartbeat would undo the change otherwise. */
+async function assignGroup(
+  ctx: ManagerContext,
+  agentId: string,
+  contact: AgentContact,
+  scalingGroup: string,
+): Promise<void> {
+  if (!(await loadResourceGroup(ctx.sql, scalingGroup))) {
+    throw new BackendError('ScalingGroupNotFound', `There is no resource group '${scalingGroup}'.`);
+  }
+  if (contact.status !== 'ALIVE') {
+    throw new BackendError(
+      'AgentConnectionUnavailable',
+      `Agent '${agentId}' is ${contact.status}; it can be moved when it is back.`,
+    );
+  }
+  const agent = ctx.agents.client(agentId, contact.addr, contact.publicKey);
+  await agent.assignGroup({ scalingGroup });
+}
+
+/**
+ * Changes an agent; null and absent leave things as they are.
+ * @throws BackendError AgentNotFound, ScalingGroupNotFound, AgentConnectionUnavailable when it can't be
+ *   told of its new group.
+ */
+export async function modifyAgent(
+  by: ChangeContext & { readonly ctx: ManagerContext },
+  agentId: string,
+  wishes: AgentWishes,
+): Promise<void> {
+  const { ctx } = by;
+  const contact = await selectContact(ctx.sql, agentId);
+  if (!contact) throw new BackendError('AgentNotFound', `There is no agent '${agentId}'.`);
+  const scalingGroup = wishes.scaling_group ?? null;
+  if (scalingGroup !== null) await assignGroup(ctx, agentId, contact, scalingGroup);
+  const schedulable = wishes.schedulable ?? null;
+  await change(by, async (tx, note) => {
+    const changed = await updateAgent(tx, agentId, { schedulable, scalingGroup });
+    if (!changed) throw new BackendError('AgentNotFound', `There is no agent '${agentId}'.`);
+    note({ entityType: 'agent', entityId: agentId, operation: 'update', ...changed });
+  });
+  // Sessions that wait may fit now.
+  ctx.events.publish({ type: 'wake', loop: 'schedule' });
+}
