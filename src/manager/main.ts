@@ -53,6 +53,7 @@ import { kernelNodeGraphql } from './session/kernel-node-graphql.ts';
 import { sessionNodeGraphql } from './session/node-graphql.ts';
 import { sessionRoutes, sessionSocketRoutes } from './session/rest.ts';
 import type { ManagerSettings } from './settings.ts';
+import { usageRoutes } from './usage/rest.ts';
 import { userGraphql } from './user/graphql.ts';
 import { userNodeGraphql } from './user/node-graphql.ts';
 
@@ -132,6 +133,7 @@ export const featureRoutes = (ctx: ManagerContext, graphql: GraphqlEngine): Rout
   ...exportRoutes(ctx),
   ...openIdRoutes(ctx),
   ...folderRoutes(ctx),
+  ...usageRoutes(ctx),
   ...resourcePresetRoutes(ctx),
   ...graphqlRoutes(ctx, graphql),
 ];

@@ -44,3 +44,47 @@ export async function checkAccounting(sql: Db): Promise<string[]> {
     FROM kernels WHERE (status = 'PENDING') <> (agent IS NULL) AND status <> 'CANCELLED'`;
   return v.parse(v.array(discrepancy), [...rows]).map((row) => row.problem);
 }
+
+const correction = v.object({
+  entityId: v.string(),
+  before: v.record(v.string(), v.unknown()),
+  after: v.record(v.string(), v.unknown()),
+});
+export type Correction = v.InferOutput<typeof correction>;
+
+/**
+ * Frees what ended kernels still hold, and sets `agent_resources` to what the others hold.
+ * Transitions change the books under the same row locks, so none gets lost meanwhile.
+ */
+export async function correctAccounts(tx: Db): Promise<Correction[]> {
+  await tx`SELECT 1 FROM agent_resources ORDER BY agent_id, slot_name FOR NO KEY UPDATE`;
+  const freed = await tx`
+    UPDATE resource_allocations a SET free_at = now()
+      FROM kernels k
+     WHERE k.id = a.kernel_id AND a.free_at IS NULL
+       AND k.status IN ('TERMINATED', 'CANCELLED', 'ERROR')
+    RETURNING a.kernel_id || ' ' || a.slot_name AS "entityId",
+      jsonb_build_object('requested', a.requested, 'used', a.used) AS before,
+      jsonb_build_object('freed', true) AS after`;
+  const corrected = await tx`
+    WITH held AS (
+      SELECT k.agent, a.slot_name,
+        coalesce(sum(a.requested) FILTER (WHERE a.used IS NULL), 0) AS reserved,
+        coalesce(sum(a.used), 0) AS used
+      FROM resource_allocations a JOIN kernels k ON k.id = a.kernel_id
+      WHERE a.free_at IS NULL AND k.agent IS NOT NULL GROUP BY 1, 2
+    ), wrong AS (
+      SELECT r.agent_id, r.slot_name, r.reserved AS old_reserved, r.used AS old_used,
+        coalesce(held.reserved, 0) AS reserved, coalesce(held.used, 0) AS used
+      FROM agent_resources r
+      LEFT JOIN held ON held.agent = r.agent_id AND held.slot_name = r.slot_name
+      WHERE r.reserved IS DISTINCT FROM coalesce(held.reserved, 0)
+        OR r.used IS DISTINCT FROM coalesce(held.used, 0)
+    )
+    UPDATE agent_resources r SET reserved = w.reserved, used = w.used, updated_at = now()
+      FROM wrong w WHERE r.agent_id = w.agent_id AND r.slot_name = w.slot_name
+    RETURNING r.agent_id || ' ' || r.slot_name AS "entityId",
+      jsonb_build_object('reserved', w.old_reserved, 'used', w.old_used) AS before,
+      jsonb_build_object('reserved', w.reserved, 'used', w.used) AS after`;
+  return v.parse(v.array(correction), [...freed, ...corrected]);
+}
