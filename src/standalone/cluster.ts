@@ -29,6 +29,8 @@ import { connectDatabase } from '../manager/db/connect.ts';
 import { migrate } from '../manager/db/migrate.ts';
 import { type Manager, startManager } from '../manager/main.ts';
 import { managerSettings } from '../manager/settings.ts';
+import type { StorageProxy } from '../storage/main.ts';
+import type { ConfigStore } from '../stores/config/port.ts';
 import { openPostgresConfigStore } from '../stores/config/postgres.ts';
 import { createMemoryLiveStore } from '../stores/live/memory.ts';
 import type { LiveStore } from '../stores/live/port.ts';
@@ -39,12 +41,15 @@ import { lockFolder } from './lock.ts';
 import { postgresPlace } from './place.ts';
 import { ensurePostgresBinaries } from './postgres/binaries.ts';
 import { createDatabase } from './postgres/store.ts';
-import { readRemembered, remember } from './remembered.ts';
+import { type Remembered, readRemembered, remember } from './remembered.ts';
+import { startLocalStorage } from './storage.ts';
 import { supervisePostgres } from './supervisor.ts';
 
 const HOST = '127.0.0.1';
 const MANAGER_PORT = 8091;
 const WEB_PORT = 8090;
+const STORAGE_CLIENT_PORT = 6021;
+const STORAGE_MANAGER_PORT = 6022;
 const DATABASE = 'backend';
 const MAX_CONNECTIONS = 30;
 /** Each connection has to get to know each statement once, and takes 5 MB. */
@@ -74,7 +79,7 @@ export interface RunningCluster {
   readonly agent: RunningAgent;
   /** Rejects when a part is lost for good. */
   readonly failed: Promise<never>;
-  /** Ends manager, agent and PostgreSQL. Sessions keep running and are adopted by the next start. */
+  /** Ends manager, agent, storage proxy and PostgreSQL. Sessions keep running and are adopted by the next start. */
   stop(): Promise<void>;
 }
 
@@ -101,6 +106,8 @@ export async function startCluster(options: ClusterOptions): Promise<RunningClus
   teardown.defer(() => config.close());
   const live = createMemoryLiveStore({ clock });
   teardown.defer(() => live.close());
+  const storage = await startStorage(options, remembered, config);
+  teardown.defer(() => storage.stop());
   const local: { agent: AgentClient | null } = { agent: null };
   const managerPort = options.managerPort ?? remembered.managerPort ?? MANAGER_PORT;
   const port = await pickPort(managerPort, HOST, random);
@@ -142,6 +149,8 @@ export async function startCluster(options: ClusterOptions): Promise<RunningClus
   await remember(folder, {
     managerPort: port,
     postgresPort: database.port,
+    storageClientPort: Number(new URL(storage.clientUrl).port),
+    storageManagerPort: Number(new URL(storage.managerUrl).port),
     webPort: Number(new URL(web.url).port),
   });
   writeLocalCluster(folder, record);
@@ -155,6 +164,25 @@ export async function startCluster(options: ClusterOptions): Promise<RunningClus
     failed: database.lost,
     stop: () => running.disposeAsync(),
   };
+}
+
+/** Where folders are kept. Only the manager and people on this machine reach it. */
+async function startStorage(
+  { folder, clock, random, log, progress }: ClusterOptions,
+  remembered: Remembered,
+  config: ConfigStore,
+): Promise<StorageProxy> {
+  const portFor = async (wanted: number) => {
+    const port = await pickPort(wanted, HOST, random);
+    if (port !== wanted) progress(`Port ${wanted} is in use; taking ${port} instead`);
+    return port;
+  };
+  return startLocalStorage({
+    ...{ folder, config, clock, random, hostname: HOST },
+    managerPort: await portFor(remembered.storageManagerPort ?? STORAGE_MANAGER_PORT),
+    clientPort: await portFor(remembered.storageClientPort ?? STORAGE_CLIENT_PORT),
+    log: log.child({ component: 'storage' }),
+  });
 }
 
 /** The page for people, on the same machine only and so without TLS. */

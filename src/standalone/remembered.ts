@@ -7,6 +7,8 @@ import * as v from 'valibot';
 const remembered = v.object({
   managerPort: v.optional(v.number()),
   postgresPort: v.optional(v.number()),
+  storageClientPort: v.optional(v.number()),
+  storageManagerPort: v.optional(v.number()),
   webPort: v.optional(v.number()),
 });
 export type Remembered = v.InferOutput<typeof remembered>;

@@ -47,3 +47,15 @@ export interface StorageSettings {
   readonly owner: OwnerSettings | null;
   readonly volumes: readonly VolumeSettings[];
 }
+
+type Chosen = Pick<StorageSettings, 'nodeId' | 'tokenSecret' | 'managerSecret' | 'volumes'>;
+
+/** What a proxy without a storage-proxy.toml does, as inside `up`. */
+export const localStorageSettings = (chosen: Chosen): StorageSettings => ({
+  scandirLimit: 1000,
+  maxUploadBytes: 100 * 1024 ** 3,
+  tokenLifetimeMs: 24 * 3_600_000,
+  createsMissingScopes: true,
+  owner: null,
+  ...chosen,
+});

@@ -6,7 +6,7 @@ import { systemClock } from '../common/clock.ts';
 import type { Logger } from '../common/logger.ts';
 import { systemRandom } from '../common/random.ts';
 import { type StorageProxy, startStorageProxy } from '../storage/main.ts';
-import type { StorageSettings } from '../storage/settings.ts';
+import { localStorageSettings, type StorageSettings } from '../storage/settings.ts';
 
 const silent: Logger = {
   trace() {},
@@ -66,15 +66,12 @@ export async function startTestStorage(
   mkdirSync(volumePath);
   const secret = 'managers and this proxy know it';
   const settings: StorageSettings = {
-    nodeId: 'test',
-    scandirLimit: 1000,
-    maxUploadBytes: 1024 ** 3,
-    tokenSecret: 'clients never see it',
-    tokenLifetimeMs: 3_600_000,
-    managerSecret: secret,
-    createsMissingScopes: true,
-    owner: null,
-    volumes: [{ name: 'volume1', backend: 'vfs', path: volumePath, fsprefix: '.' }],
+    ...localStorageSettings({
+      nodeId: 'test',
+      tokenSecret: 'clients never see it',
+      managerSecret: secret,
+      volumes: [{ name: 'volume1', backend: 'vfs', path: volumePath, fsprefix: '.' }],
+    }),
     ...changes,
   };
   const start = () =>

@@ -1,6 +1,6 @@
 /** `up` and `down` as processes that get in each other's way. */
 import { afterAll, expect, test } from 'bun:test';
-import { chmodSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -59,6 +59,42 @@ test(
     expect(started).toMatchObject({ exitCode: 0 });
     expect(existsSync(join(folder, 'relative/place/beside/cluster.json'))).toBe(true);
     expect((await cli('down', ...place)).exitCode).toBe(0);
+  },
+  TIMEOUT_MS,
+);
+
+test(
+  'folders are kept below the data folder, from run to run',
+  async () => {
+    const place = ['--env-id', 'folders'];
+    const below = join(folder, 'data', 'folders');
+    const read = (name: string): unknown => JSON.parse(readFileSync(join(below, name), 'utf8'));
+    const ask = async (method: string, path: string, params: Record<string, string>) => {
+      const { manager } = v.parse(v.object({ manager: v.string() }), read('storage-secrets.json'));
+      const port = v.parse(v.object({ storageManagerPort: v.number() }), read('ports.json'));
+      const url = new URL(`http://127.0.0.1:${port.storageManagerPort}${path}`);
+      if (method === 'GET') url.search = String(new URLSearchParams(params));
+      const headers = { 'X-BackendAI-Storage-Auth-Token': manager };
+      const body = method === 'GET' ? undefined : JSON.stringify(params);
+      return await fetch(url, { method, headers, body });
+    };
+    const params = {
+      volume: 'volume1',
+      vfid: `user:${crypto.randomUUID()}/${crypto.randomUUID().replaceAll('-', '')}`,
+    };
+    expect(await cli('up', '--detach', '--backend', 'dummy', ...place)).toMatchObject({
+      exitCode: 0,
+    });
+    expect((await ask('POST', '/folder/create', params)).status).toBe(204);
+    await cli('down', ...place);
+    expect(await cli('up', '--detach', '--backend', 'dummy', ...place)).toMatchObject({
+      exitCode: 0,
+    });
+    const mount = await (await ask('GET', '/folder/mount', params)).json();
+    const { path } = v.parse(v.object({ path: v.string() }), mount);
+    expect(path).toStartWith(join(below, 'storage/volume1'));
+    expect(existsSync(path)).toBe(true);
+    await cli('down', ...place);
   },
   TIMEOUT_MS,
 );
