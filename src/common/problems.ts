@@ -255,6 +255,12 @@ export const problems = {
     'The SSH public key is invalid or in an unsupported format.',
     'keypair_create_invalid-data-format',
   ),
+  InvalidScope: problem(
+    400,
+    'invalid-scope',
+    'Invalid scope specified.',
+    'permission_access_invalid-parameters',
+  ),
   InvalidSessionData: problem(
     500,
     'invalid-session-data',
@@ -379,6 +385,12 @@ export const problems = {
     'Pending session resource limit exceeded.',
     'session_check-limit_forbidden',
   ),
+  PermissionNotFound: problem(
+    404,
+    'permission-not-found',
+    'The permission does not exist.',
+    'permission_read_not-found',
+  ),
   ProjectHasActiveKernelsError: problem(
     409,
     'project-has-active-kernels',
@@ -439,6 +451,37 @@ export const problems = {
     'server-misconfigured',
     'Service misconfigured.',
     'backendai_setup_internal-error',
+  ),
+  RoleAlreadyAssigned: problem(
+    409,
+    'role-already-assigned',
+    'The role is already assigned to the user.',
+    'role_create_already-exists',
+  ),
+  RoleInvitationInvalidState: problem(
+    400,
+    'role-invitation-invalid-state',
+    'Invalid role invitation state transition.',
+    'role-invitation_update_conflict',
+  ),
+  RoleInvitationNotFound: problem(
+    404,
+    'object-not-found',
+    'No such role-invitation.',
+    'role-invitation_read_not-found',
+  ),
+  RoleNotAssigned: problem(
+    400,
+    'role-not-assigned',
+    'The role is not assigned to the user.',
+    'role_purge_not-found',
+  ),
+  RoleNotFound: problem(404, 'role-not-found', 'The role does not exist.', 'role_read_not-found'),
+  RolePresetNotFound: problem(
+    404,
+    'object-not-found',
+    'No such role_preset.',
+    'role_read_not-found',
   ),
   SSHKeypairMismatch: problem(
     400,

@@ -101,8 +101,7 @@ async function changeMembers(
 ): Promise<void> {
   const ids = userIds.map((id) => id.toLowerCase());
   if (mode === 'remove') {
-    await store.removeMembers(tx, projectId, ids);
-    return followMemberships(tx, ids);
+    return leaveProject(tx, projectId, ids);
   }
   if (mode !== 'add') {
     throw new BackendError('InvalidUserUpdateMode', `'${mode}' is neither 'add' nor 'remove'.`);
@@ -212,6 +211,35 @@ export async function setProjectsOfUser(
 /** The active project of that name; null when the domain has none. */
 export function projectIdByName(sql: Db, domainName: string, name: string): Promise<string | null> {
   return store.selectProjectIdByName(sql, domainName, name);
+}
+
+/**
+ * Lets users join a project within another change. @returns those of them who are in it now.
+ * @throws BackendError ProjectNotFound.
+ */
+export async function joinProject(
+  tx: TransactionSql,
+  projectId: string,
+  userIds: readonly string[],
+): Promise<string[]> {
+  const project = await store.lockProject(tx, projectId, null);
+  if (project === null) {
+    throw new BackendError('ProjectNotFound', `There is no project ${projectId}.`);
+  }
+  const ids = await store.selectUserIds(tx, project.domain_name, userIds);
+  await store.addMembers(tx, [project.id], ids);
+  await followMemberships(tx, ids);
+  return ids;
+}
+
+/** Takes users out of a project within another change. */
+export async function leaveProject(
+  tx: TransactionSql,
+  projectId: string,
+  userIds: readonly string[],
+): Promise<void> {
+  await store.removeMembers(tx, projectId, userIds);
+  await followMemberships(tx, userIds);
 }
 
 /** Makes the project in which a new domain keeps its models, within the domain's change. */
