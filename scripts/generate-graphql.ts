@@ -29,6 +29,13 @@ const PARENTS: Readonly<Record<string, string>> = {
   KeyPair: '../keypair/service.ts#KeypairRecord',
   ScalingGroup: '../resource-group/graphql.ts#ScalingGroupParent',
   ScalingGroupNode: '../db/rows.generated.ts#ScalingGroupRow',
+  EntityRef: '../db/rows.generated.ts#AssociationScopeEntityRow',
+  Permission: '../db/rows.generated.ts#PermissionRow',
+  Role: '../db/rows.generated.ts#RoleRow',
+  RoleAssignment: '../db/rows.generated.ts#UserRoleRow',
+  RoleInvitation: '../db/rows.generated.ts#RoleInvitationRow',
+  RolePermissionPreset: '../db/rows.generated.ts#RolePermissionPresetRow',
+  RolePreset: '../db/rows.generated.ts#RolePresetRow',
   User: '../user/service.ts#UserRecord',
   UserNode: '../user/service.ts#UserRecord',
 };

@@ -13,6 +13,10 @@ import { agentGraphql } from './agent/graphql.ts';
 import { KnownAgents } from './agent/known-agents.ts';
 import { agentNodeGraphql } from './agent/node-graphql.ts';
 import { agentGatewayRoute, announceManager, httpAgentDirectory } from './agent-link.ts';
+import { rolesGraphql } from './authz/graphql.ts';
+import { roleChangesGraphql } from './authz/graphql-change.ts';
+import { roleInvitationsGraphql } from './authz/graphql-invitation.ts';
+import { rolePresetsGraphql } from './authz/graphql-preset.ts';
 import { backgroundTaskRoutes } from './background-task/rest.ts';
 import { BackgroundTasks } from './background-task/service.ts';
 import { configManageRoutes } from './config/manage-rest.ts';
@@ -117,6 +121,10 @@ export const graphqlModules: readonly GraphqlModule[] = [
   domainNodeGraphql,
   domainV2Graphql,
   policyGraphql,
+  rolesGraphql,
+  roleChangesGraphql,
+  roleInvitationsGraphql,
+  rolePresetsGraphql,
   resourceGroupGraphql,
   resourceGroupNodeGraphql,
   resourcePresetGraphql,

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
 import { type ChainLink, decide, type Grant } from './decide.ts';
-import { type ElementType, elementTypes, type Operation, operationBits } from './elements.ts';
+import { type ElementType, elements, type Operation, operationBits } from './elements.ts';
 
 const project = { type: 'project', id: 'p1' } as const;
 const session = { type: 'session', id: 's1' } as const;
@@ -59,8 +59,8 @@ describe('one permission', () => {
   });
 });
 
-const elements = fc.record({
-  type: fc.constantFrom<ElementType>(...elementTypes.slice(0, 4)),
+const elementRefs = fc.record({
+  type: fc.constantFrom<ElementType>(...Object.values(elements).slice(0, 4)),
   id: fc.constantFrom('a', 'b', 'c'),
 });
 const operations = fc.constantFrom<Operation>('read', 'update', 'create', 'grant:all');
@@ -69,7 +69,7 @@ const grants = fc.array(
     roleId: fc.constantFrom('r1', 'r2'),
     roleName: fc.constant('role'),
     roleStatus: fc.constantFrom('active', 'inactive', 'deleted'),
-    scope: elements,
+    scope: elementRefs,
     entityType: fc.constantFrom<ElementType>('session', 'vfolder'),
     operation: operations,
   }),
@@ -80,7 +80,7 @@ const questions = fc.record({
   entityType: fc.constantFrom<ElementType>('session', 'vfolder'),
   chain: fc.array(
     fc
-      .tuple(elements, fc.option(fc.integer({ min: 0, max: 31 })))
+      .tuple(elementRefs, fc.option(fc.integer({ min: 0, max: 31 })))
       .map(([element, cap]) => ({ ...element, cap })),
     { minLength: 1, maxLength: 5 },
   ),

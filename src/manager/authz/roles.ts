@@ -7,8 +7,6 @@ import type { PermissionRow, RoleRow } from '../db/rows.generated.ts';
 import type { ElementRef } from './elements.ts';
 import * as store from './role-store.ts';
 
-export type { PermissionSpec } from './role-store.ts';
-
 const ROLE = 'role';
 const PERMISSION = 'permission';
 /** Most permissions, users or invitations of one request. */

@@ -1,6 +1,7 @@
-/** How mutations of the older form are guarded and what they answer: `{ok, msg, …}`. */
+/** How mutations are guarded, and what those of the older form answer: `{ok, msg, …}`. */
 import { BackendError } from '../../common/errors.ts';
 import type { GraphqlContext } from './context.ts';
+import { requireAdministrator } from './scope.ts';
 
 /** Roles by what they may do; monitors change nothing. */
 const RANK = { monitor: 0, user: 1, admin: 2, superadmin: 3 } as const;
@@ -13,6 +14,20 @@ interface Answer {
 /** @throws BackendError ServerFrozen while the cluster takes no changes. */
 export async function refuseWhenFrozen(ctx: GraphqlContext['ctx']): Promise<void> {
   if ((await ctx.config.get('manager/status')) === 'frozen') throw new BackendError('ServerFrozen');
+}
+
+/**
+ * Runs a mutation of the newer form; who may is the feature's to say, where it is not `superadmin`.
+ * @throws BackendError GenericForbidden for others; ServerFrozen while the cluster takes no changes.
+ */
+export async function v2Mutation<T>(
+  context: GraphqlContext,
+  who: 'superadmin' | 'anybody',
+  run: () => Promise<T>,
+): Promise<T> {
+  await refuseWhenFrozen(context.ctx);
+  if (who === 'superadmin') requireAdministrator(context.caller);
+  return run();
 }
 
 /**

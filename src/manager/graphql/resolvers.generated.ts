@@ -15,7 +15,7 @@ import type { Domain as DomainRecord } from '../domain/service.ts';
 import type { ProjectRecord } from '../project/service.ts';
 import type { KeypairRecord } from '../keypair/service.ts';
 import type { ScalingGroupParent } from '../resource-group/graphql.ts';
-import type { ScalingGroupRow } from '../db/rows.generated.ts';
+import type { ScalingGroupRow, AssociationScopeEntityRow, PermissionRow, RoleRow, UserRoleRow, RoleInvitationRow, RolePermissionPresetRow, RolePresetRow } from '../db/rows.generated.ts';
 import type { UserRecord } from '../user/service.ts';
 import type { GraphqlContext } from './context.ts';
 export type Maybe<T> = T | null;
@@ -205,6 +205,21 @@ export type Query = {
   readonly keypair_resource_policies: Maybe<ReadonlyArray<Maybe<KeyPairResourcePolicy>>>;
   readonly user_resource_policies: Maybe<ReadonlyArray<Maybe<UserResourcePolicy>>>;
   readonly project_resource_policies: Maybe<ReadonlyArray<Maybe<ProjectResourcePolicy>>>;
+  readonly adminRole: Maybe<Role>;
+  readonly adminRoles: Maybe<RoleConnection>;
+  readonly adminPermissions: Maybe<PermissionConnection>;
+  readonly adminRoleAssignments: Maybe<RoleAssignmentConnection>;
+  readonly myRoles: Maybe<RoleAssignmentConnection>;
+  readonly projectRoles: Maybe<RoleConnection>;
+  readonly rbacScopeEntityCombinations: Maybe<ReadonlyArray<ScopeEntityCombination>>;
+  readonly rbacEntityOperationCombinations: Maybe<ReadonlyArray<EntityOperationCombination>>;
+  readonly rbacPermissionMatrix: Maybe<ReadonlyArray<ScopeEntityOperationCombination>>;
+  readonly myRoleInvitations: Maybe<RoleInvitationConnection>;
+  readonly mySentRoleInvitations: Maybe<RoleInvitationConnection>;
+  readonly adminRoleInvitations: Maybe<RoleInvitationConnection>;
+  readonly roleScopedRoleInvitations: Maybe<RoleInvitationConnection>;
+  readonly adminRolePreset: Maybe<RolePreset>;
+  readonly adminRolePresets: Maybe<RolePresetConnection>;
   readonly scaling_group: Maybe<ScalingGroup>;
   readonly scaling_groups: Maybe<ReadonlyArray<Maybe<ScalingGroup>>>;
   readonly accessible_scaling_groups: Maybe<ReadonlyArray<Maybe<ScalingGroup>>>;
@@ -533,6 +548,138 @@ export type Queryproject_resource_policyArgs = {
 };
 
 
+export type QueryadminRoleArgs = {
+  id: Scalars['UUID']['input'];
+};
+
+
+export type QueryadminRolesArgs = {
+  filter?: InputMaybe<RoleFilter>;
+  orderBy?: InputMaybe<ReadonlyArray<RoleOrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type QueryadminPermissionsArgs = {
+  filter?: InputMaybe<PermissionFilter>;
+  orderBy?: InputMaybe<ReadonlyArray<PermissionOrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type QueryadminRoleAssignmentsArgs = {
+  filter?: InputMaybe<RoleAssignmentFilter>;
+  orderBy?: InputMaybe<ReadonlyArray<RoleAssignmentOrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type QuerymyRolesArgs = {
+  filter?: InputMaybe<RoleAssignmentFilter>;
+  orderBy?: InputMaybe<ReadonlyArray<RoleAssignmentOrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type QueryprojectRolesArgs = {
+  projectId: Scalars['UUID']['input'];
+  filter?: InputMaybe<RoleFilter>;
+  orderBy?: InputMaybe<ReadonlyArray<RoleOrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type QuerymyRoleInvitationsArgs = {
+  filter?: InputMaybe<RoleInvitationFilter>;
+  orderBy?: InputMaybe<ReadonlyArray<RoleInvitationOrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type QuerymySentRoleInvitationsArgs = {
+  filter?: InputMaybe<RoleInvitationFilter>;
+  orderBy?: InputMaybe<ReadonlyArray<RoleInvitationOrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type QueryadminRoleInvitationsArgs = {
+  filter?: InputMaybe<RoleInvitationFilter>;
+  orderBy?: InputMaybe<ReadonlyArray<RoleInvitationOrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type QueryroleScopedRoleInvitationsArgs = {
+  roleId: Scalars['UUID']['input'];
+  filter?: InputMaybe<RoleInvitationFilter>;
+  orderBy?: InputMaybe<ReadonlyArray<RoleInvitationOrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type QueryadminRolePresetArgs = {
+  id: Scalars['ID']['input'];
+};
+
+
+export type QueryadminRolePresetsArgs = {
+  filter?: InputMaybe<RolePresetFilter>;
+  orderBy?: InputMaybe<ReadonlyArray<RolePresetOrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
 export type Queryscaling_groupArgs = {
   name?: InputMaybe<Scalars['String']['input']>;
 };
@@ -615,6 +762,31 @@ export type Mutation = {
   readonly create_project_resource_policy: Maybe<CreateProjectResourcePolicy>;
   readonly modify_project_resource_policy: Maybe<ModifyProjectResourcePolicy>;
   readonly delete_project_resource_policy: Maybe<DeleteProjectResourcePolicy>;
+  readonly adminCreateRole: Maybe<Role>;
+  readonly adminUpdateRole: Maybe<Role>;
+  readonly adminDeleteRole: Maybe<DeleteRolePayload>;
+  readonly adminPurgeRole: Maybe<PurgeRolePayload>;
+  readonly adminCreatePermission: Maybe<Permission>;
+  readonly adminUpdatePermission: Maybe<Permission>;
+  readonly adminDeletePermission: Maybe<DeletePermissionPayload>;
+  readonly adminAssignRole: Maybe<RoleAssignment>;
+  readonly adminRevokeRole: Maybe<RoleAssignment>;
+  readonly adminBulkAssignRole: Maybe<BulkAssignRolePayload>;
+  readonly adminBulkRevokeRole: Maybe<BulkRevokeRolePayload>;
+  readonly adminBulkAddRolePermissions: Maybe<BulkAddRolePermissionsPayload>;
+  readonly adminBulkRemoveRolePermissions: Maybe<BulkRemoveRolePermissionsPayload>;
+  readonly adminReplaceRolePermissions: Maybe<ReplaceRolePermissionsPayload>;
+  readonly createRoleInvitation: Maybe<CreateRoleInvitationPayload>;
+  readonly acceptRoleInvitation: Maybe<RoleInvitation>;
+  readonly rejectRoleInvitation: Maybe<RoleInvitation>;
+  readonly adminCancelRoleInvitation: Maybe<RoleInvitation>;
+  readonly adminCreateRolePreset: Maybe<CreateRolePresetPayload>;
+  readonly adminUpdateRolePreset: Maybe<UpdateRolePresetPayload>;
+  readonly adminDeleteRolePresets: Maybe<BulkDeleteRolePresetsPayload>;
+  readonly adminRestoreRolePresets: Maybe<BulkRestoreRolePresetsPayload>;
+  readonly adminPurgeRolePresets: Maybe<BulkPurgeRolePresetsPayload>;
+  readonly adminBulkAddRolePresetPermissions: Maybe<BulkAddRolePermissionPresetsPayload>;
+  readonly adminBulkRemoveRolePresetPermissions: Maybe<BulkRemoveRolePermissionPresetsPayload>;
   readonly create_scaling_group: Maybe<CreateScalingGroup>;
   readonly modify_scaling_group: Maybe<ModifyScalingGroup>;
   readonly delete_scaling_group: Maybe<DeleteScalingGroup>;
@@ -781,6 +953,131 @@ export type Mutationmodify_project_resource_policyArgs = {
 
 export type Mutationdelete_project_resource_policyArgs = {
   name: Scalars['String']['input'];
+};
+
+
+export type MutationadminCreateRoleArgs = {
+  input: CreateRoleInput;
+};
+
+
+export type MutationadminUpdateRoleArgs = {
+  input: UpdateRoleInput;
+};
+
+
+export type MutationadminDeleteRoleArgs = {
+  input: DeleteRoleInput;
+};
+
+
+export type MutationadminPurgeRoleArgs = {
+  input: PurgeRoleInput;
+};
+
+
+export type MutationadminCreatePermissionArgs = {
+  input: CreatePermissionInput;
+};
+
+
+export type MutationadminUpdatePermissionArgs = {
+  input: UpdatePermissionInput;
+};
+
+
+export type MutationadminDeletePermissionArgs = {
+  input: DeletePermissionInput;
+};
+
+
+export type MutationadminAssignRoleArgs = {
+  input: AssignRoleInput;
+};
+
+
+export type MutationadminRevokeRoleArgs = {
+  input: RevokeRoleInput;
+};
+
+
+export type MutationadminBulkAssignRoleArgs = {
+  input: BulkAssignRoleInput;
+};
+
+
+export type MutationadminBulkRevokeRoleArgs = {
+  input: BulkRevokeRoleInput;
+};
+
+
+export type MutationadminBulkAddRolePermissionsArgs = {
+  input: BulkAddRolePermissionsInput;
+};
+
+
+export type MutationadminBulkRemoveRolePermissionsArgs = {
+  input: BulkRemoveRolePermissionsInput;
+};
+
+
+export type MutationadminReplaceRolePermissionsArgs = {
+  input: ReplaceRolePermissionsInput;
+};
+
+
+export type MutationcreateRoleInvitationArgs = {
+  input: CreateRoleInvitationInput;
+};
+
+
+export type MutationacceptRoleInvitationArgs = {
+  input: AcceptRoleInvitationInput;
+};
+
+
+export type MutationrejectRoleInvitationArgs = {
+  input: RejectRoleInvitationInput;
+};
+
+
+export type MutationadminCancelRoleInvitationArgs = {
+  input: CancelRoleInvitationInput;
+};
+
+
+export type MutationadminCreateRolePresetArgs = {
+  input: CreateRolePresetInput;
+};
+
+
+export type MutationadminUpdateRolePresetArgs = {
+  input: UpdateRolePresetInput;
+};
+
+
+export type MutationadminDeleteRolePresetsArgs = {
+  input: BulkDeleteRolePresetsInput;
+};
+
+
+export type MutationadminRestoreRolePresetsArgs = {
+  input: BulkRestoreRolePresetsInput;
+};
+
+
+export type MutationadminPurgeRolePresetsArgs = {
+  input: BulkPurgeRolePresetsInput;
+};
+
+
+export type MutationadminBulkAddRolePresetPermissionsArgs = {
+  input: BulkAddRolePermissionPresetsInput;
+};
+
+
+export type MutationadminBulkRemoveRolePresetPermissionsArgs = {
+  input: BulkRemoveRolePermissionPresetsInput;
 };
 
 
@@ -2122,6 +2419,828 @@ export type DeleteProjectResourcePolicy = {
   readonly msg: Maybe<Scalars['String']['output']>;
 };
 
+export type RBACElementType =
+  | 'DOMAIN'
+  | 'PROJECT'
+  | 'USER'
+  | 'SESSION'
+  | 'VFOLDER'
+  | 'MODEL_DEPLOYMENT'
+  | 'KEYPAIR'
+  | 'NOTIFICATION_CHANNEL'
+  | 'NETWORK'
+  | 'RESOURCE_GROUP'
+  | 'CONTAINER_REGISTRY'
+  | 'STORAGE_HOST'
+  | 'AGENT'
+  | 'KERNEL'
+  | 'ROUTING'
+  | 'IMAGE'
+  | 'ARTIFACT'
+  | 'ARTIFACT_REGISTRY'
+  | 'SESSION_TEMPLATE'
+  | 'APP_CONFIG'
+  | 'MODEL_CARD'
+  | 'RESOURCE_PRESET'
+  | 'USER_RESOURCE_POLICY'
+  | 'KEYPAIR_RESOURCE_POLICY'
+  | 'PROJECT_RESOURCE_POLICY'
+  | 'ROLE'
+  | 'AUDIT_LOG'
+  | 'EVENT_LOG'
+  | 'PROJECT_ADMIN_PAGE'
+  | 'DOMAIN_ADMIN_PAGE'
+  | 'NOTIFICATION_RULE'
+  | 'DEPLOYMENT_TOKEN'
+  | 'DEPLOYMENT_POLICY'
+  | 'DEPLOYMENT_REVISION'
+  | 'IMAGE_ALIAS'
+  | 'ROLE_ASSIGNMENT'
+  | 'VFOLDER_DATA'
+  | 'SESSION_APP_SERVICE'
+  | 'USER_EMAIL'
+  | 'ARTIFACT_REVISION';
+
+export type OperationType =
+  | 'CREATE'
+  | 'READ'
+  | 'UPDATE'
+  | 'SOFT_DELETE'
+  | 'HARD_DELETE'
+  | 'GRANT_ALL'
+  | 'GRANT_READ'
+  | 'GRANT_UPDATE'
+  | 'GRANT_SOFT_DELETE'
+  | 'GRANT_HARD_DELETE';
+
+export type RoleSource =
+  | 'SYSTEM'
+  | 'CUSTOM';
+
+export type RoleStatus =
+  | 'ACTIVE'
+  | 'INACTIVE'
+  | 'DELETED';
+
+export type Role = Node & {
+  readonly __typename?: 'Role';
+  readonly id: Scalars['ID']['output'];
+  readonly name: Scalars['String']['output'];
+  readonly description: Maybe<Scalars['String']['output']>;
+  readonly source: RoleSource;
+  readonly status: RoleStatus;
+  readonly createdAt: Scalars['DateTime']['output'];
+  readonly updatedAt: Scalars['DateTime']['output'];
+  readonly deletedAt: Maybe<Scalars['DateTime']['output']>;
+  readonly autoAssign: Scalars['Boolean']['output'];
+  readonly permissions: Maybe<PermissionConnection>;
+  readonly users: Maybe<RoleAssignmentConnection>;
+  readonly scopes: Maybe<EntityConnection>;
+};
+
+
+export type RolepermissionsArgs = {
+  filter?: InputMaybe<PermissionFilter>;
+  orderBy?: InputMaybe<ReadonlyArray<PermissionOrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type RoleusersArgs = {
+  filter?: InputMaybe<RoleAssignmentFilter>;
+  orderBy?: InputMaybe<ReadonlyArray<RoleAssignmentOrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type RolescopesArgs = {
+  filter?: InputMaybe<EntityFilter>;
+  orderBy?: InputMaybe<ReadonlyArray<EntityOrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+export type RoleConnection = {
+  readonly __typename?: 'RoleConnection';
+  readonly pageInfo: PageInfo;
+  readonly edges: ReadonlyArray<RoleEdge>;
+  readonly count: Scalars['Int']['output'];
+};
+
+export type RoleEdge = {
+  readonly __typename?: 'RoleEdge';
+  readonly cursor: Scalars['String']['output'];
+  readonly node: Role;
+};
+
+export type RoleFilter = {
+  readonly name?: InputMaybe<StringFilter>;
+  readonly source?: InputMaybe<RoleSourceFilter>;
+  readonly status?: InputMaybe<RoleStatusFilter>;
+  readonly assignedUser?: InputMaybe<RoleUserNestedFilter>;
+  readonly AND?: InputMaybe<ReadonlyArray<RoleFilter>>;
+  readonly OR?: InputMaybe<ReadonlyArray<RoleFilter>>;
+  readonly NOT?: InputMaybe<ReadonlyArray<RoleFilter>>;
+};
+
+export type RoleUserNestedFilter = {
+  readonly userId?: InputMaybe<UUIDFilter>;
+  readonly AND?: InputMaybe<ReadonlyArray<RoleUserNestedFilter>>;
+  readonly OR?: InputMaybe<ReadonlyArray<RoleUserNestedFilter>>;
+  readonly NOT?: InputMaybe<ReadonlyArray<RoleUserNestedFilter>>;
+};
+
+export type RoleSourceFilter = {
+  readonly equals?: InputMaybe<RoleSource>;
+  readonly in?: InputMaybe<ReadonlyArray<RoleSource>>;
+  readonly notEquals?: InputMaybe<RoleSource>;
+  readonly notIn?: InputMaybe<ReadonlyArray<RoleSource>>;
+};
+
+export type RoleStatusFilter = {
+  readonly equals?: InputMaybe<RoleStatus>;
+  readonly in?: InputMaybe<ReadonlyArray<RoleStatus>>;
+  readonly notEquals?: InputMaybe<RoleStatus>;
+  readonly notIn?: InputMaybe<ReadonlyArray<RoleStatus>>;
+};
+
+export type RoleOrderBy = {
+  readonly field: RoleOrderField;
+  readonly direction?: OrderDirection;
+};
+
+export type RoleOrderField =
+  | 'NAME'
+  | 'CREATED_AT'
+  | 'UPDATED_AT';
+
+export type Permission = Node & {
+  readonly __typename?: 'Permission';
+  readonly id: Scalars['ID']['output'];
+  readonly roleId: Scalars['UUID']['output'];
+  readonly scopeType: RBACElementType;
+  readonly scopeId: Scalars['String']['output'];
+  readonly entityType: RBACElementType;
+  readonly operation: OperationType;
+  readonly createdAt: Scalars['DateTime']['output'];
+  readonly role: Maybe<Role>;
+  readonly scope: Maybe<EntityNode>;
+};
+
+export type PermissionConnection = {
+  readonly __typename?: 'PermissionConnection';
+  readonly pageInfo: PageInfo;
+  readonly edges: ReadonlyArray<PermissionEdge>;
+  readonly count: Scalars['Int']['output'];
+};
+
+export type PermissionEdge = {
+  readonly __typename?: 'PermissionEdge';
+  readonly cursor: Scalars['String']['output'];
+  readonly node: Permission;
+};
+
+export type PermissionFilter = {
+  readonly roleId?: InputMaybe<UUIDFilter>;
+  readonly scopeType?: InputMaybe<RBACElementTypeFilter>;
+  readonly scopeId?: InputMaybe<StringFilter>;
+  readonly entityType?: InputMaybe<RBACElementTypeFilter>;
+  readonly createdAt?: InputMaybe<DateTimeFilter>;
+  readonly AND?: InputMaybe<ReadonlyArray<PermissionFilter>>;
+  readonly OR?: InputMaybe<ReadonlyArray<PermissionFilter>>;
+  readonly NOT?: InputMaybe<ReadonlyArray<PermissionFilter>>;
+};
+
+export type RBACElementTypeFilter = {
+  readonly equals?: InputMaybe<RBACElementType>;
+  readonly in?: InputMaybe<ReadonlyArray<RBACElementType>>;
+  readonly notEquals?: InputMaybe<RBACElementType>;
+  readonly notIn?: InputMaybe<ReadonlyArray<RBACElementType>>;
+};
+
+export type OperationTypeFilter = {
+  readonly equals?: InputMaybe<OperationType>;
+  readonly in?: InputMaybe<ReadonlyArray<OperationType>>;
+  readonly notEquals?: InputMaybe<OperationType>;
+  readonly notIn?: InputMaybe<ReadonlyArray<OperationType>>;
+};
+
+export type PermissionOrderBy = {
+  readonly field: PermissionOrderField;
+  readonly direction?: OrderDirection;
+};
+
+export type PermissionOrderField =
+  | 'ID'
+  | 'ENTITY_TYPE'
+  | 'CREATED_AT';
+
+export type RoleAssignment = Node & {
+  readonly __typename?: 'RoleAssignment';
+  readonly id: Scalars['ID']['output'];
+  readonly userId: Scalars['UUID']['output'];
+  readonly roleId: Scalars['UUID']['output'];
+  readonly grantedBy: Maybe<Scalars['UUID']['output']>;
+  readonly grantedAt: Scalars['DateTime']['output'];
+  readonly role: Maybe<Role>;
+};
+
+export type RoleAssignmentConnection = {
+  readonly __typename?: 'RoleAssignmentConnection';
+  readonly pageInfo: PageInfo;
+  readonly edges: ReadonlyArray<RoleAssignmentEdge>;
+  readonly count: Scalars['Int']['output'];
+};
+
+export type RoleAssignmentEdge = {
+  readonly __typename?: 'RoleAssignmentEdge';
+  readonly cursor: Scalars['String']['output'];
+  readonly node: RoleAssignment;
+};
+
+export type RoleAssignmentFilter = {
+  readonly roleId?: InputMaybe<UUIDFilter>;
+  readonly role?: InputMaybe<RoleAssignmentRoleNestedFilter>;
+  readonly permission?: InputMaybe<PermissionNestedFilter>;
+  readonly username?: InputMaybe<StringFilter>;
+  readonly email?: InputMaybe<StringFilter>;
+  readonly AND?: InputMaybe<ReadonlyArray<RoleAssignmentFilter>>;
+  readonly OR?: InputMaybe<ReadonlyArray<RoleAssignmentFilter>>;
+  readonly NOT?: InputMaybe<ReadonlyArray<RoleAssignmentFilter>>;
+};
+
+export type RoleAssignmentRoleNestedFilter = {
+  readonly name?: InputMaybe<StringFilter>;
+  readonly source?: InputMaybe<RoleSourceFilter>;
+  readonly status?: InputMaybe<RoleStatusFilter>;
+  readonly AND?: InputMaybe<ReadonlyArray<RoleAssignmentRoleNestedFilter>>;
+  readonly OR?: InputMaybe<ReadonlyArray<RoleAssignmentRoleNestedFilter>>;
+  readonly NOT?: InputMaybe<ReadonlyArray<RoleAssignmentRoleNestedFilter>>;
+};
+
+export type PermissionNestedFilter = {
+  readonly scopeId?: InputMaybe<StringFilter>;
+  readonly scopeType?: InputMaybe<RBACElementTypeFilter>;
+  readonly entityType?: InputMaybe<RBACElementTypeFilter>;
+  readonly operation?: InputMaybe<OperationTypeFilter>;
+  readonly AND?: InputMaybe<ReadonlyArray<PermissionNestedFilter>>;
+  readonly OR?: InputMaybe<ReadonlyArray<PermissionNestedFilter>>;
+  readonly NOT?: InputMaybe<ReadonlyArray<PermissionNestedFilter>>;
+};
+
+export type RoleAssignmentOrderBy = {
+  readonly field: RoleAssignmentOrderField;
+  readonly direction?: OrderDirection;
+};
+
+export type RoleAssignmentOrderField =
+  | 'USERNAME'
+  | 'EMAIL'
+  | 'GRANTED_AT';
+
+export type EntityRef = Node & {
+  readonly __typename?: 'EntityRef';
+  readonly id: Scalars['ID']['output'];
+  readonly scopeType: RBACElementType;
+  readonly scopeId: Scalars['String']['output'];
+  readonly entityType: RBACElementType;
+  readonly entityId: Scalars['String']['output'];
+  readonly registeredAt: Scalars['DateTime']['output'];
+  readonly entity: Maybe<EntityNode>;
+  readonly scope: Maybe<EntityNode>;
+};
+
+export type EntityConnection = {
+  readonly __typename?: 'EntityConnection';
+  readonly pageInfo: PageInfo;
+  readonly edges: ReadonlyArray<EntityRefEdge>;
+  readonly count: Scalars['Int']['output'];
+};
+
+export type EntityRefEdge = {
+  readonly __typename?: 'EntityRefEdge';
+  readonly cursor: Scalars['String']['output'];
+  readonly node: EntityRef;
+};
+
+export type EntityFilter = {
+  readonly entityType?: InputMaybe<RBACElementTypeFilter>;
+  readonly entityId?: InputMaybe<StringFilter>;
+  readonly AND?: InputMaybe<ReadonlyArray<EntityFilter>>;
+  readonly OR?: InputMaybe<ReadonlyArray<EntityFilter>>;
+  readonly NOT?: InputMaybe<ReadonlyArray<EntityFilter>>;
+};
+
+export type EntityOrderBy = {
+  readonly field: EntityOrderField;
+  readonly direction?: OrderDirection;
+};
+
+export type EntityOrderField =
+  | 'ENTITY_TYPE'
+  | 'REGISTERED_AT';
+
+export type ScopeEntityCombination = {
+  readonly __typename?: 'ScopeEntityCombination';
+  readonly scopeType: RBACElementType;
+  readonly validEntityTypes: ReadonlyArray<RBACElementType>;
+};
+
+export type EntityOperationCombination = {
+  readonly __typename?: 'EntityOperationCombination';
+  readonly entityType: RBACElementType;
+  readonly operations: ReadonlyArray<OperationInfo>;
+};
+
+export type ScopeEntityOperationCombination = {
+  readonly __typename?: 'ScopeEntityOperationCombination';
+  readonly scopeType: RBACElementType;
+  readonly entities: ReadonlyArray<EntityActionInfo>;
+};
+
+export type EntityActionInfo = {
+  readonly __typename?: 'EntityActionInfo';
+  readonly entityType: RBACElementType;
+  readonly actions: ReadonlyArray<OperationInfo>;
+};
+
+export type OperationInfo = {
+  readonly __typename?: 'OperationInfo';
+  readonly operation: Scalars['String']['output'];
+  readonly description: Scalars['String']['output'];
+  readonly requiredPermission: OperationType;
+};
+
+export type EntityNode = DomainV2 | Role;
+
+export type ScopeInput = {
+  readonly scopeType: RBACElementType;
+  readonly scopeId: Scalars['String']['input'];
+};
+
+export type CreateRoleInput = {
+  readonly name: Scalars['String']['input'];
+  readonly description?: InputMaybe<Scalars['String']['input']>;
+  readonly source?: RoleSource;
+  readonly autoAssign?: Scalars['Boolean']['input'];
+  readonly scopes?: InputMaybe<ReadonlyArray<ScopeInput>>;
+};
+
+export type UpdateRoleInput = {
+  readonly id: Scalars['UUID']['input'];
+  readonly name?: InputMaybe<Scalars['String']['input']>;
+  readonly description?: InputMaybe<Scalars['String']['input']>;
+  readonly status?: InputMaybe<RoleStatus>;
+  readonly autoAssign?: InputMaybe<Scalars['Boolean']['input']>;
+};
+
+export type DeleteRoleInput = {
+  readonly id: Scalars['UUID']['input'];
+};
+
+export type DeleteRolePayload = {
+  readonly __typename?: 'DeleteRolePayload';
+  readonly id: Scalars['UUID']['output'];
+};
+
+export type PurgeRoleInput = {
+  readonly id: Scalars['UUID']['input'];
+};
+
+export type PurgeRolePayload = {
+  readonly __typename?: 'PurgeRolePayload';
+  readonly id: Scalars['UUID']['output'];
+};
+
+export type CreatePermissionInput = {
+  readonly roleId: Scalars['UUID']['input'];
+  readonly scopeType: RBACElementType;
+  readonly scopeId: Scalars['String']['input'];
+  readonly entityType: RBACElementType;
+  readonly operation: OperationType;
+};
+
+export type UpdatePermissionInput = {
+  readonly id: Scalars['UUID']['input'];
+  readonly scopeType?: InputMaybe<RBACElementType>;
+  readonly scopeId?: InputMaybe<Scalars['String']['input']>;
+  readonly entityType?: InputMaybe<RBACElementType>;
+  readonly operation?: InputMaybe<OperationType>;
+};
+
+export type DeletePermissionInput = {
+  readonly id: Scalars['UUID']['input'];
+};
+
+export type DeletePermissionPayload = {
+  readonly __typename?: 'DeletePermissionPayload';
+  readonly id: Scalars['UUID']['output'];
+};
+
+export type AssignRoleInput = {
+  readonly userId: Scalars['UUID']['input'];
+  readonly roleId: Scalars['UUID']['input'];
+  readonly projectId?: InputMaybe<Scalars['UUID']['input']>;
+};
+
+export type RevokeRoleInput = {
+  readonly userId: Scalars['UUID']['input'];
+  readonly roleId: Scalars['UUID']['input'];
+};
+
+export type BulkAssignRoleInput = {
+  readonly roleId: Scalars['UUID']['input'];
+  readonly userIds: ReadonlyArray<Scalars['UUID']['input']>;
+  readonly projectId?: InputMaybe<Scalars['UUID']['input']>;
+};
+
+export type BulkAssignRolePayload = {
+  readonly __typename?: 'BulkAssignRolePayload';
+  readonly assigned: ReadonlyArray<RoleAssignment>;
+  readonly failed: ReadonlyArray<BulkAssignRoleError>;
+};
+
+export type BulkAssignRoleError = {
+  readonly __typename?: 'BulkAssignRoleError';
+  readonly userId: Scalars['UUID']['output'];
+  readonly message: Scalars['String']['output'];
+};
+
+export type BulkRevokeRoleInput = {
+  readonly roleId: Scalars['UUID']['input'];
+  readonly userIds: ReadonlyArray<Scalars['UUID']['input']>;
+};
+
+export type BulkRevokeRolePayload = {
+  readonly __typename?: 'BulkRevokeRolePayload';
+  readonly revoked: ReadonlyArray<RoleAssignment>;
+  readonly failed: ReadonlyArray<BulkRevokeRoleError>;
+};
+
+export type BulkRevokeRoleError = {
+  readonly __typename?: 'BulkRevokeRoleError';
+  readonly userId: Scalars['UUID']['output'];
+  readonly message: Scalars['String']['output'];
+};
+
+export type BulkAddRolePermissionsInput = {
+  readonly permissions: ReadonlyArray<CreatePermissionInput>;
+};
+
+export type BulkAddRolePermissionsPayload = {
+  readonly __typename?: 'BulkAddRolePermissionsPayload';
+  readonly items: ReadonlyArray<Permission>;
+  readonly failed: ReadonlyArray<BulkAddRolePermissionFailureInfo>;
+};
+
+export type BulkAddRolePermissionFailureInfo = {
+  readonly __typename?: 'BulkAddRolePermissionFailureInfo';
+  readonly roleId: Scalars['UUID']['output'];
+  readonly scopeType: Scalars['String']['output'];
+  readonly scopeId: Scalars['String']['output'];
+  readonly entityType: Scalars['String']['output'];
+  readonly operation: Scalars['String']['output'];
+  readonly message: Scalars['String']['output'];
+};
+
+export type BulkRemoveRolePermissionsInput = {
+  readonly permissionIds: ReadonlyArray<Scalars['UUID']['input']>;
+};
+
+export type BulkRemoveRolePermissionsPayload = {
+  readonly __typename?: 'BulkRemoveRolePermissionsPayload';
+  readonly items: ReadonlyArray<Permission>;
+  readonly failed: ReadonlyArray<BulkRemoveRolePermissionFailureInfo>;
+};
+
+export type BulkRemoveRolePermissionFailureInfo = {
+  readonly __typename?: 'BulkRemoveRolePermissionFailureInfo';
+  readonly permissionId: Scalars['UUID']['output'];
+  readonly message: Scalars['String']['output'];
+};
+
+export type ReplaceRolePermissionsInput = {
+  readonly roleId: Scalars['UUID']['input'];
+  readonly permissions: ReadonlyArray<CreatePermissionInput>;
+};
+
+export type ReplaceRolePermissionsPayload = {
+  readonly __typename?: 'ReplaceRolePermissionsPayload';
+  readonly items: ReadonlyArray<Permission>;
+  readonly failed: ReadonlyArray<ReplaceRolePermissionFailureInfo>;
+};
+
+export type ReplaceRolePermissionFailureInfo = {
+  readonly __typename?: 'ReplaceRolePermissionFailureInfo';
+  readonly roleId: Scalars['UUID']['output'];
+  readonly scopeType: Scalars['String']['output'];
+  readonly scopeId: Scalars['String']['output'];
+  readonly entityType: Scalars['String']['output'];
+  readonly operation: Scalars['String']['output'];
+  readonly message: Scalars['String']['output'];
+};
+
+export type RoleInvitation = Node & {
+  readonly __typename?: 'RoleInvitation';
+  readonly id: Scalars['ID']['output'];
+  readonly inviterUserId: Maybe<Scalars['UUID']['output']>;
+  readonly inviteeUserId: Scalars['UUID']['output'];
+  readonly roleId: Scalars['UUID']['output'];
+  readonly state: RoleInvitationState;
+  readonly createdAt: Scalars['DateTime']['output'];
+  readonly updatedAt: Maybe<Scalars['DateTime']['output']>;
+  readonly role: Maybe<Role>;
+};
+
+export type RoleInvitationConnection = {
+  readonly __typename?: 'RoleInvitationConnection';
+  readonly pageInfo: PageInfo;
+  readonly edges: ReadonlyArray<RoleInvitationEdge>;
+  readonly count: Scalars['Int']['output'];
+};
+
+export type RoleInvitationEdge = {
+  readonly __typename?: 'RoleInvitationEdge';
+  readonly cursor: Scalars['String']['output'];
+  readonly node: RoleInvitation;
+};
+
+export type RoleInvitationState =
+  | 'PENDING'
+  | 'ACCEPTED'
+  | 'REJECTED'
+  | 'CANCELED';
+
+export type RoleInvitationFilter = {
+  readonly state?: InputMaybe<RoleInvitationStateFilter>;
+  readonly roleId?: InputMaybe<UUIDFilter>;
+  readonly role?: InputMaybe<RoleInvitationRoleNestedFilter>;
+  readonly inviter?: InputMaybe<RoleInvitationUserNestedFilter>;
+  readonly invitee?: InputMaybe<RoleInvitationUserNestedFilter>;
+  readonly AND?: InputMaybe<ReadonlyArray<RoleInvitationFilter>>;
+  readonly OR?: InputMaybe<ReadonlyArray<RoleInvitationFilter>>;
+  readonly NOT?: InputMaybe<ReadonlyArray<RoleInvitationFilter>>;
+};
+
+export type RoleInvitationStateFilter = {
+  readonly equals?: InputMaybe<RoleInvitationState>;
+  readonly in?: InputMaybe<ReadonlyArray<RoleInvitationState>>;
+  readonly notEquals?: InputMaybe<RoleInvitationState>;
+  readonly notIn?: InputMaybe<ReadonlyArray<RoleInvitationState>>;
+};
+
+export type RoleInvitationRoleNestedFilter = {
+  readonly name?: InputMaybe<StringFilter>;
+};
+
+export type RoleInvitationUserNestedFilter = {
+  readonly email?: InputMaybe<StringFilter>;
+};
+
+export type RoleInvitationOrderBy = {
+  readonly field: RoleInvitationOrderField;
+  readonly direction?: OrderDirection;
+};
+
+export type RoleInvitationOrderField =
+  | 'CREATED_AT'
+  | 'UPDATED_AT'
+  | 'STATE';
+
+export type CreateRoleInvitationInput = {
+  readonly roleId: Scalars['UUID']['input'];
+  readonly emails: ReadonlyArray<Scalars['String']['input']>;
+};
+
+export type CreateRoleInvitationPayload = {
+  readonly __typename?: 'CreateRoleInvitationPayload';
+  readonly items: ReadonlyArray<RoleInvitation>;
+};
+
+export type AcceptRoleInvitationInput = {
+  readonly invitationId: Scalars['UUID']['input'];
+};
+
+export type RejectRoleInvitationInput = {
+  readonly invitationId: Scalars['UUID']['input'];
+};
+
+export type CancelRoleInvitationInput = {
+  readonly invitationId: Scalars['UUID']['input'];
+};
+
+export type RolePreset = Node & {
+  readonly __typename?: 'RolePreset';
+  readonly id: Scalars['ID']['output'];
+  readonly name: Scalars['String']['output'];
+  readonly scopeType: RBACElementType;
+  readonly autoAssign: Scalars['Boolean']['output'];
+  readonly deleted: Scalars['Boolean']['output'];
+  readonly createdAt: Scalars['DateTime']['output'];
+  readonly updatedAt: Scalars['DateTime']['output'];
+  readonly permissionPresets: Maybe<RolePermissionPresetConnection>;
+};
+
+
+export type RolePresetpermissionPresetsArgs = {
+  filter?: InputMaybe<RolePermissionPresetFilter>;
+  orderBy?: InputMaybe<ReadonlyArray<RolePermissionPresetOrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+export type RolePresetConnection = {
+  readonly __typename?: 'RolePresetConnection';
+  readonly pageInfo: PageInfo;
+  readonly edges: ReadonlyArray<RolePresetEdge>;
+  readonly count: Scalars['Int']['output'];
+};
+
+export type RolePresetEdge = {
+  readonly __typename?: 'RolePresetEdge';
+  readonly cursor: Scalars['String']['output'];
+  readonly node: RolePreset;
+};
+
+export type RolePresetFilter = {
+  readonly name?: InputMaybe<StringFilter>;
+  readonly scopeType?: InputMaybe<RBACElementTypeFilter>;
+  readonly autoAssign?: InputMaybe<Scalars['Boolean']['input']>;
+  readonly deleted?: InputMaybe<Scalars['Boolean']['input']>;
+  readonly AND?: InputMaybe<ReadonlyArray<RolePresetFilter>>;
+  readonly OR?: InputMaybe<ReadonlyArray<RolePresetFilter>>;
+  readonly NOT?: InputMaybe<ReadonlyArray<RolePresetFilter>>;
+};
+
+export type RolePresetOrderBy = {
+  readonly field: RolePresetOrderField;
+  readonly direction?: OrderDirection;
+};
+
+export type RolePresetOrderField =
+  | 'NAME'
+  | 'SCOPE_TYPE'
+  | 'CREATED_AT'
+  | 'UPDATED_AT';
+
+export type RolePermissionPreset = Node & {
+  readonly __typename?: 'RolePermissionPreset';
+  readonly id: Scalars['ID']['output'];
+  readonly rolePresetId: Scalars['UUID']['output'];
+  readonly entityType: RBACElementType;
+  readonly operation: OperationType;
+  readonly createdAt: Scalars['DateTime']['output'];
+};
+
+export type RolePermissionPresetConnection = {
+  readonly __typename?: 'RolePermissionPresetConnection';
+  readonly pageInfo: PageInfo;
+  readonly edges: ReadonlyArray<RolePermissionPresetEdge>;
+  readonly count: Scalars['Int']['output'];
+};
+
+export type RolePermissionPresetEdge = {
+  readonly __typename?: 'RolePermissionPresetEdge';
+  readonly cursor: Scalars['String']['output'];
+  readonly node: RolePermissionPreset;
+};
+
+export type RolePermissionPresetFilter = {
+  readonly rolePresetId?: InputMaybe<UUIDFilter>;
+  readonly entityType?: InputMaybe<RBACElementTypeFilter>;
+  readonly operation?: InputMaybe<OperationTypeFilter>;
+  readonly createdAt?: InputMaybe<DateTimeFilter>;
+  readonly AND?: InputMaybe<ReadonlyArray<RolePermissionPresetFilter>>;
+  readonly OR?: InputMaybe<ReadonlyArray<RolePermissionPresetFilter>>;
+  readonly NOT?: InputMaybe<ReadonlyArray<RolePermissionPresetFilter>>;
+};
+
+export type RolePermissionPresetOrderBy = {
+  readonly field: RolePermissionPresetOrderField;
+  readonly direction?: OrderDirection;
+};
+
+export type RolePermissionPresetOrderField =
+  | 'ENTITY_TYPE'
+  | 'OPERATION'
+  | 'CREATED_AT';
+
+export type RolePermissionPresetEntryInput = {
+  readonly entityType: RBACElementType;
+  readonly operation: OperationType;
+};
+
+export type CreateRolePresetInput = {
+  readonly name: Scalars['String']['input'];
+  readonly scopeType: RBACElementType;
+  readonly autoAssign?: Scalars['Boolean']['input'];
+  readonly permissions: ReadonlyArray<RolePermissionPresetEntryInput>;
+};
+
+export type CreateRolePresetPayload = {
+  readonly __typename?: 'CreateRolePresetPayload';
+  readonly rolePreset: RolePreset;
+};
+
+export type UpdateRolePresetInput = {
+  readonly rolePresetId: Scalars['ID']['input'];
+  readonly name?: InputMaybe<Scalars['String']['input']>;
+  readonly autoAssign?: InputMaybe<Scalars['Boolean']['input']>;
+};
+
+export type UpdateRolePresetPayload = {
+  readonly __typename?: 'UpdateRolePresetPayload';
+  readonly rolePreset: RolePreset;
+};
+
+export type BulkDeleteRolePresetsInput = {
+  readonly rolePresetIds: ReadonlyArray<Scalars['ID']['input']>;
+};
+
+export type BulkDeleteRolePresetsPayload = {
+  readonly __typename?: 'BulkDeleteRolePresetsPayload';
+  readonly items: ReadonlyArray<RolePreset>;
+  readonly failed: ReadonlyArray<BulkRolePresetFailureInfo>;
+};
+
+export type BulkRestoreRolePresetsInput = {
+  readonly rolePresetIds: ReadonlyArray<Scalars['ID']['input']>;
+};
+
+export type BulkRestoreRolePresetsPayload = {
+  readonly __typename?: 'BulkRestoreRolePresetsPayload';
+  readonly items: ReadonlyArray<RolePreset>;
+  readonly failed: ReadonlyArray<BulkRolePresetFailureInfo>;
+};
+
+export type BulkPurgeRolePresetsInput = {
+  readonly rolePresetIds: ReadonlyArray<Scalars['ID']['input']>;
+};
+
+export type BulkPurgeRolePresetsPayload = {
+  readonly __typename?: 'BulkPurgeRolePresetsPayload';
+  readonly items: ReadonlyArray<RolePreset>;
+  readonly failed: ReadonlyArray<BulkRolePresetFailureInfo>;
+};
+
+export type BulkRolePresetFailureInfo = {
+  readonly __typename?: 'BulkRolePresetFailureInfo';
+  readonly rolePresetId: Scalars['UUID']['output'];
+  readonly message: Scalars['String']['output'];
+};
+
+export type BulkAddRolePermissionPresetsInput = {
+  readonly rolePresetId: Scalars['ID']['input'];
+  readonly permissions: ReadonlyArray<RolePermissionPresetEntryInput>;
+};
+
+export type BulkAddRolePermissionPresetsPayload = {
+  readonly __typename?: 'BulkAddRolePermissionPresetsPayload';
+  readonly items: ReadonlyArray<RolePermissionPreset>;
+  readonly failed: ReadonlyArray<BulkAddRolePermissionPresetFailureInfo>;
+};
+
+export type BulkAddRolePermissionPresetFailureInfo = {
+  readonly __typename?: 'BulkAddRolePermissionPresetFailureInfo';
+  readonly entityType: RBACElementType;
+  readonly operation: OperationType;
+  readonly message: Scalars['String']['output'];
+};
+
+export type BulkRemoveRolePermissionPresetsInput = {
+  readonly permissionPresetIds: ReadonlyArray<Scalars['ID']['input']>;
+};
+
+export type BulkRemoveRolePermissionPresetsPayload = {
+  readonly __typename?: 'BulkRemoveRolePermissionPresetsPayload';
+  readonly items: ReadonlyArray<RolePermissionPreset>;
+  readonly failed: ReadonlyArray<BulkRolePermissionPresetFailureInfo>;
+};
+
+export type BulkRolePermissionPresetFailureInfo = {
+  readonly __typename?: 'BulkRolePermissionPresetFailureInfo';
+  readonly permissionPresetId: Scalars['UUID']['output'];
+  readonly message: Scalars['String']['output'];
+};
+
 export type ScalingGroup = {
   readonly __typename?: 'ScalingGroup';
   readonly name: Maybe<Scalars['String']['output']>;
@@ -2436,6 +3555,13 @@ export type DirectiveResolverFn<TResult = Record<PropertyKey, never>, TParent = 
 
 
 
+/** Mapping of union types */
+export type ResolversUnionTypes<_RefType extends Record<string, unknown>> = {
+  EntityNode:
+    | ( DomainRecord )
+    | ( RoleRow )
+  ;
+};
 
 /** Mapping of interface types */
 export type ResolversInterfaceTypes<_RefType extends Record<string, unknown>> = {
@@ -2457,6 +3583,13 @@ export type ResolversInterfaceTypes<_RefType extends Record<string, unknown>> = 
     | ( ProjectRecord )
     | ( DomainParent )
     | ( DomainRecord )
+    | ( RoleRow )
+    | ( PermissionRow )
+    | ( UserRoleRow )
+    | ( AssociationScopeEntityRow )
+    | ( RoleInvitationRow )
+    | ( RolePresetRow )
+    | ( RolePermissionPresetRow )
     | ( ScalingGroupRow )
     | ( ContainerRegistry )
   ;
@@ -2612,6 +3745,120 @@ export type ResolversTypes = {
   CreateProjectResourcePolicy: ResolverTypeWrapper<CreateProjectResourcePolicy>;
   ModifyProjectResourcePolicy: ResolverTypeWrapper<ModifyProjectResourcePolicy>;
   DeleteProjectResourcePolicy: ResolverTypeWrapper<DeleteProjectResourcePolicy>;
+  RBACElementType: RBACElementType;
+  OperationType: OperationType;
+  RoleSource: RoleSource;
+  RoleStatus: RoleStatus;
+  Role: ResolverTypeWrapper<RoleRow>;
+  RoleConnection: ResolverTypeWrapper<Omit<RoleConnection, 'edges'> & { edges: ReadonlyArray<ResolversTypes['RoleEdge']> }>;
+  RoleEdge: ResolverTypeWrapper<Omit<RoleEdge, 'node'> & { node: ResolversTypes['Role'] }>;
+  RoleFilter: RoleFilter;
+  RoleUserNestedFilter: RoleUserNestedFilter;
+  RoleSourceFilter: RoleSourceFilter;
+  RoleStatusFilter: RoleStatusFilter;
+  RoleOrderBy: RoleOrderBy;
+  RoleOrderField: RoleOrderField;
+  Permission: ResolverTypeWrapper<PermissionRow>;
+  PermissionConnection: ResolverTypeWrapper<Omit<PermissionConnection, 'edges'> & { edges: ReadonlyArray<ResolversTypes['PermissionEdge']> }>;
+  PermissionEdge: ResolverTypeWrapper<Omit<PermissionEdge, 'node'> & { node: ResolversTypes['Permission'] }>;
+  PermissionFilter: PermissionFilter;
+  RBACElementTypeFilter: RBACElementTypeFilter;
+  OperationTypeFilter: OperationTypeFilter;
+  PermissionOrderBy: PermissionOrderBy;
+  PermissionOrderField: PermissionOrderField;
+  RoleAssignment: ResolverTypeWrapper<UserRoleRow>;
+  RoleAssignmentConnection: ResolverTypeWrapper<Omit<RoleAssignmentConnection, 'edges'> & { edges: ReadonlyArray<ResolversTypes['RoleAssignmentEdge']> }>;
+  RoleAssignmentEdge: ResolverTypeWrapper<Omit<RoleAssignmentEdge, 'node'> & { node: ResolversTypes['RoleAssignment'] }>;
+  RoleAssignmentFilter: RoleAssignmentFilter;
+  RoleAssignmentRoleNestedFilter: RoleAssignmentRoleNestedFilter;
+  PermissionNestedFilter: PermissionNestedFilter;
+  RoleAssignmentOrderBy: RoleAssignmentOrderBy;
+  RoleAssignmentOrderField: RoleAssignmentOrderField;
+  EntityRef: ResolverTypeWrapper<AssociationScopeEntityRow>;
+  EntityConnection: ResolverTypeWrapper<Omit<EntityConnection, 'edges'> & { edges: ReadonlyArray<ResolversTypes['EntityRefEdge']> }>;
+  EntityRefEdge: ResolverTypeWrapper<Omit<EntityRefEdge, 'node'> & { node: ResolversTypes['EntityRef'] }>;
+  EntityFilter: EntityFilter;
+  EntityOrderBy: EntityOrderBy;
+  EntityOrderField: EntityOrderField;
+  ScopeEntityCombination: ResolverTypeWrapper<ScopeEntityCombination>;
+  EntityOperationCombination: ResolverTypeWrapper<EntityOperationCombination>;
+  ScopeEntityOperationCombination: ResolverTypeWrapper<ScopeEntityOperationCombination>;
+  EntityActionInfo: ResolverTypeWrapper<EntityActionInfo>;
+  OperationInfo: ResolverTypeWrapper<OperationInfo>;
+  EntityNode: ResolverTypeWrapper<ResolversUnionTypes<ResolversTypes>['EntityNode']>;
+  ScopeInput: ScopeInput;
+  CreateRoleInput: CreateRoleInput;
+  UpdateRoleInput: UpdateRoleInput;
+  DeleteRoleInput: DeleteRoleInput;
+  DeleteRolePayload: ResolverTypeWrapper<DeleteRolePayload>;
+  PurgeRoleInput: PurgeRoleInput;
+  PurgeRolePayload: ResolverTypeWrapper<PurgeRolePayload>;
+  CreatePermissionInput: CreatePermissionInput;
+  UpdatePermissionInput: UpdatePermissionInput;
+  DeletePermissionInput: DeletePermissionInput;
+  DeletePermissionPayload: ResolverTypeWrapper<DeletePermissionPayload>;
+  AssignRoleInput: AssignRoleInput;
+  RevokeRoleInput: RevokeRoleInput;
+  BulkAssignRoleInput: BulkAssignRoleInput;
+  BulkAssignRolePayload: ResolverTypeWrapper<Omit<BulkAssignRolePayload, 'assigned'> & { assigned: ReadonlyArray<ResolversTypes['RoleAssignment']> }>;
+  BulkAssignRoleError: ResolverTypeWrapper<BulkAssignRoleError>;
+  BulkRevokeRoleInput: BulkRevokeRoleInput;
+  BulkRevokeRolePayload: ResolverTypeWrapper<Omit<BulkRevokeRolePayload, 'revoked'> & { revoked: ReadonlyArray<ResolversTypes['RoleAssignment']> }>;
+  BulkRevokeRoleError: ResolverTypeWrapper<BulkRevokeRoleError>;
+  BulkAddRolePermissionsInput: BulkAddRolePermissionsInput;
+  BulkAddRolePermissionsPayload: ResolverTypeWrapper<Omit<BulkAddRolePermissionsPayload, 'items'> & { items: ReadonlyArray<ResolversTypes['Permission']> }>;
+  BulkAddRolePermissionFailureInfo: ResolverTypeWrapper<BulkAddRolePermissionFailureInfo>;
+  BulkRemoveRolePermissionsInput: BulkRemoveRolePermissionsInput;
+  BulkRemoveRolePermissionsPayload: ResolverTypeWrapper<Omit<BulkRemoveRolePermissionsPayload, 'items'> & { items: ReadonlyArray<ResolversTypes['Permission']> }>;
+  BulkRemoveRolePermissionFailureInfo: ResolverTypeWrapper<BulkRemoveRolePermissionFailureInfo>;
+  ReplaceRolePermissionsInput: ReplaceRolePermissionsInput;
+  ReplaceRolePermissionsPayload: ResolverTypeWrapper<Omit<ReplaceRolePermissionsPayload, 'items'> & { items: ReadonlyArray<ResolversTypes['Permission']> }>;
+  ReplaceRolePermissionFailureInfo: ResolverTypeWrapper<ReplaceRolePermissionFailureInfo>;
+  RoleInvitation: ResolverTypeWrapper<RoleInvitationRow>;
+  RoleInvitationConnection: ResolverTypeWrapper<Omit<RoleInvitationConnection, 'edges'> & { edges: ReadonlyArray<ResolversTypes['RoleInvitationEdge']> }>;
+  RoleInvitationEdge: ResolverTypeWrapper<Omit<RoleInvitationEdge, 'node'> & { node: ResolversTypes['RoleInvitation'] }>;
+  RoleInvitationState: RoleInvitationState;
+  RoleInvitationFilter: RoleInvitationFilter;
+  RoleInvitationStateFilter: RoleInvitationStateFilter;
+  RoleInvitationRoleNestedFilter: RoleInvitationRoleNestedFilter;
+  RoleInvitationUserNestedFilter: RoleInvitationUserNestedFilter;
+  RoleInvitationOrderBy: RoleInvitationOrderBy;
+  RoleInvitationOrderField: RoleInvitationOrderField;
+  CreateRoleInvitationInput: CreateRoleInvitationInput;
+  CreateRoleInvitationPayload: ResolverTypeWrapper<Omit<CreateRoleInvitationPayload, 'items'> & { items: ReadonlyArray<ResolversTypes['RoleInvitation']> }>;
+  AcceptRoleInvitationInput: AcceptRoleInvitationInput;
+  RejectRoleInvitationInput: RejectRoleInvitationInput;
+  CancelRoleInvitationInput: CancelRoleInvitationInput;
+  RolePreset: ResolverTypeWrapper<RolePresetRow>;
+  RolePresetConnection: ResolverTypeWrapper<Omit<RolePresetConnection, 'edges'> & { edges: ReadonlyArray<ResolversTypes['RolePresetEdge']> }>;
+  RolePresetEdge: ResolverTypeWrapper<Omit<RolePresetEdge, 'node'> & { node: ResolversTypes['RolePreset'] }>;
+  RolePresetFilter: RolePresetFilter;
+  RolePresetOrderBy: RolePresetOrderBy;
+  RolePresetOrderField: RolePresetOrderField;
+  RolePermissionPreset: ResolverTypeWrapper<RolePermissionPresetRow>;
+  RolePermissionPresetConnection: ResolverTypeWrapper<Omit<RolePermissionPresetConnection, 'edges'> & { edges: ReadonlyArray<ResolversTypes['RolePermissionPresetEdge']> }>;
+  RolePermissionPresetEdge: ResolverTypeWrapper<Omit<RolePermissionPresetEdge, 'node'> & { node: ResolversTypes['RolePermissionPreset'] }>;
+  RolePermissionPresetFilter: RolePermissionPresetFilter;
+  RolePermissionPresetOrderBy: RolePermissionPresetOrderBy;
+  RolePermissionPresetOrderField: RolePermissionPresetOrderField;
+  RolePermissionPresetEntryInput: RolePermissionPresetEntryInput;
+  CreateRolePresetInput: CreateRolePresetInput;
+  CreateRolePresetPayload: ResolverTypeWrapper<Omit<CreateRolePresetPayload, 'rolePreset'> & { rolePreset: ResolversTypes['RolePreset'] }>;
+  UpdateRolePresetInput: UpdateRolePresetInput;
+  UpdateRolePresetPayload: ResolverTypeWrapper<Omit<UpdateRolePresetPayload, 'rolePreset'> & { rolePreset: ResolversTypes['RolePreset'] }>;
+  BulkDeleteRolePresetsInput: BulkDeleteRolePresetsInput;
+  BulkDeleteRolePresetsPayload: ResolverTypeWrapper<Omit<BulkDeleteRolePresetsPayload, 'items'> & { items: ReadonlyArray<ResolversTypes['RolePreset']> }>;
+  BulkRestoreRolePresetsInput: BulkRestoreRolePresetsInput;
+  BulkRestoreRolePresetsPayload: ResolverTypeWrapper<Omit<BulkRestoreRolePresetsPayload, 'items'> & { items: ReadonlyArray<ResolversTypes['RolePreset']> }>;
+  BulkPurgeRolePresetsInput: BulkPurgeRolePresetsInput;
+  BulkPurgeRolePresetsPayload: ResolverTypeWrapper<Omit<BulkPurgeRolePresetsPayload, 'items'> & { items: ReadonlyArray<ResolversTypes['RolePreset']> }>;
+  BulkRolePresetFailureInfo: ResolverTypeWrapper<BulkRolePresetFailureInfo>;
+  BulkAddRolePermissionPresetsInput: BulkAddRolePermissionPresetsInput;
+  BulkAddRolePermissionPresetsPayload: ResolverTypeWrapper<Omit<BulkAddRolePermissionPresetsPayload, 'items'> & { items: ReadonlyArray<ResolversTypes['RolePermissionPreset']> }>;
+  BulkAddRolePermissionPresetFailureInfo: ResolverTypeWrapper<BulkAddRolePermissionPresetFailureInfo>;
+  BulkRemoveRolePermissionPresetsInput: BulkRemoveRolePermissionPresetsInput;
+  BulkRemoveRolePermissionPresetsPayload: ResolverTypeWrapper<Omit<BulkRemoveRolePermissionPresetsPayload, 'items'> & { items: ReadonlyArray<ResolversTypes['RolePermissionPreset']> }>;
+  BulkRolePermissionPresetFailureInfo: ResolverTypeWrapper<BulkRolePermissionPresetFailureInfo>;
   ScalingGroup: ResolverTypeWrapper<ScalingGroupParent>;
   CreateScalingGroupInput: CreateScalingGroupInput;
   ModifyScalingGroupInput: ModifyScalingGroupInput;
@@ -2782,6 +4029,108 @@ export type ResolversParentTypes = {
   CreateProjectResourcePolicy: CreateProjectResourcePolicy;
   ModifyProjectResourcePolicy: ModifyProjectResourcePolicy;
   DeleteProjectResourcePolicy: DeleteProjectResourcePolicy;
+  Role: RoleRow;
+  RoleConnection: Omit<RoleConnection, 'edges'> & { edges: ReadonlyArray<ResolversParentTypes['RoleEdge']> };
+  RoleEdge: Omit<RoleEdge, 'node'> & { node: ResolversParentTypes['Role'] };
+  RoleFilter: RoleFilter;
+  RoleUserNestedFilter: RoleUserNestedFilter;
+  RoleSourceFilter: RoleSourceFilter;
+  RoleStatusFilter: RoleStatusFilter;
+  RoleOrderBy: RoleOrderBy;
+  Permission: PermissionRow;
+  PermissionConnection: Omit<PermissionConnection, 'edges'> & { edges: ReadonlyArray<ResolversParentTypes['PermissionEdge']> };
+  PermissionEdge: Omit<PermissionEdge, 'node'> & { node: ResolversParentTypes['Permission'] };
+  PermissionFilter: PermissionFilter;
+  RBACElementTypeFilter: RBACElementTypeFilter;
+  OperationTypeFilter: OperationTypeFilter;
+  PermissionOrderBy: PermissionOrderBy;
+  RoleAssignment: UserRoleRow;
+  RoleAssignmentConnection: Omit<RoleAssignmentConnection, 'edges'> & { edges: ReadonlyArray<ResolversParentTypes['RoleAssignmentEdge']> };
+  RoleAssignmentEdge: Omit<RoleAssignmentEdge, 'node'> & { node: ResolversParentTypes['RoleAssignment'] };
+  RoleAssignmentFilter: RoleAssignmentFilter;
+  RoleAssignmentRoleNestedFilter: RoleAssignmentRoleNestedFilter;
+  PermissionNestedFilter: PermissionNestedFilter;
+  RoleAssignmentOrderBy: RoleAssignmentOrderBy;
+  EntityRef: AssociationScopeEntityRow;
+  EntityConnection: Omit<EntityConnection, 'edges'> & { edges: ReadonlyArray<ResolversParentTypes['EntityRefEdge']> };
+  EntityRefEdge: Omit<EntityRefEdge, 'node'> & { node: ResolversParentTypes['EntityRef'] };
+  EntityFilter: EntityFilter;
+  EntityOrderBy: EntityOrderBy;
+  ScopeEntityCombination: ScopeEntityCombination;
+  EntityOperationCombination: EntityOperationCombination;
+  ScopeEntityOperationCombination: ScopeEntityOperationCombination;
+  EntityActionInfo: EntityActionInfo;
+  OperationInfo: OperationInfo;
+  EntityNode: ResolversUnionTypes<ResolversParentTypes>['EntityNode'];
+  ScopeInput: ScopeInput;
+  CreateRoleInput: CreateRoleInput;
+  UpdateRoleInput: UpdateRoleInput;
+  DeleteRoleInput: DeleteRoleInput;
+  DeleteRolePayload: DeleteRolePayload;
+  PurgeRoleInput: PurgeRoleInput;
+  PurgeRolePayload: PurgeRolePayload;
+  CreatePermissionInput: CreatePermissionInput;
+  UpdatePermissionInput: UpdatePermissionInput;
+  DeletePermissionInput: DeletePermissionInput;
+  DeletePermissionPayload: DeletePermissionPayload;
+  AssignRoleInput: AssignRoleInput;
+  RevokeRoleInput: RevokeRoleInput;
+  BulkAssignRoleInput: BulkAssignRoleInput;
+  BulkAssignRolePayload: Omit<BulkAssignRolePayload, 'assigned'> & { assigned: ReadonlyArray<ResolversParentTypes['RoleAssignment']> };
+  BulkAssignRoleError: BulkAssignRoleError;
+  BulkRevokeRoleInput: BulkRevokeRoleInput;
+  BulkRevokeRolePayload: Omit<BulkRevokeRolePayload, 'revoked'> & { revoked: ReadonlyArray<ResolversParentTypes['RoleAssignment']> };
+  BulkRevokeRoleError: BulkRevokeRoleError;
+  BulkAddRolePermissionsInput: BulkAddRolePermissionsInput;
+  BulkAddRolePermissionsPayload: Omit<BulkAddRolePermissionsPayload, 'items'> & { items: ReadonlyArray<ResolversParentTypes['Permission']> };
+  BulkAddRolePermissionFailureInfo: BulkAddRolePermissionFailureInfo;
+  BulkRemoveRolePermissionsInput: BulkRemoveRolePermissionsInput;
+  BulkRemoveRolePermissionsPayload: Omit<BulkRemoveRolePermissionsPayload, 'items'> & { items: ReadonlyArray<ResolversParentTypes['Permission']> };
+  BulkRemoveRolePermissionFailureInfo: BulkRemoveRolePermissionFailureInfo;
+  ReplaceRolePermissionsInput: ReplaceRolePermissionsInput;
+  ReplaceRolePermissionsPayload: Omit<ReplaceRolePermissionsPayload, 'items'> & { items: ReadonlyArray<ResolversParentTypes['Permission']> };
+  ReplaceRolePermissionFailureInfo: ReplaceRolePermissionFailureInfo;
+  RoleInvitation: RoleInvitationRow;
+  RoleInvitationConnection: Omit<RoleInvitationConnection, 'edges'> & { edges: ReadonlyArray<ResolversParentTypes['RoleInvitationEdge']> };
+  RoleInvitationEdge: Omit<RoleInvitationEdge, 'node'> & { node: ResolversParentTypes['RoleInvitation'] };
+  RoleInvitationFilter: RoleInvitationFilter;
+  RoleInvitationStateFilter: RoleInvitationStateFilter;
+  RoleInvitationRoleNestedFilter: RoleInvitationRoleNestedFilter;
+  RoleInvitationUserNestedFilter: RoleInvitationUserNestedFilter;
+  RoleInvitationOrderBy: RoleInvitationOrderBy;
+  CreateRoleInvitationInput: CreateRoleInvitationInput;
+  CreateRoleInvitationPayload: Omit<CreateRoleInvitationPayload, 'items'> & { items: ReadonlyArray<ResolversParentTypes['RoleInvitation']> };
+  AcceptRoleInvitationInput: AcceptRoleInvitationInput;
+  RejectRoleInvitationInput: RejectRoleInvitationInput;
+  CancelRoleInvitationInput: CancelRoleInvitationInput;
+  RolePreset: RolePresetRow;
+  RolePresetConnection: Omit<RolePresetConnection, 'edges'> & { edges: ReadonlyArray<ResolversParentTypes['RolePresetEdge']> };
+  RolePresetEdge: Omit<RolePresetEdge, 'node'> & { node: ResolversParentTypes['RolePreset'] };
+  RolePresetFilter: RolePresetFilter;
+  RolePresetOrderBy: RolePresetOrderBy;
+  RolePermissionPreset: RolePermissionPresetRow;
+  RolePermissionPresetConnection: Omit<RolePermissionPresetConnection, 'edges'> & { edges: ReadonlyArray<ResolversParentTypes['RolePermissionPresetEdge']> };
+  RolePermissionPresetEdge: Omit<RolePermissionPresetEdge, 'node'> & { node: ResolversParentTypes['RolePermissionPreset'] };
+  RolePermissionPresetFilter: RolePermissionPresetFilter;
+  RolePermissionPresetOrderBy: RolePermissionPresetOrderBy;
+  RolePermissionPresetEntryInput: RolePermissionPresetEntryInput;
+  CreateRolePresetInput: CreateRolePresetInput;
+  CreateRolePresetPayload: Omit<CreateRolePresetPayload, 'rolePreset'> & { rolePreset: ResolversParentTypes['RolePreset'] };
+  UpdateRolePresetInput: UpdateRolePresetInput;
+  UpdateRolePresetPayload: Omit<UpdateRolePresetPayload, 'rolePreset'> & { rolePreset: ResolversParentTypes['RolePreset'] };
+  BulkDeleteRolePresetsInput: BulkDeleteRolePresetsInput;
+  BulkDeleteRolePresetsPayload: Omit<BulkDeleteRolePresetsPayload, 'items'> & { items: ReadonlyArray<ResolversParentTypes['RolePreset']> };
+  BulkRestoreRolePresetsInput: BulkRestoreRolePresetsInput;
+  BulkRestoreRolePresetsPayload: Omit<BulkRestoreRolePresetsPayload, 'items'> & { items: ReadonlyArray<ResolversParentTypes['RolePreset']> };
+  BulkPurgeRolePresetsInput: BulkPurgeRolePresetsInput;
+  BulkPurgeRolePresetsPayload: Omit<BulkPurgeRolePresetsPayload, 'items'> & { items: ReadonlyArray<ResolversParentTypes['RolePreset']> };
+  BulkRolePresetFailureInfo: BulkRolePresetFailureInfo;
+  BulkAddRolePermissionPresetsInput: BulkAddRolePermissionPresetsInput;
+  BulkAddRolePermissionPresetsPayload: Omit<BulkAddRolePermissionPresetsPayload, 'items'> & { items: ReadonlyArray<ResolversParentTypes['RolePermissionPreset']> };
+  BulkAddRolePermissionPresetFailureInfo: BulkAddRolePermissionPresetFailureInfo;
+  BulkRemoveRolePermissionPresetsInput: BulkRemoveRolePermissionPresetsInput;
+  BulkRemoveRolePermissionPresetsPayload: Omit<BulkRemoveRolePermissionPresetsPayload, 'items'> & { items: ReadonlyArray<ResolversParentTypes['RolePermissionPreset']> };
+  BulkRolePermissionPresetFailureInfo: BulkRolePermissionPresetFailureInfo;
   ScalingGroup: ScalingGroupParent;
   CreateScalingGroupInput: CreateScalingGroupInput;
   ModifyScalingGroupInput: ModifyScalingGroupInput;
@@ -2856,7 +4205,7 @@ export type ItemResolvers<ContextType = GraphqlContext, ParentType extends Resol
 };
 
 export type NodeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['Node'] = ResolversParentTypes['Node']> = {
-  __resolveType: TypeResolveFn<'ImageNode' | 'ComputeSessionNode' | 'AgentNode' | 'KernelNode' | 'UserNode' | 'GroupNode' | 'DomainNode' | 'DomainV2' | 'ScalingGroupNode' | 'ContainerRegistry', ParentType, ContextType>;
+  __resolveType: TypeResolveFn<'ImageNode' | 'ComputeSessionNode' | 'AgentNode' | 'KernelNode' | 'UserNode' | 'GroupNode' | 'DomainNode' | 'DomainV2' | 'Role' | 'Permission' | 'RoleAssignment' | 'EntityRef' | 'RoleInvitation' | 'RolePreset' | 'RolePermissionPreset' | 'ScalingGroupNode' | 'ContainerRegistry', ParentType, ContextType>;
 };
 
 export type PaginatedListResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['PaginatedList'] = ResolversParentTypes['PaginatedList']> = {
@@ -2922,6 +4271,21 @@ export type QueryResolvers<ContextType = GraphqlContext, ParentType extends Reso
   keypair_resource_policies?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['KeyPairResourcePolicy']>>>, ParentType, ContextType>;
   user_resource_policies?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['UserResourcePolicy']>>>, ParentType, ContextType>;
   project_resource_policies?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['ProjectResourcePolicy']>>>, ParentType, ContextType>;
+  adminRole?: Resolver<Maybe<ResolversTypes['Role']>, ParentType, ContextType, RequireFields<QueryadminRoleArgs, 'id'>>;
+  adminRoles?: Resolver<Maybe<ResolversTypes['RoleConnection']>, ParentType, ContextType, RequireFields<QueryadminRolesArgs, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  adminPermissions?: Resolver<Maybe<ResolversTypes['PermissionConnection']>, ParentType, ContextType, RequireFields<QueryadminPermissionsArgs, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  adminRoleAssignments?: Resolver<Maybe<ResolversTypes['RoleAssignmentConnection']>, ParentType, ContextType, RequireFields<QueryadminRoleAssignmentsArgs, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  myRoles?: Resolver<Maybe<ResolversTypes['RoleAssignmentConnection']>, ParentType, ContextType, RequireFields<QuerymyRolesArgs, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  projectRoles?: Resolver<Maybe<ResolversTypes['RoleConnection']>, ParentType, ContextType, RequireFields<QueryprojectRolesArgs, 'projectId' | 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  rbacScopeEntityCombinations?: Resolver<Maybe<ReadonlyArray<ResolversTypes['ScopeEntityCombination']>>, ParentType, ContextType>;
+  rbacEntityOperationCombinations?: Resolver<Maybe<ReadonlyArray<ResolversTypes['EntityOperationCombination']>>, ParentType, ContextType>;
+  rbacPermissionMatrix?: Resolver<Maybe<ReadonlyArray<ResolversTypes['ScopeEntityOperationCombination']>>, ParentType, ContextType>;
+  myRoleInvitations?: Resolver<Maybe<ResolversTypes['RoleInvitationConnection']>, ParentType, ContextType, RequireFields<QuerymyRoleInvitationsArgs, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  mySentRoleInvitations?: Resolver<Maybe<ResolversTypes['RoleInvitationConnection']>, ParentType, ContextType, RequireFields<QuerymySentRoleInvitationsArgs, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  adminRoleInvitations?: Resolver<Maybe<ResolversTypes['RoleInvitationConnection']>, ParentType, ContextType, RequireFields<QueryadminRoleInvitationsArgs, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  roleScopedRoleInvitations?: Resolver<Maybe<ResolversTypes['RoleInvitationConnection']>, ParentType, ContextType, RequireFields<QueryroleScopedRoleInvitationsArgs, 'roleId' | 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  adminRolePreset?: Resolver<Maybe<ResolversTypes['RolePreset']>, ParentType, ContextType, RequireFields<QueryadminRolePresetArgs, 'id'>>;
+  adminRolePresets?: Resolver<Maybe<ResolversTypes['RolePresetConnection']>, ParentType, ContextType, RequireFields<QueryadminRolePresetsArgs, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
   scaling_group?: Resolver<Maybe<ResolversTypes['ScalingGroup']>, ParentType, ContextType, Partial<Queryscaling_groupArgs>>;
   scaling_groups?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['ScalingGroup']>>>, ParentType, ContextType, Partial<Queryscaling_groupsArgs>>;
   accessible_scaling_groups?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['ScalingGroup']>>>, ParentType, ContextType, RequireFields<Queryaccessible_scaling_groupsArgs, 'project_id'>>;
@@ -2962,6 +4326,31 @@ export type MutationResolvers<ContextType = GraphqlContext, ParentType extends R
   create_project_resource_policy?: Resolver<Maybe<ResolversTypes['CreateProjectResourcePolicy']>, ParentType, ContextType, RequireFields<Mutationcreate_project_resource_policyArgs, 'name' | 'props'>>;
   modify_project_resource_policy?: Resolver<Maybe<ResolversTypes['ModifyProjectResourcePolicy']>, ParentType, ContextType, RequireFields<Mutationmodify_project_resource_policyArgs, 'name' | 'props'>>;
   delete_project_resource_policy?: Resolver<Maybe<ResolversTypes['DeleteProjectResourcePolicy']>, ParentType, ContextType, RequireFields<Mutationdelete_project_resource_policyArgs, 'name'>>;
+  adminCreateRole?: Resolver<Maybe<ResolversTypes['Role']>, ParentType, ContextType, RequireFields<MutationadminCreateRoleArgs, 'input'>>;
+  adminUpdateRole?: Resolver<Maybe<ResolversTypes['Role']>, ParentType, ContextType, RequireFields<MutationadminUpdateRoleArgs, 'input'>>;
+  adminDeleteRole?: Resolver<Maybe<ResolversTypes['DeleteRolePayload']>, ParentType, ContextType, RequireFields<MutationadminDeleteRoleArgs, 'input'>>;
+  adminPurgeRole?: Resolver<Maybe<ResolversTypes['PurgeRolePayload']>, ParentType, ContextType, RequireFields<MutationadminPurgeRoleArgs, 'input'>>;
+  adminCreatePermission?: Resolver<Maybe<ResolversTypes['Permission']>, ParentType, ContextType, RequireFields<MutationadminCreatePermissionArgs, 'input'>>;
+  adminUpdatePermission?: Resolver<Maybe<ResolversTypes['Permission']>, ParentType, ContextType, RequireFields<MutationadminUpdatePermissionArgs, 'input'>>;
+  adminDeletePermission?: Resolver<Maybe<ResolversTypes['DeletePermissionPayload']>, ParentType, ContextType, RequireFields<MutationadminDeletePermissionArgs, 'input'>>;
+  adminAssignRole?: Resolver<Maybe<ResolversTypes['RoleAssignment']>, ParentType, ContextType, RequireFields<MutationadminAssignRoleArgs, 'input'>>;
+  adminRevokeRole?: Resolver<Maybe<ResolversTypes['RoleAssignment']>, ParentType, ContextType, RequireFields<MutationadminRevokeRoleArgs, 'input'>>;
+  adminBulkAssignRole?: Resolver<Maybe<ResolversTypes['BulkAssignRolePayload']>, ParentType, ContextType, RequireFields<MutationadminBulkAssignRoleArgs, 'input'>>;
+  adminBulkRevokeRole?: Resolver<Maybe<ResolversTypes['BulkRevokeRolePayload']>, ParentType, ContextType, RequireFields<MutationadminBulkRevokeRoleArgs, 'input'>>;
+  adminBulkAddRolePermissions?: Resolver<Maybe<ResolversTypes['BulkAddRolePermissionsPayload']>, ParentType, ContextType, RequireFields<MutationadminBulkAddRolePermissionsArgs, 'input'>>;
+  adminBulkRemoveRolePermissions?: Resolver<Maybe<ResolversTypes['BulkRemoveRolePermissionsPayload']>, ParentType, ContextType, RequireFields<MutationadminBulkRemoveRolePermissionsArgs, 'input'>>;
+  adminReplaceRolePermissions?: Resolver<Maybe<ResolversTypes['ReplaceRolePermissionsPayload']>, ParentType, ContextType, RequireFields<MutationadminReplaceRolePermissionsArgs, 'input'>>;
+  createRoleInvitation?: Resolver<Maybe<ResolversTypes['CreateRoleInvitationPayload']>, ParentType, ContextType, RequireFields<MutationcreateRoleInvitationArgs, 'input'>>;
+  acceptRoleInvitation?: Resolver<Maybe<ResolversTypes['RoleInvitation']>, ParentType, ContextType, RequireFields<MutationacceptRoleInvitationArgs, 'input'>>;
+  rejectRoleInvitation?: Resolver<Maybe<ResolversTypes['RoleInvitation']>, ParentType, ContextType, RequireFields<MutationrejectRoleInvitationArgs, 'input'>>;
+  adminCancelRoleInvitation?: Resolver<Maybe<ResolversTypes['RoleInvitation']>, ParentType, ContextType, RequireFields<MutationadminCancelRoleInvitationArgs, 'input'>>;
+  adminCreateRolePreset?: Resolver<Maybe<ResolversTypes['CreateRolePresetPayload']>, ParentType, ContextType, RequireFields<MutationadminCreateRolePresetArgs, 'input'>>;
+  adminUpdateRolePreset?: Resolver<Maybe<ResolversTypes['UpdateRolePresetPayload']>, ParentType, ContextType, RequireFields<MutationadminUpdateRolePresetArgs, 'input'>>;
+  adminDeleteRolePresets?: Resolver<Maybe<ResolversTypes['BulkDeleteRolePresetsPayload']>, ParentType, ContextType, RequireFields<MutationadminDeleteRolePresetsArgs, 'input'>>;
+  adminRestoreRolePresets?: Resolver<Maybe<ResolversTypes['BulkRestoreRolePresetsPayload']>, ParentType, ContextType, RequireFields<MutationadminRestoreRolePresetsArgs, 'input'>>;
+  adminPurgeRolePresets?: Resolver<Maybe<ResolversTypes['BulkPurgeRolePresetsPayload']>, ParentType, ContextType, RequireFields<MutationadminPurgeRolePresetsArgs, 'input'>>;
+  adminBulkAddRolePresetPermissions?: Resolver<Maybe<ResolversTypes['BulkAddRolePermissionPresetsPayload']>, ParentType, ContextType, RequireFields<MutationadminBulkAddRolePresetPermissionsArgs, 'input'>>;
+  adminBulkRemoveRolePresetPermissions?: Resolver<Maybe<ResolversTypes['BulkRemoveRolePermissionPresetsPayload']>, ParentType, ContextType, RequireFields<MutationadminBulkRemoveRolePresetPermissionsArgs, 'input'>>;
   create_scaling_group?: Resolver<Maybe<ResolversTypes['CreateScalingGroup']>, ParentType, ContextType, RequireFields<Mutationcreate_scaling_groupArgs, 'name' | 'props'>>;
   modify_scaling_group?: Resolver<Maybe<ResolversTypes['ModifyScalingGroup']>, ParentType, ContextType, RequireFields<Mutationmodify_scaling_groupArgs, 'name' | 'props'>>;
   delete_scaling_group?: Resolver<Maybe<ResolversTypes['DeleteScalingGroup']>, ParentType, ContextType, RequireFields<Mutationdelete_scaling_groupArgs, 'name'>>;
@@ -3808,6 +5197,320 @@ export type DeleteProjectResourcePolicyResolvers<ContextType = GraphqlContext, P
   msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
 };
 
+export type RoleResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['Role'] = ResolversParentTypes['Role']> = {
+  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  name?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  description?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  source?: Resolver<ResolversTypes['RoleSource'], ParentType, ContextType>;
+  status?: Resolver<ResolversTypes['RoleStatus'], ParentType, ContextType>;
+  createdAt?: Resolver<ResolversTypes['DateTime'], ParentType, ContextType>;
+  updatedAt?: Resolver<ResolversTypes['DateTime'], ParentType, ContextType>;
+  deletedAt?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
+  autoAssign?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
+  permissions?: Resolver<Maybe<ResolversTypes['PermissionConnection']>, ParentType, ContextType, RequireFields<RolepermissionsArgs, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  users?: Resolver<Maybe<ResolversTypes['RoleAssignmentConnection']>, ParentType, ContextType, RequireFields<RoleusersArgs, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  scopes?: Resolver<Maybe<ResolversTypes['EntityConnection']>, ParentType, ContextType, RequireFields<RolescopesArgs, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type RoleConnectionResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['RoleConnection'] = ResolversParentTypes['RoleConnection']> = {
+  pageInfo?: Resolver<ResolversTypes['PageInfo'], ParentType, ContextType>;
+  edges?: Resolver<ReadonlyArray<ResolversTypes['RoleEdge']>, ParentType, ContextType>;
+  count?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+};
+
+export type RoleEdgeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['RoleEdge'] = ResolversParentTypes['RoleEdge']> = {
+  cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  node?: Resolver<ResolversTypes['Role'], ParentType, ContextType>;
+};
+
+export type PermissionResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['Permission'] = ResolversParentTypes['Permission']> = {
+  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  roleId?: Resolver<ResolversTypes['UUID'], ParentType, ContextType>;
+  scopeType?: Resolver<ResolversTypes['RBACElementType'], ParentType, ContextType>;
+  scopeId?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  entityType?: Resolver<ResolversTypes['RBACElementType'], ParentType, ContextType>;
+  operation?: Resolver<ResolversTypes['OperationType'], ParentType, ContextType>;
+  createdAt?: Resolver<ResolversTypes['DateTime'], ParentType, ContextType>;
+  role?: Resolver<Maybe<ResolversTypes['Role']>, ParentType, ContextType>;
+  scope?: Resolver<Maybe<ResolversTypes['EntityNode']>, ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type PermissionConnectionResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['PermissionConnection'] = ResolversParentTypes['PermissionConnection']> = {
+  pageInfo?: Resolver<ResolversTypes['PageInfo'], ParentType, ContextType>;
+  edges?: Resolver<ReadonlyArray<ResolversTypes['PermissionEdge']>, ParentType, ContextType>;
+  count?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+};
+
+export type PermissionEdgeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['PermissionEdge'] = ResolversParentTypes['PermissionEdge']> = {
+  cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  node?: Resolver<ResolversTypes['Permission'], ParentType, ContextType>;
+};
+
+export type RoleAssignmentResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['RoleAssignment'] = ResolversParentTypes['RoleAssignment']> = {
+  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  userId?: Resolver<ResolversTypes['UUID'], ParentType, ContextType>;
+  roleId?: Resolver<ResolversTypes['UUID'], ParentType, ContextType>;
+  grantedBy?: Resolver<Maybe<ResolversTypes['UUID']>, ParentType, ContextType>;
+  grantedAt?: Resolver<ResolversTypes['DateTime'], ParentType, ContextType>;
+  role?: Resolver<Maybe<ResolversTypes['Role']>, ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type RoleAssignmentConnectionResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['RoleAssignmentConnection'] = ResolversParentTypes['RoleAssignmentConnection']> = {
+  pageInfo?: Resolver<ResolversTypes['PageInfo'], ParentType, ContextType>;
+  edges?: Resolver<ReadonlyArray<ResolversTypes['RoleAssignmentEdge']>, ParentType, ContextType>;
+  count?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+};
+
+export type RoleAssignmentEdgeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['RoleAssignmentEdge'] = ResolversParentTypes['RoleAssignmentEdge']> = {
+  cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  node?: Resolver<ResolversTypes['RoleAssignment'], ParentType, ContextType>;
+};
+
+export type EntityRefResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['EntityRef'] = ResolversParentTypes['EntityRef']> = {
+  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  scopeType?: Resolver<ResolversTypes['RBACElementType'], ParentType, ContextType>;
+  scopeId?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  entityType?: Resolver<ResolversTypes['RBACElementType'], ParentType, ContextType>;
+  entityId?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  registeredAt?: Resolver<ResolversTypes['DateTime'], ParentType, ContextType>;
+  entity?: Resolver<Maybe<ResolversTypes['EntityNode']>, ParentType, ContextType>;
+  scope?: Resolver<Maybe<ResolversTypes['EntityNode']>, ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type EntityConnectionResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['EntityConnection'] = ResolversParentTypes['EntityConnection']> = {
+  pageInfo?: Resolver<ResolversTypes['PageInfo'], ParentType, ContextType>;
+  edges?: Resolver<ReadonlyArray<ResolversTypes['EntityRefEdge']>, ParentType, ContextType>;
+  count?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+};
+
+export type EntityRefEdgeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['EntityRefEdge'] = ResolversParentTypes['EntityRefEdge']> = {
+  cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  node?: Resolver<ResolversTypes['EntityRef'], ParentType, ContextType>;
+};
+
+export type ScopeEntityCombinationResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ScopeEntityCombination'] = ResolversParentTypes['ScopeEntityCombination']> = {
+  scopeType?: Resolver<ResolversTypes['RBACElementType'], ParentType, ContextType>;
+  validEntityTypes?: Resolver<ReadonlyArray<ResolversTypes['RBACElementType']>, ParentType, ContextType>;
+};
+
+export type EntityOperationCombinationResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['EntityOperationCombination'] = ResolversParentTypes['EntityOperationCombination']> = {
+  entityType?: Resolver<ResolversTypes['RBACElementType'], ParentType, ContextType>;
+  operations?: Resolver<ReadonlyArray<ResolversTypes['OperationInfo']>, ParentType, ContextType>;
+};
+
+export type ScopeEntityOperationCombinationResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ScopeEntityOperationCombination'] = ResolversParentTypes['ScopeEntityOperationCombination']> = {
+  scopeType?: Resolver<ResolversTypes['RBACElementType'], ParentType, ContextType>;
+  entities?: Resolver<ReadonlyArray<ResolversTypes['EntityActionInfo']>, ParentType, ContextType>;
+};
+
+export type EntityActionInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['EntityActionInfo'] = ResolversParentTypes['EntityActionInfo']> = {
+  entityType?: Resolver<ResolversTypes['RBACElementType'], ParentType, ContextType>;
+  actions?: Resolver<ReadonlyArray<ResolversTypes['OperationInfo']>, ParentType, ContextType>;
+};
+
+export type OperationInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['OperationInfo'] = ResolversParentTypes['OperationInfo']> = {
+  operation?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  description?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  requiredPermission?: Resolver<ResolversTypes['OperationType'], ParentType, ContextType>;
+};
+
+export type EntityNodeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['EntityNode'] = ResolversParentTypes['EntityNode']> = {
+  __resolveType: TypeResolveFn<'DomainV2' | 'Role', ParentType, ContextType>;
+};
+
+export type DeleteRolePayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DeleteRolePayload'] = ResolversParentTypes['DeleteRolePayload']> = {
+  id?: Resolver<ResolversTypes['UUID'], ParentType, ContextType>;
+};
+
+export type PurgeRolePayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['PurgeRolePayload'] = ResolversParentTypes['PurgeRolePayload']> = {
+  id?: Resolver<ResolversTypes['UUID'], ParentType, ContextType>;
+};
+
+export type DeletePermissionPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DeletePermissionPayload'] = ResolversParentTypes['DeletePermissionPayload']> = {
+  id?: Resolver<ResolversTypes['UUID'], ParentType, ContextType>;
+};
+
+export type BulkAssignRolePayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['BulkAssignRolePayload'] = ResolversParentTypes['BulkAssignRolePayload']> = {
+  assigned?: Resolver<ReadonlyArray<ResolversTypes['RoleAssignment']>, ParentType, ContextType>;
+  failed?: Resolver<ReadonlyArray<ResolversTypes['BulkAssignRoleError']>, ParentType, ContextType>;
+};
+
+export type BulkAssignRoleErrorResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['BulkAssignRoleError'] = ResolversParentTypes['BulkAssignRoleError']> = {
+  userId?: Resolver<ResolversTypes['UUID'], ParentType, ContextType>;
+  message?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
+export type BulkRevokeRolePayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['BulkRevokeRolePayload'] = ResolversParentTypes['BulkRevokeRolePayload']> = {
+  revoked?: Resolver<ReadonlyArray<ResolversTypes['RoleAssignment']>, ParentType, ContextType>;
+  failed?: Resolver<ReadonlyArray<ResolversTypes['BulkRevokeRoleError']>, ParentType, ContextType>;
+};
+
+export type BulkRevokeRoleErrorResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['BulkRevokeRoleError'] = ResolversParentTypes['BulkRevokeRoleError']> = {
+  userId?: Resolver<ResolversTypes['UUID'], ParentType, ContextType>;
+  message?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
+export type BulkAddRolePermissionsPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['BulkAddRolePermissionsPayload'] = ResolversParentTypes['BulkAddRolePermissionsPayload']> = {
+  items?: Resolver<ReadonlyArray<ResolversTypes['Permission']>, ParentType, ContextType>;
+  failed?: Resolver<ReadonlyArray<ResolversTypes['BulkAddRolePermissionFailureInfo']>, ParentType, ContextType>;
+};
+
+export type BulkAddRolePermissionFailureInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['BulkAddRolePermissionFailureInfo'] = ResolversParentTypes['BulkAddRolePermissionFailureInfo']> = {
+  roleId?: Resolver<ResolversTypes['UUID'], ParentType, ContextType>;
+  scopeType?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  scopeId?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  entityType?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  operation?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  message?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
+export type BulkRemoveRolePermissionsPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['BulkRemoveRolePermissionsPayload'] = ResolversParentTypes['BulkRemoveRolePermissionsPayload']> = {
+  items?: Resolver<ReadonlyArray<ResolversTypes['Permission']>, ParentType, ContextType>;
+  failed?: Resolver<ReadonlyArray<ResolversTypes['BulkRemoveRolePermissionFailureInfo']>, ParentType, ContextType>;
+};
+
+export type BulkRemoveRolePermissionFailureInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['BulkRemoveRolePermissionFailureInfo'] = ResolversParentTypes['BulkRemoveRolePermissionFailureInfo']> = {
+  permissionId?: Resolver<ResolversTypes['UUID'], ParentType, ContextType>;
+  message?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
+export type ReplaceRolePermissionsPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ReplaceRolePermissionsPayload'] = ResolversParentTypes['ReplaceRolePermissionsPayload']> = {
+  items?: Resolver<ReadonlyArray<ResolversTypes['Permission']>, ParentType, ContextType>;
+  failed?: Resolver<ReadonlyArray<ResolversTypes['ReplaceRolePermissionFailureInfo']>, ParentType, ContextType>;
+};
+
+export type ReplaceRolePermissionFailureInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ReplaceRolePermissionFailureInfo'] = ResolversParentTypes['ReplaceRolePermissionFailureInfo']> = {
+  roleId?: Resolver<ResolversTypes['UUID'], ParentType, ContextType>;
+  scopeType?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  scopeId?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  entityType?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  operation?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  message?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
+export type RoleInvitationResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['RoleInvitation'] = ResolversParentTypes['RoleInvitation']> = {
+  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  inviterUserId?: Resolver<Maybe<ResolversTypes['UUID']>, ParentType, ContextType>;
+  inviteeUserId?: Resolver<ResolversTypes['UUID'], ParentType, ContextType>;
+  roleId?: Resolver<ResolversTypes['UUID'], ParentType, ContextType>;
+  state?: Resolver<ResolversTypes['RoleInvitationState'], ParentType, ContextType>;
+  createdAt?: Resolver<ResolversTypes['DateTime'], ParentType, ContextType>;
+  updatedAt?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
+  role?: Resolver<Maybe<ResolversTypes['Role']>, ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type RoleInvitationConnectionResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['RoleInvitationConnection'] = ResolversParentTypes['RoleInvitationConnection']> = {
+  pageInfo?: Resolver<ResolversTypes['PageInfo'], ParentType, ContextType>;
+  edges?: Resolver<ReadonlyArray<ResolversTypes['RoleInvitationEdge']>, ParentType, ContextType>;
+  count?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+};
+
+export type RoleInvitationEdgeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['RoleInvitationEdge'] = ResolversParentTypes['RoleInvitationEdge']> = {
+  cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  node?: Resolver<ResolversTypes['RoleInvitation'], ParentType, ContextType>;
+};
+
+export type CreateRoleInvitationPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['CreateRoleInvitationPayload'] = ResolversParentTypes['CreateRoleInvitationPayload']> = {
+  items?: Resolver<ReadonlyArray<ResolversTypes['RoleInvitation']>, ParentType, ContextType>;
+};
+
+export type RolePresetResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['RolePreset'] = ResolversParentTypes['RolePreset']> = {
+  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  name?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  scopeType?: Resolver<ResolversTypes['RBACElementType'], ParentType, ContextType>;
+  autoAssign?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
+  deleted?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
+  createdAt?: Resolver<ResolversTypes['DateTime'], ParentType, ContextType>;
+  updatedAt?: Resolver<ResolversTypes['DateTime'], ParentType, ContextType>;
+  permissionPresets?: Resolver<Maybe<ResolversTypes['RolePermissionPresetConnection']>, ParentType, ContextType, RequireFields<RolePresetpermissionPresetsArgs, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type RolePresetConnectionResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['RolePresetConnection'] = ResolversParentTypes['RolePresetConnection']> = {
+  pageInfo?: Resolver<ResolversTypes['PageInfo'], ParentType, ContextType>;
+  edges?: Resolver<ReadonlyArray<ResolversTypes['RolePresetEdge']>, ParentType, ContextType>;
+  count?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+};
+
+export type RolePresetEdgeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['RolePresetEdge'] = ResolversParentTypes['RolePresetEdge']> = {
+  cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  node?: Resolver<ResolversTypes['RolePreset'], ParentType, ContextType>;
+};
+
+export type RolePermissionPresetResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['RolePermissionPreset'] = ResolversParentTypes['RolePermissionPreset']> = {
+  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  rolePresetId?: Resolver<ResolversTypes['UUID'], ParentType, ContextType>;
+  entityType?: Resolver<ResolversTypes['RBACElementType'], ParentType, ContextType>;
+  operation?: Resolver<ResolversTypes['OperationType'], ParentType, ContextType>;
+  createdAt?: Resolver<ResolversTypes['DateTime'], ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type RolePermissionPresetConnectionResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['RolePermissionPresetConnection'] = ResolversParentTypes['RolePermissionPresetConnection']> = {
+  pageInfo?: Resolver<ResolversTypes['PageInfo'], ParentType, ContextType>;
+  edges?: Resolver<ReadonlyArray<ResolversTypes['RolePermissionPresetEdge']>, ParentType, ContextType>;
+  count?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+};
+
+export type RolePermissionPresetEdgeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['RolePermissionPresetEdge'] = ResolversParentTypes['RolePermissionPresetEdge']> = {
+  cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  node?: Resolver<ResolversTypes['RolePermissionPreset'], ParentType, ContextType>;
+};
+
+export type CreateRolePresetPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['CreateRolePresetPayload'] = ResolversParentTypes['CreateRolePresetPayload']> = {
+  rolePreset?: Resolver<ResolversTypes['RolePreset'], ParentType, ContextType>;
+};
+
+export type UpdateRolePresetPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['UpdateRolePresetPayload'] = ResolversParentTypes['UpdateRolePresetPayload']> = {
+  rolePreset?: Resolver<ResolversTypes['RolePreset'], ParentType, ContextType>;
+};
+
+export type BulkDeleteRolePresetsPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['BulkDeleteRolePresetsPayload'] = ResolversParentTypes['BulkDeleteRolePresetsPayload']> = {
+  items?: Resolver<ReadonlyArray<ResolversTypes['RolePreset']>, ParentType, ContextType>;
+  failed?: Resolver<ReadonlyArray<ResolversTypes['BulkRolePresetFailureInfo']>, ParentType, ContextType>;
+};
+
+export type BulkRestoreRolePresetsPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['BulkRestoreRolePresetsPayload'] = ResolversParentTypes['BulkRestoreRolePresetsPayload']> = {
+  items?: Resolver<ReadonlyArray<ResolversTypes['RolePreset']>, ParentType, ContextType>;
+  failed?: Resolver<ReadonlyArray<ResolversTypes['BulkRolePresetFailureInfo']>, ParentType, ContextType>;
+};
+
+export type BulkPurgeRolePresetsPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['BulkPurgeRolePresetsPayload'] = ResolversParentTypes['BulkPurgeRolePresetsPayload']> = {
+  items?: Resolver<ReadonlyArray<ResolversTypes['RolePreset']>, ParentType, ContextType>;
+  failed?: Resolver<ReadonlyArray<ResolversTypes['BulkRolePresetFailureInfo']>, ParentType, ContextType>;
+};
+
+export type BulkRolePresetFailureInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['BulkRolePresetFailureInfo'] = ResolversParentTypes['BulkRolePresetFailureInfo']> = {
+  rolePresetId?: Resolver<ResolversTypes['UUID'], ParentType, ContextType>;
+  message?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
+export type BulkAddRolePermissionPresetsPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['BulkAddRolePermissionPresetsPayload'] = ResolversParentTypes['BulkAddRolePermissionPresetsPayload']> = {
+  items?: Resolver<ReadonlyArray<ResolversTypes['RolePermissionPreset']>, ParentType, ContextType>;
+  failed?: Resolver<ReadonlyArray<ResolversTypes['BulkAddRolePermissionPresetFailureInfo']>, ParentType, ContextType>;
+};
+
+export type BulkAddRolePermissionPresetFailureInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['BulkAddRolePermissionPresetFailureInfo'] = ResolversParentTypes['BulkAddRolePermissionPresetFailureInfo']> = {
+  entityType?: Resolver<ResolversTypes['RBACElementType'], ParentType, ContextType>;
+  operation?: Resolver<ResolversTypes['OperationType'], ParentType, ContextType>;
+  message?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
+export type BulkRemoveRolePermissionPresetsPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['BulkRemoveRolePermissionPresetsPayload'] = ResolversParentTypes['BulkRemoveRolePermissionPresetsPayload']> = {
+  items?: Resolver<ReadonlyArray<ResolversTypes['RolePermissionPreset']>, ParentType, ContextType>;
+  failed?: Resolver<ReadonlyArray<ResolversTypes['BulkRolePermissionPresetFailureInfo']>, ParentType, ContextType>;
+};
+
+export type BulkRolePermissionPresetFailureInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['BulkRolePermissionPresetFailureInfo'] = ResolversParentTypes['BulkRolePermissionPresetFailureInfo']> = {
+  permissionPresetId?: Resolver<ResolversTypes['UUID'], ParentType, ContextType>;
+  message?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
 export type ScalingGroupResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ScalingGroup'] = ResolversParentTypes['ScalingGroup']> = {
   name?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
   description?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
@@ -4086,6 +5789,57 @@ export type Resolvers<ContextType = GraphqlContext> = {
   CreateProjectResourcePolicy?: CreateProjectResourcePolicyResolvers<ContextType>;
   ModifyProjectResourcePolicy?: ModifyProjectResourcePolicyResolvers<ContextType>;
   DeleteProjectResourcePolicy?: DeleteProjectResourcePolicyResolvers<ContextType>;
+  Role?: RoleResolvers<ContextType>;
+  RoleConnection?: RoleConnectionResolvers<ContextType>;
+  RoleEdge?: RoleEdgeResolvers<ContextType>;
+  Permission?: PermissionResolvers<ContextType>;
+  PermissionConnection?: PermissionConnectionResolvers<ContextType>;
+  PermissionEdge?: PermissionEdgeResolvers<ContextType>;
+  RoleAssignment?: RoleAssignmentResolvers<ContextType>;
+  RoleAssignmentConnection?: RoleAssignmentConnectionResolvers<ContextType>;
+  RoleAssignmentEdge?: RoleAssignmentEdgeResolvers<ContextType>;
+  EntityRef?: EntityRefResolvers<ContextType>;
+  EntityConnection?: EntityConnectionResolvers<ContextType>;
+  EntityRefEdge?: EntityRefEdgeResolvers<ContextType>;
+  ScopeEntityCombination?: ScopeEntityCombinationResolvers<ContextType>;
+  EntityOperationCombination?: EntityOperationCombinationResolvers<ContextType>;
+  ScopeEntityOperationCombination?: ScopeEntityOperationCombinationResolvers<ContextType>;
+  EntityActionInfo?: EntityActionInfoResolvers<ContextType>;
+  OperationInfo?: OperationInfoResolvers<ContextType>;
+  EntityNode?: EntityNodeResolvers<ContextType>;
+  DeleteRolePayload?: DeleteRolePayloadResolvers<ContextType>;
+  PurgeRolePayload?: PurgeRolePayloadResolvers<ContextType>;
+  DeletePermissionPayload?: DeletePermissionPayloadResolvers<ContextType>;
+  BulkAssignRolePayload?: BulkAssignRolePayloadResolvers<ContextType>;
+  BulkAssignRoleError?: BulkAssignRoleErrorResolvers<ContextType>;
+  BulkRevokeRolePayload?: BulkRevokeRolePayloadResolvers<ContextType>;
+  BulkRevokeRoleError?: BulkRevokeRoleErrorResolvers<ContextType>;
+  BulkAddRolePermissionsPayload?: BulkAddRolePermissionsPayloadResolvers<ContextType>;
+  BulkAddRolePermissionFailureInfo?: BulkAddRolePermissionFailureInfoResolvers<ContextType>;
+  BulkRemoveRolePermissionsPayload?: BulkRemoveRolePermissionsPayloadResolvers<ContextType>;
+  BulkRemoveRolePermissionFailureInfo?: BulkRemoveRolePermissionFailureInfoResolvers<ContextType>;
+  ReplaceRolePermissionsPayload?: ReplaceRolePermissionsPayloadResolvers<ContextType>;
+  ReplaceRolePermissionFailureInfo?: ReplaceRolePermissionFailureInfoResolvers<ContextType>;
+  RoleInvitation?: RoleInvitationResolvers<ContextType>;
+  RoleInvitationConnection?: RoleInvitationConnectionResolvers<ContextType>;
+  RoleInvitationEdge?: RoleInvitationEdgeResolvers<ContextType>;
+  CreateRoleInvitationPayload?: CreateRoleInvitationPayloadResolvers<ContextType>;
+  RolePreset?: RolePresetResolvers<ContextType>;
+  RolePresetConnection?: RolePresetConnectionResolvers<ContextType>;
+  RolePresetEdge?: RolePresetEdgeResolvers<ContextType>;
+  RolePermissionPreset?: RolePermissionPresetResolvers<ContextType>;
+  RolePermissionPresetConnection?: RolePermissionPresetConnectionResolvers<ContextType>;
+  RolePermissionPresetEdge?: RolePermissionPresetEdgeResolvers<ContextType>;
+  CreateRolePresetPayload?: CreateRolePresetPayloadResolvers<ContextType>;
+  UpdateRolePresetPayload?: UpdateRolePresetPayloadResolvers<ContextType>;
+  BulkDeleteRolePresetsPayload?: BulkDeleteRolePresetsPayloadResolvers<ContextType>;
+  BulkRestoreRolePresetsPayload?: BulkRestoreRolePresetsPayloadResolvers<ContextType>;
+  BulkPurgeRolePresetsPayload?: BulkPurgeRolePresetsPayloadResolvers<ContextType>;
+  BulkRolePresetFailureInfo?: BulkRolePresetFailureInfoResolvers<ContextType>;
+  BulkAddRolePermissionPresetsPayload?: BulkAddRolePermissionPresetsPayloadResolvers<ContextType>;
+  BulkAddRolePermissionPresetFailureInfo?: BulkAddRolePermissionPresetFailureInfoResolvers<ContextType>;
+  BulkRemoveRolePermissionPresetsPayload?: BulkRemoveRolePermissionPresetsPayloadResolvers<ContextType>;
+  BulkRolePermissionPresetFailureInfo?: BulkRolePermissionPresetFailureInfoResolvers<ContextType>;
   ScalingGroup?: ScalingGroupResolvers<ContextType>;
   CreateScalingGroup?: CreateScalingGroupResolvers<ContextType>;
   ModifyScalingGroup?: ModifyScalingGroupResolvers<ContextType>;
@@ -4135,6 +5889,13 @@ export type CarryingParents = {
   KeyPair: Carrying<Pick<KeyPair, 'user_id' | 'full_name' | 'access_key' | 'secret_key' | 'is_active' | 'is_admin' | 'resource_policy' | 'created_at' | 'last_used' | 'rate_limit' | 'num_queries' | 'user' | 'ssh_public_key'>, ResolversParentTypes['KeyPair']>;
   ScalingGroup: Carrying<Pick<ScalingGroup, 'name' | 'description' | 'is_active' | 'is_public' | 'created_at' | 'wsproxy_addr' | 'wsproxy_api_token' | 'driver' | 'driver_opts' | 'scheduler' | 'scheduler_opts' | 'use_host_network'>, ResolversParentTypes['ScalingGroup']>;
   ScalingGroupNode: Carrying<Pick<ScalingGroupNode, 'name' | 'description' | 'is_active' | 'is_public' | 'created_at' | 'wsproxy_addr' | 'driver' | 'driver_opts' | 'scheduler' | 'scheduler_opts' | 'use_host_network'>, ResolversParentTypes['ScalingGroupNode']>;
+  EntityRef: Carrying<Pick<EntityRef, never>, ResolversParentTypes['EntityRef']>;
+  Permission: Carrying<Pick<Permission, never>, ResolversParentTypes['Permission']>;
+  Role: Carrying<Pick<Role, 'name' | 'description'>, ResolversParentTypes['Role']>;
+  RoleAssignment: Carrying<Pick<RoleAssignment, never>, ResolversParentTypes['RoleAssignment']>;
+  RoleInvitation: Carrying<Pick<RoleInvitation, never>, ResolversParentTypes['RoleInvitation']>;
+  RolePermissionPreset: Carrying<Pick<RolePermissionPreset, never>, ResolversParentTypes['RolePermissionPreset']>;
+  RolePreset: Carrying<Pick<RolePreset, 'name' | 'deleted'>, ResolversParentTypes['RolePreset']>;
   User: Carrying<Pick<User, 'uuid' | 'username' | 'email' | 'need_password_change' | 'full_name' | 'description' | 'status' | 'status_info' | 'created_at' | 'modified_at' | 'domain_name' | 'role' | 'resource_policy' | 'allowed_client_ip' | 'totp_activated' | 'totp_activated_at' | 'sudo_session_enabled' | 'main_access_key' | 'container_uid' | 'container_main_gid' | 'container_gids'>, ResolversParentTypes['User']>;
   UserNode: Carrying<Pick<UserNode, 'username' | 'email' | 'need_password_change' | 'full_name' | 'description' | 'status' | 'status_info' | 'created_at' | 'modified_at' | 'domain_name' | 'role' | 'resource_policy' | 'allowed_client_ip' | 'totp_activated' | 'totp_activated_at' | 'sudo_session_enabled' | 'container_uid' | 'container_main_gid' | 'container_gids'>, ResolversParentTypes['UserNode']>;
 };

@@ -2,6 +2,8 @@
 import type { GraphQLResolveInfo } from 'graphql';
 import { BackendError } from '../../common/errors.ts';
 import { type Connection, toConnection } from './connection.ts';
+import type { GraphqlContext } from './context.ts';
+import { batchedByField } from './loaders.ts';
 import { type Listed, MAX_PAGE_ROWS, type PageRequest, type PageWish, pageWish } from './page.ts';
 
 const DEFAULT_PAGE_ROWS = 10;
@@ -67,6 +69,12 @@ export function v2Page(args: V2Arguments, defaultRows = DEFAULT_PAGE_ROWS): Page
 /** A connection as the newer schema demands it: the count is always there. */
 export type V2Connection<Row> = Connection<Row> & { readonly count: number };
 
+function toV2Connection<Row>(listed: Listed<Row>, idOf: (row: Row) => string): V2Connection<Row> {
+  const connection = toConnection(listed, (row) => v2Cursor(idOf(row)));
+  // When it was not counted nobody reads it.
+  return { ...connection, count: listed.total ?? 0 };
+}
+
 /**
  * Answers a list field of the newer schema.
  * @param options.idOf the row id that its cursor carries.
@@ -83,7 +91,33 @@ export async function v2ListField<Row>(
   },
 ): Promise<V2Connection<Row>> {
   const listed = await options.load(pageWish(v2Page(args, options.defaultRows), info));
-  const connection = toConnection(listed, (row) => v2Cursor(options.idOf(row)));
-  // When it was not counted nobody reads it.
-  return { ...connection, count: listed.total ?? 0 };
+  return toV2Connection(listed, options.idOf);
+}
+
+/**
+ * Answers list fields of many parents in the queries of one.
+ * @param options.load the pages of the parents' lists, by parent.
+ */
+export function nestedV2List<Row, Args extends V2Arguments>(options: {
+  readonly idOf: (row: Row) => string;
+  readonly load: (
+    context: GraphqlContext,
+    parentIds: readonly string[],
+    args: Args,
+    wish: PageWish,
+  ) => Promise<ReadonlyMap<string, Listed<Row>>>;
+}) {
+  const { idOf, load } = options;
+  const listed = batchedByField<string, Listed<Row>, Args>((parentIds, context, args, info) =>
+    load(context, parentIds, args, pageWish(v2Page(args), info)),
+  );
+  return async (
+    context: GraphqlContext,
+    parentId: string,
+    args: Args,
+    info: GraphQLResolveInfo,
+  ): Promise<V2Connection<Row> | null> => {
+    const page = await listed(context, parentId, args, info);
+    return page && toV2Connection(page, idOf);
+  };
 }
