@@ -3,12 +3,14 @@
 import { main } from '../src/cli/main.ts';
 import { clientCommands } from '../src/cli/tree.ts';
 import type { CommandRecord } from '../src/common/command.ts';
+import { serverGroupOptions as options } from '../src/common/server-options.ts';
 import { VERSION } from '../src/common/version.ts';
 
 const commands: CommandRecord = {
   ...clientCommands,
   ag: {
     description: 'The agent of a node.',
+    options,
     commands: async () => (await import('../src/agent/cli/index.ts')).agCommands,
   },
   doctor: {
@@ -26,6 +28,7 @@ const commands: CommandRecord = {
   },
   mgr: {
     description: 'The manager and its data.',
+    options,
     commands: async () => (await import('../src/manager/cli/index.ts')).mgrCommands,
   },
   status: {
@@ -42,6 +45,7 @@ const commands: CommandRecord = {
   },
   web: {
     description: 'The web server.',
+    options,
     commands: async () => (await import('../src/web/cli/index.ts')).webCommands,
   },
 };

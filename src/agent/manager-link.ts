@@ -25,6 +25,15 @@ const managerEntry = v.pipe(
 /** Where a manager listens for agents, and its public key. */
 export type ManagerContact = v.InferOutput<typeof managerEntry>;
 
+/** The managers that the store lists now; entries that make no sense are left out. */
+export async function listedManagers(config: ConfigStore): Promise<ManagerContact[]> {
+  const entries = [...(await config.list(PREFIX)).values()];
+  return entries.flatMap((text) => {
+    const parsed = v.safeParse(managerEntry, text);
+    return parsed.success ? [parsed.output] : [];
+  });
+}
+
 type ManagerCalls = ApiOf<typeof managerApi>;
 
 export interface ManagerLinkOptions {

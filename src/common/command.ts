@@ -125,6 +125,8 @@ export interface CommandEntry extends EntryBase {
 
 /** A group: its entries, or a function that loads them only when the group is named. */
 export interface CommandGroup extends EntryBase {
+  /** Options before the command's name: its commands take them as theirs, by key. */
+  readonly options?: OptionSpecs;
   readonly commands: CommandRecord | (() => Promise<CommandRecord>);
 }
 

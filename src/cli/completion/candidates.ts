@@ -67,7 +67,7 @@ export async function candidates(
       return current.startsWith('-') ? optionCandidates(command.options, current) : [];
     }
     commands = await loadCommands(entry);
-    options = {};
+    options = entry.options ?? {};
   }
   return current.startsWith('-')
     ? optionCandidates(options, current)

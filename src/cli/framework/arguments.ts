@@ -193,8 +193,15 @@ export interface ParsedCommand {
   readonly args: Record<string, unknown>;
 }
 
-/** Parses what follows a command's name. With `--help` nothing else is checked. */
-export function parseCommand(command: Command, argv: readonly string[]): ParsedCommand {
+/**
+ * Parses what follows a command's name. With `--help` nothing else is checked.
+ * @param inherited texts of options given before the name, by key; the command's own win.
+ */
+export function parseCommand(
+  command: Command,
+  argv: readonly string[],
+  inherited: ReadonlyMap<string, readonly string[]> = new Map(),
+): ParsedCommand {
   const scanned = scanArguments(argv, command.options, {
     passUnknown: command.passUnknown,
     stopAtPositional: false,
@@ -202,7 +209,7 @@ export function parseCommand(command: Command, argv: readonly string[]): ParsedC
   if (scanned.help) return { help: true, options: {}, args: {} };
   return {
     help: false,
-    options: readOptions(command.options, scanned.options),
+    options: readOptions(command.options, new Map([...inherited, ...scanned.options])),
     args: readPositionals(command.positionals, scanned.positionals),
   };
 }

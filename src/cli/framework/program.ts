@@ -62,6 +62,8 @@ interface Run {
   readonly program: Program;
   readonly io: CommandIo;
   globals: GlobalOptions;
+  /** Options given to the groups on the way to the command, by key. */
+  readonly inherited: Map<string, readonly string[]>;
   exitCode: number;
 }
 
@@ -100,7 +102,7 @@ async function runLeaf(
   const command: Command = (await entry.load()).default;
   let parsed: ReturnType<typeof parseCommand>;
   try {
-    parsed = parseCommand(command, argv);
+    parsed = parseCommand(command, argv, run.inherited);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
     throw usageFailure(run, commandPath, commandUsage(commandPath, command), error);
@@ -166,12 +168,16 @@ function cittySubCommand(run: Run, entry: CommandEntry | CommandGroup, commandPa
         run: ({ rawArgs }) => runLeaf(run, entry, commandPath, rawArgs),
       });
     }
+    const options = entry.options ?? {};
     return cittyGroup(run, {
       commandPath,
       description: entry.description,
-      options: {},
+      options,
       commands: await loadCommands(entry),
-      onOptions: () => undefined,
+      onOptions: (texts) => {
+        readOptions(options, texts);
+        for (const [key, given] of texts) run.inherited.set(key, given);
+      },
     });
   };
 }
@@ -231,6 +237,7 @@ export async function runProgram(
     program,
     io,
     globals: { output: 'console', skipSslCertValidation: false },
+    inherited: new Map(),
     exitCode: 0,
   };
   try {

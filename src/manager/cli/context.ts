@@ -5,7 +5,7 @@ import type { Sql } from 'postgres';
 import { type CommandIo, option } from '../../common/command.ts';
 import { UserError } from '../../common/errors.ts';
 import type { Logger } from '../../common/logger.ts';
-import { createLogger } from '../../logging/logger.ts';
+import { commandLogger } from '../../logging/options.ts';
 import type { ConfigStore } from '../../stores/config/port.ts';
 import { loadManagerConfig, type ManagerConfig } from '../config-file.ts';
 import { connectDatabase } from '../db/connect.ts';
@@ -25,6 +25,8 @@ export interface Invocation {
   readonly io: CommandIo;
   /** Value of `-f`. */
   readonly configPath: string | undefined;
+  /** Least severe records on standard error; `INFO` when absent. */
+  readonly logLevel?: string;
 }
 
 /** @throws UserError when the file is missing or wrong. */
@@ -37,8 +39,8 @@ export function readConfig({ io, configPath }: Invocation): ManagerConfig {
 }
 
 /** A log on the command's standard error, for progress. */
-export const commandLog = (io: CommandIo): Logger =>
-  createLogger({ component: 'mgr', write: (line) => io.stderr.write(line) });
+export const commandLog = ({ io, logLevel = 'INFO' }: Invocation): Logger =>
+  commandLogger('mgr', io, logLevel);
 
 /** Runs `work` with the database that the configuration names. */
 export async function withDatabase<T>(
@@ -46,7 +48,7 @@ export async function withDatabase<T>(
   work: (sql: Sql, log: Logger) => Promise<T>,
 ): Promise<T> {
   const { db } = readConfig(invocation);
-  const log = commandLog(invocation.io);
+  const log = commandLog(invocation);
   const sql = await connectDatabase(
     {
       host: db.host,
@@ -90,7 +92,7 @@ export async function withConfigStore<T>(
 ): Promise<T> {
   const { etcd } = readConfig(invocation);
   const { openEtcdConfigStore } = await import('../../stores/config/etcd.ts');
-  const store = await openEtcdConfigStore({ ...etcd, log: commandLog(invocation.io) });
+  const store = await openEtcdConfigStore({ ...etcd, log: commandLog(invocation) });
   try {
     return await work(store);
   } finally {

@@ -153,6 +153,45 @@ export const moveSubtree = defineCommand({
   },
 });
 
+const proxy = argument('PROXY', 'Name of the storage proxy.');
+
+/** The key of the resource groups whose sessions serve SFTP for a storage proxy. */
+async function sftpGroupsKey(store: ConfigStore, scope: ConfigScope, name: string) {
+  const base = `${writable(scope)}volumes/proxies/${quote(name)}`;
+  if ((await store.list(base)).size === 0) {
+    throw new UserError(`There is no storage proxy '${name}'.`, {
+      hint: 'See `backend.ai mgr etcd get --prefix volumes/proxies`.',
+    });
+  }
+  return `${base}/sftp_scaling_groups`;
+}
+
+export const setSftpGroups = defineCommand({
+  help: 'Name the resource groups whose sessions serve SFTP for a storage proxy.',
+  options,
+  positionals: { proxy, groups: argument('SCALING_GROUPS', 'Their names, separated by commas.') },
+  async run({ options: { config, scope }, args, io }) {
+    const groups = args.groups.split(',').map((name) => name.trim());
+    if (groups.includes('')) throw new UserError('A name of a resource group is empty.');
+    await withConfigStore({ io, configPath: config }, async (store) => {
+      await store.put(await sftpGroupsKey(store, scope, args.proxy), groups.join(','));
+    });
+    return 0;
+  },
+});
+
+export const removeSftpGroups = defineCommand({
+  help: 'Let no resource group serve SFTP for a storage proxy.',
+  options,
+  positionals: { proxy },
+  async run({ options: { config, scope }, args, io }) {
+    await withConfigStore({ io, configPath: config }, async (store) => {
+      await store.delete(await sftpGroupsKey(store, scope, args.proxy));
+    });
+    return 0;
+  },
+});
+
 const text = argument('VALUE', 'One part of a key.');
 
 export const quoteText = defineCommand({

@@ -71,6 +71,14 @@ const etcd: CommandRecord = {
     description: 'Quote a text for use as a part of a key.',
     load: async () => ({ default: (await import('./etcd.ts')).quoteText }),
   },
+  'remove-storage-sftp-scaling-group': {
+    description: 'Let no resource group serve SFTP for a storage proxy.',
+    load: async () => ({ default: (await import('./etcd.ts')).removeSftpGroups }),
+  },
+  'set-storage-sftp-scaling-group': {
+    description: 'Name the resource groups that serve SFTP for a storage proxy.',
+    load: async () => ({ default: (await import('./etcd.ts')).setSftpGroups }),
+  },
   unquote: {
     description: 'Undo the quoting of a part of a key.',
     load: async () => ({ default: (await import('./etcd.ts')).unquoteText }),
@@ -95,12 +103,54 @@ const gql: CommandRecord = {
   },
 };
 
+const agent: CommandRecord = {
+  ping: {
+    description: 'Check whether an agent answers.',
+    load: async () => ({ default: (await import('./agent.ts')).ping }),
+  },
+};
+
+const config: CommandRecord = {
+  'generate-sample': {
+    description: 'Write a configuration file to start from.',
+    load: async () => ({ default: (await import('./config.ts')).generateSample }),
+  },
+};
+
+const dependencies: CommandRecord = {
+  verify: {
+    description: 'Check that all it needs is there.',
+    load: async () => ({ default: (await import('./checks.ts')).verifyDependencies }),
+  },
+};
+
+const health: CommandRecord = {
+  check: {
+    description: 'Check that all it needs answers.',
+    load: async () => ({ default: (await import('./checks.ts')).healthCheck }),
+  },
+};
+
+const redis: CommandRecord = {
+  ping: {
+    description: 'Check whether Redis answers.',
+    load: async () => ({ default: (await import('./checks.ts')).redisPing }),
+  },
+};
+
 export const mgrCommands: CommandRecord = {
+  agent: { description: 'Reach agents.', commands: agent },
   api: { description: 'Describe the API.', commands: api },
+  'clear-history': {
+    description: 'Remove what has been over for long.',
+    load: async () => ({ default: (await import('./clear-history.ts')).clear }),
+  },
+  config: { description: 'Configuration files.', commands: config },
   dbshell: {
     description: 'Open psql on the database of the manager.',
     load: async () => ({ default: (await import('./dbshell.ts')).dbshell }),
   },
+  dependencies: { description: 'What it needs to run.', commands: dependencies },
   etcd: { description: 'Read and write the configuration in etcd.', commands: etcd },
   fixture: { description: 'Fill the database with prepared data.', commands: fixture },
   'generate-api-keypair': {
@@ -112,7 +162,9 @@ export const mgrCommands: CommandRecord = {
     load: async () => ({ default: (await import('./generate.ts')).rpcKeypair }),
   },
   gql: { description: 'Describe the GraphQL API.', commands: gql },
+  health: { description: 'Whether what it needs is in order.', commands: health },
   image: { description: 'Manage the catalogue of images.', commands: image },
+  redis: { description: 'Reach Redis.', commands: redis },
   schema: { description: 'Manage the schema of the database.', commands: schema },
   'start-server': {
     description: 'Run the manager.',

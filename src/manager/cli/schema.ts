@@ -3,7 +3,7 @@ import { type CommandIo, defineCommand, option } from '../../common/command.ts';
 import { migrate, schemaState } from '../db/migrate.ts';
 import { type Invocation, withDatabase } from './context.ts';
 
-const options = {
+export const options = {
   config: option(
     ['-f', '--config-path', '--config', '--alembic-config'],
     'FILE',
@@ -12,7 +12,7 @@ const options = {
 };
 
 /** Scripts for upstream name alembic.ini, which says nothing about where the database is. */
-function invocationOf(io: CommandIo, config: string | undefined): Invocation {
+export function invocationOf(io: CommandIo, config: string | undefined): Invocation {
   return { io, configPath: config?.endsWith('.ini') ? undefined : config };
 }
 

@@ -1,12 +1,11 @@
 /** `mgr start-server`: runs a manager on PostgreSQL, Redis and etcd until it is told to stop. */
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { systemClock } from '../../common/clock.ts';
-import { type CommandIo, defineCommand, flag } from '../../common/command.ts';
+import { defineCommand, flag } from '../../common/command.ts';
 import { errorMessage, UserError } from '../../common/errors.ts';
-import { dataFolder } from '../../common/local-cluster.ts';
 import type { Logger } from '../../common/logger.ts';
 import { systemRandom } from '../../common/random.ts';
-import { loadOrCreateKeys, type NodeKeys } from '../../common/rpc/keys.ts';
+import { loadOrCreateKeys } from '../../common/rpc/keys.ts';
 import { aborted, endRequested, pidFile } from '../../common/server-process.ts';
 import { logLevelOption } from '../../logging/options.ts';
 import { openServerLog } from '../../logging/server.ts';
@@ -19,6 +18,7 @@ import { connectDatabase } from '../db/connect.ts';
 import { schemaState } from '../db/migrate.ts';
 import { startManager } from '../main.ts';
 import { configOptions, readConfig } from './context.ts';
+import { keyFile } from './keys.ts';
 
 async function openDatabase({ db }: ManagerConfig, log: Logger) {
   const { host, port, name: database, user, password, maxConnections } = db;
@@ -48,13 +48,6 @@ async function openLive(config: ConfigStore, namespace: string, log: Logger) {
 const openWebSessions = async (config: ConfigStore, log: Logger) =>
   openRedisLiveStore({ ...(await readRedisAddress(config)), log });
 
-/** The manager's keys: the configured file, else one in the user's data folder. Made if missing. */
-function ownKeys(config: ManagerConfig, io: CommandIo): Promise<NodeKeys> {
-  const { env, cwd } = io;
-  const path = config.rpcKeyFile ?? join(dataFolder(env), 'manager', `${config.id}.key_secret`);
-  return loadOrCreateKeys(resolve(cwd, path));
-}
-
 export default defineCommand({
   options: {
     ...configOptions,
@@ -74,7 +67,7 @@ export default defineCommand({
     for (const key of config.withoutEffect) log.debug('a setting has no effect', { key });
 
     const stop = endRequested();
-    const managerKeys = await ownKeys(config, io);
+    const managerKeys = await loadOrCreateKeys(keyFile(config, io));
     const sql = await openDatabase(config, log);
     opened.defer(() => sql.end({ timeout: 5 }));
     const store = await openEtcdConfigStore({ ...config.etcd, log });
