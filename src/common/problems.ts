@@ -34,6 +34,18 @@ export const problems = {
   ),
   AgentNotFound: problem(404, 'agent-not-found', 'Agent Not Found', 'agent_read_not-found'),
   AppNotFound: problem(404, 'object-not-found', 'No such app service.', 'backendai_read_not-found'),
+  AppProxyConnectionError: problem(
+    500,
+    'appproxy-connection-error',
+    'Failed to connect to AppProxy.',
+    'appproxy_request_unavailable',
+  ),
+  AppProxyResponseError: problem(
+    500,
+    'appproxy-response-error',
+    'Invalid response from AppProxy.',
+    'appproxy_request_invalid-data-format',
+  ),
   AuthorizationFailed: problem(
     401,
     'auth-failed',

@@ -19,6 +19,7 @@ import { roleInvitationsGraphql } from './authz/graphql-invitation.ts';
 import { rolePresetsGraphql } from './authz/graphql-preset.ts';
 import { backgroundTaskRoutes } from './background-task/rest.ts';
 import { BackgroundTasks } from './background-task/service.ts';
+import { factRoutes } from './config/facts-rest.ts';
 import { configManageRoutes } from './config/manage-rest.ts';
 import type { AgentDirectory, ManagerContext } from './context.ts';
 import { startControlPlane } from './control-plane.ts';
@@ -47,6 +48,7 @@ import { projectNodeGraphql } from './project/node-graphql.ts';
 import { registryGraphql } from './registry/graphql.ts';
 import { resourceGroupGraphql } from './resource-group/graphql.ts';
 import { resourceGroupNodeGraphql } from './resource-group/node-graphql.ts';
+import { resourceGroupRoutes } from './resource-group/rest.ts';
 import { resourcePresetGraphql } from './resource-preset/graphql.ts';
 import { resourcePresetRoutes } from './resource-preset/rest.ts';
 import { describedRoutes, startServer, systemRoutes } from './server.ts';
@@ -136,12 +138,14 @@ export const featureRoutes = (ctx: ManagerContext, graphql: GraphqlEngine): Rout
   ...sessionRoutes(ctx),
   ...backgroundTaskRoutes(ctx),
   ...configManageRoutes(ctx),
+  ...factRoutes(ctx),
   ...dotfileRoutes(ctx),
   ...errorLogRoutes(ctx),
   ...exportRoutes(ctx),
   ...openIdRoutes(ctx),
   ...folderRoutes(ctx),
   ...usageRoutes(ctx),
+  ...resourceGroupRoutes(ctx),
   ...resourcePresetRoutes(ctx),
   ...graphqlRoutes(ctx, graphql),
 ];

@@ -54,3 +54,22 @@ export async function modifyAgent(
   // Sessions that wait may fit now.
   ctx.events.publish({ type: 'wake', loop: 'schedule' });
 }
+
+/**
+ * Lets agents take sessions, or no more; all of them or none.
+ * @throws BackendError AgentNotFound.
+ */
+export async function setSchedulable(
+  by: ChangeContext & { readonly ctx: ManagerContext },
+  agentIds: readonly string[],
+  schedulable: boolean,
+): Promise<void> {
+  await change(by, async (tx, note) => {
+    for (const agentId of [...new Set(agentIds)].sort()) {
+      const changed = await updateAgent(tx, agentId, { schedulable, scalingGroup: null });
+      if (!changed) throw new BackendError('AgentNotFound', `There is no agent '${agentId}'.`);
+      note({ entityType: 'agent', entityId: agentId, operation: 'update', ...changed });
+    }
+  });
+  by.ctx.events.publish({ type: 'wake', loop: 'schedule' });
+}

@@ -4,11 +4,12 @@ import { signingClient } from '../../testing/manager.ts';
 import { insertAgent, insertProject } from '../../testing/sessions.ts';
 import { type Tenants, testTenants } from '../../testing/tenants.ts';
 import { until } from '../../testing/until.ts';
+import { factRoutes } from './facts-rest.ts';
 import { configManageRoutes } from './manage-rest.ts';
 
 let tenants: Tenants;
 beforeAll(async () => {
-  tenants = await testTenants(configManageRoutes);
+  tenants = await testTenants((ctx) => [...configManageRoutes(ctx), ...factRoutes(ctx)]);
 });
 afterAll(() => tenants.close());
 
@@ -138,4 +139,60 @@ test('slot details: of all slots, or of a resource group that is open to the cal
   expect(await slotsOf('superadmin')).toEqual(['cpu', 'mem']);
   expect(await slotsOf('otherUser')).toEqual([]);
   expect(await slotsOf('otherAdmin')).toEqual([]);
+});
+
+describe('small facts', () => {
+  test('registries by project and name, for superadmins', async () => {
+    const { sql } = tenants.db;
+    await sql`INSERT INTO container_registries (url, registry_name, type, project, username, password)
+      VALUES ('https://cr.example', 'cr.example', 'harbor2', 'stable', 'robot', 'hush'),
+             ('https://none.example', 'none.example', 'docker', NULL, NULL, NULL)`;
+    for (const path of ['/config/docker-registries', '/resource/container-registries']) {
+      expect(await call('superadmin', 'GET', path)).toEqual([
+        200,
+        { 'stable/cr.example': 'https://cr.example' },
+      ]);
+      expect((await call('admin', 'GET', path))[0]).toBe(403);
+    }
+  });
+
+  test('whose folders may be', async () => {
+    await tenants.ctx.config.put('volumes/_types/user', '');
+    expect(await call('otherUser', 'GET', '/config/vfolder-types')).toEqual([200, ['user']]);
+  });
+});
+
+describe('the scheduler', () => {
+  const operation = (op: string, args: unknown) =>
+    root('/manager/scheduler/operation', { op, args });
+  const schedulable = async () =>
+    Object.fromEntries(
+      (await tenants.db.sql`SELECT id, schedulable FROM agents`).map((row) => [
+        row.id,
+        row.schedulable,
+      ]),
+    );
+
+  test('agents are taken out and back in, all of the named ones or none', async () => {
+    await insertAgent(tenants.db.sql, 'i-sched-1');
+    await insertAgent(tenants.db.sql, 'i-sched-2');
+    expect((await operation('exclude-agents', ['i-sched-1', 'i-sched-2']))[0]).toBe(204);
+    expect(await schedulable()).toMatchObject({ 'i-sched-1': false, 'i-sched-2': false });
+    expect((await operation('include-agents', ['i-sched-1', 'i-none']))[0]).toBe(404);
+    expect(await schedulable()).toMatchObject({ 'i-sched-1': false, 'i-sched-2': false });
+    expect((await operation('include-agents', ['i-sched-1']))[0]).toBe(204);
+    expect(await schedulable()).toMatchObject({ 'i-sched-1': true, 'i-sched-2': false });
+    const records = await tenants.db.sql`
+      SELECT 1 FROM audit_logs WHERE entity_type = 'agent' AND entity_id LIKE 'i-sched-%'`;
+    expect(records).toHaveLength(3);
+  });
+
+  test('anything else is refused', async () => {
+    expect((await operation('explode', []))[0]).toBe(400);
+    expect((await operation('include-agents', 'i-sched-1'))[0]).toBe(400);
+    expect((await root('/manager/scheduler/trigger', {}))[0]).toBe(400);
+    expect((await call('superadmin', 'GET', '/manager/scheduler/status'))[0]).toBe(400);
+    const body = { op: 'exclude-agents', args: ['i-sched-1'] };
+    expect((await call('admin', 'POST', '/manager/scheduler/operation', body))[0]).toBe(403);
+  });
 });

@@ -35,3 +35,13 @@ export async function ensureLocalRegistry(sql: Db): Promise<store.RegistryRecord
   }
   throw new Error('the registry of local images vanished while it was being made');
 }
+
+/** `project/registry` → URL of all registries, at most 1000. */
+export async function registryUrls(sql: Db): Promise<Record<string, string>> {
+  const rows = await store.selectAll(sql, MAX_LISTED);
+  return Object.fromEntries(
+    rows.flatMap(({ project, registry_name: name, url }) =>
+      project === null ? [] : [[`${project}/${name}`, url]],
+    ),
+  );
+}

@@ -64,6 +64,15 @@ export const usableGroupNames = (
   { domainName, userId, accessKey }: Pick<Caller, 'domainName' | 'userId' | 'accessKey'>,
 ): Promise<string[]> => store.selectUsableNames(sql, { domain: domainName, userId, accessKey });
 
+/** The active resource groups that `caller` may use, in whichever project. */
+export async function usableGroups(
+  sql: Db,
+  caller: Pick<Caller, 'domainName' | 'userId' | 'accessKey'>,
+): Promise<ResourceGroup[]> {
+  const names = await usableGroupNames(sql, caller);
+  return (await store.selectByNames(sql, names)).map(toResourceGroup);
+}
+
 /**
  * The resource group for a session: `name`, or the first allowed one when it is null.
  * @throws BackendError ScalingGroupNotFound naming the groups that may be used, or

@@ -47,6 +47,11 @@ export async function selectUsableNames(
   return rows.map(({ name }) => name);
 }
 
+export function selectByNames(sql: Db, names: readonly string[]): Promise<ScalingGroupRow[]> {
+  return sql<ScalingGroupRow[]>`
+    SELECT * FROM scaling_groups WHERE name = ANY (${[...names]}::text[]) ORDER BY name`;
+}
+
 export async function selectByName(sql: Db, name: string): Promise<ScalingGroupRow | null> {
   const [row] = await sql<ScalingGroupRow[]>`SELECT * FROM scaling_groups WHERE name = ${name}`;
   return row ?? null;

@@ -1,11 +1,8 @@
-/** Operations on resource presets and resource groups that users choose from. */
+/** Operations on resource presets that users choose from. */
 import * as v from 'valibot';
 import type { ManagerContext } from '../context.ts';
 import { route } from '../http/declare.ts';
-import { aliased } from '../http/parameters.ts';
 import type { Route } from '../http/route.ts';
-import { projectOfMember } from '../project/service.ts';
-import { allowedResourceGroups } from '../resource-group/service.ts';
 import { checkPresets, usablePresets } from './check.ts';
 
 /** Longest name or id that is looked for. Characters. */
@@ -17,7 +14,6 @@ const name = v.pipe(
 );
 const presetsQuery = v.object({ scaling_group: v.nullish(name, null) });
 const checkBody = v.object({ group: name, scaling_group: v.nullish(name, null) });
-const groupsQuery = aliased({ group: ['group_id', 'group_name'] }, v.object({ group: name }));
 
 export function resourcePresetRoutes(ctx: ManagerContext): Route[] {
   return [
@@ -46,27 +42,6 @@ export function resourcePresetRoutes(ctx: ManagerContext): Route[] {
       async ({ caller }, { body: { group: project, scaling_group: groupName } }) => ({
         json: await checkPresets(ctx, caller, { project, groupName }),
       }),
-    ),
-    route(
-      {
-        method: 'GET',
-        path: '/scaling-groups',
-        gate: 'read',
-        auth: 'user',
-        summary: 'List the resource groups that a project may use.',
-        takes: { query: groupsQuery },
-      },
-      async ({ caller }, { query: { group } }) => {
-        const isAdmin = caller.isSuperadmin || caller.role === 'admin';
-        const { domainName: domain, userId, accessKey } = caller;
-        const project = await projectOfMember(ctx.sql, {
-          ...{ userId, domain, nameOrId: group, anyMember: isAdmin },
-        });
-        const scope = { domain, projectId: project.id, accessKey };
-        const groups = await allowedResourceGroups(ctx.sql, scope);
-        const shown = groups.filter(({ isPublic }) => isPublic || isAdmin);
-        return { json: { scaling_groups: shown.map((found) => ({ name: found.name })) } };
-      },
     ),
   ];
 }
