@@ -17,6 +17,7 @@ import { rolesGraphql } from './authz/graphql.ts';
 import { roleChangesGraphql } from './authz/graphql-change.ts';
 import { roleInvitationsGraphql } from './authz/graphql-invitation.ts';
 import { rolePresetsGraphql } from './authz/graphql-preset.ts';
+import { rbacRoutes } from './authz/rest.ts';
 import { backgroundTaskRoutes } from './background-task/rest.ts';
 import { BackgroundTasks } from './background-task/service.ts';
 import { factRoutes } from './config/facts-rest.ts';
@@ -141,6 +142,7 @@ export const featureRoutes = (ctx: ManagerContext, graphql: GraphqlEngine): Rout
   ...factRoutes(ctx),
   ...dotfileRoutes(ctx),
   ...errorLogRoutes(ctx),
+  ...rbacRoutes(ctx),
   ...exportRoutes(ctx),
   ...openIdRoutes(ctx),
   ...folderRoutes(ctx),

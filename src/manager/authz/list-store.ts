@@ -86,6 +86,7 @@ const assignments: ListShape = {
   from: (sql) => sql`user_roles m join users u on u.uuid = m.user_id`,
   fields: (sql) => ({
     roleId: { kind: 'uuid', column: sql`m.role_id` },
+    grantedBy: { kind: 'uuid', column: sql`m.granted_by` },
     role: {
       kind: 'nested',
       exists: (condition) =>

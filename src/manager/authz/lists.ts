@@ -7,6 +7,7 @@ import { requireAdministrator } from '../graphql/scope.ts';
 import type { V2Query } from '../graphql/v2-filter-store.ts';
 import type { Caller } from '../http/route.ts';
 import * as store from './list-store.ts';
+import { type NamedScope, selectContents, selectScopes } from './scope-store.ts';
 import { refusedTargets, requirePermission } from './service.ts';
 
 export {
@@ -114,6 +115,28 @@ export async function listInvitationsOfRole(
 ) {
   await requirePermission(by, 'read', 'role:assignment', { type: 'role', id: roleId });
   return store.selectInvitations(by.ctx.sql, { roleId }, query, wish);
+}
+
+/** Domains, projects or users by name. @throws BackendError GenericForbidden unless a superadmin asks. */
+export function listScopes(
+  { ctx, caller }: Reader,
+  type: NamedScope,
+  query: V2Query,
+  wish: PageWish,
+) {
+  requireAdministrator(caller);
+  return selectScopes(ctx.sql, type, query, wish);
+}
+
+/** What lies directly in a scope. @throws BackendError GenericForbidden unless a superadmin asks. */
+export function listContents(
+  { ctx, caller }: Reader,
+  scope: { readonly type: string; readonly id: string },
+  entityType: string,
+  wish: PageWish,
+) {
+  requireAdministrator(caller);
+  return selectContents(ctx.sql, scope, entityType, wish);
 }
 
 /** @throws BackendError GenericForbidden unless the caller is a superadmin. */

@@ -12,13 +12,17 @@ export async function insertRole(
     readonly name: string;
     readonly description: string | null;
     readonly source: string;
+    /** Active by default. */
+    readonly status?: string;
+    readonly deletedAt: Date | null;
     readonly autoAssign: boolean;
     readonly scopes: readonly ElementRef[];
   },
 ): Promise<RoleRow> {
   const rows = await sql<RoleRow[]>`
-    INSERT INTO roles (id, name, description, source, status, auto_assign)
-    VALUES (${row.id}, ${row.name}, ${row.description}, ${row.source}, 'active', ${row.autoAssign})
+    INSERT INTO roles (id, name, description, source, status, auto_assign, deleted_at)
+    VALUES (${row.id}, ${row.name}, ${row.description}, ${row.source}, ${row.status ?? 'active'},
+            ${row.autoAssign}, ${row.deletedAt})
     RETURNING *`;
   await sql`
     INSERT INTO association_scopes_entities (scope_type, scope_id, entity_type, entity_id)
@@ -43,6 +47,7 @@ export async function lockRole(sql: Db, id: string): Promise<RoleRow | null> {
 export interface RoleChanges {
   readonly name?: string;
   readonly description?: string | null;
+  readonly source?: string;
   readonly status?: string;
   readonly auto_assign?: boolean;
   readonly deleted_at?: Date | null;

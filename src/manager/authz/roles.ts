@@ -63,6 +63,8 @@ export function createRole(
     readonly name: string;
     readonly description: string | null;
     readonly source: string;
+    /** Active by default. */
+    readonly status?: string;
     readonly autoAssign: boolean;
     readonly scopes: readonly ElementRef[];
   },
@@ -73,7 +75,8 @@ export function createRole(
   return change(by, async (tx, note) => {
     await checkScopes(tx, scopes);
     const id = by.ctx.random.uuid();
-    const after = await store.insertRole(tx, { ...wishes, id, scopes });
+    const deletedAt = wishes.status === 'deleted' ? by.ctx.clock.now() : null;
+    const after = await store.insertRole(tx, { ...wishes, id, scopes, deletedAt });
     note({ entityType: ROLE, entityId: id, operation: 'create', after: { ...after, scopes } });
     return after;
   });
@@ -90,6 +93,7 @@ export async function lockedRole(tx: TransactionSql, id: string): Promise<RoleRo
 export interface RoleWishes {
   readonly name?: string;
   readonly description?: string | null;
+  readonly source?: string;
   readonly status?: string;
   readonly autoAssign?: boolean;
 }

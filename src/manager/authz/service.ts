@@ -77,7 +77,6 @@ export async function refusedTargets(
  * id})` for what lies in a scope, `requirePermission(by, 'update', 'session', {type: 'session', id})`
  * for one entity. The refusal is the same whether or not the target exists.
  * @throws BackendError NotEnoughPermission with the reason.
- * @public
  */
 export async function requirePermission(
   by: AuthzContext,
