@@ -36,6 +36,7 @@ const PARENTS: Readonly<Record<string, string>> = {
   RoleInvitation: '../db/rows.generated.ts#RoleInvitationRow',
   RolePermissionPreset: '../db/rows.generated.ts#RolePermissionPresetRow',
   RolePreset: '../db/rows.generated.ts#RolePresetRow',
+  SessionSchedulingHistory: '../session/node.ts#SessionHistoryRow',
   User: '../user/service.ts#UserRecord',
   UserNode: '../user/service.ts#UserRecord',
 };

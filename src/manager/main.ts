@@ -59,6 +59,7 @@ import { keypairSessionsGraphql } from './session/graphql-keypair.ts';
 import { kernelNodeGraphql } from './session/kernel-node-graphql.ts';
 import { sessionNodeGraphql } from './session/node-graphql.ts';
 import { sessionRoutes, sessionSocketRoutes } from './session/rest.ts';
+import { sessionHistoryGraphql } from './session/v2-history-graphql.ts';
 import type { ManagerSettings } from './settings.ts';
 import { usageRoutes } from './usage/rest.ts';
 import { userGraphql } from './user/graphql.ts';
@@ -114,6 +115,7 @@ export const graphqlModules: readonly GraphqlModule[] = [
   sessionEventsGraphql,
   sessionNodeGraphql,
   kernelNodeGraphql,
+  sessionHistoryGraphql,
   agentGraphql,
   agentNodeGraphql,
   userGraphql,

@@ -8,7 +8,7 @@ import type { DomainPermission } from '../domain/service.ts';
 import type { GraphQLResolveInfo, GraphQLScalarType, GraphQLScalarTypeConfig } from 'graphql';
 import type { AgentParent } from '../agent/graphql.ts';
 import type { ComputeSessionParent } from '../session/graphql.ts';
-import type { SessionNodeRow, ContainerRow } from '../session/node.ts';
+import type { SessionNodeRow, ContainerRow, SessionHistoryRow } from '../session/node.ts';
 import type { Image as ImageParent } from '../image/service.ts';
 import type { DomainParent } from '../domain/graphql.ts';
 import type { Domain as DomainRecord } from '../domain/service.ts';
@@ -173,6 +173,8 @@ export type Query = {
   readonly compute_session_nodes: Maybe<ComputeSessionConnection>;
   readonly total_resource_slot: Maybe<TotalResourceSlot>;
   readonly session_pending_queue: Maybe<SessionPendingQueueConnection>;
+  readonly sessionScopedSchedulingHistories: Maybe<SessionSchedulingHistoryConnection>;
+  readonly adminSessionSchedulingHistories: Maybe<SessionSchedulingHistoryConnection>;
   readonly agent: Maybe<Agent>;
   readonly agents: Maybe<ReadonlyArray<Maybe<Agent>>>;
   readonly agent_list: Maybe<AgentList>;
@@ -350,6 +352,31 @@ export type Querysession_pending_queueArgs = {
   after?: InputMaybe<Scalars['String']['input']>;
   first?: InputMaybe<Scalars['Int']['input']>;
   last?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type QuerysessionScopedSchedulingHistoriesArgs = {
+  scope: SessionScope;
+  filter?: InputMaybe<SessionSchedulingHistoryFilter>;
+  orderBy?: InputMaybe<ReadonlyArray<SessionSchedulingHistoryOrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type QueryadminSessionSchedulingHistoriesArgs = {
+  filter?: InputMaybe<SessionSchedulingHistoryFilter>;
+  orderBy?: InputMaybe<ReadonlyArray<SessionSchedulingHistoryOrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
 };
 
 
@@ -740,6 +767,7 @@ export type Mutation = {
   readonly modify_keypair: Maybe<ModifyKeyPair>;
   readonly delete_keypair: Maybe<DeleteKeyPair>;
   readonly modify_compute_session: Maybe<ModifyComputeSessionPayload>;
+  readonly terminateSessionsV2: Maybe<TerminateSessionsPayload>;
   readonly modify_agent: Maybe<ModifyAgent>;
   readonly create_user: Maybe<CreateUser>;
   readonly modify_user: Maybe<ModifyUser>;
@@ -829,6 +857,12 @@ export type Mutationdelete_keypairArgs = {
 
 export type Mutationmodify_compute_sessionArgs = {
   input: ModifyComputeSessionInput;
+};
+
+
+export type MutationterminateSessionsV2Args = {
+  sessionIds: ReadonlyArray<Scalars['ID']['input']>;
+  forced?: Scalars['Boolean']['input'];
 };
 
 
@@ -1717,6 +1751,98 @@ export type KernelEdge = {
   readonly __typename?: 'KernelEdge';
   readonly node: Maybe<KernelNode>;
   readonly cursor: Scalars['String']['output'];
+};
+
+export type SchedulingResult =
+  | 'SUCCESS'
+  | 'FAILURE'
+  | 'STALE'
+  | 'NEED_RETRY'
+  | 'EXPIRED'
+  | 'GIVE_UP'
+  | 'SKIPPED';
+
+export type TerminateSessionsPayload = {
+  readonly __typename?: 'TerminateSessionsPayload';
+  readonly cancelled: ReadonlyArray<Scalars['ID']['output']>;
+  readonly terminating: ReadonlyArray<Scalars['ID']['output']>;
+  readonly forceTerminated: ReadonlyArray<Scalars['ID']['output']>;
+  readonly skipped: ReadonlyArray<Scalars['ID']['output']>;
+};
+
+export type SessionScope = {
+  readonly sessionId: Scalars['UUID']['input'];
+};
+
+export type SchedulingResultFilter = {
+  readonly equals?: InputMaybe<SchedulingResult>;
+  readonly in?: InputMaybe<ReadonlyArray<SchedulingResult>>;
+  readonly notEquals?: InputMaybe<SchedulingResult>;
+  readonly notIn?: InputMaybe<ReadonlyArray<SchedulingResult>>;
+};
+
+export type SessionSchedulingHistoryFilter = {
+  readonly id?: InputMaybe<UUIDFilter>;
+  readonly sessionId?: InputMaybe<UUIDFilter>;
+  readonly phase?: InputMaybe<StringFilter>;
+  readonly fromStatus?: InputMaybe<ReadonlyArray<Scalars['String']['input']>>;
+  readonly toStatus?: InputMaybe<ReadonlyArray<Scalars['String']['input']>>;
+  readonly result?: InputMaybe<SchedulingResultFilter>;
+  readonly errorCode?: InputMaybe<StringFilter>;
+  readonly message?: InputMaybe<StringFilter>;
+  readonly createdAt?: InputMaybe<DateTimeFilter>;
+  readonly updatedAt?: InputMaybe<DateTimeFilter>;
+  readonly AND?: InputMaybe<ReadonlyArray<SessionSchedulingHistoryFilter>>;
+  readonly OR?: InputMaybe<ReadonlyArray<SessionSchedulingHistoryFilter>>;
+  readonly NOT?: InputMaybe<ReadonlyArray<SessionSchedulingHistoryFilter>>;
+};
+
+export type SessionSchedulingHistoryOrderField =
+  | 'CREATED_AT'
+  | 'UPDATED_AT';
+
+export type SessionSchedulingHistoryOrderBy = {
+  readonly field: SessionSchedulingHistoryOrderField;
+  readonly direction?: OrderDirection;
+};
+
+export type SessionSchedulingHistoryConnection = {
+  readonly __typename?: 'SessionSchedulingHistoryConnection';
+  readonly pageInfo: PageInfo;
+  readonly edges: ReadonlyArray<SessionSchedulingHistoryEdge>;
+  readonly count: Scalars['Int']['output'];
+};
+
+export type SessionSchedulingHistoryEdge = {
+  readonly __typename?: 'SessionSchedulingHistoryEdge';
+  readonly cursor: Scalars['String']['output'];
+  readonly node: SessionSchedulingHistory;
+};
+
+export type SessionSchedulingHistory = Node & {
+  readonly __typename?: 'SessionSchedulingHistory';
+  readonly id: Scalars['ID']['output'];
+  readonly sessionId: Scalars['ID']['output'];
+  readonly phase: Scalars['String']['output'];
+  readonly fromStatus: Maybe<Scalars['String']['output']>;
+  readonly toStatus: Maybe<Scalars['String']['output']>;
+  readonly result: SchedulingResult;
+  readonly errorCode: Maybe<Scalars['String']['output']>;
+  readonly message: Maybe<Scalars['String']['output']>;
+  readonly subSteps: ReadonlyArray<SubStepResultGQL>;
+  readonly attempts: Scalars['Int']['output'];
+  readonly createdAt: Scalars['DateTime']['output'];
+  readonly updatedAt: Scalars['DateTime']['output'];
+};
+
+export type SubStepResultGQL = {
+  readonly __typename?: 'SubStepResultGQL';
+  readonly step: Scalars['String']['output'];
+  readonly result: SchedulingResult;
+  readonly errorCode: Maybe<Scalars['String']['output']>;
+  readonly message: Maybe<Scalars['String']['output']>;
+  readonly startedAt: Maybe<Scalars['DateTime']['output']>;
+  readonly endedAt: Maybe<Scalars['DateTime']['output']>;
 };
 
 export type AgentList = PaginatedList & {
@@ -3579,6 +3705,7 @@ export type ResolversInterfaceTypes<_RefType extends Record<string, unknown>> = 
     | ( SessionNodeRow )
     | ( AgentParent )
     | ( ContainerRow )
+    | ( SessionHistoryRow )
     | ( UserRecord )
     | ( ProjectRecord )
     | ( DomainParent )
@@ -3668,6 +3795,17 @@ export type ResolversTypes = {
   KernelNode: ResolverTypeWrapper<ContainerRow>;
   KernelConnection: ResolverTypeWrapper<Omit<KernelConnection, 'edges'> & { edges: ReadonlyArray<Maybe<ResolversTypes['KernelEdge']>> }>;
   KernelEdge: ResolverTypeWrapper<Omit<KernelEdge, 'node'> & { node?: Maybe<ResolversTypes['KernelNode']> }>;
+  SchedulingResult: SchedulingResult;
+  TerminateSessionsPayload: ResolverTypeWrapper<TerminateSessionsPayload>;
+  SessionScope: SessionScope;
+  SchedulingResultFilter: SchedulingResultFilter;
+  SessionSchedulingHistoryFilter: SessionSchedulingHistoryFilter;
+  SessionSchedulingHistoryOrderField: SessionSchedulingHistoryOrderField;
+  SessionSchedulingHistoryOrderBy: SessionSchedulingHistoryOrderBy;
+  SessionSchedulingHistoryConnection: ResolverTypeWrapper<Omit<SessionSchedulingHistoryConnection, 'edges'> & { edges: ReadonlyArray<ResolversTypes['SessionSchedulingHistoryEdge']> }>;
+  SessionSchedulingHistoryEdge: ResolverTypeWrapper<Omit<SessionSchedulingHistoryEdge, 'node'> & { node: ResolversTypes['SessionSchedulingHistory'] }>;
+  SessionSchedulingHistory: ResolverTypeWrapper<SessionHistoryRow>;
+  SubStepResultGQL: ResolverTypeWrapper<SubStepResultGQL>;
   UUIDFloatMap: ResolverTypeWrapper<Scalars['UUIDFloatMap']['output']>;
   AgentList: ResolverTypeWrapper<Omit<AgentList, 'items'> & { items: ReadonlyArray<Maybe<ResolversTypes['Agent']>> }>;
   AgentPermissionField: ResolverTypeWrapper<Scalars['AgentPermissionField']['output']>;
@@ -3953,6 +4091,15 @@ export type ResolversParentTypes = {
   KernelNode: ContainerRow;
   KernelConnection: Omit<KernelConnection, 'edges'> & { edges: ReadonlyArray<Maybe<ResolversParentTypes['KernelEdge']>> };
   KernelEdge: Omit<KernelEdge, 'node'> & { node?: Maybe<ResolversParentTypes['KernelNode']> };
+  TerminateSessionsPayload: TerminateSessionsPayload;
+  SessionScope: SessionScope;
+  SchedulingResultFilter: SchedulingResultFilter;
+  SessionSchedulingHistoryFilter: SessionSchedulingHistoryFilter;
+  SessionSchedulingHistoryOrderBy: SessionSchedulingHistoryOrderBy;
+  SessionSchedulingHistoryConnection: Omit<SessionSchedulingHistoryConnection, 'edges'> & { edges: ReadonlyArray<ResolversParentTypes['SessionSchedulingHistoryEdge']> };
+  SessionSchedulingHistoryEdge: Omit<SessionSchedulingHistoryEdge, 'node'> & { node: ResolversParentTypes['SessionSchedulingHistory'] };
+  SessionSchedulingHistory: SessionHistoryRow;
+  SubStepResultGQL: SubStepResultGQL;
   UUIDFloatMap: Scalars['UUIDFloatMap']['output'];
   AgentList: Omit<AgentList, 'items'> & { items: ReadonlyArray<Maybe<ResolversParentTypes['Agent']>> };
   AgentPermissionField: Scalars['AgentPermissionField']['output'];
@@ -4205,7 +4352,7 @@ export type ItemResolvers<ContextType = GraphqlContext, ParentType extends Resol
 };
 
 export type NodeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['Node'] = ResolversParentTypes['Node']> = {
-  __resolveType: TypeResolveFn<'ImageNode' | 'ComputeSessionNode' | 'AgentNode' | 'KernelNode' | 'UserNode' | 'GroupNode' | 'DomainNode' | 'DomainV2' | 'Role' | 'Permission' | 'RoleAssignment' | 'EntityRef' | 'RoleInvitation' | 'RolePreset' | 'RolePermissionPreset' | 'ScalingGroupNode' | 'ContainerRegistry', ParentType, ContextType>;
+  __resolveType: TypeResolveFn<'ImageNode' | 'ComputeSessionNode' | 'AgentNode' | 'KernelNode' | 'SessionSchedulingHistory' | 'UserNode' | 'GroupNode' | 'DomainNode' | 'DomainV2' | 'Role' | 'Permission' | 'RoleAssignment' | 'EntityRef' | 'RoleInvitation' | 'RolePreset' | 'RolePermissionPreset' | 'ScalingGroupNode' | 'ContainerRegistry', ParentType, ContextType>;
 };
 
 export type PaginatedListResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['PaginatedList'] = ResolversParentTypes['PaginatedList']> = {
@@ -4239,6 +4386,8 @@ export type QueryResolvers<ContextType = GraphqlContext, ParentType extends Reso
   compute_session_nodes?: Resolver<Maybe<ResolversTypes['ComputeSessionConnection']>, ParentType, ContextType, RequireFields<Querycompute_session_nodesArgs, 'permission'>>;
   total_resource_slot?: Resolver<Maybe<ResolversTypes['TotalResourceSlot']>, ParentType, ContextType, RequireFields<Querytotal_resource_slotArgs, 'statuses'>>;
   session_pending_queue?: Resolver<Maybe<ResolversTypes['SessionPendingQueueConnection']>, ParentType, ContextType, RequireFields<Querysession_pending_queueArgs, 'resource_group_id'>>;
+  sessionScopedSchedulingHistories?: Resolver<Maybe<ResolversTypes['SessionSchedulingHistoryConnection']>, ParentType, ContextType, RequireFields<QuerysessionScopedSchedulingHistoriesArgs, 'scope' | 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  adminSessionSchedulingHistories?: Resolver<Maybe<ResolversTypes['SessionSchedulingHistoryConnection']>, ParentType, ContextType, RequireFields<QueryadminSessionSchedulingHistoriesArgs, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
   agent?: Resolver<Maybe<ResolversTypes['Agent']>, ParentType, ContextType, RequireFields<QueryagentArgs, 'agent_id'>>;
   agents?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['Agent']>>>, ParentType, ContextType, Partial<QueryagentsArgs>>;
   agent_list?: Resolver<Maybe<ResolversTypes['AgentList']>, ParentType, ContextType, RequireFields<Queryagent_listArgs, 'limit' | 'offset'>>;
@@ -4304,6 +4453,7 @@ export type MutationResolvers<ContextType = GraphqlContext, ParentType extends R
   modify_keypair?: Resolver<Maybe<ResolversTypes['ModifyKeyPair']>, ParentType, ContextType, RequireFields<Mutationmodify_keypairArgs, 'access_key' | 'props'>>;
   delete_keypair?: Resolver<Maybe<ResolversTypes['DeleteKeyPair']>, ParentType, ContextType, RequireFields<Mutationdelete_keypairArgs, 'access_key'>>;
   modify_compute_session?: Resolver<Maybe<ResolversTypes['ModifyComputeSessionPayload']>, ParentType, ContextType, RequireFields<Mutationmodify_compute_sessionArgs, 'input'>>;
+  terminateSessionsV2?: Resolver<Maybe<ResolversTypes['TerminateSessionsPayload']>, ParentType, ContextType, RequireFields<MutationterminateSessionsV2Args, 'sessionIds' | 'forced'>>;
   modify_agent?: Resolver<Maybe<ResolversTypes['ModifyAgent']>, ParentType, ContextType, RequireFields<Mutationmodify_agentArgs, 'id' | 'props'>>;
   create_user?: Resolver<Maybe<ResolversTypes['CreateUser']>, ParentType, ContextType, RequireFields<Mutationcreate_userArgs, 'email' | 'props'>>;
   modify_user?: Resolver<Maybe<ResolversTypes['ModifyUser']>, ParentType, ContextType, RequireFields<Mutationmodify_userArgs, 'email' | 'props'>>;
@@ -4767,6 +4917,49 @@ export type KernelConnectionResolvers<ContextType = GraphqlContext, ParentType e
 export type KernelEdgeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['KernelEdge'] = ResolversParentTypes['KernelEdge']> = {
   node?: Resolver<Maybe<ResolversTypes['KernelNode']>, ParentType, ContextType>;
   cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
+export type TerminateSessionsPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['TerminateSessionsPayload'] = ResolversParentTypes['TerminateSessionsPayload']> = {
+  cancelled?: Resolver<ReadonlyArray<ResolversTypes['ID']>, ParentType, ContextType>;
+  terminating?: Resolver<ReadonlyArray<ResolversTypes['ID']>, ParentType, ContextType>;
+  forceTerminated?: Resolver<ReadonlyArray<ResolversTypes['ID']>, ParentType, ContextType>;
+  skipped?: Resolver<ReadonlyArray<ResolversTypes['ID']>, ParentType, ContextType>;
+};
+
+export type SessionSchedulingHistoryConnectionResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['SessionSchedulingHistoryConnection'] = ResolversParentTypes['SessionSchedulingHistoryConnection']> = {
+  pageInfo?: Resolver<ResolversTypes['PageInfo'], ParentType, ContextType>;
+  edges?: Resolver<ReadonlyArray<ResolversTypes['SessionSchedulingHistoryEdge']>, ParentType, ContextType>;
+  count?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+};
+
+export type SessionSchedulingHistoryEdgeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['SessionSchedulingHistoryEdge'] = ResolversParentTypes['SessionSchedulingHistoryEdge']> = {
+  cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  node?: Resolver<ResolversTypes['SessionSchedulingHistory'], ParentType, ContextType>;
+};
+
+export type SessionSchedulingHistoryResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['SessionSchedulingHistory'] = ResolversParentTypes['SessionSchedulingHistory']> = {
+  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  sessionId?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  phase?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  fromStatus?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  toStatus?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  result?: Resolver<ResolversTypes['SchedulingResult'], ParentType, ContextType>;
+  errorCode?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  message?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  subSteps?: Resolver<ReadonlyArray<ResolversTypes['SubStepResultGQL']>, ParentType, ContextType>;
+  attempts?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+  createdAt?: Resolver<ResolversTypes['DateTime'], ParentType, ContextType>;
+  updatedAt?: Resolver<ResolversTypes['DateTime'], ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type SubStepResultGQLResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['SubStepResultGQL'] = ResolversParentTypes['SubStepResultGQL']> = {
+  step?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  result?: Resolver<ResolversTypes['SchedulingResult'], ParentType, ContextType>;
+  errorCode?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  message?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  startedAt?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
+  endedAt?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
 };
 
 export interface UUIDFloatMapScalarConfig extends GraphQLScalarTypeConfig<ResolversTypes['UUIDFloatMap'], any> {
@@ -5731,6 +5924,11 @@ export type Resolvers<ContextType = GraphqlContext> = {
   KernelNode?: KernelNodeResolvers<ContextType>;
   KernelConnection?: KernelConnectionResolvers<ContextType>;
   KernelEdge?: KernelEdgeResolvers<ContextType>;
+  TerminateSessionsPayload?: TerminateSessionsPayloadResolvers<ContextType>;
+  SessionSchedulingHistoryConnection?: SessionSchedulingHistoryConnectionResolvers<ContextType>;
+  SessionSchedulingHistoryEdge?: SessionSchedulingHistoryEdgeResolvers<ContextType>;
+  SessionSchedulingHistory?: SessionSchedulingHistoryResolvers<ContextType>;
+  SubStepResultGQL?: SubStepResultGQLResolvers<ContextType>;
   UUIDFloatMap?: GraphQLScalarType;
   AgentList?: AgentListResolvers<ContextType>;
   AgentPermissionField?: GraphQLScalarType;
@@ -5896,6 +6094,7 @@ export type CarryingParents = {
   RoleInvitation: Carrying<Pick<RoleInvitation, never>, ResolversParentTypes['RoleInvitation']>;
   RolePermissionPreset: Carrying<Pick<RolePermissionPreset, never>, ResolversParentTypes['RolePermissionPreset']>;
   RolePreset: Carrying<Pick<RolePreset, 'name' | 'deleted'>, ResolversParentTypes['RolePreset']>;
+  SessionSchedulingHistory: Carrying<Pick<SessionSchedulingHistory, 'phase' | 'result' | 'message' | 'attempts'>, ResolversParentTypes['SessionSchedulingHistory']>;
   User: Carrying<Pick<User, 'uuid' | 'username' | 'email' | 'need_password_change' | 'full_name' | 'description' | 'status' | 'status_info' | 'created_at' | 'modified_at' | 'domain_name' | 'role' | 'resource_policy' | 'allowed_client_ip' | 'totp_activated' | 'totp_activated_at' | 'sudo_session_enabled' | 'main_access_key' | 'container_uid' | 'container_main_gid' | 'container_gids'>, ResolversParentTypes['User']>;
   UserNode: Carrying<Pick<UserNode, 'username' | 'email' | 'need_password_change' | 'full_name' | 'description' | 'status' | 'status_info' | 'created_at' | 'modified_at' | 'domain_name' | 'role' | 'resource_policy' | 'allowed_client_ip' | 'totp_activated' | 'totp_activated_at' | 'sudo_session_enabled' | 'container_uid' | 'container_main_gid' | 'container_gids'>, ResolversParentTypes['UserNode']>;
 };

@@ -9,6 +9,7 @@ import { updateSession } from './node-store.ts';
 import type { SessionVisibility } from './visibility-store.ts';
 
 export type { ContainerRow } from './graphql-store.ts';
+export type { SessionHistoryRow } from './history-store.ts';
 export type { SessionNodeRow } from './node-store.ts';
 
 export const SESSION_PERMISSIONS = [

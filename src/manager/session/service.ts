@@ -120,6 +120,46 @@ export async function terminateSession(
   return own.status === 'CANCELLED' ? 'cancelled' : 'terminated';
 }
 
+/** What became of each of several sessions. */
+export interface Terminations {
+  /** Never placed on an agent, and ended at once. */
+  readonly cancelled: string[];
+  readonly terminating: string[];
+  readonly forceTerminated: string[];
+  /** Ended or ending already, or not there. */
+  readonly skipped: string[];
+}
+
+/**
+ * Marks sessions for termination, all in one transaction; may the caller do so has been decided.
+ * @param forced ends them at once in the books and has the agents clean up behind.
+ */
+export async function terminateSessions(
+  ctx: ManagerContext,
+  sessionIds: readonly string[],
+  forced: boolean,
+): Promise<Terminations> {
+  const kernelIds = await selectKernelIds(ctx.sql, sessionIds);
+  const reason = forced ? 'force-terminated' : 'user-requested';
+  const kind = forced ? 'force-terminate' : 'terminate';
+  const changes = await applyReports(
+    ctx,
+    kernelIds.map((kernelId) => ({ kind, kernelId, reason, message: null })),
+  );
+  const changed = new Map(changes.sessions.map((session) => [session.id, session.status]));
+  const outcome: Terminations = {
+    ...{ cancelled: [], terminating: [], forceTerminated: [], skipped: [] },
+  };
+  for (const id of new Set(sessionIds)) {
+    const status = changed.get(id);
+    if (status === undefined) outcome.skipped.push(id);
+    else if (status === 'CANCELLED') outcome.cancelled.push(id);
+    else if (forced) outcome.forceTerminated.push(id);
+    else outcome.terminating.push(id);
+  }
+  return outcome;
+}
+
 /**
  * Gives a running session another name.
  * @throws BackendError InvalidAPIParameters when not running or when the name is taken.
