@@ -37,6 +37,10 @@ const PARENTS: Readonly<Record<string, string>> = {
   RolePermissionPreset: '../db/rows.generated.ts#RolePermissionPresetRow',
   RolePreset: '../db/rows.generated.ts#RolePresetRow',
   SessionSchedulingHistory: '../session/node.ts#SessionHistoryRow',
+  StorageVolume: '../folder/hosts.ts#HostVolume',
+  VFolder: '../folder/service.ts#FolderRecord',
+  VirtualFolder: '../folder/service.ts#FolderRecord',
+  VirtualFolderNode: '../folder/service.ts#FolderRecord',
   User: '../user/service.ts#UserRecord',
   UserNode: '../user/service.ts#UserRecord',
 };
@@ -55,6 +59,7 @@ const SCALARS = {
   UUIDFloatMap: '../agent/graphql-devices.ts#DeviceShares',
   SessionPermissionValueField: '../session/node.ts#SessionPermission',
   DomainPermissionValueField: '../domain/service.ts#DomainPermission',
+  VFolderPermissionValueField: '../folder/rules.ts#FolderPower',
   JSONString: 'unknown',
   BigInt: 'number',
   JSON: 'unknown',

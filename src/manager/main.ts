@@ -31,7 +31,10 @@ import { dotfileRoutes } from './dotfile/rest.ts';
 import { errorLogRoutes } from './error-log/rest.ts';
 import { createEventBus } from './event/create.ts';
 import { exportRoutes } from './export/rest.ts';
+import { folderGraphql } from './folder/graphql.ts';
 import { folderRoutes } from './folder/rest.ts';
+import { storageGraphql } from './folder/storage-graphql.ts';
+import { folderV2Graphql } from './folder/v2-graphql.ts';
 import { createGraphqlEngine, type GraphqlEngine } from './graphql/engine.ts';
 import type { GraphqlModule } from './graphql/module.ts';
 import { graphqlRoutes } from './graphql/rest.ts';
@@ -125,6 +128,9 @@ export const graphqlModules: readonly GraphqlModule[] = [
   domainGraphql,
   domainNodeGraphql,
   domainV2Graphql,
+  folderGraphql,
+  folderV2Graphql,
+  storageGraphql,
   policyGraphql,
   rolesGraphql,
   roleChangesGraphql,

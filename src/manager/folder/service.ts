@@ -1,9 +1,14 @@
 /** Folders: which ones somebody sees, finding the one that is meant, and what may be done with it. */
+import type { Sql } from 'postgres';
 import { BackendError } from '../../common/errors.ts';
 import type { ManagerContext } from '../context.ts';
 import type { Db } from '../db/connect.ts';
+import type { ListPage } from '../graphql/minilang-store.ts';
+import type { Listed, PageWish } from '../graphql/page.ts';
+import type { V2Query } from '../graphql/v2-filter-store.ts';
 import type { Caller } from '../http/route.ts';
 import { type FolderPlace, folderUsage } from '../storage/client.ts';
+import * as lists from './list-store.ts';
 import {
   type FolderPermission,
   type FolderPower,
@@ -190,4 +195,45 @@ export async function findManagedFolder(
 export async function usageOf(ctx: ManagerContext, folder: store.FolderRecord) {
   if (isUnmanaged(folder)) return { file_count: 0, used_bytes: 0 };
   return folderUsage(ctx, placeOf(folder));
+}
+
+/**
+ * One page of an older list of folders.
+ * @throws BackendError InvalidAPIParameters for a wrong filter or order.
+ */
+export const listFolderPage = (
+  sql: Sql,
+  caller: Caller,
+  options: Parameters<typeof lists.selectFolderPage>[2],
+  page: ListPage,
+) => lists.selectFolderPage(sql, caller, options, page);
+
+/** Folders as nodes. @throws BackendError InvalidAPIParameters, InvalidCursor. */
+export const listFolderNodes = (
+  sql: Sql,
+  caller: Caller,
+  query: lists.FolderNodeQuery,
+  wish: PageWish,
+): Promise<Listed<store.FolderRecord>> => lists.selectFolderNodes(sql, caller, query, wish);
+
+/** Folders of the newer schema. @throws BackendError InvalidGraphQLParameters, InvalidCursor. */
+export const listFoldersV2 = (
+  sql: Sql,
+  caller: Caller,
+  selection: lists.FolderSelection,
+  query: V2Query,
+  wish: PageWish,
+): Promise<Listed<store.FolderRecord>> =>
+  lists.selectFoldersV2(sql, caller, selection, query, wish);
+
+/** The folder with this id, in either notation; null when the caller does not reach it. */
+export async function loadFolder(
+  sql: Db,
+  caller: Caller,
+  text: string,
+): Promise<store.FolderRecord | null> {
+  const id = parseFolderId(text);
+  if (id === null) return null;
+  const [folder] = await readFolders(sql, caller, { ids: [id] });
+  return folder ?? null;
 }

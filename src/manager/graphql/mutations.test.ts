@@ -28,7 +28,15 @@ const ADMINISTRATORS = new Set([
  * Mutations of the newer schema that are not only superadmins': on what is the caller's own, or
  * ruled by roles. Tests of their features say who may do what to what.
  */
-const RULED_ELSEWHERE = new Set(['terminateSessionsV2']);
+const RULED_ELSEWHERE = new Set([
+  'bulkDeleteVfoldersV2',
+  'bulkPurgeVfoldersV2',
+  'createVFolderInProject',
+  'createVfolderV2',
+  'deleteVfolderV2',
+  'restoreVFolder',
+  'terminateSessionsV2',
+]);
 
 const SAMPLES: Readonly<Record<string, string>> = {
   UUID: '"00000000-0000-4000-8000-000000000000"',

@@ -5,6 +5,7 @@ import type { DeviceShares } from '../agent/graphql-devices.ts';
 import type { AgentPermission } from '../agent/node-graphql.ts';
 import type { ProjectPermission } from '../project/service.ts';
 import type { DomainPermission } from '../domain/service.ts';
+import type { FolderPower } from '../folder/rules.ts';
 import type { GraphQLResolveInfo, GraphQLScalarType, GraphQLScalarTypeConfig } from 'graphql';
 import type { AgentParent } from '../agent/graphql.ts';
 import type { ComputeSessionParent } from '../session/graphql.ts';
@@ -16,6 +17,8 @@ import type { ProjectRecord } from '../project/service.ts';
 import type { KeypairRecord } from '../keypair/service.ts';
 import type { ScalingGroupParent } from '../resource-group/graphql.ts';
 import type { ScalingGroupRow, AssociationScopeEntityRow, PermissionRow, RoleRow, UserRoleRow, RoleInvitationRow, RolePermissionPresetRow, RolePresetRow } from '../db/rows.generated.ts';
+import type { HostVolume } from '../folder/hosts.ts';
+import type { FolderRecord } from '../folder/service.ts';
 import type { UserRecord } from '../user/service.ts';
 import type { GraphqlContext } from './context.ts';
 export type Maybe<T> = T | null;
@@ -57,6 +60,8 @@ export type Scalars = {
   GroupPermissionField: { input: ProjectPermission; output: ProjectPermission; }
   /** One of read_attribute, read_sensitive_attribute, update_attribute, create_user, create_project. */
   DomainPermissionValueField: { input: DomainPermission; output: DomainPermission; }
+  /** One of clone, assign_permission_to_others, read_attribute, update_attribute, delete_vfolder, read_content, write_content, delete_content, mount_ro, mount_rw, mount_wd. */
+  VFolderPermissionValueField: { input: FolderPower; output: FolderPower; }
 };
 
 export type Item = {
@@ -201,6 +206,21 @@ export type Query = {
   readonly domain_nodes: Maybe<DomainConnection>;
   readonly domainV2: Maybe<DomainV2>;
   readonly adminDomainsV2: Maybe<DomainV2Connection>;
+  readonly vfolder: Maybe<VirtualFolder>;
+  readonly vfolder_list: Maybe<VirtualFolderList>;
+  readonly vfolder_own_list: Maybe<VirtualFolderList>;
+  readonly vfolder_invited_list: Maybe<VirtualFolderList>;
+  readonly vfolder_project_list: Maybe<VirtualFolderList>;
+  readonly vfolder_node: Maybe<VirtualFolderNode>;
+  readonly vfolder_nodes: Maybe<VirtualFolderConnection>;
+  readonly vfolder_host_permissions: Maybe<PredefinedAtomicPermission>;
+  readonly vfolderV2: Maybe<VFolder>;
+  readonly myVfolders: Maybe<VFolderConnection>;
+  readonly projectVfolders: Maybe<VFolderConnection>;
+  readonly adminVfoldersV2: Maybe<VFolderConnection>;
+  readonly storage_volume: Maybe<StorageVolume>;
+  readonly storage_volume_list: Maybe<StorageVolumeList>;
+  readonly quota_scope: Maybe<QuotaScope>;
   readonly keypair_resource_policy: Maybe<KeyPairResourcePolicy>;
   readonly user_resource_policy: Maybe<UserResourcePolicy>;
   readonly project_resource_policy: Maybe<ProjectResourcePolicy>;
@@ -560,6 +580,132 @@ export type QueryadminDomainsV2Args = {
 };
 
 
+export type QueryvfolderArgs = {
+  id?: InputMaybe<Scalars['String']['input']>;
+};
+
+
+export type Queryvfolder_listArgs = {
+  limit: Scalars['Int']['input'];
+  offset: Scalars['Int']['input'];
+  filter?: InputMaybe<Scalars['String']['input']>;
+  order?: InputMaybe<Scalars['String']['input']>;
+  domain_name?: InputMaybe<Scalars['String']['input']>;
+  group_id?: InputMaybe<Scalars['UUID']['input']>;
+  access_key?: InputMaybe<Scalars['String']['input']>;
+};
+
+
+export type Queryvfolder_own_listArgs = {
+  limit: Scalars['Int']['input'];
+  offset: Scalars['Int']['input'];
+  filter?: InputMaybe<Scalars['String']['input']>;
+  order?: InputMaybe<Scalars['String']['input']>;
+  domain_name?: InputMaybe<Scalars['String']['input']>;
+  access_key?: InputMaybe<Scalars['String']['input']>;
+};
+
+
+export type Queryvfolder_invited_listArgs = {
+  limit: Scalars['Int']['input'];
+  offset: Scalars['Int']['input'];
+  filter?: InputMaybe<Scalars['String']['input']>;
+  order?: InputMaybe<Scalars['String']['input']>;
+  domain_name?: InputMaybe<Scalars['String']['input']>;
+  access_key?: InputMaybe<Scalars['String']['input']>;
+};
+
+
+export type Queryvfolder_project_listArgs = {
+  limit: Scalars['Int']['input'];
+  offset: Scalars['Int']['input'];
+  filter?: InputMaybe<Scalars['String']['input']>;
+  order?: InputMaybe<Scalars['String']['input']>;
+  domain_name?: InputMaybe<Scalars['String']['input']>;
+  access_key?: InputMaybe<Scalars['String']['input']>;
+};
+
+
+export type Queryvfolder_nodeArgs = {
+  id: Scalars['String']['input'];
+};
+
+
+export type Queryvfolder_nodesArgs = {
+  scope_id?: InputMaybe<Scalars['ScopeField']['input']>;
+  project_id?: InputMaybe<Scalars['UUID']['input']>;
+  permission?: InputMaybe<Scalars['VFolderPermissionValueField']['input']>;
+  filter?: InputMaybe<Scalars['String']['input']>;
+  order?: InputMaybe<Scalars['String']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type QueryvfolderV2Args = {
+  vfolderId: Scalars['UUID']['input'];
+};
+
+
+export type QuerymyVfoldersArgs = {
+  filter?: InputMaybe<VFolderFilter>;
+  orderBy?: InputMaybe<ReadonlyArray<VFolderOrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type QueryprojectVfoldersArgs = {
+  projectId: Scalars['UUID']['input'];
+  filter?: InputMaybe<VFolderFilter>;
+  orderBy?: InputMaybe<ReadonlyArray<VFolderOrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type QueryadminVfoldersV2Args = {
+  filter?: InputMaybe<VFolderFilter>;
+  orderBy?: InputMaybe<ReadonlyArray<VFolderOrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type Querystorage_volumeArgs = {
+  id?: InputMaybe<Scalars['String']['input']>;
+};
+
+
+export type Querystorage_volume_listArgs = {
+  limit: Scalars['Int']['input'];
+  offset: Scalars['Int']['input'];
+  filter?: InputMaybe<Scalars['String']['input']>;
+  order?: InputMaybe<Scalars['String']['input']>;
+};
+
+
+export type Queryquota_scopeArgs = {
+  storage_host_name: Scalars['String']['input'];
+  quota_scope_id: Scalars['String']['input'];
+};
+
+
 export type Querykeypair_resource_policyArgs = {
   name?: InputMaybe<Scalars['String']['input']>;
 };
@@ -781,6 +927,14 @@ export type Mutation = {
   readonly modify_domain: Maybe<ModifyDomain>;
   readonly delete_domain: Maybe<DeleteDomain>;
   readonly purge_domain: Maybe<PurgeDomain>;
+  readonly createVfolderV2: Maybe<CreateVFolderV2Payload>;
+  readonly createVFolderInProject: Maybe<CreateVFolderV2Payload>;
+  readonly deleteVfolderV2: Maybe<DeleteVFolderV2Payload>;
+  readonly restoreVFolder: Maybe<RestoreVFolderPayload>;
+  readonly bulkDeleteVfoldersV2: Maybe<BulkDeleteVFoldersV2Payload>;
+  readonly bulkPurgeVfoldersV2: Maybe<BulkPurgeVFoldersV2Payload>;
+  readonly set_quota_scope: Maybe<SetQuotaScope>;
+  readonly unset_quota_scope: Maybe<UnsetQuotaScope>;
   readonly create_keypair_resource_policy: Maybe<CreateKeyPairResourcePolicy>;
   readonly modify_keypair_resource_policy: Maybe<ModifyKeyPairResourcePolicy>;
   readonly delete_keypair_resource_policy: Maybe<DeleteKeyPairResourcePolicy>;
@@ -936,6 +1090,50 @@ export type Mutationdelete_domainArgs = {
 
 export type Mutationpurge_domainArgs = {
   name: Scalars['String']['input'];
+};
+
+
+export type MutationcreateVfolderV2Args = {
+  input: CreateVFolderV2Input;
+};
+
+
+export type MutationcreateVFolderInProjectArgs = {
+  projectId: Scalars['UUID']['input'];
+  input: CreateVFolderInScopeInput;
+};
+
+
+export type MutationdeleteVfolderV2Args = {
+  vfolderId: Scalars['UUID']['input'];
+};
+
+
+export type MutationrestoreVFolderArgs = {
+  vfolderId: Scalars['UUID']['input'];
+};
+
+
+export type MutationbulkDeleteVfoldersV2Args = {
+  input: BulkDeleteVFoldersV2Input;
+};
+
+
+export type MutationbulkPurgeVfoldersV2Args = {
+  input: BulkPurgeVFoldersV2Input;
+};
+
+
+export type Mutationset_quota_scopeArgs = {
+  props: QuotaScopeInput;
+  quota_scope_id: Scalars['String']['input'];
+  storage_host_name: Scalars['String']['input'];
+};
+
+
+export type Mutationunset_quota_scopeArgs = {
+  quota_scope_id: Scalars['String']['input'];
+  storage_host_name: Scalars['String']['input'];
 };
 
 
@@ -1601,6 +1799,7 @@ export type ComputeSessionNode = Node & {
   readonly dependents: Maybe<ComputeSessionConnection>;
   readonly dependees: Maybe<ComputeSessionConnection>;
   readonly graph: Maybe<ComputeSessionConnection>;
+  readonly vfolder_nodes: Maybe<VirtualFolderConnection>;
 };
 
 
@@ -1638,6 +1837,17 @@ export type ComputeSessionNodedependeesArgs = {
 
 
 export type ComputeSessionNodegraphArgs = {
+  filter?: InputMaybe<Scalars['String']['input']>;
+  order?: InputMaybe<Scalars['String']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type ComputeSessionNodevfolder_nodesArgs = {
   filter?: InputMaybe<Scalars['String']['input']>;
   order?: InputMaybe<Scalars['String']['input']>;
   offset?: InputMaybe<Scalars['Int']['input']>;
@@ -2369,6 +2579,302 @@ export type DomainV2Edge = {
   readonly __typename?: 'DomainV2Edge';
   readonly cursor: Scalars['String']['output'];
   readonly node: DomainV2;
+};
+
+export type VirtualFolder = Item & {
+  readonly __typename?: 'VirtualFolder';
+  readonly id: Maybe<Scalars['ID']['output']>;
+  readonly host: Maybe<Scalars['String']['output']>;
+  readonly quota_scope_id: Maybe<Scalars['String']['output']>;
+  readonly name: Maybe<Scalars['String']['output']>;
+  readonly user: Maybe<Scalars['UUID']['output']>;
+  readonly user_email: Maybe<Scalars['String']['output']>;
+  readonly group: Maybe<Scalars['UUID']['output']>;
+  readonly group_name: Maybe<Scalars['String']['output']>;
+  readonly creator: Maybe<Scalars['String']['output']>;
+  readonly domain_name: Maybe<Scalars['String']['output']>;
+  readonly unmanaged_path: Maybe<Scalars['String']['output']>;
+  readonly usage_mode: Maybe<Scalars['String']['output']>;
+  readonly permission: Maybe<Scalars['String']['output']>;
+  readonly ownership_type: Maybe<Scalars['String']['output']>;
+  readonly max_files: Maybe<Scalars['Int']['output']>;
+  readonly max_size: Maybe<Scalars['BigInt']['output']>;
+  readonly created_at: Maybe<Scalars['DateTime']['output']>;
+  readonly last_used: Maybe<Scalars['DateTime']['output']>;
+  readonly num_files: Maybe<Scalars['Int']['output']>;
+  readonly cur_size: Maybe<Scalars['BigInt']['output']>;
+  readonly cloneable: Maybe<Scalars['Boolean']['output']>;
+  readonly status: Maybe<Scalars['String']['output']>;
+};
+
+export type VirtualFolderList = PaginatedList & {
+  readonly __typename?: 'VirtualFolderList';
+  readonly items: ReadonlyArray<Maybe<VirtualFolder>>;
+  readonly total_count: Scalars['Int']['output'];
+};
+
+export type VirtualFolderNode = Node & {
+  readonly __typename?: 'VirtualFolderNode';
+  readonly id: Scalars['ID']['output'];
+  readonly row_id: Maybe<Scalars['UUID']['output']>;
+  readonly host: Maybe<Scalars['String']['output']>;
+  readonly quota_scope_id: Maybe<Scalars['String']['output']>;
+  readonly name: Maybe<Scalars['String']['output']>;
+  readonly user: Maybe<Scalars['UUID']['output']>;
+  readonly user_email: Maybe<Scalars['String']['output']>;
+  readonly group: Maybe<Scalars['UUID']['output']>;
+  readonly group_name: Maybe<Scalars['String']['output']>;
+  readonly creator: Maybe<Scalars['String']['output']>;
+  readonly unmanaged_path: Maybe<Scalars['String']['output']>;
+  readonly usage_mode: Maybe<Scalars['String']['output']>;
+  readonly permission: Maybe<Scalars['String']['output']>;
+  readonly ownership_type: Maybe<Scalars['String']['output']>;
+  readonly max_files: Maybe<Scalars['Int']['output']>;
+  readonly max_size: Maybe<Scalars['BigInt']['output']>;
+  readonly created_at: Maybe<Scalars['DateTime']['output']>;
+  readonly last_used: Maybe<Scalars['DateTime']['output']>;
+  readonly num_files: Maybe<Scalars['Int']['output']>;
+  readonly cur_size: Maybe<Scalars['BigInt']['output']>;
+  readonly cloneable: Maybe<Scalars['Boolean']['output']>;
+  readonly status: Maybe<Scalars['String']['output']>;
+  readonly permissions: Maybe<ReadonlyArray<Maybe<Scalars['VFolderPermissionValueField']['output']>>>;
+};
+
+export type VirtualFolderConnection = {
+  readonly __typename?: 'VirtualFolderConnection';
+  readonly pageInfo: PageInfo;
+  readonly edges: ReadonlyArray<Maybe<VirtualFolderEdge>>;
+  readonly count: Maybe<Scalars['Int']['output']>;
+};
+
+export type VirtualFolderEdge = {
+  readonly __typename?: 'VirtualFolderEdge';
+  readonly node: Maybe<VirtualFolderNode>;
+  readonly cursor: Scalars['String']['output'];
+};
+
+export type PredefinedAtomicPermission = {
+  readonly __typename?: 'PredefinedAtomicPermission';
+  readonly vfolder_host_permission_list: Maybe<ReadonlyArray<Maybe<Scalars['String']['output']>>>;
+};
+
+export type VFolder = Node & {
+  readonly __typename?: 'VFolder';
+  readonly id: Scalars['ID']['output'];
+  readonly status: VFolderOperationStatus;
+  readonly host: Scalars['String']['output'];
+  readonly metadata: VFolderMetadataInfo;
+  readonly accessControl: VFolderAccessControlInfo;
+  readonly ownership: VFolderOwnershipInfo;
+  readonly unmanagedPath: Maybe<Scalars['String']['output']>;
+};
+
+export type VFolderMetadataInfo = {
+  readonly __typename?: 'VFolderMetadataInfo';
+  readonly name: Scalars['String']['output'];
+  readonly usageMode: VFolderUsageMode;
+  readonly quotaScopeId: Maybe<Scalars['String']['output']>;
+  readonly createdAt: Scalars['DateTime']['output'];
+  readonly lastUsed: Maybe<Scalars['DateTime']['output']>;
+  readonly cloneable: Scalars['Boolean']['output'];
+};
+
+export type VFolderAccessControlInfo = {
+  readonly __typename?: 'VFolderAccessControlInfo';
+  readonly permission: VFolderMountPermission;
+  readonly ownershipType: VFolderOwnershipType;
+};
+
+export type VFolderOwnershipInfo = {
+  readonly __typename?: 'VFolderOwnershipInfo';
+  readonly userId: Maybe<Scalars['UUID']['output']>;
+  readonly projectId: Maybe<Scalars['UUID']['output']>;
+  readonly creatorId: Maybe<Scalars['UUID']['output']>;
+  readonly creatorEmail: Maybe<Scalars['String']['output']>;
+};
+
+export type VFolderConnection = {
+  readonly __typename?: 'VFolderConnection';
+  readonly pageInfo: PageInfo;
+  readonly edges: ReadonlyArray<VFolderEdge>;
+  readonly count: Scalars['Int']['output'];
+};
+
+export type VFolderEdge = {
+  readonly __typename?: 'VFolderEdge';
+  readonly cursor: Scalars['String']['output'];
+  readonly node: VFolder;
+};
+
+export type VFolderFilter = {
+  readonly name?: InputMaybe<StringFilter>;
+  readonly host?: InputMaybe<StringFilter>;
+  readonly status?: InputMaybe<VFolderOperationStatusFilter>;
+  readonly usageMode?: InputMaybe<VFolderUsageModeFilter>;
+  readonly cloneable?: InputMaybe<Scalars['Boolean']['input']>;
+  readonly createdAt?: InputMaybe<DateTimeFilter>;
+  readonly AND?: InputMaybe<ReadonlyArray<VFolderFilter>>;
+  readonly OR?: InputMaybe<ReadonlyArray<VFolderFilter>>;
+  readonly NOT?: InputMaybe<ReadonlyArray<VFolderFilter>>;
+};
+
+export type VFolderOperationStatusFilter = {
+  readonly equals?: InputMaybe<VFolderOperationStatus>;
+  readonly in?: InputMaybe<ReadonlyArray<VFolderOperationStatus>>;
+  readonly notEquals?: InputMaybe<VFolderOperationStatus>;
+  readonly notIn?: InputMaybe<ReadonlyArray<VFolderOperationStatus>>;
+};
+
+export type VFolderUsageModeFilter = {
+  readonly equals?: InputMaybe<VFolderUsageMode>;
+  readonly in?: InputMaybe<ReadonlyArray<VFolderUsageMode>>;
+  readonly notEquals?: InputMaybe<VFolderUsageMode>;
+  readonly notIn?: InputMaybe<ReadonlyArray<VFolderUsageMode>>;
+};
+
+export type VFolderOrderBy = {
+  readonly field?: VFolderOrderField;
+  readonly direction?: OrderDirection;
+};
+
+export type VFolderOrderField =
+  | 'NAME'
+  | 'CREATED_AT'
+  | 'STATUS'
+  | 'USAGE_MODE'
+  | 'HOST';
+
+export type VFolderUsageMode =
+  | 'GENERAL'
+  | 'MODEL'
+  | 'DATA';
+
+export type VFolderMountPermission =
+  | 'READ_ONLY'
+  | 'READ_WRITE'
+  | 'RW_DELETE';
+
+export type VFolderOwnershipType =
+  | 'USER'
+  | 'GROUP';
+
+export type VFolderOperationStatus =
+  | 'READY'
+  | 'CLONING'
+  | 'DELETE_PENDING'
+  | 'DELETE_ONGOING'
+  | 'DELETE_COMPLETE'
+  | 'DELETE_ERROR';
+
+export type CreateVFolderV2Input = {
+  readonly name: Scalars['String']['input'];
+  readonly projectId?: InputMaybe<Scalars['UUID']['input']>;
+  readonly host?: InputMaybe<Scalars['String']['input']>;
+  readonly usageMode?: Scalars['String']['input'];
+  readonly permission?: Scalars['String']['input'];
+  readonly cloneable?: Scalars['Boolean']['input'];
+};
+
+export type CreateVFolderInScopeInput = {
+  readonly name: Scalars['String']['input'];
+  readonly host?: InputMaybe<Scalars['String']['input']>;
+  readonly usageMode?: VFolderUsageMode;
+  readonly permission?: VFolderMountPermission;
+  readonly cloneable?: Scalars['Boolean']['input'];
+};
+
+export type CreateVFolderV2Payload = {
+  readonly __typename?: 'CreateVFolderV2Payload';
+  readonly vfolder: VFolder;
+};
+
+export type DeleteVFolderV2Payload = {
+  readonly __typename?: 'DeleteVFolderV2Payload';
+  readonly id: Scalars['UUID']['output'];
+};
+
+export type RestoreVFolderPayload = {
+  readonly __typename?: 'RestoreVFolderPayload';
+  readonly id: Scalars['UUID']['output'];
+};
+
+export type BulkDeleteVFoldersV2Input = {
+  readonly ids: ReadonlyArray<Scalars['UUID']['input']>;
+};
+
+export type BulkDeleteVFoldersV2Payload = {
+  readonly __typename?: 'BulkDeleteVFoldersV2Payload';
+  readonly deletedCount: Scalars['Int']['output'];
+};
+
+export type BulkPurgeVFoldersV2Input = {
+  readonly ids: ReadonlyArray<Scalars['UUID']['input']>;
+  readonly options?: InputMaybe<PurgeVFolderOptionsInput>;
+};
+
+export type PurgeVFolderOptionsInput = {
+  readonly cascadeModelCard?: Scalars['Boolean']['input'];
+};
+
+export type BulkPurgeVFoldersV2Payload = {
+  readonly __typename?: 'BulkPurgeVFoldersV2Payload';
+  readonly purgedCount: Scalars['Int']['output'];
+  readonly failed: ReadonlyArray<BulkPurgeVFolderV2Error>;
+};
+
+export type BulkPurgeVFolderV2Error = {
+  readonly __typename?: 'BulkPurgeVFolderV2Error';
+  readonly vfolderId: Scalars['UUID']['output'];
+  readonly message: Scalars['String']['output'];
+};
+
+export type StorageVolume = Item & {
+  readonly __typename?: 'StorageVolume';
+  readonly id: Maybe<Scalars['ID']['output']>;
+  readonly backend: Maybe<Scalars['String']['output']>;
+  readonly fsprefix: Maybe<Scalars['String']['output']>;
+  readonly path: Maybe<Scalars['String']['output']>;
+  readonly capabilities: Maybe<ReadonlyArray<Maybe<Scalars['String']['output']>>>;
+  readonly hardware_metadata: Maybe<Scalars['JSONString']['output']>;
+  readonly performance_metric: Maybe<Scalars['JSONString']['output']>;
+  readonly usage: Maybe<Scalars['JSONString']['output']>;
+  readonly proxy: Maybe<Scalars['String']['output']>;
+  readonly name: Maybe<Scalars['String']['output']>;
+};
+
+export type StorageVolumeList = PaginatedList & {
+  readonly __typename?: 'StorageVolumeList';
+  readonly items: ReadonlyArray<Maybe<StorageVolume>>;
+  readonly total_count: Scalars['Int']['output'];
+};
+
+export type QuotaScope = Item & {
+  readonly __typename?: 'QuotaScope';
+  readonly id: Scalars['ID']['output'];
+  readonly quota_scope_id: Scalars['String']['output'];
+  readonly storage_host_name: Scalars['String']['output'];
+  readonly details: QuotaDetails;
+};
+
+export type QuotaDetails = {
+  readonly __typename?: 'QuotaDetails';
+  readonly usage_bytes: Maybe<Scalars['BigInt']['output']>;
+  readonly usage_count: Maybe<Scalars['BigInt']['output']>;
+  readonly hard_limit_bytes: Maybe<Scalars['BigInt']['output']>;
+};
+
+export type QuotaScopeInput = {
+  readonly hard_limit_bytes?: InputMaybe<Scalars['BigInt']['input']>;
+};
+
+export type SetQuotaScope = {
+  readonly __typename?: 'SetQuotaScope';
+  readonly quota_scope: Maybe<QuotaScope>;
+};
+
+export type UnsetQuotaScope = {
+  readonly __typename?: 'UnsetQuotaScope';
+  readonly quota_scope: Maybe<QuotaScope>;
 };
 
 export type KeyPairResourcePolicy = {
@@ -3699,6 +4205,9 @@ export type ResolversInterfaceTypes<_RefType extends Record<string, unknown>> = 
     | ( TotalResourceSlot )
     | ( AgentSummary )
     | ( UserRecord )
+    | ( FolderRecord )
+    | ( HostVolume )
+    | ( QuotaScope )
   ;
   Node:
     | ( ImageParent )
@@ -3710,6 +4219,8 @@ export type ResolversInterfaceTypes<_RefType extends Record<string, unknown>> = 
     | ( ProjectRecord )
     | ( DomainParent )
     | ( DomainRecord )
+    | ( FolderRecord )
+    | ( FolderRecord )
     | ( RoleRow )
     | ( PermissionRow )
     | ( UserRoleRow )
@@ -3727,6 +4238,8 @@ export type ResolversInterfaceTypes<_RefType extends Record<string, unknown>> = 
     | ( Omit<AgentList, 'items'> & { items: ReadonlyArray<Maybe<_RefType['Agent']>> } )
     | ( AgentSummaryList )
     | ( Omit<UserList, 'items'> & { items: ReadonlyArray<Maybe<_RefType['User']>> } )
+    | ( Omit<VirtualFolderList, 'items'> & { items: ReadonlyArray<Maybe<_RefType['VirtualFolder']>> } )
+    | ( Omit<StorageVolumeList, 'items'> & { items: ReadonlyArray<Maybe<_RefType['StorageVolume']>> } )
   ;
 };
 
@@ -3865,6 +4378,46 @@ export type ResolversTypes = {
   DomainV2OrderField: DomainV2OrderField;
   DomainV2Connection: ResolverTypeWrapper<Omit<DomainV2Connection, 'edges'> & { edges: ReadonlyArray<ResolversTypes['DomainV2Edge']> }>;
   DomainV2Edge: ResolverTypeWrapper<Omit<DomainV2Edge, 'node'> & { node: ResolversTypes['DomainV2'] }>;
+  VFolderPermissionValueField: ResolverTypeWrapper<Scalars['VFolderPermissionValueField']['output']>;
+  VirtualFolder: ResolverTypeWrapper<FolderRecord>;
+  VirtualFolderList: ResolverTypeWrapper<Omit<VirtualFolderList, 'items'> & { items: ReadonlyArray<Maybe<ResolversTypes['VirtualFolder']>> }>;
+  VirtualFolderNode: ResolverTypeWrapper<FolderRecord>;
+  VirtualFolderConnection: ResolverTypeWrapper<Omit<VirtualFolderConnection, 'edges'> & { edges: ReadonlyArray<Maybe<ResolversTypes['VirtualFolderEdge']>> }>;
+  VirtualFolderEdge: ResolverTypeWrapper<Omit<VirtualFolderEdge, 'node'> & { node?: Maybe<ResolversTypes['VirtualFolderNode']> }>;
+  PredefinedAtomicPermission: ResolverTypeWrapper<PredefinedAtomicPermission>;
+  VFolder: ResolverTypeWrapper<FolderRecord>;
+  VFolderMetadataInfo: ResolverTypeWrapper<VFolderMetadataInfo>;
+  VFolderAccessControlInfo: ResolverTypeWrapper<VFolderAccessControlInfo>;
+  VFolderOwnershipInfo: ResolverTypeWrapper<VFolderOwnershipInfo>;
+  VFolderConnection: ResolverTypeWrapper<Omit<VFolderConnection, 'edges'> & { edges: ReadonlyArray<ResolversTypes['VFolderEdge']> }>;
+  VFolderEdge: ResolverTypeWrapper<Omit<VFolderEdge, 'node'> & { node: ResolversTypes['VFolder'] }>;
+  VFolderFilter: VFolderFilter;
+  VFolderOperationStatusFilter: VFolderOperationStatusFilter;
+  VFolderUsageModeFilter: VFolderUsageModeFilter;
+  VFolderOrderBy: VFolderOrderBy;
+  VFolderOrderField: VFolderOrderField;
+  VFolderUsageMode: VFolderUsageMode;
+  VFolderMountPermission: VFolderMountPermission;
+  VFolderOwnershipType: VFolderOwnershipType;
+  VFolderOperationStatus: VFolderOperationStatus;
+  CreateVFolderV2Input: CreateVFolderV2Input;
+  CreateVFolderInScopeInput: CreateVFolderInScopeInput;
+  CreateVFolderV2Payload: ResolverTypeWrapper<Omit<CreateVFolderV2Payload, 'vfolder'> & { vfolder: ResolversTypes['VFolder'] }>;
+  DeleteVFolderV2Payload: ResolverTypeWrapper<DeleteVFolderV2Payload>;
+  RestoreVFolderPayload: ResolverTypeWrapper<RestoreVFolderPayload>;
+  BulkDeleteVFoldersV2Input: BulkDeleteVFoldersV2Input;
+  BulkDeleteVFoldersV2Payload: ResolverTypeWrapper<BulkDeleteVFoldersV2Payload>;
+  BulkPurgeVFoldersV2Input: BulkPurgeVFoldersV2Input;
+  PurgeVFolderOptionsInput: PurgeVFolderOptionsInput;
+  BulkPurgeVFoldersV2Payload: ResolverTypeWrapper<BulkPurgeVFoldersV2Payload>;
+  BulkPurgeVFolderV2Error: ResolverTypeWrapper<BulkPurgeVFolderV2Error>;
+  StorageVolume: ResolverTypeWrapper<HostVolume>;
+  StorageVolumeList: ResolverTypeWrapper<Omit<StorageVolumeList, 'items'> & { items: ReadonlyArray<Maybe<ResolversTypes['StorageVolume']>> }>;
+  QuotaScope: ResolverTypeWrapper<QuotaScope>;
+  QuotaDetails: ResolverTypeWrapper<QuotaDetails>;
+  QuotaScopeInput: QuotaScopeInput;
+  SetQuotaScope: ResolverTypeWrapper<SetQuotaScope>;
+  UnsetQuotaScope: ResolverTypeWrapper<UnsetQuotaScope>;
   KeyPairResourcePolicy: ResolverTypeWrapper<KeyPairResourcePolicy>;
   CreateKeyPairResourcePolicyInput: CreateKeyPairResourcePolicyInput;
   ModifyKeyPairResourcePolicyInput: ModifyKeyPairResourcePolicyInput;
@@ -4158,6 +4711,41 @@ export type ResolversParentTypes = {
   DomainV2OrderBy: DomainV2OrderBy;
   DomainV2Connection: Omit<DomainV2Connection, 'edges'> & { edges: ReadonlyArray<ResolversParentTypes['DomainV2Edge']> };
   DomainV2Edge: Omit<DomainV2Edge, 'node'> & { node: ResolversParentTypes['DomainV2'] };
+  VFolderPermissionValueField: Scalars['VFolderPermissionValueField']['output'];
+  VirtualFolder: FolderRecord;
+  VirtualFolderList: Omit<VirtualFolderList, 'items'> & { items: ReadonlyArray<Maybe<ResolversParentTypes['VirtualFolder']>> };
+  VirtualFolderNode: FolderRecord;
+  VirtualFolderConnection: Omit<VirtualFolderConnection, 'edges'> & { edges: ReadonlyArray<Maybe<ResolversParentTypes['VirtualFolderEdge']>> };
+  VirtualFolderEdge: Omit<VirtualFolderEdge, 'node'> & { node?: Maybe<ResolversParentTypes['VirtualFolderNode']> };
+  PredefinedAtomicPermission: PredefinedAtomicPermission;
+  VFolder: FolderRecord;
+  VFolderMetadataInfo: VFolderMetadataInfo;
+  VFolderAccessControlInfo: VFolderAccessControlInfo;
+  VFolderOwnershipInfo: VFolderOwnershipInfo;
+  VFolderConnection: Omit<VFolderConnection, 'edges'> & { edges: ReadonlyArray<ResolversParentTypes['VFolderEdge']> };
+  VFolderEdge: Omit<VFolderEdge, 'node'> & { node: ResolversParentTypes['VFolder'] };
+  VFolderFilter: VFolderFilter;
+  VFolderOperationStatusFilter: VFolderOperationStatusFilter;
+  VFolderUsageModeFilter: VFolderUsageModeFilter;
+  VFolderOrderBy: VFolderOrderBy;
+  CreateVFolderV2Input: CreateVFolderV2Input;
+  CreateVFolderInScopeInput: CreateVFolderInScopeInput;
+  CreateVFolderV2Payload: Omit<CreateVFolderV2Payload, 'vfolder'> & { vfolder: ResolversParentTypes['VFolder'] };
+  DeleteVFolderV2Payload: DeleteVFolderV2Payload;
+  RestoreVFolderPayload: RestoreVFolderPayload;
+  BulkDeleteVFoldersV2Input: BulkDeleteVFoldersV2Input;
+  BulkDeleteVFoldersV2Payload: BulkDeleteVFoldersV2Payload;
+  BulkPurgeVFoldersV2Input: BulkPurgeVFoldersV2Input;
+  PurgeVFolderOptionsInput: PurgeVFolderOptionsInput;
+  BulkPurgeVFoldersV2Payload: BulkPurgeVFoldersV2Payload;
+  BulkPurgeVFolderV2Error: BulkPurgeVFolderV2Error;
+  StorageVolume: HostVolume;
+  StorageVolumeList: Omit<StorageVolumeList, 'items'> & { items: ReadonlyArray<Maybe<ResolversParentTypes['StorageVolume']>> };
+  QuotaScope: QuotaScope;
+  QuotaDetails: QuotaDetails;
+  QuotaScopeInput: QuotaScopeInput;
+  SetQuotaScope: SetQuotaScope;
+  UnsetQuotaScope: UnsetQuotaScope;
   KeyPairResourcePolicy: KeyPairResourcePolicy;
   CreateKeyPairResourcePolicyInput: CreateKeyPairResourcePolicyInput;
   ModifyKeyPairResourcePolicyInput: ModifyKeyPairResourcePolicyInput;
@@ -4348,15 +4936,15 @@ export interface ScopeFieldScalarConfig extends GraphQLScalarTypeConfig<Resolver
 }
 
 export type ItemResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['Item'] = ResolversParentTypes['Item']> = {
-  __resolveType: TypeResolveFn<'KeyPair' | 'ComputeSession' | 'ComputeContainer' | 'Agent' | 'TotalResourceSlot' | 'AgentSummary' | 'User', ParentType, ContextType>;
+  __resolveType: TypeResolveFn<'KeyPair' | 'ComputeSession' | 'ComputeContainer' | 'Agent' | 'TotalResourceSlot' | 'AgentSummary' | 'User' | 'VirtualFolder' | 'StorageVolume' | 'QuotaScope', ParentType, ContextType>;
 };
 
 export type NodeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['Node'] = ResolversParentTypes['Node']> = {
-  __resolveType: TypeResolveFn<'ImageNode' | 'ComputeSessionNode' | 'AgentNode' | 'KernelNode' | 'SessionSchedulingHistory' | 'UserNode' | 'GroupNode' | 'DomainNode' | 'DomainV2' | 'Role' | 'Permission' | 'RoleAssignment' | 'EntityRef' | 'RoleInvitation' | 'RolePreset' | 'RolePermissionPreset' | 'ScalingGroupNode' | 'ContainerRegistry', ParentType, ContextType>;
+  __resolveType: TypeResolveFn<'ImageNode' | 'ComputeSessionNode' | 'AgentNode' | 'KernelNode' | 'SessionSchedulingHistory' | 'UserNode' | 'GroupNode' | 'DomainNode' | 'DomainV2' | 'VirtualFolderNode' | 'VFolder' | 'Role' | 'Permission' | 'RoleAssignment' | 'EntityRef' | 'RoleInvitation' | 'RolePreset' | 'RolePermissionPreset' | 'ScalingGroupNode' | 'ContainerRegistry', ParentType, ContextType>;
 };
 
 export type PaginatedListResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['PaginatedList'] = ResolversParentTypes['PaginatedList']> = {
-  __resolveType: TypeResolveFn<'KeyPairList' | 'ComputeSessionList' | 'ComputeContainerList' | 'AgentList' | 'AgentSummaryList' | 'UserList', ParentType, ContextType>;
+  __resolveType: TypeResolveFn<'KeyPairList' | 'ComputeSessionList' | 'ComputeContainerList' | 'AgentList' | 'AgentSummaryList' | 'UserList' | 'VirtualFolderList' | 'StorageVolumeList', ParentType, ContextType>;
 };
 
 export type KVPairResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['KVPair'] = ResolversParentTypes['KVPair']> = {
@@ -4414,6 +5002,21 @@ export type QueryResolvers<ContextType = GraphqlContext, ParentType extends Reso
   domain_nodes?: Resolver<Maybe<ResolversTypes['DomainConnection']>, ParentType, ContextType, RequireFields<Querydomain_nodesArgs, 'permission'>>;
   domainV2?: Resolver<Maybe<ResolversTypes['DomainV2']>, ParentType, ContextType, RequireFields<QuerydomainV2Args, 'domainName'>>;
   adminDomainsV2?: Resolver<Maybe<ResolversTypes['DomainV2Connection']>, ParentType, ContextType, RequireFields<QueryadminDomainsV2Args, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  vfolder?: Resolver<Maybe<ResolversTypes['VirtualFolder']>, ParentType, ContextType, Partial<QueryvfolderArgs>>;
+  vfolder_list?: Resolver<Maybe<ResolversTypes['VirtualFolderList']>, ParentType, ContextType, RequireFields<Queryvfolder_listArgs, 'limit' | 'offset'>>;
+  vfolder_own_list?: Resolver<Maybe<ResolversTypes['VirtualFolderList']>, ParentType, ContextType, RequireFields<Queryvfolder_own_listArgs, 'limit' | 'offset'>>;
+  vfolder_invited_list?: Resolver<Maybe<ResolversTypes['VirtualFolderList']>, ParentType, ContextType, RequireFields<Queryvfolder_invited_listArgs, 'limit' | 'offset'>>;
+  vfolder_project_list?: Resolver<Maybe<ResolversTypes['VirtualFolderList']>, ParentType, ContextType, RequireFields<Queryvfolder_project_listArgs, 'limit' | 'offset'>>;
+  vfolder_node?: Resolver<Maybe<ResolversTypes['VirtualFolderNode']>, ParentType, ContextType, RequireFields<Queryvfolder_nodeArgs, 'id'>>;
+  vfolder_nodes?: Resolver<Maybe<ResolversTypes['VirtualFolderConnection']>, ParentType, ContextType, Partial<Queryvfolder_nodesArgs>>;
+  vfolder_host_permissions?: Resolver<Maybe<ResolversTypes['PredefinedAtomicPermission']>, ParentType, ContextType>;
+  vfolderV2?: Resolver<Maybe<ResolversTypes['VFolder']>, ParentType, ContextType, RequireFields<QueryvfolderV2Args, 'vfolderId'>>;
+  myVfolders?: Resolver<Maybe<ResolversTypes['VFolderConnection']>, ParentType, ContextType, RequireFields<QuerymyVfoldersArgs, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  projectVfolders?: Resolver<Maybe<ResolversTypes['VFolderConnection']>, ParentType, ContextType, RequireFields<QueryprojectVfoldersArgs, 'projectId' | 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  adminVfoldersV2?: Resolver<Maybe<ResolversTypes['VFolderConnection']>, ParentType, ContextType, RequireFields<QueryadminVfoldersV2Args, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  storage_volume?: Resolver<Maybe<ResolversTypes['StorageVolume']>, ParentType, ContextType, Partial<Querystorage_volumeArgs>>;
+  storage_volume_list?: Resolver<Maybe<ResolversTypes['StorageVolumeList']>, ParentType, ContextType, RequireFields<Querystorage_volume_listArgs, 'limit' | 'offset'>>;
+  quota_scope?: Resolver<Maybe<ResolversTypes['QuotaScope']>, ParentType, ContextType, RequireFields<Queryquota_scopeArgs, 'storage_host_name' | 'quota_scope_id'>>;
   keypair_resource_policy?: Resolver<Maybe<ResolversTypes['KeyPairResourcePolicy']>, ParentType, ContextType, Partial<Querykeypair_resource_policyArgs>>;
   user_resource_policy?: Resolver<Maybe<ResolversTypes['UserResourcePolicy']>, ParentType, ContextType, Partial<Queryuser_resource_policyArgs>>;
   project_resource_policy?: Resolver<Maybe<ResolversTypes['ProjectResourcePolicy']>, ParentType, ContextType, RequireFields<Queryproject_resource_policyArgs, 'name'>>;
@@ -4467,6 +5070,14 @@ export type MutationResolvers<ContextType = GraphqlContext, ParentType extends R
   modify_domain?: Resolver<Maybe<ResolversTypes['ModifyDomain']>, ParentType, ContextType, RequireFields<Mutationmodify_domainArgs, 'name' | 'props'>>;
   delete_domain?: Resolver<Maybe<ResolversTypes['DeleteDomain']>, ParentType, ContextType, RequireFields<Mutationdelete_domainArgs, 'name'>>;
   purge_domain?: Resolver<Maybe<ResolversTypes['PurgeDomain']>, ParentType, ContextType, RequireFields<Mutationpurge_domainArgs, 'name'>>;
+  createVfolderV2?: Resolver<Maybe<ResolversTypes['CreateVFolderV2Payload']>, ParentType, ContextType, RequireFields<MutationcreateVfolderV2Args, 'input'>>;
+  createVFolderInProject?: Resolver<Maybe<ResolversTypes['CreateVFolderV2Payload']>, ParentType, ContextType, RequireFields<MutationcreateVFolderInProjectArgs, 'projectId' | 'input'>>;
+  deleteVfolderV2?: Resolver<Maybe<ResolversTypes['DeleteVFolderV2Payload']>, ParentType, ContextType, RequireFields<MutationdeleteVfolderV2Args, 'vfolderId'>>;
+  restoreVFolder?: Resolver<Maybe<ResolversTypes['RestoreVFolderPayload']>, ParentType, ContextType, RequireFields<MutationrestoreVFolderArgs, 'vfolderId'>>;
+  bulkDeleteVfoldersV2?: Resolver<Maybe<ResolversTypes['BulkDeleteVFoldersV2Payload']>, ParentType, ContextType, RequireFields<MutationbulkDeleteVfoldersV2Args, 'input'>>;
+  bulkPurgeVfoldersV2?: Resolver<Maybe<ResolversTypes['BulkPurgeVFoldersV2Payload']>, ParentType, ContextType, RequireFields<MutationbulkPurgeVfoldersV2Args, 'input'>>;
+  set_quota_scope?: Resolver<Maybe<ResolversTypes['SetQuotaScope']>, ParentType, ContextType, RequireFields<Mutationset_quota_scopeArgs, 'props' | 'quota_scope_id' | 'storage_host_name'>>;
+  unset_quota_scope?: Resolver<Maybe<ResolversTypes['UnsetQuotaScope']>, ParentType, ContextType, RequireFields<Mutationunset_quota_scopeArgs, 'quota_scope_id' | 'storage_host_name'>>;
   create_keypair_resource_policy?: Resolver<Maybe<ResolversTypes['CreateKeyPairResourcePolicy']>, ParentType, ContextType, RequireFields<Mutationcreate_keypair_resource_policyArgs, 'name' | 'props'>>;
   modify_keypair_resource_policy?: Resolver<Maybe<ResolversTypes['ModifyKeyPairResourcePolicy']>, ParentType, ContextType, RequireFields<Mutationmodify_keypair_resource_policyArgs, 'name' | 'props'>>;
   delete_keypair_resource_policy?: Resolver<Maybe<ResolversTypes['DeleteKeyPairResourcePolicy']>, ParentType, ContextType, RequireFields<Mutationdelete_keypair_resource_policyArgs, 'name'>>;
@@ -4827,6 +5438,7 @@ export type ComputeSessionNodeResolvers<ContextType = GraphqlContext, ParentType
   dependents?: Resolver<Maybe<ResolversTypes['ComputeSessionConnection']>, ParentType, ContextType, Partial<ComputeSessionNodedependentsArgs>>;
   dependees?: Resolver<Maybe<ResolversTypes['ComputeSessionConnection']>, ParentType, ContextType, Partial<ComputeSessionNodedependeesArgs>>;
   graph?: Resolver<Maybe<ResolversTypes['ComputeSessionConnection']>, ParentType, ContextType, Partial<ComputeSessionNodegraphArgs>>;
+  vfolder_nodes?: Resolver<Maybe<ResolversTypes['VirtualFolderConnection']>, ParentType, ContextType, Partial<ComputeSessionNodevfolder_nodesArgs>>;
   __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
 };
 
@@ -5301,6 +5913,195 @@ export type DomainV2ConnectionResolvers<ContextType = GraphqlContext, ParentType
 export type DomainV2EdgeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DomainV2Edge'] = ResolversParentTypes['DomainV2Edge']> = {
   cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
   node?: Resolver<ResolversTypes['DomainV2'], ParentType, ContextType>;
+};
+
+export interface VFolderPermissionValueFieldScalarConfig extends GraphQLScalarTypeConfig<ResolversTypes['VFolderPermissionValueField'], any> {
+  name: 'VFolderPermissionValueField';
+}
+
+export type VirtualFolderResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['VirtualFolder'] = ResolversParentTypes['VirtualFolder']> = {
+  id?: Resolver<Maybe<ResolversTypes['ID']>, ParentType, ContextType>;
+  host?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  quota_scope_id?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  name?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  user?: Resolver<Maybe<ResolversTypes['UUID']>, ParentType, ContextType>;
+  user_email?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  group?: Resolver<Maybe<ResolversTypes['UUID']>, ParentType, ContextType>;
+  group_name?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  creator?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  domain_name?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  unmanaged_path?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  usage_mode?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  permission?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  ownership_type?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  max_files?: Resolver<Maybe<ResolversTypes['Int']>, ParentType, ContextType>;
+  max_size?: Resolver<Maybe<ResolversTypes['BigInt']>, ParentType, ContextType>;
+  created_at?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
+  last_used?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
+  num_files?: Resolver<Maybe<ResolversTypes['Int']>, ParentType, ContextType>;
+  cur_size?: Resolver<Maybe<ResolversTypes['BigInt']>, ParentType, ContextType>;
+  cloneable?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  status?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type VirtualFolderListResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['VirtualFolderList'] = ResolversParentTypes['VirtualFolderList']> = {
+  items?: Resolver<ReadonlyArray<Maybe<ResolversTypes['VirtualFolder']>>, ParentType, ContextType>;
+  total_count?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type VirtualFolderNodeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['VirtualFolderNode'] = ResolversParentTypes['VirtualFolderNode']> = {
+  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  row_id?: Resolver<Maybe<ResolversTypes['UUID']>, ParentType, ContextType>;
+  host?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  quota_scope_id?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  name?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  user?: Resolver<Maybe<ResolversTypes['UUID']>, ParentType, ContextType>;
+  user_email?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  group?: Resolver<Maybe<ResolversTypes['UUID']>, ParentType, ContextType>;
+  group_name?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  creator?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  unmanaged_path?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  usage_mode?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  permission?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  ownership_type?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  max_files?: Resolver<Maybe<ResolversTypes['Int']>, ParentType, ContextType>;
+  max_size?: Resolver<Maybe<ResolversTypes['BigInt']>, ParentType, ContextType>;
+  created_at?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
+  last_used?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
+  num_files?: Resolver<Maybe<ResolversTypes['Int']>, ParentType, ContextType>;
+  cur_size?: Resolver<Maybe<ResolversTypes['BigInt']>, ParentType, ContextType>;
+  cloneable?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  status?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  permissions?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['VFolderPermissionValueField']>>>, ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type VirtualFolderConnectionResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['VirtualFolderConnection'] = ResolversParentTypes['VirtualFolderConnection']> = {
+  pageInfo?: Resolver<ResolversTypes['PageInfo'], ParentType, ContextType>;
+  edges?: Resolver<ReadonlyArray<Maybe<ResolversTypes['VirtualFolderEdge']>>, ParentType, ContextType>;
+  count?: Resolver<Maybe<ResolversTypes['Int']>, ParentType, ContextType>;
+};
+
+export type VirtualFolderEdgeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['VirtualFolderEdge'] = ResolversParentTypes['VirtualFolderEdge']> = {
+  node?: Resolver<Maybe<ResolversTypes['VirtualFolderNode']>, ParentType, ContextType>;
+  cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
+export type PredefinedAtomicPermissionResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['PredefinedAtomicPermission'] = ResolversParentTypes['PredefinedAtomicPermission']> = {
+  vfolder_host_permission_list?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['String']>>>, ParentType, ContextType>;
+};
+
+export type VFolderResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['VFolder'] = ResolversParentTypes['VFolder']> = {
+  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  status?: Resolver<ResolversTypes['VFolderOperationStatus'], ParentType, ContextType>;
+  host?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  metadata?: Resolver<ResolversTypes['VFolderMetadataInfo'], ParentType, ContextType>;
+  accessControl?: Resolver<ResolversTypes['VFolderAccessControlInfo'], ParentType, ContextType>;
+  ownership?: Resolver<ResolversTypes['VFolderOwnershipInfo'], ParentType, ContextType>;
+  unmanagedPath?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type VFolderMetadataInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['VFolderMetadataInfo'] = ResolversParentTypes['VFolderMetadataInfo']> = {
+  name?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  usageMode?: Resolver<ResolversTypes['VFolderUsageMode'], ParentType, ContextType>;
+  quotaScopeId?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  createdAt?: Resolver<ResolversTypes['DateTime'], ParentType, ContextType>;
+  lastUsed?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
+  cloneable?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
+};
+
+export type VFolderAccessControlInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['VFolderAccessControlInfo'] = ResolversParentTypes['VFolderAccessControlInfo']> = {
+  permission?: Resolver<ResolversTypes['VFolderMountPermission'], ParentType, ContextType>;
+  ownershipType?: Resolver<ResolversTypes['VFolderOwnershipType'], ParentType, ContextType>;
+};
+
+export type VFolderOwnershipInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['VFolderOwnershipInfo'] = ResolversParentTypes['VFolderOwnershipInfo']> = {
+  userId?: Resolver<Maybe<ResolversTypes['UUID']>, ParentType, ContextType>;
+  projectId?: Resolver<Maybe<ResolversTypes['UUID']>, ParentType, ContextType>;
+  creatorId?: Resolver<Maybe<ResolversTypes['UUID']>, ParentType, ContextType>;
+  creatorEmail?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+};
+
+export type VFolderConnectionResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['VFolderConnection'] = ResolversParentTypes['VFolderConnection']> = {
+  pageInfo?: Resolver<ResolversTypes['PageInfo'], ParentType, ContextType>;
+  edges?: Resolver<ReadonlyArray<ResolversTypes['VFolderEdge']>, ParentType, ContextType>;
+  count?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+};
+
+export type VFolderEdgeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['VFolderEdge'] = ResolversParentTypes['VFolderEdge']> = {
+  cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  node?: Resolver<ResolversTypes['VFolder'], ParentType, ContextType>;
+};
+
+export type CreateVFolderV2PayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['CreateVFolderV2Payload'] = ResolversParentTypes['CreateVFolderV2Payload']> = {
+  vfolder?: Resolver<ResolversTypes['VFolder'], ParentType, ContextType>;
+};
+
+export type DeleteVFolderV2PayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DeleteVFolderV2Payload'] = ResolversParentTypes['DeleteVFolderV2Payload']> = {
+  id?: Resolver<ResolversTypes['UUID'], ParentType, ContextType>;
+};
+
+export type RestoreVFolderPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['RestoreVFolderPayload'] = ResolversParentTypes['RestoreVFolderPayload']> = {
+  id?: Resolver<ResolversTypes['UUID'], ParentType, ContextType>;
+};
+
+export type BulkDeleteVFoldersV2PayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['BulkDeleteVFoldersV2Payload'] = ResolversParentTypes['BulkDeleteVFoldersV2Payload']> = {
+  deletedCount?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+};
+
+export type BulkPurgeVFoldersV2PayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['BulkPurgeVFoldersV2Payload'] = ResolversParentTypes['BulkPurgeVFoldersV2Payload']> = {
+  purgedCount?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+  failed?: Resolver<ReadonlyArray<ResolversTypes['BulkPurgeVFolderV2Error']>, ParentType, ContextType>;
+};
+
+export type BulkPurgeVFolderV2ErrorResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['BulkPurgeVFolderV2Error'] = ResolversParentTypes['BulkPurgeVFolderV2Error']> = {
+  vfolderId?: Resolver<ResolversTypes['UUID'], ParentType, ContextType>;
+  message?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
+export type StorageVolumeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['StorageVolume'] = ResolversParentTypes['StorageVolume']> = {
+  id?: Resolver<Maybe<ResolversTypes['ID']>, ParentType, ContextType>;
+  backend?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  fsprefix?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  path?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  capabilities?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['String']>>>, ParentType, ContextType>;
+  hardware_metadata?: Resolver<Maybe<ResolversTypes['JSONString']>, ParentType, ContextType>;
+  performance_metric?: Resolver<Maybe<ResolversTypes['JSONString']>, ParentType, ContextType>;
+  usage?: Resolver<Maybe<ResolversTypes['JSONString']>, ParentType, ContextType>;
+  proxy?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  name?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type StorageVolumeListResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['StorageVolumeList'] = ResolversParentTypes['StorageVolumeList']> = {
+  items?: Resolver<ReadonlyArray<Maybe<ResolversTypes['StorageVolume']>>, ParentType, ContextType>;
+  total_count?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type QuotaScopeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['QuotaScope'] = ResolversParentTypes['QuotaScope']> = {
+  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  quota_scope_id?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  storage_host_name?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  details?: Resolver<ResolversTypes['QuotaDetails'], ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type QuotaDetailsResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['QuotaDetails'] = ResolversParentTypes['QuotaDetails']> = {
+  usage_bytes?: Resolver<Maybe<ResolversTypes['BigInt']>, ParentType, ContextType>;
+  usage_count?: Resolver<Maybe<ResolversTypes['BigInt']>, ParentType, ContextType>;
+  hard_limit_bytes?: Resolver<Maybe<ResolversTypes['BigInt']>, ParentType, ContextType>;
+};
+
+export type SetQuotaScopeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['SetQuotaScope'] = ResolversParentTypes['SetQuotaScope']> = {
+  quota_scope?: Resolver<Maybe<ResolversTypes['QuotaScope']>, ParentType, ContextType>;
+};
+
+export type UnsetQuotaScopeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['UnsetQuotaScope'] = ResolversParentTypes['UnsetQuotaScope']> = {
+  quota_scope?: Resolver<Maybe<ResolversTypes['QuotaScope']>, ParentType, ContextType>;
 };
 
 export type KeyPairResourcePolicyResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['KeyPairResourcePolicy'] = ResolversParentTypes['KeyPairResourcePolicy']> = {
@@ -5975,6 +6776,31 @@ export type Resolvers<ContextType = GraphqlContext> = {
   DomainLifecycleInfo?: DomainLifecycleInfoResolvers<ContextType>;
   DomainV2Connection?: DomainV2ConnectionResolvers<ContextType>;
   DomainV2Edge?: DomainV2EdgeResolvers<ContextType>;
+  VFolderPermissionValueField?: GraphQLScalarType;
+  VirtualFolder?: VirtualFolderResolvers<ContextType>;
+  VirtualFolderList?: VirtualFolderListResolvers<ContextType>;
+  VirtualFolderNode?: VirtualFolderNodeResolvers<ContextType>;
+  VirtualFolderConnection?: VirtualFolderConnectionResolvers<ContextType>;
+  VirtualFolderEdge?: VirtualFolderEdgeResolvers<ContextType>;
+  PredefinedAtomicPermission?: PredefinedAtomicPermissionResolvers<ContextType>;
+  VFolder?: VFolderResolvers<ContextType>;
+  VFolderMetadataInfo?: VFolderMetadataInfoResolvers<ContextType>;
+  VFolderAccessControlInfo?: VFolderAccessControlInfoResolvers<ContextType>;
+  VFolderOwnershipInfo?: VFolderOwnershipInfoResolvers<ContextType>;
+  VFolderConnection?: VFolderConnectionResolvers<ContextType>;
+  VFolderEdge?: VFolderEdgeResolvers<ContextType>;
+  CreateVFolderV2Payload?: CreateVFolderV2PayloadResolvers<ContextType>;
+  DeleteVFolderV2Payload?: DeleteVFolderV2PayloadResolvers<ContextType>;
+  RestoreVFolderPayload?: RestoreVFolderPayloadResolvers<ContextType>;
+  BulkDeleteVFoldersV2Payload?: BulkDeleteVFoldersV2PayloadResolvers<ContextType>;
+  BulkPurgeVFoldersV2Payload?: BulkPurgeVFoldersV2PayloadResolvers<ContextType>;
+  BulkPurgeVFolderV2Error?: BulkPurgeVFolderV2ErrorResolvers<ContextType>;
+  StorageVolume?: StorageVolumeResolvers<ContextType>;
+  StorageVolumeList?: StorageVolumeListResolvers<ContextType>;
+  QuotaScope?: QuotaScopeResolvers<ContextType>;
+  QuotaDetails?: QuotaDetailsResolvers<ContextType>;
+  SetQuotaScope?: SetQuotaScopeResolvers<ContextType>;
+  UnsetQuotaScope?: UnsetQuotaScopeResolvers<ContextType>;
   KeyPairResourcePolicy?: KeyPairResourcePolicyResolvers<ContextType>;
   CreateKeyPairResourcePolicy?: CreateKeyPairResourcePolicyResolvers<ContextType>;
   ModifyKeyPairResourcePolicy?: ModifyKeyPairResourcePolicyResolvers<ContextType>;
@@ -6095,6 +6921,10 @@ export type CarryingParents = {
   RolePermissionPreset: Carrying<Pick<RolePermissionPreset, never>, ResolversParentTypes['RolePermissionPreset']>;
   RolePreset: Carrying<Pick<RolePreset, 'name' | 'deleted'>, ResolversParentTypes['RolePreset']>;
   SessionSchedulingHistory: Carrying<Pick<SessionSchedulingHistory, 'phase' | 'result' | 'message' | 'attempts'>, ResolversParentTypes['SessionSchedulingHistory']>;
+  StorageVolume: Carrying<Pick<StorageVolume, 'proxy'>, ResolversParentTypes['StorageVolume']>;
+  VFolder: Carrying<Pick<VFolder, 'host'>, ResolversParentTypes['VFolder']>;
+  VirtualFolder: Carrying<Pick<VirtualFolder, 'id' | 'host' | 'quota_scope_id' | 'name' | 'user' | 'user_email' | 'group' | 'group_name' | 'creator' | 'domain_name' | 'unmanaged_path' | 'usage_mode' | 'ownership_type' | 'max_files' | 'max_size' | 'created_at' | 'last_used' | 'cur_size' | 'cloneable' | 'status'>, ResolversParentTypes['VirtualFolder']>;
+  VirtualFolderNode: Carrying<Pick<VirtualFolderNode, 'host' | 'quota_scope_id' | 'name' | 'user' | 'user_email' | 'group' | 'group_name' | 'creator' | 'unmanaged_path' | 'usage_mode' | 'ownership_type' | 'max_files' | 'max_size' | 'created_at' | 'last_used' | 'cur_size' | 'cloneable' | 'status'>, ResolversParentTypes['VirtualFolderNode']>;
   User: Carrying<Pick<User, 'uuid' | 'username' | 'email' | 'need_password_change' | 'full_name' | 'description' | 'status' | 'status_info' | 'created_at' | 'modified_at' | 'domain_name' | 'role' | 'resource_policy' | 'allowed_client_ip' | 'totp_activated' | 'totp_activated_at' | 'sudo_session_enabled' | 'main_access_key' | 'container_uid' | 'container_main_gid' | 'container_gids'>, ResolversParentTypes['User']>;
   UserNode: Carrying<Pick<UserNode, 'username' | 'email' | 'need_password_change' | 'full_name' | 'description' | 'status' | 'status_info' | 'created_at' | 'modified_at' | 'domain_name' | 'role' | 'resource_policy' | 'allowed_client_ip' | 'totp_activated' | 'totp_activated_at' | 'sudo_session_enabled' | 'container_uid' | 'container_main_gid' | 'container_gids'>, ResolversParentTypes['UserNode']>;
 };

@@ -20,7 +20,13 @@ import { nameList, requireSuperadmin } from '../graphql/scope.ts';
 import { userNode } from '../user/node-graphql.ts';
 import { agentsHidden, historyTime, kernelsOf } from './graphql.ts';
 import { kernelNodeConnection } from './kernel-node-graphql.ts';
-import { modifySession, permissionsOn, SESSION_PERMISSIONS, sessionVisibility } from './node.ts';
+import {
+  folderIdsOf,
+  modifySession,
+  permissionsOn,
+  SESSION_PERMISSIONS,
+  sessionVisibility,
+} from './node.ts';
 import { typeDefs } from './node-schema.ts';
 import {
   type Relation,
@@ -122,13 +128,6 @@ async function totalSlots(args: Querytotal_resource_slotArgs, context: GraphqlCo
   return { id: null, occupied_slots: totals.occupied, requested_slots: totals.requested };
 }
 
-/** The folder's id in upstream's notation of a mount, `<quota scope>/<32 hexadecimal digits>`. */
-function folderIdOf({ vfid }: { vfid?: unknown }): string[] {
-  const hex =
-    typeof vfid === 'string' ? /([0-9a-f]{32})$/.exec(vfid.replaceAll('-', ''))?.[1] : null;
-  return hex ? [hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')] : [];
-}
-
 export const sessionNodeGraphql: GraphqlModule = {
   typeDefs,
   nodes: { ComputeSessionNode: loadSessionNode },
@@ -186,7 +185,7 @@ export const sessionNodeGraphql: GraphqlModule = {
         agentsHidden(context) ? null : (session.agent_ids ?? []),
       resource_opts: (session) => session.resource_opts ?? {},
       scaling_group: (session) => session.scaling_group_name,
-      vfolder_mounts: (session) => (session.vfolder_mounts ?? []).flatMap(folderIdOf),
+      vfolder_mounts: (session) => folderIdsOf(session),
       occupied_slots: (session) => session.occupying_slots,
       image_references: (session) => session.images ?? [],
       num_queries: (session) => session.num_queries ?? 0,

@@ -5,7 +5,7 @@ import { isUuid } from '../../common/ids.ts';
 import { type ChangeContext, change } from '../audit/service.ts';
 import type { Caller } from '../http/route.ts';
 import { sessionName } from './create-request.ts';
-import { updateSession } from './node-store.ts';
+import { type SessionNodeRow, updateSession } from './node-store.ts';
 import type { SessionVisibility } from './visibility-store.ts';
 
 export type { ContainerRow } from './graphql-store.ts';
@@ -98,4 +98,17 @@ export async function modifySession(
   );
   // Its place in the line may have changed.
   by.ctx.events.publish({ type: 'wake', loop: 'schedule' });
+}
+
+/**
+ * The ids of the folders that a session mounts, each once. A mount names its folder in upstream's
+ * notation, `<quota scope>/<32 hexadecimal digits>`.
+ */
+export function folderIdsOf({ vfolder_mounts }: Pick<SessionNodeRow, 'vfolder_mounts'>): string[] {
+  const ids = (vfolder_mounts ?? []).flatMap(({ vfid }) => {
+    const hex =
+      typeof vfid === 'string' ? /([0-9a-f]{32})$/.exec(vfid.replaceAll('-', ''))?.[1] : undefined;
+    return hex ? [hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')] : [];
+  });
+  return [...new Set(ids)];
 }

@@ -100,6 +100,15 @@ const performance = v.object({ metric: v.record(v.string(), v.unknown()) });
 export const performanceMetric = async (ctx: StorageContext, host: string) =>
   (await ask(ctx, host, ['GET', '/volume/performance-metric'], {}, performance)).metric;
 
+const hardware = v.object({
+  status: v.string(),
+  status_info: v.optional(v.nullable(v.string()), null),
+  metadata: v.optional(v.record(v.string(), v.unknown()), {}),
+});
+
+export const hardwareInfo = (ctx: StorageContext, host: string) =>
+  ask(ctx, host, ['GET', '/volume/hwinfo'], {}, hardware);
+
 const quota = v.object({ used_bytes: v.nullable(v.number()), limit_bytes: v.nullable(v.number()) });
 
 /** @throws BackendError QuotaScopeNotFound. */
@@ -114,6 +123,14 @@ export async function setQuotaScope(
 ): Promise<void> {
   const options = { limit_bytes: limitBytes };
   await ask(ctx, host, ['PATCH', '/quota-scope'], { qsid, options }, anything);
+}
+
+export async function unsetQuotaScope(
+  ctx: StorageContext,
+  host: string,
+  qsid: string,
+): Promise<void> {
+  await ask(ctx, host, ['DELETE', '/quota-scope/quota'], { qsid }, anything);
 }
 
 const at = ({ vfid }: FolderPlace) => ({ vfid });
