@@ -6,6 +6,7 @@ import { DotfileApi } from './dotfile.ts';
 import { ErrorLogApi } from './error-log.ts';
 import { GraphQLApi } from './graphql.ts';
 import { type ClientDependencies, HttpClient, type ServerInfo } from './http.ts';
+import { ReportApi } from './report.ts';
 import { SessionApi } from './session.ts';
 import { readEvents, type ServerSentEvent } from './sse.ts';
 
@@ -22,6 +23,7 @@ export class Client {
   readonly cluster: ClusterApi;
   readonly dotfile: DotfileApi;
   readonly errorLog: ErrorLogApi;
+  readonly report: ReportApi;
   readonly session: SessionApi;
   readonly graphql: GraphQLApi;
   private readonly http: HttpClient;
@@ -33,6 +35,7 @@ export class Client {
     this.cluster = new ClusterApi(this.http);
     this.dotfile = new DotfileApi(this.http);
     this.errorLog = new ErrorLogApi(this.http);
+    this.report = new ReportApi(this.http);
     this.session = new SessionApi(this.http);
     this.graphql = new GraphQLApi(this.http);
   }

@@ -171,3 +171,27 @@ test('a caller who gives up gets their own reason', async () => {
   controller.abort(reason);
   expect(await promise).toBe(reason);
 });
+
+test('an answer is handed out as it comes, until the server falls silent', async () => {
+  const endpoint = serve(
+    () =>
+      new Response(
+        new ReadableStream({
+          start(controller) {
+            controller.enqueue(new TextEncoder().encode('first'));
+          },
+        }),
+      ),
+  );
+  const parts: string[] = [];
+  const error = await failure(
+    (async () => {
+      for await (const part of client(endpoint).bytes(get('/slow'), 50)) {
+        parts.push(new TextDecoder().decode(part));
+      }
+    })(),
+  );
+  expect(parts).toEqual(['first']);
+  expect(error).toBeInstanceOf(ConnectionError);
+  expect(String(error)).toContain('/slow: the server has fallen silent');
+});

@@ -34,8 +34,8 @@ export interface ApiRequest {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   /** Absolute path; parameters already percent-encoded. */
   readonly path: string;
-  /** Undefined values are left out. */
-  readonly query?: Readonly<Record<string, string | undefined>>;
+  /** Undefined values are left out, lists are repeated. */
+  readonly query?: Readonly<Record<string, string | readonly string[] | undefined>>;
   /** A form is sent as multipart, anything else as JSON. */
   readonly body?: unknown;
   /** The body holds a password: web servers get it sealed over plain HTTP. */
@@ -215,6 +215,33 @@ export class HttpClient {
   }
 
   /**
+   * Sends a request and hands its answer out as it comes, however long that takes.
+   * @param idleTimeoutMs longest wait for the next part.
+   * @throws as `send`; ConnectionError when the next part does not come.
+   */
+  async *bytes(
+    request: ApiRequest,
+    idleTimeoutMs: number,
+  ): AsyncGenerator<Uint8Array, void, undefined> {
+    const silence = new AbortController();
+    const giveUp = () =>
+      silence.abort(new ConnectionError('', `${request.path}: the server has fallen silent.`));
+    let timer = setTimeout(giveUp, idleTimeoutMs);
+    try {
+      const response = await this.send({ ...request, timeoutMs: null, signal: silence.signal });
+      for await (const chunk of response.body ?? []) {
+        clearTimeout(timer);
+        yield chunk;
+        timer = setTimeout(giveUp, idleTimeoutMs);
+      }
+    } catch (error) {
+      throw silence.signal.aborted ? silence.signal.reason : error;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /**
    * URL and signed headers for a stream. Streams sign `application/octet-stream` without sending it.
    */
   async stream(path: string, query: ApiRequest['query'], scheme: 'http' | 'ws') {
@@ -270,7 +297,8 @@ export class HttpClient {
   private url(endpoint: string, request: ApiRequest): URL {
     const url = new URL(`${endpoint}${this.identity.path(request.path)}`);
     for (const [name, value] of Object.entries(request.query ?? {})) {
-      if (value !== undefined) url.searchParams.append(name, value);
+      const values = value === undefined ? [] : [value].flat();
+      for (const one of values) url.searchParams.append(name, one);
     }
     return url;
   }

@@ -13,6 +13,7 @@ export {
 } from './config.ts';
 export { ApiError, ConnectionError } from './errors.ts';
 export type { ServerInfo } from './http.ts';
+export type { MonthUsage, PeriodUsage } from './report.ts';
 export {
   DOWNLOAD_MAX_FILES,
   UPLOAD_MAX_FILE_BYTES,

@@ -7,6 +7,7 @@ const agent = () => import('../commands/admin/agent.ts');
 const announcement = () => import('../commands/admin/announcement.ts');
 const domain = () => import('../commands/admin/domain.ts');
 const etcd = () => import('../commands/admin/etcd.ts');
+const exports = () => import('../commands/admin/export.ts');
 const project = () => import('../commands/admin/group.ts');
 const image = () => import('../commands/image.ts');
 const keypair = () => import('../commands/admin/keypair.ts');
@@ -15,6 +16,7 @@ const manager = () => import('../commands/admin/manager.ts');
 const permission = () => import('../commands/admin/permission.ts');
 const resource = () => import('../commands/admin/resource.ts');
 const resourceGroup = () => import('../commands/admin/scaling-group.ts');
+const usage = () => import('../commands/admin/usage.ts');
 const user = () => import('../commands/admin/user.ts');
 
 export const adminCommands: CommandRecord = {
@@ -40,6 +42,14 @@ export const adminCommands: CommandRecord = {
     delete: leaf('Delete a key, or everything below it.', async () => (await etcd()).remove),
     get: leaf('Print the value of a key.', async () => (await etcd()).get),
     set: leaf('Set the value of a key.', async () => (await etcd()).set),
+  }),
+  export: group('Reports as CSV.', {
+    'audit-logs': leaf('Export the audit log.', async () => (await exports()).auditLogs),
+    keypairs: leaf('Export keypairs.', async () => (await exports()).keypairs),
+    'list-reports': leaf('List the reports.', async () => (await exports()).listReports),
+    projects: leaf('Export projects.', async () => (await exports()).projects),
+    sessions: leaf('Export sessions.', async () => (await exports()).sessions),
+    users: leaf('Export users.', async () => (await exports()).users),
   }),
   group: group('Projects and their members.', {
     add: leaf('Add a project.', async () => (await project()).add),
@@ -82,6 +92,15 @@ export const adminCommands: CommandRecord = {
     list: leaf('List the permissions.', async () => (await permission()).list),
   }),
   resource: group('What sessions can ask for, and what they took.', {
+    'recalculate-usage': leaf('Correct the books.', async () => (await usage()).recalculate),
+    'usage-per-month': leaf(
+      'Show what projects used in a month.',
+      async () => (await usage()).perMonth,
+    ),
+    'usage-per-period': leaf(
+      'Show what a project used in a period.',
+      async () => (await usage()).perPeriod,
+    ),
     'query-slots': leaf('List the kinds of resources.', async () => (await resource()).querySlots),
   }),
   'scaling-group': group('Resource groups: the parts of the cluster.', {

@@ -351,8 +351,21 @@ const keypairs: Report = {
       'session',
     ],
   ],
-  filters: {},
-  orders: {},
+  // Upstream's command line offers these and its server ignores them.
+  filters: {
+    access_key: ['text', 'k.access_key'],
+    user_id: ['text', 'k.user_id'],
+    is_active: ['boolean', 'k.is_active'],
+    is_admin: ['boolean', 'k.is_admin'],
+    created_at: ['time', 'k.created_at'],
+  },
+  orders: {
+    access_key: 'k.access_key',
+    user_id: 'k.user_id',
+    is_active: 'k.is_active',
+    is_admin: 'k.is_admin',
+    created_at: 'k.created_at',
+  },
 };
 
 const auditLogs: Report = {

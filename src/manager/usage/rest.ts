@@ -8,9 +8,17 @@ import { recalculateAccounts } from '../session/accounting.ts';
 import * as service from './service.ts';
 
 const uuid = v.pipe(v.string(), v.uuid());
+/** Repeated, or with commas as upstream's command line sends them; none means all projects. */
+const projectIds = v.pipe(
+  v.array(v.string()),
+  v.transform((texts) => texts.flatMap((text) => text.split(',')).filter((id) => id !== '')),
+  v.array(uuid),
+  v.maxLength(1000),
+  v.transform((ids) => (ids.length === 0 ? null : ids)),
+);
 const monthQuery = v.object({
   month: v.string(),
-  group_ids: v.nullish(v.pipe(v.array(uuid), v.maxLength(1000)), null),
+  group_ids: v.nullish(projectIds, null),
 });
 const periodQuery = aliased(
   { project_id: ['group_id'] },

@@ -153,6 +153,9 @@ describe('a month and a period', () => {
       terminated_at: null,
     });
     expect(await get(`&group_ids=${mine}&group_ids=${elsewhere}`)).toHaveLength(2);
+    // As upstream's command line sends them: with commas, or nothing at all.
+    expect(await get(`&group_ids=${mine},${elsewhere}`)).toHaveLength(2);
+    expect(await get('&group_ids=')).toEqual(await get(''));
   });
 
   test('the period gives a tree of projects, sessions and kernels', async () => {
