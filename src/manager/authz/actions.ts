@@ -33,11 +33,11 @@ const enforced: Partial<Record<ElementType, Partial<Record<ElementType, readonly
       project_admin_page: ['get'],
       role: ['search'],
       'role:assignment': ['create', 'search', 'soft_delete'],
-      session: LASTING,
+      session: ALL,
       user: ['search'],
       vfolder: ALL,
     },
-    user: { 'role:assignment': ['update'], session: LASTING, vfolder: ALL },
+    user: { 'role:assignment': ['update'], session: ALL, vfolder: ALL },
   };
 
 /** Which entities can be in a scope at all. */

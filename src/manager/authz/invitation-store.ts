@@ -1,21 +1,53 @@
 /** SQL that changes invitations to roles. */
 import type { Db } from '../db/connect.ts';
 import type { RoleInvitationRow } from '../db/rows.generated.ts';
+import { asUuid, type Fragment } from './store.ts';
 
 export type InvitationState = 'pending' | 'accepted' | 'rejected' | 'canceled';
 
-/** Active users with these addresses who don't have the role. */
+/** Whether user `u` is of the domain of every domain and project that the role reaches. */
+const isOfItsDomain = (sql: Db, roleId: string): Fragment => sql`
+  NOT EXISTS (
+    SELECT FROM (
+      SELECT scope_type, scope_id FROM association_scopes_entities
+       WHERE entity_type = 'role' AND entity_id = ${roleId}
+      UNION
+      SELECT scope_type, scope_id FROM permissions WHERE role_id = ${roleId}) AS s
+     WHERE u.domain_name IS DISTINCT FROM CASE s.scope_type
+             WHEN 'domain' THEN s.scope_id
+             WHEN 'project' THEN
+               (SELECT g.domain_name FROM groups g WHERE g.id = ${asUuid(sql, sql`s.scope_id`)})
+             ELSE u.domain_name
+           END)`;
+
+/** Active users with these addresses who don't have the role; of its domain, or `anywhere`. */
 export async function selectInvitees(
   sql: Db,
   roleId: string,
   emails: readonly string[],
+  { anywhere }: { readonly anywhere: boolean },
 ): Promise<string[]> {
   const rows = await sql<{ uuid: string }[]>`
     SELECT u.uuid FROM users u
      WHERE u.email = ANY (${[...emails]}::text[]) AND u.status = 'active'
        AND NOT EXISTS (SELECT FROM user_roles m WHERE m.user_id = u.uuid AND m.role_id = ${roleId})
+       AND ${anywhere ? sql`true` : isOfItsDomain(sql, roleId)}
      ORDER BY u.email`;
   return rows.map(({ uuid }) => uuid);
+}
+
+/** Whether the invited are still of the role's domain, or a superadmin invited them from elsewhere. */
+export async function mayHaveRole(
+  sql: Db,
+  { invitee_user_id, inviter_user_id, role_id }: RoleInvitationRow,
+): Promise<boolean> {
+  const [row] = await sql`
+    SELECT FROM users u
+     WHERE u.uuid = ${invitee_user_id}
+       AND (${isOfItsDomain(sql, role_id)}
+            OR EXISTS (SELECT FROM users i
+                        WHERE i.uuid = ${inviter_user_id} AND i.role = 'superadmin'))`;
+  return row !== undefined;
 }
 
 /**

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'bun:test';
 import * as v from 'valibot';
 import { type Tenants, testTenants } from '../../testing/tenants.ts';
 import { rawIdOf } from '../graphql/global-id.ts';
+import { answerInvitation, inviteToRole } from './invitations.ts';
 
 let tenants: Tenants;
 /** The administrator's and another role of the project of `default`. */
@@ -109,6 +110,39 @@ test('nobody hands out more than the own scope', async () => {
   expect(await refusal('superadmin', invite, widely)).toContain('is inactive');
 });
 
+test('roles of a domain are for its people, and nobody joins from outside by an invitation', async () => {
+  const { sql } = tenants.db;
+  const { otherUser } = tenants.people;
+  expect(await send('user', adminRole, [otherUser.email])).toEqual([]);
+  // Invited inside, gone elsewhere before the answer.
+  const leaver = crypto.randomUUID();
+  await sql`INSERT INTO users (uuid, username, email, status, domain_name, role, resource_policy,
+      sudo_session_enabled)
+    VALUES (${leaver}, 'leaver', 'leaver@test.example', 'active', 'default', 'user', 'default', false)`;
+  const [id] = await send('user', adminRole, ['leaver@test.example']);
+  const context = { ctx: tenants.ctx, requestId: 'test', clientAddress: null };
+  const caller = {
+    ...{ userId: leaver, email: 'leaver@test.example', accessKey: 'x', username: 'leaver' },
+    ...{ role: 'user' as const, isAdmin: false, isSuperadmin: false },
+    ...{ domainName: 'elsewhere', resourcePolicy: 'default' },
+  };
+  await sql`UPDATE users SET domain_name = 'elsewhere' WHERE uuid = ${leaver}`;
+  const accepting = answerInvitation({ ...context, caller }, String(id), 'accepted');
+  await expect(accepting).rejects.toThrow('not yours any more');
+  expect(await holds(leaver, adminRole)).toBe(false);
+});
+
+test('without enforcement nobody gives roles to himself', async () => {
+  const { userId, email } = tenants.people.otherUser;
+  const caller = {
+    ...{ userId, email, accessKey: 'x', username: 'x', role: 'user' as const, isAdmin: false },
+    ...{ isSuperadmin: false, domainName: 'elsewhere', resourcePolicy: 'default' },
+  };
+  const ctx = { ...tenants.ctx, settings: { ...tenants.ctx.settings, rbacEnforced: false } };
+  const by = { ctx, caller, requestId: 'test', clientAddress: null };
+  await expect(inviteToRole(by, adminRole, [email])).rejects.toThrow('None of your roles');
+});
+
 test('an invitation is declined or withdrawn, and may come again', async () => {
   const { otherUser } = tenants.people;
   const [id] = await send('superadmin', adminRole, [otherUser.email]);
@@ -154,7 +188,7 @@ test('invitations are listed by who sent them, to which role and in which state'
     adminRoleInvitations: { count: 1, edges: [{ node: { state: 'ACCEPTED' } }] },
   });
   expect(await answer('user', '{ mySentRoleInvitations { count } }')).toEqual({
-    mySentRoleInvitations: { count: 1 },
+    mySentRoleInvitations: { count: 2 },
   });
 });
 

@@ -5,20 +5,21 @@ import type { RoleInvitationRow } from '../db/rows.generated.ts';
 import * as store from './invitation-store.ts';
 import { insertAssignments } from './role-store.ts';
 import { checkCount, lockedRole, scopesOfRole } from './roles.ts';
-import { type AuthzContext, requirePermission } from './service.ts';
+import { requireAlways } from './service.ts';
 
 const ENTITY = 'role-invitation';
 
 /**
  * Invites active users to a role. Addresses of nobody, of people who have the role and of those whom
- * an invitation awaits are passed over: the answer does not tell who exists.
+ * an invitation awaits are passed over: the answer does not tell who exists. Roles of a domain and
+ * its projects are offered to people of that domain; superadmins may offer them to others.
  *
  * Whoever invites must be allowed to assign roles in every scope that the role reaches, so that
  * nobody hands out more than the own scope.
  * @throws BackendError RoleNotFound also for a role that is not active, NotEnoughPermission.
  */
 export async function inviteToRole(
-  by: ChangeContext & AuthzContext,
+  by: ChangeContext,
   roleId: string,
   emails: readonly string[],
 ): Promise<RoleInvitationRow[]> {
@@ -26,14 +27,15 @@ export async function inviteToRole(
   // Without a role of that id there is no scope either, in which anything would be allowed.
   const scopes = await scopesOfRole(by.ctx.sql, roleId);
   const targets = scopes.length > 0 ? scopes : [{ type: 'role' as const, id: roleId }];
-  for (const scope of targets) await requirePermission(by, 'create', 'role:assignment', scope);
+  for (const scope of targets) await requireAlways(by, 'create', 'role:assignment', scope);
   return change(by, async (tx, note) => {
     const role = await lockedRole(tx, roleId);
     if (role.status !== 'active') {
       throw new BackendError('RoleNotFound', `Role '${role.name}' is ${role.status}.`);
     }
-    const inviteeIds = await store.selectInvitees(tx, role.id, emails);
-    const inviterId = by.caller.userId;
+    const { userId: inviterId, isSuperadmin } = by.caller;
+    const anywhere = isSuperadmin;
+    const inviteeIds = await store.selectInvitees(tx, role.id, emails, { anywhere });
     const rows = await store.insertInvitations(tx, { roleId: role.id, inviterId, inviteeIds });
     for (const after of rows) {
       note({ entityType: ENTITY, entityId: after.id, operation: 'create', after });
@@ -65,6 +67,12 @@ function settle(
       throw new BackendError(
         'RoleInvitationInvalidState',
         `Cannot ${VERBS[state]} it: the invitation is ${before.state} already.`,
+      );
+    }
+    if (state === 'accepted' && !(await store.mayHaveRole(tx, before))) {
+      throw new BackendError(
+        'RoleInvitationInvalidState',
+        'Cannot accept it: the role is of a domain that is not yours any more.',
       );
     }
     const [after] = await store.updateInvitation(tx, id, state);

@@ -19,6 +19,7 @@ import {
   v2OrderTerms,
 } from '../graphql/v2-filter-store.ts';
 import { elementWords, operationWords } from './elements.ts';
+import { asUuid } from './store.ts';
 
 /** How a list's rows are read, filtered and ordered; newest first unless ordered. */
 interface ListShape {
@@ -226,9 +227,9 @@ export function selectRoles(
   const scope =
     of === 'all'
       ? sql`true`
-      : sql`exists (select from association_scopes_entities a
-                     where a.scope_type = 'project' and a.scope_id = ${of.projectId}
-                       and a.entity_type = 'role' and a.entity_id = r.id::text)`;
+      : sql`r.id in (select ${asUuid(sql, sql`a.entity_id`)} from association_scopes_entities a
+                      where a.scope_type = 'project' and a.scope_id = ${of.projectId}
+                        and a.entity_type = 'role')`;
   return selectListPage(sql, sourceOf(sql, roles, query, wish, scope), wish);
 }
 

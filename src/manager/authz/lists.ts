@@ -8,7 +8,7 @@ import type { V2Query } from '../graphql/v2-filter-store.ts';
 import type { Caller } from '../http/route.ts';
 import * as store from './list-store.ts';
 import { type NamedScope, selectContents, selectScopes } from './scope-store.ts';
-import { refusedTargets, requirePermission } from './service.ts';
+import { refusedAlways, requireAlways } from './service.ts';
 
 export {
   selectPermissionsOfPresets as permissionsOfPresets,
@@ -18,7 +18,7 @@ export {
 
 /** Who reads, and with what. */
 export interface Reader {
-  readonly ctx: Pick<ManagerContext, 'sql' | 'settings'>;
+  readonly ctx: Pick<ManagerContext, 'sql'>;
   readonly caller: Caller;
 }
 
@@ -35,7 +35,7 @@ export async function listRolesOfProject(
   query: V2Query,
   wish: PageWish,
 ): Promise<Listed<RoleRow>> {
-  await requirePermission(by, 'read', 'role', { type: 'project', id: projectId });
+  await requireAlways(by, 'read', 'role', { type: 'project', id: projectId });
   return store.selectRoles(by.ctx.sql, { projectId }, query, wish);
 }
 
@@ -77,7 +77,7 @@ export const hiddenHolders = (
   by: Reader,
   roleIds: readonly string[],
 ): Promise<Map<string, string>> =>
-  refusedTargets(by, 'read', 'role:assignment', { type: 'role', ids: roleIds });
+  refusedAlways(by, 'read', 'role:assignment', { type: 'role', ids: roleIds });
 
 /** Who has each role; ask `hiddenHolders` first. */
 export const holdersOfRoles = (
@@ -113,7 +113,7 @@ export async function listInvitationsOfRole(
   query: V2Query,
   wish: PageWish,
 ) {
-  await requirePermission(by, 'read', 'role:assignment', { type: 'role', id: roleId });
+  await requireAlways(by, 'read', 'role:assignment', { type: 'role', id: roleId });
   return store.selectInvitations(by.ctx.sql, { roleId }, query, wish);
 }
 

@@ -12,6 +12,12 @@ export interface AuthzContext {
   readonly caller: Pick<Caller, 'userId' | 'isSuperadmin'>;
 }
 
+/** What something is done to, or in; all of one type. */
+export interface Targets {
+  readonly type: ElementType;
+  readonly ids: readonly string[];
+}
+
 /** Most targets of one question. */
 const MAX_TARGETS = 1000;
 
@@ -44,13 +50,24 @@ function answer(
  *   `manager.rbac.enforcement-enabled` is false.
  */
 export async function refusedTargets(
-  { ctx, caller }: AuthzContext,
+  by: AuthzContext,
   operation: Operation,
   entityType: ElementType,
-  targets: { readonly type: ElementType; readonly ids: readonly string[] },
+  targets: Targets,
+): Promise<Map<string, string>> {
+  if (!by.ctx.settings.rbacEnforced) return new Map();
+  return refusedAlways(by, operation, entityType, targets);
+}
+
+/** The same whether or not roles are enforced: for roles themselves, which nobody may give to himself. */
+export async function refusedAlways(
+  { ctx, caller }: Pick<AuthzContext, 'caller'> & { readonly ctx: Pick<ManagerContext, 'sql'> },
+  operation: Operation,
+  entityType: ElementType,
+  targets: Targets,
 ): Promise<Map<string, string>> {
   const refused = new Map<string, string>();
-  if (caller.isSuperadmin || !ctx.settings.rbacEnforced || targets.ids.length === 0) return refused;
+  if (caller.isSuperadmin || targets.ids.length === 0) return refused;
   if (targets.ids.length > MAX_TARGETS) {
     throw new BackendError('InvalidAPIParameters', `At most ${MAX_TARGETS} ids at once.`);
   }
@@ -84,10 +101,21 @@ export async function requirePermission(
   entityType: ElementType,
   target: ElementRef,
 ): Promise<void> {
-  const refused = await refusedTargets(by, operation, entityType, {
-    type: target.type,
-    ids: [target.id],
-  });
-  const reason = refused.get(target.id);
+  const { type, id } = target;
+  const refused = await refusedTargets(by, operation, entityType, { type, ids: [id] });
+  refuse(refused.get(id));
+}
+
+/** The same of roles themselves, whether or not roles are enforced. */
+export async function requireAlways(
+  by: Parameters<typeof refusedAlways>[0],
+  operation: Operation,
+  entityType: ElementType,
+  { type, id }: ElementRef,
+): Promise<void> {
+  refuse((await refusedAlways(by, operation, entityType, { type, ids: [id] })).get(id));
+}
+
+function refuse(reason: string | undefined): void {
   if (reason !== undefined) throw new BackendError('NotEnoughPermission', reason);
 }
