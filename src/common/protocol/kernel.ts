@@ -40,6 +40,17 @@ export const kernelSpec = v.object({
   environ: v.record(v.string(), v.string()),
   /** Script run by /bin/sh in /home/work before the first execution; already decoded. */
   bootstrapScript: v.nullable(v.string()),
+  /** Files below the home folder, there before anything runs. A manager of before sends none. */
+  dotfiles: v.optional(
+    v.array(
+      v.object({
+        path: v.string(),
+        mode: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(0o777)),
+        data: v.string(),
+      }),
+    ),
+    [],
+  ),
   /** Batch sessions: the command run once the kernel is up. */
   startupCommand: v.nullable(v.string()),
   /** Batch sessions: kill the command after this long. Milliseconds; null means no limit. */

@@ -3,6 +3,7 @@ import * as v from 'valibot';
 import type { KernelSpec } from '../../common/protocol/kernel.ts';
 import type { Db } from '../db/connect.ts';
 import { labelsColumn, slotMapColumn } from '../db/json.ts';
+import { placeDotfiles } from '../dotfile/placement.ts';
 import { clusterModeColumn, kernelStatus, sessionTypeColumn } from '../session/status.ts';
 
 const dueRow = v.object({
@@ -57,6 +58,9 @@ const specRow = v.object({
   shmem: v.nullable(v.string()),
   environ: v.nullable(v.array(v.string())),
   bootstrap_script: v.nullable(v.string()),
+  keypair_dotfiles: v.nullable(v.instance(Uint8Array)),
+  project_dotfiles: v.nullable(v.instance(Uint8Array)),
+  domain_dotfiles: v.nullable(v.instance(Uint8Array)),
   startup_command: v.nullable(v.string()),
   batch_timeout: v.nullable(v.string()),
   preopen_ports: v.nullable(v.array(v.number())),
@@ -104,6 +108,11 @@ function toSpec(row: v.InferOutput<typeof specRow>, autoPull: AutoPull): KernelS
     shmemBytes: Number(row.shmem ?? 0),
     environ: environOf(row.environ ?? []),
     bootstrapScript: row.bootstrap_script || null,
+    dotfiles: placeDotfiles({
+      keypair: row.keypair_dotfiles,
+      project: row.project_dotfiles,
+      domain: row.domain_dotfiles,
+    }),
     startupCommand: isMain ? row.startup_command : null,
     batchTimeoutMs: row.batch_timeout === null ? null : Number(row.batch_timeout) * 1000,
     preopenPorts: row.preopen_ports ?? [],
@@ -124,8 +133,11 @@ export async function selectSpecs(
       (SELECT json_object_agg(a.slot_name, trim_scale(a.requested)::text)
         FROM resource_allocations a WHERE a.kernel_id = k.id) AS slots,
       k.resource_opts->>'shmem' AS shmem, k.environ, k.bootstrap_script, k.startup_command,
-      s.batch_timeout::text AS batch_timeout, k.preopen_ports
+      s.batch_timeout::text AS batch_timeout, k.preopen_ports, p.dotfiles AS keypair_dotfiles,
+      g.dotfiles AS project_dotfiles, d.dotfiles AS domain_dotfiles
     FROM kernels k JOIN sessions s ON s.id = k.session_id LEFT JOIN images i ON i.id = k.image_id
+      LEFT JOIN keypairs p ON p.access_key = k.access_key
+      LEFT JOIN groups g ON g.id = k.group_id LEFT JOIN domains d ON d.name = k.domain_name
     WHERE k.id = ANY(${sql.array([...kernelIds])}::uuid[])
       AND k.status IN ('SCHEDULED', 'PREPARING', 'BUILDING', 'PULLING', 'PREPARED', 'CREATING')`;
   return v.parse(v.array(specRow), [...rows]).map((row) => toSpec(row, autoPull));

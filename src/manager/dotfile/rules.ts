@@ -1,5 +1,6 @@
 /** What may be stored as dotfiles, and how a list of them changes. Pure. */
 import { BackendError } from '../../common/errors.ts';
+import { homePathParts } from '../../common/home-path.ts';
 import { type Dotfile, packDotfiles } from './format.ts';
 
 /** Largest list. Entries. */
@@ -19,9 +20,19 @@ const RESERVED: ReadonlySet<string> = new Set([
 
 export type DotfileChange = (files: readonly Dotfile[]) => Dotfile[];
 
-/** @throws BackendError InvalidAPIParameters for a path that sessions use themselves. */
+/**
+ * @throws BackendError InvalidAPIParameters for a path outside the home folder, or one that sessions
+ *   use themselves.
+ */
 function checkPath(path: string): void {
-  if (!RESERVED.has(path.replace(/^(?:\.\/)+/, '').replace(/\/+$/, ''))) return;
+  const parts = homePathParts(path.replace(/\/+$/, ''));
+  if (parts === null) {
+    throw new BackendError(
+      'InvalidAPIParameters',
+      `'${path}' is no path of a file in the home folder. Use one such as '.vimrc' or '.config/app/x'.`,
+    );
+  }
+  if (!RESERVED.has(parts.join('/'))) return;
   throw new BackendError(
     'InvalidAPIParameters',
     `The path '${path}' is reserved for internal operations.`,

@@ -4,11 +4,12 @@ import type { DockerEngine } from '../../../common/docker/engine.ts';
 import { tagOfCanonical } from '../../../common/images/docker.ts';
 import type { KernelSpec, ServicePort } from '../../../common/protocol/kernel.ts';
 import { shieldVariables } from '../../../common/protocol/runner.ts';
+import { writeDotfiles } from '../dotfiles.ts';
 import { accountFiles } from './accounts.ts';
 import { containerSpec } from './container-spec.ts';
 import type { DaemonTraits } from './daemon.ts';
 import { kernelEnvironment, runnerVariables, writeKernelFiles } from './kernel-files.ts';
-import { type KernelLayout, type Owner, writeRecord } from './layout.ts';
+import { isSelf, type KernelLayout, type Owner, writeRecord } from './layout.ts';
 import type { Prepared } from './preparation.ts';
 
 export interface KernelParts {
@@ -39,6 +40,7 @@ export async function prepareKernel(
   const [accounts] = await Promise.all([
     accountFiles(engine, { instance, stateDir, imageId, owner }),
     writeKernelFiles(layout, spec, cpuIds, environment),
+    writeDotfiles(layout.work, spec.dotfiles, isSelf(owner) ? null : owner),
     writeRecord(layout, {
       version: 1,
       spec,

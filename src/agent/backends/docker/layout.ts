@@ -57,6 +57,10 @@ export interface Owner {
   readonly gid: number;
 }
 
+/** Whether what the agent makes is the owner's as it is. */
+export const isSelf = (owner: Owner): boolean =>
+  process.getuid?.() === owner.uid && process.getgid?.() === owner.gid;
+
 /** Makes the folders; those the container writes to belong to `owner`. @throws EEXIST. */
 export async function makeFolders(layout: KernelLayout, owner: Owner): Promise<void> {
   await mkdir(layout.folder, { mode: 0o700 });
@@ -67,8 +71,7 @@ export async function makeFolders(layout: KernelLayout, owner: Owner): Promise<v
   ]);
   // The mode given to mkdir is subject to the umask.
   await chmod(layout.config, 0o755);
-  const isOther = process.getuid?.() !== owner.uid || process.getgid?.() !== owner.gid;
-  if (!isOther) return;
+  if (isSelf(owner)) return;
   for (const path of [layout.work, layout.socketFolder]) await chown(path, owner.uid, owner.gid);
 }
 

@@ -6,6 +6,7 @@ import type { HostRuntime } from '../../../common/images/host-runtimes.ts';
 import { coreCountVariables, runtimeOf } from '../../../common/images/labels.ts';
 import type { KernelSpec } from '../../../common/protocol/kernel.ts';
 import { runnerEnvironment } from '../../../common/protocol/runner.ts';
+import { writeDotfiles } from '../dotfiles.ts';
 import { type HostView, SANDBOX_BASE } from './host-view.ts';
 import { environmentScript, supervisorCommand, withEnvironmentFile } from './launcher.ts';
 import { type KernelLayout, SOCKET_NAME } from './layout.ts';
@@ -101,6 +102,7 @@ export async function prepareKernel(parts: KernelParts): Promise<{ command: stri
     writeEtc(layout, hostname),
     writeFile(layout.environment, script, { mode: 0o600 }),
     spec.bootstrapScript === null ? null : writeFile(layout.bootstrap, spec.bootstrapScript),
+    writeDotfiles(layout.work, spec.dotfiles, null),
     chmod(layout.tmp, 0o1777),
   ]);
   const program = sandbox === 'none' ? runnerCommand() : view.runner;

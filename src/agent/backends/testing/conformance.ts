@@ -62,6 +62,7 @@ export function testSpec(image: AgentImage, overrides: Partial<KernelSpec> = {})
     shmemBytes: 16 * 1024 * 1024,
     environ: { BACKENDAI_TEST: "it's\nset" },
     bootstrapScript: null,
+    dotfiles: [],
     startupCommand: null,
     batchTimeoutMs: null,
     preopenPorts: [],
@@ -315,6 +316,27 @@ export function backendConformance(
           const spec = testSpec(image, { bootstrapScript: 'echo booted > booted.txt' });
           const { runner } = await start(spec);
           expect((await runCode(runner, 'cat booted.txt')).stdout).toBe('booted\n');
+        },
+        TEST_TIMEOUT_MS,
+      );
+
+      test(
+        'dotfiles lie in the home folder, with their modes, before the bootstrap script runs',
+        async () => {
+          const spec = testSpec(image, {
+            bootstrapScript: 'cat .greeting > seen.txt',
+            dotfiles: [
+              { path: '.greeting', mode: 0o600, data: 'héllo\n' },
+              { path: '.deep/er/run.sh', mode: 0o755, data: '#!/bin/sh\necho ran\n' },
+            ],
+          });
+          const { runner } = await start(spec);
+          expect((await runCode(runner, 'cat seen.txt')).stdout).toBe('héllo\n');
+          const listed = await runCode(runner, 'ls -ln .greeting .deep/er/run.sh | cut -c1-10');
+          expect(listed.stdout).toBe('-rwxr-xr-x\n-rw-------\n');
+          expect((await runCode(runner, './.deep/er/run.sh')).stdout).toBe('ran\n');
+          const changed = 'echo more >> .greeting && touch .deep/er/new && echo done';
+          expect((await runCode(runner, changed)).stdout).toBe('done\n');
         },
         TEST_TIMEOUT_MS,
       );

@@ -1,0 +1,63 @@
+/** Which dotfiles a session gets: whose wins, and that none leaves the home folder. */
+import { expect, test } from 'bun:test';
+import { join, normalize } from 'node:path';
+import fc from 'fast-check';
+import { type Dotfile, packDotfiles } from './format.ts';
+import { placeDotfiles } from './placement.ts';
+
+const file = (path: string, data = path, perm = '644'): Dotfile => ({ path, perm, data });
+const place = (own: Dotfile[], project: Dotfile[] = [], domain: Dotfile[] = []) =>
+  placeDotfiles({
+    keypair: packDotfiles(own),
+    project: packDotfiles(project),
+    domain: packDotfiles(domain),
+  });
+
+test("a user's own file wins over the project's, and that over the domain's", () => {
+  const placed = place(
+    [file('.a', 'own')],
+    [file('.a', 'project'), file('.b', 'project')],
+    [file('./.a', 'domain'), file('/home/work/.b', 'domain'), file('~/.c', 'domain')],
+  );
+  expect(placed.map(({ path, data }) => [path, data])).toEqual([
+    ['.a', 'own'],
+    ['.b', 'project'],
+    ['.c', 'domain'],
+  ]);
+});
+
+test('a file in the way of a stronger one is left out', () => {
+  const placed = place([file('.x/y')], [file('.x'), file('.z')], [file('.z/deep'), file('.x/q')]);
+  expect(placed.map(({ path }) => path)).toEqual(['.x/y', '.z', '.x/q']);
+});
+
+test('modes are octal, and lend no rights', () => {
+  const placed = place([file('.a', '', '600'), file('.b', '', '4755'), file('.c', '', 'abc')]);
+  expect(placed.map(({ mode }) => mode)).toEqual([0o600, 0o755]);
+});
+
+test('what is unreadable or absent is nothing', () => {
+  const broken = Uint8Array.of(0xff, 1);
+  expect(placeDotfiles({ keypair: null, project: broken, domain: new Uint8Array() })).toEqual([]);
+});
+
+test('no path leaves the home folder, and no two collide', () => {
+  const part = fc.constantFrom('a', 'b', '.', '..', '', '~', 'home', 'work', '.ssh');
+  const path = fc.array(part, { maxLength: 6 }).map((parts) => parts.join('/'));
+  const files = fc.array(
+    path.map((text) => file(text)),
+    { maxLength: 8 },
+  );
+  fc.assert(
+    fc.property(files, files, files, (own, project, domain) => {
+      const paths = place(own, project, domain).map((placed) => placed.path);
+      for (const one of paths) {
+        expect(normalize(join('/home/work', one))).toBe(`/home/work/${one}`);
+        const others = paths.filter((other) => other !== one);
+        expect(others.some((other) => other.startsWith(`${one}/`))).toBe(false);
+      }
+      expect(new Set(paths).size).toBe(paths.length);
+    }),
+    { numRuns: 500 },
+  );
+});
