@@ -27,6 +27,11 @@ const PARENTS: Readonly<Record<string, string>> = {
   GroupNode: '../project/service.ts#ProjectRecord',
   KernelNode: '../session/node.ts#ContainerRow',
   KeyPair: '../keypair/service.ts#KeypairRecord',
+  KeyPairV2: '../keypair/service.ts#KeypairRecord',
+  KeypairResourcePolicyV2: '../db/rows.generated.ts#KeypairResourcePolicyRow',
+  ProjectResourcePolicyV2: '../db/rows.generated.ts#ProjectResourcePolicyRow',
+  ProjectV2: '../project/service.ts#ProjectRecord',
+  UserResourcePolicyV2: '../db/rows.generated.ts#UserResourcePolicyRow',
   ScalingGroup: '../resource-group/graphql.ts#ScalingGroupParent',
   ScalingGroupNode: '../db/rows.generated.ts#ScalingGroupRow',
   EntityRef: '../db/rows.generated.ts#AssociationScopeEntityRow',
@@ -43,6 +48,7 @@ const PARENTS: Readonly<Record<string, string>> = {
   VirtualFolderNode: '../folder/service.ts#FolderRecord',
   User: '../user/service.ts#UserRecord',
   UserNode: '../user/service.ts#UserRecord',
+  UserV2: '../user/service.ts#UserRecord',
 };
 
 /** What scalars.ts reads from clients and what it can write. */
@@ -52,6 +58,7 @@ const SCALARS = {
   DateTime: 'Date',
   Date: 'string',
   Bytes: 'Uint8Array',
+  Decimal: 'string',
   GlobalIDField: 'string',
   ScopeField: './scalars.ts#Scope',
   GroupPermissionField: '../project/service.ts#ProjectPermission',

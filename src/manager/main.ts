@@ -18,6 +18,7 @@ import { roleChangesGraphql } from './authz/graphql-change.ts';
 import { roleInvitationsGraphql } from './authz/graphql-invitation.ts';
 import { rolePresetsGraphql } from './authz/graphql-preset.ts';
 import { rbacRoutes } from './authz/rest.ts';
+import { backgroundTaskGraphql } from './background-task/graphql.ts';
 import { backgroundTaskRoutes } from './background-task/rest.ts';
 import { BackgroundTasks } from './background-task/service.ts';
 import { factRoutes } from './config/facts-rest.ts';
@@ -45,10 +46,13 @@ import type { Route, SocketRoute } from './http/route.ts';
 import { imageGraphql } from './image/graphql.ts';
 import { imageNodeGraphql } from './image/node-graphql.ts';
 import { keypairGraphql } from './keypair/graphql.ts';
+import { keypairV2Graphql } from './keypair/v2-graphql.ts';
 import { openIdRoutes } from './openid/rest.ts';
 import { policyGraphql } from './policy/graphql.ts';
+import { policyV2Graphql } from './policy/v2-graphql.ts';
 import { projectGraphql } from './project/graphql.ts';
 import { projectNodeGraphql } from './project/node-graphql.ts';
+import { projectV2Graphql } from './project/v2-graphql.ts';
 import { registryGraphql } from './registry/graphql.ts';
 import { resourceGroupGraphql } from './resource-group/graphql.ts';
 import { resourceGroupNodeGraphql } from './resource-group/node-graphql.ts';
@@ -67,6 +71,7 @@ import type { ManagerSettings } from './settings.ts';
 import { usageRoutes } from './usage/rest.ts';
 import { userGraphql } from './user/graphql.ts';
 import { userNodeGraphql } from './user/node-graphql.ts';
+import { userV2Graphql } from './user/v2-graphql.ts';
 
 export interface ManagerOptions {
   /** `i-<hostname>` by default; unique among the managers of a cluster. */
@@ -111,6 +116,7 @@ const STOP_GRACE_MS = 5_000;
 /** The features' parts of the GraphQL schema. */
 export const graphqlModules: readonly GraphqlModule[] = [
   keypairGraphql,
+  keypairV2Graphql,
   imageGraphql,
   imageNodeGraphql,
   sessionGraphql,
@@ -119,12 +125,15 @@ export const graphqlModules: readonly GraphqlModule[] = [
   sessionNodeGraphql,
   kernelNodeGraphql,
   sessionHistoryGraphql,
+  backgroundTaskGraphql,
   agentGraphql,
   agentNodeGraphql,
   userGraphql,
   userNodeGraphql,
+  userV2Graphql,
   projectGraphql,
   projectNodeGraphql,
+  projectV2Graphql,
   domainGraphql,
   domainNodeGraphql,
   domainV2Graphql,
@@ -136,6 +145,7 @@ export const graphqlModules: readonly GraphqlModule[] = [
   roleChangesGraphql,
   roleInvitationsGraphql,
   rolePresetsGraphql,
+  policyV2Graphql,
   resourceGroupGraphql,
   resourceGroupNodeGraphql,
   resourcePresetGraphql,

@@ -95,7 +95,7 @@ export async function listDomainNodes(
 export async function listDomainsV2(
   sql: Sql,
   caller: Caller,
-  query: V2Query,
+  query: V2Query & { readonly resourceGroup?: string },
   wish: PageWish,
 ): Promise<Listed<Domain>> {
   return mapListed(await selectDomainsV2(sql, scopeOf(caller), query, wish), toDomain);
@@ -116,7 +116,11 @@ export async function getDomain(
   throw new BackendError('ObjectNotFound', `There is no domain '${wanted}' you may see.`);
 }
 
-/** The domains that `caller` may see, by name; at most 1000. */
-export async function listDomains(sql: Db, caller: Caller): Promise<Domain[]> {
-  return (await store.selectDomains(sql, scopeOf(caller), MAX_LISTED)).map(toDomain);
+/** The domains that `caller` may see, or those of `names` among them, by name; at most 1000. */
+export async function listDomains(
+  sql: Db,
+  caller: Caller,
+  names?: readonly string[],
+): Promise<Domain[]> {
+  return (await store.selectDomains(sql, scopeOf(caller), MAX_LISTED, names)).map(toDomain);
 }

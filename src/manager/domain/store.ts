@@ -36,10 +36,16 @@ export async function selectDomain(
   return row ?? null;
 }
 
-export function selectDomains(sql: Db, scope: DomainScope, limit: number): Promise<DomainRecord[]> {
+export function selectDomains(
+  sql: Db,
+  scope: DomainScope,
+  limit: number,
+  names?: readonly string[],
+): Promise<DomainRecord[]> {
   return sql<DomainRecord[]>`
     SELECT *, ${withGroups(sql)} FROM domains
      WHERE ${visible(sql, scope)}
+       ${names === undefined ? sql`` : sql`AND name = ANY (${[...names]}::text[])`}
      ORDER BY name LIMIT ${limit}`;
 }
 

@@ -4,6 +4,46 @@ export const v2TypeDefs = /* GraphQL */ `
   type Query {
     domainV2(domainName: String!): DomainV2
     adminDomainsV2(filter: DomainV2Filter = null, orderBy: [DomainV2OrderBy!] = null, before: String = null, after: String = null, first: Int = null, last: Int = null, limit: Int = null, offset: Int = null): DomainV2Connection
+    rgDomainsV2(scope: ResourceGroupDomainScope!, filter: DomainV2Filter = null, orderBy: [DomainV2OrderBy!] = null, before: String = null, after: String = null, first: Int = null, last: Int = null, limit: Int = null, offset: Int = null): DomainV2Connection
+  }
+
+  type Mutation {
+    adminCreateDomainV2(input: CreateDomainInput!): DomainPayload
+    adminUpdateDomainV2(domainName: String!, input: UpdateDomainInput!): DomainPayload
+    adminDeleteDomainV2(domainName: String!): DeleteDomainPayload
+    adminPurgeDomainV2(domainName: String!): PurgeDomainPayload
+  }
+
+  input CreateDomainInput {
+    name: String!
+    description: String = null
+    isActive: Boolean! = true
+    allowedDockerRegistries: [String!] = null
+    integrationName: String = null
+  }
+
+  input UpdateDomainInput {
+    name: String = null
+    description: String = null
+    isActive: Boolean = null
+    allowedDockerRegistries: [String!] = null
+    integrationName: String = null
+  }
+
+  type DomainPayload {
+    domain: DomainV2!
+  }
+
+  type DeleteDomainPayload {
+    deleted: Boolean!
+  }
+
+  type PurgeDomainPayload {
+    purged: Boolean!
+  }
+
+  input ResourceGroupDomainScope {
+    resourceGroupName: String!
   }
 
   type DomainV2 implements Node {

@@ -49,19 +49,28 @@ const orders = (sql: Sql): V2OrderTable => ({
   USER_EMAIL: sql`(select min(u.email) from users u where u.domain_name = domains.name)`,
 });
 
-/** @throws BackendError InvalidGraphQLParameters for a filter that is too large, InvalidCursor. */
+/**
+ * Domains, only those to which a resource group belongs if that is given.
+ * @throws BackendError InvalidGraphQLParameters for a filter that is too large, InvalidCursor.
+ */
 export function selectDomainsV2(
   sql: Sql,
   scope: DomainScope,
-  query: V2Query,
+  query: V2Query & { readonly resourceGroup?: string },
   wish: PageWish,
 ): Promise<Listed<DomainRecord>> {
+  const { resourceGroup } = query;
+  const using =
+    resourceGroup === undefined
+      ? sql`true`
+      : sql`exists (select from sgroups_for_domains s
+                     where s.domain = domains.name and s.scaling_group = ${resourceGroup})`;
   const newestFirst = [{ column: sql`domains.created_at`, descending: true }];
   const source = {
     columns: sql`domains.*, ${withGroups(sql)}`,
     from: sql`domains`,
     scope: visible(sql, scope),
-    filter: v2FilterToSql(sql, query.filter, fields(sql)),
+    filter: sql`${v2FilterToSql(sql, query.filter, fields(sql))} and ${using}`,
     order: v2OrderTerms(wish.page.mode, query.orderBy, orders(sql), newestFirst),
     key: sql`domains.name`,
     keyType: 'text' as const,

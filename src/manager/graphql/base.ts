@@ -1,6 +1,7 @@
 /** The types that several features' schemas refer to. */
 import type { SchemaPart } from './module.ts';
 import { scalars } from './scalars.ts';
+import { v2Shapes } from './v2-shapes.ts';
 
 const shapes = /* GraphQL */ `
   scalar UUID
@@ -114,4 +115,7 @@ const filters = /* GraphQL */ `
   }
 `;
 
-export const baseGraphql: SchemaPart = { typeDefs: `${shapes}${filters}`, resolvers: scalars };
+export const baseGraphql: SchemaPart = {
+  typeDefs: `${shapes}${filters}${v2Shapes}`,
+  resolvers: scalars,
+};

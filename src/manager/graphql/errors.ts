@@ -6,7 +6,8 @@ import { toKnownError } from '../http/known-error.ts';
 
 const INVALID_QUERY_CODE = problems.InvalidAPIParameters.code;
 
-const messageOf = (error: BackendError): string => {
+/** A failure in upstream's words. */
+export const clientMessage = (error: BackendError): string => {
   const { title, msg, data } = error.toDocument();
   const first = msg === undefined ? title : `${title} (${msg})`;
   return data === undefined ? first : `${first}\n -> extra_data: ${JSON.stringify(data)}`;
@@ -29,5 +30,5 @@ export function toClientError(
   const known = toKnownError(originalError);
   if (known !== originalError) onUnexpected(originalError, path?.join('.') ?? '');
   const extensions = { code: problems[known.problem].code };
-  return new GraphQLError(messageOf(known), { ...location, extensions });
+  return new GraphQLError(clientMessage(known), { ...location, extensions });
 }

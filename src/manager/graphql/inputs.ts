@@ -28,6 +28,24 @@ export function slotsInput(name: string, value: unknown): SlotMap {
   }
 }
 
+const isEndless = (amount: unknown): boolean =>
+  typeof amount === 'string' && /^inf(inity)?$/i.test(amount.trim());
+
+/**
+ * The same for limits, where `Infinity` means none.
+ * @throws BackendError InvalidAPIParameters naming the argument and the slot.
+ */
+export function limitsInput(name: string, value: unknown): SlotMap {
+  const parsed = v.safeParse(slots, value ?? {});
+  const given = parsed.success && !Array.isArray(value) ? Object.entries(parsed.output) : [];
+  const endless = given.filter(([, amount]) => isEndless(amount));
+  const finite = given.filter(([, amount]) => !isEndless(amount));
+  return {
+    ...slotsInput(name, endless.length > 0 ? Object.fromEntries(finite) : value),
+    ...Object.fromEntries(endless.map(([slot]) => [slot, 'Infinity'])),
+  };
+}
+
 /**
  * Folder hosts with what may be done there. Null means none.
  * @throws BackendError InvalidAPIParameters naming the argument.

@@ -34,8 +34,10 @@ const RULED_ELSEWHERE = new Set([
   'createVFolderInProject',
   'createVfolderV2',
   'deleteVfolderV2',
+  'issueMyKeypair',
   'restoreVFolder',
   'terminateSessionsV2',
+  'updateUserV2',
 ]);
 
 const SAMPLES: Readonly<Record<string, string>> = {

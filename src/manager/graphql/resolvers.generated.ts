@@ -15,8 +15,8 @@ import type { DomainParent } from '../domain/graphql.ts';
 import type { Domain as DomainRecord } from '../domain/service.ts';
 import type { ProjectRecord } from '../project/service.ts';
 import type { KeypairRecord } from '../keypair/service.ts';
+import type { KeypairResourcePolicyRow, ProjectResourcePolicyRow, UserResourcePolicyRow, ScalingGroupRow, AssociationScopeEntityRow, PermissionRow, RoleRow, UserRoleRow, RoleInvitationRow, RolePermissionPresetRow, RolePresetRow } from '../db/rows.generated.ts';
 import type { ScalingGroupParent } from '../resource-group/graphql.ts';
-import type { ScalingGroupRow, AssociationScopeEntityRow, PermissionRow, RoleRow, UserRoleRow, RoleInvitationRow, RolePermissionPresetRow, RolePresetRow } from '../db/rows.generated.ts';
 import type { HostVolume } from '../folder/hosts.ts';
 import type { FolderRecord } from '../folder/service.ts';
 import type { UserRecord } from '../user/service.ts';
@@ -50,6 +50,8 @@ export type Scalars = {
   GlobalIDField: { input: string; output: string; }
   /** system, domain:<name>, project:<uuid> or user:<uuid>. */
   ScopeField: { input: Scope; output: Scope; }
+  /** A decimal number as text; may be Infinity. */
+  Decimal: { input: string; output: string; }
   /** One of read_attribute, update_attribute, delete_session, start_app, execute, convert_to_image. */
   SessionPermissionValueField: { input: SessionPermission; output: SessionPermission; }
   /** An object with numbers by UUID. */
@@ -162,12 +164,65 @@ export type IntArrayFilter = {
   readonly containsAll?: InputMaybe<ReadonlyArray<Scalars['Int']['input']>>;
 };
 
+export type EntityTimestamps = {
+  readonly __typename?: 'EntityTimestamps';
+  readonly createdAt: Maybe<Scalars['DateTime']['output']>;
+  readonly modifiedAt: Maybe<Scalars['DateTime']['output']>;
+};
+
+export type ResourceSlotEntryInput = {
+  readonly resourceType: Scalars['String']['input'];
+  readonly quantity: Scalars['String']['input'];
+};
+
+export type ResourceLimitEntry = {
+  readonly __typename?: 'ResourceLimitEntry';
+  readonly resourceType: Scalars['String']['output'];
+  readonly quantity: Maybe<Scalars['Decimal']['output']>;
+  readonly unlimited: Scalars['Boolean']['output'];
+};
+
+export type BinarySizeInfo = {
+  readonly __typename?: 'BinarySizeInfo';
+  readonly value: Scalars['Int']['output'];
+  readonly display: Scalars['String']['output'];
+};
+
+export type BinarySizeInput = {
+  readonly expr: Scalars['String']['input'];
+};
+
+export type VFolderHostPermissionV2 =
+  | 'CREATE_VFOLDER'
+  | 'MODIFY_VFOLDER'
+  | 'DELETE_VFOLDER'
+  | 'MOUNT_IN_SESSION'
+  | 'UPLOAD_FILE'
+  | 'DOWNLOAD_FILE'
+  | 'INVITE_OTHERS'
+  | 'SET_USER_PERM';
+
+export type VFolderHostPermissionEntry = {
+  readonly __typename?: 'VFolderHostPermissionEntry';
+  readonly host: Scalars['String']['output'];
+  readonly permissions: ReadonlyArray<VFolderHostPermissionV2>;
+};
+
+export type VFolderHostPermissionEntryInput = {
+  readonly host: Scalars['String']['input'];
+  readonly permissions: ReadonlyArray<Scalars['String']['input']>;
+};
+
 export type Query = {
   readonly __typename?: 'Query';
   readonly node: Maybe<Node>;
   readonly keypair: Maybe<KeyPair>;
   readonly keypairs: Maybe<ReadonlyArray<Maybe<KeyPair>>>;
   readonly keypair_list: Maybe<KeyPairList>;
+  readonly myKeypairs: Maybe<KeyPairConnection>;
+  readonly adminKeypairV2: Maybe<KeyPairV2>;
+  readonly adminKeypairsV2: Maybe<KeyPairConnection>;
+  readonly adminSshKeypairV2: Maybe<AdminGetSSHKeypairPayload>;
   readonly image: Maybe<Image>;
   readonly images: Maybe<ReadonlyArray<Maybe<Image>>>;
   readonly compute_session: Maybe<ComputeSession>;
@@ -195,17 +250,27 @@ export type Query = {
   readonly myClientIp: Maybe<MyClientIp>;
   readonly user_node: Maybe<UserNode>;
   readonly user_nodes: Maybe<UserConnection>;
+  readonly adminUsersV2: Maybe<UserV2Connection>;
+  readonly adminUserV2: Maybe<UserV2>;
+  readonly domainUsersV2: Maybe<UserV2Connection>;
+  readonly projectUsersV2: Maybe<UserV2Connection>;
+  readonly myUserV2: Maybe<UserV2>;
   readonly group: Maybe<Group>;
   readonly groups_by_name: Maybe<ReadonlyArray<Maybe<Group>>>;
   readonly groups: Maybe<ReadonlyArray<Maybe<Group>>>;
   readonly group_node: Maybe<GroupNode>;
   readonly group_nodes: Maybe<GroupConnection>;
+  readonly projectV2: Maybe<ProjectV2>;
+  readonly projectDomainV2: Maybe<DomainV2>;
+  readonly adminProjectsV2: Maybe<ProjectV2Connection>;
+  readonly domainProjectsV2: Maybe<ProjectV2Connection>;
   readonly domain: Maybe<Domain>;
   readonly domains: Maybe<ReadonlyArray<Maybe<Domain>>>;
   readonly domain_node: Maybe<DomainNode>;
   readonly domain_nodes: Maybe<DomainConnection>;
   readonly domainV2: Maybe<DomainV2>;
   readonly adminDomainsV2: Maybe<DomainV2Connection>;
+  readonly rgDomainsV2: Maybe<DomainV2Connection>;
   readonly vfolder: Maybe<VirtualFolder>;
   readonly vfolder_list: Maybe<VirtualFolderList>;
   readonly vfolder_own_list: Maybe<VirtualFolderList>;
@@ -242,6 +307,14 @@ export type Query = {
   readonly roleScopedRoleInvitations: Maybe<RoleInvitationConnection>;
   readonly adminRolePreset: Maybe<RolePreset>;
   readonly adminRolePresets: Maybe<RolePresetConnection>;
+  readonly adminKeypairResourcePolicyV2: Maybe<KeypairResourcePolicyV2>;
+  readonly adminKeypairResourcePoliciesV2: Maybe<KeypairResourcePolicyV2Connection>;
+  readonly myKeypairResourcePolicyV2: Maybe<KeypairResourcePolicyV2>;
+  readonly adminUserResourcePolicyV2: Maybe<UserResourcePolicyV2>;
+  readonly adminUserResourcePoliciesV2: Maybe<UserResourcePolicyV2Connection>;
+  readonly myUserResourcePolicyV2: Maybe<UserResourcePolicyV2>;
+  readonly adminProjectResourcePolicyV2: Maybe<ProjectResourcePolicyV2>;
+  readonly adminProjectResourcePoliciesV2: Maybe<ProjectResourcePolicyV2Connection>;
   readonly scaling_group: Maybe<ScalingGroup>;
   readonly scaling_groups: Maybe<ReadonlyArray<Maybe<ScalingGroup>>>;
   readonly accessible_scaling_groups: Maybe<ReadonlyArray<Maybe<ScalingGroup>>>;
@@ -284,6 +357,40 @@ export type Querykeypair_listArgs = {
   domain_name?: InputMaybe<Scalars['String']['input']>;
   email?: InputMaybe<Scalars['String']['input']>;
   is_active?: InputMaybe<Scalars['Boolean']['input']>;
+};
+
+
+export type QuerymyKeypairsArgs = {
+  filter?: InputMaybe<KeypairFilter>;
+  orderBy?: InputMaybe<ReadonlyArray<KeypairOrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type QueryadminKeypairV2Args = {
+  accessKey: Scalars['String']['input'];
+};
+
+
+export type QueryadminKeypairsV2Args = {
+  filter?: InputMaybe<KeypairFilter>;
+  orderBy?: InputMaybe<ReadonlyArray<KeypairOrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type QueryadminSshKeypairV2Args = {
+  accessKey: Scalars['String']['input'];
 };
 
 
@@ -497,6 +604,49 @@ export type Queryuser_nodesArgs = {
 };
 
 
+export type QueryadminUsersV2Args = {
+  filter?: InputMaybe<UserV2Filter>;
+  orderBy?: InputMaybe<ReadonlyArray<UserV2OrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type QueryadminUserV2Args = {
+  userId: Scalars['UUID']['input'];
+};
+
+
+export type QuerydomainUsersV2Args = {
+  scope: DomainUserV2Scope;
+  filter?: InputMaybe<UserV2Filter>;
+  orderBy?: InputMaybe<ReadonlyArray<UserV2OrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type QueryprojectUsersV2Args = {
+  scope: ProjectUserV2Scope;
+  filter?: InputMaybe<UserV2Filter>;
+  orderBy?: InputMaybe<ReadonlyArray<UserV2OrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
 export type QuerygroupArgs = {
   id: Scalars['UUID']['input'];
   domain_name?: InputMaybe<Scalars['String']['input']>;
@@ -535,6 +685,41 @@ export type Querygroup_nodesArgs = {
 };
 
 
+export type QueryprojectV2Args = {
+  projectId: Scalars['UUID']['input'];
+};
+
+
+export type QueryprojectDomainV2Args = {
+  projectId: Scalars['UUID']['input'];
+};
+
+
+export type QueryadminProjectsV2Args = {
+  filter?: InputMaybe<ProjectV2Filter>;
+  orderBy?: InputMaybe<ReadonlyArray<ProjectV2OrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type QuerydomainProjectsV2Args = {
+  scope: DomainProjectV2Scope;
+  filter?: InputMaybe<ProjectV2Filter>;
+  orderBy?: InputMaybe<ReadonlyArray<ProjectV2OrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
 export type QuerydomainArgs = {
   name?: InputMaybe<Scalars['String']['input']>;
 };
@@ -569,6 +754,19 @@ export type QuerydomainV2Args = {
 
 
 export type QueryadminDomainsV2Args = {
+  filter?: InputMaybe<DomainV2Filter>;
+  orderBy?: InputMaybe<ReadonlyArray<DomainV2OrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type QueryrgDomainsV2Args = {
+  scope: ResourceGroupDomainScope;
   filter?: InputMaybe<DomainV2Filter>;
   orderBy?: InputMaybe<ReadonlyArray<DomainV2OrderBy>>;
   before?: InputMaybe<Scalars['String']['input']>;
@@ -853,6 +1051,57 @@ export type QueryadminRolePresetsArgs = {
 };
 
 
+export type QueryadminKeypairResourcePolicyV2Args = {
+  name: Scalars['String']['input'];
+};
+
+
+export type QueryadminKeypairResourcePoliciesV2Args = {
+  filter?: InputMaybe<KeypairResourcePolicyV2Filter>;
+  orderBy?: InputMaybe<ReadonlyArray<KeypairResourcePolicyV2OrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type QueryadminUserResourcePolicyV2Args = {
+  name: Scalars['String']['input'];
+};
+
+
+export type QueryadminUserResourcePoliciesV2Args = {
+  filter?: InputMaybe<UserResourcePolicyV2Filter>;
+  orderBy?: InputMaybe<ReadonlyArray<UserResourcePolicyV2OrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type QueryadminProjectResourcePolicyV2Args = {
+  name: Scalars['String']['input'];
+};
+
+
+export type QueryadminProjectResourcePoliciesV2Args = {
+  filter?: InputMaybe<ProjectResourcePolicyV2Filter>;
+  orderBy?: InputMaybe<ReadonlyArray<ProjectResourcePolicyV2OrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
 export type Queryscaling_groupArgs = {
   name?: InputMaybe<Scalars['String']['input']>;
 };
@@ -912,6 +1161,15 @@ export type Mutation = {
   readonly create_keypair: Maybe<CreateKeyPair>;
   readonly modify_keypair: Maybe<ModifyKeyPair>;
   readonly delete_keypair: Maybe<DeleteKeyPair>;
+  readonly issueMyKeypair: Maybe<IssueMyKeypairPayload>;
+  readonly revokeMyKeypair: Maybe<RevokeMyKeypairPayload>;
+  readonly updateMyKeypair: Maybe<UpdateMyKeypairPayload>;
+  readonly switchMyMainAccessKey: Maybe<SwitchMyMainAccessKeyPayload>;
+  readonly adminCreateKeypairV2: Maybe<AdminCreateKeypairPayload>;
+  readonly adminUpdateKeypairV2: Maybe<AdminUpdateKeypairPayload>;
+  readonly adminDeleteKeypairV2: Maybe<AdminDeleteKeypairPayload>;
+  readonly adminRegisterSshKeypairV2: Maybe<AdminRegisterSSHKeypairPayload>;
+  readonly adminDeleteSshKeypairV2: Maybe<AdminDeleteSSHKeypairPayload>;
   readonly modify_compute_session: Maybe<ModifyComputeSessionPayload>;
   readonly terminateSessionsV2: Maybe<TerminateSessionsPayload>;
   readonly modify_agent: Maybe<ModifyAgent>;
@@ -919,14 +1177,34 @@ export type Mutation = {
   readonly modify_user: Maybe<ModifyUser>;
   readonly delete_user: Maybe<DeleteUser>;
   readonly purge_user: Maybe<PurgeUser>;
+  readonly adminCreateUserV2: Maybe<CreateUserV2Payload>;
+  /** @deprecated Field no longer supported */
+  readonly adminBulkCreateUsersV2: Maybe<BulkCreateUsersV2Payload>;
+  readonly adminBulkCreateUsersWithKeypairV2: Maybe<BulkCreateUsersWithKeypairV2Payload>;
+  readonly adminUpdateUserV2: Maybe<UpdateUserV2Payload>;
+  readonly adminBulkUpdateUsersV2: Maybe<BulkUpdateUsersV2Payload>;
+  readonly updateUserV2: Maybe<UpdateUserV2Payload>;
+  readonly adminDeleteUserV2: Maybe<DeleteUserV2Payload>;
+  readonly adminDeleteUsersV2: Maybe<DeleteUsersV2Payload>;
+  readonly adminPurgeUserV2: Maybe<PurgeUserV2Payload>;
+  readonly adminBulkPurgeUsersV2: Maybe<BulkPurgeUsersV2Payload>;
   readonly create_group: Maybe<CreateGroup>;
   readonly modify_group: Maybe<ModifyGroup>;
   readonly delete_group: Maybe<DeleteGroup>;
   readonly purge_group: Maybe<PurgeGroup>;
+  readonly adminCreateProjectV2: Maybe<ProjectPayload>;
+  readonly adminUpdateProjectV2: Maybe<ProjectPayload>;
+  readonly adminDeleteProjectV2: Maybe<DeleteProjectPayload>;
+  readonly adminPurgeProjectV2: Maybe<PurgeProjectPayload>;
+  readonly unassignUsersFromProjectV2: Maybe<UnassignUsersFromProjectPayload>;
   readonly create_domain: Maybe<CreateDomain>;
   readonly modify_domain: Maybe<ModifyDomain>;
   readonly delete_domain: Maybe<DeleteDomain>;
   readonly purge_domain: Maybe<PurgeDomain>;
+  readonly adminCreateDomainV2: Maybe<DomainPayload>;
+  readonly adminUpdateDomainV2: Maybe<DomainPayload>;
+  readonly adminDeleteDomainV2: Maybe<DeleteDomainPayload>;
+  readonly adminPurgeDomainV2: Maybe<PurgeDomainPayload>;
   readonly createVfolderV2: Maybe<CreateVFolderV2Payload>;
   readonly createVFolderInProject: Maybe<CreateVFolderV2Payload>;
   readonly deleteVfolderV2: Maybe<DeleteVFolderV2Payload>;
@@ -969,6 +1247,15 @@ export type Mutation = {
   readonly adminPurgeRolePresets: Maybe<BulkPurgeRolePresetsPayload>;
   readonly adminBulkAddRolePresetPermissions: Maybe<BulkAddRolePermissionPresetsPayload>;
   readonly adminBulkRemoveRolePresetPermissions: Maybe<BulkRemoveRolePermissionPresetsPayload>;
+  readonly adminCreateKeypairResourcePolicyV2: Maybe<CreateKeypairResourcePolicyPayload>;
+  readonly adminUpdateKeypairResourcePolicyV2: Maybe<UpdateKeypairResourcePolicyPayload>;
+  readonly adminDeleteKeypairResourcePolicyV2: Maybe<DeleteKeypairResourcePolicyPayload>;
+  readonly adminCreateUserResourcePolicyV2: Maybe<CreateUserResourcePolicyPayload>;
+  readonly adminUpdateUserResourcePolicyV2: Maybe<UpdateUserResourcePolicyPayload>;
+  readonly adminDeleteUserResourcePolicyV2: Maybe<DeleteUserResourcePolicyPayload>;
+  readonly adminCreateProjectResourcePolicyV2: Maybe<CreateProjectResourcePolicyPayload>;
+  readonly adminUpdateProjectResourcePolicyV2: Maybe<UpdateProjectResourcePolicyPayload>;
+  readonly adminDeleteProjectResourcePolicyV2: Maybe<DeleteProjectResourcePolicyPayload>;
   readonly create_scaling_group: Maybe<CreateScalingGroup>;
   readonly modify_scaling_group: Maybe<ModifyScalingGroup>;
   readonly delete_scaling_group: Maybe<DeleteScalingGroup>;
@@ -1006,6 +1293,46 @@ export type Mutationmodify_keypairArgs = {
 
 export type Mutationdelete_keypairArgs = {
   access_key: Scalars['String']['input'];
+};
+
+
+export type MutationrevokeMyKeypairArgs = {
+  input: RevokeMyKeypairInput;
+};
+
+
+export type MutationupdateMyKeypairArgs = {
+  input: UpdateMyKeypairInput;
+};
+
+
+export type MutationswitchMyMainAccessKeyArgs = {
+  input: SwitchMyMainAccessKeyInput;
+};
+
+
+export type MutationadminCreateKeypairV2Args = {
+  input: AdminCreateKeypairInput;
+};
+
+
+export type MutationadminUpdateKeypairV2Args = {
+  input: AdminUpdateKeypairInput;
+};
+
+
+export type MutationadminDeleteKeypairV2Args = {
+  accessKey: Scalars['String']['input'];
+};
+
+
+export type MutationadminRegisterSshKeypairV2Args = {
+  input: AdminRegisterSSHKeypairInput;
+};
+
+
+export type MutationadminDeleteSshKeypairV2Args = {
+  accessKey: Scalars['String']['input'];
 };
 
 
@@ -1049,6 +1376,57 @@ export type Mutationpurge_userArgs = {
 };
 
 
+export type MutationadminCreateUserV2Args = {
+  input: CreateUserV2Input;
+};
+
+
+export type MutationadminBulkCreateUsersV2Args = {
+  input: BulkCreateUserV2Input;
+};
+
+
+export type MutationadminBulkCreateUsersWithKeypairV2Args = {
+  input: BulkCreateUserV2Input;
+};
+
+
+export type MutationadminUpdateUserV2Args = {
+  userId: Scalars['UUID']['input'];
+  input: UpdateUserV2Input;
+};
+
+
+export type MutationadminBulkUpdateUsersV2Args = {
+  input: BulkUpdateUserV2Input;
+};
+
+
+export type MutationupdateUserV2Args = {
+  input: UpdateUserV2Input;
+};
+
+
+export type MutationadminDeleteUserV2Args = {
+  userId: Scalars['UUID']['input'];
+};
+
+
+export type MutationadminDeleteUsersV2Args = {
+  input: DeleteUsersV2Input;
+};
+
+
+export type MutationadminPurgeUserV2Args = {
+  input: PurgeUserV2Input;
+};
+
+
+export type MutationadminBulkPurgeUsersV2Args = {
+  input: BulkPurgeUsersV2Input;
+};
+
+
 export type Mutationcreate_groupArgs = {
   name: Scalars['String']['input'];
   props: GroupInput;
@@ -1071,6 +1449,33 @@ export type Mutationpurge_groupArgs = {
 };
 
 
+export type MutationadminCreateProjectV2Args = {
+  input: CreateProjectInput;
+};
+
+
+export type MutationadminUpdateProjectV2Args = {
+  projectId: Scalars['UUID']['input'];
+  input: UpdateProjectInput;
+};
+
+
+export type MutationadminDeleteProjectV2Args = {
+  projectId: Scalars['UUID']['input'];
+};
+
+
+export type MutationadminPurgeProjectV2Args = {
+  projectId: Scalars['UUID']['input'];
+};
+
+
+export type MutationunassignUsersFromProjectV2Args = {
+  projectId: Scalars['UUID']['input'];
+  input: UnassignUsersFromProjectInput;
+};
+
+
 export type Mutationcreate_domainArgs = {
   name: Scalars['String']['input'];
   props: DomainInput;
@@ -1090,6 +1495,27 @@ export type Mutationdelete_domainArgs = {
 
 export type Mutationpurge_domainArgs = {
   name: Scalars['String']['input'];
+};
+
+
+export type MutationadminCreateDomainV2Args = {
+  input: CreateDomainInput;
+};
+
+
+export type MutationadminUpdateDomainV2Args = {
+  domainName: Scalars['String']['input'];
+  input: UpdateDomainInput;
+};
+
+
+export type MutationadminDeleteDomainV2Args = {
+  domainName: Scalars['String']['input'];
+};
+
+
+export type MutationadminPurgeDomainV2Args = {
+  domainName: Scalars['String']['input'];
 };
 
 
@@ -1313,6 +1739,54 @@ export type MutationadminBulkRemoveRolePresetPermissionsArgs = {
 };
 
 
+export type MutationadminCreateKeypairResourcePolicyV2Args = {
+  input: CreateKeypairResourcePolicyInput;
+};
+
+
+export type MutationadminUpdateKeypairResourcePolicyV2Args = {
+  name: Scalars['String']['input'];
+  input: UpdateKeypairResourcePolicyInput;
+};
+
+
+export type MutationadminDeleteKeypairResourcePolicyV2Args = {
+  name: Scalars['String']['input'];
+};
+
+
+export type MutationadminCreateUserResourcePolicyV2Args = {
+  input: CreateUserResourcePolicyInputV2;
+};
+
+
+export type MutationadminUpdateUserResourcePolicyV2Args = {
+  name: Scalars['String']['input'];
+  input: UpdateUserResourcePolicyInput;
+};
+
+
+export type MutationadminDeleteUserResourcePolicyV2Args = {
+  name: Scalars['String']['input'];
+};
+
+
+export type MutationadminCreateProjectResourcePolicyV2Args = {
+  input: CreateProjectResourcePolicyInputV2;
+};
+
+
+export type MutationadminUpdateProjectResourcePolicyV2Args = {
+  name: Scalars['String']['input'];
+  input: UpdateProjectResourcePolicyInput;
+};
+
+
+export type MutationadminDeleteProjectResourcePolicyV2Args = {
+  name: Scalars['String']['input'];
+};
+
+
 export type Mutationcreate_scaling_groupArgs = {
   name: Scalars['String']['input'];
   props: CreateScalingGroupInput;
@@ -1499,6 +1973,190 @@ export type UserInfo = {
   readonly __typename?: 'UserInfo';
   readonly email: Maybe<Scalars['String']['output']>;
   readonly full_name: Maybe<Scalars['String']['output']>;
+};
+
+export type KeypairResourcePolicyV2 = Node & {
+  readonly __typename?: 'KeypairResourcePolicyV2';
+  readonly keypairs: Maybe<KeyPairConnection>;
+  readonly id: Scalars['ID']['output'];
+  readonly name: Scalars['String']['output'];
+  readonly createdAt: Maybe<Scalars['DateTime']['output']>;
+  readonly defaultForUnspecified: Scalars['String']['output'];
+  readonly totalResourceSlots: ReadonlyArray<ResourceLimitEntry>;
+  readonly maxSessionLifetime: Scalars['Int']['output'];
+  readonly maxConcurrentSessions: Scalars['Int']['output'];
+  readonly maxPendingSessionCount: Maybe<Scalars['Int']['output']>;
+  readonly maxPendingSessionResourceSlots: Maybe<ReadonlyArray<ResourceLimitEntry>>;
+  readonly maxConcurrentSftpSessions: Scalars['Int']['output'];
+  readonly maxContainersPerSession: Scalars['Int']['output'];
+  readonly idleTimeout: Scalars['Int']['output'];
+  readonly allowedVfolderHosts: ReadonlyArray<VFolderHostPermissionEntry>;
+};
+
+
+export type KeypairResourcePolicyV2keypairsArgs = {
+  filter?: InputMaybe<KeypairFilter>;
+  orderBy?: InputMaybe<ReadonlyArray<KeypairOrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+export type KeyPairV2 = Node & {
+  readonly __typename?: 'KeyPairV2';
+  readonly id: Scalars['ID']['output'];
+  readonly accessKey: Scalars['String']['output'];
+  readonly isActive: Maybe<Scalars['Boolean']['output']>;
+  readonly isAdmin: Maybe<Scalars['Boolean']['output']>;
+  readonly createdAt: Maybe<Scalars['DateTime']['output']>;
+  readonly modifiedAt: Maybe<Scalars['DateTime']['output']>;
+  readonly lastUsed: Maybe<Scalars['DateTime']['output']>;
+  readonly rateLimit: Scalars['Int']['output'];
+  readonly numQueries: Scalars['Int']['output'];
+  readonly resourcePolicy: Scalars['String']['output'];
+  readonly sshPublicKey: Maybe<Scalars['String']['output']>;
+  readonly userId: Scalars['UUID']['output'];
+  readonly user: Maybe<UserV2>;
+};
+
+export type KeyPairConnection = {
+  readonly __typename?: 'KeyPairConnection';
+  readonly pageInfo: PageInfo;
+  readonly edges: ReadonlyArray<KeyPairV2Edge>;
+  readonly count: Scalars['Int']['output'];
+};
+
+export type KeyPairV2Edge = {
+  readonly __typename?: 'KeyPairV2Edge';
+  readonly cursor: Scalars['String']['output'];
+  readonly node: KeyPairV2;
+};
+
+export type KeypairFilter = {
+  readonly isActive?: InputMaybe<Scalars['Boolean']['input']>;
+  readonly isAdmin?: InputMaybe<Scalars['Boolean']['input']>;
+  readonly accessKey?: InputMaybe<StringFilter>;
+  readonly resourcePolicy?: InputMaybe<StringFilter>;
+  readonly userId?: InputMaybe<UUIDFilter>;
+  readonly createdAt?: InputMaybe<DateTimeFilter>;
+  readonly lastUsed?: InputMaybe<DateTimeFilter>;
+  readonly AND?: InputMaybe<ReadonlyArray<KeypairFilter>>;
+  readonly OR?: InputMaybe<ReadonlyArray<KeypairFilter>>;
+  readonly NOT?: InputMaybe<ReadonlyArray<KeypairFilter>>;
+};
+
+export type KeypairOrderBy = {
+  readonly field?: KeypairOrderField;
+  readonly direction?: OrderDirection;
+};
+
+export type KeypairOrderField =
+  | 'CREATED_AT'
+  | 'LAST_USED'
+  | 'ACCESS_KEY'
+  | 'IS_ACTIVE'
+  | 'RESOURCE_POLICY';
+
+export type SSHKeypairNode = {
+  readonly __typename?: 'SSHKeypairNode';
+  readonly accessKey: Scalars['String']['output'];
+  readonly sshPublicKey: Maybe<Scalars['String']['output']>;
+};
+
+export type AdminGetSSHKeypairPayload = {
+  readonly __typename?: 'AdminGetSSHKeypairPayload';
+  readonly keypair: SSHKeypairNode;
+};
+
+export type CreateKeypairPayload = {
+  readonly __typename?: 'CreateKeypairPayload';
+  readonly keypair: KeyPairV2;
+  readonly secretKey: Scalars['String']['output'];
+};
+
+export type IssueMyKeypairPayload = {
+  readonly __typename?: 'IssueMyKeypairPayload';
+  readonly keypair: KeyPairV2;
+  readonly secretKey: Scalars['String']['output'];
+};
+
+export type RevokeMyKeypairInput = {
+  readonly accessKey: Scalars['String']['input'];
+};
+
+export type RevokeMyKeypairPayload = {
+  readonly __typename?: 'RevokeMyKeypairPayload';
+  readonly success: Scalars['Boolean']['output'];
+};
+
+export type UpdateMyKeypairInput = {
+  readonly accessKey: Scalars['String']['input'];
+  readonly isActive: Scalars['Boolean']['input'];
+};
+
+export type UpdateMyKeypairPayload = {
+  readonly __typename?: 'UpdateMyKeypairPayload';
+  readonly keypair: KeyPairV2;
+};
+
+export type SwitchMyMainAccessKeyInput = {
+  readonly accessKey: Scalars['String']['input'];
+};
+
+export type SwitchMyMainAccessKeyPayload = {
+  readonly __typename?: 'SwitchMyMainAccessKeyPayload';
+  readonly success: Scalars['Boolean']['output'];
+};
+
+export type AdminCreateKeypairInput = {
+  readonly userId: Scalars['UUID']['input'];
+  readonly resourcePolicy: Scalars['String']['input'];
+  readonly isActive?: Scalars['Boolean']['input'];
+  readonly isAdmin?: Scalars['Boolean']['input'];
+  readonly rateLimit?: Scalars['Int']['input'];
+};
+
+export type AdminCreateKeypairPayload = {
+  readonly __typename?: 'AdminCreateKeypairPayload';
+  readonly keypair: KeyPairV2;
+  readonly secretKey: Scalars['String']['output'];
+};
+
+export type AdminUpdateKeypairInput = {
+  readonly accessKey: Scalars['String']['input'];
+  readonly isActive?: InputMaybe<Scalars['Boolean']['input']>;
+  readonly isAdmin?: InputMaybe<Scalars['Boolean']['input']>;
+  readonly resourcePolicy?: InputMaybe<Scalars['String']['input']>;
+  readonly rateLimit?: InputMaybe<Scalars['Int']['input']>;
+};
+
+export type AdminUpdateKeypairPayload = {
+  readonly __typename?: 'AdminUpdateKeypairPayload';
+  readonly keypair: KeyPairV2;
+};
+
+export type AdminDeleteKeypairPayload = {
+  readonly __typename?: 'AdminDeleteKeypairPayload';
+  readonly accessKey: Scalars['String']['output'];
+};
+
+export type AdminRegisterSSHKeypairInput = {
+  readonly accessKey: Scalars['String']['input'];
+  readonly sshPublicKey: Scalars['String']['input'];
+  readonly sshPrivateKey: Scalars['String']['input'];
+};
+
+export type AdminRegisterSSHKeypairPayload = {
+  readonly __typename?: 'AdminRegisterSSHKeypairPayload';
+  readonly accessKey: Scalars['String']['output'];
+};
+
+export type AdminDeleteSSHKeypairPayload = {
+  readonly __typename?: 'AdminDeleteSSHKeypairPayload';
+  readonly accessKey: Scalars['String']['output'];
 };
 
 export type ImageStatus =
@@ -1722,11 +2380,17 @@ export type SchedulingStatus =
 export type Subscription = {
   readonly __typename?: 'Subscription';
   readonly schedulingEventsBySession: SchedulingBroadcastEventPayload;
+  readonly backgroundTaskEvents: BackgroundTaskEventPayload;
 };
 
 
 export type SubscriptionschedulingEventsBySessionArgs = {
   sessionId: Scalars['ID']['input'];
+};
+
+
+export type SubscriptionbackgroundTaskEventsArgs = {
+  taskId: Scalars['ID']['input'];
 };
 
 export type SchedulingBroadcastEventPayload = {
@@ -2055,6 +2719,21 @@ export type SubStepResultGQL = {
   readonly endedAt: Maybe<Scalars['DateTime']['output']>;
 };
 
+export type BackgroundTaskEventPayload = {
+  readonly __typename?: 'BackgroundTaskEventPayload';
+  readonly taskId: Scalars['ID']['output'];
+  readonly eventType: BgtaskEventType;
+  readonly message: Scalars['String']['output'];
+  readonly currentProgress: Maybe<Scalars['Float']['output']>;
+  readonly totalProgress: Maybe<Scalars['Float']['output']>;
+};
+
+export type BgtaskEventType =
+  | 'UPDATED'
+  | 'DONE'
+  | 'CANCELLED'
+  | 'FAILED';
+
 export type AgentList = PaginatedList & {
   readonly __typename?: 'AgentList';
   readonly items: ReadonlyArray<Maybe<Agent>>;
@@ -2321,6 +3000,370 @@ export type GroupNodeuser_nodesArgs = {
   last?: InputMaybe<Scalars['Int']['input']>;
 };
 
+export type DomainV2 = Node & {
+  readonly __typename?: 'DomainV2';
+  readonly users: Maybe<UserV2Connection>;
+  readonly projects: Maybe<ProjectV2Connection>;
+  readonly id: Scalars['ID']['output'];
+  readonly basicInfo: DomainBasicInfo;
+  readonly registry: DomainRegistryInfo;
+  readonly lifecycle: DomainLifecycleInfo;
+};
+
+
+export type DomainV2usersArgs = {
+  filter?: InputMaybe<UserV2Filter>;
+  orderBy?: InputMaybe<ReadonlyArray<UserV2OrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type DomainV2projectsArgs = {
+  filter?: InputMaybe<ProjectV2Filter>;
+  orderBy?: InputMaybe<ReadonlyArray<ProjectV2OrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+export type ProjectV2 = Node & {
+  readonly __typename?: 'ProjectV2';
+  readonly users: Maybe<UserV2Connection>;
+  readonly id: Scalars['ID']['output'];
+  readonly basicInfo: ProjectBasicInfo;
+  readonly organization: ProjectOrganizationInfo;
+  readonly storage: ProjectStorageInfo;
+  readonly lifecycle: ProjectLifecycleInfo;
+  readonly domain: Maybe<DomainV2>;
+};
+
+
+export type ProjectV2usersArgs = {
+  filter?: InputMaybe<UserV2Filter>;
+  orderBy?: InputMaybe<ReadonlyArray<UserV2OrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+export type UserV2 = Node & {
+  readonly __typename?: 'UserV2';
+  readonly id: Scalars['ID']['output'];
+  readonly basicInfo: UserV2BasicInfo;
+  readonly status: UserV2StatusInfo;
+  readonly organization: UserV2OrganizationInfo;
+  readonly security: UserV2SecurityInfo;
+  readonly container: UserV2ContainerSettings;
+  readonly timestamps: EntityTimestamps;
+  readonly domain: Maybe<DomainV2>;
+  readonly projects: Maybe<ProjectV2Connection>;
+};
+
+
+export type UserV2projectsArgs = {
+  filter?: InputMaybe<ProjectV2Filter>;
+  orderBy?: InputMaybe<ReadonlyArray<ProjectV2OrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+export type UserV2BasicInfo = {
+  readonly __typename?: 'UserV2BasicInfo';
+  readonly username: Maybe<Scalars['String']['output']>;
+  readonly email: Scalars['String']['output'];
+  readonly fullName: Maybe<Scalars['String']['output']>;
+  readonly description: Maybe<Scalars['String']['output']>;
+  readonly integrationName: Maybe<Scalars['String']['output']>;
+};
+
+export type UserV2StatusInfo = {
+  readonly __typename?: 'UserV2StatusInfo';
+  readonly status: UserStatusV2;
+  readonly statusInfo: Maybe<Scalars['String']['output']>;
+  readonly needPasswordChange: Maybe<Scalars['Boolean']['output']>;
+};
+
+export type UserV2OrganizationInfo = {
+  readonly __typename?: 'UserV2OrganizationInfo';
+  readonly domainName: Maybe<Scalars['String']['output']>;
+  readonly role: Maybe<UserRoleV2>;
+  readonly resourcePolicy: Scalars['String']['output'];
+  readonly mainAccessKey: Maybe<Scalars['String']['output']>;
+};
+
+export type UserV2SecurityInfo = {
+  readonly __typename?: 'UserV2SecurityInfo';
+  readonly allowedClientIp: Maybe<ReadonlyArray<Scalars['String']['output']>>;
+  readonly totpActivated: Maybe<Scalars['Boolean']['output']>;
+  readonly totpActivatedAt: Maybe<Scalars['DateTime']['output']>;
+  readonly sudoSessionEnabled: Scalars['Boolean']['output'];
+};
+
+export type UserV2ContainerSettings = {
+  readonly __typename?: 'UserV2ContainerSettings';
+  readonly containerUid: Maybe<Scalars['Int']['output']>;
+  readonly containerMainGid: Maybe<Scalars['Int']['output']>;
+  readonly containerGids: Maybe<ReadonlyArray<Scalars['Int']['output']>>;
+};
+
+export type UserStatusV2 =
+  | 'ACTIVE'
+  | 'INACTIVE'
+  | 'DELETED'
+  | 'BEFORE_VERIFICATION';
+
+export type UserRoleV2 =
+  | 'USER'
+  | 'ADMIN'
+  | 'SUPERADMIN'
+  | 'MONITOR';
+
+export type UserV2Connection = {
+  readonly __typename?: 'UserV2Connection';
+  readonly pageInfo: PageInfo;
+  readonly edges: ReadonlyArray<UserV2Edge>;
+  readonly count: Scalars['Int']['output'];
+};
+
+export type UserV2Edge = {
+  readonly __typename?: 'UserV2Edge';
+  readonly cursor: Scalars['String']['output'];
+  readonly node: UserV2;
+};
+
+export type DomainUserV2Scope = {
+  readonly domainName: Scalars['String']['input'];
+};
+
+export type ProjectUserV2Scope = {
+  readonly projectId: Scalars['UUID']['input'];
+};
+
+export type UserV2Filter = {
+  readonly uuid?: InputMaybe<UUIDFilter>;
+  readonly username?: InputMaybe<StringFilter>;
+  readonly email?: InputMaybe<StringFilter>;
+  readonly fullName?: InputMaybe<StringFilter>;
+  readonly description?: InputMaybe<StringFilter>;
+  readonly status?: InputMaybe<UserStatusV2EnumFilter>;
+  readonly statusInfo?: InputMaybe<StringFilter>;
+  readonly domainName?: InputMaybe<StringFilter>;
+  readonly integrationName?: InputMaybe<StringFilter>;
+  readonly resourcePolicy?: InputMaybe<StringFilter>;
+  readonly role?: InputMaybe<UserRoleV2EnumFilter>;
+  readonly needPasswordChange?: InputMaybe<Scalars['Boolean']['input']>;
+  readonly totpActivated?: InputMaybe<Scalars['Boolean']['input']>;
+  readonly sudoSessionEnabled?: InputMaybe<Scalars['Boolean']['input']>;
+  readonly containerUid?: InputMaybe<IntFilter>;
+  readonly containerMainGid?: InputMaybe<IntFilter>;
+  readonly containerGids?: InputMaybe<IntArrayFilter>;
+  readonly createdAt?: InputMaybe<DateTimeFilter>;
+  readonly domain?: InputMaybe<UserDomainNestedFilter>;
+  readonly project?: InputMaybe<UserProjectNestedFilter>;
+  readonly AND?: InputMaybe<ReadonlyArray<UserV2Filter>>;
+  readonly OR?: InputMaybe<ReadonlyArray<UserV2Filter>>;
+  readonly NOT?: InputMaybe<ReadonlyArray<UserV2Filter>>;
+};
+
+export type UserStatusV2EnumFilter = {
+  readonly equals?: InputMaybe<UserStatusV2>;
+  readonly in?: InputMaybe<ReadonlyArray<UserStatusV2>>;
+  readonly notEquals?: InputMaybe<UserStatusV2>;
+  readonly notIn?: InputMaybe<ReadonlyArray<UserStatusV2>>;
+};
+
+export type UserRoleV2EnumFilter = {
+  readonly equals?: InputMaybe<UserRoleV2>;
+  readonly in?: InputMaybe<ReadonlyArray<UserRoleV2>>;
+  readonly notEquals?: InputMaybe<UserRoleV2>;
+  readonly notIn?: InputMaybe<ReadonlyArray<UserRoleV2>>;
+};
+
+export type UserDomainNestedFilter = {
+  readonly name?: InputMaybe<StringFilter>;
+  readonly isActive?: InputMaybe<Scalars['Boolean']['input']>;
+};
+
+export type UserProjectNestedFilter = {
+  readonly name?: InputMaybe<StringFilter>;
+  readonly isActive?: InputMaybe<Scalars['Boolean']['input']>;
+};
+
+export type UserV2OrderBy = {
+  readonly field?: UserV2OrderField;
+  readonly direction?: OrderDirection;
+};
+
+export type UserV2OrderField =
+  | 'CREATED_AT'
+  | 'MODIFIED_AT'
+  | 'USERNAME'
+  | 'EMAIL'
+  | 'STATUS'
+  | 'DOMAIN_NAME'
+  | 'PROJECT_NAME';
+
+export type CreateUserV2Input = {
+  readonly email: Scalars['String']['input'];
+  readonly username: Scalars['String']['input'];
+  readonly password: Scalars['String']['input'];
+  readonly domainName: Scalars['String']['input'];
+  readonly needPasswordChange: Scalars['Boolean']['input'];
+  readonly status: UserStatusV2;
+  readonly role: UserRoleV2;
+  readonly fullName?: InputMaybe<Scalars['String']['input']>;
+  readonly description?: InputMaybe<Scalars['String']['input']>;
+  readonly groupIds?: InputMaybe<ReadonlyArray<Scalars['UUID']['input']>>;
+  readonly allowedClientIp?: InputMaybe<ReadonlyArray<Scalars['String']['input']>>;
+  readonly totpActivated?: Scalars['Boolean']['input'];
+  readonly resourcePolicy?: Scalars['String']['input'];
+  readonly sudoSessionEnabled?: Scalars['Boolean']['input'];
+  readonly containerUid?: InputMaybe<Scalars['Int']['input']>;
+  readonly containerMainGid?: InputMaybe<Scalars['Int']['input']>;
+  readonly containerGids?: InputMaybe<ReadonlyArray<Scalars['Int']['input']>>;
+};
+
+export type CreateUserV2Payload = {
+  readonly __typename?: 'CreateUserV2Payload';
+  readonly user: UserV2;
+  readonly keypair: CreateKeypairPayload;
+};
+
+export type BulkCreateUserV2Input = {
+  readonly users: ReadonlyArray<CreateUserV2Input>;
+};
+
+export type BulkCreateUsersV2Payload = {
+  readonly __typename?: 'BulkCreateUsersV2Payload';
+  readonly createdUsers: ReadonlyArray<UserV2>;
+  readonly failed: ReadonlyArray<BulkCreateUserV2Error>;
+};
+
+export type BulkCreateUsersWithKeypairV2Payload = {
+  readonly __typename?: 'BulkCreateUsersWithKeypairV2Payload';
+  readonly created: ReadonlyArray<CreateUserV2Payload>;
+  readonly failed: ReadonlyArray<BulkCreateUserV2Error>;
+};
+
+export type BulkCreateUserV2Error = {
+  readonly __typename?: 'BulkCreateUserV2Error';
+  readonly index: Scalars['Int']['output'];
+  readonly username: Scalars['String']['output'];
+  readonly email: Scalars['String']['output'];
+  readonly message: Scalars['String']['output'];
+};
+
+export type UpdateUserV2Input = {
+  readonly username?: InputMaybe<Scalars['String']['input']>;
+  readonly password?: InputMaybe<Scalars['String']['input']>;
+  readonly fullName?: InputMaybe<Scalars['String']['input']>;
+  readonly description?: InputMaybe<Scalars['String']['input']>;
+  readonly status?: InputMaybe<UserStatusV2>;
+  readonly role?: InputMaybe<UserRoleV2>;
+  readonly domainName?: InputMaybe<Scalars['String']['input']>;
+  readonly groupIds?: InputMaybe<ReadonlyArray<Scalars['UUID']['input']>>;
+  readonly allowedClientIp?: InputMaybe<ReadonlyArray<Scalars['String']['input']>>;
+  readonly needPasswordChange?: InputMaybe<Scalars['Boolean']['input']>;
+  readonly resourcePolicy?: InputMaybe<Scalars['String']['input']>;
+  readonly sudoSessionEnabled?: InputMaybe<Scalars['Boolean']['input']>;
+  readonly mainAccessKey?: InputMaybe<Scalars['String']['input']>;
+  readonly containerUid?: InputMaybe<Scalars['Int']['input']>;
+  readonly containerMainGid?: InputMaybe<Scalars['Int']['input']>;
+  readonly containerGids?: InputMaybe<ReadonlyArray<Scalars['Int']['input']>>;
+};
+
+export type UpdateUserV2Payload = {
+  readonly __typename?: 'UpdateUserV2Payload';
+  readonly user: UserV2;
+};
+
+export type BulkUpdateUserV2Input = {
+  readonly users: ReadonlyArray<BulkUpdateUserV2ItemInput>;
+};
+
+export type BulkUpdateUserV2ItemInput = {
+  readonly userId: Scalars['UUID']['input'];
+  readonly input: UpdateUserV2Input;
+};
+
+export type BulkUpdateUsersV2Payload = {
+  readonly __typename?: 'BulkUpdateUsersV2Payload';
+  readonly updatedUsers: ReadonlyArray<UserV2>;
+  readonly failed: ReadonlyArray<BulkUpdateUserV2Error>;
+};
+
+export type BulkUpdateUserV2Error = {
+  readonly __typename?: 'BulkUpdateUserV2Error';
+  readonly userId: Scalars['UUID']['output'];
+  readonly message: Scalars['String']['output'];
+};
+
+export type DeleteUserV2Payload = {
+  readonly __typename?: 'DeleteUserV2Payload';
+  readonly success: Scalars['Boolean']['output'];
+};
+
+export type DeleteUsersV2Input = {
+  readonly userIds: ReadonlyArray<Scalars['UUID']['input']>;
+};
+
+export type DeleteUsersV2Payload = {
+  readonly __typename?: 'DeleteUsersV2Payload';
+  readonly deletedCount: Scalars['Int']['output'];
+};
+
+export type PurgeUserV2Options = {
+  readonly purgeSharedVfolders?: Scalars['Boolean']['input'];
+  readonly delegateEndpointOwnership?: Scalars['Boolean']['input'];
+};
+
+export type PurgeUserV2Input = {
+  readonly userId: Scalars['UUID']['input'];
+  readonly options?: InputMaybe<PurgeUserV2Options>;
+};
+
+export type PurgeUserV2Payload = {
+  readonly __typename?: 'PurgeUserV2Payload';
+  readonly success: Scalars['Boolean']['output'];
+};
+
+export type BulkPurgeUsersV2Options = {
+  readonly purgeSharedVfolders?: Scalars['Boolean']['input'];
+  readonly delegateEndpointOwnership?: Scalars['Boolean']['input'];
+};
+
+export type BulkPurgeUsersV2Input = {
+  readonly userIds: ReadonlyArray<Scalars['UUID']['input']>;
+  readonly options?: InputMaybe<BulkPurgeUsersV2Options>;
+};
+
+export type BulkPurgeUsersV2Payload = {
+  readonly __typename?: 'BulkPurgeUsersV2Payload';
+  readonly purgedCount: Scalars['Int']['output'];
+  readonly failed: ReadonlyArray<BulkPurgeUserV2Error>;
+};
+
+export type BulkPurgeUserV2Error = {
+  readonly __typename?: 'BulkPurgeUserV2Error';
+  readonly userId: Scalars['UUID']['output'];
+  readonly message: Scalars['String']['output'];
+};
+
 export type Group = {
   readonly __typename?: 'Group';
   readonly id: Maybe<Scalars['UUID']['output']>;
@@ -2402,6 +3445,149 @@ export type GroupEdge = {
   readonly __typename?: 'GroupEdge';
   readonly node: Maybe<GroupNode>;
   readonly cursor: Scalars['String']['output'];
+};
+
+export type ProjectBasicInfo = {
+  readonly __typename?: 'ProjectBasicInfo';
+  readonly name: Scalars['String']['output'];
+  readonly description: Maybe<Scalars['String']['output']>;
+  readonly type: ProjectTypeV2;
+  readonly integrationName: Maybe<Scalars['String']['output']>;
+};
+
+export type ProjectOrganizationInfo = {
+  readonly __typename?: 'ProjectOrganizationInfo';
+  readonly domainName: Scalars['String']['output'];
+  readonly resourcePolicy: Scalars['String']['output'];
+};
+
+export type ProjectStorageInfo = {
+  readonly __typename?: 'ProjectStorageInfo';
+  readonly allowedVfolderHosts: ReadonlyArray<VFolderHostPermissionEntry>;
+};
+
+export type ProjectLifecycleInfo = {
+  readonly __typename?: 'ProjectLifecycleInfo';
+  readonly isActive: Maybe<Scalars['Boolean']['output']>;
+  readonly createdAt: Maybe<Scalars['DateTime']['output']>;
+  readonly modifiedAt: Maybe<Scalars['DateTime']['output']>;
+};
+
+export type ProjectTypeV2 =
+  | 'GENERAL'
+  | 'MODEL_STORE';
+
+export type ProjectV2Connection = {
+  readonly __typename?: 'ProjectV2Connection';
+  readonly pageInfo: PageInfo;
+  readonly edges: ReadonlyArray<ProjectV2Edge>;
+  readonly count: Scalars['Int']['output'];
+};
+
+export type ProjectV2Edge = {
+  readonly __typename?: 'ProjectV2Edge';
+  readonly cursor: Scalars['String']['output'];
+  readonly node: ProjectV2;
+};
+
+export type DomainProjectV2Scope = {
+  readonly domainName: Scalars['String']['input'];
+};
+
+export type ProjectV2Filter = {
+  readonly id?: InputMaybe<UUIDFilter>;
+  readonly name?: InputMaybe<StringFilter>;
+  readonly domainName?: InputMaybe<StringFilter>;
+  readonly type?: InputMaybe<ProjectTypeV2EnumFilter>;
+  readonly isActive?: InputMaybe<Scalars['Boolean']['input']>;
+  readonly createdAt?: InputMaybe<DateTimeFilter>;
+  readonly modifiedAt?: InputMaybe<DateTimeFilter>;
+  readonly domain?: InputMaybe<ProjectDomainNestedFilter>;
+  readonly user?: InputMaybe<ProjectUserNestedFilter>;
+  readonly AND?: InputMaybe<ReadonlyArray<ProjectV2Filter>>;
+  readonly OR?: InputMaybe<ReadonlyArray<ProjectV2Filter>>;
+  readonly NOT?: InputMaybe<ReadonlyArray<ProjectV2Filter>>;
+};
+
+export type ProjectTypeV2EnumFilter = {
+  readonly equals?: InputMaybe<ProjectTypeV2>;
+  readonly in_?: InputMaybe<ReadonlyArray<ProjectTypeV2>>;
+  readonly notEquals?: InputMaybe<ProjectTypeV2>;
+  readonly notIn?: InputMaybe<ReadonlyArray<ProjectTypeV2>>;
+};
+
+export type ProjectDomainNestedFilter = {
+  readonly name?: InputMaybe<StringFilter>;
+  readonly isActive?: InputMaybe<Scalars['Boolean']['input']>;
+};
+
+export type ProjectUserNestedFilter = {
+  readonly id?: InputMaybe<UUIDFilter>;
+  readonly username?: InputMaybe<StringFilter>;
+  readonly email?: InputMaybe<StringFilter>;
+  readonly isActive?: InputMaybe<Scalars['Boolean']['input']>;
+};
+
+export type ProjectV2OrderBy = {
+  readonly field?: ProjectV2OrderField;
+  readonly direction?: OrderDirection;
+};
+
+export type ProjectV2OrderField =
+  | 'CREATED_AT'
+  | 'MODIFIED_AT'
+  | 'NAME'
+  | 'IS_ACTIVE'
+  | 'TYPE'
+  | 'DOMAIN_NAME'
+  | 'USER_USERNAME'
+  | 'USER_EMAIL';
+
+export type CreateProjectInput = {
+  readonly name: Scalars['String']['input'];
+  readonly domainName: Scalars['String']['input'];
+  readonly description?: InputMaybe<Scalars['String']['input']>;
+  readonly integrationName?: InputMaybe<Scalars['String']['input']>;
+  readonly resourcePolicy?: InputMaybe<Scalars['String']['input']>;
+};
+
+export type UpdateProjectInput = {
+  readonly name?: InputMaybe<Scalars['String']['input']>;
+  readonly description?: InputMaybe<Scalars['String']['input']>;
+  readonly isActive?: InputMaybe<Scalars['Boolean']['input']>;
+  readonly integrationName?: InputMaybe<Scalars['String']['input']>;
+  readonly resourcePolicy?: InputMaybe<Scalars['String']['input']>;
+};
+
+export type ProjectPayload = {
+  readonly __typename?: 'ProjectPayload';
+  readonly project: ProjectV2;
+};
+
+export type DeleteProjectPayload = {
+  readonly __typename?: 'DeleteProjectPayload';
+  readonly deleted: Scalars['Boolean']['output'];
+};
+
+export type PurgeProjectPayload = {
+  readonly __typename?: 'PurgeProjectPayload';
+  readonly purged: Scalars['Boolean']['output'];
+};
+
+export type UnassignUsersFromProjectInput = {
+  readonly userIds: ReadonlyArray<Scalars['UUID']['input']>;
+};
+
+export type UnassignUsersFromProjectPayload = {
+  readonly __typename?: 'UnassignUsersFromProjectPayload';
+  readonly unassignedUsers: ReadonlyArray<UserV2>;
+  readonly failed: ReadonlyArray<UnassignUserError>;
+};
+
+export type UnassignUserError = {
+  readonly __typename?: 'UnassignUserError';
+  readonly userId: Scalars['UUID']['output'];
+  readonly message: Scalars['String']['output'];
 };
 
 export type Domain = {
@@ -2503,12 +3689,39 @@ export type DomainEdge = {
   readonly cursor: Scalars['String']['output'];
 };
 
-export type DomainV2 = Node & {
-  readonly __typename?: 'DomainV2';
-  readonly id: Scalars['ID']['output'];
-  readonly basicInfo: DomainBasicInfo;
-  readonly registry: DomainRegistryInfo;
-  readonly lifecycle: DomainLifecycleInfo;
+export type CreateDomainInput = {
+  readonly name: Scalars['String']['input'];
+  readonly description?: InputMaybe<Scalars['String']['input']>;
+  readonly isActive?: Scalars['Boolean']['input'];
+  readonly allowedDockerRegistries?: InputMaybe<ReadonlyArray<Scalars['String']['input']>>;
+  readonly integrationName?: InputMaybe<Scalars['String']['input']>;
+};
+
+export type UpdateDomainInput = {
+  readonly name?: InputMaybe<Scalars['String']['input']>;
+  readonly description?: InputMaybe<Scalars['String']['input']>;
+  readonly isActive?: InputMaybe<Scalars['Boolean']['input']>;
+  readonly allowedDockerRegistries?: InputMaybe<ReadonlyArray<Scalars['String']['input']>>;
+  readonly integrationName?: InputMaybe<Scalars['String']['input']>;
+};
+
+export type DomainPayload = {
+  readonly __typename?: 'DomainPayload';
+  readonly domain: DomainV2;
+};
+
+export type DeleteDomainPayload = {
+  readonly __typename?: 'DeleteDomainPayload';
+  readonly deleted: Scalars['Boolean']['output'];
+};
+
+export type PurgeDomainPayload = {
+  readonly __typename?: 'PurgeDomainPayload';
+  readonly purged: Scalars['Boolean']['output'];
+};
+
+export type ResourceGroupDomainScope = {
+  readonly resourceGroupName: Scalars['String']['input'];
 };
 
 export type DomainBasicInfo = {
@@ -3873,6 +5086,244 @@ export type BulkRolePermissionPresetFailureInfo = {
   readonly message: Scalars['String']['output'];
 };
 
+export type KeypairResourcePolicyV2Filter = {
+  readonly name?: InputMaybe<StringFilter>;
+  readonly createdAt?: InputMaybe<DateTimeFilter>;
+  readonly maxSessionLifetime?: InputMaybe<IntFilter>;
+  readonly maxConcurrentSessions?: InputMaybe<IntFilter>;
+  readonly maxContainersPerSession?: InputMaybe<IntFilter>;
+  readonly idleTimeout?: InputMaybe<IntFilter>;
+  readonly maxConcurrentSftpSessions?: InputMaybe<IntFilter>;
+  readonly maxPendingSessionCount?: InputMaybe<IntFilter>;
+  readonly keypair?: InputMaybe<KeypairResourcePolicyKeypairNestedFilter>;
+};
+
+export type KeypairResourcePolicyKeypairNestedFilter = {
+  readonly userId?: InputMaybe<UUIDFilter>;
+};
+
+export type KeypairResourcePolicyV2OrderField =
+  | 'NAME'
+  | 'CREATED_AT'
+  | 'MAX_SESSION_LIFETIME'
+  | 'MAX_CONCURRENT_SESSIONS'
+  | 'MAX_CONTAINERS_PER_SESSION'
+  | 'IDLE_TIMEOUT'
+  | 'MAX_CONCURRENT_SFTP_SESSIONS'
+  | 'MAX_PENDING_SESSION_COUNT';
+
+export type CreateKeypairResourcePolicyInput = {
+  readonly name: Scalars['String']['input'];
+  readonly defaultForUnspecified: Scalars['String']['input'];
+  readonly totalResourceSlots: ReadonlyArray<ResourceSlotEntryInput>;
+  readonly maxSessionLifetime: Scalars['Int']['input'];
+  readonly maxConcurrentSessions: Scalars['Int']['input'];
+  readonly maxContainersPerSession: Scalars['Int']['input'];
+  readonly idleTimeout: Scalars['Int']['input'];
+  readonly maxPendingSessionCount?: InputMaybe<Scalars['Int']['input']>;
+  readonly maxPendingSessionResourceSlots?: InputMaybe<ReadonlyArray<ResourceSlotEntryInput>>;
+  readonly maxConcurrentSftpSessions?: Scalars['Int']['input'];
+  readonly allowedVfolderHosts: ReadonlyArray<VFolderHostPermissionEntryInput>;
+};
+
+export type UpdateKeypairResourcePolicyInput = {
+  readonly defaultForUnspecified?: InputMaybe<Scalars['String']['input']>;
+  readonly totalResourceSlots?: InputMaybe<ReadonlyArray<ResourceSlotEntryInput>>;
+  readonly maxSessionLifetime?: InputMaybe<Scalars['Int']['input']>;
+  readonly maxConcurrentSessions?: InputMaybe<Scalars['Int']['input']>;
+  readonly maxPendingSessionCount?: InputMaybe<Scalars['Int']['input']>;
+  readonly maxPendingSessionResourceSlots?: InputMaybe<ReadonlyArray<ResourceSlotEntryInput>>;
+  readonly maxConcurrentSftpSessions?: InputMaybe<Scalars['Int']['input']>;
+  readonly maxContainersPerSession?: InputMaybe<Scalars['Int']['input']>;
+  readonly idleTimeout?: InputMaybe<Scalars['Int']['input']>;
+  readonly allowedVfolderHosts?: InputMaybe<ReadonlyArray<VFolderHostPermissionEntryInput>>;
+};
+
+export type CreateKeypairResourcePolicyPayload = {
+  readonly __typename?: 'CreateKeypairResourcePolicyPayload';
+  readonly keypairResourcePolicy: KeypairResourcePolicyV2;
+};
+
+export type UpdateKeypairResourcePolicyPayload = {
+  readonly __typename?: 'UpdateKeypairResourcePolicyPayload';
+  readonly keypairResourcePolicy: KeypairResourcePolicyV2;
+};
+
+export type DeleteKeypairResourcePolicyPayload = {
+  readonly __typename?: 'DeleteKeypairResourcePolicyPayload';
+  readonly name: Scalars['String']['output'];
+};
+
+export type KeypairResourcePolicyV2Connection = {
+  readonly __typename?: 'KeypairResourcePolicyV2Connection';
+  readonly pageInfo: PageInfo;
+  readonly edges: ReadonlyArray<KeypairResourcePolicyV2Edge>;
+  readonly count: Scalars['Int']['output'];
+};
+
+export type KeypairResourcePolicyV2Edge = {
+  readonly __typename?: 'KeypairResourcePolicyV2Edge';
+  readonly cursor: Scalars['String']['output'];
+  readonly node: KeypairResourcePolicyV2;
+};
+
+export type KeypairResourcePolicyV2OrderBy = {
+  readonly field?: KeypairResourcePolicyV2OrderField;
+  readonly direction?: OrderDirection;
+};
+
+export type UserResourcePolicyV2 = Node & {
+  readonly __typename?: 'UserResourcePolicyV2';
+  readonly id: Scalars['ID']['output'];
+  readonly name: Scalars['String']['output'];
+  readonly createdAt: Maybe<Scalars['DateTime']['output']>;
+  readonly maxVfolderCount: Scalars['Int']['output'];
+  readonly maxConcurrentLogins: Maybe<Scalars['Int']['output']>;
+  readonly maxQuotaScopeSize: BinarySizeInfo;
+  readonly maxSessionCountPerModelSession: Scalars['Int']['output'];
+  readonly maxCustomizedImageCount: Scalars['Int']['output'];
+};
+
+export type UserResourcePolicyV2Filter = {
+  readonly name?: InputMaybe<StringFilter>;
+  readonly createdAt?: InputMaybe<DateTimeFilter>;
+  readonly maxVfolderCount?: InputMaybe<IntFilter>;
+  readonly maxConcurrentLogins?: InputMaybe<IntFilter>;
+  readonly maxQuotaScopeSize?: InputMaybe<IntFilter>;
+  readonly maxSessionCountPerModelSession?: InputMaybe<IntFilter>;
+  readonly maxCustomizedImageCount?: InputMaybe<IntFilter>;
+};
+
+export type UserResourcePolicyV2OrderField =
+  | 'NAME'
+  | 'CREATED_AT'
+  | 'MAX_VFOLDER_COUNT'
+  | 'MAX_CONCURRENT_LOGINS'
+  | 'MAX_QUOTA_SCOPE_SIZE'
+  | 'MAX_SESSION_COUNT_PER_MODEL_SESSION'
+  | 'MAX_CUSTOMIZED_IMAGE_COUNT';
+
+export type CreateUserResourcePolicyInputV2 = {
+  readonly name: Scalars['String']['input'];
+  readonly maxVfolderCount: Scalars['Int']['input'];
+  readonly maxConcurrentLogins?: InputMaybe<Scalars['Int']['input']>;
+  readonly maxQuotaScopeSize: BinarySizeInput;
+  readonly maxSessionCountPerModelSession: Scalars['Int']['input'];
+  readonly maxCustomizedImageCount: Scalars['Int']['input'];
+};
+
+export type UpdateUserResourcePolicyInput = {
+  readonly maxVfolderCount?: InputMaybe<Scalars['Int']['input']>;
+  readonly maxConcurrentLogins?: InputMaybe<Scalars['Int']['input']>;
+  readonly maxQuotaScopeSize?: InputMaybe<BinarySizeInput>;
+  readonly maxSessionCountPerModelSession?: InputMaybe<Scalars['Int']['input']>;
+  readonly maxCustomizedImageCount?: InputMaybe<Scalars['Int']['input']>;
+};
+
+export type CreateUserResourcePolicyPayload = {
+  readonly __typename?: 'CreateUserResourcePolicyPayload';
+  readonly userResourcePolicy: UserResourcePolicyV2;
+};
+
+export type UpdateUserResourcePolicyPayload = {
+  readonly __typename?: 'UpdateUserResourcePolicyPayload';
+  readonly userResourcePolicy: UserResourcePolicyV2;
+};
+
+export type DeleteUserResourcePolicyPayload = {
+  readonly __typename?: 'DeleteUserResourcePolicyPayload';
+  readonly name: Scalars['String']['output'];
+};
+
+export type UserResourcePolicyV2Connection = {
+  readonly __typename?: 'UserResourcePolicyV2Connection';
+  readonly pageInfo: PageInfo;
+  readonly edges: ReadonlyArray<UserResourcePolicyV2Edge>;
+  readonly count: Scalars['Int']['output'];
+};
+
+export type UserResourcePolicyV2Edge = {
+  readonly __typename?: 'UserResourcePolicyV2Edge';
+  readonly cursor: Scalars['String']['output'];
+  readonly node: UserResourcePolicyV2;
+};
+
+export type UserResourcePolicyV2OrderBy = {
+  readonly field?: UserResourcePolicyV2OrderField;
+  readonly direction?: OrderDirection;
+};
+
+export type ProjectResourcePolicyV2 = Node & {
+  readonly __typename?: 'ProjectResourcePolicyV2';
+  readonly id: Scalars['ID']['output'];
+  readonly name: Scalars['String']['output'];
+  readonly createdAt: Maybe<Scalars['DateTime']['output']>;
+  readonly maxVfolderCount: Scalars['Int']['output'];
+  readonly maxQuotaScopeSize: BinarySizeInfo;
+  readonly maxNetworkCount: Scalars['Int']['output'];
+};
+
+export type ProjectResourcePolicyV2Filter = {
+  readonly name?: InputMaybe<StringFilter>;
+  readonly createdAt?: InputMaybe<DateTimeFilter>;
+  readonly maxVfolderCount?: InputMaybe<IntFilter>;
+  readonly maxQuotaScopeSize?: InputMaybe<IntFilter>;
+  readonly maxNetworkCount?: InputMaybe<IntFilter>;
+};
+
+export type ProjectResourcePolicyV2OrderField =
+  | 'NAME'
+  | 'CREATED_AT'
+  | 'MAX_VFOLDER_COUNT'
+  | 'MAX_QUOTA_SCOPE_SIZE'
+  | 'MAX_NETWORK_COUNT';
+
+export type CreateProjectResourcePolicyInputV2 = {
+  readonly name: Scalars['String']['input'];
+  readonly maxVfolderCount: Scalars['Int']['input'];
+  readonly maxQuotaScopeSize: BinarySizeInput;
+  readonly maxNetworkCount: Scalars['Int']['input'];
+};
+
+export type UpdateProjectResourcePolicyInput = {
+  readonly maxVfolderCount?: InputMaybe<Scalars['Int']['input']>;
+  readonly maxQuotaScopeSize?: InputMaybe<BinarySizeInput>;
+  readonly maxNetworkCount?: InputMaybe<Scalars['Int']['input']>;
+};
+
+export type CreateProjectResourcePolicyPayload = {
+  readonly __typename?: 'CreateProjectResourcePolicyPayload';
+  readonly projectResourcePolicy: ProjectResourcePolicyV2;
+};
+
+export type UpdateProjectResourcePolicyPayload = {
+  readonly __typename?: 'UpdateProjectResourcePolicyPayload';
+  readonly projectResourcePolicy: ProjectResourcePolicyV2;
+};
+
+export type DeleteProjectResourcePolicyPayload = {
+  readonly __typename?: 'DeleteProjectResourcePolicyPayload';
+  readonly name: Scalars['String']['output'];
+};
+
+export type ProjectResourcePolicyV2Connection = {
+  readonly __typename?: 'ProjectResourcePolicyV2Connection';
+  readonly pageInfo: PageInfo;
+  readonly edges: ReadonlyArray<ProjectResourcePolicyV2Edge>;
+  readonly count: Scalars['Int']['output'];
+};
+
+export type ProjectResourcePolicyV2Edge = {
+  readonly __typename?: 'ProjectResourcePolicyV2Edge';
+  readonly cursor: Scalars['String']['output'];
+  readonly node: ProjectResourcePolicyV2;
+};
+
+export type ProjectResourcePolicyV2OrderBy = {
+  readonly field?: ProjectResourcePolicyV2OrderField;
+  readonly direction?: OrderDirection;
+};
+
 export type ScalingGroup = {
   readonly __typename?: 'ScalingGroup';
   readonly name: Maybe<Scalars['String']['output']>;
@@ -4210,6 +5661,8 @@ export type ResolversInterfaceTypes<_RefType extends Record<string, unknown>> = 
     | ( QuotaScope )
   ;
   Node:
+    | ( KeypairResourcePolicyRow )
+    | ( KeypairRecord )
     | ( ImageParent )
     | ( SessionNodeRow )
     | ( AgentParent )
@@ -4217,8 +5670,10 @@ export type ResolversInterfaceTypes<_RefType extends Record<string, unknown>> = 
     | ( SessionHistoryRow )
     | ( UserRecord )
     | ( ProjectRecord )
-    | ( DomainParent )
     | ( DomainRecord )
+    | ( ProjectRecord )
+    | ( UserRecord )
+    | ( DomainParent )
     | ( FolderRecord )
     | ( FolderRecord )
     | ( RoleRow )
@@ -4228,6 +5683,8 @@ export type ResolversInterfaceTypes<_RefType extends Record<string, unknown>> = 
     | ( RoleInvitationRow )
     | ( RolePresetRow )
     | ( RolePermissionPresetRow )
+    | ( UserResourcePolicyRow )
+    | ( ProjectResourcePolicyRow )
     | ( ScalingGroupRow )
     | ( ContainerRegistry )
   ;
@@ -4271,6 +5728,15 @@ export type ResolversTypes = {
   DateFilter: DateFilter;
   IntFilter: IntFilter;
   IntArrayFilter: IntArrayFilter;
+  Decimal: ResolverTypeWrapper<Scalars['Decimal']['output']>;
+  EntityTimestamps: ResolverTypeWrapper<EntityTimestamps>;
+  ResourceSlotEntryInput: ResourceSlotEntryInput;
+  ResourceLimitEntry: ResolverTypeWrapper<ResourceLimitEntry>;
+  BinarySizeInfo: ResolverTypeWrapper<BinarySizeInfo>;
+  BinarySizeInput: BinarySizeInput;
+  VFolderHostPermissionV2: VFolderHostPermissionV2;
+  VFolderHostPermissionEntry: ResolverTypeWrapper<VFolderHostPermissionEntry>;
+  VFolderHostPermissionEntryInput: VFolderHostPermissionEntryInput;
   Query: ResolverTypeWrapper<Record<PropertyKey, never>>;
   Mutation: ResolverTypeWrapper<Record<PropertyKey, never>>;
   KeyPairInput: KeyPairInput;
@@ -4281,6 +5747,31 @@ export type ResolversTypes = {
   KeyPairList: ResolverTypeWrapper<Omit<KeyPairList, 'items'> & { items: ReadonlyArray<Maybe<ResolversTypes['KeyPair']>> }>;
   KeyPair: ResolverTypeWrapper<KeypairRecord>;
   UserInfo: ResolverTypeWrapper<UserInfo>;
+  KeypairResourcePolicyV2: ResolverTypeWrapper<KeypairResourcePolicyRow>;
+  KeyPairV2: ResolverTypeWrapper<KeypairRecord>;
+  KeyPairConnection: ResolverTypeWrapper<Omit<KeyPairConnection, 'edges'> & { edges: ReadonlyArray<ResolversTypes['KeyPairV2Edge']> }>;
+  KeyPairV2Edge: ResolverTypeWrapper<Omit<KeyPairV2Edge, 'node'> & { node: ResolversTypes['KeyPairV2'] }>;
+  KeypairFilter: KeypairFilter;
+  KeypairOrderBy: KeypairOrderBy;
+  KeypairOrderField: KeypairOrderField;
+  SSHKeypairNode: ResolverTypeWrapper<SSHKeypairNode>;
+  AdminGetSSHKeypairPayload: ResolverTypeWrapper<AdminGetSSHKeypairPayload>;
+  CreateKeypairPayload: ResolverTypeWrapper<Omit<CreateKeypairPayload, 'keypair'> & { keypair: ResolversTypes['KeyPairV2'] }>;
+  IssueMyKeypairPayload: ResolverTypeWrapper<Omit<IssueMyKeypairPayload, 'keypair'> & { keypair: ResolversTypes['KeyPairV2'] }>;
+  RevokeMyKeypairInput: RevokeMyKeypairInput;
+  RevokeMyKeypairPayload: ResolverTypeWrapper<RevokeMyKeypairPayload>;
+  UpdateMyKeypairInput: UpdateMyKeypairInput;
+  UpdateMyKeypairPayload: ResolverTypeWrapper<Omit<UpdateMyKeypairPayload, 'keypair'> & { keypair: ResolversTypes['KeyPairV2'] }>;
+  SwitchMyMainAccessKeyInput: SwitchMyMainAccessKeyInput;
+  SwitchMyMainAccessKeyPayload: ResolverTypeWrapper<SwitchMyMainAccessKeyPayload>;
+  AdminCreateKeypairInput: AdminCreateKeypairInput;
+  AdminCreateKeypairPayload: ResolverTypeWrapper<Omit<AdminCreateKeypairPayload, 'keypair'> & { keypair: ResolversTypes['KeyPairV2'] }>;
+  AdminUpdateKeypairInput: AdminUpdateKeypairInput;
+  AdminUpdateKeypairPayload: ResolverTypeWrapper<Omit<AdminUpdateKeypairPayload, 'keypair'> & { keypair: ResolversTypes['KeyPairV2'] }>;
+  AdminDeleteKeypairPayload: ResolverTypeWrapper<AdminDeleteKeypairPayload>;
+  AdminRegisterSSHKeypairInput: AdminRegisterSSHKeypairInput;
+  AdminRegisterSSHKeypairPayload: ResolverTypeWrapper<AdminRegisterSSHKeypairPayload>;
+  AdminDeleteSSHKeypairPayload: ResolverTypeWrapper<AdminDeleteSSHKeypairPayload>;
   ImageStatus: ImageStatus;
   Image: ResolverTypeWrapper<ImageParent>;
   ResourceLimit: ResolverTypeWrapper<ResourceLimit>;
@@ -4319,6 +5810,8 @@ export type ResolversTypes = {
   SessionSchedulingHistoryEdge: ResolverTypeWrapper<Omit<SessionSchedulingHistoryEdge, 'node'> & { node: ResolversTypes['SessionSchedulingHistory'] }>;
   SessionSchedulingHistory: ResolverTypeWrapper<SessionHistoryRow>;
   SubStepResultGQL: ResolverTypeWrapper<SubStepResultGQL>;
+  BackgroundTaskEventPayload: ResolverTypeWrapper<BackgroundTaskEventPayload>;
+  BgtaskEventType: BgtaskEventType;
   UUIDFloatMap: ResolverTypeWrapper<Scalars['UUIDFloatMap']['output']>;
   AgentList: ResolverTypeWrapper<Omit<AgentList, 'items'> & { items: ReadonlyArray<Maybe<ResolversTypes['Agent']>> }>;
   AgentPermissionField: ResolverTypeWrapper<Scalars['AgentPermissionField']['output']>;
@@ -4346,6 +5839,49 @@ export type ResolversTypes = {
   UserConnection: ResolverTypeWrapper<Omit<UserConnection, 'edges'> & { edges: ReadonlyArray<Maybe<ResolversTypes['UserEdge']>> }>;
   UserEdge: ResolverTypeWrapper<Omit<UserEdge, 'node'> & { node?: Maybe<ResolversTypes['UserNode']> }>;
   GroupNode: ResolverTypeWrapper<ProjectRecord>;
+  DomainV2: ResolverTypeWrapper<DomainRecord>;
+  ProjectV2: ResolverTypeWrapper<ProjectRecord>;
+  UserV2: ResolverTypeWrapper<UserRecord>;
+  UserV2BasicInfo: ResolverTypeWrapper<UserV2BasicInfo>;
+  UserV2StatusInfo: ResolverTypeWrapper<UserV2StatusInfo>;
+  UserV2OrganizationInfo: ResolverTypeWrapper<UserV2OrganizationInfo>;
+  UserV2SecurityInfo: ResolverTypeWrapper<UserV2SecurityInfo>;
+  UserV2ContainerSettings: ResolverTypeWrapper<UserV2ContainerSettings>;
+  UserStatusV2: UserStatusV2;
+  UserRoleV2: UserRoleV2;
+  UserV2Connection: ResolverTypeWrapper<Omit<UserV2Connection, 'edges'> & { edges: ReadonlyArray<ResolversTypes['UserV2Edge']> }>;
+  UserV2Edge: ResolverTypeWrapper<Omit<UserV2Edge, 'node'> & { node: ResolversTypes['UserV2'] }>;
+  DomainUserV2Scope: DomainUserV2Scope;
+  ProjectUserV2Scope: ProjectUserV2Scope;
+  UserV2Filter: UserV2Filter;
+  UserStatusV2EnumFilter: UserStatusV2EnumFilter;
+  UserRoleV2EnumFilter: UserRoleV2EnumFilter;
+  UserDomainNestedFilter: UserDomainNestedFilter;
+  UserProjectNestedFilter: UserProjectNestedFilter;
+  UserV2OrderBy: UserV2OrderBy;
+  UserV2OrderField: UserV2OrderField;
+  CreateUserV2Input: CreateUserV2Input;
+  CreateUserV2Payload: ResolverTypeWrapper<Omit<CreateUserV2Payload, 'user' | 'keypair'> & { user: ResolversTypes['UserV2'], keypair: ResolversTypes['CreateKeypairPayload'] }>;
+  BulkCreateUserV2Input: BulkCreateUserV2Input;
+  BulkCreateUsersV2Payload: ResolverTypeWrapper<Omit<BulkCreateUsersV2Payload, 'createdUsers'> & { createdUsers: ReadonlyArray<ResolversTypes['UserV2']> }>;
+  BulkCreateUsersWithKeypairV2Payload: ResolverTypeWrapper<Omit<BulkCreateUsersWithKeypairV2Payload, 'created'> & { created: ReadonlyArray<ResolversTypes['CreateUserV2Payload']> }>;
+  BulkCreateUserV2Error: ResolverTypeWrapper<BulkCreateUserV2Error>;
+  UpdateUserV2Input: UpdateUserV2Input;
+  UpdateUserV2Payload: ResolverTypeWrapper<Omit<UpdateUserV2Payload, 'user'> & { user: ResolversTypes['UserV2'] }>;
+  BulkUpdateUserV2Input: BulkUpdateUserV2Input;
+  BulkUpdateUserV2ItemInput: BulkUpdateUserV2ItemInput;
+  BulkUpdateUsersV2Payload: ResolverTypeWrapper<Omit<BulkUpdateUsersV2Payload, 'updatedUsers'> & { updatedUsers: ReadonlyArray<ResolversTypes['UserV2']> }>;
+  BulkUpdateUserV2Error: ResolverTypeWrapper<BulkUpdateUserV2Error>;
+  DeleteUserV2Payload: ResolverTypeWrapper<DeleteUserV2Payload>;
+  DeleteUsersV2Input: DeleteUsersV2Input;
+  DeleteUsersV2Payload: ResolverTypeWrapper<DeleteUsersV2Payload>;
+  PurgeUserV2Options: PurgeUserV2Options;
+  PurgeUserV2Input: PurgeUserV2Input;
+  PurgeUserV2Payload: ResolverTypeWrapper<PurgeUserV2Payload>;
+  BulkPurgeUsersV2Options: BulkPurgeUsersV2Options;
+  BulkPurgeUsersV2Input: BulkPurgeUsersV2Input;
+  BulkPurgeUsersV2Payload: ResolverTypeWrapper<BulkPurgeUsersV2Payload>;
+  BulkPurgeUserV2Error: ResolverTypeWrapper<BulkPurgeUserV2Error>;
   Group: ResolverTypeWrapper<ProjectRecord>;
   GroupInput: GroupInput;
   ModifyGroupInput: ModifyGroupInput;
@@ -4356,6 +5892,28 @@ export type ResolversTypes = {
   GroupPermissionField: ResolverTypeWrapper<Scalars['GroupPermissionField']['output']>;
   GroupConnection: ResolverTypeWrapper<Omit<GroupConnection, 'edges'> & { edges: ReadonlyArray<Maybe<ResolversTypes['GroupEdge']>> }>;
   GroupEdge: ResolverTypeWrapper<Omit<GroupEdge, 'node'> & { node?: Maybe<ResolversTypes['GroupNode']> }>;
+  ProjectBasicInfo: ResolverTypeWrapper<ProjectBasicInfo>;
+  ProjectOrganizationInfo: ResolverTypeWrapper<ProjectOrganizationInfo>;
+  ProjectStorageInfo: ResolverTypeWrapper<ProjectStorageInfo>;
+  ProjectLifecycleInfo: ResolverTypeWrapper<ProjectLifecycleInfo>;
+  ProjectTypeV2: ProjectTypeV2;
+  ProjectV2Connection: ResolverTypeWrapper<Omit<ProjectV2Connection, 'edges'> & { edges: ReadonlyArray<ResolversTypes['ProjectV2Edge']> }>;
+  ProjectV2Edge: ResolverTypeWrapper<Omit<ProjectV2Edge, 'node'> & { node: ResolversTypes['ProjectV2'] }>;
+  DomainProjectV2Scope: DomainProjectV2Scope;
+  ProjectV2Filter: ProjectV2Filter;
+  ProjectTypeV2EnumFilter: ProjectTypeV2EnumFilter;
+  ProjectDomainNestedFilter: ProjectDomainNestedFilter;
+  ProjectUserNestedFilter: ProjectUserNestedFilter;
+  ProjectV2OrderBy: ProjectV2OrderBy;
+  ProjectV2OrderField: ProjectV2OrderField;
+  CreateProjectInput: CreateProjectInput;
+  UpdateProjectInput: UpdateProjectInput;
+  ProjectPayload: ResolverTypeWrapper<Omit<ProjectPayload, 'project'> & { project: ResolversTypes['ProjectV2'] }>;
+  DeleteProjectPayload: ResolverTypeWrapper<DeleteProjectPayload>;
+  PurgeProjectPayload: ResolverTypeWrapper<PurgeProjectPayload>;
+  UnassignUsersFromProjectInput: UnassignUsersFromProjectInput;
+  UnassignUsersFromProjectPayload: ResolverTypeWrapper<Omit<UnassignUsersFromProjectPayload, 'unassignedUsers'> & { unassignedUsers: ReadonlyArray<ResolversTypes['UserV2']> }>;
+  UnassignUserError: ResolverTypeWrapper<UnassignUserError>;
   Domain: ResolverTypeWrapper<DomainParent>;
   DomainInput: DomainInput;
   ModifyDomainInput: ModifyDomainInput;
@@ -4367,7 +5925,12 @@ export type ResolversTypes = {
   DomainNode: ResolverTypeWrapper<DomainParent>;
   DomainConnection: ResolverTypeWrapper<Omit<DomainConnection, 'edges'> & { edges: ReadonlyArray<Maybe<ResolversTypes['DomainEdge']>> }>;
   DomainEdge: ResolverTypeWrapper<Omit<DomainEdge, 'node'> & { node?: Maybe<ResolversTypes['DomainNode']> }>;
-  DomainV2: ResolverTypeWrapper<DomainRecord>;
+  CreateDomainInput: CreateDomainInput;
+  UpdateDomainInput: UpdateDomainInput;
+  DomainPayload: ResolverTypeWrapper<Omit<DomainPayload, 'domain'> & { domain: ResolversTypes['DomainV2'] }>;
+  DeleteDomainPayload: ResolverTypeWrapper<DeleteDomainPayload>;
+  PurgeDomainPayload: ResolverTypeWrapper<PurgeDomainPayload>;
+  ResourceGroupDomainScope: ResourceGroupDomainScope;
   DomainBasicInfo: ResolverTypeWrapper<DomainBasicInfo>;
   DomainRegistryInfo: ResolverTypeWrapper<DomainRegistryInfo>;
   DomainLifecycleInfo: ResolverTypeWrapper<DomainLifecycleInfo>;
@@ -4550,6 +6113,39 @@ export type ResolversTypes = {
   BulkRemoveRolePermissionPresetsInput: BulkRemoveRolePermissionPresetsInput;
   BulkRemoveRolePermissionPresetsPayload: ResolverTypeWrapper<Omit<BulkRemoveRolePermissionPresetsPayload, 'items'> & { items: ReadonlyArray<ResolversTypes['RolePermissionPreset']> }>;
   BulkRolePermissionPresetFailureInfo: ResolverTypeWrapper<BulkRolePermissionPresetFailureInfo>;
+  KeypairResourcePolicyV2Filter: KeypairResourcePolicyV2Filter;
+  KeypairResourcePolicyKeypairNestedFilter: KeypairResourcePolicyKeypairNestedFilter;
+  KeypairResourcePolicyV2OrderField: KeypairResourcePolicyV2OrderField;
+  CreateKeypairResourcePolicyInput: CreateKeypairResourcePolicyInput;
+  UpdateKeypairResourcePolicyInput: UpdateKeypairResourcePolicyInput;
+  CreateKeypairResourcePolicyPayload: ResolverTypeWrapper<Omit<CreateKeypairResourcePolicyPayload, 'keypairResourcePolicy'> & { keypairResourcePolicy: ResolversTypes['KeypairResourcePolicyV2'] }>;
+  UpdateKeypairResourcePolicyPayload: ResolverTypeWrapper<Omit<UpdateKeypairResourcePolicyPayload, 'keypairResourcePolicy'> & { keypairResourcePolicy: ResolversTypes['KeypairResourcePolicyV2'] }>;
+  DeleteKeypairResourcePolicyPayload: ResolverTypeWrapper<DeleteKeypairResourcePolicyPayload>;
+  KeypairResourcePolicyV2Connection: ResolverTypeWrapper<Omit<KeypairResourcePolicyV2Connection, 'edges'> & { edges: ReadonlyArray<ResolversTypes['KeypairResourcePolicyV2Edge']> }>;
+  KeypairResourcePolicyV2Edge: ResolverTypeWrapper<Omit<KeypairResourcePolicyV2Edge, 'node'> & { node: ResolversTypes['KeypairResourcePolicyV2'] }>;
+  KeypairResourcePolicyV2OrderBy: KeypairResourcePolicyV2OrderBy;
+  UserResourcePolicyV2: ResolverTypeWrapper<UserResourcePolicyRow>;
+  UserResourcePolicyV2Filter: UserResourcePolicyV2Filter;
+  UserResourcePolicyV2OrderField: UserResourcePolicyV2OrderField;
+  CreateUserResourcePolicyInputV2: CreateUserResourcePolicyInputV2;
+  UpdateUserResourcePolicyInput: UpdateUserResourcePolicyInput;
+  CreateUserResourcePolicyPayload: ResolverTypeWrapper<Omit<CreateUserResourcePolicyPayload, 'userResourcePolicy'> & { userResourcePolicy: ResolversTypes['UserResourcePolicyV2'] }>;
+  UpdateUserResourcePolicyPayload: ResolverTypeWrapper<Omit<UpdateUserResourcePolicyPayload, 'userResourcePolicy'> & { userResourcePolicy: ResolversTypes['UserResourcePolicyV2'] }>;
+  DeleteUserResourcePolicyPayload: ResolverTypeWrapper<DeleteUserResourcePolicyPayload>;
+  UserResourcePolicyV2Connection: ResolverTypeWrapper<Omit<UserResourcePolicyV2Connection, 'edges'> & { edges: ReadonlyArray<ResolversTypes['UserResourcePolicyV2Edge']> }>;
+  UserResourcePolicyV2Edge: ResolverTypeWrapper<Omit<UserResourcePolicyV2Edge, 'node'> & { node: ResolversTypes['UserResourcePolicyV2'] }>;
+  UserResourcePolicyV2OrderBy: UserResourcePolicyV2OrderBy;
+  ProjectResourcePolicyV2: ResolverTypeWrapper<ProjectResourcePolicyRow>;
+  ProjectResourcePolicyV2Filter: ProjectResourcePolicyV2Filter;
+  ProjectResourcePolicyV2OrderField: ProjectResourcePolicyV2OrderField;
+  CreateProjectResourcePolicyInputV2: CreateProjectResourcePolicyInputV2;
+  UpdateProjectResourcePolicyInput: UpdateProjectResourcePolicyInput;
+  CreateProjectResourcePolicyPayload: ResolverTypeWrapper<Omit<CreateProjectResourcePolicyPayload, 'projectResourcePolicy'> & { projectResourcePolicy: ResolversTypes['ProjectResourcePolicyV2'] }>;
+  UpdateProjectResourcePolicyPayload: ResolverTypeWrapper<Omit<UpdateProjectResourcePolicyPayload, 'projectResourcePolicy'> & { projectResourcePolicy: ResolversTypes['ProjectResourcePolicyV2'] }>;
+  DeleteProjectResourcePolicyPayload: ResolverTypeWrapper<DeleteProjectResourcePolicyPayload>;
+  ProjectResourcePolicyV2Connection: ResolverTypeWrapper<Omit<ProjectResourcePolicyV2Connection, 'edges'> & { edges: ReadonlyArray<ResolversTypes['ProjectResourcePolicyV2Edge']> }>;
+  ProjectResourcePolicyV2Edge: ResolverTypeWrapper<Omit<ProjectResourcePolicyV2Edge, 'node'> & { node: ResolversTypes['ProjectResourcePolicyV2'] }>;
+  ProjectResourcePolicyV2OrderBy: ProjectResourcePolicyV2OrderBy;
   ScalingGroup: ResolverTypeWrapper<ScalingGroupParent>;
   CreateScalingGroupInput: CreateScalingGroupInput;
   ModifyScalingGroupInput: ModifyScalingGroupInput;
@@ -4610,6 +6206,14 @@ export type ResolversParentTypes = {
   DateFilter: DateFilter;
   IntFilter: IntFilter;
   IntArrayFilter: IntArrayFilter;
+  Decimal: Scalars['Decimal']['output'];
+  EntityTimestamps: EntityTimestamps;
+  ResourceSlotEntryInput: ResourceSlotEntryInput;
+  ResourceLimitEntry: ResourceLimitEntry;
+  BinarySizeInfo: BinarySizeInfo;
+  BinarySizeInput: BinarySizeInput;
+  VFolderHostPermissionEntry: VFolderHostPermissionEntry;
+  VFolderHostPermissionEntryInput: VFolderHostPermissionEntryInput;
   Query: Record<PropertyKey, never>;
   Mutation: Record<PropertyKey, never>;
   KeyPairInput: KeyPairInput;
@@ -4620,6 +6224,30 @@ export type ResolversParentTypes = {
   KeyPairList: Omit<KeyPairList, 'items'> & { items: ReadonlyArray<Maybe<ResolversParentTypes['KeyPair']>> };
   KeyPair: KeypairRecord;
   UserInfo: UserInfo;
+  KeypairResourcePolicyV2: KeypairResourcePolicyRow;
+  KeyPairV2: KeypairRecord;
+  KeyPairConnection: Omit<KeyPairConnection, 'edges'> & { edges: ReadonlyArray<ResolversParentTypes['KeyPairV2Edge']> };
+  KeyPairV2Edge: Omit<KeyPairV2Edge, 'node'> & { node: ResolversParentTypes['KeyPairV2'] };
+  KeypairFilter: KeypairFilter;
+  KeypairOrderBy: KeypairOrderBy;
+  SSHKeypairNode: SSHKeypairNode;
+  AdminGetSSHKeypairPayload: AdminGetSSHKeypairPayload;
+  CreateKeypairPayload: Omit<CreateKeypairPayload, 'keypair'> & { keypair: ResolversParentTypes['KeyPairV2'] };
+  IssueMyKeypairPayload: Omit<IssueMyKeypairPayload, 'keypair'> & { keypair: ResolversParentTypes['KeyPairV2'] };
+  RevokeMyKeypairInput: RevokeMyKeypairInput;
+  RevokeMyKeypairPayload: RevokeMyKeypairPayload;
+  UpdateMyKeypairInput: UpdateMyKeypairInput;
+  UpdateMyKeypairPayload: Omit<UpdateMyKeypairPayload, 'keypair'> & { keypair: ResolversParentTypes['KeyPairV2'] };
+  SwitchMyMainAccessKeyInput: SwitchMyMainAccessKeyInput;
+  SwitchMyMainAccessKeyPayload: SwitchMyMainAccessKeyPayload;
+  AdminCreateKeypairInput: AdminCreateKeypairInput;
+  AdminCreateKeypairPayload: Omit<AdminCreateKeypairPayload, 'keypair'> & { keypair: ResolversParentTypes['KeyPairV2'] };
+  AdminUpdateKeypairInput: AdminUpdateKeypairInput;
+  AdminUpdateKeypairPayload: Omit<AdminUpdateKeypairPayload, 'keypair'> & { keypair: ResolversParentTypes['KeyPairV2'] };
+  AdminDeleteKeypairPayload: AdminDeleteKeypairPayload;
+  AdminRegisterSSHKeypairInput: AdminRegisterSSHKeypairInput;
+  AdminRegisterSSHKeypairPayload: AdminRegisterSSHKeypairPayload;
+  AdminDeleteSSHKeypairPayload: AdminDeleteSSHKeypairPayload;
   Image: ImageParent;
   ResourceLimit: ResourceLimit;
   ImageNode: ImageParent;
@@ -4653,6 +6281,7 @@ export type ResolversParentTypes = {
   SessionSchedulingHistoryEdge: Omit<SessionSchedulingHistoryEdge, 'node'> & { node: ResolversParentTypes['SessionSchedulingHistory'] };
   SessionSchedulingHistory: SessionHistoryRow;
   SubStepResultGQL: SubStepResultGQL;
+  BackgroundTaskEventPayload: BackgroundTaskEventPayload;
   UUIDFloatMap: Scalars['UUIDFloatMap']['output'];
   AgentList: Omit<AgentList, 'items'> & { items: ReadonlyArray<Maybe<ResolversParentTypes['Agent']>> };
   AgentPermissionField: Scalars['AgentPermissionField']['output'];
@@ -4680,6 +6309,46 @@ export type ResolversParentTypes = {
   UserConnection: Omit<UserConnection, 'edges'> & { edges: ReadonlyArray<Maybe<ResolversParentTypes['UserEdge']>> };
   UserEdge: Omit<UserEdge, 'node'> & { node?: Maybe<ResolversParentTypes['UserNode']> };
   GroupNode: ProjectRecord;
+  DomainV2: DomainRecord;
+  ProjectV2: ProjectRecord;
+  UserV2: UserRecord;
+  UserV2BasicInfo: UserV2BasicInfo;
+  UserV2StatusInfo: UserV2StatusInfo;
+  UserV2OrganizationInfo: UserV2OrganizationInfo;
+  UserV2SecurityInfo: UserV2SecurityInfo;
+  UserV2ContainerSettings: UserV2ContainerSettings;
+  UserV2Connection: Omit<UserV2Connection, 'edges'> & { edges: ReadonlyArray<ResolversParentTypes['UserV2Edge']> };
+  UserV2Edge: Omit<UserV2Edge, 'node'> & { node: ResolversParentTypes['UserV2'] };
+  DomainUserV2Scope: DomainUserV2Scope;
+  ProjectUserV2Scope: ProjectUserV2Scope;
+  UserV2Filter: UserV2Filter;
+  UserStatusV2EnumFilter: UserStatusV2EnumFilter;
+  UserRoleV2EnumFilter: UserRoleV2EnumFilter;
+  UserDomainNestedFilter: UserDomainNestedFilter;
+  UserProjectNestedFilter: UserProjectNestedFilter;
+  UserV2OrderBy: UserV2OrderBy;
+  CreateUserV2Input: CreateUserV2Input;
+  CreateUserV2Payload: Omit<CreateUserV2Payload, 'user' | 'keypair'> & { user: ResolversParentTypes['UserV2'], keypair: ResolversParentTypes['CreateKeypairPayload'] };
+  BulkCreateUserV2Input: BulkCreateUserV2Input;
+  BulkCreateUsersV2Payload: Omit<BulkCreateUsersV2Payload, 'createdUsers'> & { createdUsers: ReadonlyArray<ResolversParentTypes['UserV2']> };
+  BulkCreateUsersWithKeypairV2Payload: Omit<BulkCreateUsersWithKeypairV2Payload, 'created'> & { created: ReadonlyArray<ResolversParentTypes['CreateUserV2Payload']> };
+  BulkCreateUserV2Error: BulkCreateUserV2Error;
+  UpdateUserV2Input: UpdateUserV2Input;
+  UpdateUserV2Payload: Omit<UpdateUserV2Payload, 'user'> & { user: ResolversParentTypes['UserV2'] };
+  BulkUpdateUserV2Input: BulkUpdateUserV2Input;
+  BulkUpdateUserV2ItemInput: BulkUpdateUserV2ItemInput;
+  BulkUpdateUsersV2Payload: Omit<BulkUpdateUsersV2Payload, 'updatedUsers'> & { updatedUsers: ReadonlyArray<ResolversParentTypes['UserV2']> };
+  BulkUpdateUserV2Error: BulkUpdateUserV2Error;
+  DeleteUserV2Payload: DeleteUserV2Payload;
+  DeleteUsersV2Input: DeleteUsersV2Input;
+  DeleteUsersV2Payload: DeleteUsersV2Payload;
+  PurgeUserV2Options: PurgeUserV2Options;
+  PurgeUserV2Input: PurgeUserV2Input;
+  PurgeUserV2Payload: PurgeUserV2Payload;
+  BulkPurgeUsersV2Options: BulkPurgeUsersV2Options;
+  BulkPurgeUsersV2Input: BulkPurgeUsersV2Input;
+  BulkPurgeUsersV2Payload: BulkPurgeUsersV2Payload;
+  BulkPurgeUserV2Error: BulkPurgeUserV2Error;
   Group: ProjectRecord;
   GroupInput: GroupInput;
   ModifyGroupInput: ModifyGroupInput;
@@ -4690,6 +6359,26 @@ export type ResolversParentTypes = {
   GroupPermissionField: Scalars['GroupPermissionField']['output'];
   GroupConnection: Omit<GroupConnection, 'edges'> & { edges: ReadonlyArray<Maybe<ResolversParentTypes['GroupEdge']>> };
   GroupEdge: Omit<GroupEdge, 'node'> & { node?: Maybe<ResolversParentTypes['GroupNode']> };
+  ProjectBasicInfo: ProjectBasicInfo;
+  ProjectOrganizationInfo: ProjectOrganizationInfo;
+  ProjectStorageInfo: ProjectStorageInfo;
+  ProjectLifecycleInfo: ProjectLifecycleInfo;
+  ProjectV2Connection: Omit<ProjectV2Connection, 'edges'> & { edges: ReadonlyArray<ResolversParentTypes['ProjectV2Edge']> };
+  ProjectV2Edge: Omit<ProjectV2Edge, 'node'> & { node: ResolversParentTypes['ProjectV2'] };
+  DomainProjectV2Scope: DomainProjectV2Scope;
+  ProjectV2Filter: ProjectV2Filter;
+  ProjectTypeV2EnumFilter: ProjectTypeV2EnumFilter;
+  ProjectDomainNestedFilter: ProjectDomainNestedFilter;
+  ProjectUserNestedFilter: ProjectUserNestedFilter;
+  ProjectV2OrderBy: ProjectV2OrderBy;
+  CreateProjectInput: CreateProjectInput;
+  UpdateProjectInput: UpdateProjectInput;
+  ProjectPayload: Omit<ProjectPayload, 'project'> & { project: ResolversParentTypes['ProjectV2'] };
+  DeleteProjectPayload: DeleteProjectPayload;
+  PurgeProjectPayload: PurgeProjectPayload;
+  UnassignUsersFromProjectInput: UnassignUsersFromProjectInput;
+  UnassignUsersFromProjectPayload: Omit<UnassignUsersFromProjectPayload, 'unassignedUsers'> & { unassignedUsers: ReadonlyArray<ResolversParentTypes['UserV2']> };
+  UnassignUserError: UnassignUserError;
   Domain: DomainParent;
   DomainInput: DomainInput;
   ModifyDomainInput: ModifyDomainInput;
@@ -4701,7 +6390,12 @@ export type ResolversParentTypes = {
   DomainNode: DomainParent;
   DomainConnection: Omit<DomainConnection, 'edges'> & { edges: ReadonlyArray<Maybe<ResolversParentTypes['DomainEdge']>> };
   DomainEdge: Omit<DomainEdge, 'node'> & { node?: Maybe<ResolversParentTypes['DomainNode']> };
-  DomainV2: DomainRecord;
+  CreateDomainInput: CreateDomainInput;
+  UpdateDomainInput: UpdateDomainInput;
+  DomainPayload: Omit<DomainPayload, 'domain'> & { domain: ResolversParentTypes['DomainV2'] };
+  DeleteDomainPayload: DeleteDomainPayload;
+  PurgeDomainPayload: PurgeDomainPayload;
+  ResourceGroupDomainScope: ResourceGroupDomainScope;
   DomainBasicInfo: DomainBasicInfo;
   DomainRegistryInfo: DomainRegistryInfo;
   DomainLifecycleInfo: DomainLifecycleInfo;
@@ -4866,6 +6560,36 @@ export type ResolversParentTypes = {
   BulkRemoveRolePermissionPresetsInput: BulkRemoveRolePermissionPresetsInput;
   BulkRemoveRolePermissionPresetsPayload: Omit<BulkRemoveRolePermissionPresetsPayload, 'items'> & { items: ReadonlyArray<ResolversParentTypes['RolePermissionPreset']> };
   BulkRolePermissionPresetFailureInfo: BulkRolePermissionPresetFailureInfo;
+  KeypairResourcePolicyV2Filter: KeypairResourcePolicyV2Filter;
+  KeypairResourcePolicyKeypairNestedFilter: KeypairResourcePolicyKeypairNestedFilter;
+  CreateKeypairResourcePolicyInput: CreateKeypairResourcePolicyInput;
+  UpdateKeypairResourcePolicyInput: UpdateKeypairResourcePolicyInput;
+  CreateKeypairResourcePolicyPayload: Omit<CreateKeypairResourcePolicyPayload, 'keypairResourcePolicy'> & { keypairResourcePolicy: ResolversParentTypes['KeypairResourcePolicyV2'] };
+  UpdateKeypairResourcePolicyPayload: Omit<UpdateKeypairResourcePolicyPayload, 'keypairResourcePolicy'> & { keypairResourcePolicy: ResolversParentTypes['KeypairResourcePolicyV2'] };
+  DeleteKeypairResourcePolicyPayload: DeleteKeypairResourcePolicyPayload;
+  KeypairResourcePolicyV2Connection: Omit<KeypairResourcePolicyV2Connection, 'edges'> & { edges: ReadonlyArray<ResolversParentTypes['KeypairResourcePolicyV2Edge']> };
+  KeypairResourcePolicyV2Edge: Omit<KeypairResourcePolicyV2Edge, 'node'> & { node: ResolversParentTypes['KeypairResourcePolicyV2'] };
+  KeypairResourcePolicyV2OrderBy: KeypairResourcePolicyV2OrderBy;
+  UserResourcePolicyV2: UserResourcePolicyRow;
+  UserResourcePolicyV2Filter: UserResourcePolicyV2Filter;
+  CreateUserResourcePolicyInputV2: CreateUserResourcePolicyInputV2;
+  UpdateUserResourcePolicyInput: UpdateUserResourcePolicyInput;
+  CreateUserResourcePolicyPayload: Omit<CreateUserResourcePolicyPayload, 'userResourcePolicy'> & { userResourcePolicy: ResolversParentTypes['UserResourcePolicyV2'] };
+  UpdateUserResourcePolicyPayload: Omit<UpdateUserResourcePolicyPayload, 'userResourcePolicy'> & { userResourcePolicy: ResolversParentTypes['UserResourcePolicyV2'] };
+  DeleteUserResourcePolicyPayload: DeleteUserResourcePolicyPayload;
+  UserResourcePolicyV2Connection: Omit<UserResourcePolicyV2Connection, 'edges'> & { edges: ReadonlyArray<ResolversParentTypes['UserResourcePolicyV2Edge']> };
+  UserResourcePolicyV2Edge: Omit<UserResourcePolicyV2Edge, 'node'> & { node: ResolversParentTypes['UserResourcePolicyV2'] };
+  UserResourcePolicyV2OrderBy: UserResourcePolicyV2OrderBy;
+  ProjectResourcePolicyV2: ProjectResourcePolicyRow;
+  ProjectResourcePolicyV2Filter: ProjectResourcePolicyV2Filter;
+  CreateProjectResourcePolicyInputV2: CreateProjectResourcePolicyInputV2;
+  UpdateProjectResourcePolicyInput: UpdateProjectResourcePolicyInput;
+  CreateProjectResourcePolicyPayload: Omit<CreateProjectResourcePolicyPayload, 'projectResourcePolicy'> & { projectResourcePolicy: ResolversParentTypes['ProjectResourcePolicyV2'] };
+  UpdateProjectResourcePolicyPayload: Omit<UpdateProjectResourcePolicyPayload, 'projectResourcePolicy'> & { projectResourcePolicy: ResolversParentTypes['ProjectResourcePolicyV2'] };
+  DeleteProjectResourcePolicyPayload: DeleteProjectResourcePolicyPayload;
+  ProjectResourcePolicyV2Connection: Omit<ProjectResourcePolicyV2Connection, 'edges'> & { edges: ReadonlyArray<ResolversParentTypes['ProjectResourcePolicyV2Edge']> };
+  ProjectResourcePolicyV2Edge: Omit<ProjectResourcePolicyV2Edge, 'node'> & { node: ResolversParentTypes['ProjectResourcePolicyV2'] };
+  ProjectResourcePolicyV2OrderBy: ProjectResourcePolicyV2OrderBy;
   ScalingGroup: ScalingGroupParent;
   CreateScalingGroupInput: CreateScalingGroupInput;
   ModifyScalingGroupInput: ModifyScalingGroupInput;
@@ -4940,7 +6664,7 @@ export type ItemResolvers<ContextType = GraphqlContext, ParentType extends Resol
 };
 
 export type NodeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['Node'] = ResolversParentTypes['Node']> = {
-  __resolveType: TypeResolveFn<'ImageNode' | 'ComputeSessionNode' | 'AgentNode' | 'KernelNode' | 'SessionSchedulingHistory' | 'UserNode' | 'GroupNode' | 'DomainNode' | 'DomainV2' | 'VirtualFolderNode' | 'VFolder' | 'Role' | 'Permission' | 'RoleAssignment' | 'EntityRef' | 'RoleInvitation' | 'RolePreset' | 'RolePermissionPreset' | 'ScalingGroupNode' | 'ContainerRegistry', ParentType, ContextType>;
+  __resolveType: TypeResolveFn<'KeypairResourcePolicyV2' | 'KeyPairV2' | 'ImageNode' | 'ComputeSessionNode' | 'AgentNode' | 'KernelNode' | 'SessionSchedulingHistory' | 'UserNode' | 'GroupNode' | 'DomainV2' | 'ProjectV2' | 'UserV2' | 'DomainNode' | 'VirtualFolderNode' | 'VFolder' | 'Role' | 'Permission' | 'RoleAssignment' | 'EntityRef' | 'RoleInvitation' | 'RolePreset' | 'RolePermissionPreset' | 'UserResourcePolicyV2' | 'ProjectResourcePolicyV2' | 'ScalingGroupNode' | 'ContainerRegistry', ParentType, ContextType>;
 };
 
 export type PaginatedListResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['PaginatedList'] = ResolversParentTypes['PaginatedList']> = {
@@ -4959,11 +6683,40 @@ export type PageInfoResolvers<ContextType = GraphqlContext, ParentType extends R
   endCursor?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
 };
 
+export interface DecimalScalarConfig extends GraphQLScalarTypeConfig<ResolversTypes['Decimal'], any> {
+  name: 'Decimal';
+}
+
+export type EntityTimestampsResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['EntityTimestamps'] = ResolversParentTypes['EntityTimestamps']> = {
+  createdAt?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
+  modifiedAt?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
+};
+
+export type ResourceLimitEntryResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ResourceLimitEntry'] = ResolversParentTypes['ResourceLimitEntry']> = {
+  resourceType?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  quantity?: Resolver<Maybe<ResolversTypes['Decimal']>, ParentType, ContextType>;
+  unlimited?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
+};
+
+export type BinarySizeInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['BinarySizeInfo'] = ResolversParentTypes['BinarySizeInfo']> = {
+  value?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+  display?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
+export type VFolderHostPermissionEntryResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['VFolderHostPermissionEntry'] = ResolversParentTypes['VFolderHostPermissionEntry']> = {
+  host?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  permissions?: Resolver<ReadonlyArray<ResolversTypes['VFolderHostPermissionV2']>, ParentType, ContextType>;
+};
+
 export type QueryResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['Query'] = ResolversParentTypes['Query']> = {
   node?: Resolver<Maybe<ResolversTypes['Node']>, ParentType, ContextType, RequireFields<QuerynodeArgs, 'id'>>;
   keypair?: Resolver<Maybe<ResolversTypes['KeyPair']>, ParentType, ContextType, Partial<QuerykeypairArgs>>;
   keypairs?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['KeyPair']>>>, ParentType, ContextType, Partial<QuerykeypairsArgs>>;
   keypair_list?: Resolver<Maybe<ResolversTypes['KeyPairList']>, ParentType, ContextType, RequireFields<Querykeypair_listArgs, 'limit' | 'offset'>>;
+  myKeypairs?: Resolver<Maybe<ResolversTypes['KeyPairConnection']>, ParentType, ContextType, RequireFields<QuerymyKeypairsArgs, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  adminKeypairV2?: Resolver<Maybe<ResolversTypes['KeyPairV2']>, ParentType, ContextType, RequireFields<QueryadminKeypairV2Args, 'accessKey'>>;
+  adminKeypairsV2?: Resolver<Maybe<ResolversTypes['KeyPairConnection']>, ParentType, ContextType, RequireFields<QueryadminKeypairsV2Args, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  adminSshKeypairV2?: Resolver<Maybe<ResolversTypes['AdminGetSSHKeypairPayload']>, ParentType, ContextType, RequireFields<QueryadminSshKeypairV2Args, 'accessKey'>>;
   image?: Resolver<Maybe<ResolversTypes['Image']>, ParentType, ContextType, RequireFields<QueryimageArgs, 'architecture'>>;
   images?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['Image']>>>, ParentType, ContextType, RequireFields<QueryimagesArgs, 'filter_by_statuses' | 'load_filters' | 'image_filters'>>;
   compute_session?: Resolver<Maybe<ResolversTypes['ComputeSession']>, ParentType, ContextType, RequireFields<Querycompute_sessionArgs, 'id'>>;
@@ -4991,17 +6744,27 @@ export type QueryResolvers<ContextType = GraphqlContext, ParentType extends Reso
   myClientIp?: Resolver<Maybe<ResolversTypes['MyClientIp']>, ParentType, ContextType>;
   user_node?: Resolver<Maybe<ResolversTypes['UserNode']>, ParentType, ContextType, RequireFields<Queryuser_nodeArgs, 'id'>>;
   user_nodes?: Resolver<Maybe<ResolversTypes['UserConnection']>, ParentType, ContextType, Partial<Queryuser_nodesArgs>>;
+  adminUsersV2?: Resolver<Maybe<ResolversTypes['UserV2Connection']>, ParentType, ContextType, RequireFields<QueryadminUsersV2Args, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  adminUserV2?: Resolver<Maybe<ResolversTypes['UserV2']>, ParentType, ContextType, RequireFields<QueryadminUserV2Args, 'userId'>>;
+  domainUsersV2?: Resolver<Maybe<ResolversTypes['UserV2Connection']>, ParentType, ContextType, RequireFields<QuerydomainUsersV2Args, 'scope' | 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  projectUsersV2?: Resolver<Maybe<ResolversTypes['UserV2Connection']>, ParentType, ContextType, RequireFields<QueryprojectUsersV2Args, 'scope' | 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  myUserV2?: Resolver<Maybe<ResolversTypes['UserV2']>, ParentType, ContextType>;
   group?: Resolver<Maybe<ResolversTypes['Group']>, ParentType, ContextType, RequireFields<QuerygroupArgs, 'id' | 'type'>>;
   groups_by_name?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['Group']>>>, ParentType, ContextType, RequireFields<Querygroups_by_nameArgs, 'name'>>;
   groups?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['Group']>>>, ParentType, ContextType, RequireFields<QuerygroupsArgs, 'type'>>;
   group_node?: Resolver<Maybe<ResolversTypes['GroupNode']>, ParentType, ContextType, RequireFields<Querygroup_nodeArgs, 'id'>>;
   group_nodes?: Resolver<Maybe<ResolversTypes['GroupConnection']>, ParentType, ContextType, RequireFields<Querygroup_nodesArgs, 'permission'>>;
+  projectV2?: Resolver<Maybe<ResolversTypes['ProjectV2']>, ParentType, ContextType, RequireFields<QueryprojectV2Args, 'projectId'>>;
+  projectDomainV2?: Resolver<Maybe<ResolversTypes['DomainV2']>, ParentType, ContextType, RequireFields<QueryprojectDomainV2Args, 'projectId'>>;
+  adminProjectsV2?: Resolver<Maybe<ResolversTypes['ProjectV2Connection']>, ParentType, ContextType, RequireFields<QueryadminProjectsV2Args, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  domainProjectsV2?: Resolver<Maybe<ResolversTypes['ProjectV2Connection']>, ParentType, ContextType, RequireFields<QuerydomainProjectsV2Args, 'scope' | 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
   domain?: Resolver<Maybe<ResolversTypes['Domain']>, ParentType, ContextType, Partial<QuerydomainArgs>>;
   domains?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['Domain']>>>, ParentType, ContextType, Partial<QuerydomainsArgs>>;
   domain_node?: Resolver<Maybe<ResolversTypes['DomainNode']>, ParentType, ContextType, RequireFields<Querydomain_nodeArgs, 'id' | 'permission'>>;
   domain_nodes?: Resolver<Maybe<ResolversTypes['DomainConnection']>, ParentType, ContextType, RequireFields<Querydomain_nodesArgs, 'permission'>>;
   domainV2?: Resolver<Maybe<ResolversTypes['DomainV2']>, ParentType, ContextType, RequireFields<QuerydomainV2Args, 'domainName'>>;
   adminDomainsV2?: Resolver<Maybe<ResolversTypes['DomainV2Connection']>, ParentType, ContextType, RequireFields<QueryadminDomainsV2Args, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  rgDomainsV2?: Resolver<Maybe<ResolversTypes['DomainV2Connection']>, ParentType, ContextType, RequireFields<QueryrgDomainsV2Args, 'scope' | 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
   vfolder?: Resolver<Maybe<ResolversTypes['VirtualFolder']>, ParentType, ContextType, Partial<QueryvfolderArgs>>;
   vfolder_list?: Resolver<Maybe<ResolversTypes['VirtualFolderList']>, ParentType, ContextType, RequireFields<Queryvfolder_listArgs, 'limit' | 'offset'>>;
   vfolder_own_list?: Resolver<Maybe<ResolversTypes['VirtualFolderList']>, ParentType, ContextType, RequireFields<Queryvfolder_own_listArgs, 'limit' | 'offset'>>;
@@ -5038,6 +6801,14 @@ export type QueryResolvers<ContextType = GraphqlContext, ParentType extends Reso
   roleScopedRoleInvitations?: Resolver<Maybe<ResolversTypes['RoleInvitationConnection']>, ParentType, ContextType, RequireFields<QueryroleScopedRoleInvitationsArgs, 'roleId' | 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
   adminRolePreset?: Resolver<Maybe<ResolversTypes['RolePreset']>, ParentType, ContextType, RequireFields<QueryadminRolePresetArgs, 'id'>>;
   adminRolePresets?: Resolver<Maybe<ResolversTypes['RolePresetConnection']>, ParentType, ContextType, RequireFields<QueryadminRolePresetsArgs, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  adminKeypairResourcePolicyV2?: Resolver<Maybe<ResolversTypes['KeypairResourcePolicyV2']>, ParentType, ContextType, RequireFields<QueryadminKeypairResourcePolicyV2Args, 'name'>>;
+  adminKeypairResourcePoliciesV2?: Resolver<Maybe<ResolversTypes['KeypairResourcePolicyV2Connection']>, ParentType, ContextType, RequireFields<QueryadminKeypairResourcePoliciesV2Args, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  myKeypairResourcePolicyV2?: Resolver<Maybe<ResolversTypes['KeypairResourcePolicyV2']>, ParentType, ContextType>;
+  adminUserResourcePolicyV2?: Resolver<Maybe<ResolversTypes['UserResourcePolicyV2']>, ParentType, ContextType, RequireFields<QueryadminUserResourcePolicyV2Args, 'name'>>;
+  adminUserResourcePoliciesV2?: Resolver<Maybe<ResolversTypes['UserResourcePolicyV2Connection']>, ParentType, ContextType, RequireFields<QueryadminUserResourcePoliciesV2Args, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  myUserResourcePolicyV2?: Resolver<Maybe<ResolversTypes['UserResourcePolicyV2']>, ParentType, ContextType>;
+  adminProjectResourcePolicyV2?: Resolver<Maybe<ResolversTypes['ProjectResourcePolicyV2']>, ParentType, ContextType, RequireFields<QueryadminProjectResourcePolicyV2Args, 'name'>>;
+  adminProjectResourcePoliciesV2?: Resolver<Maybe<ResolversTypes['ProjectResourcePolicyV2Connection']>, ParentType, ContextType, RequireFields<QueryadminProjectResourcePoliciesV2Args, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
   scaling_group?: Resolver<Maybe<ResolversTypes['ScalingGroup']>, ParentType, ContextType, Partial<Queryscaling_groupArgs>>;
   scaling_groups?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['ScalingGroup']>>>, ParentType, ContextType, Partial<Queryscaling_groupsArgs>>;
   accessible_scaling_groups?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['ScalingGroup']>>>, ParentType, ContextType, RequireFields<Queryaccessible_scaling_groupsArgs, 'project_id'>>;
@@ -5055,6 +6826,15 @@ export type MutationResolvers<ContextType = GraphqlContext, ParentType extends R
   create_keypair?: Resolver<Maybe<ResolversTypes['CreateKeyPair']>, ParentType, ContextType, RequireFields<Mutationcreate_keypairArgs, 'props' | 'user_id'>>;
   modify_keypair?: Resolver<Maybe<ResolversTypes['ModifyKeyPair']>, ParentType, ContextType, RequireFields<Mutationmodify_keypairArgs, 'access_key' | 'props'>>;
   delete_keypair?: Resolver<Maybe<ResolversTypes['DeleteKeyPair']>, ParentType, ContextType, RequireFields<Mutationdelete_keypairArgs, 'access_key'>>;
+  issueMyKeypair?: Resolver<Maybe<ResolversTypes['IssueMyKeypairPayload']>, ParentType, ContextType>;
+  revokeMyKeypair?: Resolver<Maybe<ResolversTypes['RevokeMyKeypairPayload']>, ParentType, ContextType, RequireFields<MutationrevokeMyKeypairArgs, 'input'>>;
+  updateMyKeypair?: Resolver<Maybe<ResolversTypes['UpdateMyKeypairPayload']>, ParentType, ContextType, RequireFields<MutationupdateMyKeypairArgs, 'input'>>;
+  switchMyMainAccessKey?: Resolver<Maybe<ResolversTypes['SwitchMyMainAccessKeyPayload']>, ParentType, ContextType, RequireFields<MutationswitchMyMainAccessKeyArgs, 'input'>>;
+  adminCreateKeypairV2?: Resolver<Maybe<ResolversTypes['AdminCreateKeypairPayload']>, ParentType, ContextType, RequireFields<MutationadminCreateKeypairV2Args, 'input'>>;
+  adminUpdateKeypairV2?: Resolver<Maybe<ResolversTypes['AdminUpdateKeypairPayload']>, ParentType, ContextType, RequireFields<MutationadminUpdateKeypairV2Args, 'input'>>;
+  adminDeleteKeypairV2?: Resolver<Maybe<ResolversTypes['AdminDeleteKeypairPayload']>, ParentType, ContextType, RequireFields<MutationadminDeleteKeypairV2Args, 'accessKey'>>;
+  adminRegisterSshKeypairV2?: Resolver<Maybe<ResolversTypes['AdminRegisterSSHKeypairPayload']>, ParentType, ContextType, RequireFields<MutationadminRegisterSshKeypairV2Args, 'input'>>;
+  adminDeleteSshKeypairV2?: Resolver<Maybe<ResolversTypes['AdminDeleteSSHKeypairPayload']>, ParentType, ContextType, RequireFields<MutationadminDeleteSshKeypairV2Args, 'accessKey'>>;
   modify_compute_session?: Resolver<Maybe<ResolversTypes['ModifyComputeSessionPayload']>, ParentType, ContextType, RequireFields<Mutationmodify_compute_sessionArgs, 'input'>>;
   terminateSessionsV2?: Resolver<Maybe<ResolversTypes['TerminateSessionsPayload']>, ParentType, ContextType, RequireFields<MutationterminateSessionsV2Args, 'sessionIds' | 'forced'>>;
   modify_agent?: Resolver<Maybe<ResolversTypes['ModifyAgent']>, ParentType, ContextType, RequireFields<Mutationmodify_agentArgs, 'id' | 'props'>>;
@@ -5062,14 +6842,33 @@ export type MutationResolvers<ContextType = GraphqlContext, ParentType extends R
   modify_user?: Resolver<Maybe<ResolversTypes['ModifyUser']>, ParentType, ContextType, RequireFields<Mutationmodify_userArgs, 'email' | 'props'>>;
   delete_user?: Resolver<Maybe<ResolversTypes['DeleteUser']>, ParentType, ContextType, RequireFields<Mutationdelete_userArgs, 'email'>>;
   purge_user?: Resolver<Maybe<ResolversTypes['PurgeUser']>, ParentType, ContextType, RequireFields<Mutationpurge_userArgs, 'email' | 'props'>>;
+  adminCreateUserV2?: Resolver<Maybe<ResolversTypes['CreateUserV2Payload']>, ParentType, ContextType, RequireFields<MutationadminCreateUserV2Args, 'input'>>;
+  adminBulkCreateUsersV2?: Resolver<Maybe<ResolversTypes['BulkCreateUsersV2Payload']>, ParentType, ContextType, RequireFields<MutationadminBulkCreateUsersV2Args, 'input'>>;
+  adminBulkCreateUsersWithKeypairV2?: Resolver<Maybe<ResolversTypes['BulkCreateUsersWithKeypairV2Payload']>, ParentType, ContextType, RequireFields<MutationadminBulkCreateUsersWithKeypairV2Args, 'input'>>;
+  adminUpdateUserV2?: Resolver<Maybe<ResolversTypes['UpdateUserV2Payload']>, ParentType, ContextType, RequireFields<MutationadminUpdateUserV2Args, 'userId' | 'input'>>;
+  adminBulkUpdateUsersV2?: Resolver<Maybe<ResolversTypes['BulkUpdateUsersV2Payload']>, ParentType, ContextType, RequireFields<MutationadminBulkUpdateUsersV2Args, 'input'>>;
+  updateUserV2?: Resolver<Maybe<ResolversTypes['UpdateUserV2Payload']>, ParentType, ContextType, RequireFields<MutationupdateUserV2Args, 'input'>>;
+  adminDeleteUserV2?: Resolver<Maybe<ResolversTypes['DeleteUserV2Payload']>, ParentType, ContextType, RequireFields<MutationadminDeleteUserV2Args, 'userId'>>;
+  adminDeleteUsersV2?: Resolver<Maybe<ResolversTypes['DeleteUsersV2Payload']>, ParentType, ContextType, RequireFields<MutationadminDeleteUsersV2Args, 'input'>>;
+  adminPurgeUserV2?: Resolver<Maybe<ResolversTypes['PurgeUserV2Payload']>, ParentType, ContextType, RequireFields<MutationadminPurgeUserV2Args, 'input'>>;
+  adminBulkPurgeUsersV2?: Resolver<Maybe<ResolversTypes['BulkPurgeUsersV2Payload']>, ParentType, ContextType, RequireFields<MutationadminBulkPurgeUsersV2Args, 'input'>>;
   create_group?: Resolver<Maybe<ResolversTypes['CreateGroup']>, ParentType, ContextType, RequireFields<Mutationcreate_groupArgs, 'name' | 'props'>>;
   modify_group?: Resolver<Maybe<ResolversTypes['ModifyGroup']>, ParentType, ContextType, RequireFields<Mutationmodify_groupArgs, 'gid' | 'props'>>;
   delete_group?: Resolver<Maybe<ResolversTypes['DeleteGroup']>, ParentType, ContextType, RequireFields<Mutationdelete_groupArgs, 'gid'>>;
   purge_group?: Resolver<Maybe<ResolversTypes['PurgeGroup']>, ParentType, ContextType, RequireFields<Mutationpurge_groupArgs, 'gid'>>;
+  adminCreateProjectV2?: Resolver<Maybe<ResolversTypes['ProjectPayload']>, ParentType, ContextType, RequireFields<MutationadminCreateProjectV2Args, 'input'>>;
+  adminUpdateProjectV2?: Resolver<Maybe<ResolversTypes['ProjectPayload']>, ParentType, ContextType, RequireFields<MutationadminUpdateProjectV2Args, 'projectId' | 'input'>>;
+  adminDeleteProjectV2?: Resolver<Maybe<ResolversTypes['DeleteProjectPayload']>, ParentType, ContextType, RequireFields<MutationadminDeleteProjectV2Args, 'projectId'>>;
+  adminPurgeProjectV2?: Resolver<Maybe<ResolversTypes['PurgeProjectPayload']>, ParentType, ContextType, RequireFields<MutationadminPurgeProjectV2Args, 'projectId'>>;
+  unassignUsersFromProjectV2?: Resolver<Maybe<ResolversTypes['UnassignUsersFromProjectPayload']>, ParentType, ContextType, RequireFields<MutationunassignUsersFromProjectV2Args, 'projectId' | 'input'>>;
   create_domain?: Resolver<Maybe<ResolversTypes['CreateDomain']>, ParentType, ContextType, RequireFields<Mutationcreate_domainArgs, 'name' | 'props'>>;
   modify_domain?: Resolver<Maybe<ResolversTypes['ModifyDomain']>, ParentType, ContextType, RequireFields<Mutationmodify_domainArgs, 'name' | 'props'>>;
   delete_domain?: Resolver<Maybe<ResolversTypes['DeleteDomain']>, ParentType, ContextType, RequireFields<Mutationdelete_domainArgs, 'name'>>;
   purge_domain?: Resolver<Maybe<ResolversTypes['PurgeDomain']>, ParentType, ContextType, RequireFields<Mutationpurge_domainArgs, 'name'>>;
+  adminCreateDomainV2?: Resolver<Maybe<ResolversTypes['DomainPayload']>, ParentType, ContextType, RequireFields<MutationadminCreateDomainV2Args, 'input'>>;
+  adminUpdateDomainV2?: Resolver<Maybe<ResolversTypes['DomainPayload']>, ParentType, ContextType, RequireFields<MutationadminUpdateDomainV2Args, 'domainName' | 'input'>>;
+  adminDeleteDomainV2?: Resolver<Maybe<ResolversTypes['DeleteDomainPayload']>, ParentType, ContextType, RequireFields<MutationadminDeleteDomainV2Args, 'domainName'>>;
+  adminPurgeDomainV2?: Resolver<Maybe<ResolversTypes['PurgeDomainPayload']>, ParentType, ContextType, RequireFields<MutationadminPurgeDomainV2Args, 'domainName'>>;
   createVfolderV2?: Resolver<Maybe<ResolversTypes['CreateVFolderV2Payload']>, ParentType, ContextType, RequireFields<MutationcreateVfolderV2Args, 'input'>>;
   createVFolderInProject?: Resolver<Maybe<ResolversTypes['CreateVFolderV2Payload']>, ParentType, ContextType, RequireFields<MutationcreateVFolderInProjectArgs, 'projectId' | 'input'>>;
   deleteVfolderV2?: Resolver<Maybe<ResolversTypes['DeleteVFolderV2Payload']>, ParentType, ContextType, RequireFields<MutationdeleteVfolderV2Args, 'vfolderId'>>;
@@ -5112,6 +6911,15 @@ export type MutationResolvers<ContextType = GraphqlContext, ParentType extends R
   adminPurgeRolePresets?: Resolver<Maybe<ResolversTypes['BulkPurgeRolePresetsPayload']>, ParentType, ContextType, RequireFields<MutationadminPurgeRolePresetsArgs, 'input'>>;
   adminBulkAddRolePresetPermissions?: Resolver<Maybe<ResolversTypes['BulkAddRolePermissionPresetsPayload']>, ParentType, ContextType, RequireFields<MutationadminBulkAddRolePresetPermissionsArgs, 'input'>>;
   adminBulkRemoveRolePresetPermissions?: Resolver<Maybe<ResolversTypes['BulkRemoveRolePermissionPresetsPayload']>, ParentType, ContextType, RequireFields<MutationadminBulkRemoveRolePresetPermissionsArgs, 'input'>>;
+  adminCreateKeypairResourcePolicyV2?: Resolver<Maybe<ResolversTypes['CreateKeypairResourcePolicyPayload']>, ParentType, ContextType, RequireFields<MutationadminCreateKeypairResourcePolicyV2Args, 'input'>>;
+  adminUpdateKeypairResourcePolicyV2?: Resolver<Maybe<ResolversTypes['UpdateKeypairResourcePolicyPayload']>, ParentType, ContextType, RequireFields<MutationadminUpdateKeypairResourcePolicyV2Args, 'name' | 'input'>>;
+  adminDeleteKeypairResourcePolicyV2?: Resolver<Maybe<ResolversTypes['DeleteKeypairResourcePolicyPayload']>, ParentType, ContextType, RequireFields<MutationadminDeleteKeypairResourcePolicyV2Args, 'name'>>;
+  adminCreateUserResourcePolicyV2?: Resolver<Maybe<ResolversTypes['CreateUserResourcePolicyPayload']>, ParentType, ContextType, RequireFields<MutationadminCreateUserResourcePolicyV2Args, 'input'>>;
+  adminUpdateUserResourcePolicyV2?: Resolver<Maybe<ResolversTypes['UpdateUserResourcePolicyPayload']>, ParentType, ContextType, RequireFields<MutationadminUpdateUserResourcePolicyV2Args, 'name' | 'input'>>;
+  adminDeleteUserResourcePolicyV2?: Resolver<Maybe<ResolversTypes['DeleteUserResourcePolicyPayload']>, ParentType, ContextType, RequireFields<MutationadminDeleteUserResourcePolicyV2Args, 'name'>>;
+  adminCreateProjectResourcePolicyV2?: Resolver<Maybe<ResolversTypes['CreateProjectResourcePolicyPayload']>, ParentType, ContextType, RequireFields<MutationadminCreateProjectResourcePolicyV2Args, 'input'>>;
+  adminUpdateProjectResourcePolicyV2?: Resolver<Maybe<ResolversTypes['UpdateProjectResourcePolicyPayload']>, ParentType, ContextType, RequireFields<MutationadminUpdateProjectResourcePolicyV2Args, 'name' | 'input'>>;
+  adminDeleteProjectResourcePolicyV2?: Resolver<Maybe<ResolversTypes['DeleteProjectResourcePolicyPayload']>, ParentType, ContextType, RequireFields<MutationadminDeleteProjectResourcePolicyV2Args, 'name'>>;
   create_scaling_group?: Resolver<Maybe<ResolversTypes['CreateScalingGroup']>, ParentType, ContextType, RequireFields<Mutationcreate_scaling_groupArgs, 'name' | 'props'>>;
   modify_scaling_group?: Resolver<Maybe<ResolversTypes['ModifyScalingGroup']>, ParentType, ContextType, RequireFields<Mutationmodify_scaling_groupArgs, 'name' | 'props'>>;
   delete_scaling_group?: Resolver<Maybe<ResolversTypes['DeleteScalingGroup']>, ParentType, ContextType, RequireFields<Mutationdelete_scaling_groupArgs, 'name'>>;
@@ -5182,6 +6990,104 @@ export type KeyPairResolvers<ContextType = GraphqlContext, ParentType extends Re
 export type UserInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['UserInfo'] = ResolversParentTypes['UserInfo']> = {
   email?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
   full_name?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+};
+
+export type KeypairResourcePolicyV2Resolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['KeypairResourcePolicyV2'] = ResolversParentTypes['KeypairResourcePolicyV2']> = {
+  keypairs?: Resolver<Maybe<ResolversTypes['KeyPairConnection']>, ParentType, ContextType, RequireFields<KeypairResourcePolicyV2keypairsArgs, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  name?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  createdAt?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
+  defaultForUnspecified?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  totalResourceSlots?: Resolver<ReadonlyArray<ResolversTypes['ResourceLimitEntry']>, ParentType, ContextType>;
+  maxSessionLifetime?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+  maxConcurrentSessions?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+  maxPendingSessionCount?: Resolver<Maybe<ResolversTypes['Int']>, ParentType, ContextType>;
+  maxPendingSessionResourceSlots?: Resolver<Maybe<ReadonlyArray<ResolversTypes['ResourceLimitEntry']>>, ParentType, ContextType>;
+  maxConcurrentSftpSessions?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+  maxContainersPerSession?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+  idleTimeout?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+  allowedVfolderHosts?: Resolver<ReadonlyArray<ResolversTypes['VFolderHostPermissionEntry']>, ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type KeyPairV2Resolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['KeyPairV2'] = ResolversParentTypes['KeyPairV2']> = {
+  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  accessKey?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  isActive?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  isAdmin?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  createdAt?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
+  modifiedAt?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
+  lastUsed?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
+  rateLimit?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+  numQueries?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+  resourcePolicy?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  sshPublicKey?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  userId?: Resolver<ResolversTypes['UUID'], ParentType, ContextType>;
+  user?: Resolver<Maybe<ResolversTypes['UserV2']>, ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type KeyPairConnectionResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['KeyPairConnection'] = ResolversParentTypes['KeyPairConnection']> = {
+  pageInfo?: Resolver<ResolversTypes['PageInfo'], ParentType, ContextType>;
+  edges?: Resolver<ReadonlyArray<ResolversTypes['KeyPairV2Edge']>, ParentType, ContextType>;
+  count?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+};
+
+export type KeyPairV2EdgeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['KeyPairV2Edge'] = ResolversParentTypes['KeyPairV2Edge']> = {
+  cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  node?: Resolver<ResolversTypes['KeyPairV2'], ParentType, ContextType>;
+};
+
+export type SSHKeypairNodeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['SSHKeypairNode'] = ResolversParentTypes['SSHKeypairNode']> = {
+  accessKey?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  sshPublicKey?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+};
+
+export type AdminGetSSHKeypairPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['AdminGetSSHKeypairPayload'] = ResolversParentTypes['AdminGetSSHKeypairPayload']> = {
+  keypair?: Resolver<ResolversTypes['SSHKeypairNode'], ParentType, ContextType>;
+};
+
+export type CreateKeypairPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['CreateKeypairPayload'] = ResolversParentTypes['CreateKeypairPayload']> = {
+  keypair?: Resolver<ResolversTypes['KeyPairV2'], ParentType, ContextType>;
+  secretKey?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
+export type IssueMyKeypairPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['IssueMyKeypairPayload'] = ResolversParentTypes['IssueMyKeypairPayload']> = {
+  keypair?: Resolver<ResolversTypes['KeyPairV2'], ParentType, ContextType>;
+  secretKey?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
+export type RevokeMyKeypairPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['RevokeMyKeypairPayload'] = ResolversParentTypes['RevokeMyKeypairPayload']> = {
+  success?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
+};
+
+export type UpdateMyKeypairPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['UpdateMyKeypairPayload'] = ResolversParentTypes['UpdateMyKeypairPayload']> = {
+  keypair?: Resolver<ResolversTypes['KeyPairV2'], ParentType, ContextType>;
+};
+
+export type SwitchMyMainAccessKeyPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['SwitchMyMainAccessKeyPayload'] = ResolversParentTypes['SwitchMyMainAccessKeyPayload']> = {
+  success?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
+};
+
+export type AdminCreateKeypairPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['AdminCreateKeypairPayload'] = ResolversParentTypes['AdminCreateKeypairPayload']> = {
+  keypair?: Resolver<ResolversTypes['KeyPairV2'], ParentType, ContextType>;
+  secretKey?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
+export type AdminUpdateKeypairPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['AdminUpdateKeypairPayload'] = ResolversParentTypes['AdminUpdateKeypairPayload']> = {
+  keypair?: Resolver<ResolversTypes['KeyPairV2'], ParentType, ContextType>;
+};
+
+export type AdminDeleteKeypairPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['AdminDeleteKeypairPayload'] = ResolversParentTypes['AdminDeleteKeypairPayload']> = {
+  accessKey?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
+export type AdminRegisterSSHKeypairPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['AdminRegisterSSHKeypairPayload'] = ResolversParentTypes['AdminRegisterSSHKeypairPayload']> = {
+  accessKey?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
+export type AdminDeleteSSHKeypairPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['AdminDeleteSSHKeypairPayload'] = ResolversParentTypes['AdminDeleteSSHKeypairPayload']> = {
+  accessKey?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
 };
 
 export type ImageResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['Image'] = ResolversParentTypes['Image']> = {
@@ -5372,6 +7278,7 @@ export type AgentResolvers<ContextType = GraphqlContext, ParentType extends Reso
 
 export type SubscriptionResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['Subscription'] = ResolversParentTypes['Subscription']> = {
   schedulingEventsBySession?: SubscriptionResolver<ResolversTypes['SchedulingBroadcastEventPayload'], "schedulingEventsBySession", ParentType, ContextType, RequireFields<SubscriptionschedulingEventsBySessionArgs, 'sessionId'>>;
+  backgroundTaskEvents?: SubscriptionResolver<ResolversTypes['BackgroundTaskEventPayload'], "backgroundTaskEvents", ParentType, ContextType, RequireFields<SubscriptionbackgroundTaskEventsArgs, 'taskId'>>;
 };
 
 export type SchedulingBroadcastEventPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['SchedulingBroadcastEventPayload'] = ResolversParentTypes['SchedulingBroadcastEventPayload']> = {
@@ -5574,6 +7481,14 @@ export type SubStepResultGQLResolvers<ContextType = GraphqlContext, ParentType e
   endedAt?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
 };
 
+export type BackgroundTaskEventPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['BackgroundTaskEventPayload'] = ResolversParentTypes['BackgroundTaskEventPayload']> = {
+  taskId?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  eventType?: Resolver<ResolversTypes['BgtaskEventType'], ParentType, ContextType>;
+  message?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  currentProgress?: Resolver<Maybe<ResolversTypes['Float']>, ParentType, ContextType>;
+  totalProgress?: Resolver<Maybe<ResolversTypes['Float']>, ParentType, ContextType>;
+};
+
 export interface UUIDFloatMapScalarConfig extends GraphQLScalarTypeConfig<ResolversTypes['UUIDFloatMap'], any> {
   name: 'UUIDFloatMap';
 }
@@ -5760,6 +7675,143 @@ export type GroupNodeResolvers<ContextType = GraphqlContext, ParentType extends 
   __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
 };
 
+export type DomainV2Resolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DomainV2'] = ResolversParentTypes['DomainV2']> = {
+  users?: Resolver<Maybe<ResolversTypes['UserV2Connection']>, ParentType, ContextType, RequireFields<DomainV2usersArgs, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  projects?: Resolver<Maybe<ResolversTypes['ProjectV2Connection']>, ParentType, ContextType, RequireFields<DomainV2projectsArgs, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  basicInfo?: Resolver<ResolversTypes['DomainBasicInfo'], ParentType, ContextType>;
+  registry?: Resolver<ResolversTypes['DomainRegistryInfo'], ParentType, ContextType>;
+  lifecycle?: Resolver<ResolversTypes['DomainLifecycleInfo'], ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type ProjectV2Resolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ProjectV2'] = ResolversParentTypes['ProjectV2']> = {
+  users?: Resolver<Maybe<ResolversTypes['UserV2Connection']>, ParentType, ContextType, RequireFields<ProjectV2usersArgs, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  basicInfo?: Resolver<ResolversTypes['ProjectBasicInfo'], ParentType, ContextType>;
+  organization?: Resolver<ResolversTypes['ProjectOrganizationInfo'], ParentType, ContextType>;
+  storage?: Resolver<ResolversTypes['ProjectStorageInfo'], ParentType, ContextType>;
+  lifecycle?: Resolver<ResolversTypes['ProjectLifecycleInfo'], ParentType, ContextType>;
+  domain?: Resolver<Maybe<ResolversTypes['DomainV2']>, ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type UserV2Resolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['UserV2'] = ResolversParentTypes['UserV2']> = {
+  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  basicInfo?: Resolver<ResolversTypes['UserV2BasicInfo'], ParentType, ContextType>;
+  status?: Resolver<ResolversTypes['UserV2StatusInfo'], ParentType, ContextType>;
+  organization?: Resolver<ResolversTypes['UserV2OrganizationInfo'], ParentType, ContextType>;
+  security?: Resolver<ResolversTypes['UserV2SecurityInfo'], ParentType, ContextType>;
+  container?: Resolver<ResolversTypes['UserV2ContainerSettings'], ParentType, ContextType>;
+  timestamps?: Resolver<ResolversTypes['EntityTimestamps'], ParentType, ContextType>;
+  domain?: Resolver<Maybe<ResolversTypes['DomainV2']>, ParentType, ContextType>;
+  projects?: Resolver<Maybe<ResolversTypes['ProjectV2Connection']>, ParentType, ContextType, RequireFields<UserV2projectsArgs, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type UserV2BasicInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['UserV2BasicInfo'] = ResolversParentTypes['UserV2BasicInfo']> = {
+  username?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  email?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  fullName?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  description?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  integrationName?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+};
+
+export type UserV2StatusInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['UserV2StatusInfo'] = ResolversParentTypes['UserV2StatusInfo']> = {
+  status?: Resolver<ResolversTypes['UserStatusV2'], ParentType, ContextType>;
+  statusInfo?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  needPasswordChange?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+};
+
+export type UserV2OrganizationInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['UserV2OrganizationInfo'] = ResolversParentTypes['UserV2OrganizationInfo']> = {
+  domainName?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  role?: Resolver<Maybe<ResolversTypes['UserRoleV2']>, ParentType, ContextType>;
+  resourcePolicy?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  mainAccessKey?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+};
+
+export type UserV2SecurityInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['UserV2SecurityInfo'] = ResolversParentTypes['UserV2SecurityInfo']> = {
+  allowedClientIp?: Resolver<Maybe<ReadonlyArray<ResolversTypes['String']>>, ParentType, ContextType>;
+  totpActivated?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  totpActivatedAt?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
+  sudoSessionEnabled?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
+};
+
+export type UserV2ContainerSettingsResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['UserV2ContainerSettings'] = ResolversParentTypes['UserV2ContainerSettings']> = {
+  containerUid?: Resolver<Maybe<ResolversTypes['Int']>, ParentType, ContextType>;
+  containerMainGid?: Resolver<Maybe<ResolversTypes['Int']>, ParentType, ContextType>;
+  containerGids?: Resolver<Maybe<ReadonlyArray<ResolversTypes['Int']>>, ParentType, ContextType>;
+};
+
+export type UserV2ConnectionResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['UserV2Connection'] = ResolversParentTypes['UserV2Connection']> = {
+  pageInfo?: Resolver<ResolversTypes['PageInfo'], ParentType, ContextType>;
+  edges?: Resolver<ReadonlyArray<ResolversTypes['UserV2Edge']>, ParentType, ContextType>;
+  count?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+};
+
+export type UserV2EdgeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['UserV2Edge'] = ResolversParentTypes['UserV2Edge']> = {
+  cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  node?: Resolver<ResolversTypes['UserV2'], ParentType, ContextType>;
+};
+
+export type CreateUserV2PayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['CreateUserV2Payload'] = ResolversParentTypes['CreateUserV2Payload']> = {
+  user?: Resolver<ResolversTypes['UserV2'], ParentType, ContextType>;
+  keypair?: Resolver<ResolversTypes['CreateKeypairPayload'], ParentType, ContextType>;
+};
+
+export type BulkCreateUsersV2PayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['BulkCreateUsersV2Payload'] = ResolversParentTypes['BulkCreateUsersV2Payload']> = {
+  createdUsers?: Resolver<ReadonlyArray<ResolversTypes['UserV2']>, ParentType, ContextType>;
+  failed?: Resolver<ReadonlyArray<ResolversTypes['BulkCreateUserV2Error']>, ParentType, ContextType>;
+};
+
+export type BulkCreateUsersWithKeypairV2PayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['BulkCreateUsersWithKeypairV2Payload'] = ResolversParentTypes['BulkCreateUsersWithKeypairV2Payload']> = {
+  created?: Resolver<ReadonlyArray<ResolversTypes['CreateUserV2Payload']>, ParentType, ContextType>;
+  failed?: Resolver<ReadonlyArray<ResolversTypes['BulkCreateUserV2Error']>, ParentType, ContextType>;
+};
+
+export type BulkCreateUserV2ErrorResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['BulkCreateUserV2Error'] = ResolversParentTypes['BulkCreateUserV2Error']> = {
+  index?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+  username?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  email?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  message?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
+export type UpdateUserV2PayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['UpdateUserV2Payload'] = ResolversParentTypes['UpdateUserV2Payload']> = {
+  user?: Resolver<ResolversTypes['UserV2'], ParentType, ContextType>;
+};
+
+export type BulkUpdateUsersV2PayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['BulkUpdateUsersV2Payload'] = ResolversParentTypes['BulkUpdateUsersV2Payload']> = {
+  updatedUsers?: Resolver<ReadonlyArray<ResolversTypes['UserV2']>, ParentType, ContextType>;
+  failed?: Resolver<ReadonlyArray<ResolversTypes['BulkUpdateUserV2Error']>, ParentType, ContextType>;
+};
+
+export type BulkUpdateUserV2ErrorResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['BulkUpdateUserV2Error'] = ResolversParentTypes['BulkUpdateUserV2Error']> = {
+  userId?: Resolver<ResolversTypes['UUID'], ParentType, ContextType>;
+  message?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
+export type DeleteUserV2PayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DeleteUserV2Payload'] = ResolversParentTypes['DeleteUserV2Payload']> = {
+  success?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
+};
+
+export type DeleteUsersV2PayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DeleteUsersV2Payload'] = ResolversParentTypes['DeleteUsersV2Payload']> = {
+  deletedCount?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+};
+
+export type PurgeUserV2PayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['PurgeUserV2Payload'] = ResolversParentTypes['PurgeUserV2Payload']> = {
+  success?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
+};
+
+export type BulkPurgeUsersV2PayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['BulkPurgeUsersV2Payload'] = ResolversParentTypes['BulkPurgeUsersV2Payload']> = {
+  purgedCount?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+  failed?: Resolver<ReadonlyArray<ResolversTypes['BulkPurgeUserV2Error']>, ParentType, ContextType>;
+};
+
+export type BulkPurgeUserV2ErrorResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['BulkPurgeUserV2Error'] = ResolversParentTypes['BulkPurgeUserV2Error']> = {
+  userId?: Resolver<ResolversTypes['UUID'], ParentType, ContextType>;
+  message?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
 export type GroupResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['Group'] = ResolversParentTypes['Group']> = {
   id?: Resolver<Maybe<ResolversTypes['UUID']>, ParentType, ContextType>;
   name?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
@@ -5812,6 +7864,61 @@ export type GroupConnectionResolvers<ContextType = GraphqlContext, ParentType ex
 export type GroupEdgeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['GroupEdge'] = ResolversParentTypes['GroupEdge']> = {
   node?: Resolver<Maybe<ResolversTypes['GroupNode']>, ParentType, ContextType>;
   cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
+export type ProjectBasicInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ProjectBasicInfo'] = ResolversParentTypes['ProjectBasicInfo']> = {
+  name?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  description?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  type?: Resolver<ResolversTypes['ProjectTypeV2'], ParentType, ContextType>;
+  integrationName?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+};
+
+export type ProjectOrganizationInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ProjectOrganizationInfo'] = ResolversParentTypes['ProjectOrganizationInfo']> = {
+  domainName?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  resourcePolicy?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
+export type ProjectStorageInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ProjectStorageInfo'] = ResolversParentTypes['ProjectStorageInfo']> = {
+  allowedVfolderHosts?: Resolver<ReadonlyArray<ResolversTypes['VFolderHostPermissionEntry']>, ParentType, ContextType>;
+};
+
+export type ProjectLifecycleInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ProjectLifecycleInfo'] = ResolversParentTypes['ProjectLifecycleInfo']> = {
+  isActive?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
+  createdAt?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
+  modifiedAt?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
+};
+
+export type ProjectV2ConnectionResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ProjectV2Connection'] = ResolversParentTypes['ProjectV2Connection']> = {
+  pageInfo?: Resolver<ResolversTypes['PageInfo'], ParentType, ContextType>;
+  edges?: Resolver<ReadonlyArray<ResolversTypes['ProjectV2Edge']>, ParentType, ContextType>;
+  count?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+};
+
+export type ProjectV2EdgeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ProjectV2Edge'] = ResolversParentTypes['ProjectV2Edge']> = {
+  cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  node?: Resolver<ResolversTypes['ProjectV2'], ParentType, ContextType>;
+};
+
+export type ProjectPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ProjectPayload'] = ResolversParentTypes['ProjectPayload']> = {
+  project?: Resolver<ResolversTypes['ProjectV2'], ParentType, ContextType>;
+};
+
+export type DeleteProjectPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DeleteProjectPayload'] = ResolversParentTypes['DeleteProjectPayload']> = {
+  deleted?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
+};
+
+export type PurgeProjectPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['PurgeProjectPayload'] = ResolversParentTypes['PurgeProjectPayload']> = {
+  purged?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
+};
+
+export type UnassignUsersFromProjectPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['UnassignUsersFromProjectPayload'] = ResolversParentTypes['UnassignUsersFromProjectPayload']> = {
+  unassignedUsers?: Resolver<ReadonlyArray<ResolversTypes['UserV2']>, ParentType, ContextType>;
+  failed?: Resolver<ReadonlyArray<ResolversTypes['UnassignUserError']>, ParentType, ContextType>;
+};
+
+export type UnassignUserErrorResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['UnassignUserError'] = ResolversParentTypes['UnassignUserError']> = {
+  userId?: Resolver<ResolversTypes['UUID'], ParentType, ContextType>;
+  message?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
 };
 
 export type DomainResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['Domain'] = ResolversParentTypes['Domain']> = {
@@ -5880,12 +7987,16 @@ export type DomainEdgeResolvers<ContextType = GraphqlContext, ParentType extends
   cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
 };
 
-export type DomainV2Resolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DomainV2'] = ResolversParentTypes['DomainV2']> = {
-  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
-  basicInfo?: Resolver<ResolversTypes['DomainBasicInfo'], ParentType, ContextType>;
-  registry?: Resolver<ResolversTypes['DomainRegistryInfo'], ParentType, ContextType>;
-  lifecycle?: Resolver<ResolversTypes['DomainLifecycleInfo'], ParentType, ContextType>;
-  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+export type DomainPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DomainPayload'] = ResolversParentTypes['DomainPayload']> = {
+  domain?: Resolver<ResolversTypes['DomainV2'], ParentType, ContextType>;
+};
+
+export type DeleteDomainPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DeleteDomainPayload'] = ResolversParentTypes['DeleteDomainPayload']> = {
+  deleted?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
+};
+
+export type PurgeDomainPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['PurgeDomainPayload'] = ResolversParentTypes['PurgeDomainPayload']> = {
+  purged?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
 };
 
 export type DomainBasicInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DomainBasicInfo'] = ResolversParentTypes['DomainBasicInfo']> = {
@@ -6505,6 +8616,97 @@ export type BulkRolePermissionPresetFailureInfoResolvers<ContextType = GraphqlCo
   message?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
 };
 
+export type CreateKeypairResourcePolicyPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['CreateKeypairResourcePolicyPayload'] = ResolversParentTypes['CreateKeypairResourcePolicyPayload']> = {
+  keypairResourcePolicy?: Resolver<ResolversTypes['KeypairResourcePolicyV2'], ParentType, ContextType>;
+};
+
+export type UpdateKeypairResourcePolicyPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['UpdateKeypairResourcePolicyPayload'] = ResolversParentTypes['UpdateKeypairResourcePolicyPayload']> = {
+  keypairResourcePolicy?: Resolver<ResolversTypes['KeypairResourcePolicyV2'], ParentType, ContextType>;
+};
+
+export type DeleteKeypairResourcePolicyPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DeleteKeypairResourcePolicyPayload'] = ResolversParentTypes['DeleteKeypairResourcePolicyPayload']> = {
+  name?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
+export type KeypairResourcePolicyV2ConnectionResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['KeypairResourcePolicyV2Connection'] = ResolversParentTypes['KeypairResourcePolicyV2Connection']> = {
+  pageInfo?: Resolver<ResolversTypes['PageInfo'], ParentType, ContextType>;
+  edges?: Resolver<ReadonlyArray<ResolversTypes['KeypairResourcePolicyV2Edge']>, ParentType, ContextType>;
+  count?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+};
+
+export type KeypairResourcePolicyV2EdgeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['KeypairResourcePolicyV2Edge'] = ResolversParentTypes['KeypairResourcePolicyV2Edge']> = {
+  cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  node?: Resolver<ResolversTypes['KeypairResourcePolicyV2'], ParentType, ContextType>;
+};
+
+export type UserResourcePolicyV2Resolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['UserResourcePolicyV2'] = ResolversParentTypes['UserResourcePolicyV2']> = {
+  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  name?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  createdAt?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
+  maxVfolderCount?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+  maxConcurrentLogins?: Resolver<Maybe<ResolversTypes['Int']>, ParentType, ContextType>;
+  maxQuotaScopeSize?: Resolver<ResolversTypes['BinarySizeInfo'], ParentType, ContextType>;
+  maxSessionCountPerModelSession?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+  maxCustomizedImageCount?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type CreateUserResourcePolicyPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['CreateUserResourcePolicyPayload'] = ResolversParentTypes['CreateUserResourcePolicyPayload']> = {
+  userResourcePolicy?: Resolver<ResolversTypes['UserResourcePolicyV2'], ParentType, ContextType>;
+};
+
+export type UpdateUserResourcePolicyPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['UpdateUserResourcePolicyPayload'] = ResolversParentTypes['UpdateUserResourcePolicyPayload']> = {
+  userResourcePolicy?: Resolver<ResolversTypes['UserResourcePolicyV2'], ParentType, ContextType>;
+};
+
+export type DeleteUserResourcePolicyPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DeleteUserResourcePolicyPayload'] = ResolversParentTypes['DeleteUserResourcePolicyPayload']> = {
+  name?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
+export type UserResourcePolicyV2ConnectionResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['UserResourcePolicyV2Connection'] = ResolversParentTypes['UserResourcePolicyV2Connection']> = {
+  pageInfo?: Resolver<ResolversTypes['PageInfo'], ParentType, ContextType>;
+  edges?: Resolver<ReadonlyArray<ResolversTypes['UserResourcePolicyV2Edge']>, ParentType, ContextType>;
+  count?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+};
+
+export type UserResourcePolicyV2EdgeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['UserResourcePolicyV2Edge'] = ResolversParentTypes['UserResourcePolicyV2Edge']> = {
+  cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  node?: Resolver<ResolversTypes['UserResourcePolicyV2'], ParentType, ContextType>;
+};
+
+export type ProjectResourcePolicyV2Resolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ProjectResourcePolicyV2'] = ResolversParentTypes['ProjectResourcePolicyV2']> = {
+  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  name?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  createdAt?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
+  maxVfolderCount?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+  maxQuotaScopeSize?: Resolver<ResolversTypes['BinarySizeInfo'], ParentType, ContextType>;
+  maxNetworkCount?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type CreateProjectResourcePolicyPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['CreateProjectResourcePolicyPayload'] = ResolversParentTypes['CreateProjectResourcePolicyPayload']> = {
+  projectResourcePolicy?: Resolver<ResolversTypes['ProjectResourcePolicyV2'], ParentType, ContextType>;
+};
+
+export type UpdateProjectResourcePolicyPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['UpdateProjectResourcePolicyPayload'] = ResolversParentTypes['UpdateProjectResourcePolicyPayload']> = {
+  projectResourcePolicy?: Resolver<ResolversTypes['ProjectResourcePolicyV2'], ParentType, ContextType>;
+};
+
+export type DeleteProjectResourcePolicyPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DeleteProjectResourcePolicyPayload'] = ResolversParentTypes['DeleteProjectResourcePolicyPayload']> = {
+  name?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
+export type ProjectResourcePolicyV2ConnectionResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ProjectResourcePolicyV2Connection'] = ResolversParentTypes['ProjectResourcePolicyV2Connection']> = {
+  pageInfo?: Resolver<ResolversTypes['PageInfo'], ParentType, ContextType>;
+  edges?: Resolver<ReadonlyArray<ResolversTypes['ProjectResourcePolicyV2Edge']>, ParentType, ContextType>;
+  count?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+};
+
+export type ProjectResourcePolicyV2EdgeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ProjectResourcePolicyV2Edge'] = ResolversParentTypes['ProjectResourcePolicyV2Edge']> = {
+  cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  node?: Resolver<ResolversTypes['ProjectResourcePolicyV2'], ParentType, ContextType>;
+};
+
 export type ScalingGroupResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ScalingGroup'] = ResolversParentTypes['ScalingGroup']> = {
   name?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
   description?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
@@ -6695,6 +8897,11 @@ export type Resolvers<ContextType = GraphqlContext> = {
   PaginatedList?: PaginatedListResolvers<ContextType>;
   KVPair?: KVPairResolvers<ContextType>;
   PageInfo?: PageInfoResolvers<ContextType>;
+  Decimal?: GraphQLScalarType;
+  EntityTimestamps?: EntityTimestampsResolvers<ContextType>;
+  ResourceLimitEntry?: ResourceLimitEntryResolvers<ContextType>;
+  BinarySizeInfo?: BinarySizeInfoResolvers<ContextType>;
+  VFolderHostPermissionEntry?: VFolderHostPermissionEntryResolvers<ContextType>;
   Query?: QueryResolvers<ContextType>;
   Mutation?: MutationResolvers<ContextType>;
   CreateKeyPair?: CreateKeyPairResolvers<ContextType>;
@@ -6703,6 +8910,22 @@ export type Resolvers<ContextType = GraphqlContext> = {
   KeyPairList?: KeyPairListResolvers<ContextType>;
   KeyPair?: KeyPairResolvers<ContextType>;
   UserInfo?: UserInfoResolvers<ContextType>;
+  KeypairResourcePolicyV2?: KeypairResourcePolicyV2Resolvers<ContextType>;
+  KeyPairV2?: KeyPairV2Resolvers<ContextType>;
+  KeyPairConnection?: KeyPairConnectionResolvers<ContextType>;
+  KeyPairV2Edge?: KeyPairV2EdgeResolvers<ContextType>;
+  SSHKeypairNode?: SSHKeypairNodeResolvers<ContextType>;
+  AdminGetSSHKeypairPayload?: AdminGetSSHKeypairPayloadResolvers<ContextType>;
+  CreateKeypairPayload?: CreateKeypairPayloadResolvers<ContextType>;
+  IssueMyKeypairPayload?: IssueMyKeypairPayloadResolvers<ContextType>;
+  RevokeMyKeypairPayload?: RevokeMyKeypairPayloadResolvers<ContextType>;
+  UpdateMyKeypairPayload?: UpdateMyKeypairPayloadResolvers<ContextType>;
+  SwitchMyMainAccessKeyPayload?: SwitchMyMainAccessKeyPayloadResolvers<ContextType>;
+  AdminCreateKeypairPayload?: AdminCreateKeypairPayloadResolvers<ContextType>;
+  AdminUpdateKeypairPayload?: AdminUpdateKeypairPayloadResolvers<ContextType>;
+  AdminDeleteKeypairPayload?: AdminDeleteKeypairPayloadResolvers<ContextType>;
+  AdminRegisterSSHKeypairPayload?: AdminRegisterSSHKeypairPayloadResolvers<ContextType>;
+  AdminDeleteSSHKeypairPayload?: AdminDeleteSSHKeypairPayloadResolvers<ContextType>;
   Image?: ImageResolvers<ContextType>;
   ResourceLimit?: ResourceLimitResolvers<ContextType>;
   ImageNode?: ImageNodeResolvers<ContextType>;
@@ -6730,6 +8953,7 @@ export type Resolvers<ContextType = GraphqlContext> = {
   SessionSchedulingHistoryEdge?: SessionSchedulingHistoryEdgeResolvers<ContextType>;
   SessionSchedulingHistory?: SessionSchedulingHistoryResolvers<ContextType>;
   SubStepResultGQL?: SubStepResultGQLResolvers<ContextType>;
+  BackgroundTaskEventPayload?: BackgroundTaskEventPayloadResolvers<ContextType>;
   UUIDFloatMap?: GraphQLScalarType;
   AgentList?: AgentListResolvers<ContextType>;
   AgentPermissionField?: GraphQLScalarType;
@@ -6753,6 +8977,28 @@ export type Resolvers<ContextType = GraphqlContext> = {
   UserConnection?: UserConnectionResolvers<ContextType>;
   UserEdge?: UserEdgeResolvers<ContextType>;
   GroupNode?: GroupNodeResolvers<ContextType>;
+  DomainV2?: DomainV2Resolvers<ContextType>;
+  ProjectV2?: ProjectV2Resolvers<ContextType>;
+  UserV2?: UserV2Resolvers<ContextType>;
+  UserV2BasicInfo?: UserV2BasicInfoResolvers<ContextType>;
+  UserV2StatusInfo?: UserV2StatusInfoResolvers<ContextType>;
+  UserV2OrganizationInfo?: UserV2OrganizationInfoResolvers<ContextType>;
+  UserV2SecurityInfo?: UserV2SecurityInfoResolvers<ContextType>;
+  UserV2ContainerSettings?: UserV2ContainerSettingsResolvers<ContextType>;
+  UserV2Connection?: UserV2ConnectionResolvers<ContextType>;
+  UserV2Edge?: UserV2EdgeResolvers<ContextType>;
+  CreateUserV2Payload?: CreateUserV2PayloadResolvers<ContextType>;
+  BulkCreateUsersV2Payload?: BulkCreateUsersV2PayloadResolvers<ContextType>;
+  BulkCreateUsersWithKeypairV2Payload?: BulkCreateUsersWithKeypairV2PayloadResolvers<ContextType>;
+  BulkCreateUserV2Error?: BulkCreateUserV2ErrorResolvers<ContextType>;
+  UpdateUserV2Payload?: UpdateUserV2PayloadResolvers<ContextType>;
+  BulkUpdateUsersV2Payload?: BulkUpdateUsersV2PayloadResolvers<ContextType>;
+  BulkUpdateUserV2Error?: BulkUpdateUserV2ErrorResolvers<ContextType>;
+  DeleteUserV2Payload?: DeleteUserV2PayloadResolvers<ContextType>;
+  DeleteUsersV2Payload?: DeleteUsersV2PayloadResolvers<ContextType>;
+  PurgeUserV2Payload?: PurgeUserV2PayloadResolvers<ContextType>;
+  BulkPurgeUsersV2Payload?: BulkPurgeUsersV2PayloadResolvers<ContextType>;
+  BulkPurgeUserV2Error?: BulkPurgeUserV2ErrorResolvers<ContextType>;
   Group?: GroupResolvers<ContextType>;
   CreateGroup?: CreateGroupResolvers<ContextType>;
   ModifyGroup?: ModifyGroupResolvers<ContextType>;
@@ -6761,6 +9007,17 @@ export type Resolvers<ContextType = GraphqlContext> = {
   GroupPermissionField?: GraphQLScalarType;
   GroupConnection?: GroupConnectionResolvers<ContextType>;
   GroupEdge?: GroupEdgeResolvers<ContextType>;
+  ProjectBasicInfo?: ProjectBasicInfoResolvers<ContextType>;
+  ProjectOrganizationInfo?: ProjectOrganizationInfoResolvers<ContextType>;
+  ProjectStorageInfo?: ProjectStorageInfoResolvers<ContextType>;
+  ProjectLifecycleInfo?: ProjectLifecycleInfoResolvers<ContextType>;
+  ProjectV2Connection?: ProjectV2ConnectionResolvers<ContextType>;
+  ProjectV2Edge?: ProjectV2EdgeResolvers<ContextType>;
+  ProjectPayload?: ProjectPayloadResolvers<ContextType>;
+  DeleteProjectPayload?: DeleteProjectPayloadResolvers<ContextType>;
+  PurgeProjectPayload?: PurgeProjectPayloadResolvers<ContextType>;
+  UnassignUsersFromProjectPayload?: UnassignUsersFromProjectPayloadResolvers<ContextType>;
+  UnassignUserError?: UnassignUserErrorResolvers<ContextType>;
   Domain?: DomainResolvers<ContextType>;
   CreateDomain?: CreateDomainResolvers<ContextType>;
   ModifyDomain?: ModifyDomainResolvers<ContextType>;
@@ -6770,7 +9027,9 @@ export type Resolvers<ContextType = GraphqlContext> = {
   DomainNode?: DomainNodeResolvers<ContextType>;
   DomainConnection?: DomainConnectionResolvers<ContextType>;
   DomainEdge?: DomainEdgeResolvers<ContextType>;
-  DomainV2?: DomainV2Resolvers<ContextType>;
+  DomainPayload?: DomainPayloadResolvers<ContextType>;
+  DeleteDomainPayload?: DeleteDomainPayloadResolvers<ContextType>;
+  PurgeDomainPayload?: PurgeDomainPayloadResolvers<ContextType>;
   DomainBasicInfo?: DomainBasicInfoResolvers<ContextType>;
   DomainRegistryInfo?: DomainRegistryInfoResolvers<ContextType>;
   DomainLifecycleInfo?: DomainLifecycleInfoResolvers<ContextType>;
@@ -6864,6 +9123,23 @@ export type Resolvers<ContextType = GraphqlContext> = {
   BulkAddRolePermissionPresetFailureInfo?: BulkAddRolePermissionPresetFailureInfoResolvers<ContextType>;
   BulkRemoveRolePermissionPresetsPayload?: BulkRemoveRolePermissionPresetsPayloadResolvers<ContextType>;
   BulkRolePermissionPresetFailureInfo?: BulkRolePermissionPresetFailureInfoResolvers<ContextType>;
+  CreateKeypairResourcePolicyPayload?: CreateKeypairResourcePolicyPayloadResolvers<ContextType>;
+  UpdateKeypairResourcePolicyPayload?: UpdateKeypairResourcePolicyPayloadResolvers<ContextType>;
+  DeleteKeypairResourcePolicyPayload?: DeleteKeypairResourcePolicyPayloadResolvers<ContextType>;
+  KeypairResourcePolicyV2Connection?: KeypairResourcePolicyV2ConnectionResolvers<ContextType>;
+  KeypairResourcePolicyV2Edge?: KeypairResourcePolicyV2EdgeResolvers<ContextType>;
+  UserResourcePolicyV2?: UserResourcePolicyV2Resolvers<ContextType>;
+  CreateUserResourcePolicyPayload?: CreateUserResourcePolicyPayloadResolvers<ContextType>;
+  UpdateUserResourcePolicyPayload?: UpdateUserResourcePolicyPayloadResolvers<ContextType>;
+  DeleteUserResourcePolicyPayload?: DeleteUserResourcePolicyPayloadResolvers<ContextType>;
+  UserResourcePolicyV2Connection?: UserResourcePolicyV2ConnectionResolvers<ContextType>;
+  UserResourcePolicyV2Edge?: UserResourcePolicyV2EdgeResolvers<ContextType>;
+  ProjectResourcePolicyV2?: ProjectResourcePolicyV2Resolvers<ContextType>;
+  CreateProjectResourcePolicyPayload?: CreateProjectResourcePolicyPayloadResolvers<ContextType>;
+  UpdateProjectResourcePolicyPayload?: UpdateProjectResourcePolicyPayloadResolvers<ContextType>;
+  DeleteProjectResourcePolicyPayload?: DeleteProjectResourcePolicyPayloadResolvers<ContextType>;
+  ProjectResourcePolicyV2Connection?: ProjectResourcePolicyV2ConnectionResolvers<ContextType>;
+  ProjectResourcePolicyV2Edge?: ProjectResourcePolicyV2EdgeResolvers<ContextType>;
   ScalingGroup?: ScalingGroupResolvers<ContextType>;
   CreateScalingGroup?: CreateScalingGroupResolvers<ContextType>;
   ModifyScalingGroup?: ModifyScalingGroupResolvers<ContextType>;
@@ -6911,6 +9187,11 @@ export type CarryingParents = {
   GroupNode: Carrying<Pick<GroupNode, 'name' | 'description' | 'is_active' | 'created_at' | 'modified_at' | 'domain_name' | 'total_resource_slots' | 'allowed_vfolder_hosts' | 'integration_id' | 'resource_policy' | 'container_registry' | 'scaling_groups'>, ResolversParentTypes['GroupNode']>;
   KernelNode: Carrying<Pick<KernelNode, 'cluster_idx' | 'local_rank' | 'cluster_role' | 'cluster_hostname' | 'session_id' | 'architecture' | 'status' | 'status_changed' | 'status_info' | 'status_data' | 'created_at' | 'terminated_at' | 'starts_at' | 'occupied_slots'>, ResolversParentTypes['KernelNode']>;
   KeyPair: Carrying<Pick<KeyPair, 'user_id' | 'full_name' | 'access_key' | 'secret_key' | 'is_active' | 'is_admin' | 'resource_policy' | 'created_at' | 'last_used' | 'rate_limit' | 'num_queries' | 'user' | 'ssh_public_key'>, ResolversParentTypes['KeyPair']>;
+  KeyPairV2: Carrying<Pick<KeyPairV2, never>, ResolversParentTypes['KeyPairV2']>;
+  KeypairResourcePolicyV2: Carrying<Pick<KeypairResourcePolicyV2, 'name'>, ResolversParentTypes['KeypairResourcePolicyV2']>;
+  ProjectResourcePolicyV2: Carrying<Pick<ProjectResourcePolicyV2, 'name'>, ResolversParentTypes['ProjectResourcePolicyV2']>;
+  ProjectV2: Carrying<Pick<ProjectV2, never>, ResolversParentTypes['ProjectV2']>;
+  UserResourcePolicyV2: Carrying<Pick<UserResourcePolicyV2, 'name'>, ResolversParentTypes['UserResourcePolicyV2']>;
   ScalingGroup: Carrying<Pick<ScalingGroup, 'name' | 'description' | 'is_active' | 'is_public' | 'created_at' | 'wsproxy_addr' | 'wsproxy_api_token' | 'driver' | 'driver_opts' | 'scheduler' | 'scheduler_opts' | 'use_host_network'>, ResolversParentTypes['ScalingGroup']>;
   ScalingGroupNode: Carrying<Pick<ScalingGroupNode, 'name' | 'description' | 'is_active' | 'is_public' | 'created_at' | 'wsproxy_addr' | 'driver' | 'driver_opts' | 'scheduler' | 'scheduler_opts' | 'use_host_network'>, ResolversParentTypes['ScalingGroupNode']>;
   EntityRef: Carrying<Pick<EntityRef, never>, ResolversParentTypes['EntityRef']>;
@@ -6927,4 +9208,5 @@ export type CarryingParents = {
   VirtualFolderNode: Carrying<Pick<VirtualFolderNode, 'host' | 'quota_scope_id' | 'name' | 'user' | 'user_email' | 'group' | 'group_name' | 'creator' | 'unmanaged_path' | 'usage_mode' | 'ownership_type' | 'max_files' | 'max_size' | 'created_at' | 'last_used' | 'cur_size' | 'cloneable' | 'status'>, ResolversParentTypes['VirtualFolderNode']>;
   User: Carrying<Pick<User, 'uuid' | 'username' | 'email' | 'need_password_change' | 'full_name' | 'description' | 'status' | 'status_info' | 'created_at' | 'modified_at' | 'domain_name' | 'role' | 'resource_policy' | 'allowed_client_ip' | 'totp_activated' | 'totp_activated_at' | 'sudo_session_enabled' | 'main_access_key' | 'container_uid' | 'container_main_gid' | 'container_gids'>, ResolversParentTypes['User']>;
   UserNode: Carrying<Pick<UserNode, 'username' | 'email' | 'need_password_change' | 'full_name' | 'description' | 'status' | 'status_info' | 'created_at' | 'modified_at' | 'domain_name' | 'role' | 'resource_policy' | 'allowed_client_ip' | 'totp_activated' | 'totp_activated_at' | 'sudo_session_enabled' | 'container_uid' | 'container_main_gid' | 'container_gids'>, ResolversParentTypes['UserNode']>;
+  UserV2: Carrying<Pick<UserV2, never>, ResolversParentTypes['UserV2']>;
 };

@@ -1,5 +1,5 @@
 /** The scalars of the schema and how their values look on the wire. */
-import { GraphQLError, GraphQLScalarType, Kind, type ValueNode } from 'graphql';
+import { GraphQLError, GraphQLInt, GraphQLScalarType, Kind, type ValueNode } from 'graphql';
 import { isoTime } from '../../common/time.ts';
 import { rawIdOf } from './global-id.ts';
 
@@ -93,6 +93,22 @@ const bigInt = new GraphQLScalarType({
   parseLiteral: (node) => readBigInt(node.kind === Kind.INT ? node.value : null),
 });
 
+/**
+ * The newer schema gives sizes in bytes this type, though they may be larger than its 32 bits. What
+ * JavaScript holds exactly is sent; what clients send is read as ever.
+ */
+const int = new GraphQLScalarType({
+  ...GraphQLInt.toConfig(),
+  serialize: (value) => (Number.isSafeInteger(value) ? value : GraphQLInt.serialize(value)),
+});
+
+const decimal = textScalar(
+  'Decimal',
+  'A decimal number as text; may be Infinity.',
+  (text) => (/^[+-]?(\d+(\.\d*)?|\.\d+|Infinity)$/.test(text.trim()) ? text.trim() : undefined),
+  (value) => (typeof value === 'string' ? value : undefined),
+);
+
 function literalValue(node: ValueNode, variables: Readonly<Record<string, unknown>>): unknown {
   switch (node.kind) {
     case Kind.NULL:
@@ -185,6 +201,8 @@ export const wordScalar = <Word extends string>(
   );
 
 export const scalars = {
+  Int: int,
+  Decimal: decimal,
   UUID: uuid,
   DateTime: dateTime,
   Date: date,

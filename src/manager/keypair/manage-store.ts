@@ -46,8 +46,33 @@ export async function lockKeypair(sql: Db, accessKey: string): Promise<KeypairRo
   return row ?? null;
 }
 
+/** All keypairs of a user, held until the transaction ends. */
+export function lockKeypairsOf(sql: Db, userId: string): Promise<KeypairRow[]> {
+  return sql<KeypairRow[]>`SELECT * FROM keypairs WHERE "user" = ${userId} FOR UPDATE`;
+}
+
+/** The user's main access key; null when there is none. */
+export async function selectMainKey(sql: Db, userId: string): Promise<string | null> {
+  const [row] = await sql<{ key: string | null }[]>`
+    SELECT main_access_key AS key FROM users WHERE uuid = ${userId} FOR UPDATE`;
+  return row?.key ?? null;
+}
+
+export async function updateMainKey(sql: Db, userId: string, accessKey: string): Promise<void> {
+  await sql`
+    UPDATE users SET main_access_key = ${accessKey}, modified_at = now() WHERE uuid = ${userId}`;
+}
+
 export type KeypairChanges = Partial<
-  Pick<KeypairRow, 'is_active' | 'is_admin' | 'resource_policy' | 'rate_limit'>
+  Pick<
+    KeypairRow,
+    | 'is_active'
+    | 'is_admin'
+    | 'resource_policy'
+    | 'rate_limit'
+    | 'ssh_public_key'
+    | 'ssh_private_key'
+  >
 >;
 
 export async function updateKeypair(

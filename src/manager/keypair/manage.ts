@@ -8,7 +8,8 @@ import * as store from './manage-store.ts';
 
 type Note = (change: Change) => void;
 
-const ENTITY = 'keypair';
+/** How the audit log names them. */
+export const ENTITY = 'keypair';
 
 /** Requests per 15 minutes of a keypair for which nobody chose. */
 export const DEFAULT_RATE_LIMIT = 10_000;

@@ -4,8 +4,11 @@ import type { Sql } from 'postgres';
 import { BackendError } from '../../common/errors.ts';
 import type { Db } from '../db/connect.ts';
 import type { ListPage } from '../graphql/minilang-store.ts';
+import type { Listed, PageWish } from '../graphql/page.ts';
+import type { V2Query } from '../graphql/v2-filter-store.ts';
 import type { Caller } from '../http/route.ts';
 import * as store from './store.ts';
+import { selectKeypairsOfPolicies, selectKeypairsV2 } from './v2-store.ts';
 
 export type { KeypairRecord } from './store.ts';
 
@@ -68,6 +71,43 @@ export function listKeypairPage(
   return store.selectPage(sql, keypairScope(caller), filter, page);
 }
 
+/** The same in the newer form, newest first unless ordered. @throws as selectKeypairsV2. */
+export const listKeypairsV2 = (
+  sql: Sql,
+  caller: Caller,
+  query: V2Query,
+  wish: PageWish,
+): Promise<Listed<store.KeypairRecord>> => selectKeypairsV2(sql, keypairScope(caller), query, wish);
+
+/** The same of those that have each resource policy, by its name. */
+export const listKeypairsOfPolicies = (
+  sql: Sql,
+  caller: Caller,
+  policyNames: readonly string[],
+  query: V2Query,
+  wish: PageWish,
+): Promise<Map<string, Listed<store.KeypairRecord>>> =>
+  selectKeypairsOfPolicies(sql, keypairScope(caller), policyNames, query, wish);
+
+/** The caller's own keypairs. */
+export const listOwnKeypairs = (
+  sql: Sql,
+  { userId }: Caller,
+  query: V2Query,
+  wish: PageWish,
+): Promise<Listed<store.KeypairRecord>> =>
+  selectKeypairsV2(sql, { kind: 'user', userId }, query, wish);
+
+/** One keypair; null when there is none that the caller may see. */
+export async function findKeypair(
+  sql: Db,
+  caller: Caller,
+  accessKey: string,
+): Promise<store.KeypairRecord | null> {
+  const [row] = await store.selectMany(sql, keypairScope(caller), { accessKey }, 1);
+  return row ?? null;
+}
+
 /**
  * One keypair; the caller's own when `accessKey` is null.
  * @throws BackendError AccessKeyNotFound also for a keypair that the caller may not see.
@@ -78,7 +118,7 @@ export async function getKeypair(
   accessKey: string | null = null,
 ): Promise<store.KeypairRecord> {
   const wanted = accessKey ?? caller.accessKey;
-  const [row] = await store.selectMany(sql, keypairScope(caller), { accessKey: wanted }, 1);
+  const row = await findKeypair(sql, caller, wanted);
   if (row) return row;
   throw new BackendError('AccessKeyNotFound', `There is no keypair '${wanted}' you may see.`);
 }

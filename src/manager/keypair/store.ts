@@ -77,7 +77,7 @@ export type KeypairRecord = Omit<KeypairRow, 'dotfiles'> & {
   readonly project_names: string[];
 };
 
-function visible(sql: Db, scope: KeypairScope) {
+export function visible(sql: Db, scope: KeypairScope): Fragment {
   switch (scope.kind) {
     case 'all':
       return sql`true`;
@@ -101,7 +101,8 @@ const projectNames = (sql: Db): Fragment => sql`
           JOIN association_groups_users a ON a.group_id = g.id
          WHERE a.user_id = u.uuid ORDER BY g.name)::text[]`;
 
-const columns = (sql: Db): Fragment => sql`
+/** A keypair with what is known of its owner. */
+export const columns = (sql: Db): Fragment => sql`
   k.user_id, k.access_key, k.secret_key, k.is_active, k.is_admin, k.created_at, k.modified_at,
   k.last_used, k.rate_limit, k.num_queries, k.ssh_public_key, k.ssh_private_key, k."user",
   k.resource_policy, k.bootstrap_script, u.email, u.full_name, u.domain_name,

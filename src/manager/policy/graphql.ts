@@ -1,7 +1,7 @@
 /** GraphQL fields about the three resource policies (the legacy types). */
 import { BackendError } from '../../common/errors.ts';
 import type { GraphqlContext } from '../graphql/context.ts';
-import { hostPermissionsInput, slotsInput } from '../graphql/inputs.ts';
+import { hostPermissionsInput, limitsInput } from '../graphql/inputs.ts';
 import type { GraphqlModule } from '../graphql/module.ts';
 import { kept, mutate } from '../graphql/mutation.ts';
 import type {
@@ -64,23 +64,29 @@ async function visible<Row>(
 
 const UNSPECIFIED = ['LIMITED', 'UNLIMITED'] as const;
 
+/** @throws BackendError InvalidAPIParameters naming the argument; absent stays so. */
+export function checkedUnspecified(argument: string, text: string | undefined): string | undefined {
+  const wanted = text?.toUpperCase();
+  if (wanted === undefined || UNSPECIFIED.some((name) => name === wanted)) return wanted;
+  throw new BackendError(
+    'InvalidAPIParameters',
+    `${argument} must be one of ${UNSPECIFIED.join(', ')}.`,
+  );
+}
+
 function keypairColumns(props: ModifyKeyPairResourcePolicyInput): PolicyColumns {
-  const unspecified = kept(props.default_for_unspecified)?.toUpperCase();
-  if (unspecified !== undefined && !UNSPECIFIED.some((name) => name === unspecified)) {
-    throw new BackendError(
-      'InvalidAPIParameters',
-      `default_for_unspecified must be one of ${UNSPECIFIED.join(', ')}.`,
-    );
-  }
   const {
     total_resource_slots: total,
     allowed_vfolder_hosts: hosts,
     max_pending_session_resource_slots: pending,
   } = props;
   return {
-    default_for_unspecified: unspecified,
+    default_for_unspecified: checkedUnspecified(
+      'default_for_unspecified',
+      kept(props.default_for_unspecified),
+    ),
     total_resource_slots:
-      total == null ? undefined : { json: slotsInput('total_resource_slots', total) },
+      total == null ? undefined : { json: limitsInput('total_resource_slots', total) },
     max_session_lifetime: kept(props.max_session_lifetime),
     max_concurrent_sessions: kept(props.max_concurrent_sessions),
     max_concurrent_sftp_sessions: kept(props.max_concurrent_sftp_sessions),
@@ -92,7 +98,7 @@ function keypairColumns(props: ModifyKeyPairResourcePolicyInput): PolicyColumns 
     max_pending_session_resource_slots:
       pending == null
         ? pending
-        : { json: slotsInput('max_pending_session_resource_slots', pending) },
+        : { json: limitsInput('max_pending_session_resource_slots', pending) },
   };
 }
 

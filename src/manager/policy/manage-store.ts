@@ -20,7 +20,7 @@ const TABLES: Readonly<Record<PolicyKind, string>> = {
   user: 'user_resource_policies',
   project: 'project_resource_policies',
 };
-const tableOf = (kind: PolicyKind): string => TABLES[kind];
+export const tableOf = (kind: PolicyKind): string => TABLES[kind];
 
 /** Column → value; undefined stays as it is. */
 export type PolicyColumns = Readonly<

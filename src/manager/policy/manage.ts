@@ -1,11 +1,15 @@
 /** Listing, making, changing and removing resource policies. */
+import type { Sql } from 'postgres';
 import { BackendError } from '../../common/errors.ts';
 import type { ProblemName } from '../../common/problems.ts';
 import { type ChangeContext, change } from '../audit/service.ts';
 import type { Db } from '../db/connect.ts';
+import type { Listed, PageWish } from '../graphql/page.ts';
+import type { V2Query } from '../graphql/v2-filter-store.ts';
 import type { Caller } from '../http/route.ts';
 import * as store from './manage-store.ts';
 import { selectKeypairPolicy, selectUserPolicy } from './store.ts';
+import { selectPoliciesV2 } from './v2-store.ts';
 
 export type { PolicyColumns, PolicyRows } from './manage-store.ts';
 
@@ -43,6 +47,14 @@ export function listPolicies<K extends store.PolicyKind>(
 ): Promise<store.PolicyRows[K][]> {
   return store.selectPolicies(sql, kind, MAX_LISTED);
 }
+
+/** One page of them, newest first unless ordered. @throws as selectPoliciesV2. */
+export const listPoliciesV2 = <K extends store.PolicyKind>(
+  sql: Sql,
+  kind: K,
+  query: V2Query,
+  wish: PageWish,
+): Promise<Listed<store.PolicyRows[K]>> => selectPoliciesV2(sql, kind, query, wish);
 
 function checkName(name: string): void {
   if (name.trim() !== '' && name.length <= 256 && !/\p{Cc}/u.test(name)) return;

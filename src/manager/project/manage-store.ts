@@ -115,14 +115,17 @@ export async function addMembers(
     ON CONFLICT DO NOTHING`;
 }
 
+/** @returns the ids of those who were members. */
 export async function removeMembers(
   sql: Db,
   projectId: string,
   userIds: readonly string[],
-): Promise<void> {
-  await sql`
+): Promise<string[]> {
+  const rows = await sql<{ userId: string }[]>`
     DELETE FROM association_groups_users
-     WHERE group_id = ${projectId} AND user_id::text = ANY (${[...userIds]}::text[])`;
+     WHERE group_id = ${projectId} AND user_id::text = ANY (${[...userIds]}::text[])
+    RETURNING user_id AS "userId"`;
+  return rows.map(({ userId }) => userId);
 }
 
 /** Takes the user out of all projects of its account but `keep`. */

@@ -12,6 +12,8 @@ import { countUnfinishedSessions, deleteSessionHistory } from '../session/usage.
 import * as store from './manage-store.ts';
 
 const ENTITY = 'project';
+/** Users taken out of a project by one mutation. */
+const MAX_UNASSIGNED = 1000;
 
 /** What an administrator says about a project; undefined leaves it as it is. */
 export interface ProjectWishes
@@ -141,6 +143,41 @@ export function modifyProject(
       before,
       after: { ...after, ...(members && { members }) },
     });
+  });
+}
+
+/**
+ * Takes users out of a project, for whoever was found to be allowed to.
+ * @returns the ids of those who were members, and why the others could not be taken out.
+ * @throws BackendError ProjectNotFound.
+ */
+export function unassignMembers(
+  by: ChangeContext,
+  projectId: string,
+  userIds: readonly string[],
+): Promise<{
+  readonly removed: string[];
+  readonly failed: { readonly userId: string; readonly message: string }[];
+}> {
+  const wanted = [...new Set(userIds)];
+  if (wanted.length > MAX_UNASSIGNED) {
+    throw new BackendError('InvalidAPIParameters', `At most ${MAX_UNASSIGNED} users at once.`);
+  }
+  return change(by, async (tx, note) => {
+    const before = await store.lockProject(tx, projectId, null);
+    if (before === null) {
+      throw new BackendError('ProjectNotFound', `There is no project ${projectId}.`);
+    }
+    const removed = await store.removeMembers(tx, projectId, wanted);
+    await followMemberships(tx, removed);
+    if (removed.length > 0) {
+      const after = { ...before, members: { mode: 'remove', userIds: removed } };
+      note({ entityType: ENTITY, entityId: projectId, operation: 'update', before, after });
+    }
+    const failed = wanted
+      .filter((userId) => !removed.includes(userId))
+      .map((userId) => ({ userId, message: 'User is not assigned to this project.' }));
+    return { removed, failed };
   });
 }
 

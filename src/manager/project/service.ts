@@ -9,8 +9,10 @@ import { slotMapColumn } from '../db/json.ts';
 import type { ListQuery } from '../graphql/minilang-store.ts';
 import type { Listed, PageWish } from '../graphql/page.ts';
 import type { Scope } from '../graphql/scalars.ts';
+import type { V2Query } from '../graphql/v2-filter-store.ts';
 import type { Caller } from '../http/route.ts';
 import * as store from './store.ts';
+import { selectProjectsOfDomains, selectProjectsOfUsers, selectProjectsV2 } from './v2-store.ts';
 
 export type { ProjectRecord } from './store.ts';
 
@@ -113,6 +115,34 @@ export const listProjectNodesOfUsers = (
   wish: PageWish,
 ): Promise<Map<string, Listed<store.ProjectRecord>>> =>
   store.selectNodesOfUsers(sql, projectScope(caller), userIds, query, wish);
+
+/** The newer list of the projects that `caller` may see, newest first unless ordered. */
+export const listProjectsV2 = (
+  sql: Sql,
+  caller: Caller,
+  query: V2Query & { readonly domainName?: string },
+  wish: PageWish,
+): Promise<Listed<store.ProjectRecord>> => selectProjectsV2(sql, projectScope(caller), query, wish);
+
+/** The same of each domain, by its name. */
+export const listProjectsOfDomains = (
+  sql: Sql,
+  caller: Caller,
+  domainNames: readonly string[],
+  query: V2Query,
+  wish: PageWish,
+): Promise<Map<string, Listed<store.ProjectRecord>>> =>
+  selectProjectsOfDomains(sql, projectScope(caller), domainNames, query, wish);
+
+/** The same of those to which each user belongs, by the user's id. */
+export const listProjectsOfUsers = (
+  sql: Sql,
+  caller: Caller,
+  userIds: readonly string[],
+  query: V2Query,
+  wish: PageWish,
+): Promise<Map<string, Listed<store.ProjectRecord>>> =>
+  selectProjectsOfUsers(sql, projectScope(caller), userIds, query, wish);
 
 /** One project by id; null when there is none that the caller may see. */
 export async function findProject(

@@ -32,7 +32,7 @@ export interface ProjectFilter {
 
 export type ProjectRecord = GroupRow & { readonly scaling_groups: string[] };
 
-function visible(sql: Db, scope: ProjectScope) {
+export function visible(sql: Db, scope: ProjectScope): Fragment {
   switch (scope.kind) {
     case 'all':
       return sql`true`;
@@ -46,7 +46,8 @@ function visible(sql: Db, scope: ProjectScope) {
   }
 }
 
-const columns = (sql: Db): Fragment => sql`
+/** A project with the names of its resource groups. */
+export const columns = (sql: Db): Fragment => sql`
   g.*, ARRAY(SELECT s.scaling_group FROM sgroups_for_groups s
               WHERE s."group" = g.id ORDER BY s.scaling_group)::text[] AS scaling_groups`;
 

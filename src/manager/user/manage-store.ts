@@ -49,9 +49,13 @@ export async function insertUser(
             ${row.resourcePolicy}, false)`;
 }
 
+/** Which user: by address, or by id. */
+export type UserKey = string | { readonly userId: string };
+
 /** The row, held until the transaction ends. */
-export async function lockUser(sql: Db, email: string): Promise<UserRow | null> {
-  const [row] = await sql<UserRow[]>`SELECT * FROM users WHERE email = ${email} FOR UPDATE`;
+export async function lockUser(sql: Db, key: UserKey): Promise<UserRow | null> {
+  const named = typeof key === 'string' ? sql`email = ${key}` : sql`uuid = ${key.userId}`;
+  const [row] = await sql<UserRow[]>`SELECT * FROM users WHERE ${named} FOR UPDATE`;
   return row ?? null;
 }
 

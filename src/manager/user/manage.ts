@@ -155,10 +155,11 @@ export async function createUser(
   );
 }
 
-async function lockedUser(tx: TransactionSql, address: string): Promise<UserRow> {
-  const row = await store.lockUser(tx, address);
-  if (row === null) throw new BackendError('UserNotFound', `There is no user '${address}'.`);
-  return row;
+async function lockedUser(tx: TransactionSql, key: store.UserKey): Promise<UserRow> {
+  const row = await store.lockUser(tx, key);
+  if (row) return row;
+  const named = typeof key === 'string' ? key : key.userId;
+  throw new BackendError('UserNotFound', `There is no user '${named}'.`);
 }
 
 /** An administrator who locks himself out may leave nobody who can let him in again. */
@@ -177,14 +178,14 @@ function checkNotSelf(by: ChangeContext, userId: string, what: string): void {
  */
 export async function modifyUser(
   by: ChangeContext,
-  address: string,
+  key: store.UserKey,
   wishes: UserWishes,
 ): Promise<string> {
   const changes = await toColumns('modify', by, wishes);
   return change(
     by,
     async (tx, note) => {
-      const before = await lockedUser(tx, address);
+      const before = await lockedUser(tx, key);
       const userId = before.uuid;
       if ((changes.status ?? 'active') !== 'active') checkNotSelf(by, userId, 'deactivate');
       if ((changes.role ?? before.role) !== before.role) checkNotSelf(by, userId, 'demote');
@@ -217,9 +218,9 @@ export async function modifyUser(
  * Closes an account: the user and its keypairs can no longer be used, everything else stays.
  * @throws BackendError UserNotFound; GenericForbidden for one's own account.
  */
-export function deleteUser(by: ChangeContext, address: string): Promise<void> {
+export function deleteUser(by: ChangeContext, key: store.UserKey): Promise<void> {
   return change(by, async (tx, note) => {
-    const before = await lockedUser(tx, address);
+    const before = await lockedUser(tx, key);
     checkNotSelf(by, before.uuid, 'delete');
     const after = await store.updateUser(tx, before.uuid, {
       status: 'deleted',
@@ -248,9 +249,9 @@ export function closeOwnAccount(by: ChangeContext): Promise<void> {
  * @throws BackendError UserNotFound; UserPurgeFailure while there are sessions or folders;
  *   GenericForbidden for one's own account.
  */
-export function purgeUser(by: ChangeContext, address: string): Promise<void> {
+export function purgeUser(by: ChangeContext, key: store.UserKey): Promise<void> {
   return change(by, async (tx, note) => {
-    const before = await lockedUser(tx, address);
+    const before = await lockedUser(tx, key);
     const { uuid: userId } = before;
     checkNotSelf(by, userId, 'purge');
     const sessions = await countUnfinishedSessions(tx, { kind: 'user', userId });

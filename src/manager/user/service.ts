@@ -63,6 +63,10 @@ export const listUserNodesOfProjects = (
 ): Promise<Map<string, Listed<store.UserRecord>>> =>
   store.selectNodesOfProjects(sql, userScope(caller), projectIds, query, wish);
 
+/** The users with these ids, for whoever was allowed to do something with them. */
+export const usersById = (sql: Db, userIds: readonly string[]): Promise<store.UserRecord[]> =>
+  store.selectUsers(sql, { kind: 'all' }, { userIds }, MAX_LISTED);
+
 /** One user, by id or e-mail address; null when there is none that the caller may see. */
 export async function findUser(
   sql: Db,

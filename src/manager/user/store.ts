@@ -36,7 +36,7 @@ export type UserRecord = Omit<UserRow, 'password' | 'totp_key'> & {
   readonly projects: { id: string; name: string }[];
 };
 
-function visible(sql: Db, scope: UserScope) {
+export function visible(sql: Db, scope: UserScope): Fragment {
   switch (scope.kind) {
     case 'all':
       return sql`true`;
@@ -62,7 +62,8 @@ const matching = (sql: Db, scope: UserScope, filter: UserFilter): Fragment => sq
                          WHERE m.user_id = u.uuid AND m.group_id = ${filter.projectId})`
   }`;
 
-const columns = (sql: Db): Fragment => sql`
+/** A user without its secrets. */
+export const columns = (sql: Db): Fragment => sql`
   u.uuid, u.username, u.email, u.need_password_change, u.password_changed_at, u.full_name,
   u.description, u.status, u.status_info, u.created_at, u.modified_at, u.domain_name, u.role,
   u.allowed_client_ip::text[] AS allowed_client_ip, u.totp_activated, u.totp_activated_at,
