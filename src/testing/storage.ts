@@ -57,13 +57,17 @@ const CLIENT_PATHS = {
 
 const anyPort = { hostname: '127.0.0.1', port: 0, tls: null };
 
-/** @param changes of the settings. */
+/**
+ * @param changes of the settings.
+ * @param disk a mounted file system for `volume1`; else it is a temporary folder.
+ */
 export async function startTestStorage(
   changes: Partial<StorageSettings> = {},
+  disk: string | null = null,
 ): Promise<TestStorage> {
   const folder = mkdtempSync(join(tmpdir(), 'bai-storage-'));
-  const volumePath = join(folder, 'volume1');
-  mkdirSync(volumePath);
+  const volumePath = disk ?? join(folder, 'volume1');
+  mkdirSync(volumePath, { recursive: true });
   const secret = 'managers and this proxy know it';
   const settings: StorageSettings = {
     ...localStorageSettings({

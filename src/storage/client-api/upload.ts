@@ -24,18 +24,18 @@ interface Upload {
   readonly begunMs: number;
 }
 
-/** A request that writes at present. */
-interface Writer {
+/** A request that is being worked on. */
+interface Running {
   readonly interruption: AbortController;
   readonly ended: Promise<void>;
 }
 
-/** Writes the body at the end of `file`. @returns the new length. */
+/** Writes the body at the end of `file`. */
 async function append(
   file: FileHandle,
   body: ReadableStream<Uint8Array>,
   limits: { readonly from: number; readonly size: number; readonly signal: AbortSignal },
-): Promise<number> {
+): Promise<void> {
   let offset = limits.from;
   let pending: Uint8Array[] = [];
   let pendingBytes = 0;
@@ -65,11 +65,23 @@ async function append(
     }
   } finally {
     limits.signal.removeEventListener('abort', interrupt);
+    void passOver(reader);
     // What arrived before the connection broke need not be sent again.
     await flush();
   }
   limits.signal.throwIfAborted();
-  return offset;
+}
+
+/**
+ * Reads what is left of a refused body. Bun ends that once the request is answered; but without
+ * anybody reading, the request would never be over.
+ */
+async function passOver(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
+  try {
+    while (!(await reader.read()).done);
+  } catch {
+    // The connection is closed, by whichever side: there is nobody left to tell.
+  }
 }
 
 async function writeAll(
@@ -103,7 +115,7 @@ function offsetOf(request: Request): number {
 
 class Uploads {
   readonly #context: StorageContext;
-  readonly #writers = new Map<string, Writer>();
+  readonly #running = new Map<string, Running>();
 
   constructor(context: StorageContext) {
     this.#context = context;
@@ -120,15 +132,27 @@ class Uploads {
   }
 
   /**
-   * Ends a request that still writes to the same upload. It is most often one whose connection broke
-   * without a sign: whoever asks now is its successor.
+   * Runs one request of an upload at a time. One that still writes is ended: it is most often one whose
+   * connection broke without a sign, and whoever asks now is its successor.
    */
-  async #takeOver(session: string): Promise<void> {
-    for (let writer = this.#writers.get(session); writer; writer = this.#writers.get(session)) {
-      writer.interruption.abort(
+  async #exclusively<T>(
+    session: string,
+    action: (interruption: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    for (let other = this.#running.get(session); other; other = this.#running.get(session)) {
+      other.interruption.abort(
         new StorageError('TusLeaseLost', 'Another request goes on with it.'),
       );
-      await writer.ended;
+      await other.ended;
+    }
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const interruption = new AbortController();
+    this.#running.set(session, { interruption, ended: promise });
+    try {
+      return await action(interruption.signal);
+    } finally {
+      this.#running.delete(session);
+      resolve();
     }
   }
 
@@ -146,15 +170,28 @@ class Uploads {
 
   async head(url: URL): Promise<Response> {
     const upload = await this.#read(url);
-    await this.#takeOver(upload.session);
-    const { target, session } = upload;
-    const file = await openStaging(target.root, session);
+    return await this.#exclusively(upload.session, async () => {
+      const file = await openStaging(upload.target.root, upload.session);
+      const length = file ? await this.#settle(file, upload) : await this.#finishedLength(upload);
+      return progress(200, length, upload.target);
+    });
+  }
+
+  /**
+   * Closes the staging file, which takes its place when it is complete. A client that hears with HEAD
+   * that everything has arrived sends no more: so this is where a proxy goes on that was cut off then.
+   * @returns its length.
+   */
+  async #settle(file: FileHandle, { target, session }: Upload): Promise<number> {
+    let length: number;
     try {
-      const length = file ? (await file.stat()).size : await this.#finishedLength(upload);
-      return progress(200, length, target);
+      length = (await file.stat()).size;
+      if (length === target.size) await file.datasync();
     } finally {
-      await file?.close();
+      await file.close();
     }
+    if (length === target.size) await finishUpload(target, session);
+    return length;
   }
 
   /** @throws StorageError TusSessionNotFound. */
@@ -169,51 +206,39 @@ class Uploads {
   async patch(request: Request, url: URL): Promise<Response> {
     const upload = await this.#read(url);
     const offset = offsetOf(request);
-    await this.#takeOver(upload.session);
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const interruption = new AbortController();
-    this.#writers.set(upload.session, { interruption, ended: promise });
-    try {
-      return await this.#write(request, upload, offset, interruption.signal);
-    } finally {
-      this.#writers.delete(upload.session);
-      resolve();
-    }
+    return await this.#exclusively(upload.session, async (interruption) => {
+      const file = await openStaging(upload.target.root, upload.session);
+      if (file === null) {
+        mustFit(offset, await this.#finishedLength(upload));
+        return progress(204, offset, upload.target);
+      }
+      try {
+        await receive(request, file, { offset, size: upload.target.size, interruption });
+      } catch (error) {
+        await file.close();
+        throw error;
+      }
+      return progress(204, await this.#settle(file, upload), upload.target);
+    });
   }
+}
 
-  async #write(
-    request: Request,
-    upload: Upload,
-    offset: number,
-    signal: AbortSignal,
-  ): Promise<Response> {
-    const { target, session } = upload;
-    const file = await openStaging(target.root, session);
-    if (file === null) {
-      mustFit(offset, await this.#finishedLength(upload));
-      return progress(204, target.size, target);
-    }
-    let length: number;
-    try {
-      length = (await file.stat()).size;
-      mustFit(offset, length);
-      const announced = Number(request.headers.get('content-length') ?? 0);
-      if (offset + announced > target.size) {
-        throw new StorageError(
-          'TooLarge',
-          `The upload was announced with ${target.size} bytes; this would make ${offset + announced}.`,
-        );
-      }
-      if (request.body) {
-        length = await append(file, request.body, { from: offset, size: target.size, signal });
-      }
-      if (length === target.size) await file.datasync();
-    } finally {
-      await file.close();
-    }
-    if (length === target.size) await finishUpload(target, session);
-    return progress(204, length, target);
+/** Writes the body to the end of the staging file. @throws StorageError when it does not fit there. */
+async function receive(
+  request: Request,
+  file: FileHandle,
+  limits: { readonly offset: number; readonly size: number; readonly interruption: AbortSignal },
+): Promise<void> {
+  const { offset, size, interruption } = limits;
+  mustFit(offset, (await file.stat()).size);
+  const announced = Number(request.headers.get('content-length') ?? 0);
+  if (offset + announced > size) {
+    throw new StorageError(
+      'TooLarge',
+      `The upload was announced with ${size} bytes; this would make ${offset + announced}.`,
+    );
   }
+  if (request.body) await append(file, request.body, { from: offset, size, signal: interruption });
 }
 
 function mustFit(offset: number, length: number): void {

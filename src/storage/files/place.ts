@@ -20,6 +20,8 @@ const FOLDER = ANYTHING | O_DIRECTORY;
 
 const MAX_PATH_BYTES = 4096;
 const MAX_LINKS = 40;
+/** Of looking at an entry that somebody exchanges for another one meanwhile. */
+const MAX_ATTEMPTS = 10;
 
 /** An opened folder. */
 export class OpenFolder implements AsyncDisposable {
@@ -80,6 +82,24 @@ export function splitPath(path: string): string[] {
   return path.split('/').filter((part) => part !== '' && part !== '.');
 }
 
+async function lstatIfThere(path: string) {
+  try {
+    return await lstat(path);
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return null;
+    throw error;
+  }
+}
+
+async function readlinkIfThere(path: string): Promise<string | null> {
+  try {
+    return await readlink(path);
+  } catch (error) {
+    if (['ENOENT', 'EINVAL'].includes(errorCode(error))) return null;
+    throw error;
+  }
+}
+
 class Walk {
   readonly #root: string;
   readonly #asked: string;
@@ -134,6 +154,17 @@ class Walk {
 
   /** Enters a folder; gives the parts of a link. */
   async #look(name: string, isLast: boolean): Promise<'folder' | 'end' | string[]> {
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+      const found = await this.#tryLook(name, isLast);
+      if (found !== 'exchanged') return found;
+    }
+    throw refuse(this.#asked, 'leads through an entry that is being exchanged all the time');
+  }
+
+  async #tryLook(
+    name: string,
+    isLast: boolean,
+  ): Promise<'folder' | 'end' | 'exchanged' | string[]> {
     const path = this.#folder.entry(name);
     try {
       await this.#enter(await OpenFolder.open(path));
@@ -144,10 +175,11 @@ class Walk {
       // Depending on the system a link in place of a folder is the one or the other.
       if (code !== 'ENOTDIR' && code !== 'ELOOP') throw error;
     }
-    const info = await lstat(path);
-    if (info.isSymbolicLink()) return await this.#follow(path);
+    // By now there may be something else than what could not be opened.
+    const info = await lstatIfThere(path);
+    if (info === null || info.isDirectory()) return 'exchanged';
+    if (info.isSymbolicLink()) return (await this.#follow(path)) ?? 'exchanged';
     if (isLast) return 'end';
-    if (info.isDirectory()) throw new Error(`${name} was exchanged for another entry`);
     throw refuse(this.#asked, `leads through ${JSON.stringify(name)}, which is not a folder`);
   }
 
@@ -167,12 +199,13 @@ class Walk {
     return 'folder';
   }
 
-  async #follow(path: string): Promise<string[]> {
+  /** The parts of a link's target; null when it is no link any more. */
+  async #follow(path: string): Promise<string[] | null> {
     this.#links += 1;
     if (this.#links > MAX_LINKS) throw refuse(this.#asked, 'leads through too many links');
-    const target = await readlink(path);
-    if (target.startsWith('/')) throw refuse(this.#asked, 'leads out of the folder by a link');
-    return splitPath(target);
+    const target = await readlinkIfThere(path);
+    if (target?.startsWith('/')) throw refuse(this.#asked, 'leads out of the folder by a link');
+    return target === null ? null : splitPath(target);
   }
 
   /** One folder up: from the root again, since what lies above an opened folder may change. */

@@ -2,10 +2,10 @@
  * Deletes trees of any size and depth. Links are deleted, never followed; folders that are nested too
  * deeply to keep all of them open are moved up first.
  */
-import { chmod, mkdir, rename, rmdir, unlink } from 'node:fs/promises';
+import { chmod, lstat, mkdir, rename, rmdir, unlink } from 'node:fs/promises';
 import { errorCode } from '../../common/errors.ts';
 import { StorageError } from '../problems.ts';
-import { type Entry, eachOf, entriesOf } from './entries.ts';
+import { type Entry, eachOf, entriesOf, kindOf } from './entries.ts';
 import { OpenFolder } from './place.ts';
 
 const MAX_OPEN_LEVELS = 64;
@@ -121,13 +121,15 @@ async function openWritable(path: string | Buffer): Promise<OpenFolder | null> {
 }
 
 /**
- * Deletes `path` and everything below it. What is deleted by a failure stays deleted.
+ * Deletes `path` and everything below it; nothing there is fine. What is deleted by a failure stays deleted.
  * @throws the signal's reason, or the failure to delete an entry.
  */
 export async function removeTree(path: string, options: RemoveOptions): Promise<void> {
-  const removal = new Removal(options);
-  await removal.entry({ name: path, path, kind: 'folder' }, 0);
-  await removal.attic();
+  try {
+    await removeEntry({ name: path, path, kind: kindOf(await lstat(path)) }, options);
+  } catch (error) {
+    if (!GONE.has(errorCode(error))) throw error;
+  }
 }
 
 /** Deletes one entry of an opened folder, found in a listing or named by a place. */

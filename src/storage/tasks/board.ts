@@ -3,12 +3,12 @@ import type { Clock } from '../../common/clock.ts';
 import { errorMessage } from '../../common/errors.ts';
 import type { Logger } from '../../common/logger.ts';
 import type { Random } from '../../common/random.ts';
-import { StorageError, systemFailure } from '../problems.ts';
+import { isOutOfSpace, StorageError, systemFailure } from '../problems.ts';
 import type { Volumes } from '../volumes/open.ts';
 import type { Volume } from '../volumes/volume.ts';
 import { Journal, type JournalEntry, type Work } from './journal.ts';
 import { Task } from './task.ts';
-import { prepare, prepareAgain, run } from './work.ts';
+import { emptyTrash, prepare, prepareAgain, run } from './work.ts';
 
 /** Ended tasks are told about for this long. */
 const KEEP_MS = 24 * 3_600_000;
@@ -42,7 +42,10 @@ export class TaskBoard {
   async resume(): Promise<void> {
     const { volumes, nodeId, log } = this.#options;
     for (const volume of volumes.all()) {
-      for (const entry of await journalOf(volume).read(nodeId)) {
+      const entries = await journalOf(volume).read();
+      this.#sweep(volume, new Set(entries.map(({ id }) => id)));
+      for (const entry of entries) {
+        if (entry.nodeId !== nodeId) continue;
         const task = this.#note(entry, volume);
         if (entry.end) {
           task.finish(entry.end.status, entry.end.message, new Date(entry.end.at));
@@ -71,7 +74,7 @@ export class TaskBoard {
     const entry: JournalEntry = { id: random.uuid(), nodeId, startedAt, work, end: null };
     const task = this.#note(entry, volume);
     try {
-      await journalOf(volume).write(entry);
+      await this.#write(volume, entry);
       await prepare(volume, entry);
     } catch (error) {
       this.#forget(entry.id);
@@ -91,6 +94,31 @@ export class TaskBoard {
     this.#stop.abort(new Error('the storage proxy stops'));
     for (const wake of this.#waiting.splice(0)) wake();
     await Promise.allSettled(this.#running);
+  }
+
+  /** Deleting is what helps when the disk is full: it does without a note, which `#sweep` makes up for. */
+  async #write(volume: Volume, entry: JournalEntry): Promise<void> {
+    try {
+      await journalOf(volume).write(entry);
+    } catch (error) {
+      if (!isOutOfSpace(error) || entry.work.name === 'clone_vfolder') throw error;
+      this.#options.log.warn('a task was not noted: the disk is full', { task: entry.id });
+    }
+  }
+
+  /** Deletes what a run that was cut off left in the trash without a note of it. */
+  #sweep(volume: Volume, noted: ReadonlySet<string>): void {
+    const { log } = this.#options;
+    const running = emptyTrash(volume, noted, this.#stop.signal)
+      .catch((error: unknown) => {
+        if (this.#stop.signal.aborted) return;
+        log.warn('the trash was not emptied', {
+          volume: volume.name,
+          error: systemFailure(error),
+        });
+      })
+      .finally(() => this.#running.delete(running));
+    this.#running.add(running);
   }
 
   #note(entry: JournalEntry, volume: Volume): Task {

@@ -45,14 +45,20 @@ export class Journal {
     await mkdir(this.#folder, { recursive: true, mode: 0o700 });
     const path = join(this.#folder, `${value.id}.json`);
     const fresh = `${path}.new`;
-    const file = await open(fresh, 'w', 0o600);
     try {
-      await file.writeFile(JSON.stringify(value));
-      await file.sync();
-    } finally {
-      await file.close();
+      const file = await open(fresh, 'w', 0o600);
+      try {
+        await file.writeFile(JSON.stringify(value));
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+      await rename(fresh, path);
+    } catch (error) {
+      // A full disk takes a name, but no content.
+      await unlink(fresh).catch(() => {});
+      throw error;
     }
-    await rename(fresh, path);
   }
 
   async forget(id: string): Promise<void> {
@@ -63,8 +69,8 @@ export class Journal {
     }
   }
 
-  /** Those of one proxy, oldest first. A file that is none of ours is passed over. */
-  async read(nodeId: string): Promise<JournalEntry[]> {
+  /** Those of all proxies, oldest first. A file that is none of ours is passed over. */
+  async read(): Promise<JournalEntry[]> {
     const names = await readdir(this.#folder).catch((error: unknown): string[] => {
       if (errorCode(error) === 'ENOENT') return [];
       throw error;
@@ -73,7 +79,7 @@ export class Journal {
     for (const name of names) {
       if (!name.endsWith('.json')) continue;
       const found = parseEntry(await readFile(join(this.#folder, name), 'utf8'));
-      if (found?.nodeId === nodeId) entries.push(found);
+      if (found) entries.push(found);
     }
     return entries.sort((a, b) => (a.startedAt < b.startedAt ? -1 : 1));
   }

@@ -2,7 +2,7 @@
  * The three long pieces of work on folders. Each has a first step that is quick, and a long one that
  * can be cut off anywhere and begun again.
  */
-import { lstat, mkdir, rename } from 'node:fs/promises';
+import { lstat, mkdir, readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { errorCode } from '../../common/errors.ts';
@@ -114,6 +114,25 @@ export async function run(volume: Volume, { id, work }: JournalEntry, progress: 
 
 async function empty(path: string, attic: string, { task, signal }: Progress): Promise<void> {
   await removeTree(path, { attic, signal, onRemoved: (entries) => task.advance(entries) });
+}
+
+/** Deletes everything in the trash but what the noted tasks deal with. */
+export async function emptyTrash(
+  volume: Volume,
+  noted: ReadonlySet<string>,
+  signal: AbortSignal,
+): Promise<void> {
+  const trash = volume.privatePath('trash');
+  const names = await readdir(trash).catch((error: unknown): string[] => {
+    if (errorCode(error) === 'ENOENT') return [];
+    throw error;
+  });
+  for (const name of names) {
+    // What a task moved up lies beside its own folder: `<id>.attic`.
+    const [id = ''] = name.split('.');
+    if (noted.has(id)) continue;
+    await removeTree(join(trash, name), { attic: join(trash, `${name}.attic`), signal });
+  }
 }
 
 async function clone(
