@@ -12,7 +12,7 @@ const announcement = v.object({
   message: v.optional(v.nullable(v.string()), null),
 });
 const configValue = v.object({ result: v.optional(v.unknown(), null) });
-const slots = v.record(v.string(), v.string());
+const texts = v.record(v.string(), v.string());
 const permissions = v.object({ vfolder_host_permission_list: v.array(v.string()) });
 const resourceGroups = v.object({ scaling_groups: v.array(v.object({ name: v.string() })) });
 
@@ -67,7 +67,24 @@ export class ClusterApi {
 
   /** The kinds of resources and their units: `count`, `bytes`, … */
   resourceSlots(): Promise<Record<string, string>> {
-    return this.http.json(slots, { method: 'GET', path: '/config/resource-slots' });
+    return this.http.json(texts, { method: 'GET', path: '/config/resource-slots' });
+  }
+
+  /** Kinds of owners that folders may have: `user`, `group`. */
+  folderTypes(): Promise<string[]> {
+    return this.http.json(v.array(v.string()), { method: 'GET', path: '/config/vfolder-types' });
+  }
+
+  /** Superadmins. Addresses of container registries by `project/name`. */
+  containerRegistries(): Promise<Record<string, string>> {
+    return this.http.json(texts, { method: 'GET', path: '/resource/container-registries' });
+  }
+
+  /** Superadmins. Lets agents take new sessions, or no more. */
+  async setSchedulable(agentIds: readonly string[], schedulable: boolean): Promise<void> {
+    const op = schedulable ? 'include-agents' : 'exclude-agents';
+    const body = { op, args: agentIds };
+    await this.http.done({ method: 'POST', path: '/manager/scheduler/operation', body });
   }
 
   /** What can be allowed on a folder host. */

@@ -112,6 +112,34 @@ test('manager: freeze --wait waits until the sessions are over', async () => {
   await run('admin', 'manager', 'unfreeze');
 });
 
+test('manager: freeze --force-kill ends the sessions', async () => {
+  await server.sql`UPDATE sessions SET status = 'RUNNING' WHERE name = 'work'`;
+  await server.sql`UPDATE kernels SET status = 'RUNNING' WHERE session_name = 'work'`;
+  const { exitCode, err } = await run('admin', 'manager', 'freeze', '--force-kill');
+  expect({ exitCode, err }).toEqual({ exitCode: 0, err: '✓ The manager is frozen.\n' });
+  const [row] = await server.sql`SELECT status FROM sessions WHERE name = 'work'`;
+  expect(row?.status).toBe('TERMINATED');
+  await run('admin', 'manager', 'unfreeze');
+});
+
+test('manager: which agents take sessions', async () => {
+  const scheduler = (...argv: string[]) => run('admin', 'manager', 'scheduler', ...argv);
+  const state = async () => {
+    const [row] = await server.sql`SELECT schedulable FROM agents WHERE id = 'i-one'`;
+    return row?.schedulable;
+  };
+  expect((await scheduler('exclude-agents', 'i-one')).err).toBe(
+    '✓ The given agents take no new sessions.\n',
+  );
+  expect(await state()).toBe(false);
+  expect((await scheduler('include-agents', 'i-one')).exitCode).toBe(0);
+  expect(await state()).toBe(true);
+  const unknown = await scheduler('exclude-agents', 'i-one', 'i-none');
+  expect(unknown.exitCode).toBe(1);
+  expect(await state()).toBe(true);
+  expect((await scheduler('exclude-agents')).exitCode).toBe(4);
+});
+
 test('etcd: text, trees and prefixes', async () => {
   const etcd = (...argv: string[]) => run('admin', 'etcd', ...argv);
   expect((await etcd('get', 'test/none')).out).toBe('null\n');
@@ -124,6 +152,18 @@ test('etcd: text, trees and prefixes', async () => {
   const refused = await runWith({ role: 'user' }, 'admin', 'etcd', 'get', 'test');
   expect(refused.exitCode).toBe(1);
   expect(refused.err).toStartWith('✘ BackendAPIError: 403');
+});
+
+test('resource container-registries, vfolder-types', async () => {
+  await server.sql`INSERT INTO container_registries (url, registry_name, type, project, is_global)
+    VALUES ('https://cr.example', 'cr.example', 'docker', 'stable', true)`;
+  const registries = await run('admin', 'resource', 'docker-registries');
+  expect(registries.out).toBe('stable/cr.example (https://cr.example)\n');
+  const types = await run('admin', 'resource', 'vfolder-types');
+  expect(types.out.split('\n')).toContain('user');
+  expect((await runWith({ role: 'user' }, 'admin', 'resource', 'vfolder-types')).exitCode).toBe(0);
+  const refused = await runWith({ role: 'user' }, 'admin', 'resource', 'container-registries');
+  expect(refused.exitCode).toBe(1);
 });
 
 test('resource query-slots, permission list', async () => {

@@ -84,6 +84,16 @@ export const adminCommands: CommandRecord = {
     update: leaf('Change a policy.', async () => (await policy()).update),
   }),
   manager: group('Whether the cluster takes changes.', {
+    scheduler: group('Which agents take new sessions.', {
+      'exclude-agents': leaf(
+        'Let agents take no new sessions.',
+        async () => (await manager()).excludeAgents,
+      ),
+      'include-agents': leaf(
+        'Let agents take new sessions.',
+        async () => (await manager()).includeAgents,
+      ),
+    }),
     freeze: leaf('Take no more changes.', async () => (await manager()).freeze),
     status: leaf('Show whether it takes changes.', async () => (await manager()).status),
     unfreeze: leaf('Take changes again.', async () => (await manager()).unfreeze),
@@ -92,6 +102,11 @@ export const adminCommands: CommandRecord = {
     list: leaf('List the permissions.', async () => (await permission()).list),
   }),
   resource: group('What sessions can ask for, and what they took.', {
+    'container-registries': leaf(
+      'List the container registries.',
+      async () => (await resource()).containerRegistries,
+      ['docker-registries'],
+    ),
     'recalculate-usage': leaf('Correct the books.', async () => (await usage()).recalculate),
     'usage-per-month': leaf(
       'Show what projects used in a month.',
@@ -100,6 +115,10 @@ export const adminCommands: CommandRecord = {
     'usage-per-period': leaf(
       'Show what a project used in a period.',
       async () => (await usage()).perPeriod,
+    ),
+    'vfolder-types': leaf(
+      'List the kinds of owners of folders.',
+      async () => (await resource()).folderTypes,
     ),
     'query-slots': leaf('List the kinds of resources.', async () => (await resource()).querySlots),
   }),

@@ -1,15 +1,17 @@
 /** The configuration store, the cluster's status and slot details over HTTP: by whom, and how. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { signingClient } from '../../testing/manager.ts';
-import { insertAgent, insertProject } from '../../testing/sessions.ts';
+import { insertAgent, insertProject, insertSession } from '../../testing/sessions.ts';
 import { type Tenants, testTenants } from '../../testing/tenants.ts';
 import { until } from '../../testing/until.ts';
 import { factRoutes } from './facts-rest.ts';
 import { configManageRoutes } from './manage-rest.ts';
 
 let tenants: Tenants;
+let projectId = '';
 beforeAll(async () => {
   tenants = await testTenants((ctx) => [...configManageRoutes(ctx), ...factRoutes(ctx)]);
+  projectId = await insertProject(tenants.db.sql);
 });
 afterAll(() => tenants.close());
 
@@ -106,15 +108,38 @@ test('a frozen cluster refuses work until it runs again', async () => {
   const [, told] = await call('user', 'GET', '/manager/status');
   expect(told.status).toBe('frozen');
   expect((await root('/manager/status', { status: 'terminated' }, 'PUT'))[0]).toBe(400);
-  const kill = { status: 'frozen', force_kill: true };
+  const kill = { status: 'running', force_kill: true };
   expect((await root('/manager/status', kill, 'PUT'))[0]).toBe(400);
+  expect(await root('/manager/status', { status: 'running' }, 'PUT')).toEqual([204, null]);
+  await until(async () => (await call('user', 'GET', '/acl'))[0] === 200, 'the cluster runs');
+});
+
+test('freezing with force_kill ends every session; those in error are not active', async () => {
+  const { sql } = tenants.db;
+  await insertAgent(sql, 'i-killed');
+  const common = { projectId, agentId: 'i-killed', owner: tenants.people.user };
+  for (const [index, status] of ['RUNNING', 'PENDING', 'TERMINATING', 'ERROR'].entries()) {
+    await insertSession(sql, { ...common, name: `kill-${index}`, status });
+  }
+  const active = async () => (await call('user', 'GET', '/manager/status'))[1].active_sessions;
+  expect(await active()).toBe(2);
+  const kill = { status: 'frozen', force_kill: true };
+  expect((await call('admin', 'PUT', '/manager/status', kill))[0]).toBe(403);
+  expect(await root('/manager/status', kill, 'PUT')).toEqual([204, null]);
+  const rows = await sql`SELECT status FROM sessions WHERE name LIKE 'kill-%' ORDER BY name`;
+  expect(rows.map(({ status }) => status)).toEqual([
+    'TERMINATED',
+    'CANCELLED',
+    'TERMINATED',
+    'ERROR',
+  ]);
+  expect(await active()).toBe(0);
   expect(await root('/manager/status', { status: 'running' }, 'PUT')).toEqual([204, null]);
   await until(async () => (await call('user', 'GET', '/acl'))[0] === 200, 'the cluster runs');
 });
 
 test('slot details: of all slots, or of a resource group that is open to the caller', async () => {
   const { sql } = tenants.db;
-  await insertProject(sql);
   await insertAgent(sql, 'i-1');
   await sql`INSERT INTO sgroups_for_domains (scaling_group, domain) VALUES ('default', 'default')`;
   await sql`UPDATE resource_slot_types SET display_name = 'Cores', display_unit = 'Core',

@@ -5,6 +5,7 @@ import { type ChangeContext, change } from '../audit/service.ts';
 import type { ManagerContext } from '../context.ts';
 import type { Db } from '../db/connect.ts';
 import type { Caller } from '../http/route.ts';
+import { endAllSessions } from '../session/service.ts';
 import * as store from './store.ts';
 import { checkKey, toEntries } from './tree.ts';
 
@@ -74,21 +75,21 @@ export async function deleteConfig(
 
 /**
  * Freezes the cluster, or lets it run again.
- * @throws BackendError InvalidAPIParameters when all sessions are to be ended with it.
+ * @param endSessions also ends every session, once no new ones can be made.
+ * @throws BackendError InvalidAPIParameters when sessions are to be ended while it runs.
  */
 export async function setStatus(
   by: ChangeContext,
-  { config }: Pick<ManagerContext, 'config'>,
+  ctx: ManagerContext,
   status: 'running' | 'frozen',
   endSessions: boolean,
 ): Promise<void> {
-  if (endSessions) {
-    throw new BackendError(
-      'InvalidAPIParameters',
-      'force_kill is not supported: freeze the manager without it and end the sessions one by one.',
-    );
+  if (endSessions && status !== 'frozen') {
+    throw new BackendError('InvalidAPIParameters', 'force_kill is for freezing the manager only.');
   }
-  await record(by, STATUS_KEY, 'update', { status }, () => config.put(STATUS_KEY, status));
+  const after = { status, ...(endSessions ? { force_kill: true } : {}) };
+  await record(by, STATUS_KEY, 'update', after, () => ctx.config.put(STATUS_KEY, status));
+  if (endSessions) await endAllSessions(ctx);
 }
 
 /**

@@ -20,7 +20,7 @@ const count = v.tuple([v.object({ count: v.number() })]);
 export async function countActiveSessions(sql: Db): Promise<number> {
   const rows = await sql`
     SELECT count(*)::int AS count FROM sessions
-     WHERE status NOT IN ('PENDING', 'TERMINATED', 'CANCELLED')`;
+     WHERE status NOT IN ('PENDING', 'TERMINATED', 'CANCELLED', 'ERROR')`;
   return v.parse(count, rows)[0].count;
 }
 

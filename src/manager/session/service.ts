@@ -18,6 +18,7 @@ import {
   selectDependents,
   selectKernelById,
   selectKernelIds,
+  selectLiveIds,
   selectScopedById,
   updateName,
 } from './store.ts';
@@ -158,6 +159,22 @@ export async function terminateSessions(
     else outcome.terminating.push(id);
   }
   return outcome;
+}
+
+/** Sessions ended in one transaction when all of them are. */
+const END_ALL_BATCH = 200;
+
+/** Ends every session at once in the books; agents clean up behind. @returns how many ended. */
+export async function endAllSessions(ctx: ManagerContext): Promise<number> {
+  let ended = 0;
+  let last: string | null = null;
+  for (;;) {
+    const ids: string[] = await selectLiveIds(ctx.sql, last, END_ALL_BATCH);
+    last = ids.at(-1) ?? null;
+    if (last === null) return ended;
+    const { cancelled, forceTerminated } = await terminateSessions(ctx, ids, true);
+    ended += cancelled.length + forceTerminated.length;
+  }
 }
 
 /**

@@ -255,6 +255,20 @@ export async function selectKernelIds(sql: Db, sessionIds: readonly string[]): P
   return v.parse(v.array(idRow), [...rows]).map((row) => row.id);
 }
 
+/** Ids of sessions that are not over, in the order of ids, after the given one. */
+export async function selectLiveIds(
+  sql: Db,
+  after: string | null,
+  limit: number,
+): Promise<string[]> {
+  const rows = await sql`
+    SELECT id FROM sessions
+     WHERE status <> ALL (${sql.array([...terminalStatuses])})
+       AND (${after === null} OR id > ${after}::uuid)
+     ORDER BY id LIMIT ${limit}`;
+  return v.parse(v.array(idRow), [...rows]).map((row) => row.id);
+}
+
 /** Ids of the live sessions that depend on the given one, directly or not; at most `limit`. */
 export async function selectDependents(
   sql: Db,

@@ -1,12 +1,19 @@
-/** `admin manager`: whether the cluster takes changes. */
+/** `admin manager`: whether the cluster takes changes, and which agents take sessions. */
 import type { Client } from '../../../client/index.ts';
-import { type CommandContext, defineCommand, flag } from '../../../common/command.ts';
+import {
+  type Command,
+  type CommandContext,
+  defineCommand,
+  flag,
+  restArguments,
+} from '../../../common/command.ts';
 import { UserError } from '../../../common/errors.ts';
 import { connectAdmin } from '../../connect.ts';
 import { printStatus, WaitingLine } from '../../framework/glyphs.ts';
 import { printJson } from '../../output/json.ts';
 import { formatTable } from '../../output/table.ts';
 
+const INVALID_ARGUMENT_EXIT_CODE = 4;
 /** Between two looks at how many sessions are left. Milliseconds. */
 const POLL_INTERVAL_MS = 1_000;
 
@@ -65,3 +72,33 @@ export const unfreeze = defineCommand({
     return 0;
   },
 });
+
+const scheduling = (schedulable: boolean, done: string, help: string): Command =>
+  defineCommand({
+    help,
+    positionals: { agents: restArguments('AGENT_IDS', 'Ids of agents.') },
+    async run({ args, io, globals }) {
+      if (args.agents.length === 0) {
+        throw new UserError('Name at least one agent.', {
+          hint: 'Ids of agents: `backend.ai admin agent list`.',
+          exitCode: INVALID_ARGUMENT_EXIT_CODE,
+        });
+      }
+      const client = await connectAdmin({ io, globals }, { announces: false });
+      await client.cluster.setSchedulable(args.agents, schedulable);
+      if (globals.output === 'json') printJson(io, { ok: true, agents: args.agents });
+      else printStatus(io.stderr, 'done', done);
+      return 0;
+    },
+  });
+
+export const includeAgents = scheduling(
+  true,
+  'The given agents now take new sessions.',
+  'Let agents take new sessions.',
+);
+export const excludeAgents = scheduling(
+  false,
+  'The given agents take no new sessions.',
+  'Let agents take no new sessions, also after they restart, until they are included again.',
+);
