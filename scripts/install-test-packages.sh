@@ -11,6 +11,7 @@ need etcd etcd-server
 need dockerd docker.io
 need iptables iptables
 need bwrap bubblewrap
+need docker-registry docker-registry
 need debootstrap debootstrap
 need unshare util-linux
 need ip iproute2

@@ -64,6 +64,18 @@ export const problems = {
     'Concurrent session limit exceeded.',
     'session_check-limit_forbidden',
   ),
+  ContainerRegistryGroupsAssociationNotFound: problem(
+    404,
+    'object-not-found',
+    'No such association of container_registry and group.',
+    'container-registry_read_not-found',
+  ),
+  ContainerRegistryNotFound: problem(
+    404,
+    'object-not-found',
+    'No such container_registry.',
+    'container-registry_read_not-found',
+  ),
   DatabaseError: problem(503, 'database-error', 'Database Error', 'health-check_read_unavailable'),
   DependenciesNotSatisfied: problem(
     412,
@@ -205,6 +217,18 @@ export const problems = {
     'generic-bad-request',
     'Invalid or Missing API Parameters.',
     'api_parsing_invalid-parameters',
+  ),
+  InvalidContainerRegistryProject: problem(
+    400,
+    'general-error',
+    'General Backend API Error.',
+    'container-registry_create_bad-request',
+  ),
+  InvalidContainerRegistryURL: problem(
+    400,
+    'general-error',
+    'General Backend API Error.',
+    'container-registry_create_bad-request',
   ),
   InvalidCursor: problem(
     400,

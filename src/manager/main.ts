@@ -45,6 +45,7 @@ import { type OpenApiDocument, openApiDocument } from './http/openapi.ts';
 import type { Route, SocketRoute } from './http/route.ts';
 import { imageGraphql } from './image/graphql.ts';
 import { imageNodeGraphql } from './image/node-graphql.ts';
+import { imageV2Graphql } from './image/v2-graphql.ts';
 import { keypairGraphql } from './keypair/graphql.ts';
 import { keypairV2Graphql } from './keypair/v2-graphql.ts';
 import { openIdRoutes } from './openid/rest.ts';
@@ -54,6 +55,7 @@ import { projectGraphql } from './project/graphql.ts';
 import { projectNodeGraphql } from './project/node-graphql.ts';
 import { projectV2Graphql } from './project/v2-graphql.ts';
 import { registryGraphql } from './registry/graphql.ts';
+import { registryNodeGraphql } from './registry/node-graphql.ts';
 import { resourceGroupGraphql } from './resource-group/graphql.ts';
 import { resourceGroupNodeGraphql } from './resource-group/node-graphql.ts';
 import { resourceGroupRoutes } from './resource-group/rest.ts';
@@ -119,6 +121,7 @@ export const graphqlModules: readonly GraphqlModule[] = [
   keypairV2Graphql,
   imageGraphql,
   imageNodeGraphql,
+  imageV2Graphql,
   sessionGraphql,
   keypairSessionsGraphql,
   sessionEventsGraphql,
@@ -150,6 +153,7 @@ export const graphqlModules: readonly GraphqlModule[] = [
   resourceGroupNodeGraphql,
   resourcePresetGraphql,
   registryGraphql,
+  registryNodeGraphql,
 ];
 
 /** The features' HTTP operations; tests compare them with the table of who may call what. */

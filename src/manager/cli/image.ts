@@ -1,9 +1,9 @@
 /** `mgr image`: the catalogue of images, from the command line. */
-import { argument, defineCommand, flag, optionalArgument } from '../../common/command.ts';
-import { UserError } from '../../common/errors.ts';
+import { systemClock } from '../../common/clock.ts';
+import { argument, defineCommand, flag, option, optionalArgument } from '../../common/command.ts';
 import { formatSize } from '../../common/sizes.ts';
-import { rescanLocal } from '../image/catalog.ts';
 import { LOCAL_REGISTRY } from '../image/reference.ts';
+import { rescan as rescanImages } from '../image/rescan.ts';
 import {
   aliasImage,
   dealiasImage,
@@ -11,7 +11,6 @@ import {
   listAllImages,
   resolveImage,
 } from '../image/service.ts';
-import { listRegistries } from '../registry/service.ts';
 import { configOptions, plainTable, withTables } from './context.ts';
 
 const reference = argument('REF', 'Name or alias of the image.');
@@ -46,7 +45,7 @@ export const inspect = defineCommand({
       resolveImage(sql, {
         reference: args.reference,
         architecture: args.architecture ?? null,
-        domain: null,
+        viewer: null,
       }),
     );
     io.stdout.write(`${JSON.stringify(image, null, 2)}\n`);
@@ -94,28 +93,30 @@ export const dealias = defineCommand({
 });
 
 export const rescan = defineCommand({
-  help: 'Look for the images of this host and register them under the registry `local`.',
-  options: configOptions,
-  positionals: {
-    registry: optionalArgument('REGISTRY', 'The registry to look in; `local` means this host.'),
+  help: 'Look for images and register them: of a registry, or of this host under the name `local`.',
+  options: {
+    ...configOptions,
+    project: option(['-p', '--project'], 'PROJECT', 'Only this project of the registry.'),
   },
-  async run({ options: { config }, args: { registry = LOCAL_REGISTRY }, io }) {
+  positionals: {
+    registry: optionalArgument(
+      'REGISTRY_OR_IMAGE',
+      'The registry to look in, `local` for this host, or the full name of one image.',
+    ),
+  },
+  async run({ options: { config, project }, args: { registry = LOCAL_REGISTRY }, io }) {
     return withTables({ io, configPath: config }, async (sql) => {
-      if (registry !== LOCAL_REGISTRY) {
-        const known = (await listRegistries(sql)).some((row) => row.registry_name === registry);
-        throw new UserError(
-          known
-            ? `Registry '${registry}' is on the network, which can't be scanned yet.`
-            : `There is no registry '${registry}'.`,
-          { hint: 'Scan the images of this host: `backend.ai mgr image rescan local`.' },
-        );
-      }
-      const { found, written, aliased, problems } = await rescanLocal(sql);
+      const { found, written, problems } = await rescanImages(
+        { sql, clock: systemClock },
+        { registry, project: project ?? null },
+        async ({ current, total, message }) => {
+          if (current % 20 === 0) io.stderr.write(`⋯ ${current}/${total} ${message}\n`);
+        },
+        new AbortController().signal,
+      );
       for (const name of found) io.stdout.write(`${name}\n`);
       for (const problem of problems) io.stderr.write(`${problem}\n`);
-      io.stderr.write(
-        `Found ${found.length} images; ${written} new or changed, ${aliased} new aliases.\n`,
-      );
+      io.stderr.write(`Found ${found.length} images; ${written} new or changed.\n`);
       return problems.length > 0 ? 1 : 0;
     });
   },

@@ -94,7 +94,7 @@ test('a new installation: schema, fixtures, images', async () => {
   const shell = await resolveImage(db.sql, {
     reference: 'shell',
     architecture: null,
-    domain: 'default',
+    viewer: null,
   });
   expect(shell.image).toBe('bash');
   expect(JSON.parse((await mgr('image', 'inspect', 'shell')).stdout).id).toBe(shell.id);
@@ -102,7 +102,9 @@ test('a new installation: schema, fixtures, images', async () => {
   expect((await mgr('image', 'dealias', 'shell')).stderr).toContain("no image alias 'shell'");
   expect((await mgr('image', 'forget', 'bash')).code).toBe(0);
   expect((await mgr('image', 'list', '-s')).stdout).not.toContain('local/bash');
-  expect((await mgr('image', 'rescan', 'cr.example.com')).stderr).toContain('no registry');
+  expect((await mgr('image', 'rescan', 'cr.example.com')).stderr).toContain(
+    'no container registry',
+  );
 });
 
 test('the API is described, without a database', async () => {

@@ -36,6 +36,13 @@ export interface AgentRow {
   last_heartbeat: Date | null;
 }
 
+/** A row of association_container_registries_groups. */
+export interface AssociationContainerRegistryGroupRow {
+  id: string;
+  registry_id: string;
+  group_id: string;
+}
+
 /** A row of association_groups_users. */
 export interface AssociationGroupUserRow {
   id: string;

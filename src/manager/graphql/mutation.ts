@@ -37,14 +37,14 @@ export async function v2Mutation<T>(
  * @throws BackendError ServerFrozen while the cluster takes no changes.
  */
 export async function mutate<T extends object>(
-  { ctx, caller }: GraphqlContext,
+  context: GraphqlContext,
   field: string | number,
-  role: 'admin' | 'superadmin',
+  role: 'user' | 'admin' | 'superadmin',
   nothing: { readonly [K in keyof T]: null },
   run: () => Promise<T>,
 ): Promise<Answer & (T | { readonly [K in keyof T]: null })> {
-  await refuseWhenFrozen(ctx);
-  if (RANK[caller.role] < RANK[role]) {
+  await refuseWhenFrozen(context.ctx);
+  if (RANK[context.caller.role] < RANK[role]) {
     return { ok: false, msg: `no permission to execute ${field}`, ...nothing };
   }
   try {

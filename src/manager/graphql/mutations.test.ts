@@ -34,9 +34,11 @@ const RULED_ELSEWHERE = new Set([
   'createVFolderInProject',
   'createVfolderV2',
   'deleteVfolderV2',
+  'forget_image_by_id',
   'issueMyKeypair',
   'restoreVFolder',
   'terminateSessionsV2',
+  'untag_image_from_registry',
   'updateUserV2',
 ]);
 
@@ -47,6 +49,7 @@ const SAMPLES: Readonly<Record<string, string>> = {
   Int: '1',
   Float: '1',
   Boolean: 'true',
+  ContainerRegistryTypeField: '"docker"',
 };
 
 /** A literal of the type with whatever is required. */

@@ -8,7 +8,12 @@ import { LABEL_PREFIX } from '../../common/images/labels.ts';
 import { type AgentImage, agentImage } from '../../common/protocol/manager.ts';
 import { formatAmount, parseAmount } from '../../common/slots.ts';
 import type { Db } from '../db/connect.ts';
-import { ensureLocalRegistry, findRegistries, type RegistryRecord } from '../registry/service.ts';
+import {
+  ensureLocalRegistry,
+  findRegistries,
+  type RegistryRecord,
+  registryOfProject,
+} from '../registry/service.ts';
 import {
   LOCAL_REGISTRY,
   normalizeArchitecture,
@@ -24,7 +29,7 @@ const MAX_PREFIX = `${LABEL_PREFIX}resource.max.`;
 
 type Labels = Readonly<Record<string, string>>;
 
-function resourcesOf(labels: Labels): store.NewImage['resources'] {
+export function resourcesOf(labels: Labels): store.NewImage['resources'] {
   const out: Record<string, { min: string; max: string | null }> = {};
   for (const [key, text] of Object.entries(labels)) {
     if (!key.startsWith(MIN_PREFIX)) continue;
@@ -54,9 +59,8 @@ function toRow(image: AgentImage, registries: readonly RegistryRecord[]): store.
   const parts = parseCanonical(image.canonical);
   if (parts === null) return null;
   const isLocal = parts.registry === LOCAL_REGISTRY;
-  const registry = registries.find(
-    (row) => row.registry_name === parts.registry && (isLocal || row.project === parts.project),
-  );
+  const named = registries.filter((row) => row.registry_name === parts.registry);
+  const registry = isLocal ? named[0] : registryOfProject(named, parts.project);
   if (!registry) return null;
   return {
     name: image.canonical,

@@ -128,8 +128,8 @@ describe('image and images', () => {
       aliases: ['python'],
       size_bytes: 5000000000,
       status: 'ALIVE',
-      resource_limits: [{ key: 'cpu', min: '1', max: null }],
-      supported_accelerators: [],
+      resource_limits: [{ key: 'cpu', min: '1', max: 'Infinity' }],
+      supported_accelerators: ['*'],
       hash: 'sha256:abc',
     });
   });

@@ -5,7 +5,7 @@ import type { GraphqlContext } from '../graphql/context.ts';
 import type { GraphqlModule } from '../graphql/module.ts';
 import type { QueryimagesArgs } from '../graphql/resolvers.generated.ts';
 import { type ImageLocations, loadImageLocations } from './locations.ts';
-import { type Image, listImages, resolveImage } from './service.ts';
+import { findImage, type Image, imageScope, listImages, resolveImage } from './service.ts';
 
 const FEATURES_LABEL = 'ai.backend.features';
 
@@ -76,7 +76,7 @@ function locationsOf(context: GraphqlContext): Promise<ImageLocations> {
   return locations;
 }
 
-/** What images of both forms say about themselves. */
+/** What images of both older forms say about themselves. */
 export const commonImageFields = {
   name: ({ image }: Image) => image,
   namespace: ({ image }: Image) => image,
@@ -88,8 +88,8 @@ export const commonImageFields = {
   labels: ({ labels }: Image) => toPairs(labels),
   size_bytes: ({ sizeBytes }: Image) => sizeBytes,
   resource_limits: ({ resources }: Image) =>
-    Object.entries(resources).map(([key, { min, max }]) => ({ key, min, max })),
-  supported_accelerators: ({ accelerators }: Image) => accelerators ?? [],
+    Object.entries(resources).map(([key, { min, max }]) => ({ key, min, max: max ?? 'Infinity' })),
+  supported_accelerators: ({ accelerators }: Image) => accelerators ?? ['*'],
   installed: async (image: Image, _args: unknown, context: GraphqlContext) =>
     (await locationsOf(context))(image).length > 0,
 };
@@ -147,9 +147,8 @@ export const imageGraphql: GraphqlModule = {
     Query: {
       async image(_parent, args, { ctx, caller }) {
         if (args.id != null) {
-          const images = await listImages(ctx.sql, caller);
-          const found = images.find(({ id }) => id === args.id?.toLowerCase());
-          if (found) return found;
+          const found = await findImage(ctx.sql, caller, args.id);
+          if (found?.status === 'ALIVE') return found;
           throw new BackendError('ImageNotFound', `There is no image with id '${args.id}'.`);
         }
         if (args.reference == null) {
@@ -158,7 +157,7 @@ export const imageGraphql: GraphqlModule = {
         return resolveImage(ctx.sql, {
           reference: args.reference,
           architecture: args.architecture ?? null,
-          domain: caller.isSuperadmin ? null : caller.domainName,
+          viewer: imageScope(caller),
         });
       },
       async images(_parent, args, context) {

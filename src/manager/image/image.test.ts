@@ -17,6 +17,7 @@ import {
   resolveImage,
 } from './service.ts';
 
+const NOBODY = '00000000-0000-4000-8000-000000000000';
 const ARCH = hostArchitecture();
 const OTHER_ARCH = ARCH === 'aarch64' ? 'x86_64' : 'aarch64';
 
@@ -112,7 +113,11 @@ describe('catalogue', () => {
   afterEach(() => db.drop());
 
   const resolve = (reference: string, architecture: string | null = null, domain = 'open') =>
-    resolveImage(db.sql, { reference, architecture, domain });
+    resolveImage(db.sql, {
+      reference,
+      architecture,
+      viewer: { domainName: domain, userId: NOBODY },
+    });
 
   test('a reported image is found by complete name, without registry, and by alias', async () => {
     await upsertImages(db.sql, [
@@ -287,9 +292,9 @@ describe('catalogue', () => {
     const names = async (domainName: string, userId: string, isSuperadmin = false) =>
       (await listImages(db.sql, { domainName, userId, isSuperadmin })).map((i) => i.canonical);
     expect(await names('open', owner)).toEqual(['local/a:1', 'local/mine:1']);
-    expect(await names('open', 'somebody')).toEqual(['local/a:1']);
+    expect(await names('open', NOBODY)).toEqual(['local/a:1']);
     expect(await names('closed', owner)).toEqual([]);
-    expect(await names('closed', 'root', true)).toEqual(['local/a:1', 'local/mine:1']);
+    expect(await names('closed', NOBODY, true)).toEqual(['local/a:1', 'local/mine:1']);
   });
 
   test('the example registry of local images is used as it is', async () => {

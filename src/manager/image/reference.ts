@@ -1,4 +1,5 @@
 /** Names of images: `registry/project/name:tag`, with upstream's defaults for missing parts. */
+import { BackendError } from '../../common/errors.ts';
 import { editDistance } from '../../common/spelling.ts';
 
 /** Registry of images that live on the hosts themselves. */
@@ -39,6 +40,15 @@ export function parseImageReference(text: string): ImageReference | null {
   const path = colon < 0 ? rest : rest.slice(0, colon);
   if (!PATH.test(path) || (tag !== null && !TAG.test(tag))) return null;
   return { registry, path, tag };
+}
+
+/** @throws BackendError InvalidAPIParameters for an alias that could not be asked for. */
+export function checkAlias(alias: string): void {
+  if (parseImageReference(alias) !== null) return;
+  throw new BackendError(
+    'InvalidAPIParameters',
+    `'${alias.slice(0, 100)}' can't be an alias: use letters, digits, '.', '_', '-', '/' and one ':'.`,
+  );
 }
 
 export interface CanonicalParts {

@@ -1,12 +1,19 @@
 /** Images: finding the one a request means, and keeping the catalogue. */
+import type { Sql } from 'postgres';
 import * as v from 'valibot';
 import { BackendError } from '../../common/errors.ts';
-import { CUSTOMIZED_OWNER_LABEL, hostArchitecture } from '../../common/images/labels.ts';
+import { isUuid } from '../../common/ids.ts';
+import { hostArchitecture } from '../../common/images/labels.ts';
 import type { Db } from '../db/connect.ts';
 import { labelsColumn } from '../db/json.ts';
+import type { ListQuery } from '../graphql/minilang-store.ts';
+import { type Listed, mapListed, type PageWish } from '../graphql/page.ts';
+import type { V2Query } from '../graphql/v2-filter-store.ts';
 import type { Caller } from '../http/route.ts';
+import * as nodes from './node-store.ts';
 import {
   candidateNames,
+  checkAlias,
   closeNames,
   normalizeArchitecture,
   parseImageReference,
@@ -20,7 +27,7 @@ const MAX_SUGGESTED = 5;
 const MAX_SHOWN_LENGTH = 100;
 
 /** What an image needs at least and takes at most, as its labels say; decimal strings. */
-const resourcesColumn = v.record(
+export const resourcesColumn = v.record(
   v.string(),
   v.object({
     min: v.optional(v.nullable(v.string()), null),
@@ -50,9 +57,10 @@ export interface Image {
   readonly status: string;
   readonly aliases: readonly string[];
   readonly createdAt: Date | null;
+  readonly lastUsedAt: Date;
 }
 
-function toImage(row: store.ImageRecord): Image {
+export function toImage(row: store.ImageRecord): Image {
   return {
     id: row.id,
     canonical: row.name,
@@ -72,6 +80,7 @@ function toImage(row: store.ImageRecord): Image {
     status: row.status,
     aliases: row.aliases,
     createdAt: row.created_at,
+    lastUsedAt: row.last_used_at,
   };
 }
 
@@ -80,8 +89,8 @@ export interface ImageRequest {
   readonly reference: string;
   /** null: whatever the image has, the manager's own first. */
   readonly architecture: string | null;
-  /** Whose list of allowed registries counts; null: none, for administrative commands. */
-  readonly domain: string | null;
+  /** Whose images count; null: all, for administrators. */
+  readonly viewer: store.ImageScope;
 }
 
 /**
@@ -92,7 +101,7 @@ export interface ImageRequest {
 export async function resolveImage(sql: Db, request: ImageRequest): Promise<Image> {
   const architecture =
     request.architecture === null ? null : normalizeArchitecture(request.architecture);
-  const scope = request.domain === null ? null : { domainName: request.domain };
+  const scope = request.viewer;
   const parsed = parseImageReference(request.reference);
   // Neither a name nor an alias can look like this.
   if (parsed === null) throw await unknownImage(sql, scope, request.reference);
@@ -106,7 +115,7 @@ export async function resolveImage(sql: Db, request: ImageRequest): Promise<Imag
   if (found) {
     throw new BackendError(
       'ImageNotFound',
-      `Image '${found.name}' comes from registry '${found.registry}', which domain '${request.domain}' does not allow. An administrator can add it to the domain's allowed registries.`,
+      `Image '${found.name}' comes from registry '${found.registry}', which domain '${scope?.domainName}' does not allow, or which is for other projects only. An administrator can add it to the domain's allowed registries, or your project to the registry.`,
     );
   }
   if (architecture !== null) {
@@ -141,14 +150,9 @@ async function unknownImage(
 
 type Viewer = Pick<Caller, 'isSuperadmin' | 'domainName' | 'userId'>;
 
-const scopeOf = (caller: Viewer): store.ImageScope =>
-  caller.isSuperadmin ? null : { domainName: caller.domainName };
-
-/** Images that another user has made for himself are his alone. */
-function isSeenBy({ labels }: Image, caller: Viewer): boolean {
-  const owner = labels[CUSTOMIZED_OWNER_LABEL];
-  return caller.isSuperadmin || owner === undefined || owner === `user:${caller.userId}`;
-}
+/** Superadmins see every image, others those of the scope. */
+export const imageScope = (caller: Viewer): store.ImageScope =>
+  caller.isSuperadmin ? null : { domainName: caller.domainName, userId: caller.userId };
 
 /** The images of these names that `caller` may see, on whatever architecture, removed ones too. */
 export async function findImagesByName(
@@ -156,8 +160,7 @@ export async function findImagesByName(
   caller: Viewer,
   names: readonly string[],
 ): Promise<Image[]> {
-  const rows = await store.selectByNames(sql, scopeOf(caller), names);
-  return rows.map(toImage).filter((image) => isSeenBy(image, caller));
+  return (await store.selectByNames(sql, imageScope(caller), names)).map(toImage);
 }
 
 /** The images with these ids that `caller` may see, removed ones too. */
@@ -166,8 +169,7 @@ export async function findImagesById(
   caller: Viewer,
   ids: readonly string[],
 ): Promise<Image[]> {
-  const rows = await store.selectByIds(sql, scopeOf(caller), ids);
-  return rows.map(toImage).filter((image) => isSeenBy(image, caller));
+  return (await store.selectByIds(sql, imageScope(caller), ids)).map(toImage);
 }
 
 export interface ListOptions {
@@ -186,8 +188,42 @@ export async function listImages(
   options: ListOptions = {},
 ): Promise<Image[]> {
   const filter = { statuses: options.statuses ?? ['ALIVE'], registry: options.registry };
-  const rows = await store.selectImages(sql, scopeOf(caller), filter, MAX_LISTED);
-  return rows.map(toImage).filter((image) => isSeenBy(image, caller));
+  return (await store.selectImages(sql, imageScope(caller), filter, MAX_LISTED)).map(toImage);
+}
+
+/**
+ * One page of the images that `caller` may see, with these statuses, by id unless ordered.
+ * @throws BackendError InvalidAPIParameters for a wrong filter or order, InvalidCursor.
+ */
+export async function listImageNodes(
+  sql: Sql,
+  caller: Caller,
+  query: ListQuery & { readonly statuses: readonly string[] },
+  wish: PageWish,
+): Promise<Listed<Image>> {
+  return mapListed(await nodes.selectNodes(sql, imageScope(caller), query, wish), toImage);
+}
+
+/** The same of the newer schema, newest first unless ordered. */
+export async function listImagesV2(
+  sql: Sql,
+  caller: Caller,
+  query: V2Query,
+  wish: PageWish,
+): Promise<Listed<Image>> {
+  return mapListed(await nodes.selectV2(sql, imageScope(caller), query, wish), toImage);
+}
+
+/** The live images that `caller` has made for himself, by name; at most 2000. */
+export async function listCustomizedImages(sql: Db, caller: Caller): Promise<Image[]> {
+  const rows = await store.selectCustomized(sql, imageScope(caller), caller.userId, MAX_LISTED);
+  return rows.map(toImage);
+}
+
+/** One image by its id, whatever its status; null when there is none that `caller` may see. */
+export async function findImage(sql: Db, caller: Caller, id: string): Promise<Image | null> {
+  const row = isUuid(id) ? await store.selectById(sql, imageScope(caller), id) : null;
+  return row && toImage(row);
 }
 
 /** Every image whatever its registry, for administrative commands; at most 2000. */
@@ -206,13 +242,8 @@ export async function aliasImage(
   target: string,
   architecture: string | null,
 ): Promise<Image> {
-  if (parseImageReference(alias) === null) {
-    throw new BackendError(
-      'InvalidAPIParameters',
-      `'${alias}' can't be an alias: use letters, digits, '.', '_', '-', '/' and one ':'.`,
-    );
-  }
-  const image = await resolveImage(sql, { reference: target, architecture, domain: null });
+  checkAlias(alias);
+  const image = await resolveImage(sql, { reference: target, architecture, viewer: null });
   await store.setAlias(sql, alias, image.id);
   return image;
 }
@@ -234,7 +265,7 @@ export async function forgetImage(
   reference: string,
   architecture: string | null,
 ): Promise<Image> {
-  const image = await resolveImage(sql, { reference, architecture, domain: null });
+  const image = await resolveImage(sql, { reference, architecture, viewer: null });
   await store.markDeleted(sql, image.id);
   return image;
 }

@@ -1,20 +1,38 @@
 /** SQL about images and their aliases. */
+import { CUSTOMIZED_OWNER_LABEL } from '../../common/images/labels.ts';
 import type { Db } from '../db/connect.ts';
 import type { ImageRow } from '../db/rows.generated.ts';
 
 export type ImageRecord = ImageRow & { readonly aliases: string[] };
 
-/** Whose registries count: null means all, else those the domain allows. */
-export type ImageScope = { readonly domainName: string } | null;
+/**
+ * Whose images count: null means all, else those of the registries that the domain allows, if they
+ * are for everybody or for a project of the user.
+ */
+export type ImageScope = { readonly domainName: string; readonly userId: string } | null;
 
-function allowed(sql: Db, scope: ImageScope) {
+export function allowed(sql: Db, scope: ImageScope) {
   return scope === null
     ? sql`true`
-    : sql`i.registry IN (SELECT unnest(d.allowed_docker_registries) FROM domains d
-                          WHERE d.name = ${scope.domainName})`;
+    : sql`(i.registry IN (SELECT unnest(d.allowed_docker_registries) FROM domains d
+                           WHERE d.name = ${scope.domainName})
+           AND EXISTS (
+               SELECT FROM container_registries r
+                WHERE r.id = i.registry_id
+                  AND (r.is_global IS NOT FALSE
+                       OR EXISTS (SELECT FROM association_container_registries_groups c
+                                    JOIN association_groups_users m ON m.group_id = c.group_id
+                                   WHERE c.registry_id = r.id AND m.user_id = ${scope.userId}))))`;
 }
 
-const aliasesOf = (sql: Db) => sql`
+/** Leaves out images that somebody else has made for himself. */
+export const ownOrShared = (sql: Db, scope: ImageScope) =>
+  scope === null
+    ? sql`true`
+    : sql`coalesce(i.labels ->> ${CUSTOMIZED_OWNER_LABEL}, ${`user:${scope.userId}`})
+          = ${`user:${scope.userId}`}`;
+
+export const aliasesOf = (sql: Db) => sql`
   ARRAY(SELECT a.alias FROM image_aliases a
          WHERE a.image = i.id AND a.alias IS NOT NULL ORDER BY a.alias)::text[] AS aliases`;
 
@@ -66,7 +84,8 @@ export function selectByNames(
 ): Promise<ImageRecord[]> {
   return sql<ImageRecord[]>`
     SELECT i.*, ${aliasesOf(sql)} FROM images i
-     WHERE i.name = ANY (${[...names]}::text[]) AND ${allowed(sql, scope)}`;
+     WHERE i.name = ANY (${[...names]}::text[])
+       AND ${allowed(sql, scope)} AND ${ownOrShared(sql, scope)}`;
 }
 
 export function selectByIds(
@@ -76,7 +95,8 @@ export function selectByIds(
 ): Promise<ImageRecord[]> {
   return sql<ImageRecord[]>`
     SELECT i.*, ${aliasesOf(sql)} FROM images i
-     WHERE i.id = ANY (${[...ids]}::uuid[]) AND ${allowed(sql, scope)}`;
+     WHERE i.id = ANY (${[...ids]}::uuid[])
+       AND ${allowed(sql, scope)} AND ${ownOrShared(sql, scope)}`;
 }
 
 export interface ImageFilter {
@@ -93,7 +113,7 @@ export function selectImages(
   return sql<ImageRecord[]>`
     SELECT i.*, ${aliasesOf(sql)}
       FROM images i
-     WHERE ${allowed(sql, scope)}
+     WHERE ${allowed(sql, scope)} AND ${ownOrShared(sql, scope)}
        AND i.status = ANY (${filter.statuses}::text[])
        AND ${filter.registry == null ? sql`true` : sql`i.registry = ${filter.registry}`}
      ORDER BY i.name, i.architecture
@@ -210,6 +230,40 @@ export async function setAlias(sql: Db, alias: string, imageId: string): Promise
   await sql`
     INSERT INTO image_aliases (alias, image) VALUES (${alias}, ${imageId})
     ON CONFLICT (alias) DO UPDATE SET image = excluded.image`;
+}
+
+/** One image by its id, whatever its status; null when it is not in the scope. */
+export async function selectById(
+  sql: Db,
+  scope: ImageScope,
+  id: string,
+): Promise<ImageRecord | null> {
+  const [row] = await sql<ImageRecord[]>`
+    SELECT i.*, ${aliasesOf(sql)} FROM images i
+     WHERE i.id = ${id} AND ${allowed(sql, scope)} AND ${ownOrShared(sql, scope)}`;
+  return row ?? null;
+}
+
+/** The live images that a user has made for himself. */
+export function selectCustomized(
+  sql: Db,
+  scope: ImageScope,
+  userId: string,
+  limit: number,
+): Promise<ImageRecord[]> {
+  return sql<ImageRecord[]>`
+    SELECT i.*, ${aliasesOf(sql)} FROM images i
+     WHERE i.status = 'ALIVE' AND ${allowed(sql, scope)}
+       AND i.labels ->> ${CUSTOMIZED_OWNER_LABEL} = ${`user:${userId}`}
+     ORDER BY i.name, i.architecture
+     LIMIT ${limit}`;
+}
+
+/** The image of which an alias is another name. */
+export async function selectAliasTarget(sql: Db, alias: string): Promise<string | null> {
+  const [row] = await sql<{ image: string }[]>`
+    SELECT image FROM image_aliases WHERE alias = ${alias} FOR UPDATE`;
+  return row?.image ?? null;
 }
 
 /** @returns whether the alias existed. */

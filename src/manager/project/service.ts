@@ -144,6 +144,16 @@ export const listProjectsOfUsers = (
 ): Promise<Map<string, Listed<store.ProjectRecord>>> =>
   selectProjectsOfUsers(sql, projectScope(caller), userIds, query, wish);
 
+/** The same of the projects that may use each container registry, by registry. */
+export const listProjectNodesOfRegistries = (
+  sql: Sql,
+  caller: Caller,
+  registryIds: readonly string[],
+  query: ListQuery,
+  wish: PageWish,
+): Promise<Map<string, Listed<store.ProjectRecord>>> =>
+  store.selectNodesOfRegistries(sql, projectScope(caller), registryIds, query, wish);
+
 /** One project by id; null when there is none that the caller may see. */
 export async function findProject(
   sql: Db,

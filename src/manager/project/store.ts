@@ -177,3 +177,17 @@ export function selectNodesOfUsers(
   const source = nodeSource(sql, scope, query, member);
   return selectListPages(sql, source, wish, { ids: userIds, type: 'uuid' });
 }
+
+/** The projects that may use each container registry, by registry. */
+export function selectNodesOfRegistries(
+  sql: Sql,
+  scope: ProjectScope,
+  registryIds: readonly string[],
+  query: ListQuery,
+  wish: PageWish,
+): Promise<Map<string, Listed<ProjectRecord>>> {
+  const allowed = sql`EXISTS (SELECT FROM association_container_registries_groups c
+                               WHERE c.group_id = g.id AND c.registry_id = parent.id)`;
+  const source = nodeSource(sql, scope, query, allowed);
+  return selectListPages(sql, source, wish, { ids: registryIds, type: 'uuid' });
+}

@@ -1,18 +1,13 @@
 /** GraphQL fields about container registries (the older type, for superadmins). */
+import { globalId } from '../graphql/global-id.ts';
 import type { GraphqlModule } from '../graphql/module.ts';
 import { requireSuperadmin } from '../graphql/scope.ts';
-import { listRegistryConfigurations } from './service.ts';
-
-/** Stands for a password that is set; the password itself leaves the manager never. */
-const PASSWORD_PLACEHOLDER = '*****';
+import { listRegistryConfigurations, PASSWORD_PLACEHOLDER } from './service.ts';
 
 type Configuration = Awaited<ReturnType<typeof listRegistryConfigurations>>[number];
 
-/** A global id, as all nodes have: base64 of the type's name and the row's id. */
-const globalId = (id: string): string => Buffer.from(`ContainerRegistry:${id}`).toString('base64');
-
 const toRegistry = (row: Configuration) => ({
-  id: globalId(row.id),
+  id: globalId('ContainerRegistry', row.id),
   hostname: row.registry_name,
   config: {
     url: row.url,

@@ -261,7 +261,11 @@ export async function enqueueSession(
       ...{ userId, domain, nameOrId: request.group },
       anyMember: administers(owner, domain),
     }),
-    resolveImage(sql, { reference: request.image, architecture: request.architecture, domain }),
+    resolveImage(sql, {
+      reference: request.image,
+      architecture: request.architecture,
+      viewer: { domainName: domain, userId },
+    }),
     selectLiveByName(sql, userId, request.sessionName),
     loadKeypairPolicy(sql, accessKey),
     selectOwner(sql, userId, accessKey),

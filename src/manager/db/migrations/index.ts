@@ -10,6 +10,7 @@ import auditAddress from './0008_audit_address.sql' with { type: 'text' };
 import rbac from './0009_rbac.sql' with { type: 'text' };
 import folderWork from './0011_folder_work.sql' with { type: 'text' };
 import sessionLists from './0012_session_lists.sql' with { type: 'text' };
+import registryProjects from './0013_registry_projects.sql' with { type: 'text' };
 
 export interface Migration {
   /** Grows by one; the number that opens the file's name. */
@@ -30,4 +31,5 @@ export const migrations: readonly Migration[] = [
   { version: 9, name: 'rbac', sql: rbac },
   { version: 11, name: 'folder_work', sql: folderWork },
   { version: 12, name: 'session_lists', sql: sessionLists },
+  { version: 13, name: 'registry_projects', sql: registryProjects },
 ];
