@@ -151,7 +151,7 @@ export async function ensureLocalRegistry(sql: Db): Promise<store.RegistryRecord
 
 /** `project/registry` → URL of all registries, at most 1000. */
 export async function registryUrls(sql: Db): Promise<Record<string, string>> {
-  const rows = await store.selectAll(sql, MAX_LISTED);
+  const rows = await store.selectConfigurations(sql, null, MAX_LISTED);
   return Object.fromEntries(
     rows.flatMap(({ project, registry_name: name, url }) =>
       project === null ? [] : [[`${project}/${name}`, url]],
