@@ -1,7 +1,5 @@
 /** Two tenants with a storage proxy: a manager's folders on real volumes. */
-import { backgroundTaskRoutes } from '../manager/background-task/rest.ts';
 import { HOST_PERMISSIONS } from '../manager/db/json.ts';
-import { folderRoutes } from '../manager/folder/rest.ts';
 import { signingClient } from './manager.ts';
 import { startTestStorage, type TestStorage } from './storage.ts';
 import { type Tenants, testTenants } from './tenants.ts';
@@ -26,7 +24,7 @@ export const HOST = 'local:volume1';
 
 /** Starts it: personal and project folders are enabled in both tenants. */
 export async function testFolders(): Promise<TestFolders> {
-  const tenants = await testTenants((ctx) => [...folderRoutes(ctx), ...backgroundTaskRoutes(ctx)]);
+  const tenants = await testTenants();
   const storage = await startTestStorage();
   const { config, sql } = tenants.ctx;
   const announceStorage = () =>

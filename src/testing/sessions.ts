@@ -3,17 +3,22 @@ import { randomUUID } from 'node:crypto';
 import type { Sql } from 'postgres';
 import type { TestAccount } from './manager.ts';
 
+/** A resource group that takes interactive and batch sessions, and the slots cpu and mem. */
+export async function insertResourceGroup(sql: Sql, name: string): Promise<void> {
+  await sql`insert into scaling_groups (name, is_active, driver, driver_opts, scheduler, scheduler_opts,
+      use_host_network, default_deployment_options, default_session_options)
+    values (${name}, true, 'static', '{}', 'fifo', '{}', false, '{}', '{}') on conflict do nothing`;
+  await sql`insert into resource_slot_types (slot_name, slot_type) values ('cpu', 'count'), ('mem', 'bytes')
+    on conflict do nothing`;
+}
+
 /**
  * A project and a resource group `default` that sessions can belong to, and the slots cpu and mem.
  * @returns the project's id.
  */
 export async function insertProject(sql: Sql, domainName = 'default'): Promise<string> {
   const id = randomUUID();
-  await sql`insert into scaling_groups (name, is_active, driver, driver_opts, scheduler, scheduler_opts,
-      use_host_network, default_deployment_options, default_session_options)
-    values ('default', true, 'static', '{}', 'fifo', '{}', false, '{}', '{}') on conflict do nothing`;
-  await sql`insert into resource_slot_types (slot_name, slot_type) values ('cpu', 'count'), ('mem', 'bytes')
-    on conflict do nothing`;
+  await insertResourceGroup(sql, 'default');
   await sql`insert into project_resource_policies (name, max_vfolder_count, max_quota_scope_size,
       max_network_count)
     values ('default', 0, -1, 3) on conflict do nothing`;

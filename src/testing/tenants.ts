@@ -5,11 +5,8 @@
 import * as v from 'valibot';
 import { systemRandom } from '../common/random.ts';
 import { provideSystemRoles } from '../manager/authz/system-roles.ts';
-import type { ManagerContext } from '../manager/context.ts';
 import { createGraphqlEngine, type GraphqlEngine } from '../manager/graphql/engine.ts';
-import { graphqlRoutes } from '../manager/graphql/rest.ts';
-import type { Route } from '../manager/http/route.ts';
-import { graphqlModules } from '../manager/main.ts';
+import { featureRoutes, graphqlModules } from '../manager/main.ts';
 import { signingClient, type TestAccount, type TestServer, testManagerServer } from './manager.ts';
 import type { TestDatabase } from './postgres.ts';
 
@@ -31,8 +28,8 @@ async function insertAccount(
     VALUES (${userId}, ${name}, ${email}, 'active', ${domain}, ${role}, 'default', false)`;
   await sql`INSERT INTO keypairs (user_id, access_key, secret_key, is_active, is_admin, rate_limit,
       "user", resource_policy, dotfiles, bootstrap_script)
-    VALUES (${email}, ${accessKey}, ${secretKey}, true, false, 10000, ${userId}, 'default', '\\x90',
-      '')`;
+    VALUES (${email}, ${accessKey}, ${secretKey}, true, ${role === 'admin'}, 10000, ${userId},
+      'default', '\\x90', '')`;
   return { accessKey, secretKey, email, userId };
 }
 
@@ -68,9 +65,8 @@ function outcomeOf({ data, errors }: v.InferOutput<typeof answer>): string {
   return parsed.success && !parsed.output.ok ? 'refused' : 'data';
 }
 
-/** Starts it, with the given operations besides. */
+/** Starts it, with all operations of the product. */
 export async function testTenants(
-  moreRoutes: (ctx: ManagerContext) => readonly Route[] = () => [],
   options: Pick<NonNullable<Parameters<typeof testManagerServer>[0]>, 'log' | 'settings'> = {},
 ): Promise<Tenants> {
   let engine: GraphqlEngine | undefined;
@@ -78,7 +74,7 @@ export async function testTenants(
     ...options,
     routes: async (ctx) => {
       engine = await createGraphqlEngine(ctx, graphqlModules);
-      return [...graphqlRoutes(ctx, engine), ...moreRoutes(ctx)];
+      return featureRoutes(ctx, engine);
     },
   });
   const { sql } = server.db;

@@ -26,7 +26,7 @@ const log: Logger = {
 let tenants: Tenants;
 let hash: string;
 beforeAll(async () => {
-  tenants = await testTenants(undefined, { log });
+  tenants = await testTenants({ log });
   hash = await hashPassword(PASSWORD, { algorithm: 'argon2id' });
 });
 afterAll(() => tenants.close());

@@ -1,17 +1,14 @@
 /** The configuration store, the cluster's status and slot details over HTTP: by whom, and how. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { signingClient } from '../../testing/manager.ts';
-import { insertAgent, insertProject, insertSession } from '../../testing/sessions.ts';
+import { insertAgent, insertSession } from '../../testing/sessions.ts';
 import { type Tenants, testTenants } from '../../testing/tenants.ts';
 import { until } from '../../testing/until.ts';
-import { factRoutes } from './facts-rest.ts';
-import { configManageRoutes } from './manage-rest.ts';
 
 let tenants: Tenants;
-let projectId = '';
+const projectId = '';
 beforeAll(async () => {
-  tenants = await testTenants((ctx) => [...configManageRoutes(ctx), ...factRoutes(ctx)]);
-  projectId = await insertProject(tenants.db.sql);
+  tenants = await testTenants();
 });
 afterAll(() => tenants.close());
 

@@ -3,11 +3,10 @@ import { afterAll, beforeAll, expect, test } from 'bun:test';
 import * as v from 'valibot';
 import { signingClient } from '../../testing/manager.ts';
 import { type Tenants, testTenants } from '../../testing/tenants.ts';
-import { errorLogRoutes } from './rest.ts';
 
 let tenants: Tenants;
 beforeAll(async () => {
-  tenants = await testTenants(errorLogRoutes);
+  tenants = await testTenants();
 });
 afterAll(() => tenants.close());
 

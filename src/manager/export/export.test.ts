@@ -7,11 +7,10 @@ import * as v from 'valibot';
 import { signedHeaders, signingClient } from '../../testing/manager.ts';
 import { insertAgent, insertProject, insertSession } from '../../testing/sessions.ts';
 import { type Tenants, testTenants } from '../../testing/tenants.ts';
-import { exportRoutes } from './rest.ts';
 
 let tenants: Tenants;
 beforeAll(async () => {
-  tenants = await testTenants(exportRoutes);
+  tenants = await testTenants();
   const { sql } = tenants.db;
   const projectId = await insertProject(sql);
   await insertAgent(sql, 'i-one');

@@ -4,13 +4,12 @@ import * as v from 'valibot';
 import { signingClient } from '../../testing/manager.ts';
 import { insertProject } from '../../testing/sessions.ts';
 import { type Tenants, testTenants } from '../../testing/tenants.ts';
-import { resourceGroupRoutes } from './rest.ts';
 
 let tenants: Tenants;
 let proxy: ReturnType<typeof Bun.serve>;
 let answer: () => Response = () => new Response();
 beforeAll(async () => {
-  tenants = await testTenants(resourceGroupRoutes);
+  tenants = await testTenants();
   await insertProject(tenants.db.sql);
   proxy = Bun.serve({
     hostname: '127.0.0.1',

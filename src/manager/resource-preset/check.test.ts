@@ -6,9 +6,7 @@ import type { SlotMap } from '../../common/slots.ts';
 import { signingClient } from '../../testing/manager.ts';
 import { insertSession } from '../../testing/sessions.ts';
 import { type Tenants, testTenants } from '../../testing/tenants.ts';
-import { resourceGroupRoutes } from '../resource-group/rest.ts';
 import { formatLimits, remaining, smallest, toLimits } from './limits.ts';
-import { resourcePresetRoutes } from './rest.ts';
 
 let tenants: Tenants;
 
@@ -56,7 +54,7 @@ async function insertSessions(): Promise<void> {
 }
 
 beforeAll(async () => {
-  tenants = await testTenants((ctx) => [...resourcePresetRoutes(ctx), ...resourceGroupRoutes(ctx)]);
+  tenants = await testTenants();
   const { sql } = tenants.db;
   await sql`INSERT INTO resource_slot_types (slot_name, slot_type, rank)
     VALUES ('cpu', 'count', 1), ('mem', 'bytes', 2) ON CONFLICT (slot_name)

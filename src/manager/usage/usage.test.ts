@@ -6,7 +6,6 @@ import { insertAgent, insertProject, insertSession } from '../../testing/session
 import { type Tenants, testTenants } from '../../testing/tenants.ts';
 import { checkAccounting } from '../session/accounting-store.ts';
 import { lengthText } from './period.ts';
-import { usageRoutes } from './rest.ts';
 
 let tenants: Tenants;
 let ended: { sessionId: string; kernelId: string };
@@ -19,7 +18,7 @@ const figure = (current: string, extra: Record<string, string> = {}) => ({
 });
 
 beforeAll(async () => {
-  tenants = await testTenants(usageRoutes);
+  tenants = await testTenants();
   const { sql } = tenants.db;
   await insertProject(sql);
   await insertAgent(sql, 'i-one');
