@@ -19,10 +19,10 @@ import {
   number,
   textOrNothing,
 } from '../common/config/values.ts';
+import { isAddressBlock } from './auth/client-ip.ts';
 import { type ManagerSettings, managerSettings } from './settings.ts';
 
 const address = (fallback: HostPort) => v.optional(hostPort(fallback), fallback);
-const names = v.optional(v.array(v.string()), []);
 
 const dbSection = v.strictObject({
   type: v.optional(v.literal('postgresql'), 'postgresql'),
@@ -55,7 +55,10 @@ const managerKeys = v.strictObject({
   'ssl-enabled': v.optional(boolean, false),
   'ssl-cert': v.optional(textOrNothing),
   'ssl-privkey': v.optional(textOrNothing),
-  'trusted-proxies': names,
+  'trusted-proxies': v.optional(
+    v.array(v.pipe(v.string(), v.check(isAddressBlock, 'expected an address or a CIDR block'))),
+    [],
+  ),
   'event-loop': v.optional(v.string()),
   'distributed-lock': v.optional(v.string()),
   'pg-advisory-config': v.optional(anyTable),
@@ -175,7 +178,7 @@ const EFFECTIVE = new Set([
   ...[
     ...['id', 'service-addr', 'internal-addr', 'heartbeat-timeout', 'ssl-enabled', 'ssl-cert'],
     ...['ssl-privkey', 'pid-file', 'hide-agents', 'agent-selection-resource-priority'],
-    ...['max-wsmsg-size', 'rpc-auth-manager-keypair', 'rbac'],
+    ...['max-wsmsg-size', 'rpc-auth-manager-keypair', 'rbac', 'trusted-proxies'],
   ].map((key) => `[manager] ${key}`),
   ...['level', 'drivers', 'console', 'file'].map((key) => `[logging] ${key}`),
   '[auth] max-password-age',
@@ -255,6 +258,7 @@ export function loadManagerConfig(options: {
       agentSelectionResourcePriority: manager['agent-selection-resource-priority'],
       maxWebSocketMessageBytes: manager['max-wsmsg-size'],
       rbacEnforced: manager.rbac?.['enforcement-enabled'],
+      trustedProxies: manager['trusted-proxies'],
       maxPasswordAgeMs: auth['max-password-age'],
       loginSessionMaxAgeSec: auth['login-session-max-age'],
       debug: debug.enabled,

@@ -23,6 +23,8 @@ export const managerSettings = v.object({
   loginSessionMaxAgeSec: v.optional(v.number()),
   /** Whether roles decide about what lies in scopes; false lets everybody who signed in pass. */
   rbacEnforced: v.optional(v.boolean(), true),
+  /** Proxies in front of the API, as addresses or CIDR blocks: what they forward is believed. */
+  trustedProxies: v.optional(v.array(v.string())),
   /** Adds tracebacks to error documents. */
   debug: v.optional(v.boolean(), false),
 });

@@ -126,6 +126,9 @@ test('only what the manager needs is passed on, with where it came from', async 
     authorization: expect.stringMatching(/^BackendAI signMethod=HMAC-SHA256, credential=AKIA:/),
   });
   expect(got).not.toHaveProperty('x-forwarded-url');
+  const claimed = { ...headers, 'X-Forwarded-For': '10.0.0.1' };
+  const chained: unknown = await (await fetch(`${url}/func/x`, { headers: claimed })).json();
+  expect(chained).toMatchObject({ 'x-forwarded-for': '10.0.0.1, 127.0.0.1' });
 });
 
 test('a manager that breaks off is an error, not the end of the answer', async () => {

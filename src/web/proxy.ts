@@ -43,7 +43,9 @@ export function forwardedHeaders({ request, peerAddress }: Incoming): Headers {
     headers.set(name, request.headers.get(name) ?? fallback);
   given('x-forwarded-host', request.headers.get('host') ?? url.host);
   given('x-forwarded-proto', url.protocol.replace(':', ''));
-  if (peerAddress !== null) given('x-forwarded-for', peerAddress);
+  // Added to what the browser sent, so that a manager that knows this server can tell them apart.
+  const hops = [request.headers.get('x-forwarded-for'), peerAddress].filter(Boolean);
+  if (hops.length > 0) headers.set('x-forwarded-for', hops.join(', '));
   return headers;
 }
 

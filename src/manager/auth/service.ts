@@ -3,7 +3,7 @@ import type { Clock } from '../../common/clock.ts';
 import { BackendError } from '../../common/errors.ts';
 import { readSignedRequest } from '../http/signature.ts';
 import type { ActiveKeypair } from '../keypair/service.ts';
-import { clientAddress, isAllowedAddress } from './client-ip.ts';
+import { type ClientAddresses, isAllowedAddress } from './client-ip.ts';
 import { readToken } from './token.ts';
 
 /** An authenticated keypair without its secret. */
@@ -11,6 +11,7 @@ export type Principal = Omit<ActiveKeypair, 'secretKey'>;
 
 export interface AuthenticatorOptions {
   readonly clock: Clock;
+  readonly addresses: ClientAddresses;
   findKeypair(accessKey: string): Promise<ActiveKeypair | null>;
 }
 
@@ -25,9 +26,10 @@ export async function authenticate(
   request: Request,
   peerAddress: string | null,
 ): Promise<Principal | null> {
-  const keypair = await identify(options, request);
+  const { addresses } = options;
+  const keypair = await identify(options, request, addresses.believes(peerAddress));
   if (keypair === null) return null;
-  const address = clientAddress(request.headers, peerAddress);
+  const address = addresses.of(request.headers, peerAddress);
   if (!isAllowedAddress(address, keypair.allowedClientIp)) {
     throw new BackendError(
       'AuthorizationFailed',
@@ -41,6 +43,7 @@ export async function authenticate(
 async function identify(
   { clock, findKeypair }: AuthenticatorOptions,
   request: Request,
+  isForwarded: boolean,
 ): Promise<ActiveKeypair | null> {
   const tokenText = request.headers.get('x-backendai-token');
   if (tokenText !== null) {
@@ -55,7 +58,7 @@ async function identify(
   }
   const authorization = request.headers.get('authorization');
   if (authorization === null) return null;
-  const signed = readSignedRequest(request, authorization, clock.now());
+  const signed = readSignedRequest(request, authorization, clock.now(), isForwarded);
   const keypair = await findKeypair(signed.credential.accessKey);
   // The same answer for an unknown key and a wrong signature: keys can't be probed.
   if (keypair === null || !signed.verify(keypair.secretKey)) {

@@ -3,7 +3,7 @@
  * documents, authentication, API version, rate limit, role, manager status.
  */
 import { BackendError, errorMessage } from '../../common/errors.ts';
-import { clientAddress } from '../auth/client-ip.ts';
+import { ClientAddresses } from '../auth/client-ip.ts';
 import { authenticate, type Principal } from '../auth/service.ts';
 import type { ManagerContext } from '../context.ts';
 import type { ActiveKeypair } from '../keypair/service.ts';
@@ -75,10 +75,12 @@ export function withCaller({ request, caller }: Admitted): AuthenticatedRequest 
 export class Pipeline {
   readonly #options: PipelineOptions;
   readonly #limiter: RateLimiter;
+  readonly #addresses: ClientAddresses;
 
   constructor(options: PipelineOptions) {
     this.#options = options;
     this.#limiter = new RateLimiter(options.ctx);
+    this.#addresses = new ClientAddresses(options.ctx.settings.trustedProxies ?? []);
   }
 
   /**
@@ -115,7 +117,11 @@ export class Pipeline {
     const principal =
       demands.auth === 'none'
         ? null
-        : await authenticate({ clock: ctx.clock, findKeypair }, original, peerAddress);
+        : await authenticate(
+            { clock: ctx.clock, addresses: this.#addresses, findKeypair },
+            original,
+            peerAddress,
+          );
     if (principal) onAuthenticated(principal.caller.accessKey);
     const apiVersion = requestedVersion(request.headers);
     const decision = await this.#limiter.record(principal);
@@ -130,7 +136,7 @@ export class Pipeline {
       request: {
         request,
         requestId,
-        clientAddress: clientAddress(request.headers, peerAddress),
+        clientAddress: this.#addresses.of(request.headers, peerAddress),
         apiVersion,
         signal: request.signal,
       },

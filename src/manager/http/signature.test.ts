@@ -57,14 +57,14 @@ describe('request signature', () => {
   });
 
   test('a request with the vector is accepted, and refused with another secret', () => {
-    const signed = readSignedRequest(vectorRequest(), authorization(vector.signature), now);
+    const signed = readSignedRequest(vectorRequest(), authorization(vector.signature), now, true);
     expect(signed.verify(vector.secret)).toBe(true);
     expect(signed.verify('othersecretkey')).toBe(false);
   });
 
   test('media type parameters and case do not count', () => {
     const request = vectorRequest({ 'content-type': 'Application/JSON; charset=utf-8' });
-    const signed = readSignedRequest(request, authorization(vector.signature), now);
+    const signed = readSignedRequest(request, authorization(vector.signature), now, true);
     expect(signed.verify(vector.secret)).toBe(true);
   });
 
@@ -73,7 +73,7 @@ describe('request signature', () => {
       date: vector.date,
       'x-backendai-date': '1999-01-01T00:00:00Z',
     });
-    const signed = readSignedRequest(request, authorization(vector.signature), now);
+    const signed = readSignedRequest(request, authorization(vector.signature), now, true);
     expect(signed.verify(vector.secret)).toBe(true);
   });
 
@@ -92,9 +92,11 @@ describe('request signature', () => {
     const request = vectorRequest({
       'x-forwarded-url': 'https://web.example:443/func/folders?a=b',
     });
-    expect(readSignedRequest(request, authorization(signature), now).verify(vector.secret)).toBe(
-      true,
-    );
+    expect(
+      readSignedRequest(request, authorization(signature), now, true).verify(vector.secret),
+    ).toBe(true);
+    const unbelieved = readSignedRequest(request, authorization(signature), now, false);
+    expect(unbelieved.verify(vector.secret)).toBe(false);
   });
 
   test('the day of the key is the one written in the header', () => {
@@ -113,7 +115,9 @@ describe('request signature', () => {
     const verify = (day: string) => {
       const signature = sign('sha256', vector.secret, day, '127.0.0.1:8091', text);
       const request = vectorRequest({ 'x-backendai-date': date });
-      return readSignedRequest(request, authorization(signature), moment).verify(vector.secret);
+      return readSignedRequest(request, authorization(signature), moment, true).verify(
+        vector.secret,
+      );
     };
     expect(verify('20260103')).toBe(true);
     expect(verify('20260102')).toBe(false);
@@ -139,7 +143,7 @@ describe('request signature', () => {
       },
     });
     const header = authorization(signature).replace('BackendAI', 'Sorna');
-    expect(readSignedRequest(request, header, now).verify(vector.secret)).toBe(true);
+    expect(readSignedRequest(request, header, now, true).verify(vector.secret)).toBe(true);
   });
 
   test('other hash algorithms', () => {
@@ -162,7 +166,7 @@ describe('request signature', () => {
   test('a clock that is off is told by how much, and what to do', () => {
     const request = vectorRequest();
     const late = new Date('2026-01-02T04:04:05Z');
-    const read = () => readSignedRequest(request, authorization(vector.signature), late);
+    const read = () => readSignedRequest(request, authorization(vector.signature), late, true);
     const { problem, message } = problemOf(read);
     expect(problem).toBe('InvalidAuthParameters');
     expect(message).toContain('3600 seconds behind');
@@ -171,7 +175,7 @@ describe('request signature', () => {
 
   test('the window ends before exactly fifteen minutes', () => {
     const at = (iso: string) => () =>
-      readSignedRequest(vectorRequest(), authorization(vector.signature), new Date(iso));
+      readSignedRequest(vectorRequest(), authorization(vector.signature), new Date(iso), true);
     expect(at('2026-01-02T03:19:04.999Z')).not.toThrow();
     expect(at('2026-01-02T03:19:05Z')).toThrow('Date/time sync error');
     expect(at('2026-01-02T02:49:05Z')).toThrow('ahead of');
@@ -183,7 +187,7 @@ describe('request signature', () => {
   ])('a request without %s is refused', (name) => {
     const request = vectorRequest();
     request.headers.delete(name);
-    const read = () => readSignedRequest(request, authorization(vector.signature), now);
+    const read = () => readSignedRequest(request, authorization(vector.signature), now, true);
     expect(problemOf(read).problem).toBe('InvalidAuthParameters');
   });
 });

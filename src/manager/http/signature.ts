@@ -70,8 +70,11 @@ function signedDate(headers: Headers, now: Date): { text: string; date: RequestD
 }
 
 /** Host and targets that the signature may cover. A proxy names the original URL in a header. */
-function signedLocation(request: Request): { host: string; targets: string[] } {
-  const forwarded = request.headers.get('x-forwarded-url');
+function signedLocation(
+  request: Request,
+  isForwarded: boolean,
+): { host: string; targets: string[] } {
+  const forwarded = isForwarded ? request.headers.get('x-forwarded-url') : null;
   if (forwarded !== null) {
     const schemeEnd = forwarded.indexOf('://');
     const authority =
@@ -137,11 +140,15 @@ export interface SignedRequest {
   verify(secretKey: string): boolean;
 }
 
-/** @throws BackendError InvalidAuthParameters when headers are missing or malformed. */
+/**
+ * @param isForwarded whether an `X-Forwarded-URL` header is believed.
+ * @throws BackendError InvalidAuthParameters when headers are missing or malformed.
+ */
 export function readSignedRequest(
   request: Request,
   authorization: string,
   now: Date,
+  isForwarded: boolean,
 ): SignedRequest {
   const { headers } = request;
   const credential = parseAuthorization(authorization);
@@ -150,7 +157,7 @@ export function readSignedRequest(
   const version = modern ?? headers.get('x-sorna-version');
   if (version === null) return refuse('A signed request needs an X-BackendAI-Version header.');
   const bodyHash = createHash(credential.hash).digest('hex');
-  const { host, targets } = signedLocation(request);
+  const { host, targets } = signedLocation(request, isForwarded);
   const contentType = mediaType(headers);
   return {
     credential,
