@@ -20,7 +20,8 @@ const chain: readonly ChainLink[] = [
   { ...session, cap: null },
   { ...project, cap: null },
 ];
-const question = { operation: 'read', entityType: 'session', chain } as const;
+const userId = 'u1';
+const question = { userId, operation: 'read', entityType: 'session', chain } as const;
 
 describe('one permission', () => {
   test('in a scope around the target allows, and says by which role', () => {
@@ -76,6 +77,7 @@ const grants = fc.array(
   { maxLength: 12 },
 );
 const questions = fc.record({
+  userId: fc.constant(userId),
   operation: operations,
   entityType: fc.constantFrom<ElementType>('session', 'vfolder'),
   chain: fc.array(
@@ -84,6 +86,37 @@ const questions = fc.record({
       .map(([element, cap]) => ({ ...element, cap })),
     { minLength: 1, maxLength: 5 },
   ),
+});
+
+describe('what is one’s own', () => {
+  const own = [
+    { ...session, cap: null },
+    { type: 'user', id: userId, cap: null },
+  ] as const;
+  const ask = (more: object) => decide([], { ...question, chain: own, ...more });
+
+  test('is allowed without a role', () => {
+    expect(ask({ operation: 'hard-delete' })).toEqual({ allowed: true, roleId: null });
+    expect(ask({ entityType: 'vfolder:data' }).allowed).toBe(true);
+  });
+
+  test('and what somebody else owns is not', () => {
+    expect(ask({ userId: 'u2' }).allowed).toBe(false);
+    expect(ask({ chain: [{ type: 'project', id: userId, cap: null }] }).allowed).toBe(false);
+  });
+
+  test('but neither passing on nor what users do not own', () => {
+    expect(ask({ operation: 'grant:all' }).allowed).toBe(false);
+    expect(ask({ entityType: 'agent' }).allowed).toBe(false);
+    expect(ask({ entityType: 'role:assignment', operation: 'create' }).allowed).toBe(false);
+    expect(ask({ entityType: 'user', operation: 'create' }).allowed).toBe(false);
+  });
+
+  test('and only as far as the cap on the way allows', () => {
+    const chained = (cap: number) => [{ type: 'user', id: userId, cap }];
+    expect(ask({ chain: chained(operationBits.read) }).allowed).toBe(true);
+    expect(ask({ operation: 'update', chain: chained(operationBits.read) }).allowed).toBe(false);
+  });
 });
 
 describe('for any roles and scopes', () => {

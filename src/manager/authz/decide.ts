@@ -1,6 +1,6 @@
 /**
- * Whether somebody may do something: a pure decision on the permissions of the caller's roles and on
- * the chain of scopes that the target lies in.
+ * Whether somebody may do something: a pure decision on who owns the target, on the permissions of the
+ * caller's roles and on the chain of scopes that the target lies in.
  */
 import { type ElementRef, type ElementType, type Operation, operationBits } from './elements.ts';
 
@@ -22,6 +22,7 @@ export interface Grant {
 }
 
 export interface Question {
+  readonly userId: string;
   readonly operation: Operation;
   /** What is done something to; for the target itself its own type. */
   readonly entityType: ElementType;
@@ -30,7 +31,8 @@ export interface Question {
 }
 
 export type Decision =
-  | { readonly allowed: true; readonly roleId: string }
+  /** By a role, or as the owner. */
+  | { readonly allowed: true; readonly roleId: string | null }
   | { readonly allowed: false; readonly reason: string };
 
 const called = ({ type, id }: { type: string; id: string }): string => `${type} '${id}'`;
@@ -40,8 +42,41 @@ function reaches(link: ChainLink, grant: Grant, operation: Operation): boolean {
   return link.cap === null || (link.cap & operationBits[operation]) !== 0;
 }
 
-/** Allowed by an active role with that operation on that type in one of the chain's scopes. */
+const ALL: readonly Operation[] = ['create', 'read', 'update', 'soft-delete', 'hard-delete'];
+
+/**
+ * What everybody may do with what is the own, without a permission for each of a hundred thousand
+ * users.
+ */
+const owners: Partial<Record<ElementType, readonly Operation[]>> = {
+  user: ['read', 'update', 'soft-delete', 'hard-delete'],
+  keypair: ALL,
+  session: ALL,
+  kernel: ['read'],
+  'session:app_service': ['read'],
+  vfolder: ALL,
+  'vfolder:data': ['create', 'read', 'update', 'hard-delete'],
+  model_deployment: ALL,
+  app_config: ALL,
+  notification_channel: ALL,
+  notification_rule: ALL,
+  'role:assignment': ['read', 'update'],
+};
+
+function isOwn({ userId, operation, entityType, chain }: Question): boolean {
+  if (!owners[entityType]?.includes(operation)) return false;
+  return chain.some(
+    ({ type, id, cap }) =>
+      type === 'user' && id === userId && (cap === null || (cap & operationBits[operation]) !== 0),
+  );
+}
+
+/**
+ * Allowed to the owner, or by an active role with that operation on that type in one of the chain's
+ * scopes.
+ */
 export function decide(grants: readonly Grant[], question: Question): Decision {
+  if (isOwn(question)) return { allowed: true, roleId: null };
   const { operation, entityType, chain } = question;
   const matching = grants.filter(
     (grant) =>

@@ -67,7 +67,9 @@ test('a role in a project reaches what runs in it and nothing else', async () =>
   expect(await may('user', 'read', 'kernel', { type: 'kernel', id: kernelId })).toBe(false);
   const other = { type: 'project', id: tenants.projects.elsewhere } as const;
   expect(await may('user', 'read', 'session', other)).toBe(false);
-  expect(await may('otherUser', 'read', 'session', { type: 'session', id: sessionId })).toBe(false);
+  expect(await may('otherAdmin', 'read', 'session', { type: 'session', id: sessionId })).toBe(
+    false,
+  );
 });
 
 test.each<[ElementRef['type'], () => string]>([
@@ -79,6 +81,22 @@ test.each<[ElementRef['type'], () => string]>([
 ])('a session lies in its own %s', async (type, id) => {
   await giveRole('user', { type, id: id() }, 'session', 'update');
   expect(await may('user', 'update', 'session', { type: 'session', id: sessionId })).toBe(true);
+});
+
+test('what is one’s own needs no role, and stays closed to others', async () => {
+  for (const [type, id] of [
+    ['session', sessionId],
+    ['user', tenants.people.otherUser.userId],
+    ['keypair', tenants.people.otherUser.accessKey],
+  ] as const) {
+    expect(await may('otherUser', 'update', type, { type, id })).toBe(true);
+    for (const who of ['user', 'admin', 'otherAdmin', 'monitor'] as const) {
+      expect(await may(who, 'update', type, { type, id })).toBe(false);
+    }
+  }
+  expect(await may('otherUser', 'read', 'kernel', { type: 'kernel', id: kernelId })).toBe(true);
+  const project = { type: 'project', id: projectId } as const;
+  expect(await may('otherUser', 'read', 'session', project)).toBe(false);
 });
 
 test('membership in a project does not put a person into it', async () => {

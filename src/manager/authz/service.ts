@@ -2,7 +2,7 @@
 import { BackendError } from '../../common/errors.ts';
 import type { ManagerContext } from '../context.ts';
 import type { Caller } from '../http/route.ts';
-import { type Decision, decide } from './decide.ts';
+import { type Decision, decide, type Question } from './decide.ts';
 import type { ElementRef, ElementType, Operation } from './elements.ts';
 import { type ChainRow, selectChains } from './store.ts';
 
@@ -21,11 +21,8 @@ export interface Targets {
 /** Most targets of one question. */
 const MAX_TARGETS = 1000;
 
-function answer(
-  rows: readonly ChainRow[],
-  operation: Operation,
-  entityType: ElementType,
-): Decision {
+function answer(rows: readonly ChainRow[], asked: Omit<Question, 'chain'>): Decision {
+  const { operation, entityType } = asked;
   const grants = rows.flatMap((row) =>
     row.role_id === null
       ? []
@@ -40,7 +37,7 @@ function answer(
           },
         ],
   );
-  return decide(grants, { operation, entityType, chain: rows });
+  return decide(grants, { ...asked, chain: rows });
 }
 
 /**
@@ -83,7 +80,8 @@ export async function refusedAlways(
   });
   const chains = Map.groupBy(rows, ({ target }) => target);
   for (const id of targets.ids) {
-    const decision = answer(chains.get(stored(id)) ?? [], operation, entityType);
+    const asked = { userId: caller.userId, operation, entityType };
+    const decision = answer(chains.get(stored(id)) ?? [], asked);
     if (!decision.allowed) refused.set(id, decision.reason);
   }
   return refused;

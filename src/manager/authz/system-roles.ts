@@ -42,14 +42,8 @@ const administered: Template = {
  * nothing from it, since its scope reaches down to what every user of it owns.
  */
 const templates = {
-  'user-owner': {
-    ...resources,
-    user: ['read', 'update', 'soft-delete', 'hard-delete'],
-    keypair: ALL,
-    'vfolder:data': ['create', 'read', 'update', 'hard-delete'],
-    'session:app_service': READ,
-    'role:assignment': ['read', 'update'],
-  },
+  // What is one's own is allowed without a permission; these are for what somebody adds.
+  'user-owner': {},
   'project-admin': { ...administered, project: ['read', 'update'], project_admin_page: READ },
   'project-member': {
     project: READ,

@@ -89,6 +89,8 @@ export async function migrate(sql: Sql, log?: Logger): Promise<number> {
       if (state.version === 0) await prepare(tx);
       const next = migrations.find(({ version }) => version > state.version);
       if (next === undefined) return true;
+      // Filling a new table from a large old one takes as long as it takes.
+      await tx`SET LOCAL statement_timeout = 0`;
       await tx.unsafe(next.sql);
       await tx`INSERT INTO schema_migrations (version, name) VALUES (${next.version}, ${next.name})`;
       applied += 1;

@@ -83,20 +83,16 @@ INSERT INTO association_scopes_entities (scope_type, scope_id, entity_type, enti
 SELECT 'project', group_id::text, 'user', user_id::text, 'ref' FROM association_groups_users
 ON CONFLICT DO NOTHING;
 
+-- Owners need none: what is one's own is allowed without a permission.
 INSERT INTO permissions (role_id, scope_type, scope_id, entity_type, operation, permission)
 SELECT r.id, r.scope_type, r.scope_id, entity_type, operation,
        CASE operation WHEN 'read' THEN 1 WHEN 'update' THEN 2 WHEN 'create' THEN 4
                       WHEN 'soft-delete' THEN 8 ELSE 16 END
   FROM (VALUES
-         ('{user-owner,project-admin,domain-admin}',
+         ('{project-admin,domain-admin}',
           '{session,vfolder,model_deployment,image,artifact,artifact_registry,
             app_config,model_card,notification_channel,notification_rule}',
           '{create,read,update,soft-delete,hard-delete}'),
-         ('{user-owner}', '{user}', '{read,update,soft-delete,hard-delete}'),
-         ('{user-owner}', '{keypair}', '{create,read,update,soft-delete,hard-delete}'),
-         ('{user-owner}', '{vfolder:data}', '{create,read,update,hard-delete}'),
-         ('{user-owner}', '{session:app_service}', '{read}'),
-         ('{user-owner}', '{role:assignment}', '{read,update}'),
          ('{project-admin,domain-admin}',
           '{user,network,role:assignment}',
           '{create,read,update,soft-delete,hard-delete}'),
