@@ -37,6 +37,7 @@ const commands: CommandRecord = {
   },
   storage: {
     description: 'The storage proxy.',
+    options,
     commands: async () => (await import('../src/storage/cli/index.ts')).storageCommands,
   },
   up: {
