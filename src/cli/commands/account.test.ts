@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test';
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Client, readClientConfig, SignIns } from '../../client/index.ts';
 import { systemClock } from '../../common/clock.ts';
 import { systemRandom } from '../../common/random.ts';
 import { hashPassword } from '../../manager/user/password.ts';
@@ -71,7 +72,7 @@ test('a wrong password, and no password', async () => {
   expect(none).toEqual({ exitCode: 1, out: '', err: 'User ID: Password: Aborted!\n' });
 });
 
-test('signed in: the commands act in that name, streams too', async () => {
+test('signed in: the commands act in that name', async () => {
   const { exitCode, err } = await login();
   expect({ exitCode, err }).toEqual({
     exitCode: 0,
@@ -87,6 +88,19 @@ test('signed in: the commands act in that name, streams too', async () => {
   expect(JSON.parse(info.out).items[0].email).toBe(EMAIL);
   writeFileSync(join(folder, 'a.txt'), 'hello');
   expect((await run('session', 'upload', 'work', 'a.txt')).exitCode).toBe(0);
+});
+
+test('code runs over the web server, its output streamed', async () => {
+  const config = { BACKEND_ENDPOINT_TYPE: 'session', BACKEND_ENDPOINT: web.url };
+  const client = new Client(readClientConfig(config), { signIns: SignIns.load(signIns) });
+  let said = '';
+  for await (const slice of await client.session.stream('work', {
+    mode: 'query',
+    code: 'say hello',
+  })) {
+    for (const [kind, text] of slice.console ?? []) if (kind === 'stdout') said += text;
+  }
+  expect(said).toBe('hello\n');
 });
 
 test('the sign-in is sent to that server only', async () => {
