@@ -24,6 +24,8 @@ const PARENTS: Readonly<Record<string, string>> = {
   ContainerRegistryNode: '../registry/service.ts#RegistryConfiguration',
   Domain: '../domain/graphql.ts#DomainParent',
   DomainNode: '../domain/graphql.ts#DomainParent',
+  AuditLogNode: '../audit/list.ts#AuditEntry',
+  AuditLogV2: '../audit/list.ts#AuditEntry',
   DomainV2: '../domain/service.ts#Domain as DomainRecord',
   Group: '../project/service.ts#ProjectRecord',
   GroupNode: '../project/service.ts#ProjectRecord',

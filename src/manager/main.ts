@@ -13,6 +13,7 @@ import { agentGraphql } from './agent/graphql.ts';
 import { KnownAgents } from './agent/known-agents.ts';
 import { agentNodeGraphql } from './agent/node-graphql.ts';
 import { agentGatewayRoute, announceManager, httpAgentDirectory } from './agent-link.ts';
+import { auditGraphql } from './audit/graphql.ts';
 import { rolesGraphql } from './authz/graphql.ts';
 import { roleChangesGraphql } from './authz/graphql-change.ts';
 import { roleInvitationsGraphql } from './authz/graphql-invitation.ts';
@@ -149,6 +150,7 @@ export const graphqlModules: readonly GraphqlModule[] = [
   roleInvitationsGraphql,
   rolePresetsGraphql,
   policyV2Graphql,
+  auditGraphql,
   resourceGroupGraphql,
   resourceGroupNodeGraphql,
   resourcePresetGraphql,

@@ -31,6 +31,9 @@ const MAX_DOCUMENT_LENGTH = 256 * 1024;
 const MAX_TOKENS = 20_000;
 const MAX_CACHED_DOCUMENTS = 1000;
 
+/** Everything that reads variables does so recursively; filters nest far less. */
+const MAX_VARIABLE_DEPTH = 100;
+
 /** Where the plugin serves inside its own application; nobody outside can name it. */
 const INNER_URL = 'http://graphql.internal/graphql';
 
@@ -155,6 +158,22 @@ export function mergeModules(modules: readonly SchemaPart[]): GraphQLSchema {
   });
 }
 
+/** The refusal of variables that would exhaust the stack; null when they may be read. */
+function refusedForDepth({ variables }: GraphqlRequest): GraphQLError | null {
+  let level: unknown[] = Object.values(variables ?? {});
+  for (let depth = 1; level.length > 0; depth += 1) {
+    if (depth > MAX_VARIABLE_DEPTH) {
+      return new GraphQLError(
+        `The variables are nested more than ${MAX_VARIABLE_DEPTH} levels deep.`,
+      );
+    }
+    level = level.flatMap((value) =>
+      typeof value === 'object' && value !== null ? Object.values(value) : [],
+    );
+  }
+  return null;
+}
+
 async function* only(answer: GraphqlAnswer): AsyncGenerator<GraphqlAnswer, void> {
   yield answer;
 }
@@ -169,6 +188,8 @@ async function openStream(
 ): Promise<AsyncGenerator<GraphqlAnswer, void>> {
   /** Made anew for every event: what loaders remember of one is old at the next. */
   const contextNow = (): GraphqlContext => ({ ...caller, limits: limits() });
+  const tooDeep = refusedForDepth({ query, variables });
+  if (tooDeep) return only(toAnswer({ errors: [tooDeep] }, caller));
   let document: DocumentNode;
   try {
     document = cache.parse(query);
@@ -232,6 +253,8 @@ export async function createGraphqlEngine(
     close: () => source.close(),
     stream: (request, caller) => openStream(schema, cache, limits, request, caller),
     async handle({ query, variables, operationName }, caller) {
+      const tooDeep = refusedForDepth({ query, variables });
+      if (tooDeep) return Response.json(toAnswer({ errors: [tooDeep] }, caller));
       const request = new Request(INNER_URL, {
         method: 'POST',
         headers: { 'Content-Type': 'application/json', Accept: 'application/json' },

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import * as v from 'valibot';
 import { BackendError } from '../../common/errors.ts';
 import {
+  signedHeaders,
   signingClient,
   type TestAccount,
   type TestServer,
@@ -26,6 +27,7 @@ const probe: SchemaPart = {
       scalars(json: JSONString, big: BigInt, id: UUID, at: DateTime, any: JSON): Scalars
       nested: Nested
       unserializable: JSON
+      wished(wish: Wish): String
       paged(first: Int): Paged
       caller: String
     }
@@ -36,6 +38,9 @@ const probe: SchemaPart = {
       at: DateTime
       any: JSON
       kind: String
+    }
+    input Wish {
+      also: Wish
     }
     type Paged {
       paged(first: Int): Paged
@@ -93,6 +98,21 @@ const envelope = v.strictObject({
     ),
   ),
 });
+
+/** Sends a body as it is. */
+async function sendRaw(body: string): Promise<{ status: number; text: string }> {
+  const target = '/admin/gql';
+  const { host } = new URL(server.url);
+  const contentType = 'application/json';
+  const headers = signedHeaders(server.accounts.user, {
+    method: 'POST',
+    target,
+    host,
+    contentType,
+  });
+  const response = await fetch(`${server.url}${target}`, { method: 'POST', headers, body });
+  return { status: response.status, text: await response.text() };
+}
 
 async function ask(query: string, variables?: unknown, account?: TestAccount) {
   const client = signingClient(server.url, account ?? server.accounts.user);
@@ -324,6 +344,22 @@ describe('limits', () => {
       () => ask(paged, { first: 40 }),
       ({ data }) => data !== null,
     );
+  });
+
+  test('variables nested without end are refused', async () => {
+    const query =
+      'query ($any: JSON, $wish: Wish) { scalars(any: $any) { any } wished(wish: $wish) }';
+    for (const depth of [200, 5_000, 200_000]) {
+      const deep = `${'['.repeat(depth)}${']'.repeat(depth)}`;
+      const wish = `${'{"also":'.repeat(depth)}null${'}'.repeat(depth)}`;
+      for (const variables of [`{"any":${deep}}`, `{"wish":${wish}}`]) {
+        const { status, text } = await sendRaw(
+          `{"query":${JSON.stringify(query)},"variables":${variables}}`,
+        );
+        expect([200, 400]).toContain(status);
+        expect(text).not.toContain('stack');
+      }
+    }
   });
 
   test('documents are bounded', async () => {
