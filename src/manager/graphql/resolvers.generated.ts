@@ -15,6 +15,7 @@ import type { SessionNodeRow, ContainerRow, SessionHistoryRow } from '../session
 import type { Image as ImageParent, Image as ImageNodeParent, Image as ImageV2Parent } from '../image/service.ts';
 import type { RegistryConfiguration } from '../registry/service.ts';
 import type { DomainParent } from '../domain/graphql.ts';
+import type { AuditEntry } from '../audit/list.ts';
 import type { Domain as DomainRecord } from '../domain/service.ts';
 import type { ProjectRecord } from '../project/service.ts';
 import type { KeypairRecord } from '../keypair/service.ts';
@@ -327,6 +328,10 @@ export type Query = {
   readonly myUserResourcePolicyV2: Maybe<UserResourcePolicyV2>;
   readonly adminProjectResourcePolicyV2: Maybe<ProjectResourcePolicyV2>;
   readonly adminProjectResourcePoliciesV2: Maybe<ProjectResourcePolicyV2Connection>;
+  readonly audit_log_schema: Maybe<AuditLogSchema>;
+  readonly audit_log_nodes: Maybe<AuditLogConnection>;
+  readonly adminAuditLogsV2: Maybe<AuditLogV2Connection>;
+  readonly scopedAuditLogsV2: Maybe<AuditLogV2Connection>;
   readonly scaling_group: Maybe<ScalingGroup>;
   readonly scaling_groups: Maybe<ReadonlyArray<Maybe<ScalingGroup>>>;
   readonly accessible_scaling_groups: Maybe<ReadonlyArray<Maybe<ScalingGroup>>>;
@@ -1145,6 +1150,42 @@ export type QueryadminProjectResourcePolicyV2Args = {
 export type QueryadminProjectResourcePoliciesV2Args = {
   filter?: InputMaybe<ProjectResourcePolicyV2Filter>;
   orderBy?: InputMaybe<ReadonlyArray<ProjectResourcePolicyV2OrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type Queryaudit_log_nodesArgs = {
+  filter?: InputMaybe<Scalars['String']['input']>;
+  order?: InputMaybe<Scalars['String']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type QueryadminAuditLogsV2Args = {
+  filter?: InputMaybe<AuditLogFilter>;
+  orderBy?: InputMaybe<ReadonlyArray<AuditLogOrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type QueryscopedAuditLogsV2Args = {
+  scope: AuditLogScope;
+  filter?: InputMaybe<AuditLogFilter>;
+  orderBy?: InputMaybe<ReadonlyArray<AuditLogOrderBy>>;
   before?: InputMaybe<Scalars['String']['input']>;
   after?: InputMaybe<Scalars['String']['input']>;
   first?: InputMaybe<Scalars['Int']['input']>;
@@ -5707,6 +5748,120 @@ export type ProjectResourcePolicyV2OrderBy = {
   readonly direction?: OrderDirection;
 };
 
+export type AuditLogSchema = {
+  readonly __typename?: 'AuditLogSchema';
+  readonly entity_type_variants: Maybe<ReadonlyArray<Maybe<Scalars['String']['output']>>>;
+  readonly status_variants: Maybe<ReadonlyArray<Maybe<Scalars['String']['output']>>>;
+};
+
+export type AuditLogNode = Node & {
+  readonly __typename?: 'AuditLogNode';
+  readonly id: Scalars['ID']['output'];
+  readonly row_id: Scalars['UUID']['output'];
+  readonly action_id: Scalars['UUID']['output'];
+  readonly entity_type: Scalars['String']['output'];
+  readonly operation: Scalars['String']['output'];
+  readonly entity_id: Maybe<Scalars['String']['output']>;
+  readonly created_at: Scalars['DateTime']['output'];
+  readonly request_id: Maybe<Scalars['String']['output']>;
+  readonly triggered_by: Maybe<Scalars['String']['output']>;
+  readonly description: Scalars['String']['output'];
+  readonly duration: Maybe<Scalars['String']['output']>;
+  readonly status: Scalars['String']['output'];
+};
+
+export type AuditLogConnection = {
+  readonly __typename?: 'AuditLogConnection';
+  readonly pageInfo: PageInfo;
+  readonly edges: ReadonlyArray<Maybe<AuditLogEdge>>;
+  readonly count: Maybe<Scalars['Int']['output']>;
+};
+
+export type AuditLogEdge = {
+  readonly __typename?: 'AuditLogEdge';
+  readonly node: Maybe<AuditLogNode>;
+  readonly cursor: Scalars['String']['output'];
+};
+
+export type AuditLogV2 = Node & {
+  readonly __typename?: 'AuditLogV2';
+  readonly id: Scalars['ID']['output'];
+  readonly actionId: Scalars['UUID']['output'];
+  readonly entityType: Scalars['String']['output'];
+  readonly operation: Scalars['String']['output'];
+  readonly entityId: Maybe<Scalars['String']['output']>;
+  readonly createdAt: Scalars['DateTime']['output'];
+  readonly requestId: Maybe<Scalars['String']['output']>;
+  readonly triggeredBy: Maybe<Scalars['String']['output']>;
+  readonly description: Scalars['String']['output'];
+  readonly duration: Maybe<Scalars['String']['output']>;
+  readonly status: AuditLogStatus;
+  readonly user: Maybe<UserV2>;
+};
+
+export type AuditLogStatus =
+  | 'SUCCESS'
+  | 'ERROR'
+  | 'UNKNOWN'
+  | 'RUNNING';
+
+export type AuditLogScope = {
+  readonly entity?: InputMaybe<ReadonlyArray<EntityTypeScope>>;
+  readonly triggeredUser?: InputMaybe<ReadonlyArray<UUIDScope>>;
+};
+
+export type EntityTypeScope = {
+  readonly entityType: RBACElementType;
+  readonly entityId: Scalars['String']['input'];
+};
+
+export type UUIDScope = {
+  readonly value: Scalars['UUID']['input'];
+};
+
+export type AuditLogFilter = {
+  readonly entityType?: InputMaybe<StringFilter>;
+  readonly entityId?: InputMaybe<StringFilter>;
+  readonly operation?: InputMaybe<StringFilter>;
+  readonly status?: InputMaybe<AuditLogStatusFilter>;
+  readonly createdAt?: InputMaybe<DateTimeFilter>;
+  readonly triggeredBy?: InputMaybe<StringFilter>;
+  readonly AND?: InputMaybe<ReadonlyArray<AuditLogFilter>>;
+  readonly OR?: InputMaybe<ReadonlyArray<AuditLogFilter>>;
+  readonly NOT?: InputMaybe<ReadonlyArray<AuditLogFilter>>;
+};
+
+export type AuditLogStatusFilter = {
+  readonly equals?: InputMaybe<AuditLogStatus>;
+  readonly in?: InputMaybe<ReadonlyArray<AuditLogStatus>>;
+  readonly notEquals?: InputMaybe<AuditLogStatus>;
+  readonly notIn?: InputMaybe<ReadonlyArray<AuditLogStatus>>;
+};
+
+export type AuditLogOrderBy = {
+  readonly field: AuditLogOrderField;
+  readonly direction?: OrderDirection;
+};
+
+export type AuditLogOrderField =
+  | 'CREATED_AT'
+  | 'ENTITY_TYPE'
+  | 'OPERATION'
+  | 'STATUS';
+
+export type AuditLogV2Connection = {
+  readonly __typename?: 'AuditLogV2Connection';
+  readonly pageInfo: PageInfo;
+  readonly edges: ReadonlyArray<AuditLogV2Edge>;
+  readonly count: Scalars['Int']['output'];
+};
+
+export type AuditLogV2Edge = {
+  readonly __typename?: 'AuditLogV2Edge';
+  readonly cursor: Scalars['String']['output'];
+  readonly node: AuditLogV2;
+};
+
 export type ScalingGroup = {
   readonly __typename?: 'ScalingGroup';
   readonly name: Maybe<Scalars['String']['output']>;
@@ -6156,6 +6311,8 @@ export type ResolversInterfaceTypes<_RefType extends Record<string, unknown>> = 
     | ( RolePermissionPresetRow )
     | ( UserResourcePolicyRow )
     | ( ProjectResourcePolicyRow )
+    | ( AuditEntry )
+    | ( AuditEntry )
     | ( ScalingGroupRow )
     | ( ContainerRegistry )
     | ( RegistryConfiguration )
@@ -6653,6 +6810,21 @@ export type ResolversTypes = {
   ProjectResourcePolicyV2Connection: ResolverTypeWrapper<Omit<ProjectResourcePolicyV2Connection, 'edges'> & { edges: ReadonlyArray<ResolversTypes['ProjectResourcePolicyV2Edge']> }>;
   ProjectResourcePolicyV2Edge: ResolverTypeWrapper<Omit<ProjectResourcePolicyV2Edge, 'node'> & { node: ResolversTypes['ProjectResourcePolicyV2'] }>;
   ProjectResourcePolicyV2OrderBy: ProjectResourcePolicyV2OrderBy;
+  AuditLogSchema: ResolverTypeWrapper<AuditLogSchema>;
+  AuditLogNode: ResolverTypeWrapper<AuditEntry>;
+  AuditLogConnection: ResolverTypeWrapper<Omit<AuditLogConnection, 'edges'> & { edges: ReadonlyArray<Maybe<ResolversTypes['AuditLogEdge']>> }>;
+  AuditLogEdge: ResolverTypeWrapper<Omit<AuditLogEdge, 'node'> & { node?: Maybe<ResolversTypes['AuditLogNode']> }>;
+  AuditLogV2: ResolverTypeWrapper<AuditEntry>;
+  AuditLogStatus: AuditLogStatus;
+  AuditLogScope: AuditLogScope;
+  EntityTypeScope: EntityTypeScope;
+  UUIDScope: UUIDScope;
+  AuditLogFilter: AuditLogFilter;
+  AuditLogStatusFilter: AuditLogStatusFilter;
+  AuditLogOrderBy: AuditLogOrderBy;
+  AuditLogOrderField: AuditLogOrderField;
+  AuditLogV2Connection: ResolverTypeWrapper<Omit<AuditLogV2Connection, 'edges'> & { edges: ReadonlyArray<ResolversTypes['AuditLogV2Edge']> }>;
+  AuditLogV2Edge: ResolverTypeWrapper<Omit<AuditLogV2Edge, 'node'> & { node: ResolversTypes['AuditLogV2'] }>;
   ScalingGroup: ResolverTypeWrapper<ScalingGroupParent>;
   CreateScalingGroupInput: CreateScalingGroupInput;
   ModifyScalingGroupInput: ModifyScalingGroupInput;
@@ -7139,6 +7311,19 @@ export type ResolversParentTypes = {
   ProjectResourcePolicyV2Connection: Omit<ProjectResourcePolicyV2Connection, 'edges'> & { edges: ReadonlyArray<ResolversParentTypes['ProjectResourcePolicyV2Edge']> };
   ProjectResourcePolicyV2Edge: Omit<ProjectResourcePolicyV2Edge, 'node'> & { node: ResolversParentTypes['ProjectResourcePolicyV2'] };
   ProjectResourcePolicyV2OrderBy: ProjectResourcePolicyV2OrderBy;
+  AuditLogSchema: AuditLogSchema;
+  AuditLogNode: AuditEntry;
+  AuditLogConnection: Omit<AuditLogConnection, 'edges'> & { edges: ReadonlyArray<Maybe<ResolversParentTypes['AuditLogEdge']>> };
+  AuditLogEdge: Omit<AuditLogEdge, 'node'> & { node?: Maybe<ResolversParentTypes['AuditLogNode']> };
+  AuditLogV2: AuditEntry;
+  AuditLogScope: AuditLogScope;
+  EntityTypeScope: EntityTypeScope;
+  UUIDScope: UUIDScope;
+  AuditLogFilter: AuditLogFilter;
+  AuditLogStatusFilter: AuditLogStatusFilter;
+  AuditLogOrderBy: AuditLogOrderBy;
+  AuditLogV2Connection: Omit<AuditLogV2Connection, 'edges'> & { edges: ReadonlyArray<ResolversParentTypes['AuditLogV2Edge']> };
+  AuditLogV2Edge: Omit<AuditLogV2Edge, 'node'> & { node: ResolversParentTypes['AuditLogV2'] };
   ScalingGroup: ScalingGroupParent;
   CreateScalingGroupInput: CreateScalingGroupInput;
   ModifyScalingGroupInput: ModifyScalingGroupInput;
@@ -7223,7 +7408,7 @@ export type ItemResolvers<ContextType = GraphqlContext, ParentType extends Resol
 };
 
 export type NodeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['Node'] = ResolversParentTypes['Node']> = {
-  __resolveType: TypeResolveFn<'KeypairResourcePolicyV2' | 'KeyPairV2' | 'ImageNode' | 'ImageV2' | 'ComputeSessionNode' | 'AgentNode' | 'KernelNode' | 'SessionSchedulingHistory' | 'UserNode' | 'GroupNode' | 'DomainV2' | 'ProjectV2' | 'UserV2' | 'DomainNode' | 'VirtualFolderNode' | 'VFolder' | 'Role' | 'Permission' | 'RoleAssignment' | 'EntityRef' | 'RoleInvitation' | 'RolePreset' | 'RolePermissionPreset' | 'UserResourcePolicyV2' | 'ProjectResourcePolicyV2' | 'ScalingGroupNode' | 'ContainerRegistry' | 'ContainerRegistryNode', ParentType, ContextType>;
+  __resolveType: TypeResolveFn<'KeypairResourcePolicyV2' | 'KeyPairV2' | 'ImageNode' | 'ImageV2' | 'ComputeSessionNode' | 'AgentNode' | 'KernelNode' | 'SessionSchedulingHistory' | 'UserNode' | 'GroupNode' | 'DomainV2' | 'ProjectV2' | 'UserV2' | 'DomainNode' | 'VirtualFolderNode' | 'VFolder' | 'Role' | 'Permission' | 'RoleAssignment' | 'EntityRef' | 'RoleInvitation' | 'RolePreset' | 'RolePermissionPreset' | 'UserResourcePolicyV2' | 'ProjectResourcePolicyV2' | 'AuditLogNode' | 'AuditLogV2' | 'ScalingGroupNode' | 'ContainerRegistry' | 'ContainerRegistryNode', ParentType, ContextType>;
 };
 
 export type PaginatedListResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['PaginatedList'] = ResolversParentTypes['PaginatedList']> = {
@@ -7373,6 +7558,10 @@ export type QueryResolvers<ContextType = GraphqlContext, ParentType extends Reso
   myUserResourcePolicyV2?: Resolver<Maybe<ResolversTypes['UserResourcePolicyV2']>, ParentType, ContextType>;
   adminProjectResourcePolicyV2?: Resolver<Maybe<ResolversTypes['ProjectResourcePolicyV2']>, ParentType, ContextType, RequireFields<QueryadminProjectResourcePolicyV2Args, 'name'>>;
   adminProjectResourcePoliciesV2?: Resolver<Maybe<ResolversTypes['ProjectResourcePolicyV2Connection']>, ParentType, ContextType, RequireFields<QueryadminProjectResourcePoliciesV2Args, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  audit_log_schema?: Resolver<Maybe<ResolversTypes['AuditLogSchema']>, ParentType, ContextType>;
+  audit_log_nodes?: Resolver<Maybe<ResolversTypes['AuditLogConnection']>, ParentType, ContextType, Partial<Queryaudit_log_nodesArgs>>;
+  adminAuditLogsV2?: Resolver<Maybe<ResolversTypes['AuditLogV2Connection']>, ParentType, ContextType, RequireFields<QueryadminAuditLogsV2Args, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  scopedAuditLogsV2?: Resolver<Maybe<ResolversTypes['AuditLogV2Connection']>, ParentType, ContextType, RequireFields<QueryscopedAuditLogsV2Args, 'scope' | 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
   scaling_group?: Resolver<Maybe<ResolversTypes['ScalingGroup']>, ParentType, ContextType, Partial<Queryscaling_groupArgs>>;
   scaling_groups?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['ScalingGroup']>>>, ParentType, ContextType, Partial<Queryscaling_groupsArgs>>;
   accessible_scaling_groups?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['ScalingGroup']>>>, ParentType, ContextType, RequireFields<Queryaccessible_scaling_groupsArgs, 'project_id'>>;
@@ -9417,6 +9606,65 @@ export type ProjectResourcePolicyV2EdgeResolvers<ContextType = GraphqlContext, P
   node?: Resolver<ResolversTypes['ProjectResourcePolicyV2'], ParentType, ContextType>;
 };
 
+export type AuditLogSchemaResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['AuditLogSchema'] = ResolversParentTypes['AuditLogSchema']> = {
+  entity_type_variants?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['String']>>>, ParentType, ContextType>;
+  status_variants?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['String']>>>, ParentType, ContextType>;
+};
+
+export type AuditLogNodeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['AuditLogNode'] = ResolversParentTypes['AuditLogNode']> = {
+  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  row_id?: Resolver<ResolversTypes['UUID'], ParentType, ContextType>;
+  action_id?: Resolver<ResolversTypes['UUID'], ParentType, ContextType>;
+  entity_type?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  operation?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  entity_id?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  created_at?: Resolver<ResolversTypes['DateTime'], ParentType, ContextType>;
+  request_id?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  triggered_by?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  description?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  duration?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  status?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type AuditLogConnectionResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['AuditLogConnection'] = ResolversParentTypes['AuditLogConnection']> = {
+  pageInfo?: Resolver<ResolversTypes['PageInfo'], ParentType, ContextType>;
+  edges?: Resolver<ReadonlyArray<Maybe<ResolversTypes['AuditLogEdge']>>, ParentType, ContextType>;
+  count?: Resolver<Maybe<ResolversTypes['Int']>, ParentType, ContextType>;
+};
+
+export type AuditLogEdgeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['AuditLogEdge'] = ResolversParentTypes['AuditLogEdge']> = {
+  node?: Resolver<Maybe<ResolversTypes['AuditLogNode']>, ParentType, ContextType>;
+  cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
+export type AuditLogV2Resolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['AuditLogV2'] = ResolversParentTypes['AuditLogV2']> = {
+  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  actionId?: Resolver<ResolversTypes['UUID'], ParentType, ContextType>;
+  entityType?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  operation?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  entityId?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  createdAt?: Resolver<ResolversTypes['DateTime'], ParentType, ContextType>;
+  requestId?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  triggeredBy?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  description?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  duration?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  status?: Resolver<ResolversTypes['AuditLogStatus'], ParentType, ContextType>;
+  user?: Resolver<Maybe<ResolversTypes['UserV2']>, ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type AuditLogV2ConnectionResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['AuditLogV2Connection'] = ResolversParentTypes['AuditLogV2Connection']> = {
+  pageInfo?: Resolver<ResolversTypes['PageInfo'], ParentType, ContextType>;
+  edges?: Resolver<ReadonlyArray<ResolversTypes['AuditLogV2Edge']>, ParentType, ContextType>;
+  count?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+};
+
+export type AuditLogV2EdgeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['AuditLogV2Edge'] = ResolversParentTypes['AuditLogV2Edge']> = {
+  cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  node?: Resolver<ResolversTypes['AuditLogV2'], ParentType, ContextType>;
+};
+
 export type ScalingGroupResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ScalingGroup'] = ResolversParentTypes['ScalingGroup']> = {
   name?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
   description?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
@@ -9917,6 +10165,13 @@ export type Resolvers<ContextType = GraphqlContext> = {
   DeleteProjectResourcePolicyPayload?: DeleteProjectResourcePolicyPayloadResolvers<ContextType>;
   ProjectResourcePolicyV2Connection?: ProjectResourcePolicyV2ConnectionResolvers<ContextType>;
   ProjectResourcePolicyV2Edge?: ProjectResourcePolicyV2EdgeResolvers<ContextType>;
+  AuditLogSchema?: AuditLogSchemaResolvers<ContextType>;
+  AuditLogNode?: AuditLogNodeResolvers<ContextType>;
+  AuditLogConnection?: AuditLogConnectionResolvers<ContextType>;
+  AuditLogEdge?: AuditLogEdgeResolvers<ContextType>;
+  AuditLogV2?: AuditLogV2Resolvers<ContextType>;
+  AuditLogV2Connection?: AuditLogV2ConnectionResolvers<ContextType>;
+  AuditLogV2Edge?: AuditLogV2EdgeResolvers<ContextType>;
   ScalingGroup?: ScalingGroupResolvers<ContextType>;
   CreateScalingGroup?: CreateScalingGroupResolvers<ContextType>;
   ModifyScalingGroup?: ModifyScalingGroupResolvers<ContextType>;
@@ -9968,6 +10223,8 @@ export type CarryingParents = {
   ContainerRegistryNode: Carrying<Pick<ContainerRegistryNode, 'url' | 'type' | 'registry_name' | 'is_global' | 'project' | 'username' | 'ssl_verify' | 'extra'>, ResolversParentTypes['ContainerRegistryNode']>;
   Domain: Carrying<Pick<Domain, 'name' | 'description' | 'is_active' | 'created_at' | 'modified_at' | 'total_resource_slots' | 'allowed_vfolder_hosts' | 'allowed_docker_registries' | 'integration_id' | 'scaling_groups'>, ResolversParentTypes['Domain']>;
   DomainNode: Carrying<Pick<DomainNode, 'name' | 'description' | 'is_active' | 'created_at' | 'modified_at' | 'total_resource_slots' | 'allowed_vfolder_hosts' | 'allowed_docker_registries' | 'dotfiles' | 'integration_id'>, ResolversParentTypes['DomainNode']>;
+  AuditLogNode: Carrying<Pick<AuditLogNode, 'action_id' | 'entity_type' | 'operation' | 'entity_id' | 'created_at' | 'request_id' | 'triggered_by' | 'description' | 'duration' | 'status'>, ResolversParentTypes['AuditLogNode']>;
+  AuditLogV2: Carrying<Pick<AuditLogV2, 'operation' | 'description' | 'duration'>, ResolversParentTypes['AuditLogV2']>;
   DomainV2: Carrying<Pick<DomainV2, never>, ResolversParentTypes['DomainV2']>;
   Group: Carrying<Pick<Group, 'id' | 'name' | 'description' | 'is_active' | 'created_at' | 'modified_at' | 'domain_name' | 'total_resource_slots' | 'allowed_vfolder_hosts' | 'integration_id' | 'resource_policy' | 'container_registry' | 'scaling_groups'>, ResolversParentTypes['Group']>;
   GroupNode: Carrying<Pick<GroupNode, 'name' | 'description' | 'is_active' | 'created_at' | 'modified_at' | 'domain_name' | 'total_resource_slots' | 'allowed_vfolder_hosts' | 'integration_id' | 'resource_policy' | 'container_registry' | 'scaling_groups'>, ResolversParentTypes['GroupNode']>;
