@@ -22,7 +22,10 @@ export interface LoginAccount {
   readonly status: UserRow['status'];
   readonly role: Role;
   readonly allowedClientIp: string[] | null;
+  /** The secret of the second factor; null when there is none or it is not in use. */
   readonly totpKey: string | null;
+  /** Whether an administrator has switched the second factor on before the user enrolled one. */
+  readonly mustEnrol: boolean;
   /** Largest number of sign-ins at a time; null means any. */
   readonly maxConcurrentLogins: number | null;
 }
@@ -31,7 +34,8 @@ const accountColumns = (sql: Db) => sql`
   u.uuid AS "userId", u.domain_name AS "domainName", u.password AS "passwordHash",
   u.password_changed_at AS "passwordChangedAt", u.status, coalesce(u.role, 'user') AS role,
   u.allowed_client_ip::text[] AS "allowedClientIp",
-  CASE WHEN u.totp_activated THEN u.totp_key END AS "totpKey",
+  CASE WHEN u.totp_activated THEN nullif(u.totp_key, '') END AS "totpKey",
+  u.totp_activated IS TRUE AND nullif(u.totp_key, '') IS NULL AS "mustEnrol",
   p.max_concurrent_logins AS "maxConcurrentLogins"`;
 
 /** The account in any status; null when there is none. */

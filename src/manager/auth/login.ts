@@ -187,7 +187,7 @@ export async function authorize(ctx: ManagerContext, request: LoginRequest): Pro
   if (account.totpKey !== null) {
     if (!request.otp) return { kind: 'needs-otp' };
     await requireOtp(ctx, account, account.totpKey, request.otp);
-  } else if ((await readTotpRules(ctx)).forced) {
+  } else if (account.mustEnrol || (await readTotpRules(ctx)).forced) {
     return { kind: 'needs-registration', token: await openRegistration(ctx, account.userId) };
   }
   const sessionToken = await opening(() =>

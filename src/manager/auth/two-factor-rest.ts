@@ -86,7 +86,7 @@ export function twoFactorRoutes(ctx: ManagerContext): Route[] {
       },
       async (request, { body }) => {
         const by = await registering(ctx, request, body.registration_token);
-        return reply(await factor.enrol(by, by.caller.userId));
+        return reply(await factor.enrol(by, by.caller.userId, { registering: true }));
       },
     ),
     publicRoute(

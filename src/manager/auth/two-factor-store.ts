@@ -25,21 +25,35 @@ export async function selectAccountInReach(
   return row ?? null;
 }
 
+/** `isActive` once a code has proved the secret. */
 export async function selectState(
   sql: Db,
   userId: string,
 ): Promise<{ isActive: boolean; secret: string | null } | null> {
   const [row] = await sql<{ isActive: boolean; secret: string | null }[]>`
-    SELECT coalesce(totp_activated, false) AS "isActive", totp_key AS secret
+    SELECT totp_activated IS TRUE AND totp_activated_at IS NOT NULL AS "isActive",
+           totp_key AS secret
       FROM users WHERE uuid = ${userId}`;
   return row ?? null;
 }
 
-/** @returns false while the second factor is on. */
-export async function setSecret(sql: Db, userId: string, secret: string): Promise<boolean> {
+/**
+ * Stores a secret that no code has proved yet. A factor that an administrator demands stays
+ * demanded meanwhile.
+ * @param unproved whether it may replace one that was demanded and never proved.
+ * @returns false while a second factor is in use.
+ */
+export async function setSecret(
+  sql: Db,
+  userId: string,
+  secret: string,
+  unproved: boolean,
+): Promise<boolean> {
   const rows = await sql`
-    UPDATE users SET totp_key = ${secret}, totp_activated = false, totp_activated_at = NULL
-     WHERE uuid = ${userId} AND totp_activated IS NOT TRUE
+    UPDATE users SET totp_key = ${secret}, totp_activated_at = NULL
+     WHERE uuid = ${userId}
+       AND (totp_activated IS NOT TRUE OR nullif(totp_key, '') IS NULL
+            OR (${unproved} AND totp_activated_at IS NULL))
     RETURNING 1`;
   return rows.length > 0;
 }
@@ -48,7 +62,8 @@ export async function setSecret(sql: Db, userId: string, secret: string): Promis
 export async function activate(sql: Db, userId: string, secret: string): Promise<boolean> {
   const rows = await sql`
     UPDATE users SET totp_activated = true, totp_activated_at = now()
-     WHERE uuid = ${userId} AND totp_key = ${secret} AND totp_activated IS NOT TRUE
+     WHERE uuid = ${userId} AND totp_key = ${secret}
+       AND (totp_activated IS NOT TRUE OR totp_activated_at IS NULL)
     RETURNING 1`;
   return rows.length > 0;
 }

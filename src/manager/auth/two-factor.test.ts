@@ -208,6 +208,27 @@ describe('where it is demanded', () => {
     expect(data.response_type).toBe('success');
   });
 
+  test('of one account, by its administrator, who cannot know the secret', async () => {
+    await tenants.ctx.config.deletePrefix(RULES);
+    const { data } = await tenants.ask(
+      'superadmin',
+      `mutation { modify_user(email: "${person.email}", props: { totp_activated: true }) { ok msg } }`,
+    );
+    expect(data?.modify_user).toMatchObject({ ok: true });
+    const registration_token = await registrationToken();
+    const begun = await post('/totp/anon', { registration_token });
+    const { totp_key: first } = v.parse(enrolment, await begun.json());
+    // Having begun, but proved nothing, opens no door.
+    expect((await answerOf(await login())).response_type).toBe('REQUIRE_TWO_FACTOR_AUTH');
+    const again = await post('/totp/anon', { registration_token });
+    const { totp_key: secret } = v.parse(enrolment, await again.json());
+    const old = { registration_token, otp: codeOf(first) };
+    expect(await slugOf(await post('/totp/anon/verify', old))).toBe('401 totp-auth-failed');
+    const right = { registration_token, otp: codeOf(secret) };
+    expect((await post('/totp/anon/verify', right)).status).toBe(200);
+    expect((await answerOf(await login({ otp: codeOf(secret, 1) }))).response_type).toBe('success');
+  });
+
   test('a token is given for a right password only, and counts for a limited time', async () => {
     expect(await slugOf(await login({ password: 'wrong' }))).toBe('401 auth-failed');
     const bad = await post('/totp/anon', { registration_token: 'AAAA' });

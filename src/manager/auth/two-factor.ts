@@ -112,14 +112,19 @@ export async function closeRegistration(
 
 /**
  * Gives the author's account a new secret, which counts once a code of it was seen.
+ * @param options.registering signing in demands it: an enrolment that was begun may begin anew.
  * @throws BackendError InvalidAPIParameters while the second factor is on.
  */
-export async function enrol(by: Wish<AuthoredChange>, userId: string): Promise<Enrolment> {
+export async function enrol(
+  by: Wish<AuthoredChange>,
+  userId: string,
+  options: { readonly registering: boolean } = { registering: false },
+): Promise<Enrolment> {
   const { ctx, caller } = by;
   const secret = newTotpSecret(ctx.random);
   const { issuer } = await readTotpRules(ctx);
   await change(by, async (tx, note) => {
-    if (!(await store.setSecret(tx, userId, secret))) {
+    if (!(await store.setSecret(tx, userId, secret, options.registering))) {
       throw new BackendError(
         'InvalidAPIParameters',
         'TOTP is already activated for this user. Deactivate it first.',
