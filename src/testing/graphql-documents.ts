@@ -47,6 +47,7 @@ const SAMPLES: Readonly<Record<string, string>> = {
   UUID: '"00000000-0000-4000-8000-000000000000"',
   ID: '"00000000-0000-4000-8000-000000000000"',
   JSONString: '"{}"',
+  ContainerRegistryTypeField: '"docker"',
   BigInt: '1',
   Int: '100',
   Float: '1',

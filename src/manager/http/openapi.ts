@@ -167,7 +167,7 @@ const problem = { $ref: '#/components/responses/Problem' };
 function operationOf(route: Route, isSocket: boolean): OpenApiOperation {
   const { method, path, takes, summary, auth, gate } = route;
   const body = method === 'GET' || method === 'HEAD' ? undefined : requestBody(route);
-  const words = path.split(/[^A-Za-z0-9_]+/).filter((word) => word !== '');
+  const words = path.split(/[^\w-]+/).filter((word) => word !== '');
   return {
     operationId: [method.toLowerCase(), ...words].join('_'),
     summary,

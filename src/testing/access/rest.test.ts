@@ -226,6 +226,7 @@ describe('parameters that name rows', () => {
   const leftOut = [
     ...['POST /session', 'POST /session/_/create', 'PATCH /session/:session_name'],
     ...['POST /session/:session_name/upload', 'POST /auth/signout', 'GET /folders/_/shared'],
+    'GET /folders/_/hosts',
     ...['POST /folders/invitations/update/:inv_id', 'POST /folders/invitations/delete'],
     ...['DELETE /folders/invitations/delete', 'POST /folders/purge'],
   ];
