@@ -75,6 +75,7 @@ export function sessionRequest(name: string, more: Partial<EnqueueRequest> = {})
     resourceOpts: {},
     environ: { GREETING: 'hello' },
     preopenPorts: [],
+    mounts: [],
     agentList: [],
     reuse: true,
     ...more,

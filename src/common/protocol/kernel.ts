@@ -5,6 +5,20 @@ export const slotMap = v.record(v.string(), v.string());
 
 export const sessionTypes = ['interactive', 'batch', 'inference', 'system'] as const;
 
+const kernelMount = v.object({
+  /** For messages. */
+  name: v.string(),
+  /** The folder on the host. */
+  root: v.pipe(v.string(), v.startsWith('/')),
+  /** A directory of it; `.` is the folder itself. */
+  subpath: v.string(),
+  /** Absolute path in the kernel. */
+  target: v.pipe(v.string(), v.startsWith('/')),
+  readOnly: v.boolean(),
+});
+/** A folder of the host that a kernel sees. */
+export type KernelMount = v.InferOutput<typeof kernelMount>;
+
 /** Everything needed to start one kernel (one container of a session). */
 export const kernelSpec = v.object({
   kernelId: v.pipe(v.string(), v.uuid()),
@@ -56,6 +70,7 @@ export const kernelSpec = v.object({
   /** Batch sessions: kill the command after this long. Milliseconds; null means no limit. */
   batchTimeoutMs: v.nullable(v.number()),
   preopenPorts: v.array(v.number()),
+  mounts: v.optional(v.array(kernelMount), []),
 });
 export type KernelSpec = v.InferOutput<typeof kernelSpec>;
 

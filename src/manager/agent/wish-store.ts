@@ -64,6 +64,17 @@ const specRow = v.object({
   startup_command: v.nullable(v.string()),
   batch_timeout: v.nullable(v.string()),
   preopen_ports: v.nullable(v.array(v.number())),
+  vfolder_mounts: v.nullable(
+    v.array(
+      v.looseObject({
+        name: v.string(),
+        host_path: v.string(),
+        vfsubpath: v.optional(v.string(), '.'),
+        kernel_path: v.string(),
+        mount_perm: v.string(),
+      }),
+    ),
+  ),
 });
 
 /** `NAME=value` entries as a map. */
@@ -116,6 +127,13 @@ function toSpec(row: v.InferOutput<typeof specRow>, autoPull: AutoPull): KernelS
     startupCommand: isMain ? row.startup_command : null,
     batchTimeoutMs: row.batch_timeout === null ? null : Number(row.batch_timeout) * 1000,
     preopenPorts: row.preopen_ports ?? [],
+    mounts: (row.vfolder_mounts ?? []).map((mount) => ({
+      name: mount.name,
+      root: mount.host_path,
+      subpath: mount.vfsubpath,
+      target: mount.kernel_path,
+      readOnly: mount.mount_perm === 'ro',
+    })),
   };
 }
 
@@ -134,7 +152,8 @@ export async function selectSpecs(
         FROM resource_allocations a WHERE a.kernel_id = k.id) AS slots,
       k.resource_opts->>'shmem' AS shmem, k.environ, k.bootstrap_script, k.startup_command,
       s.batch_timeout::text AS batch_timeout, k.preopen_ports, p.dotfiles AS keypair_dotfiles,
-      g.dotfiles AS project_dotfiles, d.dotfiles AS domain_dotfiles
+      g.dotfiles AS project_dotfiles, d.dotfiles AS domain_dotfiles,
+      k.vfolder_mounts
     FROM kernels k JOIN sessions s ON s.id = k.session_id LEFT JOIN images i ON i.id = k.image_id
       LEFT JOIN keypairs p ON p.access_key = k.access_key
       LEFT JOIN groups g ON g.id = k.group_id LEFT JOIN domains d ON d.name = k.domain_name

@@ -116,12 +116,16 @@ describe('the config', () => {
     unknown: true,
   };
 
+  const wish = { subpath: null, target: null, permission: null };
+  const dataAt = { ...wish, folder: 'data', target: '/home/work/data' };
+  const byId = { ...wish, folder: everything.mount_ids[0] };
+
   test.each([
-    [4, { clusterSize: 3, preopenPorts: [], agentList: [], folders: [], attachNetwork: null }],
-    [5, { clusterSize: 3, preopenPorts: [8080], agentList: [], folders: ['data'] }],
+    [4, { clusterSize: 3, preopenPorts: [], agentList: [], mounts: [], attachNetwork: null }],
+    [5, { clusterSize: 3, preopenPorts: [8080], agentList: [], mounts: [dataAt] }],
     [6, { clusterSize: null, preopenPorts: [8080], agentList: ['i-one'], attachNetwork: null }],
-    [8, { attachNetwork: everything.attach_network, folders: ['data'] }],
-    [9, { folders: ['data', ...everything.mount_ids], clusterSize: null }],
+    [8, { attachNetwork: everything.attach_network, mounts: [dataAt] }],
+    [9, { mounts: [byId, dataAt], clusterSize: null }],
   ])('of API v%d takes its own keys and drops the others', (major, expected) => {
     expect(parseCreationConfig(everything, major)).toMatchObject({
       environ: { A: 'b' },

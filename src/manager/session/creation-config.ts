@@ -7,6 +7,7 @@ import * as v from 'valibot';
 import { BackendError } from '../../common/errors.ts';
 import { parseSize } from '../../common/sizes.ts';
 import { formatAmount, parseAmount, type SlotMap } from '../../common/slots.ts';
+import type { MountWish } from '../folder/mount.ts';
 import { describeIssues } from '../http/body.ts';
 import { camelCase, lenientBoolean, resolveAliases } from '../http/parameters.ts';
 
@@ -108,8 +109,50 @@ export interface CreationConfig {
   /** Agents that may run it, in order of preference; empty: any. */
   readonly agentList: readonly string[];
   readonly attachNetwork: string | null;
-  /** Names or ids of the folders asked for, whichever key named them. */
-  readonly folders: readonly string[];
+  /** The folders asked for, whichever key named them. */
+  readonly mounts: readonly MountWish[];
+}
+
+type ParsedConfig = v.InferOutput<typeof configSchema>;
+
+/** Splits `folder/sub/path`; an id has no slash. */
+function splitSource(source: string): { folder: string; subpath: string | null } {
+  const at = source.indexOf('/', 1);
+  if (at < 0) return { folder: source, subpath: null };
+  return { folder: source.slice(0, at), subpath: source.slice(at + 1) || null };
+}
+
+/**
+ * The folders that the several keys name, each once: by id where both ways are used. A subpath of the
+ * options goes before one after the name.
+ */
+function readMounts(config: ParsedConfig): MountWish[] {
+  const wishes = new Map<string, MountWish>();
+  const merge = (source: string, more: Partial<MountWish>) => {
+    const { folder, subpath } = splitSource(source);
+    // Two directories of one folder are two mounts; the folder's name alone means the only one.
+    const exact = `${folder}/${subpath ?? ''}`;
+    const [only, another] = [...wishes.keys()].filter((key) => key.startsWith(`${folder}/`));
+    const meansOnly = subpath === null && only !== undefined && another === undefined;
+    const key = !wishes.has(exact) && meansOnly ? only : exact;
+    const empty = { folder, subpath, target: null, permission: null };
+    const known = wishes.get(key) ?? empty;
+    const given = Object.entries(more).filter(([, value]) => value != null);
+    wishes.set(key, { ...known, ...Object.fromEntries(given) });
+  };
+  for (const source of [...(config.mounts ?? []), ...(config.mount_ids ?? [])]) merge(source, {});
+  for (const map of [config.mount_map, config.mount_id_map]) {
+    for (const [source, target] of Object.entries(map ?? {})) merge(source, { target });
+  }
+  for (const [source, option] of Object.entries(config.mount_options ?? {})) {
+    const { mount_destination: target, permission, subpath } = option;
+    merge(source, {
+      ...(target != null && { target }),
+      ...(permission != null && { permission }),
+      ...(subpath != null && { subpath }),
+    });
+  }
+  return [...wishes.values()];
 }
 
 function readResources(
@@ -165,14 +208,6 @@ export function parseCreationConfig(
     preopenPorts: config.preopen_ports ?? [],
     agentList: config.agent_list ?? [],
     attachNetwork: config.attach_network ?? null,
-    folders: [
-      ...new Set([
-        ...(config.mounts ?? []),
-        ...Object.keys(config.mount_map ?? {}),
-        ...Object.keys(config.mount_options ?? {}),
-        ...(config.mount_ids ?? []),
-        ...Object.keys(config.mount_id_map ?? {}),
-      ]),
-    ],
+    mounts: readMounts(config),
   };
 }

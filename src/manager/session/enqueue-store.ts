@@ -1,9 +1,11 @@
 /** The SQL of enqueueing: what the checks need to know, and the one transaction that inserts. */
 import type { Sql } from 'postgres';
 import * as v from 'valibot';
+import { BackendError } from '../../common/errors.ts';
 import { formatAmount, formatSlots, type Slots } from '../../common/slots.ts';
 import type { Db } from '../db/connect.ts';
 import { amountColumn, jsonText } from '../db/json.ts';
+import type { FolderMount } from '../folder/mount.ts';
 import type { AgentCapacity, SlotDefinition } from './resources.ts';
 import { liveSessionStatuses, type SessionStatus, sessionStatus } from './status.ts';
 import type { SessionType } from './types.ts';
@@ -181,6 +183,7 @@ export interface NewSession {
   readonly startsAt: Date | null;
   readonly callbackUrl: string | null;
   readonly preopenPorts: readonly number[];
+  readonly mounts: readonly FolderMount[];
   readonly uid: number | null;
   readonly mainGid: number | null;
   readonly gids: readonly number[] | null;
@@ -203,7 +206,8 @@ function insertSessionRow(tx: Db, item: NewSession, now: Date) {
       ${item.scalingGroup}, '{}', ${item.domainName}, ${item.groupId}, ${item.userId},
       ${item.accessKey}, ${tx.array([item.image.canonical])}::varchar[],
       ${tx.array([item.image.id])}::uuid[], ${item.tag}, '{}',
-      ${jsonText(formatSlots(item.totalSlots))}::text::jsonb, '[]',
+      ${jsonText(formatSlots(item.totalSlots))}::text::jsonb,
+      ${jsonText(item.mounts)}::text::jsonb,
       ${jsonText(item.environ)}::text::jsonb, ${item.bootstrapScript}, ${item.useHostNetwork},
       ${item.batchTimeoutSec}, ${now}, ${item.startsAt}, 'PENDING', '', '{}',
       ${history}::text::jsonb, ${item.callbackUrl}, ${item.startupCommand}, 'UNDEFINED', 0,
@@ -216,6 +220,9 @@ function insertKernelRows(tx: Db, item: NewSession, now: Date) {
     environ: Object.entries(kernel.environ).map(([name, value]) => `${name}=${value}`),
   }));
   const slots = jsonText(formatSlots(item.slots));
+  const mountMap = Object.fromEntries(
+    item.mounts.map(({ name, kernel_path }) => [name, kernel_path]),
+  );
   const history = jsonText({ PENDING: now.toISOString() });
   return tx`
     INSERT INTO kernels (id, session_id, session_creation_id, session_name, session_type,
@@ -233,13 +240,39 @@ function insertKernelRows(tx: Db, item: NewSession, now: Date) {
       ${item.domainName}, ${item.groupId}::uuid, ${item.userId}::uuid, ${item.accessKey},
       ${item.image.canonical}, ${item.image.id}::uuid, ${item.image.architecture},
       ${item.image.registry}, ${item.tag}, '{}', ${slots}::text::jsonb, '{}',
-      ARRAY(SELECT jsonb_array_elements_text(c.environ)), '{}', '{}', '[]', '{}',
+      ARRAY(SELECT jsonb_array_elements_text(c.environ)),
+      ${tx.array(item.mounts.map(({ name }) => name))}::varchar[],
+      ${jsonText(mountMap)}::text::jsonb, ${jsonText(item.mounts)}::text::jsonb, '{}',
       ${jsonText(item.resourceOpts)}::text::jsonb, ${item.bootstrapScript}, 0, 0, 0, 0,
       ${tx.array([...item.preopenPorts])}::int[], ${item.useHostNetwork}, ${now}::timestamptz,
       'PENDING', ${now}::timestamptz, '', '{}', ${history}::text::jsonb, ${item.callbackUrl},
       ${item.startupCommand}, 'UNDEFINED', '{}', 0
     FROM jsonb_to_recordset(${jsonText(rows)}::text::jsonb) AS c(id uuid, role varchar, idx int,
       "localRank" int, hostname varchar, environ jsonb)`;
+}
+
+/** The folders that a session mounts, each once. */
+const folderIds = ({ mounts }: NewSession): string[] => [
+  ...new Set(mounts.map(({ vfid }) => vfid.slice(vfid.lastIndexOf('/') + 1))),
+];
+
+/**
+ * Makes sure that the folders are still there to be mounted, and stay so until the session is.
+ * @throws BackendError VFolderFilterStatusFailed when one went to the trash meanwhile.
+ */
+async function holdFolders(tx: Db, item: NewSession, now: Date): Promise<void> {
+  const ids = folderIds(item);
+  if (ids.length === 0) return;
+  const held = await tx`
+    UPDATE vfolders SET last_used = ${now}
+     WHERE id = ANY (${tx.array(ids)}::uuid[])
+       AND status IN ('ready', 'performing', 'cloning', 'mounted')
+    RETURNING id`;
+  if (held.length === ids.length) return;
+  throw new BackendError(
+    'VFolderFilterStatusFailed',
+    'A folder that the session mounts was deleted just now. Create the session without it.',
+  );
 }
 
 /** Inserts a session, PENDING, with all that belongs to it: everything or nothing. */
@@ -253,20 +286,27 @@ export async function insertSession(sql: Sql, item: NewSession, now: Date): Prom
       })),
     ),
   );
-  await sql.begin((tx) => [
-    insertSessionRow(tx, item, now),
-    insertKernelRows(tx, item, now),
-    tx`
+  await sql.begin(async (tx) => {
+    await holdFolders(tx, item, now);
+    await Promise.all([
+      insertSessionRow(tx, item, now),
+      insertKernelRows(tx, item, now),
+      tx`
       INSERT INTO resource_allocations (kernel_id, slot_name, requested, created_at)
       SELECT id, slot, requested, ${now}::timestamptz
       FROM jsonb_to_recordset(${allocations}::text::jsonb)
         AS c(id uuid, slot varchar, requested numeric)`,
-    tx`
+      tx`
       INSERT INTO session_dependencies (session_id, depends_on)
       SELECT ${item.id}::uuid, id FROM unnest(${tx.array([...item.dependencies])}::uuid[]) AS id`,
-    tx`
+      tx`
       INSERT INTO session_scheduling_history (session_id, phase, from_status, to_status, result,
         message, attempts, created_at, updated_at)
       VALUES (${item.id}, 'enqueue', NULL, 'PENDING', 'SUCCESS', 'enqueued', 1, ${now}, ${now})`,
-  ]);
+      tx`
+        INSERT INTO vfolder_attachment (vfolder, kernel)
+        SELECT f, k FROM unnest(${tx.array(folderIds(item))}::uuid[]) AS f,
+                         unnest(${tx.array(item.kernels.map(({ id }) => id))}::uuid[]) AS k`,
+    ]);
+  });
 }

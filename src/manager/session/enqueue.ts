@@ -6,6 +6,7 @@ import { CUSTOMIZED_OWNER_LABEL } from '../../common/images/labels.ts';
 import { randomString } from '../../common/random.ts';
 import { addSlots, formatAmount, parseSlots, type Slots } from '../../common/slots.ts';
 import type { ManagerContext } from '../context.ts';
+import { type FolderMount, resolveMounts } from '../folder/mount.ts';
 import type { Caller } from '../http/route.ts';
 import { type Image, resolveImage } from '../image/service.ts';
 import { storedBootstrapScript } from '../keypair/service.ts';
@@ -176,6 +177,7 @@ interface Findings {
   readonly storedScript: string;
   readonly slots: Slots;
   readonly shmemBytes: bigint;
+  readonly mounts: readonly FolderMount[];
 }
 
 function newSession(ctx: ManagerContext, found: Findings): NewSession {
@@ -223,6 +225,7 @@ function newSession(ctx: ManagerContext, found: Findings): NewSession {
     startsAt: request.startsAt,
     callbackUrl: request.callbackUrl,
     preopenPorts: request.preopenPorts,
+    mounts: found.mounts,
     uid: account.container_uid,
     mainGid: account.container_main_gid,
     gids: account.container_gids,
@@ -291,8 +294,10 @@ export async function enqueueSession(
     checkDependencies(ctx, request, owner, domain),
   ]);
   checkServable(slots, image.architecture, group.name, checkAgents(request, group, agents));
+  // Last, as it asks the storage proxies.
+  const mounts = await resolveMounts(ctx, { owner, projectId: project.id }, request.mounts);
   const item = newSession(ctx, {
-    ...{ owner, request, project, image, group, account, storedScript, slots, shmemBytes },
+    ...{ owner, request, project, image, group, account, storedScript, slots, shmemBytes, mounts },
   });
   await store(ctx, item);
   ctx.events.publish({

@@ -245,8 +245,8 @@ describe('refusals say what is wrong', () => {
   test.each<[Record<string, unknown>, number, string]>([
     [{ name: undefined }, 400, 'session_name'],
     [{ image: 'nosuch' }, 404, 'nosuch'],
-    [{ config: { mounts: ['data'] } }, 400, 'data'],
-    [{ config: { mount_ids: ['b9d3e8f0-6b3e-4d0c-9c43-1d8a3a1b2c3e'] } }, 400, 'Folders'],
+    [{ config: { mounts: ['data'] } }, 404, 'data'],
+    [{ config: { mount_ids: ['b9d3e8f0-6b3e-4d0c-9c43-1d8a3a1b2c3e'] } }, 404, 'folder'],
     [{ config: { attach_network: 'b9d3e8f0-6b3e-4d0c-9c43-1d8a3a1b2c3e' } }, 400, 'attach_network'],
     [{ config: { resources: { cpu: 'lots' } } }, 400, 'lots'],
     [{ config: { environ: 'A=b' } }, 400, 'environ'],

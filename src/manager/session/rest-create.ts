@@ -19,13 +19,6 @@ import { isTerminal } from './status.ts';
 
 /** Refuses, rather than ignores, what this server cannot give. */
 function refuseUnavailable(config: CreationConfig): void {
-  if (config.folders.length > 0) {
-    throw new BackendError(
-      'InvalidAPIParameters',
-      `Folders cannot be mounted: this server has no storage yet (asked for ${config.folders.join(', ')}). ` +
-        'Create the session without mounts.',
-    );
-  }
   if (config.attachNetwork !== null) {
     throw new BackendError(
       'InvalidAPIParameters',
@@ -71,6 +64,7 @@ function toEnqueueRequest(
     resources: config.resources,
     resourceOpts: config.resourceOpts,
     environ: config.environ,
+    mounts: config.mounts,
     preopenPorts: config.preopenPorts,
     agentList: config.agentList,
     reuse: body.reuse,

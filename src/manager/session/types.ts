@@ -1,6 +1,7 @@
 /** What other features see of sessions and kernels, and what they hand in to make one. */
 import type { ServicePort, sessionTypes } from '../../common/protocol/kernel.ts';
 import type { SlotMap } from '../../common/slots.ts';
+import type { MountWish } from '../folder/mount.ts';
 import type { KernelStatus, SessionResult, SessionStatus } from './status.ts';
 
 export type SessionType = (typeof sessionTypes)[number];
@@ -41,6 +42,8 @@ export interface EnqueueRequest {
   readonly resourceOpts: Readonly<Record<string, unknown>>;
   readonly environ: Readonly<Record<string, string>>;
   readonly preopenPorts: readonly number[];
+  /** Folders to mount, besides those that are mounted into all of the owner's sessions. */
+  readonly mounts: readonly MountWish[];
   /** Agents that may run it, in order of preference; empty: any. */
   readonly agentList: readonly string[];
   /** Whether a live session of the same name and image satisfies the request. */

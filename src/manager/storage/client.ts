@@ -171,6 +171,12 @@ export async function cloneFolder(
   return read(source.proxy, path, task, json).bgtask_id;
 }
 
+const mount = v.object({ path: v.string() });
+
+/** The folder's path on the file system that agents share with the proxy; the subpath is checked. */
+export const mountPath = async (ctx: StorageContext, place: FolderPlace, subpath: string) =>
+  (await ask(ctx, place.host, ['GET', '/folder/mount'], { ...at(place), subpath }, mount)).path;
+
 /** How long the proxy may keep a question about a task until there is news. Seconds. */
 const TASK_WAIT_SEC = 10;
 

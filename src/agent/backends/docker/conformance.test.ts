@@ -11,6 +11,7 @@ if (canRunDocker()) {
   await importTestImage(daemon.socketPath, 'bare');
   backendConformance('docker backend', () => makeDockerSetup(daemon.socketPath), {
     runsCode: true,
+    mountsFolders: true,
     survivesCrash: true,
   });
 }

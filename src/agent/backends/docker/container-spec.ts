@@ -2,6 +2,7 @@
 import type { ContainerCreateOptions, HostConfig, MountSettings } from 'dockerode';
 import { LABEL_PREFIX } from '../../../common/images/labels.ts';
 import type { KernelSpec, ServicePort } from '../../../common/protocol/kernel.ts';
+import type { FolderBind } from '../folder-mounts.ts';
 import type { AccountFiles } from './accounts.ts';
 import type { DaemonTraits } from './daemon.ts';
 import { CONFIG_MOUNT, SOCKET_MOUNT, WORK_MOUNT } from './kernel-files.ts';
@@ -39,6 +40,8 @@ export interface ContainerParts {
   readonly limits: ContainerLimits;
   /** Files of the host that containers read at the same place, such as its time zone. */
   readonly hostFiles: readonly string[];
+  /** The user's folders, outer ones first. */
+  readonly folders: readonly FolderBind[];
 }
 
 export interface ContainerLimits {
@@ -84,7 +87,13 @@ function labelsOf({
   };
 }
 
-function mountsOf({ layout, runner, accounts, hostFiles }: ContainerParts): MountSettings[] {
+function mountsOf({
+  layout,
+  runner,
+  accounts,
+  hostFiles,
+  folders,
+}: ContainerParts): MountSettings[] {
   const bind = (source: string, target: string, isReadOnly: boolean): MountSettings => ({
     Type: 'bind',
     Source: source,
@@ -99,6 +108,7 @@ function mountsOf({ layout, runner, accounts, hostFiles }: ContainerParts): Moun
     bind(accounts.passwd, '/etc/passwd', true),
     bind(accounts.group, '/etc/group', true),
     ...hostFiles.map((path) => bind(path, path, true)),
+    ...folders.map(({ source, target, readOnly }) => bind(source, target, readOnly)),
   ];
 }
 

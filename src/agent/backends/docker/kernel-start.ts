@@ -1,10 +1,12 @@
 /** Writes the files a kernel needs and describes its container. */
+import { chown } from 'node:fs/promises';
 import type { ContainerCreateOptions } from 'dockerode';
 import type { DockerEngine } from '../../../common/docker/engine.ts';
 import { tagOfCanonical } from '../../../common/images/docker.ts';
 import type { KernelSpec, ServicePort } from '../../../common/protocol/kernel.ts';
 import { shieldVariables } from '../../../common/protocol/runner.ts';
 import { writeDotfiles } from '../dotfiles.ts';
+import { type FolderBind, folderBinds, makeMountPoints } from '../folder-mounts.ts';
 import { accountFiles } from './accounts.ts';
 import { containerSpec } from './container-spec.ts';
 import type { DaemonTraits } from './daemon.ts';
@@ -29,7 +31,17 @@ export interface KernelParts {
   readonly prepared: Prepared;
 }
 
-/** @returns the request that creates the container. */
+/** The places for folders in the container's /home/work, which else the daemon would make as root. */
+async function ownMountPoints(layout: KernelLayout, owner: Owner, binds: readonly FolderBind[]) {
+  const made = await makeMountPoints(layout.work, binds);
+  const isOther = process.getuid?.() !== owner.uid || process.getgid?.() !== owner.gid;
+  for (const path of isOther ? made : []) await chown(path, owner.uid, owner.gid);
+}
+
+/**
+ * @returns the request that creates the container.
+ * @throws Error naming a folder that cannot be mounted.
+ */
 export async function prepareKernel(
   engine: DockerEngine,
   parts: KernelParts,
@@ -37,6 +49,8 @@ export async function prepareKernel(
   const { spec, cpuIds, layout, owner, instance, stateDir, imageId, kernelHost } = parts;
   const { servicePorts, isolationGaps, prepared } = parts;
   const environment = kernelEnvironment(spec, owner);
+  const folders = await folderBinds(spec);
+  await ownMountPoints(layout, owner, folders);
   const [accounts] = await Promise.all([
     accountFiles(engine, { instance, stateDir, imageId, owner }),
     writeKernelFiles(layout, spec, cpuIds, environment),
@@ -56,5 +70,6 @@ export async function prepareKernel(
     image: tagOfCanonical(spec.image.canonical),
     environment: { ...shieldVariables(environment), ...runnerVariables(spec) },
     accounts,
+    folders,
   });
 }

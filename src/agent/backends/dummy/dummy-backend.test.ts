@@ -21,7 +21,7 @@ backendConformance(
     cleanUp: async () => {},
     shellImage: (images) => images[0],
   }),
-  { runsCode: false, survivesCrash: false },
+  { runsCode: false, mountsFolders: false, survivesCrash: false },
 );
 
 let folder = '';

@@ -24,6 +24,11 @@ export function bubblewrapCommand(plan: SandboxPlan, command: readonly string[])
     ...['--proc', '/proc', '--symlink', '../tmp', '/var/tmp'],
     ...HOST_SETTINGS.flatMap((name) => ['--ro-bind-try', `/proc/${name}`, `/proc/${name}`]),
     ...plan.writable.flatMap(([from, to]) => ['--bind', from, to]),
+    ...plan.folders.flatMap(({ from, to, readOnly: isReadOnly }) => [
+      isReadOnly ? '--ro-bind' : '--bind',
+      from,
+      to,
+    ]),
     ...plan.readOnly.flatMap(readOnly),
     ...['--remount-ro', '/', '--chdir', plan.workingFolder],
     '--',

@@ -1,5 +1,5 @@
 /** Writes the files a kernel needs and starts it. */
-import { chmod, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { checkoutRoot, runnerCommand } from '../../../common/executable.ts';
 import type { HostRuntime } from '../../../common/images/host-runtimes.ts';
@@ -7,6 +7,7 @@ import { coreCountVariables, runtimeOf } from '../../../common/images/labels.ts'
 import type { KernelSpec } from '../../../common/protocol/kernel.ts';
 import { runnerEnvironment } from '../../../common/protocol/runner.ts';
 import { writeDotfiles } from '../dotfiles.ts';
+import { type FolderBind, folderBinds, makeMountPoints } from '../folder-mounts.ts';
 import { type HostView, SANDBOX_BASE } from './host-view.ts';
 import { environmentScript, supervisorCommand, withEnvironmentFile } from './launcher.ts';
 import { type KernelLayout, SOCKET_NAME } from './layout.ts';
@@ -92,11 +93,31 @@ async function writeEtc(layout: KernelLayout, hostname: string): Promise<[string
   return Object.keys(files).map((name) => [join(layout.etc, name), `/etc/${name}`]);
 }
 
-/** Writes the kernel's files. @returns the command that runs it in its sandbox. */
+/** Without a sandbox folders appear as links in the kernel's /home/work, and nowhere else. */
+async function linkFolders(layout: KernelLayout, binds: readonly FolderBind[]): Promise<void> {
+  for (const { name, source, target, readOnly } of binds) {
+    if (readOnly || !target.startsWith('/home/work/')) {
+      throw new Error(
+        `folder '${name}' cannot be mounted ${readOnly ? 'read-only' : `at ${target}`}: this host has no sandbox for it`,
+      );
+    }
+    const path = join(layout.work, target.slice('/home/work/'.length));
+    await mkdir(dirname(path), { recursive: true });
+    await symlink(source, path);
+  }
+}
+
+/**
+ * Writes the kernel's files. @returns the command that runs it in its sandbox.
+ * @throws Error naming a folder that cannot be mounted.
+ */
 export async function prepareKernel(parts: KernelParts): Promise<{ command: string[] }> {
   const { layout, spec, view, sandbox, cpuIds } = parts;
   const inner = innerPaths(layout, sandbox);
   const hostname = spec.cluster.hostname;
+  const binds = await folderBinds(spec);
+  if (sandbox === 'none') await linkFolders(layout, binds);
+  else await makeMountPoints(layout.work, binds);
   const script = environmentScript(kernelEnvironment(parts));
   const [etc] = await Promise.all([
     writeEtc(layout, hostname),
@@ -119,6 +140,11 @@ export async function prepareKernel(parts: KernelParts): Promise<{ command: stri
       [layout.tmp, inner.tmp],
       [layout.socketFolder, inner.socketFolder],
     ] as const,
+    folders: binds.map(({ source, target, readOnly: sealed }) => ({
+      from: source,
+      to: target,
+      readOnly: sealed,
+    })),
     readOnly,
     shmBytes: Math.max(spec.shmemBytes, 1024 * 1024),
     // Not the user's folder: this program would read settings from there.

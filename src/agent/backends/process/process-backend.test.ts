@@ -80,6 +80,7 @@ for (const kind of kinds) usable.set(kind, await works(kind));
 for (const sandbox of kinds.filter((kind) => usable.get(kind))) {
   backendConformance(`process backend, sandbox ${sandbox}`, () => makeSetup({ sandbox }), {
     runsCode: true,
+    mountsFolders: sandbox !== 'none',
     survivesCrash: true,
   });
 }
@@ -88,6 +89,7 @@ backendConformance(
   () => makeSetup({ useCgroups: false }),
   {
     runsCode: true,
+    mountsFolders: false,
     survivesCrash: true,
   },
 );

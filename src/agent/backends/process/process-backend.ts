@@ -385,6 +385,7 @@ export class ProcessBackend implements Backend {
           view,
           hostname: 'probe',
           writable: [[folder, '/tmp']],
+          folders: [],
           readOnly: [],
           shmBytes: 1024 * 1024,
           workingFolder: '/tmp',

@@ -9,6 +9,12 @@ export interface SandboxPlan {
   readonly hostname: string;
   /** Writable mounts: [path on the host, path in the sandbox]. */
   readonly writable: readonly (readonly [string, string])[];
+  /** The user's folders, outer ones first. */
+  readonly folders: readonly {
+    readonly from: string;
+    readonly to: string;
+    readonly readOnly: boolean;
+  }[];
   /** Read-only mounts of the kernel's own files, applied last. */
   readonly readOnly: readonly (readonly [string, string])[];
   /** Size of /dev/shm. */

@@ -89,6 +89,9 @@ export function unshareCommand(plan: SandboxPlan, command: readonly string[]): s
     ...late.flatMap(sealed),
     ...['link', '../tmp', '/var/tmp'],
     ...plan.writable.flatMap(operation('rw')),
+    ...plan.folders.flatMap(({ from, to, readOnly }) =>
+      readOnly ? sealed([from, to]) : ['rw', from, to],
+    ),
     ...plan.readOnly.flatMap(sealed),
     'run',
     ...command,

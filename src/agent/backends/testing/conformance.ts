@@ -4,6 +4,19 @@
  */
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
 import { randomUUID } from 'node:crypto';
+import {
+  chmod,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  realpath,
+  rm,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { hostArchitecture } from '../../../common/images/labels.ts';
 import type { ExecuteSlice } from '../../../common/protocol/execution.ts';
 import type { KernelSpec } from '../../../common/protocol/kernel.ts';
@@ -28,6 +41,8 @@ export interface ConformanceSetup {
 export interface ConformanceTraits {
   /** Kernels really run code, in files of their own. */
   readonly runsCode: boolean;
+  /** Folders can be mounted read-only and anywhere. */
+  readonly mountsFolders: boolean;
   /** Kernels outlive the backend object. */
   readonly survivesCrash: boolean;
 }
@@ -66,6 +81,7 @@ export function testSpec(image: AgentImage, overrides: Partial<KernelSpec> = {})
     startupCommand: null,
     batchTimeoutMs: null,
     preopenPorts: [],
+    mounts: [],
     ...overrides,
   };
 }
@@ -240,6 +256,68 @@ export function backendConformance(
 
     if (traits.survivesCrash) crashTests();
     if (traits.runsCode) codeTests();
+    if (traits.mountsFolders) folderTests();
+
+    function folderTests(): void {
+      let host: string;
+      beforeEach(async () => {
+        host = await realpath(await mkdtemp(join(tmpdir(), 'bai-folders-')));
+        for (const name of ['open', 'fixed', 'fixed/inner']) {
+          await mkdir(join(host, name));
+          // Kernels may run as another user than the agent.
+          await chmod(join(host, name), 0o777);
+        }
+        await writeFile(join(host, 'fixed', 'inner', 'text'), 'from the host');
+        await chmod(host, 0o755);
+      });
+      afterEach(() => rm(host, { recursive: true, force: true }));
+
+      const mount = (name: string, target: string, readOnly: boolean, subpath = '.') => ({
+        ...{ name, root: join(host, name), subpath, target, readOnly },
+      });
+
+      test(
+        'mounts folders: what is written is in the folder, read-only is read-only',
+        async () => {
+          const mounts = [
+            mount('open', '/home/work/open', false),
+            mount('fixed', '/home/work/deep/er', true, 'inner'),
+          ];
+          const spec = testSpec(image, { mounts });
+          const { runner } = await start(spec);
+          const written = await runCode(runner, 'echo mine > open/file && cat deep/er/text');
+          expect(written).toMatchObject({ stdout: 'from the host' });
+          expect(await readFile(join(host, 'open', 'file'), 'utf8')).toBe('mine\n');
+          const refused = await runCode(runner, 'echo no > deep/er/text || echo refused');
+          expect(refused.stdout).toContain('refused');
+          await runCode(runner, 'rm -f deep/er/text; mv deep/er/text deep/er/x; true');
+          expect(await readFile(join(host, 'fixed', 'inner', 'text'), 'utf8')).toBe(
+            'from the host',
+          );
+          await backend.destroy(spec.kernelId, 0);
+          // Ending a kernel deletes its own files, and nothing of its folders.
+          expect(await readdir(join(host, 'open'))).toEqual(['file']);
+          expect(await readdir(join(host, 'fixed', 'inner'))).toEqual(['text']);
+        },
+        TEST_TIMEOUT_MS,
+      );
+
+      test(
+        'a folder that is gone, or left through a link, is not mounted',
+        async () => {
+          await symlink('/etc', join(host, 'open', 'link'));
+          const create = (changes: object) => {
+            const mounts = [{ ...mount('open', '/home/work/open', false), ...changes }];
+            return backend.create(testSpec(image, { mounts }), [], deadline());
+          };
+          await expect(create({ root: join(host, 'gone') })).rejects.toThrow('not there');
+          await expect(create({ subpath: 'link' })).rejects.toThrow('leads out');
+          await expect(create({ subpath: '../fixed' })).rejects.toThrow('leads out');
+          expect(await backend.list()).toEqual([]);
+        },
+        TEST_TIMEOUT_MS,
+      );
+    }
 
     function crashTests(): void {
       test(
