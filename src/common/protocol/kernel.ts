@@ -5,6 +5,7 @@ export const slotMap = v.record(v.string(), v.string());
 
 export const sessionTypes = ['interactive', 'batch', 'inference', 'system'] as const;
 
+/** A folder of the host that a kernel sees. */
 const kernelMount = v.object({
   /** For messages. */
   name: v.string(),
@@ -16,9 +17,6 @@ const kernelMount = v.object({
   target: v.pipe(v.string(), v.startsWith('/')),
   readOnly: v.boolean(),
 });
-/** A folder of the host that a kernel sees. */
-export type KernelMount = v.InferOutput<typeof kernelMount>;
-
 /** Everything needed to start one kernel (one container of a session). */
 export const kernelSpec = v.object({
   kernelId: v.pipe(v.string(), v.uuid()),
