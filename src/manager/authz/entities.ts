@@ -1,20 +1,52 @@
 /** What a scope or an entity is, by its type and id, as far as the caller may see it. */
+import { isUuid } from '../../common/ids.ts';
 import type { RoleRow } from '../db/rows.generated.ts';
-import { type Domain, findDomain } from '../domain/service.ts';
+import type { Domain } from '../domain/service.ts';
+import { loadDomain } from '../domain/v2-graphql.ts';
+import { loadFolderNode } from '../folder/graphql.ts';
+import type { FolderRecord } from '../folder/service.ts';
 import type { GraphqlContext } from '../graphql/context.ts';
 import { batched } from '../graphql/loaders.ts';
+import { listProjects, type ProjectRecord } from '../project/service.ts';
+import { listRegistryConfigurations, type RegistryConfiguration } from '../registry/service.ts';
+import { listAllResourceGroups, type ResourceGroup } from '../resource-group/service.ts';
+import type { UserRecord } from '../user/service.ts';
+import { loadUserV2 } from '../user/v2-graphql.ts';
 import { rolesById } from './lists.ts';
+
+type Named<Type extends string, Parent> = Parent & { readonly __typename: Type };
 
 /** A member of the union, and which. */
 export type Entity =
-  | (Domain & { readonly __typename: 'DomainV2' })
-  | (RoleRow & { readonly __typename: 'Role' });
+  | Named<'UserV2', UserRecord>
+  | Named<'ProjectV2', ProjectRecord>
+  | Named<'DomainV2', Domain>
+  | Named<'VirtualFolderNode', FolderRecord>
+  | Named<'ResourceGroup', ResourceGroup>
+  | Named<'ContainerRegistryV2', RegistryConfiguration>
+  | Named<'Role', RoleRow>;
 
-const loadDomain = batched(async (names: readonly string[], { ctx, caller }) => {
-  const found = await Promise.all(names.map((name) => findDomain(ctx.sql, caller, name)));
-  return new Map(found.flatMap((domain) => (domain ? [[domain.name, domain] as const] : [])));
+const loadProject = batched<string, ProjectRecord>(async (ids, { ctx, caller }) => {
+  const projects = await listProjects(ctx.sql, caller, { ids: ids.filter(isUuid) });
+  return new Map(projects.map((project) => [project.id, project]));
 });
-const loadRole = batched((ids: readonly string[], context) => rolesById(context, ids));
+/** For superadmins, as their lists of groups and registries are. */
+const loadGroup = batched<string, ResourceGroup>(async (_names, { ctx, caller }) => {
+  const groups = caller.isSuperadmin ? await listAllResourceGroups(ctx.sql) : [];
+  return new Map(groups.map((group) => [group.name, group]));
+});
+const loadRegistry = batched<string, RegistryConfiguration>(async (_ids, { ctx, caller }) => {
+  const registries = caller.isSuperadmin ? await listRegistryConfigurations(ctx.sql) : [];
+  return new Map(registries.map((registry) => [registry.id, registry]));
+});
+const loadRole = batched<string, RoleRow>((ids, context) => rolesById(context, ids.filter(isUuid)));
+
+function named<Type extends string, Parent extends object>(
+  __typename: Type,
+  parent: Parent | null,
+): Named<Type, Parent> | null {
+  return parent && { ...parent, __typename };
+}
 
 /** Null for what is not there, is not the caller's to see, or has no type in the schema. */
 export async function loadEntity(
@@ -23,14 +55,20 @@ export async function loadEntity(
   id: string,
 ): Promise<Entity | null> {
   switch (type) {
-    case 'domain': {
-      const domain = await loadDomain(context, id);
-      return domain && { ...domain, __typename: 'DomainV2' };
-    }
-    case 'role': {
-      const role = await loadRole(context, id);
-      return role && { ...role, __typename: 'Role' };
-    }
+    case 'user':
+      return named('UserV2', isUuid(id) ? await loadUserV2(context, id) : null);
+    case 'project':
+      return named('ProjectV2', await loadProject(context, id));
+    case 'domain':
+      return named('DomainV2', await loadDomain(context, id));
+    case 'vfolder':
+      return named('VirtualFolderNode', isUuid(id) ? await loadFolderNode(context, id) : null);
+    case 'resource_group':
+      return named('ResourceGroup', await loadGroup(context, id));
+    case 'container_registry':
+      return named('ContainerRegistryV2', await loadRegistry(context, id));
+    case 'role':
+      return named('Role', await loadRole(context, id));
     default:
       return null;
   }

@@ -3,6 +3,7 @@ import { globalId } from '../graphql/global-id.ts';
 import type { GraphqlModule } from '../graphql/module.ts';
 import { v2Mutation } from '../graphql/mutation.ts';
 import { v2ListField } from '../graphql/v2-list.ts';
+import { loadUserV2 } from '../user/v2-graphql.ts';
 import { loadRole } from './graphql.ts';
 import { answerInvitation, cancelInvitation, inviteToRole } from './invitations.ts';
 import * as lists from './lists.ts';
@@ -72,6 +73,9 @@ export const roleInvitationsGraphql: GraphqlModule = {
       state: ({ state }) => stateName(state),
       createdAt: (row) => row.created_at,
       updatedAt: (row) => row.updated_at,
+      inviter: (row, _args, context) =>
+        row.inviter_user_id === null ? null : loadUserV2(context, row.inviter_user_id),
+      invitee: (row, _args, context) => loadUserV2(context, row.invitee_user_id),
       role: (row, _args, context) => loadRole(context, row.role_id),
     },
   },

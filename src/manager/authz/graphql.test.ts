@@ -432,7 +432,7 @@ describe('lists', () => {
     const node = (name: string) => ({
       node: {
         name,
-        permissions: { edges: [{ node: { role: { name }, scope: null } }] },
+        permissions: { edges: [{ node: { role: { name }, scope: { __typename: 'ProjectV2' } } }] },
         scopes: { edges: [{ node: { scope: { basicInfo: { name: 'default' } } } }] },
       },
     });
@@ -466,6 +466,76 @@ describe('lists', () => {
       `user-${tenants.people.user.userId.slice(0, 8)}`,
       `project-${tenants.projects.default.slice(0, 8)}-member`,
     ]);
+  });
+
+  test('tell what the scopes are, as the WebUI asks', async () => {
+    const { sql } = tenants.db;
+    await sql`INSERT INTO scaling_groups (name, is_active, driver, driver_opts, scheduler,
+        scheduler_opts, use_host_network, default_deployment_options, default_session_options)
+      VALUES ('gpu', true, 'static', '{}', 'fifo', '{}', false, '{}', '{}')`;
+    const [registry] =
+      await sql`INSERT INTO container_registries (url, registry_name, type, project)
+      VALUES ('http://cr.example', 'cr.example', 'docker', 'stable') RETURNING id`;
+    const scopes = [
+      ['DOMAIN', 'default'],
+      ['PROJECT', tenants.projects.default],
+      ['USER', tenants.people.user.userId],
+      ['RESOURCE_GROUP', 'gpu'],
+      ['CONTAINER_REGISTRY', String(registry?.id)],
+      ['SESSION', crypto.randomUUID()],
+      ['MODEL_DEPLOYMENT', 'x'],
+    ].map(([scopeType, scopeId]) => ({ scopeType, scopeId }));
+    const roleId = await makeRole({ name: 'everywhere', scopes });
+    const query = `query ($id: UUID!) { adminRole(id: $id) { allScopes: scopes(first: 100) { edges { node {
+      scopeType scopeId scope { __typename
+        ... on DomainV2 { basicInfo { domainName: name } }
+        ... on ProjectV2 { basicInfo { projectName: name } }
+        ... on UserV2 { basicInfo { email } }
+        ... on VirtualFolderNode { vfolderName: name }
+        ... on ModelDeployment { metadata { deploymentName: name } }
+        ... on ResourceGroup { resourceGroupName: name }
+        ... on ContainerRegistryV2 { registryName project }
+        ... on Node { __isNode: __typename id }
+        ... on ArtifactRegistry { id } } } } } } }`;
+    const data = await answer('superadmin', query, { id: roleId });
+    const shape = v.object({
+      adminRole: v.object({
+        allScopes: v.object({
+          edges: v.array(
+            v.object({ node: v.looseObject({ scopeType: v.string(), scope: v.unknown() }) }),
+          ),
+        }),
+      }),
+    });
+    const found = new Map(
+      v
+        .parse(shape, data)
+        .adminRole.allScopes.edges.map(({ node }) => [node.scopeType, node.scope]),
+    );
+    expect(Object.fromEntries(found)).toMatchObject({
+      DOMAIN: { basicInfo: { domainName: 'default' }, __isNode: 'DomainV2' },
+      PROJECT: { basicInfo: { projectName: 'work' } },
+      USER: { basicInfo: { email: tenants.people.user.email } },
+      RESOURCE_GROUP: { resourceGroupName: 'gpu' },
+      CONTAINER_REGISTRY: { registryName: 'cr.example', project: 'stable' },
+      SESSION: null,
+      MODEL_DEPLOYMENT: null,
+    });
+    // Those who have the role see no more of its scopes than elsewhere.
+    const { userId } = tenants.people.otherUser;
+    const give = `mutation { adminAssignRole(input: { roleId: "${roleId}", userId: "${userId}" }) {
+      user { basicInfo { email } } grantedByUser { basicInfo { email } } } }`;
+    expect(await answer('superadmin', give)).toEqual({
+      adminAssignRole: {
+        user: { basicInfo: { email: tenants.people.otherUser.email } },
+        grantedByUser: { basicInfo: { email: tenants.people.superadmin.email } },
+      },
+    });
+    const mine = `{ myRoles(filter: { role: { name: { equals: "everywhere" } } }) { edges { node {
+      grantedByUser { id } role { scopes { edges { node { scope { __typename } } } } } } } } }`;
+    const seen = await answer('otherUser', mine);
+    expect(JSON.stringify(seen)).not.toContain('__typename');
+    expect(seen).toMatchObject({ myRoles: { edges: [{ node: { grantedByUser: null } }] } });
   });
 
   test('permissions by role, scope and entity', async () => {

@@ -17,6 +17,7 @@ import type {
   RoleusersArgs,
 } from '../graphql/resolvers.generated.ts';
 import { nestedV2List, v2ListField } from '../graphql/v2-list.ts';
+import { loadUserV2 } from '../user/v2-graphql.ts';
 import { type Action, entityActions, permissionMatrix, scopeContents } from './actions.ts';
 import { elementWords, operationWords } from './elements.ts';
 import { loadEntity } from './entities.ts';
@@ -155,6 +156,9 @@ export const rolesGraphql: GraphqlModule = {
       grantedBy: (row) => row.granted_by,
       grantedAt: (row) => row.granted_at,
       role: (row, _args, context) => loadRole(context, row.role_id),
+      user: (row, _args, context) => loadUserV2(context, row.user_id),
+      grantedByUser: (row, _args, context) =>
+        row.granted_by === null ? null : loadUserV2(context, row.granted_by),
     },
     EntityRef: {
       id: ({ id }) => globalId('EntityRef', id),
@@ -165,6 +169,11 @@ export const rolesGraphql: GraphqlModule = {
       registeredAt: (row) => row.registered_at,
       entity: (row, _args, context) => loadEntity(context, row.entity_type, row.entity_id),
       scope: (row, _args, context) => loadEntity(context, row.scope_type, row.scope_id),
+    },
+    ResourceGroup: { id: ({ name }) => globalId('ResourceGroup', name) },
+    ContainerRegistryV2: {
+      id: ({ id }) => globalId('ContainerRegistryV2', id),
+      registryName: (row) => row.registry_name,
     },
   },
 };

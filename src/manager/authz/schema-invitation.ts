@@ -23,6 +23,8 @@ export const invitationTypeDefs = /* GraphQL */ `
     state: RoleInvitationState!
     createdAt: DateTime!
     updatedAt: DateTime
+    inviter: UserV2
+    invitee: UserV2
     role: Role
   }
 

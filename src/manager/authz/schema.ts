@@ -1,4 +1,8 @@
-/** The SDL of roles, permissions and who has them, as upstream has it. */
+/**
+ * The SDL of roles, permissions and who has them, as upstream has it. Of scopes that no feature has as a
+ * type yet it has what roles show of them. There are no deployments and artifact registries yet, so
+ * nothing answers with these two, but documents that name them are valid.
+ */
 
 export const typeDefs = /* GraphQL */ `
   type Query {
@@ -214,6 +218,8 @@ export const typeDefs = /* GraphQL */ `
     grantedBy: UUID
     grantedAt: DateTime!
     role: Role
+    user: UserV2
+    grantedByUser: UserV2
   }
 
   type RoleAssignmentConnection {
@@ -334,5 +340,38 @@ export const typeDefs = /* GraphQL */ `
     requiredPermission: OperationType!
   }
 
-  union EntityNode = DomainV2 | Role
+  union EntityNode =
+    | UserV2
+    | ProjectV2
+    | DomainV2
+    | VirtualFolderNode
+    | ResourceGroup
+    | ContainerRegistryV2
+    | ModelDeployment
+    | ArtifactRegistry
+    | Role
+
+  type ResourceGroup implements Node {
+    id: ID!
+    name: String!
+  }
+
+  type ContainerRegistryV2 implements Node {
+    id: ID!
+    registryName: String!
+    project: String
+  }
+
+  type ModelDeployment implements Node {
+    id: ID!
+    metadata: ModelDeploymentMetadata!
+  }
+
+  type ModelDeploymentMetadata {
+    name: String!
+  }
+
+  type ArtifactRegistry {
+    id: ID!
+  }
 `;

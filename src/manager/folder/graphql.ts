@@ -56,7 +56,8 @@ async function listed(
   return { items: rows, total_count: total };
 }
 
-const folderById = batched<string, FolderRecord>(async (ids, { ctx, caller }) => {
+/** The folder; null when there is none that the caller may see. */
+export const loadFolderNode = batched<string, FolderRecord>(async (ids, { ctx, caller }) => {
   const found = await readFolders(ctx.sql, caller, { ids });
   return new Map(found.map((folder) => [folder.id, folder]));
 });
@@ -120,7 +121,7 @@ export const folderGraphql: GraphqlModule = {
       // As upstream's, all of them, whatever page is asked for.
       async vfolder_nodes(session, _args, context) {
         const ids = folderIdsOf(session);
-        const found = await Promise.all(ids.map((id) => folderById(context, id)));
+        const found = await Promise.all(ids.map((id) => loadFolderNode(context, id)));
         const rows = found.filter((folder) => folder !== null);
         const page = { rows, total: rows.length, hasNext: false, hasPrevious: false };
         return toConnection(page, (row) => globalId(TYPE, idOf(row)));

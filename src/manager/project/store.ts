@@ -22,6 +22,7 @@ export type ProjectScope =
 
 export interface ProjectFilter {
   readonly id?: string;
+  readonly ids?: readonly string[];
   readonly name?: string;
   readonly domainName?: string | null;
   readonly isActive?: boolean | null;
@@ -59,6 +60,7 @@ export function selectProjects(
 ): Promise<ProjectRecord[]> {
   const conditions = [
     filter.id == null ? sql`` : sql`AND g.id = ${filter.id}`,
+    filter.ids === undefined ? sql`` : sql`AND g.id = ANY (${[...filter.ids]}::text[]::uuid[])`,
     filter.name == null ? sql`` : sql`AND g.name = ${filter.name}`,
     filter.domainName == null ? sql`` : sql`AND g.domain_name = ${filter.domainName}`,
     filter.isActive == null ? sql`` : sql`AND g.is_active = ${filter.isActive}`,
