@@ -21,6 +21,7 @@ import type { ProjectRecord } from '../project/service.ts';
 import type { KeypairRecord } from '../keypair/service.ts';
 import type { KeypairResourcePolicyRow, ProjectResourcePolicyRow, UserResourcePolicyRow, ScalingGroupRow, AssociationScopeEntityRow, PermissionRow, RoleRow, UserRoleRow, RoleInvitationRow, RolePermissionPresetRow, RolePresetRow } from '../db/rows.generated.ts';
 import type { ScalingGroupParent } from '../resource-group/graphql.ts';
+import type { ResourceGroup as ResourceGroupRecord } from '../resource-group/service.ts';
 import type { HostVolume } from '../folder/hosts.ts';
 import type { FolderRecord } from '../folder/service.ts';
 import type { UserRecord } from '../user/service.ts';
@@ -4926,6 +4927,8 @@ export type RoleAssignment = Node & {
   readonly grantedBy: Maybe<Scalars['UUID']['output']>;
   readonly grantedAt: Scalars['DateTime']['output'];
   readonly role: Maybe<Role>;
+  readonly user: Maybe<UserV2>;
+  readonly grantedByUser: Maybe<UserV2>;
 };
 
 export type RoleAssignmentConnection = {
@@ -5054,7 +5057,36 @@ export type OperationInfo = {
   readonly requiredPermission: OperationType;
 };
 
-export type EntityNode = DomainV2 | Role;
+export type EntityNode = UserV2 | ProjectV2 | DomainV2 | VirtualFolderNode | ResourceGroup | ContainerRegistryV2 | ModelDeployment | ArtifactRegistry | Role;
+
+export type ResourceGroup = Node & {
+  readonly __typename?: 'ResourceGroup';
+  readonly id: Scalars['ID']['output'];
+  readonly name: Scalars['String']['output'];
+};
+
+export type ContainerRegistryV2 = Node & {
+  readonly __typename?: 'ContainerRegistryV2';
+  readonly id: Scalars['ID']['output'];
+  readonly registryName: Scalars['String']['output'];
+  readonly project: Maybe<Scalars['String']['output']>;
+};
+
+export type ModelDeployment = Node & {
+  readonly __typename?: 'ModelDeployment';
+  readonly id: Scalars['ID']['output'];
+  readonly metadata: ModelDeploymentMetadata;
+};
+
+export type ModelDeploymentMetadata = {
+  readonly __typename?: 'ModelDeploymentMetadata';
+  readonly name: Scalars['String']['output'];
+};
+
+export type ArtifactRegistry = {
+  readonly __typename?: 'ArtifactRegistry';
+  readonly id: Scalars['ID']['output'];
+};
 
 export type ScopeInput = {
   readonly scopeType: RBACElementType;
@@ -5232,6 +5264,8 @@ export type RoleInvitation = Node & {
   readonly state: RoleInvitationState;
   readonly createdAt: Scalars['DateTime']['output'];
   readonly updatedAt: Maybe<Scalars['DateTime']['output']>;
+  readonly inviter: Maybe<UserV2>;
+  readonly invitee: Maybe<UserV2>;
   readonly role: Maybe<Role>;
 };
 
@@ -6266,7 +6300,14 @@ export type DirectiveResolverFn<TResult = Record<PropertyKey, never>, TParent = 
 /** Mapping of union types */
 export type ResolversUnionTypes<_RefType extends Record<string, unknown>> = {
   EntityNode:
+    | ( UserRecord )
+    | ( ProjectRecord )
     | ( DomainRecord )
+    | ( FolderRecord )
+    | ( ResourceGroupRecord )
+    | ( RegistryConfiguration )
+    | ( ModelDeployment )
+    | ( ArtifactRegistry )
     | ( RoleRow )
   ;
 };
@@ -6306,6 +6347,9 @@ export type ResolversInterfaceTypes<_RefType extends Record<string, unknown>> = 
     | ( PermissionRow )
     | ( UserRoleRow )
     | ( AssociationScopeEntityRow )
+    | ( ResourceGroupRecord )
+    | ( RegistryConfiguration )
+    | ( ModelDeployment )
     | ( RoleInvitationRow )
     | ( RolePresetRow )
     | ( RolePermissionPresetRow )
@@ -6704,6 +6748,11 @@ export type ResolversTypes = {
   EntityActionInfo: ResolverTypeWrapper<EntityActionInfo>;
   OperationInfo: ResolverTypeWrapper<OperationInfo>;
   EntityNode: ResolverTypeWrapper<ResolversUnionTypes<ResolversTypes>['EntityNode']>;
+  ResourceGroup: ResolverTypeWrapper<ResourceGroupRecord>;
+  ContainerRegistryV2: ResolverTypeWrapper<RegistryConfiguration>;
+  ModelDeployment: ResolverTypeWrapper<ModelDeployment>;
+  ModelDeploymentMetadata: ResolverTypeWrapper<ModelDeploymentMetadata>;
+  ArtifactRegistry: ResolverTypeWrapper<ArtifactRegistry>;
   ScopeInput: ScopeInput;
   CreateRoleInput: CreateRoleInput;
   UpdateRoleInput: UpdateRoleInput;
@@ -7212,6 +7261,11 @@ export type ResolversParentTypes = {
   EntityActionInfo: EntityActionInfo;
   OperationInfo: OperationInfo;
   EntityNode: ResolversUnionTypes<ResolversParentTypes>['EntityNode'];
+  ResourceGroup: ResourceGroupRecord;
+  ContainerRegistryV2: RegistryConfiguration;
+  ModelDeployment: ModelDeployment;
+  ModelDeploymentMetadata: ModelDeploymentMetadata;
+  ArtifactRegistry: ArtifactRegistry;
   ScopeInput: ScopeInput;
   CreateRoleInput: CreateRoleInput;
   UpdateRoleInput: UpdateRoleInput;
@@ -7408,7 +7462,7 @@ export type ItemResolvers<ContextType = GraphqlContext, ParentType extends Resol
 };
 
 export type NodeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['Node'] = ResolversParentTypes['Node']> = {
-  __resolveType: TypeResolveFn<'KeypairResourcePolicyV2' | 'KeyPairV2' | 'ImageNode' | 'ImageV2' | 'ComputeSessionNode' | 'AgentNode' | 'KernelNode' | 'SessionSchedulingHistory' | 'UserNode' | 'GroupNode' | 'DomainV2' | 'ProjectV2' | 'UserV2' | 'DomainNode' | 'VirtualFolderNode' | 'VFolder' | 'Role' | 'Permission' | 'RoleAssignment' | 'EntityRef' | 'RoleInvitation' | 'RolePreset' | 'RolePermissionPreset' | 'UserResourcePolicyV2' | 'ProjectResourcePolicyV2' | 'AuditLogNode' | 'AuditLogV2' | 'ScalingGroupNode' | 'ContainerRegistry' | 'ContainerRegistryNode', ParentType, ContextType>;
+  __resolveType: TypeResolveFn<'KeypairResourcePolicyV2' | 'KeyPairV2' | 'ImageNode' | 'ImageV2' | 'ComputeSessionNode' | 'AgentNode' | 'KernelNode' | 'SessionSchedulingHistory' | 'UserNode' | 'GroupNode' | 'DomainV2' | 'ProjectV2' | 'UserV2' | 'DomainNode' | 'VirtualFolderNode' | 'VFolder' | 'Role' | 'Permission' | 'RoleAssignment' | 'EntityRef' | 'ResourceGroup' | 'ContainerRegistryV2' | 'ModelDeployment' | 'RoleInvitation' | 'RolePreset' | 'RolePermissionPreset' | 'UserResourcePolicyV2' | 'ProjectResourcePolicyV2' | 'AuditLogNode' | 'AuditLogV2' | 'ScalingGroupNode' | 'ContainerRegistry' | 'ContainerRegistryNode', ParentType, ContextType>;
 };
 
 export type PaginatedListResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['PaginatedList'] = ResolversParentTypes['PaginatedList']> = {
@@ -9259,6 +9313,8 @@ export type RoleAssignmentResolvers<ContextType = GraphqlContext, ParentType ext
   grantedBy?: Resolver<Maybe<ResolversTypes['UUID']>, ParentType, ContextType>;
   grantedAt?: Resolver<ResolversTypes['DateTime'], ParentType, ContextType>;
   role?: Resolver<Maybe<ResolversTypes['Role']>, ParentType, ContextType>;
+  user?: Resolver<Maybe<ResolversTypes['UserV2']>, ParentType, ContextType>;
+  grantedByUser?: Resolver<Maybe<ResolversTypes['UserV2']>, ParentType, ContextType>;
   __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
 };
 
@@ -9323,7 +9379,35 @@ export type OperationInfoResolvers<ContextType = GraphqlContext, ParentType exte
 };
 
 export type EntityNodeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['EntityNode'] = ResolversParentTypes['EntityNode']> = {
-  __resolveType: TypeResolveFn<'DomainV2' | 'Role', ParentType, ContextType>;
+  __resolveType: TypeResolveFn<'UserV2' | 'ProjectV2' | 'DomainV2' | 'VirtualFolderNode' | 'ResourceGroup' | 'ContainerRegistryV2' | 'ModelDeployment' | 'ArtifactRegistry' | 'Role', ParentType, ContextType>;
+};
+
+export type ResourceGroupResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ResourceGroup'] = ResolversParentTypes['ResourceGroup']> = {
+  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  name?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type ContainerRegistryV2Resolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ContainerRegistryV2'] = ResolversParentTypes['ContainerRegistryV2']> = {
+  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  registryName?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  project?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type ModelDeploymentResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ModelDeployment'] = ResolversParentTypes['ModelDeployment']> = {
+  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  metadata?: Resolver<ResolversTypes['ModelDeploymentMetadata'], ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type ModelDeploymentMetadataResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ModelDeploymentMetadata'] = ResolversParentTypes['ModelDeploymentMetadata']> = {
+  name?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
+export type ArtifactRegistryResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ArtifactRegistry'] = ResolversParentTypes['ArtifactRegistry']> = {
+  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
 };
 
 export type DeleteRolePayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DeleteRolePayload'] = ResolversParentTypes['DeleteRolePayload']> = {
@@ -9404,6 +9488,8 @@ export type RoleInvitationResolvers<ContextType = GraphqlContext, ParentType ext
   state?: Resolver<ResolversTypes['RoleInvitationState'], ParentType, ContextType>;
   createdAt?: Resolver<ResolversTypes['DateTime'], ParentType, ContextType>;
   updatedAt?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
+  inviter?: Resolver<Maybe<ResolversTypes['UserV2']>, ParentType, ContextType>;
+  invitee?: Resolver<Maybe<ResolversTypes['UserV2']>, ParentType, ContextType>;
   role?: Resolver<Maybe<ResolversTypes['Role']>, ParentType, ContextType>;
   __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
 };
@@ -10115,6 +10201,11 @@ export type Resolvers<ContextType = GraphqlContext> = {
   EntityActionInfo?: EntityActionInfoResolvers<ContextType>;
   OperationInfo?: OperationInfoResolvers<ContextType>;
   EntityNode?: EntityNodeResolvers<ContextType>;
+  ResourceGroup?: ResourceGroupResolvers<ContextType>;
+  ContainerRegistryV2?: ContainerRegistryV2Resolvers<ContextType>;
+  ModelDeployment?: ModelDeploymentResolvers<ContextType>;
+  ModelDeploymentMetadata?: ModelDeploymentMetadataResolvers<ContextType>;
+  ArtifactRegistry?: ArtifactRegistryResolvers<ContextType>;
   DeleteRolePayload?: DeleteRolePayloadResolvers<ContextType>;
   PurgeRolePayload?: PurgeRolePayloadResolvers<ContextType>;
   DeletePermissionPayload?: DeletePermissionPayloadResolvers<ContextType>;
@@ -10237,8 +10328,10 @@ export type CarryingParents = {
   UserResourcePolicyV2: Carrying<Pick<UserResourcePolicyV2, 'name'>, ResolversParentTypes['UserResourcePolicyV2']>;
   ScalingGroup: Carrying<Pick<ScalingGroup, 'name' | 'description' | 'is_active' | 'is_public' | 'created_at' | 'wsproxy_addr' | 'wsproxy_api_token' | 'driver' | 'driver_opts' | 'scheduler' | 'scheduler_opts' | 'use_host_network'>, ResolversParentTypes['ScalingGroup']>;
   ScalingGroupNode: Carrying<Pick<ScalingGroupNode, 'name' | 'description' | 'is_active' | 'is_public' | 'created_at' | 'wsproxy_addr' | 'driver' | 'driver_opts' | 'scheduler' | 'scheduler_opts' | 'use_host_network'>, ResolversParentTypes['ScalingGroupNode']>;
+  ContainerRegistryV2: Carrying<Pick<ContainerRegistryV2, 'project'>, ResolversParentTypes['ContainerRegistryV2']>;
   EntityRef: Carrying<Pick<EntityRef, never>, ResolversParentTypes['EntityRef']>;
   Permission: Carrying<Pick<Permission, never>, ResolversParentTypes['Permission']>;
+  ResourceGroup: Carrying<Pick<ResourceGroup, 'name'>, ResolversParentTypes['ResourceGroup']>;
   Role: Carrying<Pick<Role, 'name' | 'description'>, ResolversParentTypes['Role']>;
   RoleAssignment: Carrying<Pick<RoleAssignment, never>, ResolversParentTypes['RoleAssignment']>;
   RoleInvitation: Carrying<Pick<RoleInvitation, never>, ResolversParentTypes['RoleInvitation']>;
