@@ -7,6 +7,7 @@ import { sessionCommands, sessionList, sessionShortcuts } from './tree/session.t
 const account = () => import('./commands/account.ts');
 const dotfile = () => import('./commands/dotfile.ts');
 const image = () => import('./commands/image.ts');
+const imageChanges = () => import('./commands/image-changes.ts');
 const serverLogs = () => import('./commands/server-logs.ts');
 
 export const clientCommands: CommandRecord = {
@@ -28,7 +29,9 @@ export const clientCommands: CommandRecord = {
     update: leaf('Replace a file.', async () => (await dotfile()).update),
   }),
   image: group('Images that sessions can be made of.', {
+    forget: leaf('Take an image out of the catalogue.', async () => (await imageChanges()).forget),
     list: leaf('List images.', async () => (await image()).list),
+    purge: leaf('Delete an image for good.', async () => (await imageChanges()).purge),
   }),
   login: leaf('Sign in at a web server.', async () => (await account()).login),
   logout: leaf('Sign out of the web server.', async () => (await account()).logout),

@@ -9,6 +9,7 @@ import { type ClientDependencies, HttpClient, type ServerInfo } from './http.ts'
 import { ReportApi } from './report.ts';
 import { SessionApi } from './session.ts';
 import { readEvents, type ServerSentEvent } from './sse.ts';
+import { TaskApi } from './task.ts';
 
 /**
  * ```ts
@@ -25,6 +26,7 @@ export class Client {
   readonly errorLog: ErrorLogApi;
   readonly report: ReportApi;
   readonly session: SessionApi;
+  readonly task: TaskApi;
   readonly graphql: GraphQLApi;
   private readonly http: HttpClient;
 
@@ -37,6 +39,7 @@ export class Client {
     this.errorLog = new ErrorLogApi(this.http);
     this.report = new ReportApi(this.http);
     this.session = new SessionApi(this.http);
+    this.task = new TaskApi(this.http);
     this.graphql = new GraphQLApi(this.http);
   }
 

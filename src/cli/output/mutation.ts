@@ -28,8 +28,8 @@ export interface Mutation {
 }
 
 const payload = v.looseObject({
-  ok: v.nullable(v.boolean()),
-  msg: v.nullable(v.string()),
+  ok: v.nullish(v.boolean(), null),
+  msg: v.nullish(v.string(), null),
 });
 
 const HEADER = ['Field', 'Value'] as const;
@@ -66,18 +66,27 @@ function printFailure({ io, globals }: Where, mutation: Mutation, msg: string, e
   if (error !== undefined) printStatus(io.stderr, 'error', describeFailure(error));
 }
 
+/** Asks for a change and returns what it answers. @throws ApiError, ConnectionError. */
+export async function askMutation(
+  client: Client,
+  { root, variables }: Pick<Mutation, 'root' | 'variables'>,
+  body: string,
+): Promise<v.InferOutput<typeof payload>> {
+  const { document, values } = documentOf('mutation', root, variables, body);
+  return await client.graphql.field(root, payload, document, values);
+}
+
 /** Runs it and prints what became of it. @returns the exit code. */
 export async function runMutation(
   where: Where,
   client: Client,
   mutation: Mutation,
 ): Promise<number> {
-  const { root, variables, fields, itemName } = mutation;
+  const { fields, itemName } = mutation;
   const body = fields === undefined ? 'ok msg' : `ok msg ${itemName} { ${selection(fields)} }`;
-  const { document, values } = documentOf('mutation', root, variables, body);
   let answer: v.InferOutput<typeof payload>;
   try {
-    answer = await client.graphql.field(root, payload, document, values);
+    answer = await askMutation(client, mutation, body);
   } catch (error) {
     if (!(error instanceof ApiError || error instanceof ConnectionError)) throw error;
     printFailure(where, mutation, 'Failed', error);

@@ -10,6 +10,7 @@ const etcd = () => import('../commands/admin/etcd.ts');
 const exports = () => import('../commands/admin/export.ts');
 const project = () => import('../commands/admin/group.ts');
 const image = () => import('../commands/image.ts');
+const imageChanges = () => import('../commands/image-changes.ts');
 const keypair = () => import('../commands/admin/keypair.ts');
 const policy = () => import('../commands/admin/keypair-resource-policy.ts');
 const manager = () => import('../commands/admin/manager.ts');
@@ -65,7 +66,10 @@ export const adminCommands: CommandRecord = {
     update: leaf('Change a project.', async () => (await project()).update),
   }),
   image: group('Images that sessions can be made of.', {
+    alias: leaf('Give an image a short name.', async () => (await imageChanges()).alias),
+    dealias: leaf('Remove a short name.', async () => (await imageChanges()).dealias),
     list: leaf('List images.', async () => (await image()).adminList),
+    rescan: leaf('Look for images in registries.', async () => (await imageChanges()).rescan),
   }),
   keypair: group('The keys with which programs sign requests.', {
     activate: leaf('Let a keypair be used.', async () => (await keypair()).activate),
