@@ -6,28 +6,18 @@ import {
   dependenciesCommand,
   healthCommand,
 } from '../../common/component-checks.ts';
-import { readRedisAddress } from '../../stores/live/settings.ts';
 import {
-  commandLog,
   configOptions,
   type Invocation,
   readConfig,
   withConfigStore,
+  withLiveStore,
   withTables,
 } from './context.ts';
 
-/** Connects to Redis where the configuration store says it is. @throws UserError when it does not answer. */
+/** @throws UserError when Redis does not answer where the configuration store says it is. */
 const pingRedis = (invocation: Invocation): Promise<void> =>
-  withConfigStore(invocation, async (store) => {
-    const address = await readRedisAddress(store);
-    const { openRedisLiveStore } = await import('../../stores/live/redis.ts');
-    const live = await openRedisLiveStore({ ...address, log: commandLog(invocation) });
-    try {
-      await live.ping();
-    } finally {
-      await live.close();
-    }
-  });
+  withLiveStore(invocation, (live) => live.ping());
 
 const manager: CheckedComponent = {
   title: 'Manager',

@@ -7,6 +7,8 @@ import { UserError } from '../../common/errors.ts';
 import type { Logger } from '../../common/logger.ts';
 import { commandLogger } from '../../logging/options.ts';
 import type { ConfigStore } from '../../stores/config/port.ts';
+import type { LiveStore } from '../../stores/live/port.ts';
+import { readRedisAddress } from '../../stores/live/settings.ts';
 import { loadManagerConfig, type ManagerConfig } from '../config-file.ts';
 import { connectDatabase } from '../db/connect.ts';
 
@@ -98,6 +100,28 @@ export async function withConfigStore<T>(
   } finally {
     await store.close();
   }
+}
+
+/** Under which the managers of a cluster keep their part of a Redis that clusters may share. */
+export const liveKeyPrefix = (namespace: string): string => `backendai:${namespace}:`;
+
+/** Runs `work` with the managers' Redis, which the configuration store names. */
+export function withLiveStore<T>(
+  invocation: Invocation,
+  work: (live: LiveStore) => Promise<T>,
+): Promise<T> {
+  const { etcd } = readConfig(invocation);
+  return withConfigStore(invocation, async (store) => {
+    const address = await readRedisAddress(store);
+    const { openRedisLiveStore } = await import('../../stores/live/redis.ts');
+    const keyPrefix = liveKeyPrefix(etcd.namespace);
+    const live = await openRedisLiveStore({ ...address, keyPrefix, log: commandLog(invocation) });
+    try {
+      return await work(live);
+    } finally {
+      await live.close();
+    }
+  });
 }
 
 /** The text of a file; `-` means standard input. @throws UserError when it cannot be read. */

@@ -1,37 +1,76 @@
 /** `mgr image`: the catalogue of images, from the command line. */
+import type { Sql } from 'postgres';
 import { systemClock } from '../../common/clock.ts';
-import { argument, defineCommand, flag, option, optionalArgument } from '../../common/command.ts';
+import {
+  argument,
+  defineCommand,
+  flag,
+  option,
+  optionalArgument,
+  UsageError,
+} from '../../common/command.ts';
+import { UserError } from '../../common/errors.ts';
+import { hostArchitecture, servicePortsOf } from '../../common/images/labels.ts';
 import { formatSize } from '../../common/sizes.ts';
-import { LOCAL_REGISTRY } from '../image/reference.ts';
+import { loadImageLocations } from '../image/locations.ts';
+import { limitImage, purgeImage } from '../image/operate.ts';
+import { LOCAL_REGISTRY, normalizeArchitecture } from '../image/reference.ts';
 import { rescan as rescanImages } from '../image/rescan.ts';
 import {
   aliasImage,
   dealiasImage,
+  findImagesByName,
   forgetImage,
+  type Image,
   listAllImages,
   resolveImage,
 } from '../image/service.ts';
-import { configOptions, plainTable, withTables } from './context.ts';
+import {
+  configOptions,
+  type Invocation,
+  plainTable,
+  withLiveStore,
+  withTables,
+} from './context.ts';
 
 const reference = argument('REF', 'Name or alias of the image.');
 const architecture = optionalArgument('ARCH', 'Its architecture, such as x86_64.');
+
+/** The agents that have an image, when it is asked for what is installed. */
+async function installedOn(
+  invocation: Invocation,
+  sql: Sql,
+): Promise<(image: Image) => readonly string[]> {
+  const locations = await withLiveStore(invocation, (live) => loadImageLocations(live, sql));
+  return (image) => locations(image);
+}
 
 export const list = defineCommand({
   options: {
     ...configOptions,
     short: flag(['-s', '--short'], 'Show names and digests only.'),
+    installed: flag(['-i', '--installed'], 'Only images that agents have, and which agents.'),
   },
-  async run({ options: { config, short }, io }) {
-    const images = await withTables({ io, configPath: config }, (sql) => listAllImages(sql));
-    const rows = short
-      ? images.map(({ canonical, digest }) => [canonical, digest])
-      : images.map((image) => [
-          image.canonical,
-          image.architecture,
-          formatSize(BigInt(image.sizeBytes)),
-          image.digest,
-          image.aliases.join(' '),
-        ]);
+  async run({ options: { config, short, installed }, io }) {
+    const invocation = { io, configPath: config };
+    const rows = await withTables(invocation, async (sql) => {
+      const images = await listAllImages(sql);
+      const agentsOf = installed ? await installedOn(invocation, sql) : null;
+      return images.flatMap((image) => {
+        const agents = agentsOf?.(image) ?? [];
+        if (agentsOf !== null && agents.length === 0) return [];
+        const row = short
+          ? [image.canonical, image.digest]
+          : [
+              image.canonical,
+              image.architecture,
+              formatSize(BigInt(image.sizeBytes)),
+              image.digest,
+              image.aliases.join(' '),
+            ];
+        return [agentsOf === null ? row : [...row, agents.join(' ')]];
+      });
+    });
     io.stdout.write(plainTable(rows));
     return 0;
   },
@@ -62,6 +101,118 @@ export const forget = defineCommand({
       forgetImage(sql, args.reference, args.architecture ?? null),
     );
     io.stdout.write(`Forgot ${image.canonical} (${image.architecture}).\n`);
+    return 0;
+  },
+});
+
+export const purge = defineCommand({
+  help: 'Delete an image from the catalogue for good. Agents keep their copies.',
+  options: {
+    ...configOptions,
+    fromRegistry: flag(['--remove-from-registry'], 'Also remove it from its registry.'),
+  },
+  positionals: { reference, architecture },
+  async run({ options: { config, fromRegistry }, args, io }) {
+    const target = { reference: args.reference, architecture: args.architecture ?? null };
+    const image = await withTables({ io, configPath: config }, (sql) =>
+      purgeImage({ sql, clock: systemClock }, target, fromRegistry),
+    );
+    io.stdout.write(`Purged ${image.canonical} (${image.architecture}).\n`);
+    return 0;
+  },
+});
+
+/** `MIN:MAX`; a side that is left out stays as it is. */
+function readRange(text: string): { min: string | undefined; max: string | undefined } {
+  const match = /^([^:]*):([^:]*)$/.exec(text);
+  if (match === null) throw new UsageError(`'${text}' is not of the form MIN:MAX.`);
+  const [, min = '', max = ''] = match;
+  return { min: min === '' ? undefined : min, max: max === '' ? undefined : max };
+}
+
+export const setResourceLimit = defineCommand({
+  help: 'Set what an image needs at least and takes at most of a resource.',
+  options: configOptions,
+  positionals: {
+    reference,
+    slot: argument('SLOT', 'The resource: cpu, mem, cuda.device, …'),
+    range: argument('MIN:MAX', 'Both amounts; leave a side out to keep it.', readRange),
+    architecture,
+  },
+  async run({ options: { config }, args, io }) {
+    const target = { reference: args.reference, architecture: args.architecture ?? null };
+    const limit = { slot: args.slot, ...args.range };
+    const image = await withTables({ io, configPath: config }, (sql) =>
+      limitImage(sql, target, limit),
+    );
+    const { min, max } = image.resources[args.slot] ?? { min: null, max: null };
+    io.stdout.write(
+      `${image.canonical} (${image.architecture}): ${args.slot} ${min ?? 'no minimum'} to ${max ?? 'no maximum'}.\n`,
+    );
+    return 0;
+  },
+});
+
+const OWN_LABEL = 'ai.backend.';
+const LABEL_COLUMNS = 40;
+
+/** What the image says of itself, checked. @throws BackendError naming the label that is wrong. */
+function describeLabels({ architecture: arch, labels }: Image): string {
+  servicePortsOf(labels, []);
+  const own = Object.entries(labels).filter(([key]) => key.startsWith(OWN_LABEL));
+  return [['architecture', arch], ...own.sort(([a], [b]) => (a < b ? -1 : 1))]
+    .map(([key = '', value]) => `${key.padEnd(LABEL_COLUMNS)}: ${value}\n`)
+    .join('');
+}
+
+export const validateAlias = defineCommand({
+  help: 'Check the labels of the image that an alias stands for.',
+  options: configOptions,
+  positionals: { alias: argument('ALIAS', 'The short name.') },
+  async run({ options: { config }, args, io }) {
+    const image = await withTables({ io, configPath: config }, async (sql) => {
+      const request = { reference: args.alias, architecture: null, viewer: null };
+      const found = await resolveImage(sql, request);
+      if (found.aliases.includes(args.alias)) return found;
+      throw new UserError(`'${args.alias}' is the name of an image, not an alias.`);
+    });
+    io.stdout.write(describeLabels(image));
+    return 0;
+  },
+});
+
+export const validateCanonical = defineCommand({
+  help: 'Check the labels of an image: of each architecture that it is made for, or of one.',
+  options: {
+    ...configOptions,
+    architecture: option(['-a', '--architecture'], 'ARCH', 'Only this architecture.'),
+    current: flag(['-c', '--current'], "Only this host's architecture."),
+  },
+  positionals: { canonical: argument('CANONICAL', 'Complete name of the image.') },
+  async run({ options: { config, architecture: arch, current }, args, io }) {
+    if (current && arch !== undefined) {
+      throw new UsageError('--architecture and --current exclude each other.');
+    }
+    const wanted = current ? hostArchitecture() : arch;
+    const images = await withTables({ io, configPath: config }, async (sql) => {
+      const all = await findImagesByName(sql, null, [args.canonical]);
+      return all.filter(({ status }) => status === 'ALIVE');
+    });
+    const chosen =
+      wanted === undefined
+        ? images
+        : images.filter((image) => image.architecture === normalizeArchitecture(wanted));
+    if (chosen.length === 0) {
+      const others = images.map((image) => image.architecture).join(', ');
+      throw new UserError(
+        `There is no image '${args.canonical}'${wanted ? ` for ${wanted}` : ''}.`,
+        {
+          hint:
+            others === '' ? 'See `backend.ai mgr image list -s`.' : `There is one for ${others}.`,
+        },
+      );
+    }
+    io.stdout.write(chosen.map(describeLabels).join(`${'-'.repeat(50)}\n`));
     return 0;
   },
 });

@@ -40,13 +40,47 @@ const image: CommandRecord = {
     description: 'List the images of the catalogue.',
     load: async () => ({ default: (await import('./image.ts')).list }),
   },
+  purge: {
+    description: 'Delete an image for good.',
+    load: async () => ({ default: (await import('./image.ts')).purge }),
+  },
   rescan: {
     description: 'Look for images and register them.',
     load: async () => ({ default: (await import('./image.ts')).rescan }),
   },
+  'set-resource-limit': {
+    description: 'Set what an image needs and takes of a resource.',
+    load: async () => ({ default: (await import('./image.ts')).setResourceLimit }),
+  },
+  'validate-image-alias': {
+    description: 'Check the labels of the image of an alias.',
+    load: async () => ({ default: (await import('./image.ts')).validateAlias }),
+  },
+  'validate-image-canonical': {
+    description: 'Check the labels of an image.',
+    load: async () => ({ default: (await import('./image.ts')).validateCanonical }),
+  },
 };
 
+/** The names under which these commands once were a part of `mgr etcd`. */
+const OLD_IMAGE_NAMES = {
+  alias: 'alias',
+  dealias: 'dealias',
+  'forget-image': 'forget',
+  'inspect-image': 'inspect',
+  'list-images': 'list',
+  'rescan-images': 'rescan',
+  'set-image-resource-limit': 'set-resource-limit',
+} as const;
+const oldImageCommands: CommandRecord = Object.fromEntries(
+  Object.entries(OLD_IMAGE_NAMES).flatMap(([old, name]) => {
+    const entry = image[name];
+    return entry === undefined ? [] : [[old, { ...entry, hidden: true }]];
+  }),
+);
+
 const etcd: CommandRecord = {
+  ...oldImageCommands,
   delete: {
     description: 'Delete a key, or everything below it.',
     load: async () => ({ default: (await import('./etcd.ts')).remove }),

@@ -18,12 +18,15 @@ import { generateKeys, saveKeys } from '../../common/rpc/keys.ts';
 import { rpcHandler } from '../../common/rpc/server.ts';
 import { requestVerifier } from '../../common/rpc/signature.ts';
 import { serverGroupOptions } from '../../common/server-options.ts';
+import { openRedisLiveStore } from '../../stores/live/redis.ts';
 import { runCommands } from '../../testing/commands.ts';
-import { type TestManagerContext, testManagerContext } from '../../testing/manager.ts';
+import { silentLog, type TestManagerContext, testManagerContext } from '../../testing/manager.ts';
 import { ScriptedAgent } from '../../testing/scripted-agent.ts';
 import { missingTool, requireOrSkip, sharedEtcd, sharedRedis } from '../../testing/services.ts';
 import { insertAgent, insertProject, insertSession } from '../../testing/sessions.ts';
+import { noteAgentImages } from '../image/locations.ts';
 import { timeBefore } from './clear-history.ts';
+import { liveKeyPrefix } from './context.ts';
 import { mgrCommands } from './index.ts';
 
 setDefaultTimeout(60_000);
@@ -184,6 +187,65 @@ test('agent ping: an agent that answers, one that does not, one that is not ther
   expect(unknown.stderr).toContain("There is no agent 'i-none'");
 });
 
+describe('image', () => {
+  const NAME = 'cr.example/team/tool:1.0';
+  beforeAll(async () => {
+    const { sql } = manager.db;
+    const registry = crypto.randomUUID();
+    await sql`INSERT INTO container_registries (id, url, registry_name, type, project, is_global)
+      VALUES (${registry}, 'http://127.0.0.1:1', 'cr.example', 'docker', 'team', true)`;
+    for (const architecture of ['x86_64', 'aarch64']) {
+      const ports = architecture === 'x86_64' ? 'web:http:8070' : 'web:gopher:8070';
+      const labels = { 'ai.backend.service-ports': ports, maintainer: 'x' };
+      await sql`INSERT INTO images (name, project, image, tag, registry, registry_id, architecture,
+          config_digest, size_bytes, type, labels, resources)
+        VALUES (${NAME}, 'team', 'team/tool', '1.0', 'cr.example', ${registry}, ${architecture},
+          'sha256:00', 1, 'COMPUTE', ${sql.json(labels)}, '{"mem": {"min": "1", "max": null}}')`;
+    }
+  });
+
+  test('set-resource-limit keeps the side that is left out', async () => {
+    const limit = (...argv: string[]) => mgr('image', 'set-resource-limit', NAME, ...argv);
+    expect((await limit('mem', '256m:2g', 'x86_64')).stdout).toBe(
+      `${NAME} (x86_64): mem 268435456 to 2147483648.\n`,
+    );
+    expect((await limit('mem', ':4g', 'x86_64')).stdout).toContain('mem 268435456 to 4294967296.');
+    // Under the name that this command once had.
+    const old = await mgr('etcd', 'set-image-resource-limit', NAME, 'cpu', '1:', 'x86_64');
+    expect(old.stdout).toContain('cpu 1 to no maximum.');
+    expect((await limit('mem', '4g', 'x86_64')).code).toBe(2);
+    const much = await limit('mem', 'much:', 'x86_64');
+    expect(much.code).toBe(1);
+    expect(much.stderr).toContain("'much', which is no amount");
+  });
+
+  test('validate: the labels of each architecture, and the one that is wrong', async () => {
+    const good = await mgr('image', 'validate-image-canonical', NAME, '-a', 'x86_64');
+    expect(good).toMatchObject({ code: 0, stderr: '' });
+    expect(good.stdout.split('\n').slice(0, 2)).toEqual([
+      `${'architecture'.padEnd(40)}: x86_64`,
+      `${'ai.backend.service-ports'.padEnd(40)}: web:http:8070`,
+    ]);
+    const bad = await mgr('image', 'validate-image-canonical', NAME);
+    expect(bad.code).toBe(1);
+    expect(bad.stderr).toContain("'web:gopher:8070' has an unknown protocol");
+    const none = await mgr('image', 'validate-image-canonical', NAME, '-a', 'riscv64');
+    expect(none.stderr).toContain('There is one for ');
+    await mgr('image', 'alias', 'hammer', NAME, 'x86_64');
+    expect((await mgr('image', 'validate-image-alias', 'hammer')).stdout).toBe(good.stdout);
+    expect((await mgr('image', 'validate-image-alias', 'nail')).code).toBe(1);
+    expect((await mgr('image', 'validate-image-alias', NAME)).stderr).toContain('not an alias');
+  });
+
+  test('purge; a registry that does not answer keeps the image', async () => {
+    const kept = await mgr('image', 'purge', NAME, 'x86_64', '--remove-from-registry');
+    expect(kept.code).toBe(1);
+    expect((await mgr('image', 'purge', NAME, 'x86_64')).stdout).toBe(`Purged ${NAME} (x86_64).\n`);
+    const left = await manager.db.sql`SELECT architecture FROM images WHERE name = ${NAME}`;
+    expect(left.map(({ architecture }) => architecture)).toEqual(['aarch64']);
+  });
+});
+
 const canRun =
   requireOrSkip(missingTool('etcd', 'etcd-server')) &&
   requireOrSkip(missingTool('redis-server', 'redis-server'));
@@ -218,6 +280,22 @@ describe.skipIf(!canRun)('with etcd and Redis', () => {
       'redis',
     ]);
     await mgr('etcd', 'delete', 'config/redis/addr');
+  });
+
+  test('image list -i: what agents have', async () => {
+    await mgr('etcd', 'put', 'config/redis/addr', redis.addr);
+    const keyPrefix = liveKeyPrefix(etcd.namespace);
+    const live = await openRedisLiveStore({ addr: redis.addr, keyPrefix, log: silentLog });
+    try {
+      expect((await mgr('image', 'list', '-s', '-i')).stdout).toBe('');
+      const image = { canonical: 'cr.example/team/tool:1.0', architecture: 'aarch64' };
+      await noteAgentImages(live, 'i-one', [image]);
+      const listed = await mgr('image', 'list', '-s', '--installed');
+      expect(listed.stdout).toBe(`${image.canonical}  sha256:00  i-one\n`);
+    } finally {
+      await live.close();
+      await mgr('etcd', 'delete', 'config/redis/addr');
+    }
   });
 
   test('the resource groups for SFTP of a storage proxy', async () => {

@@ -17,7 +17,7 @@ import type { ManagerConfig } from '../config-file.ts';
 import { connectDatabase } from '../db/connect.ts';
 import { schemaState } from '../db/migrate.ts';
 import { startManager } from '../main.ts';
-import { configOptions, readConfig } from './context.ts';
+import { configOptions, liveKeyPrefix, readConfig } from './context.ts';
 import { keyFile } from './keys.ts';
 
 async function openDatabase({ db }: ManagerConfig, log: Logger) {
@@ -41,7 +41,7 @@ async function openDatabase({ db }: ManagerConfig, log: Logger) {
 /** @param namespace keeps clusters that share one Redis apart. */
 async function openLive(config: ConfigStore, namespace: string, log: Logger) {
   const address = await readRedisAddress(config);
-  return openRedisLiveStore({ ...address, keyPrefix: `backendai:${namespace}:`, log });
+  return openRedisLiveStore({ ...address, keyPrefix: liveKeyPrefix(namespace), log });
 }
 
 /** The same Redis without a prefix: web servers, upstream's too, look for sign-ins there. */

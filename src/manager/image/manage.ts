@@ -169,7 +169,7 @@ export function clearImages(by: ChangeContext, registry: string | null): Promise
 }
 
 /** `{cpu: {min, max}}` with the limits replaced; an empty text takes one away. */
-function mergedLimits(row: ImageRow, limits: ImageWishes['resourceLimits']) {
+export function mergedLimits(row: ImageRow, limits: ImageWishes['resourceLimits']) {
   const merged = { ...v.parse(resourcesColumn, row.resources) };
   for (const { key, min, max } of limits ?? []) {
     const read = (name: string, text: string | undefined, before: string | null): string | null => {

@@ -154,13 +154,17 @@ type Viewer = Pick<Caller, 'isSuperadmin' | 'domainName' | 'userId'>;
 export const imageScope = (caller: Viewer): store.ImageScope =>
   caller.isSuperadmin ? null : { domainName: caller.domainName, userId: caller.userId };
 
-/** The images of these names that `caller` may see, on whatever architecture, removed ones too. */
+/**
+ * The images of these names that `caller` may see, on whatever architecture, removed ones too.
+ * @param caller null: all of them, for administrative commands.
+ */
 export async function findImagesByName(
   sql: Db,
-  caller: Viewer,
+  caller: Viewer | null,
   names: readonly string[],
 ): Promise<Image[]> {
-  return (await store.selectByNames(sql, imageScope(caller), names)).map(toImage);
+  const scope = caller === null ? null : imageScope(caller);
+  return (await store.selectByNames(sql, scope, names)).map(toImage);
 }
 
 /** The images with these ids that `caller` may see, removed ones too. */
