@@ -69,7 +69,9 @@ import { keypairSessionsGraphql } from './session/graphql-keypair.ts';
 import { kernelNodeGraphql } from './session/kernel-node-graphql.ts';
 import { sessionNodeGraphql } from './session/node-graphql.ts';
 import { sessionRoutes, sessionSocketRoutes } from './session/rest.ts';
+import { sessionV2Graphql } from './session/v2-graphql.ts';
 import { sessionHistoryGraphql } from './session/v2-history-graphql.ts';
+import { kernelV2Graphql } from './session/v2-kernel-graphql.ts';
 import type { ManagerSettings } from './settings.ts';
 import { usageRoutes } from './usage/rest.ts';
 import { userGraphql } from './user/graphql.ts';
@@ -130,6 +132,8 @@ export const graphqlModules: readonly GraphqlModule[] = [
   kernelNodeGraphql,
   sessionHistoryGraphql,
   backgroundTaskGraphql,
+  sessionV2Graphql,
+  kernelV2Graphql,
   agentGraphql,
   agentNodeGraphql,
   userGraphql,

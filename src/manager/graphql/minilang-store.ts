@@ -32,6 +32,11 @@ interface FilterField {
   readonly column: Fragment;
   /** For enums: gives the stored form of a value written by a user. */
   readonly stored?: (value: string) => string;
+  /**
+   * For enums: every stored form there is. What differs from one is then looked up among the others,
+   * which an index can do, and few rows that are alive are found among many that are not.
+   */
+  readonly members?: readonly string[];
 }
 /** Field name → its storage. */
 export type FieldTable = Readonly<Record<string, FilterField>>;
@@ -164,7 +169,12 @@ function testToSql(
   if (operator === 'like' || operator === 'ilike') {
     return compareText(sql, field, name, operator, value);
   }
-  const right = bind(sql, field, boundValue(field, name, value));
+  const bound = boundValue(field, name, value);
+  if (operator === '!=' && field.members) {
+    const others = field.members.filter((member) => member !== bound);
+    return sql`${field.column} = any(${others}::text[])`;
+  }
+  const right = bind(sql, field, bound);
   if (field.kind === 'text-array') {
     const inner = compareOne(sql, sql`element`, operator, right);
     return sql`exists (select 1 from unnest(${field.column}) as element where ${inner ?? sql`false`})`;

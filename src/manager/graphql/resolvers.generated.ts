@@ -11,7 +11,7 @@ import type { RegistryType } from '../registry/manage.ts';
 import type { GraphQLResolveInfo, GraphQLScalarType, GraphQLScalarTypeConfig } from 'graphql';
 import type { AgentParent } from '../agent/graphql.ts';
 import type { ComputeSessionParent } from '../session/graphql.ts';
-import type { SessionNodeRow, ContainerRow, SessionHistoryRow } from '../session/node.ts';
+import type { SessionNodeRow, ContainerRow, KernelV2Row, SessionV2Row, SessionHistoryRow } from '../session/node.ts';
 import type { Image as ImageParent, Image as ImageNodeParent, Image as ImageV2Parent } from '../image/service.ts';
 import type { RegistryConfiguration } from '../registry/service.ts';
 import type { DomainParent } from '../domain/graphql.ts';
@@ -249,6 +249,12 @@ export type Query = {
   readonly session_pending_queue: Maybe<SessionPendingQueueConnection>;
   readonly sessionScopedSchedulingHistories: Maybe<SessionSchedulingHistoryConnection>;
   readonly adminSessionSchedulingHistories: Maybe<SessionSchedulingHistoryConnection>;
+  readonly adminSessionsV2: Maybe<SessionV2Connection>;
+  readonly projectSessionsV2: Maybe<SessionV2Connection>;
+  readonly sessionV2: Maybe<SessionV2>;
+  readonly kernelV2: Maybe<KernelV2>;
+  readonly sessionKernelsV2: Maybe<KernelV2Connection>;
+  readonly adminKernelsV2: Maybe<KernelV2Connection>;
   readonly agent: Maybe<Agent>;
   readonly agents: Maybe<ReadonlyArray<Maybe<Agent>>>;
   readonly agent_list: Maybe<AgentList>;
@@ -556,6 +562,66 @@ export type QuerysessionScopedSchedulingHistoriesArgs = {
 export type QueryadminSessionSchedulingHistoriesArgs = {
   filter?: InputMaybe<SessionSchedulingHistoryFilter>;
   orderBy?: InputMaybe<ReadonlyArray<SessionSchedulingHistoryOrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type QueryadminSessionsV2Args = {
+  filter?: InputMaybe<SessionV2Filter>;
+  orderBy?: InputMaybe<ReadonlyArray<SessionV2OrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type QueryprojectSessionsV2Args = {
+  scope: ProjectSessionV2Scope;
+  filter?: InputMaybe<SessionV2Filter>;
+  orderBy?: InputMaybe<ReadonlyArray<SessionV2OrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type QuerysessionV2Args = {
+  id: Scalars['UUID']['input'];
+};
+
+
+export type QuerykernelV2Args = {
+  id: Scalars['UUID']['input'];
+};
+
+
+export type QuerysessionKernelsV2Args = {
+  scope: SessionScope;
+  filter?: InputMaybe<KernelV2Filter>;
+  orderBy?: InputMaybe<ReadonlyArray<KernelV2OrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type QueryadminKernelsV2Args = {
+  filter?: InputMaybe<KernelV2Filter>;
+  orderBy?: InputMaybe<ReadonlyArray<KernelV2OrderBy>>;
   before?: InputMaybe<Scalars['String']['input']>;
   after?: InputMaybe<Scalars['String']['input']>;
   first?: InputMaybe<Scalars['Int']['input']>;
@@ -3132,6 +3198,7 @@ export type SessionSchedulingHistory = Node & {
   readonly attempts: Scalars['Int']['output'];
   readonly createdAt: Scalars['DateTime']['output'];
   readonly updatedAt: Scalars['DateTime']['output'];
+  readonly session: Maybe<SessionV2>;
 };
 
 export type SubStepResultGQL = {
@@ -3158,6 +3225,330 @@ export type BgtaskEventType =
   | 'DONE'
   | 'CANCELLED'
   | 'FAILED';
+
+export type ProjectSessionV2Scope = {
+  readonly projectId: Scalars['UUID']['input'];
+};
+
+export type SessionV2Status =
+  | 'PENDING'
+  | 'SCHEDULED'
+  | 'PREPARING'
+  | 'PREPARED'
+  | 'CREATING'
+  | 'RUNNING'
+  | 'DEPRIORITIZING'
+  | 'TERMINATING'
+  | 'TERMINATED'
+  | 'CANCELLED';
+
+export type SessionV2Type =
+  | 'INTERACTIVE'
+  | 'BATCH'
+  | 'INFERENCE'
+  | 'SYSTEM';
+
+export type SessionV2Result =
+  | 'UNDEFINED'
+  | 'SUCCESS'
+  | 'FAILURE';
+
+export type ClusterMode =
+  | 'SINGLE_NODE'
+  | 'MULTI_NODE';
+
+export type SessionV2StatusFilter = {
+  readonly equals?: InputMaybe<SessionV2Status>;
+  readonly in?: InputMaybe<ReadonlyArray<SessionV2Status>>;
+  readonly notEquals?: InputMaybe<SessionV2Status>;
+  readonly notIn?: InputMaybe<ReadonlyArray<SessionV2Status>>;
+};
+
+export type SessionV2Filter = {
+  readonly id?: InputMaybe<UUIDFilter>;
+  readonly status?: InputMaybe<SessionV2StatusFilter>;
+  readonly name?: InputMaybe<StringFilter>;
+  readonly domainName?: InputMaybe<StringFilter>;
+  readonly projectId?: InputMaybe<UUIDFilter>;
+  readonly userUuid?: InputMaybe<UUIDFilter>;
+  readonly AND?: InputMaybe<ReadonlyArray<SessionV2Filter>>;
+  readonly OR?: InputMaybe<ReadonlyArray<SessionV2Filter>>;
+  readonly NOT?: InputMaybe<ReadonlyArray<SessionV2Filter>>;
+};
+
+export type SessionV2OrderField =
+  | 'CREATED_AT'
+  | 'TERMINATED_AT'
+  | 'STATUS'
+  | 'ID'
+  | 'NAME';
+
+export type SessionV2OrderBy = {
+  readonly field: SessionV2OrderField;
+  readonly direction?: OrderDirection;
+};
+
+export type SessionV2Connection = {
+  readonly __typename?: 'SessionV2Connection';
+  readonly pageInfo: PageInfo;
+  readonly edges: ReadonlyArray<SessionV2Edge>;
+  readonly count: Scalars['Int']['output'];
+};
+
+export type SessionV2Edge = {
+  readonly __typename?: 'SessionV2Edge';
+  readonly cursor: Scalars['String']['output'];
+  readonly node: SessionV2;
+};
+
+export type SessionV2 = Node & {
+  readonly __typename?: 'SessionV2';
+  readonly id: Scalars['ID']['output'];
+  readonly imageIds: Maybe<ReadonlyArray<Scalars['ID']['output']>>;
+  readonly domainName: Scalars['String']['output'];
+  readonly userId: Scalars['ID']['output'];
+  readonly projectId: Scalars['ID']['output'];
+  readonly metadata: SessionV2MetadataInfo;
+  readonly resource: SessionV2ResourceInfo;
+  readonly lifecycle: SessionV2LifecycleInfo;
+  readonly runtime: SessionV2RuntimeInfo;
+  readonly network: SessionV2NetworkInfo;
+  readonly domain: Maybe<DomainV2>;
+  readonly user: Maybe<UserV2>;
+  readonly project: Maybe<ProjectV2>;
+  readonly images: Maybe<ImageV2Connection>;
+  readonly kernels: Maybe<KernelV2Connection>;
+};
+
+export type SessionV2MetadataInfo = {
+  readonly __typename?: 'SessionV2MetadataInfo';
+  readonly creationId: Scalars['String']['output'];
+  readonly name: Scalars['String']['output'];
+  readonly sessionType: SessionV2Type;
+  readonly accessKey: Scalars['String']['output'];
+  readonly clusterMode: ClusterMode;
+  readonly clusterSize: Scalars['Int']['output'];
+  readonly priority: Scalars['Int']['output'];
+  readonly isPreemptible: Scalars['Boolean']['output'];
+  readonly tag: Maybe<Scalars['String']['output']>;
+};
+
+export type SessionV2LifecycleInfo = {
+  readonly __typename?: 'SessionV2LifecycleInfo';
+  readonly status: SessionV2Status;
+  readonly result: SessionV2Result;
+  readonly createdAt: Maybe<Scalars['DateTime']['output']>;
+  readonly terminatedAt: Maybe<Scalars['DateTime']['output']>;
+  readonly startsAt: Maybe<Scalars['DateTime']['output']>;
+  readonly batchTimeout: Maybe<Scalars['Int']['output']>;
+};
+
+export type SessionV2ResourceInfo = {
+  readonly __typename?: 'SessionV2ResourceInfo';
+  readonly allocation: ResourceAllocation;
+  readonly resourceGroupName: Maybe<Scalars['String']['output']>;
+};
+
+export type SessionV2RuntimeInfo = {
+  readonly __typename?: 'SessionV2RuntimeInfo';
+  readonly environ: Maybe<EnvironmentVariables>;
+  readonly bootstrapScript: Maybe<Scalars['String']['output']>;
+  readonly startupCommand: Maybe<Scalars['String']['output']>;
+  readonly callbackUrl: Maybe<Scalars['String']['output']>;
+};
+
+export type SessionV2NetworkInfo = {
+  readonly __typename?: 'SessionV2NetworkInfo';
+  readonly useHostNetwork: Scalars['Boolean']['output'];
+  readonly networkType: Maybe<Scalars['String']['output']>;
+  readonly networkId: Maybe<Scalars['String']['output']>;
+};
+
+export type EnvironmentVariables = {
+  readonly __typename?: 'EnvironmentVariables';
+  readonly entries: ReadonlyArray<EnvironmentVariableEntry>;
+};
+
+export type EnvironmentVariableEntry = {
+  readonly __typename?: 'EnvironmentVariableEntry';
+  readonly name: Scalars['String']['output'];
+  readonly value: Scalars['String']['output'];
+};
+
+export type ResourceAllocation = {
+  readonly __typename?: 'ResourceAllocation';
+  readonly requested: ResourceSlot;
+  readonly used: Maybe<ResourceSlot>;
+};
+
+export type ResourceSlot = {
+  readonly __typename?: 'ResourceSlot';
+  readonly entries: ReadonlyArray<ResourceSlotEntry>;
+};
+
+export type ResourceSlotEntry = {
+  readonly __typename?: 'ResourceSlotEntry';
+  readonly resourceType: Scalars['String']['output'];
+  readonly quantity: Scalars['Decimal']['output'];
+};
+
+export type KernelV2Status =
+  | 'PENDING'
+  | 'SCHEDULED'
+  | 'PREPARING'
+  | 'PREPARED'
+  | 'CREATING'
+  | 'RUNNING'
+  | 'TERMINATING'
+  | 'TERMINATED'
+  | 'CANCELLED';
+
+export type SessionTypes =
+  | 'INTERACTIVE'
+  | 'BATCH'
+  | 'INFERENCE'
+  | 'SYSTEM';
+
+export type KernelV2StatusFilter = {
+  readonly equals?: InputMaybe<KernelV2Status>;
+  readonly in?: InputMaybe<ReadonlyArray<KernelV2Status>>;
+  readonly notEquals?: InputMaybe<KernelV2Status>;
+  readonly notIn?: InputMaybe<ReadonlyArray<KernelV2Status>>;
+};
+
+export type KernelV2Filter = {
+  readonly id?: InputMaybe<UUIDFilter>;
+  readonly status?: InputMaybe<KernelV2StatusFilter>;
+  readonly sessionId?: InputMaybe<UUIDFilter>;
+  readonly AND?: InputMaybe<ReadonlyArray<KernelV2Filter>>;
+  readonly OR?: InputMaybe<ReadonlyArray<KernelV2Filter>>;
+  readonly NOT?: InputMaybe<ReadonlyArray<KernelV2Filter>>;
+};
+
+export type KernelV2OrderField =
+  | 'CREATED_AT'
+  | 'TERMINATED_AT'
+  | 'STATUS'
+  | 'CLUSTER_MODE'
+  | 'CLUSTER_HOSTNAME'
+  | 'CLUSTER_IDX';
+
+export type KernelV2OrderBy = {
+  readonly field: KernelV2OrderField;
+  readonly direction?: OrderDirection;
+};
+
+export type KernelV2Connection = {
+  readonly __typename?: 'KernelV2Connection';
+  readonly pageInfo: PageInfo;
+  readonly edges: ReadonlyArray<KernelV2Edge>;
+  readonly count: Scalars['Int']['output'];
+};
+
+export type KernelV2Edge = {
+  readonly __typename?: 'KernelV2Edge';
+  readonly cursor: Scalars['String']['output'];
+  readonly node: KernelV2;
+};
+
+export type KernelV2 = Node & {
+  readonly __typename?: 'KernelV2';
+  readonly id: Scalars['ID']['output'];
+  readonly imageId: Maybe<Scalars['ID']['output']>;
+  readonly startupCommand: Maybe<Scalars['String']['output']>;
+  readonly sessionInfo: KernelV2SessionInfo;
+  readonly userInfo: KernelV2UserInfo;
+  readonly network: KernelV2NetworkInfo;
+  readonly cluster: KernelV2ClusterInfo;
+  readonly resource: KernelV2ResourceInfo;
+  readonly lifecycle: KernelV2LifecycleInfo;
+  readonly image: Maybe<ImageV2>;
+  readonly user: Maybe<UserV2>;
+  readonly project: Maybe<ProjectV2>;
+  readonly domain: Maybe<DomainV2>;
+  readonly session: Maybe<SessionV2>;
+};
+
+export type KernelV2SessionInfo = {
+  readonly __typename?: 'KernelV2SessionInfo';
+  readonly sessionId: Scalars['UUID']['output'];
+  readonly creationId: Maybe<Scalars['String']['output']>;
+  readonly name: Maybe<Scalars['String']['output']>;
+  readonly sessionType: SessionTypes;
+};
+
+export type KernelV2UserInfo = {
+  readonly __typename?: 'KernelV2UserInfo';
+  readonly userId: Maybe<Scalars['UUID']['output']>;
+  readonly accessKey: Maybe<Scalars['String']['output']>;
+  readonly domainName: Maybe<Scalars['String']['output']>;
+  readonly groupId: Maybe<Scalars['UUID']['output']>;
+};
+
+export type KernelV2NetworkInfo = {
+  readonly __typename?: 'KernelV2NetworkInfo';
+  readonly servicePorts: Maybe<ServicePorts>;
+  readonly preopenPorts: Maybe<ReadonlyArray<Scalars['Int']['output']>>;
+};
+
+export type ServicePorts = {
+  readonly __typename?: 'ServicePorts';
+  readonly entries: ReadonlyArray<ServicePortEntry>;
+};
+
+export type ServicePortProtocol =
+  | 'HTTP'
+  | 'TCP'
+  | 'PREOPEN'
+  | 'INTERNAL'
+  | 'VNC'
+  | 'RDP';
+
+export type ServicePortEntry = {
+  readonly __typename?: 'ServicePortEntry';
+  readonly name: Scalars['String']['output'];
+  readonly protocol: ServicePortProtocol;
+  readonly containerPorts: ReadonlyArray<Scalars['Int']['output']>;
+  readonly hostPorts: ReadonlyArray<Maybe<Scalars['Int']['output']>>;
+  readonly isInference: Scalars['Boolean']['output'];
+};
+
+export type KernelV2ClusterInfo = {
+  readonly __typename?: 'KernelV2ClusterInfo';
+  readonly clusterRole: Scalars['String']['output'];
+  readonly clusterIdx: Scalars['Int']['output'];
+  readonly localRank: Scalars['Int']['output'];
+  readonly clusterHostname: Scalars['String']['output'];
+};
+
+export type KernelV2ResourceInfo = {
+  readonly __typename?: 'KernelV2ResourceInfo';
+  readonly agentId: Maybe<Scalars['String']['output']>;
+  readonly resourceGroupName: Maybe<Scalars['String']['output']>;
+  readonly containerId: Maybe<Scalars['String']['output']>;
+  readonly allocation: ResourceAllocation;
+  readonly resourceOpts: Maybe<ResourceOpts>;
+};
+
+export type ResourceOpts = {
+  readonly __typename?: 'ResourceOpts';
+  readonly entries: ReadonlyArray<ResourceOptsEntry>;
+};
+
+export type ResourceOptsEntry = {
+  readonly __typename?: 'ResourceOptsEntry';
+  readonly name: Scalars['String']['output'];
+  readonly value: Scalars['String']['output'];
+};
+
+export type KernelV2LifecycleInfo = {
+  readonly __typename?: 'KernelV2LifecycleInfo';
+  readonly status: KernelV2Status;
+  readonly result: SessionV2Result;
+  readonly createdAt: Maybe<Scalars['DateTime']['output']>;
+  readonly terminatedAt: Maybe<Scalars['DateTime']['output']>;
+  readonly startsAt: Maybe<Scalars['DateTime']['output']>;
+};
 
 export type AgentList = PaginatedList & {
   readonly __typename?: 'AgentList';
@@ -6335,6 +6726,8 @@ export type ResolversInterfaceTypes<_RefType extends Record<string, unknown>> = 
     | ( AgentParent )
     | ( ContainerRow )
     | ( SessionHistoryRow )
+    | ( SessionV2Row )
+    | ( KernelV2Row )
     | ( UserRecord )
     | ( ProjectRecord )
     | ( DomainRecord )
@@ -6520,6 +6913,48 @@ export type ResolversTypes = {
   SubStepResultGQL: ResolverTypeWrapper<SubStepResultGQL>;
   BackgroundTaskEventPayload: ResolverTypeWrapper<BackgroundTaskEventPayload>;
   BgtaskEventType: BgtaskEventType;
+  ProjectSessionV2Scope: ProjectSessionV2Scope;
+  SessionV2Status: SessionV2Status;
+  SessionV2Type: SessionV2Type;
+  SessionV2Result: SessionV2Result;
+  ClusterMode: ClusterMode;
+  SessionV2StatusFilter: SessionV2StatusFilter;
+  SessionV2Filter: SessionV2Filter;
+  SessionV2OrderField: SessionV2OrderField;
+  SessionV2OrderBy: SessionV2OrderBy;
+  SessionV2Connection: ResolverTypeWrapper<Omit<SessionV2Connection, 'edges'> & { edges: ReadonlyArray<ResolversTypes['SessionV2Edge']> }>;
+  SessionV2Edge: ResolverTypeWrapper<Omit<SessionV2Edge, 'node'> & { node: ResolversTypes['SessionV2'] }>;
+  SessionV2: ResolverTypeWrapper<SessionV2Row>;
+  SessionV2MetadataInfo: ResolverTypeWrapper<SessionV2MetadataInfo>;
+  SessionV2LifecycleInfo: ResolverTypeWrapper<SessionV2LifecycleInfo>;
+  SessionV2ResourceInfo: ResolverTypeWrapper<SessionV2ResourceInfo>;
+  SessionV2RuntimeInfo: ResolverTypeWrapper<SessionV2RuntimeInfo>;
+  SessionV2NetworkInfo: ResolverTypeWrapper<SessionV2NetworkInfo>;
+  EnvironmentVariables: ResolverTypeWrapper<EnvironmentVariables>;
+  EnvironmentVariableEntry: ResolverTypeWrapper<EnvironmentVariableEntry>;
+  ResourceAllocation: ResolverTypeWrapper<ResourceAllocation>;
+  ResourceSlot: ResolverTypeWrapper<ResourceSlot>;
+  ResourceSlotEntry: ResolverTypeWrapper<ResourceSlotEntry>;
+  KernelV2Status: KernelV2Status;
+  SessionTypes: SessionTypes;
+  KernelV2StatusFilter: KernelV2StatusFilter;
+  KernelV2Filter: KernelV2Filter;
+  KernelV2OrderField: KernelV2OrderField;
+  KernelV2OrderBy: KernelV2OrderBy;
+  KernelV2Connection: ResolverTypeWrapper<Omit<KernelV2Connection, 'edges'> & { edges: ReadonlyArray<ResolversTypes['KernelV2Edge']> }>;
+  KernelV2Edge: ResolverTypeWrapper<Omit<KernelV2Edge, 'node'> & { node: ResolversTypes['KernelV2'] }>;
+  KernelV2: ResolverTypeWrapper<KernelV2Row>;
+  KernelV2SessionInfo: ResolverTypeWrapper<KernelV2SessionInfo>;
+  KernelV2UserInfo: ResolverTypeWrapper<KernelV2UserInfo>;
+  KernelV2NetworkInfo: ResolverTypeWrapper<KernelV2NetworkInfo>;
+  ServicePorts: ResolverTypeWrapper<ServicePorts>;
+  ServicePortProtocol: ServicePortProtocol;
+  ServicePortEntry: ResolverTypeWrapper<ServicePortEntry>;
+  KernelV2ClusterInfo: ResolverTypeWrapper<KernelV2ClusterInfo>;
+  KernelV2ResourceInfo: ResolverTypeWrapper<KernelV2ResourceInfo>;
+  ResourceOpts: ResolverTypeWrapper<ResourceOpts>;
+  ResourceOptsEntry: ResolverTypeWrapper<ResourceOptsEntry>;
+  KernelV2LifecycleInfo: ResolverTypeWrapper<KernelV2LifecycleInfo>;
   UUIDFloatMap: ResolverTypeWrapper<Scalars['UUIDFloatMap']['output']>;
   AgentList: ResolverTypeWrapper<Omit<AgentList, 'items'> & { items: ReadonlyArray<Maybe<ResolversTypes['Agent']>> }>;
   AgentPermissionField: ResolverTypeWrapper<Scalars['AgentPermissionField']['output']>;
@@ -7052,6 +7487,39 @@ export type ResolversParentTypes = {
   SessionSchedulingHistory: SessionHistoryRow;
   SubStepResultGQL: SubStepResultGQL;
   BackgroundTaskEventPayload: BackgroundTaskEventPayload;
+  ProjectSessionV2Scope: ProjectSessionV2Scope;
+  SessionV2StatusFilter: SessionV2StatusFilter;
+  SessionV2Filter: SessionV2Filter;
+  SessionV2OrderBy: SessionV2OrderBy;
+  SessionV2Connection: Omit<SessionV2Connection, 'edges'> & { edges: ReadonlyArray<ResolversParentTypes['SessionV2Edge']> };
+  SessionV2Edge: Omit<SessionV2Edge, 'node'> & { node: ResolversParentTypes['SessionV2'] };
+  SessionV2: SessionV2Row;
+  SessionV2MetadataInfo: SessionV2MetadataInfo;
+  SessionV2LifecycleInfo: SessionV2LifecycleInfo;
+  SessionV2ResourceInfo: SessionV2ResourceInfo;
+  SessionV2RuntimeInfo: SessionV2RuntimeInfo;
+  SessionV2NetworkInfo: SessionV2NetworkInfo;
+  EnvironmentVariables: EnvironmentVariables;
+  EnvironmentVariableEntry: EnvironmentVariableEntry;
+  ResourceAllocation: ResourceAllocation;
+  ResourceSlot: ResourceSlot;
+  ResourceSlotEntry: ResourceSlotEntry;
+  KernelV2StatusFilter: KernelV2StatusFilter;
+  KernelV2Filter: KernelV2Filter;
+  KernelV2OrderBy: KernelV2OrderBy;
+  KernelV2Connection: Omit<KernelV2Connection, 'edges'> & { edges: ReadonlyArray<ResolversParentTypes['KernelV2Edge']> };
+  KernelV2Edge: Omit<KernelV2Edge, 'node'> & { node: ResolversParentTypes['KernelV2'] };
+  KernelV2: KernelV2Row;
+  KernelV2SessionInfo: KernelV2SessionInfo;
+  KernelV2UserInfo: KernelV2UserInfo;
+  KernelV2NetworkInfo: KernelV2NetworkInfo;
+  ServicePorts: ServicePorts;
+  ServicePortEntry: ServicePortEntry;
+  KernelV2ClusterInfo: KernelV2ClusterInfo;
+  KernelV2ResourceInfo: KernelV2ResourceInfo;
+  ResourceOpts: ResourceOpts;
+  ResourceOptsEntry: ResourceOptsEntry;
+  KernelV2LifecycleInfo: KernelV2LifecycleInfo;
   UUIDFloatMap: Scalars['UUIDFloatMap']['output'];
   AgentList: Omit<AgentList, 'items'> & { items: ReadonlyArray<Maybe<ResolversParentTypes['Agent']>> };
   AgentPermissionField: Scalars['AgentPermissionField']['output'];
@@ -7462,7 +7930,7 @@ export type ItemResolvers<ContextType = GraphqlContext, ParentType extends Resol
 };
 
 export type NodeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['Node'] = ResolversParentTypes['Node']> = {
-  __resolveType: TypeResolveFn<'KeypairResourcePolicyV2' | 'KeyPairV2' | 'ImageNode' | 'ImageV2' | 'ComputeSessionNode' | 'AgentNode' | 'KernelNode' | 'SessionSchedulingHistory' | 'UserNode' | 'GroupNode' | 'DomainV2' | 'ProjectV2' | 'UserV2' | 'DomainNode' | 'VirtualFolderNode' | 'VFolder' | 'Role' | 'Permission' | 'RoleAssignment' | 'EntityRef' | 'ResourceGroup' | 'ContainerRegistryV2' | 'ModelDeployment' | 'RoleInvitation' | 'RolePreset' | 'RolePermissionPreset' | 'UserResourcePolicyV2' | 'ProjectResourcePolicyV2' | 'AuditLogNode' | 'AuditLogV2' | 'ScalingGroupNode' | 'ContainerRegistry' | 'ContainerRegistryNode', ParentType, ContextType>;
+  __resolveType: TypeResolveFn<'KeypairResourcePolicyV2' | 'KeyPairV2' | 'ImageNode' | 'ImageV2' | 'ComputeSessionNode' | 'AgentNode' | 'KernelNode' | 'SessionSchedulingHistory' | 'SessionV2' | 'KernelV2' | 'UserNode' | 'GroupNode' | 'DomainV2' | 'ProjectV2' | 'UserV2' | 'DomainNode' | 'VirtualFolderNode' | 'VFolder' | 'Role' | 'Permission' | 'RoleAssignment' | 'EntityRef' | 'ResourceGroup' | 'ContainerRegistryV2' | 'ModelDeployment' | 'RoleInvitation' | 'RolePreset' | 'RolePermissionPreset' | 'UserResourcePolicyV2' | 'ProjectResourcePolicyV2' | 'AuditLogNode' | 'AuditLogV2' | 'ScalingGroupNode' | 'ContainerRegistry' | 'ContainerRegistryNode', ParentType, ContextType>;
 };
 
 export type PaginatedListResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['PaginatedList'] = ResolversParentTypes['PaginatedList']> = {
@@ -7532,6 +8000,12 @@ export type QueryResolvers<ContextType = GraphqlContext, ParentType extends Reso
   session_pending_queue?: Resolver<Maybe<ResolversTypes['SessionPendingQueueConnection']>, ParentType, ContextType, RequireFields<Querysession_pending_queueArgs, 'resource_group_id'>>;
   sessionScopedSchedulingHistories?: Resolver<Maybe<ResolversTypes['SessionSchedulingHistoryConnection']>, ParentType, ContextType, RequireFields<QuerysessionScopedSchedulingHistoriesArgs, 'scope' | 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
   adminSessionSchedulingHistories?: Resolver<Maybe<ResolversTypes['SessionSchedulingHistoryConnection']>, ParentType, ContextType, RequireFields<QueryadminSessionSchedulingHistoriesArgs, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  adminSessionsV2?: Resolver<Maybe<ResolversTypes['SessionV2Connection']>, ParentType, ContextType, RequireFields<QueryadminSessionsV2Args, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  projectSessionsV2?: Resolver<Maybe<ResolversTypes['SessionV2Connection']>, ParentType, ContextType, RequireFields<QueryprojectSessionsV2Args, 'scope' | 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  sessionV2?: Resolver<Maybe<ResolversTypes['SessionV2']>, ParentType, ContextType, RequireFields<QuerysessionV2Args, 'id'>>;
+  kernelV2?: Resolver<Maybe<ResolversTypes['KernelV2']>, ParentType, ContextType, RequireFields<QuerykernelV2Args, 'id'>>;
+  sessionKernelsV2?: Resolver<Maybe<ResolversTypes['KernelV2Connection']>, ParentType, ContextType, RequireFields<QuerysessionKernelsV2Args, 'scope' | 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  adminKernelsV2?: Resolver<Maybe<ResolversTypes['KernelV2Connection']>, ParentType, ContextType, RequireFields<QueryadminKernelsV2Args, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
   agent?: Resolver<Maybe<ResolversTypes['Agent']>, ParentType, ContextType, RequireFields<QueryagentArgs, 'agent_id'>>;
   agents?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['Agent']>>>, ParentType, ContextType, Partial<QueryagentsArgs>>;
   agent_list?: Resolver<Maybe<ResolversTypes['AgentList']>, ParentType, ContextType, RequireFields<Queryagent_listArgs, 'limit' | 'offset'>>;
@@ -8422,6 +8896,7 @@ export type SessionSchedulingHistoryResolvers<ContextType = GraphqlContext, Pare
   attempts?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
   createdAt?: Resolver<ResolversTypes['DateTime'], ParentType, ContextType>;
   updatedAt?: Resolver<ResolversTypes['DateTime'], ParentType, ContextType>;
+  session?: Resolver<Maybe<ResolversTypes['SessionV2']>, ParentType, ContextType>;
   __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
 };
 
@@ -8440,6 +8915,190 @@ export type BackgroundTaskEventPayloadResolvers<ContextType = GraphqlContext, Pa
   message?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
   currentProgress?: Resolver<Maybe<ResolversTypes['Float']>, ParentType, ContextType>;
   totalProgress?: Resolver<Maybe<ResolversTypes['Float']>, ParentType, ContextType>;
+};
+
+export type SessionV2ConnectionResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['SessionV2Connection'] = ResolversParentTypes['SessionV2Connection']> = {
+  pageInfo?: Resolver<ResolversTypes['PageInfo'], ParentType, ContextType>;
+  edges?: Resolver<ReadonlyArray<ResolversTypes['SessionV2Edge']>, ParentType, ContextType>;
+  count?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+};
+
+export type SessionV2EdgeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['SessionV2Edge'] = ResolversParentTypes['SessionV2Edge']> = {
+  cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  node?: Resolver<ResolversTypes['SessionV2'], ParentType, ContextType>;
+};
+
+export type SessionV2Resolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['SessionV2'] = ResolversParentTypes['SessionV2']> = {
+  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  imageIds?: Resolver<Maybe<ReadonlyArray<ResolversTypes['ID']>>, ParentType, ContextType>;
+  domainName?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  userId?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  projectId?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  metadata?: Resolver<ResolversTypes['SessionV2MetadataInfo'], ParentType, ContextType>;
+  resource?: Resolver<ResolversTypes['SessionV2ResourceInfo'], ParentType, ContextType>;
+  lifecycle?: Resolver<ResolversTypes['SessionV2LifecycleInfo'], ParentType, ContextType>;
+  runtime?: Resolver<ResolversTypes['SessionV2RuntimeInfo'], ParentType, ContextType>;
+  network?: Resolver<ResolversTypes['SessionV2NetworkInfo'], ParentType, ContextType>;
+  domain?: Resolver<Maybe<ResolversTypes['DomainV2']>, ParentType, ContextType>;
+  user?: Resolver<Maybe<ResolversTypes['UserV2']>, ParentType, ContextType>;
+  project?: Resolver<Maybe<ResolversTypes['ProjectV2']>, ParentType, ContextType>;
+  images?: Resolver<Maybe<ResolversTypes['ImageV2Connection']>, ParentType, ContextType>;
+  kernels?: Resolver<Maybe<ResolversTypes['KernelV2Connection']>, ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type SessionV2MetadataInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['SessionV2MetadataInfo'] = ResolversParentTypes['SessionV2MetadataInfo']> = {
+  creationId?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  name?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  sessionType?: Resolver<ResolversTypes['SessionV2Type'], ParentType, ContextType>;
+  accessKey?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  clusterMode?: Resolver<ResolversTypes['ClusterMode'], ParentType, ContextType>;
+  clusterSize?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+  priority?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+  isPreemptible?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
+  tag?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+};
+
+export type SessionV2LifecycleInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['SessionV2LifecycleInfo'] = ResolversParentTypes['SessionV2LifecycleInfo']> = {
+  status?: Resolver<ResolversTypes['SessionV2Status'], ParentType, ContextType>;
+  result?: Resolver<ResolversTypes['SessionV2Result'], ParentType, ContextType>;
+  createdAt?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
+  terminatedAt?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
+  startsAt?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
+  batchTimeout?: Resolver<Maybe<ResolversTypes['Int']>, ParentType, ContextType>;
+};
+
+export type SessionV2ResourceInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['SessionV2ResourceInfo'] = ResolversParentTypes['SessionV2ResourceInfo']> = {
+  allocation?: Resolver<ResolversTypes['ResourceAllocation'], ParentType, ContextType>;
+  resourceGroupName?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+};
+
+export type SessionV2RuntimeInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['SessionV2RuntimeInfo'] = ResolversParentTypes['SessionV2RuntimeInfo']> = {
+  environ?: Resolver<Maybe<ResolversTypes['EnvironmentVariables']>, ParentType, ContextType>;
+  bootstrapScript?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  startupCommand?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  callbackUrl?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+};
+
+export type SessionV2NetworkInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['SessionV2NetworkInfo'] = ResolversParentTypes['SessionV2NetworkInfo']> = {
+  useHostNetwork?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
+  networkType?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  networkId?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+};
+
+export type EnvironmentVariablesResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['EnvironmentVariables'] = ResolversParentTypes['EnvironmentVariables']> = {
+  entries?: Resolver<ReadonlyArray<ResolversTypes['EnvironmentVariableEntry']>, ParentType, ContextType>;
+};
+
+export type EnvironmentVariableEntryResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['EnvironmentVariableEntry'] = ResolversParentTypes['EnvironmentVariableEntry']> = {
+  name?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  value?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
+export type ResourceAllocationResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ResourceAllocation'] = ResolversParentTypes['ResourceAllocation']> = {
+  requested?: Resolver<ResolversTypes['ResourceSlot'], ParentType, ContextType>;
+  used?: Resolver<Maybe<ResolversTypes['ResourceSlot']>, ParentType, ContextType>;
+};
+
+export type ResourceSlotResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ResourceSlot'] = ResolversParentTypes['ResourceSlot']> = {
+  entries?: Resolver<ReadonlyArray<ResolversTypes['ResourceSlotEntry']>, ParentType, ContextType>;
+};
+
+export type ResourceSlotEntryResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ResourceSlotEntry'] = ResolversParentTypes['ResourceSlotEntry']> = {
+  resourceType?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  quantity?: Resolver<ResolversTypes['Decimal'], ParentType, ContextType>;
+};
+
+export type KernelV2ConnectionResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['KernelV2Connection'] = ResolversParentTypes['KernelV2Connection']> = {
+  pageInfo?: Resolver<ResolversTypes['PageInfo'], ParentType, ContextType>;
+  edges?: Resolver<ReadonlyArray<ResolversTypes['KernelV2Edge']>, ParentType, ContextType>;
+  count?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+};
+
+export type KernelV2EdgeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['KernelV2Edge'] = ResolversParentTypes['KernelV2Edge']> = {
+  cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  node?: Resolver<ResolversTypes['KernelV2'], ParentType, ContextType>;
+};
+
+export type KernelV2Resolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['KernelV2'] = ResolversParentTypes['KernelV2']> = {
+  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  imageId?: Resolver<Maybe<ResolversTypes['ID']>, ParentType, ContextType>;
+  startupCommand?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  sessionInfo?: Resolver<ResolversTypes['KernelV2SessionInfo'], ParentType, ContextType>;
+  userInfo?: Resolver<ResolversTypes['KernelV2UserInfo'], ParentType, ContextType>;
+  network?: Resolver<ResolversTypes['KernelV2NetworkInfo'], ParentType, ContextType>;
+  cluster?: Resolver<ResolversTypes['KernelV2ClusterInfo'], ParentType, ContextType>;
+  resource?: Resolver<ResolversTypes['KernelV2ResourceInfo'], ParentType, ContextType>;
+  lifecycle?: Resolver<ResolversTypes['KernelV2LifecycleInfo'], ParentType, ContextType>;
+  image?: Resolver<Maybe<ResolversTypes['ImageV2']>, ParentType, ContextType>;
+  user?: Resolver<Maybe<ResolversTypes['UserV2']>, ParentType, ContextType>;
+  project?: Resolver<Maybe<ResolversTypes['ProjectV2']>, ParentType, ContextType>;
+  domain?: Resolver<Maybe<ResolversTypes['DomainV2']>, ParentType, ContextType>;
+  session?: Resolver<Maybe<ResolversTypes['SessionV2']>, ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type KernelV2SessionInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['KernelV2SessionInfo'] = ResolversParentTypes['KernelV2SessionInfo']> = {
+  sessionId?: Resolver<ResolversTypes['UUID'], ParentType, ContextType>;
+  creationId?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  name?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  sessionType?: Resolver<ResolversTypes['SessionTypes'], ParentType, ContextType>;
+};
+
+export type KernelV2UserInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['KernelV2UserInfo'] = ResolversParentTypes['KernelV2UserInfo']> = {
+  userId?: Resolver<Maybe<ResolversTypes['UUID']>, ParentType, ContextType>;
+  accessKey?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  domainName?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  groupId?: Resolver<Maybe<ResolversTypes['UUID']>, ParentType, ContextType>;
+};
+
+export type KernelV2NetworkInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['KernelV2NetworkInfo'] = ResolversParentTypes['KernelV2NetworkInfo']> = {
+  servicePorts?: Resolver<Maybe<ResolversTypes['ServicePorts']>, ParentType, ContextType>;
+  preopenPorts?: Resolver<Maybe<ReadonlyArray<ResolversTypes['Int']>>, ParentType, ContextType>;
+};
+
+export type ServicePortsResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ServicePorts'] = ResolversParentTypes['ServicePorts']> = {
+  entries?: Resolver<ReadonlyArray<ResolversTypes['ServicePortEntry']>, ParentType, ContextType>;
+};
+
+export type ServicePortEntryResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ServicePortEntry'] = ResolversParentTypes['ServicePortEntry']> = {
+  name?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  protocol?: Resolver<ResolversTypes['ServicePortProtocol'], ParentType, ContextType>;
+  containerPorts?: Resolver<ReadonlyArray<ResolversTypes['Int']>, ParentType, ContextType>;
+  hostPorts?: Resolver<ReadonlyArray<Maybe<ResolversTypes['Int']>>, ParentType, ContextType>;
+  isInference?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
+};
+
+export type KernelV2ClusterInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['KernelV2ClusterInfo'] = ResolversParentTypes['KernelV2ClusterInfo']> = {
+  clusterRole?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  clusterIdx?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+  localRank?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+  clusterHostname?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
+export type KernelV2ResourceInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['KernelV2ResourceInfo'] = ResolversParentTypes['KernelV2ResourceInfo']> = {
+  agentId?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  resourceGroupName?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  containerId?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  allocation?: Resolver<ResolversTypes['ResourceAllocation'], ParentType, ContextType>;
+  resourceOpts?: Resolver<Maybe<ResolversTypes['ResourceOpts']>, ParentType, ContextType>;
+};
+
+export type ResourceOptsResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ResourceOpts'] = ResolversParentTypes['ResourceOpts']> = {
+  entries?: Resolver<ReadonlyArray<ResolversTypes['ResourceOptsEntry']>, ParentType, ContextType>;
+};
+
+export type ResourceOptsEntryResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ResourceOptsEntry'] = ResolversParentTypes['ResourceOptsEntry']> = {
+  name?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  value?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
+export type KernelV2LifecycleInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['KernelV2LifecycleInfo'] = ResolversParentTypes['KernelV2LifecycleInfo']> = {
+  status?: Resolver<ResolversTypes['KernelV2Status'], ParentType, ContextType>;
+  result?: Resolver<ResolversTypes['SessionV2Result'], ParentType, ContextType>;
+  createdAt?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
+  terminatedAt?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
+  startsAt?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
 };
 
 export interface UUIDFloatMapScalarConfig extends GraphQLScalarTypeConfig<ResolversTypes['UUIDFloatMap'], any> {
@@ -10065,6 +10724,32 @@ export type Resolvers<ContextType = GraphqlContext> = {
   SessionSchedulingHistory?: SessionSchedulingHistoryResolvers<ContextType>;
   SubStepResultGQL?: SubStepResultGQLResolvers<ContextType>;
   BackgroundTaskEventPayload?: BackgroundTaskEventPayloadResolvers<ContextType>;
+  SessionV2Connection?: SessionV2ConnectionResolvers<ContextType>;
+  SessionV2Edge?: SessionV2EdgeResolvers<ContextType>;
+  SessionV2?: SessionV2Resolvers<ContextType>;
+  SessionV2MetadataInfo?: SessionV2MetadataInfoResolvers<ContextType>;
+  SessionV2LifecycleInfo?: SessionV2LifecycleInfoResolvers<ContextType>;
+  SessionV2ResourceInfo?: SessionV2ResourceInfoResolvers<ContextType>;
+  SessionV2RuntimeInfo?: SessionV2RuntimeInfoResolvers<ContextType>;
+  SessionV2NetworkInfo?: SessionV2NetworkInfoResolvers<ContextType>;
+  EnvironmentVariables?: EnvironmentVariablesResolvers<ContextType>;
+  EnvironmentVariableEntry?: EnvironmentVariableEntryResolvers<ContextType>;
+  ResourceAllocation?: ResourceAllocationResolvers<ContextType>;
+  ResourceSlot?: ResourceSlotResolvers<ContextType>;
+  ResourceSlotEntry?: ResourceSlotEntryResolvers<ContextType>;
+  KernelV2Connection?: KernelV2ConnectionResolvers<ContextType>;
+  KernelV2Edge?: KernelV2EdgeResolvers<ContextType>;
+  KernelV2?: KernelV2Resolvers<ContextType>;
+  KernelV2SessionInfo?: KernelV2SessionInfoResolvers<ContextType>;
+  KernelV2UserInfo?: KernelV2UserInfoResolvers<ContextType>;
+  KernelV2NetworkInfo?: KernelV2NetworkInfoResolvers<ContextType>;
+  ServicePorts?: ServicePortsResolvers<ContextType>;
+  ServicePortEntry?: ServicePortEntryResolvers<ContextType>;
+  KernelV2ClusterInfo?: KernelV2ClusterInfoResolvers<ContextType>;
+  KernelV2ResourceInfo?: KernelV2ResourceInfoResolvers<ContextType>;
+  ResourceOpts?: ResourceOptsResolvers<ContextType>;
+  ResourceOptsEntry?: ResourceOptsEntryResolvers<ContextType>;
+  KernelV2LifecycleInfo?: KernelV2LifecycleInfoResolvers<ContextType>;
   UUIDFloatMap?: GraphQLScalarType;
   AgentList?: AgentListResolvers<ContextType>;
   AgentPermissionField?: GraphQLScalarType;
@@ -10320,6 +11005,7 @@ export type CarryingParents = {
   Group: Carrying<Pick<Group, 'id' | 'name' | 'description' | 'is_active' | 'created_at' | 'modified_at' | 'domain_name' | 'total_resource_slots' | 'allowed_vfolder_hosts' | 'integration_id' | 'resource_policy' | 'container_registry' | 'scaling_groups'>, ResolversParentTypes['Group']>;
   GroupNode: Carrying<Pick<GroupNode, 'name' | 'description' | 'is_active' | 'created_at' | 'modified_at' | 'domain_name' | 'total_resource_slots' | 'allowed_vfolder_hosts' | 'integration_id' | 'resource_policy' | 'container_registry' | 'scaling_groups'>, ResolversParentTypes['GroupNode']>;
   KernelNode: Carrying<Pick<KernelNode, 'cluster_idx' | 'local_rank' | 'cluster_role' | 'cluster_hostname' | 'session_id' | 'architecture' | 'status' | 'status_changed' | 'status_info' | 'status_data' | 'created_at' | 'terminated_at' | 'starts_at' | 'occupied_slots'>, ResolversParentTypes['KernelNode']>;
+  KernelV2: Carrying<Pick<KernelV2, never>, ResolversParentTypes['KernelV2']>;
   KeyPair: Carrying<Pick<KeyPair, 'user_id' | 'full_name' | 'access_key' | 'secret_key' | 'is_active' | 'is_admin' | 'resource_policy' | 'created_at' | 'last_used' | 'rate_limit' | 'num_queries' | 'user' | 'ssh_public_key'>, ResolversParentTypes['KeyPair']>;
   KeyPairV2: Carrying<Pick<KeyPairV2, never>, ResolversParentTypes['KeyPairV2']>;
   KeypairResourcePolicyV2: Carrying<Pick<KeypairResourcePolicyV2, 'name'>, ResolversParentTypes['KeypairResourcePolicyV2']>;
@@ -10337,6 +11023,7 @@ export type CarryingParents = {
   RoleInvitation: Carrying<Pick<RoleInvitation, never>, ResolversParentTypes['RoleInvitation']>;
   RolePermissionPreset: Carrying<Pick<RolePermissionPreset, never>, ResolversParentTypes['RolePermissionPreset']>;
   RolePreset: Carrying<Pick<RolePreset, 'name' | 'deleted'>, ResolversParentTypes['RolePreset']>;
+  SessionV2: Carrying<Pick<SessionV2, never>, ResolversParentTypes['SessionV2']>;
   SessionSchedulingHistory: Carrying<Pick<SessionSchedulingHistory, 'phase' | 'result' | 'message' | 'attempts'>, ResolversParentTypes['SessionSchedulingHistory']>;
   StorageVolume: Carrying<Pick<StorageVolume, 'proxy'>, ResolversParentTypes['StorageVolume']>;
   VFolder: Carrying<Pick<VFolder, 'host'>, ResolversParentTypes['VFolder']>;

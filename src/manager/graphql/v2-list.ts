@@ -75,6 +75,17 @@ function toV2Connection<Row>(listed: Listed<Row>, idOf: (row: Row) => string): V
   return { ...connection, count: listed.total ?? 0 };
 }
 
+/** A connection that is never paged: all rows at once. */
+export const wholeV2Connection = <Row>(
+  rows: readonly Row[],
+  idOf: (row: Row) => string,
+): V2Connection<Row> => ({
+  ...toConnection({ rows, total: rows.length, hasNext: false, hasPrevious: false }, (row) =>
+    v2Cursor(idOf(row)),
+  ),
+  count: rows.length,
+});
+
 /**
  * Answers a list field of the newer schema.
  * @param options.idOf the row id that its cursor carries.

@@ -164,6 +164,10 @@ export async function findProject(
   return row ?? null;
 }
 
+/** Projects by id, for whoever may see what belongs to them. */
+export const projectsById = (sql: Db, ids: readonly string[]): Promise<store.ProjectRecord[]> =>
+  store.selectProjects(sql, { kind: 'all' }, { ids }, MAX_LISTED);
+
 /** The projects that `caller` may see, by domain and name; at most 1000. */
 export function listProjects(
   sql: Db,

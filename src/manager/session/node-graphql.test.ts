@@ -282,7 +282,8 @@ describe('filters, orders and pages', () => {
           queue_position owner { email } dependees { count } dependents { count }
           kernel_nodes { edges { node { live_stat image { name } } } } } } } }`,
       );
-      return calls.length;
+      // A new connection first asks PostgreSQL for its types.
+      return calls.filter((query) => !query.includes('pg_catalog')).length;
     };
     try {
       await queriesOf(1);

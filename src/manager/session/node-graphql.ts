@@ -10,7 +10,7 @@ import type { GraphqlContext } from '../graphql/context.ts';
 import { globalId, rawIdOf } from '../graphql/global-id.ts';
 import { batched } from '../graphql/loaders.ts';
 import type { GraphqlModule } from '../graphql/module.ts';
-import { refuseWhenFrozen } from '../graphql/mutation.ts';
+import { v2Mutation } from '../graphql/mutation.ts';
 import type {
   Querycompute_session_nodesArgs,
   Querytotal_resource_slotArgs,
@@ -154,15 +154,14 @@ export const sessionNodeGraphql: GraphqlModule = {
       total_resource_slot: (_root, args, context) => totalSlots(args, context),
     },
     Mutation: {
-      modify_compute_session: async (_root, { input }, context) => {
-        await refuseWhenFrozen(context.ctx);
-        const { id } = input;
-        await modifySession(context, id, input);
-        return {
-          item: await loadSessionNode(context, id),
-          clientMutationId: input.clientMutationId ?? null,
-        };
-      },
+      modify_compute_session: (_root, { input }, context) =>
+        v2Mutation(context, 'anybody', async () => {
+          await modifySession(context, input.id, input);
+          return {
+            item: await loadSessionNode(context, input.id),
+            clientMutationId: input.clientMutationId ?? null,
+          };
+        }),
     },
     ComputeSessionNode: {
       id: ({ id }) => globalId(TYPE, id),

@@ -17,6 +17,7 @@ import { type Listed, mapListed, type PageWish } from '../graphql/page.ts';
 import { type ListSource, selectListPage } from '../graphql/page-store.ts';
 import type { Scope } from '../graphql/scalars.ts';
 import { isoTimes, optionalJson, slots } from './graphql-store.ts';
+import { sessionStatuses } from './status.ts';
 import { type SessionVisibility, visible } from './visibility-store.ts';
 
 const sessionNodeRow = v.object({
@@ -83,7 +84,8 @@ const dashed = (mode: string): string => mode.toLowerCase().replaceAll('_', '-')
 
 function nodeFields(sql: Sql): FieldTable {
   const text = (column: Fragment) => ({ kind: 'text', column }) as const;
-  const enumerated = (column: Fragment) => ({ kind: 'enum', column }) as const;
+  const enumerated = (column: Fragment, members?: readonly string[]) =>
+    ({ kind: 'enum', column, ...(members && { members }) }) as const;
   const time = (column: Fragment) => ({ kind: 'time', column }) as const;
   const images = { kind: 'text-array', column: sql`s.images` } as const;
   return {
@@ -108,7 +110,7 @@ function nodeFields(sql: Sql): FieldTable {
       stored: dashed,
     },
     cluster_size: { kind: 'number', column: sql`s.cluster_size` },
-    status: enumerated(sql`s.status`),
+    status: enumerated(sql`s.status`, sessionStatuses),
     status_info: text(sql`s.status_info`),
     result: enumerated(sql`s.result`),
     created_at: time(sql`s.created_at`),
@@ -158,7 +160,8 @@ export async function selectSessionNodes(
 ): Promise<Listed<SessionNodeRow>> {
   const fields = fieldsOf(sql, query.hideAgents);
   const source: ListSource = {
-    columns: columns(sql),
+    // Ids alone, which indexes tell; a filter that few rows pass would read the whole table otherwise.
+    columns: sql`s.id`,
     from: sources(sql, query.filter),
     scope: sql`${visible(sql, visibility)} and ${within(sql, query.within)}`,
     filter: filterToSql(sql, query.filter, fields.filter),
@@ -166,7 +169,10 @@ export async function selectSessionNodes(
     key: sql`s.id`,
     keyType: 'uuid',
   };
-  return mapListed(await selectListPage<object>(sql, source, wish), parseRow);
+  const listed = await selectListPage<{ id: string }>(sql, source, wish);
+  const ids = listed.rows.map(({ id }) => id);
+  const rows = ids.length > 0 ? await selectNodesById(sql, visibility, ids) : new Map();
+  return { ...listed, rows: ids.flatMap((id) => rows.get(id) ?? []) };
 }
 
 /** One page of the sessions that wait in a resource group, first in line first. */

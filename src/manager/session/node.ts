@@ -11,6 +11,7 @@ import type { SessionVisibility } from './visibility-store.ts';
 export type { ContainerRow } from './graphql-store.ts';
 export type { SessionHistoryRow } from './history-store.ts';
 export type { SessionNodeRow } from './node-store.ts';
+export type { KernelV2Row, SessionV2Row } from './v2-store.ts';
 
 export const SESSION_PERMISSIONS = [
   'read_attribute',

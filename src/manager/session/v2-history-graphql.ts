@@ -6,7 +6,7 @@ import { refusedTargets, requirePermission } from '../authz/service.ts';
 import type { GraphqlContext } from '../graphql/context.ts';
 import { globalId, rawIdOf } from '../graphql/global-id.ts';
 import type { GraphqlModule } from '../graphql/module.ts';
-import { refuseWhenFrozen } from '../graphql/mutation.ts';
+import { v2Mutation } from '../graphql/mutation.ts';
 import { requireAdministrator } from '../graphql/scope.ts';
 import { v2ListField } from '../graphql/v2-list.ts';
 import {
@@ -189,10 +189,8 @@ export const sessionHistoryGraphql: GraphqlModule = {
       },
     },
     Mutation: {
-      terminateSessionsV2: async (_root, { sessionIds, forced }, context) => {
-        await refuseWhenFrozen(context.ctx);
-        return await terminate(context, sessionIds, forced ?? false);
-      },
+      terminateSessionsV2: (_root, { sessionIds, forced }, context) =>
+        v2Mutation(context, 'anybody', () => terminate(context, sessionIds, forced ?? false)),
     },
     SessionSchedulingHistory: {
       id: ({ id }) => globalId(TYPE, id),
