@@ -1,5 +1,6 @@
 /** Signing in at a web server, and the other commands in the name of who signed in. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test';
+import { createHmac } from 'node:crypto';
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -152,6 +153,27 @@ test('update-password-no-auth at the web server: refused while the password is v
   );
   expect(exitCode).toBe(1);
   expect(err).toStartWith('✘ The password stays as it is.\n  ');
+});
+
+/** What an authenticator app shows for the secret of RFC 6238's own examples. */
+function oneTimePassword(): string {
+  const counter = Buffer.alloc(8);
+  counter.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30_000)));
+  const mac = createHmac('sha1', '12345678901234567890').update(counter).digest();
+  const number = mac.readUInt32BE(mac.readUInt8(19) & 15) & 0x7fffffff;
+  return String(number % 1_000_000).padStart(6, '0');
+}
+
+test('a one-time password is asked for when the account has one', async () => {
+  const email = 'admin@test.example';
+  await manager.sql`UPDATE users SET totp_activated = true,
+      totp_key = 'GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ' WHERE email = ${email}`;
+  const wrong = await runAt(web.url, ['login'], `${email}\n${PASSWORD}\n000000\n`);
+  expect(wrong.exitCode).toBe(1);
+  expect(wrong.err).toStartWith('User ID: Password: One-time Password: ✘ Login failed.');
+  const right = await runAt(web.url, ['login'], `${email}\n${PASSWORD}\n${oneTimePassword()}\n`);
+  expect(right.err).toEndWith('✓ Login succeeded.\n');
+  expect((await run('logout')).exitCode).toBe(0);
 });
 
 test('signing in is for web servers', async () => {
