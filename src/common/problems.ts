@@ -76,6 +76,12 @@ export const problems = {
     'No such container_registry.',
     'container-registry_read_not-found',
   ),
+  ContainerRegistryWebhookAuthorizationFailed: problem(
+    401,
+    'webhook/auth-failed',
+    'Container Registry Webhook authorization failed.',
+    'container-registry_hook_unauthorized',
+  ),
   DatabaseError: problem(503, 'database-error', 'Database Error', 'health-check_read_unavailable'),
   DependenciesNotSatisfied: problem(
     412,
@@ -163,6 +169,12 @@ export const problems = {
     'group-resource-quota-exceeded',
     'Group resource quota exceeded.',
     'group_check-limit_forbidden',
+  ),
+  HarborWebhookContainerRegistryRowNotFound: problem(
+    500,
+    'webhook/harbor/container-registry-not-found',
+    'Container registry row not found.',
+    'container-registry_read_not-found',
   ),
   ImageAliasNotFound: problem(
     404,

@@ -57,6 +57,7 @@ import { projectNodeGraphql } from './project/node-graphql.ts';
 import { projectV2Graphql } from './project/v2-graphql.ts';
 import { registryGraphql } from './registry/graphql.ts';
 import { registryNodeGraphql } from './registry/node-graphql.ts';
+import { containerRegistryRoutes } from './registry/rest.ts';
 import { resourceGroupGraphql } from './resource-group/graphql.ts';
 import { resourceGroupNodeGraphql } from './resource-group/node-graphql.ts';
 import { resourceGroupRoutes } from './resource-group/rest.ts';
@@ -175,6 +176,7 @@ export const featureRoutes = (ctx: ManagerContext, graphql: GraphqlEngine): Rout
   ...openIdRoutes(ctx),
   ...folderRoutes(ctx),
   ...usageRoutes(ctx),
+  ...containerRegistryRoutes(ctx),
   ...resourceGroupRoutes(ctx),
   ...resourcePresetRoutes(ctx),
   ...graphqlRoutes(ctx, graphql),

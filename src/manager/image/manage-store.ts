@@ -40,10 +40,15 @@ export async function deleteImage(sql: Db, id: string): Promise<void> {
 }
 
 /** Live images of a registry, of all when null. */
-export async function selectLiveIds(sql: Db, registry: string | null): Promise<string[]> {
+export async function selectLiveIds(
+  sql: Db,
+  registry: string | null,
+  project: string | null,
+): Promise<string[]> {
   const rows = await sql<{ id: string }[]>`
     SELECT id FROM images
      WHERE status = 'ALIVE' AND ${registry === null ? sql`true` : sql`registry = ${registry}`}
+       AND ${project === null ? sql`true` : sql`project = ${project}`}
      ORDER BY id`;
   return rows.map(({ id }) => id);
 }

@@ -158,11 +158,15 @@ export function purgeImage(by: ChangeContext, id: string): Promise<void> {
   });
 }
 
-/** Forgets every image of a registry, of all when null. @returns how many. */
-export function clearImages(by: ChangeContext, registry: string | null): Promise<number> {
+/** Forgets every image of a registry, or a project of it; of all when null. @returns how many. */
+export function clearImages(
+  by: ChangeContext,
+  registry: string | null,
+  project: string | null = null,
+): Promise<number> {
   requireSuperadmin(by.caller);
   return change(by, async (tx, note) => {
-    const ids = await manageStore.selectLiveIds(tx, registry);
+    const ids = await manageStore.selectLiveIds(tx, registry, project);
     for (const id of ids) await forget(tx, note, await locked(tx, id));
     return ids.length;
   });

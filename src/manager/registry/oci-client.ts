@@ -129,6 +129,15 @@ export class OciClient {
     return this.#pages(path, '');
   }
 
+  /** Sends JSON to the registry's own API; its answer is not looked at. @throws RegistryFailure. */
+  async put(path: string, json: unknown): Promise<void> {
+    const headers = { 'Content-Type': 'application/json' };
+    const init = { method: 'PUT', headers, body: JSON.stringify(json) };
+    const response = await this.#send(path, '', init);
+    const text = await boundedText(response, `${this.#base}${path}`);
+    if (!response.ok) throw this.#refusal(path, response.status, text);
+  }
+
   /** Takes a tag away. @throws RegistryFailure also when the registry does not let anybody delete. */
   async untag(repository: string, tag: string): Promise<void> {
     const scope = `repository:${repository}:pull,push,delete`;

@@ -1,5 +1,6 @@
 /** Container registries: where images come from. */
 import type { Sql } from 'postgres';
+import * as v from 'valibot';
 import type { Clock } from '../../common/clock.ts';
 import { BackendError } from '../../common/errors.ts';
 import { isUuid } from '../../common/ids.ts';
@@ -120,6 +121,56 @@ export async function registryOfImage(
     'ContainerRegistryNotFound',
     `'${image.registry}' stands for images on the hosts; there is no registry to change.`,
   );
+}
+
+/** What Harbor's webhooks are checked against. */
+export interface WebhookTarget {
+  readonly name: string;
+  /** What the `Authorization` header must be; null accepts everybody. */
+  readonly authorization: string | null;
+}
+
+/** The row for a project of the registry that answers at a host. */
+export async function webhookTarget(
+  sql: Db,
+  host: string,
+  project: string,
+): Promise<WebhookTarget | null> {
+  const rows = await store.selectWithCredentials(sql, { name: null, project }, MAX_LISTED);
+  const row = rows.find(
+    ({ registry_name: name, url }) => name === host || URL.parse(url)?.host === host,
+  );
+  if (row === undefined) return null;
+  const expected = v.safeParse(v.object({ webhook_auth_header: v.string() }), row.extra);
+  return {
+    name: row.registry_name,
+    authorization: expected.success ? expected.output.webhook_auth_header : null,
+  };
+}
+
+/**
+ * The registry that keeps a project's images, with a client.
+ * @throws BackendError ContainerRegistryNotFound when the project has none.
+ */
+export async function registryOfGroup(
+  sql: Db,
+  projectId: string,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<ReadableRegistry> {
+  const row = await store.selectOfProject(sql, projectId);
+  if (row === null) {
+    throw new BackendError(
+      'ContainerRegistryNotFound',
+      `Project ${projectId} has no container registry; set its container_registry first.`,
+    );
+  }
+  return {
+    type: row.type,
+    name: row.registry_name,
+    project: row.project ?? '',
+    client: clientOf(row, clock, signal),
+  };
 }
 
 const clientOf = (row: ContainerRegistryRow, clock: Clock, signal: AbortSignal): OciClient =>

@@ -72,6 +72,19 @@ export async function selectConfiguration(
   return row ?? null;
 }
 
+/** The registry of a project, as the project's record names it, with credentials. */
+export async function selectOfProject(
+  sql: Db,
+  projectId: string,
+): Promise<ContainerRegistryRow | null> {
+  const [row] = await sql<ContainerRegistryRow[]>`
+    SELECT r.* FROM groups g JOIN container_registries r
+      ON r.registry_name = g.container_registry->>'registry'
+     AND r.project = g.container_registry->>'project'
+     WHERE g.id = ${projectId} ORDER BY r.id LIMIT 1`;
+  return row ?? null;
+}
+
 /** With their credentials: those with a name, and a project, if given. */
 export function selectWithCredentials(
   sql: Db,
