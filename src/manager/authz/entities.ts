@@ -10,6 +10,9 @@ import { batched } from '../graphql/loaders.ts';
 import { listProjects, type ProjectRecord } from '../project/service.ts';
 import { listRegistryConfigurations, type RegistryConfiguration } from '../registry/service.ts';
 import { listAllResourceGroups, type ResourceGroup } from '../resource-group/service.ts';
+import type { SessionV2Row } from '../session/node.ts';
+import { loadSessionNode } from '../session/node-graphql.ts';
+import { sessionOf } from '../session/v2-graphql.ts';
 import type { UserRecord } from '../user/service.ts';
 import { loadUserV2 } from '../user/v2-graphql.ts';
 import { rolesById } from './lists.ts';
@@ -22,6 +25,7 @@ export type Entity =
   | Named<'ProjectV2', ProjectRecord>
   | Named<'DomainV2', Domain>
   | Named<'VirtualFolderNode', FolderRecord>
+  | Named<'SessionV2', SessionV2Row>
   | Named<'ResourceGroup', ResourceGroup>
   | Named<'ContainerRegistryV2', RegistryConfiguration>
   | Named<'Role', RoleRow>;
@@ -39,6 +43,11 @@ const loadRegistry = batched<string, RegistryConfiguration>(async (_ids, { ctx, 
   const registries = caller.isSuperadmin ? await listRegistryConfigurations(ctx.sql) : [];
   return new Map(registries.map((registry) => [registry.id, registry]));
 });
+/** The session, for those who see it in lists. */
+async function visibleSession(context: GraphqlContext, id: string): Promise<SessionV2Row | null> {
+  return (await loadSessionNode(context, id)) && sessionOf(context, id);
+}
+
 const loadRole = batched<string, RoleRow>((ids, context) => rolesById(context, ids.filter(isUuid)));
 
 function named<Type extends string, Parent extends object>(
@@ -63,6 +72,8 @@ export async function loadEntity(
       return named('DomainV2', await loadDomain(context, id));
     case 'vfolder':
       return named('VirtualFolderNode', isUuid(id) ? await loadFolderNode(context, id) : null);
+    case 'session':
+      return named('SessionV2', await visibleSession(context, id));
     case 'resource_group':
       return named('ResourceGroup', await loadGroup(context, id));
     case 'container_registry':

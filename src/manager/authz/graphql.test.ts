@@ -1,6 +1,7 @@
 /** Roles, permissions and assignments through GraphQL: who may, what changes, what lists answer. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import * as v from 'valibot';
+import { tenantSessions } from '../../testing/tenant-sessions.ts';
 import { type Tenants, testTenants } from '../../testing/tenants.ts';
 import { rawIdOf } from '../graphql/global-id.ts';
 
@@ -470,6 +471,8 @@ describe('lists', () => {
 
   test('tell what the scopes are, as the WebUI asks', async () => {
     const { sql } = tenants.db;
+    const { insert } = await tenantSessions(tenants);
+    const { sessionId } = await insert('user', 'held');
     await sql`INSERT INTO scaling_groups (name, is_active, driver, driver_opts, scheduler,
         scheduler_opts, use_host_network, default_deployment_options, default_session_options)
       VALUES ('gpu', true, 'static', '{}', 'fifo', '{}', false, '{}', '{}')`;
@@ -482,7 +485,7 @@ describe('lists', () => {
       ['USER', tenants.people.user.userId],
       ['RESOURCE_GROUP', 'gpu'],
       ['CONTAINER_REGISTRY', String(registry?.id)],
-      ['SESSION', crypto.randomUUID()],
+      ['SESSION', sessionId],
       ['MODEL_DEPLOYMENT', 'x'],
     ].map(([scopeType, scopeId]) => ({ scopeType, scopeId }));
     const roleId = await makeRole({ name: 'everywhere', scopes });
@@ -492,6 +495,7 @@ describe('lists', () => {
         ... on ProjectV2 { basicInfo { projectName: name } }
         ... on UserV2 { basicInfo { email } }
         ... on VirtualFolderNode { vfolderName: name }
+        ... on SessionV2 { metadata { sessionName: name } }
         ... on ModelDeployment { metadata { deploymentName: name } }
         ... on ResourceGroup { resourceGroupName: name }
         ... on ContainerRegistryV2 { registryName project }
@@ -518,7 +522,7 @@ describe('lists', () => {
       USER: { basicInfo: { email: tenants.people.user.email } },
       RESOURCE_GROUP: { resourceGroupName: 'gpu' },
       CONTAINER_REGISTRY: { registryName: 'cr.example', project: 'stable' },
-      SESSION: null,
+      SESSION: { metadata: { sessionName: 'held' } },
       MODEL_DEPLOYMENT: null,
     });
     // Those who have the role see no more of its scopes than elsewhere.

@@ -345,6 +345,7 @@ export const typeDefs = /* GraphQL */ `
     | ProjectV2
     | DomainV2
     | VirtualFolderNode
+    | SessionV2
     | ResourceGroup
     | ContainerRegistryV2
     | ModelDeployment

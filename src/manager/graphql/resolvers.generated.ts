@@ -5448,7 +5448,7 @@ export type OperationInfo = {
   readonly requiredPermission: OperationType;
 };
 
-export type EntityNode = UserV2 | ProjectV2 | DomainV2 | VirtualFolderNode | ResourceGroup | ContainerRegistryV2 | ModelDeployment | ArtifactRegistry | Role;
+export type EntityNode = UserV2 | ProjectV2 | DomainV2 | VirtualFolderNode | SessionV2 | ResourceGroup | ContainerRegistryV2 | ModelDeployment | ArtifactRegistry | Role;
 
 export type ResourceGroup = Node & {
   readonly __typename?: 'ResourceGroup';
@@ -6695,6 +6695,7 @@ export type ResolversUnionTypes<_RefType extends Record<string, unknown>> = {
     | ( ProjectRecord )
     | ( DomainRecord )
     | ( FolderRecord )
+    | ( SessionV2Row )
     | ( ResourceGroupRecord )
     | ( RegistryConfiguration )
     | ( ModelDeployment )
@@ -10038,7 +10039,7 @@ export type OperationInfoResolvers<ContextType = GraphqlContext, ParentType exte
 };
 
 export type EntityNodeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['EntityNode'] = ResolversParentTypes['EntityNode']> = {
-  __resolveType: TypeResolveFn<'UserV2' | 'ProjectV2' | 'DomainV2' | 'VirtualFolderNode' | 'ResourceGroup' | 'ContainerRegistryV2' | 'ModelDeployment' | 'ArtifactRegistry' | 'Role', ParentType, ContextType>;
+  __resolveType: TypeResolveFn<'UserV2' | 'ProjectV2' | 'DomainV2' | 'VirtualFolderNode' | 'SessionV2' | 'ResourceGroup' | 'ContainerRegistryV2' | 'ModelDeployment' | 'ArtifactRegistry' | 'Role', ParentType, ContextType>;
 };
 
 export type ResourceGroupResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ResourceGroup'] = ResolversParentTypes['ResourceGroup']> = {
