@@ -1,6 +1,6 @@
 /** Files that are being uploaded: they grow in a folder of their own and take their place when whole. */
 import { constants } from 'node:fs';
-import { type FileHandle, lstat, open, rename, rmdir, unlink } from 'node:fs/promises';
+import { type FileHandle, lstat, open, rename, rmdir, statfs, unlink } from 'node:fs/promises';
 import { errorCode } from '../common/errors.ts';
 import type { Random } from '../common/random.ts';
 import { entriesOf } from './files/entries.ts';
@@ -97,7 +97,7 @@ export async function beginUpload(
     await file.close();
     await inheritOwner(path, folder);
   }
-  if (target.size === 0) await finishUpload(target, session);
+  if (target.size === 0) await finishUpload(target, session, null);
   return session;
 }
 
@@ -135,8 +135,41 @@ export async function isFinished(target: UploadTarget, begunMs: number): Promise
   }
 }
 
-/** Puts the complete file in its place, making folders that are missing, and replacing what was there. */
-export async function finishUpload({ root, path }: UploadTarget, session: string): Promise<void> {
+/** File systems that report every failure to write at once, since they write to this machine's disks. */
+const LOCAL_FILE_SYSTEMS = new Set([
+  0xef53, // ext2 to ext4
+  0x58465342, // XFS
+  0x9123683e, // Btrfs
+  0x2fc12fc1, // ZFS
+  0x794c7630, // overlay
+  0x01021994, // tmpfs
+]);
+
+/**
+ * Whether a complete file must be on the disk before it takes its place: when it replaces another one,
+ * of which a power cut must leave the one or the other; and where the storage may still refuse it then,
+ * as NFS does when a quota is used up.
+ */
+async function mustBeSynced(path: string, folder: OpenFolder): Promise<boolean> {
+  const { type } = await statfs(folder.path);
+  if (!LOCAL_FILE_SYSTEMS.has(Number(type))) return true;
+  try {
+    return (await lstat(path)).isFile();
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return false;
+    throw error;
+  }
+}
+
+/**
+ * Puts the complete file in its place, making folders that are missing, and replacing what was there.
+ * @param file the opened staging file; null for an empty one, which needs no disk.
+ */
+export async function finishUpload(
+  { root, path }: UploadTarget,
+  session: string,
+  file: FileHandle | null,
+): Promise<void> {
   {
     await using folder = await openStagingFolder(root);
     await using place = await findPlace(root, path, {
@@ -146,9 +179,14 @@ export async function finishUpload({ root, path }: UploadTarget, session: string
     if (place.name === '.') {
       throw new StorageError('InvalidSubpath', 'The path of an upload names no file.');
     }
+    if (file && (await mustBeSynced(place.path, place.folder))) await file.datasync();
     await rename(folder.entry(session), place.path);
     await inheritOwner(place.path, place.folder);
   }
+  await removeEmptyStagingFolder(root);
+}
+
+async function removeEmptyStagingFolder(root: string): Promise<void> {
   await using folder = await OpenFolder.open(root);
   try {
     await rmdir(folder.entry(STAGING_FOLDER));

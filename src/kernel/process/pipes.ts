@@ -2,7 +2,7 @@
  * Real pipes for the output of user programs. Bun connects children through socket pairs, and a
  * program that opens /dev/stdout or /dev/stderr fails on a socket; so pipe2(2) is called directly.
  */
-import { libc } from './libc.ts';
+import { libc } from '../../common/libc.ts';
 
 export interface Pipe {
   readonly readFd: number;

@@ -3,7 +3,7 @@
  * each would keep a process id for as long as the session lives.
  */
 import { readdirSync, readFileSync } from 'node:fs';
-import { libc } from './libc.ts';
+import { libc } from '../../common/libc.ts';
 
 const SWEEP_MS = 5000;
 const WNOHANG = 1;

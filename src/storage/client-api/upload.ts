@@ -11,11 +11,10 @@ import type { StorageContext } from '../context.ts';
 import { folderId } from '../ids.ts';
 import { StorageError } from '../problems.ts';
 import { finishUpload, isFinished, openStaging, type UploadTarget } from '../staging.ts';
+import { receive } from './receive.ts';
 import type { ClientRoutes } from './server.ts';
 
 const TUS_VERSION = '1.0.0';
-/** Small pieces of a body are put together before they are written. Bytes. */
-const WRITE_BYTES = 1024 * 1024;
 
 interface Upload {
   readonly target: UploadTarget;
@@ -25,82 +24,12 @@ interface Upload {
 }
 
 /** A request that is being worked on. */
-interface Running {
+interface Turn {
   readonly interruption: AbortController;
+  /** Resolves when the next request may begin. */
   readonly ended: Promise<void>;
-}
-
-/** Writes the body at the end of `file`. */
-async function append(
-  file: FileHandle,
-  body: ReadableStream<Uint8Array>,
-  limits: { readonly from: number; readonly size: number; readonly signal: AbortSignal },
-): Promise<void> {
-  let offset = limits.from;
-  let pending: Uint8Array[] = [];
-  let pendingBytes = 0;
-  const flush = async () => {
-    const parts = pending;
-    const bytes = pendingBytes;
-    [pending, pendingBytes] = [[], 0];
-    offset += await writeAll(file, parts, bytes, offset);
-  };
-  const reader = body.getReader();
-  const interrupt = () => void reader.cancel();
-  limits.signal.addEventListener('abort', interrupt, { once: true });
-  try {
-    for (;;) {
-      limits.signal.throwIfAborted();
-      const { done, value: chunk } = await reader.read();
-      if (done) break;
-      if (offset + pendingBytes + chunk.length > limits.size) {
-        throw new StorageError(
-          'TooLarge',
-          `The upload was announced with ${limits.size} bytes, and more arrived.`,
-        );
-      }
-      pending.push(chunk);
-      pendingBytes += chunk.length;
-      if (pendingBytes >= WRITE_BYTES) await flush();
-    }
-  } finally {
-    limits.signal.removeEventListener('abort', interrupt);
-    void passOver(reader);
-    // What arrived before the connection broke need not be sent again.
-    await flush();
-  }
-  limits.signal.throwIfAborted();
-}
-
-/**
- * Reads what is left of a refused body. Bun ends that once the request is answered; but without
- * anybody reading, the request would never be over.
- */
-async function passOver(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
-  try {
-    while (!(await reader.read()).done);
-  } catch {
-    // The connection is closed, by whichever side: there is nobody left to tell.
-  }
-}
-
-async function writeAll(
-  file: FileHandle,
-  parts: readonly Uint8Array[],
-  bytes: number,
-  at: number,
-): Promise<number> {
-  if (bytes === 0) return 0;
-  const { bytesWritten } = await file.writev([...parts], at);
-  if (bytesWritten === bytes) return bytes;
-  // The rest after a short write, which a full disk causes before it is an error.
-  const rest = Buffer.concat(parts).subarray(bytesWritten);
-  let done = 0;
-  while (done < rest.length) {
-    done += (await file.write(rest, done, rest.length - done, at + bytesWritten + done))
-      .bytesWritten;
-  }
-  return bytes;
+  /** Keeps the next request waiting, also after this one is answered. */
+  until(work: Promise<void>): void;
 }
 
 function offsetOf(request: Request): number {
@@ -115,7 +44,7 @@ function offsetOf(request: Request): number {
 
 class Uploads {
   readonly #context: StorageContext;
-  readonly #running = new Map<string, Running>();
+  readonly #turns = new Map<string, Turn>();
 
   constructor(context: StorageContext) {
     this.#context = context;
@@ -135,24 +64,30 @@ class Uploads {
    * Runs one request of an upload at a time. One that still writes is ended: it is most often one whose
    * connection broke without a sign, and whoever asks now is its successor.
    */
-  async #exclusively<T>(
-    session: string,
-    action: (interruption: AbortSignal) => Promise<T>,
-  ): Promise<T> {
-    for (let other = this.#running.get(session); other; other = this.#running.get(session)) {
+  async #exclusively<T>(session: string, action: (turn: Turn) => Promise<T>): Promise<T> {
+    for (let other = this.#turns.get(session); other; other = this.#turns.get(session)) {
       other.interruption.abort(
         new StorageError('TusLeaseLost', 'Another request goes on with it.'),
       );
       await other.ended;
     }
     const { promise, resolve } = Promise.withResolvers<void>();
-    const interruption = new AbortController();
-    this.#running.set(session, { interruption, ended: promise });
-    try {
-      return await action(interruption.signal);
-    } finally {
-      this.#running.delete(session);
+    const awaited: Promise<void>[] = [];
+    const turn: Turn = {
+      interruption: new AbortController(),
+      ended: promise,
+      until: (work) => awaited.push(work),
+    };
+    this.#turns.set(session, turn);
+    const end = async () => {
+      await Promise.allSettled(awaited);
+      this.#turns.delete(session);
       resolve();
+    };
+    try {
+      return await action(turn);
+    } finally {
+      void end();
     }
   }
 
@@ -183,15 +118,13 @@ class Uploads {
    * @returns its length.
    */
   async #settle(file: FileHandle, { target, session }: Upload): Promise<number> {
-    let length: number;
     try {
-      length = (await file.stat()).size;
-      if (length === target.size) await file.datasync();
+      const { size } = await file.stat();
+      if (size === target.size) await finishUpload(target, session, file);
+      return size;
     } finally {
       await file.close();
     }
-    if (length === target.size) await finishUpload(target, session);
-    return length;
   }
 
   /** @throws StorageError TusSessionNotFound. */
@@ -206,39 +139,36 @@ class Uploads {
   async patch(request: Request, url: URL): Promise<Response> {
     const upload = await this.#read(url);
     const offset = offsetOf(request);
-    return await this.#exclusively(upload.session, async (interruption) => {
+    return await this.#exclusively(upload.session, async (turn) => {
       const file = await openStaging(upload.target.root, upload.session);
       if (file === null) {
         mustFit(offset, await this.#finishedLength(upload));
         return progress(204, offset, upload.target);
       }
-      try {
-        await receive(request, file, { offset, size: upload.target.size, interruption });
-      } catch (error) {
-        await file.close();
-        throw error;
-      }
+      await this.#receive(request, file, upload, { offset, turn });
       return progress(204, await this.#settle(file, upload), upload.target);
     });
   }
-}
 
-/** Writes the body to the end of the staging file. @throws StorageError when it does not fit there. */
-async function receive(
-  request: Request,
-  file: FileHandle,
-  limits: { readonly offset: number; readonly size: number; readonly interruption: AbortSignal },
-): Promise<void> {
-  const { offset, size, interruption } = limits;
-  mustFit(offset, (await file.stat()).size);
-  const announced = Number(request.headers.get('content-length') ?? 0);
-  if (offset + announced > size) {
-    throw new StorageError(
-      'TooLarge',
-      `The upload was announced with ${size} bytes; this would make ${offset + announced}.`,
-    );
+  /** Writes the body to the file, which is closed when that fails. */
+  async #receive(
+    request: Request,
+    file: FileHandle,
+    { target }: Upload,
+    { offset, turn }: { readonly offset: number; readonly turn: Turn },
+  ): Promise<void> {
+    let ended = Promise.resolve();
+    try {
+      mustFit(offset, (await file.stat()).size);
+      const interruption = turn.interruption.signal;
+      const receiving = receive(request, file, { offset, size: target.size, interruption });
+      ended = receiving.ended;
+      await receiving.succeeded;
+    } catch (error) {
+      turn.until(ended.then(() => file.close()));
+      throw error;
+    }
   }
-  if (request.body) await append(file, request.body, { from: offset, size, signal: interruption });
 }
 
 function mustFit(offset: number, length: number): void {

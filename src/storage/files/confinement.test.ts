@@ -160,8 +160,11 @@ async function upload(path: string): Promise<string> {
   const file = await openStaging(root, session);
   if (file === null) return '';
   await file.write('new');
-  await file.close();
-  await finishUpload(target, session);
+  try {
+    await finishUpload(target, session, file);
+  } finally {
+    await file.close();
+  }
   return '';
 }
 

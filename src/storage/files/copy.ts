@@ -24,7 +24,7 @@ const WIDTH = 8;
 
 export interface CopyOptions {
   /** Told about each file or link. */
-  readonly onCopied?: (bytes: number) => void;
+  readonly onCopied?: () => void;
   readonly signal?: AbortSignal;
   /** Names at the top that are not copied. */
   readonly except?: ReadonlySet<string>;
@@ -60,15 +60,13 @@ async function copyLink(from: Entry, to: string | Buffer): Promise<void> {
   await lutimes(to, info.atime, info.mtime);
 }
 
-/** @returns bytes. */
-async function copyRegular(from: Entry, to: string | Buffer): Promise<number> {
+async function copyRegular(from: Entry, to: string | Buffer): Promise<void> {
   const file = await openRegularFile(from.path, from.name);
   try {
     const info = await file.stat();
     const source = process.platform === 'linux' ? `/proc/self/fd/${file.fd}` : from.path;
     await copyFile(source, to, COPYFILE_EXCL | COPYFILE_FICLONE);
     await likeSource(to, info);
-    return info.size;
   } finally {
     await file.close();
   }
@@ -79,7 +77,8 @@ async function copyLeaf(entry: Entry, into: OpenFolder, options: CopyOptions): P
   const to = targetPath(into, entry);
   try {
     if (entry.kind === 'link') await copyLink(entry, to);
-    options.onCopied?.(entry.kind === 'file' ? await copyRegular(entry, to) : 0);
+    else await copyRegular(entry, to);
+    options.onCopied?.();
   } catch (error) {
     const isGone = error instanceof StorageError || errorCode(error) === 'ENOENT';
     if (!isGone) throw error;

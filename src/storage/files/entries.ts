@@ -35,12 +35,25 @@ async function withoutRace<T>(action: Promise<T>): Promise<T | null> {
   }
 }
 
+/** Names and paths only, which is much less work. In no order. */
+export async function namesIn(folder: OpenFolder): Promise<Omit<Entry, 'kind'>[]> {
+  const names = await readdir(folder.path);
+  if (!names.some((name) => name.includes('\uFFFD'))) {
+    return names.map((name) => ({ name, path: folder.entry(name) }));
+  }
+  const raw = await readdir(folder.path, { encoding: 'buffer' });
+  const prefix = Buffer.from(`${folder.path}/`);
+  return raw.map((name) => ({
+    name: name.toString('utf8'),
+    path: Buffer.concat([prefix, name]),
+  }));
+}
+
 async function rawEntries(folder: OpenFolder): Promise<Entry[]> {
   const entries: Entry[] = [];
-  for (const raw of await readdir(folder.path, { encoding: 'buffer' })) {
-    const path = Buffer.concat([Buffer.from(`${folder.path}/`), raw]);
+  for (const { name, path } of await namesIn(folder)) {
     const info = await withoutRace(lstat(path));
-    if (info) entries.push({ name: raw.toString('utf8'), path, kind: kindOf(info) });
+    if (info) entries.push({ name, path, kind: kindOf(info) });
   }
   return entries;
 }

@@ -2,7 +2,7 @@
 import { lstat, mkdir, readlink, rename } from 'node:fs/promises';
 import { errorCode } from '../../common/errors.ts';
 import { StorageError } from '../problems.ts';
-import { eachOf, entriesOf, kindOf } from './entries.ts';
+import { eachOf, kindOf, namesIn } from './entries.ts';
 import { findPlace, inheritOwner, makeFolderLikeParent, OpenFolder, type Place } from './place.ts';
 import { type RemoveOptions, removeEntry } from './remove.ts';
 
@@ -58,7 +58,7 @@ export async function makeFolder(
 export async function listFolder(root: string, path: string, limit: number): Promise<ListedFile[]> {
   await using place = await findPlace(root, path);
   await using folder = await openListed(place, path);
-  const all = (await entriesOf(folder)).sort((a, b) => (a.name < b.name ? -1 : 1));
+  const all = (await namesIn(folder)).sort((a, b) => (a.name < b.name ? -1 : 1));
   const items: (ListedFile | null)[] = [];
   await eachOf([...(limit === 0 ? all : all.slice(0, limit)).entries()], async ([at, entry]) => {
     items[at] = await describe(entry.name, entry.path);

@@ -5,6 +5,7 @@ const BENCHES: Record<string, () => Promise<{ run: (executable: string) => Promi
   start: () => import('./start.ts'),
   hello: () => import('./hello.ts'),
   docker: () => import('./docker.ts'),
+  storage: () => import('./storage.ts'),
 };
 
 const names = process.argv.slice(2);

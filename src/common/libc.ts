@@ -6,8 +6,12 @@ export interface Libc {
   pipe2(fds: Int32Array, flags: number): number;
   /** @returns the process id that was reaped, 0 or -1. */
   waitpid(pid: number, flags: number): number;
+  /** Sets from where in an open file the next write goes. @returns whether it did. */
+  seek(fd: number, offset: number): boolean;
 }
 
+/** From the beginning of the file. */
+const SEEK_SET = 0;
 const LIBC_NAMES = ['libc.so.6', 'libc.musl-x86_64.so.1', 'libc.musl-aarch64.so.1'];
 
 let loaded: Libc | null | undefined;
@@ -19,10 +23,12 @@ function load(): Libc | null {
       const { symbols } = dlopen(name, {
         pipe2: { args: ['ptr', 'i32'], returns: 'i32' },
         waitpid: { args: ['i32', 'ptr', 'i32'], returns: 'i32' },
+        lseek: { args: ['i32', 'i64', 'i32'], returns: 'i64' },
       });
       return {
         pipe2: (fds, flags) => symbols.pipe2(ptr(fds), flags),
         waitpid: (pid, flags) => symbols.waitpid(pid, null, flags),
+        seek: (fd, offset) => symbols.lseek(fd, offset, SEEK_SET) === BigInt(offset),
       };
     } catch {
       // Another C library; the next name may fit.

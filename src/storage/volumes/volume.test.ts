@@ -1,0 +1,93 @@
+/** Volumes on the backends there are, and on a simulated appliance that claims everything. */
+import { expect, test } from 'bun:test';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { silentLog } from '../../testing/manager.ts';
+import { treeUsage } from '../files/usage.ts';
+import { StorageError } from '../problems.ts';
+import type { VolumeBackend } from './backend.ts';
+import { describeBackend } from './conformance.ts';
+import { vfsBackend } from './vfs.ts';
+import { Volume } from './volume.ts';
+
+async function emptyFolder(backend: VolumeBackend) {
+  const path = mkdtempSync(join(tmpdir(), 'bai-volume-'));
+  return { path, backend, release: async () => rmSync(path, { recursive: true }) };
+}
+
+/** Counts and limits like an appliance, out of this process's memory. */
+function simulatedAppliance(options: { refusesLimits?: boolean } = {}): VolumeBackend {
+  const limits = new Map<string, number>();
+  return {
+    name: 'simulated',
+    quota: {
+      async begin(scope) {
+        if (limits.has(scope.hex)) throw new Error('begun twice');
+      },
+      async usage(scope, path) {
+        const { bytes } = await treeUsage(path);
+        return { usedBytes: bytes, limitBytes: limits.get(scope.hex) ?? null };
+      },
+      async setLimit(scope, _path, limitBytes) {
+        if (options.refusesLimits) throw new StorageError('QuotaCommandFailed', 'out of quotas');
+        limits.set(scope.hex, limitBytes);
+      },
+      async unsetLimit(scope) {
+        limits.delete(scope.hex);
+      },
+    },
+    async performance() {
+      return {
+        ...{ iopsRead: 1, iopsWrite: 2, ioBytesRead: 3, ioBytesWrite: 4 },
+        ...{ ioUsecRead: 5, ioUsecWrite: 6 },
+      };
+    },
+    capacity: async () => ({ capacityBytes: 1000, usedBytes: 10 }),
+    async folderUsage(path) {
+      const { files, bytes } = await treeUsage(path);
+      return { fileCount: files, usedBytes: bytes };
+    },
+    fastScan: true,
+    hardware: async () => ({ status: 'healthy', statusInfo: null, metadata: {} }),
+    async close() {},
+  };
+}
+
+describeBackend('vfs', ['vfolder'], () => emptyFolder(vfsBackend()));
+describeBackend(
+  'of a simulated appliance',
+  ['vfolder', 'quota', 'metric', 'fast-fs-size', 'fast-scan', 'fast-size'],
+  () => emptyFolder(simulatedAppliance()),
+);
+
+const settings = (path: string) => ({ name: 'v', backend: 'vfs', path, fsprefix: '.' }) as const;
+
+test('a scope whose quota is refused is as if it had not been made', async () => {
+  const { path, backend, release } = await emptyFolder(simulatedAppliance({ refusesLimits: true }));
+  const volume = await Volume.open(settings(path), backend, null, silentLog);
+  const scope = { kind: 'project', hex: 'a'.repeat(32) } as const;
+  await expect(volume.createScope(scope, 1000)).rejects.toThrow('out of quotas');
+  expect(existsSync(join(path, scope.hex))).toBe(false);
+  await release();
+});
+
+test('a volume that is not there, or of an unknown layout, is refused with what to do', async () => {
+  const { path, backend, release } = await emptyFolder(vfsBackend());
+  const open = (place: string) => Volume.open(settings(place), backend, null, silentLog);
+  await expect(open(join(path, 'none'))).rejects.toThrow('is not there');
+  writeFileSync(join(path, 'version.txt'), '9\n');
+  await expect(open(path)).rejects.toThrow('layout version "9"; 2 and 3 are known');
+  await release();
+});
+
+test('a volume of the old layout keeps folders without their owner above them', async () => {
+  const { path, backend, release } = await emptyFolder(vfsBackend());
+  writeFileSync(join(path, 'version.txt'), '2');
+  const hex = '0123456789abcdef0123456789abcdef';
+  mkdirSync(join(path, '01/23', hex.slice(4)), { recursive: true });
+  const volume = await Volume.open(settings(path), backend, null, silentLog);
+  const id = { scope: { kind: 'user', hex: 'b'.repeat(32) }, hex } as const;
+  expect(await volume.requireFolder(id)).toBe(join(path, '01/23', hex.slice(4)));
+  await release();
+});
