@@ -12,7 +12,7 @@ import { Login } from './login.ts';
 import { LoginThrottle } from './login-throttle.ts';
 import { Pages } from './pages.ts';
 import { WebProblem } from './problems.ts';
-import { forwardedHeaders, signHeaders, versionOf } from './proxy.ts';
+import { forwardedHeaders, signHeaders, urlAt, versionOf } from './proxy.ts';
 import { type Incoming, targetOf } from './request.ts';
 import { managerTarget, type WebRoute, webRoutes } from './routes.ts';
 import { securityPolicies } from './security.ts';
@@ -177,7 +177,7 @@ class Application {
     incoming.waitForever();
     const stickyKey = new URL(request.url).searchParams.get('app');
     const { endpoint, release } = this.#pool.acquire(stickyKey);
-    const url = new URL(`${endpoint.url}${managerTarget(request)}`);
+    const url = urlAt(endpoint.url, managerTarget(request));
     const headers = forwardedHeaders(incoming);
     headers.delete('accept-encoding');
     const version = versionOf(request);

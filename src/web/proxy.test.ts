@@ -1,5 +1,6 @@
 /** How bodies flow through the web server, and how it chooses managers: with managers that misbehave. */
 import { afterAll, afterEach, beforeAll, expect, test } from 'bun:test';
+import * as v from 'valibot';
 import { systemClock } from '../common/clock.ts';
 import { systemRandom } from '../common/random.ts';
 import { encodeWebSession, webSessionKey } from '../common/web-session.ts';
@@ -88,6 +89,18 @@ test('a request body reaches the manager before it is complete', async () => {
   await writer.write(new Uint8Array(20_000));
   await writer.close();
   expect(await (await answer).json()).toEqual({ size: 30_000 });
+});
+
+test('an empty query does not spoil the signature', async () => {
+  const url = await behind((request) => Response.json({ target: request.url.split('/').at(-1) }));
+  const target = async (query: string): Promise<unknown> =>
+    v.parse(
+      v.object({ target: v.string() }),
+      await (await fetch(`${url}/func/hosts${query}`, { headers })).json(),
+    ).target;
+  // What is signed is what is sent: see the manager's own test of signatures.
+  expect(await target('?')).toBe('hosts');
+  expect(await target('?a=1')).toBe('hosts?a=1');
 });
 
 test('compressed answers, cookies and redirects pass as they are', async () => {

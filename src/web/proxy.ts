@@ -49,6 +49,13 @@ export function forwardedHeaders({ request, peerAddress }: Incoming): Headers {
   return headers;
 }
 
+/** The address of a target. An empty query is left out: a URL has none, but would still send its `?`. */
+export function urlAt(origin: string, target: string): URL {
+  const url = new URL(`${origin}${target}`);
+  if (url.search === '') url.search = '';
+  return url;
+}
+
 /** Adds version, date and signature. */
 export function signHeaders(
   headers: Headers,
@@ -153,7 +160,7 @@ export async function passOn(
   const { request } = incoming;
   const body = await bodyOf(deps, incoming, passing);
   const { endpoint, release } = deps.pool.acquire();
-  const url = new URL(`${endpoint.url}${passing.target}`);
+  const url = urlAt(endpoint.url, passing.target);
   const headers = forwardedHeaders(incoming);
   const version = versionOf(request);
   headers.set('X-BackendAI-Version', version);

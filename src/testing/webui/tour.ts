@@ -89,7 +89,8 @@ const graphqlErrors = v.object({ errors: v.nullish(v.array(v.object({ message: v
 
 /** What is wrong with an answer; null when nothing is. */
 function complaintOf(answer: PageAnswer): string | null {
-  const what = `${answer.method} ${new URL(answer.url).pathname}`;
+  const { pathname, search } = new URL(answer.url);
+  const what = `${answer.method} ${pathname}${search}`;
   const asked = (answer.sent ?? '').replace(/\s+/g, ' ').slice(0, 160);
   if (answer.status >= 400) {
     return `${what} ${answer.status} ${(answer.body ?? '').slice(0, 300)} ${asked}`;
