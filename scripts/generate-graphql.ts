@@ -37,6 +37,8 @@ const PARENTS: Readonly<Record<string, string>> = {
   ProjectResourcePolicyV2: '../db/rows.generated.ts#ProjectResourcePolicyRow',
   ProjectV2: '../project/service.ts#ProjectRecord',
   UserResourcePolicyV2: '../db/rows.generated.ts#UserResourcePolicyRow',
+  LoginHistoryV2: '../auth/login-list.ts#LoginAttempt',
+  LoginSessionV2: '../auth/login-list.ts#LoginSession',
   ScalingGroup: '../resource-group/graphql.ts#ScalingGroupParent',
   ScalingGroupNode: '../db/rows.generated.ts#ScalingGroupRow',
   ContainerRegistryV2: '../registry/service.ts#RegistryConfiguration',

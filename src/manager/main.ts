@@ -14,6 +14,7 @@ import { KnownAgents } from './agent/known-agents.ts';
 import { agentNodeGraphql } from './agent/node-graphql.ts';
 import { agentGatewayRoute, announceManager, httpAgentDirectory } from './agent-link.ts';
 import { auditGraphql } from './audit/graphql.ts';
+import { loginGraphql } from './auth/login-graphql.ts';
 import { rolesGraphql } from './authz/graphql.ts';
 import { roleChangesGraphql } from './authz/graphql-change.ts';
 import { roleInvitationsGraphql } from './authz/graphql-invitation.ts';
@@ -156,6 +157,7 @@ export const graphqlModules: readonly GraphqlModule[] = [
   rolePresetsGraphql,
   policyV2Graphql,
   auditGraphql,
+  loginGraphql,
   resourceGroupGraphql,
   resourceGroupNodeGraphql,
   resourcePresetGraphql,

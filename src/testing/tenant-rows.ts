@@ -5,6 +5,7 @@
 import type { Sql } from 'postgres';
 import { globalId } from '../manager/graphql/global-id.ts';
 import { HOST, type TestFolders } from './folders.ts';
+import type { TestAccount } from './manager.ts';
 import { insertAgent, insertResourceGroup, insertSession } from './sessions.ts';
 
 export const owners = ['user', 'admin', 'otherUser', 'otherAdmin'] as const;
@@ -66,6 +67,17 @@ async function insertErrorLog(sql: Sql, userId: string, message: string): Promis
   return row?.id ?? '';
 }
 
+/** A sign-in that is open, and its entry in the history. */
+async function insertSignIn(sql: Sql, person: TestAccount, domain: string): Promise<string> {
+  await sql`INSERT INTO login_history (user_id, domain_name, result)
+            VALUES (${person.userId}, ${domain}, 'success')`;
+  const [row] = await sql<{ id: string }[]>`
+    INSERT INTO login_sessions (session_token, user_id, access_key)
+    VALUES (${`token-of-${person.accessKey}`}, ${person.userId}, ${person.accessKey})
+    RETURNING id`;
+  return row?.id ?? '';
+}
+
 async function insertInvitation(sql: Sql, folder: string, email: string): Promise<string> {
   const [row] = await sql<{ id: string }[]>`
     INSERT INTO vfolder_invitations (permission, inviter, invitee, state, vfolder)
@@ -91,6 +103,7 @@ async function belongingsOf(tenants: TestFolders, owner: Owner): Promise<Belongi
   const taskId = await tenants.ctx.tasks.start(person, 'test', async () => `task-of-${owner}`);
   const folder = await tenants.make(owner, `folder-of-${owner}`);
   const invitation = await insertInvitation(sql, folder, person.email);
+  const signIn = await insertSignIn(sql, person, domain);
   const trouble = `trouble-of-${owner}`;
   const logId = await insertErrorLog(sql, person.userId, trouble);
   return {
@@ -131,6 +144,8 @@ async function belongingsOf(tenants: TestFolders, owner: Owner): Promise<Belongi
       vfolder: folder,
       vfolder_id: folder,
       inv_id: invitation,
+      'myRevokeLoginSession.sessionId': signIn,
+      'adminRevokeLoginSession.sessionId': signIn,
       '/folders.id': folder,
       '/folders.name': folder,
       // The name of a new one.
@@ -153,6 +168,7 @@ async function belongingsOf(tenants: TestFolders, owner: Owner): Promise<Belongi
         folder,
         `folder-of-${owner}`,
         invitation,
+        signIn,
         `task-of-${owner}`,
       ],
       tenant: [project, resourceGroup, agent],

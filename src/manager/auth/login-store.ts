@@ -12,6 +12,8 @@ export type LoginResult =
   | 'failed_rejected_by_hook'
   | 'failed_session_already_exists'
   | 'logout'
+  | 'revoked_by_admin'
+  | 'revoked_by_user'
   | 'evicted';
 
 export interface LoginAccount {

@@ -8,6 +8,8 @@ import { kept, v2Mutation } from '../graphql/mutation.ts';
 import type { UpdateDomainInput } from '../graphql/resolvers.generated.ts';
 import { requireAdministrator } from '../graphql/scope.ts';
 import { v2ListField } from '../graphql/v2-list.ts';
+import { slotEntries } from '../graphql/v2-shapes.ts';
+import { type ActiveUse, activeUseOf } from '../session/usage.ts';
 import {
   createDomain,
   type DomainWishes,
@@ -63,6 +65,19 @@ const mutations: NonNullable<GraphqlModule['resolvers']['Mutation']> = {
     }),
 };
 
+/** What its sessions hold; administrators of it and its members may know. */
+const activeUse = batched<string, ActiveUse>((ids, { ctx }) =>
+  activeUseOf(ctx.sql, { kind: 'domain', ids }),
+);
+
+async function resourceOverview(context: GraphqlContext, id: string) {
+  const use = await activeUse(context, id);
+  return {
+    slots: { entries: slotEntries(use?.slots ?? {}) },
+    sessionCount: use?.sessionCount ?? 0,
+  };
+}
+
 export const domainV2Graphql: GraphqlModule = {
   typeDefs: v2TypeDefs,
   nodes: { DomainV2: loadDomain },
@@ -87,6 +102,7 @@ export const domainV2Graphql: GraphqlModule = {
     },
     Mutation: mutations,
     DomainV2: {
+      activeResourceOverview: ({ name }, _args, context) => resourceOverview(context, name),
       id: ({ name }) => globalId(TYPE, name),
       basicInfo: ({ name, description, integrationId }) => ({
         name,

@@ -51,6 +51,12 @@ export const v2TypeDefs = /* GraphQL */ `
     basicInfo: DomainBasicInfo!
     registry: DomainRegistryInfo!
     lifecycle: DomainLifecycleInfo!
+    activeResourceOverview: ActiveResourceOverview
+  }
+
+  type ActiveResourceOverview {
+    slots: ResourceSlot!
+    sessionCount: Int!
   }
 
   type DomainBasicInfo {

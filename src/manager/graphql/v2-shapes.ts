@@ -18,6 +18,15 @@ export const v2Shapes = /* GraphQL */ `
     modifiedAt: DateTime
   }
 
+  type ResourceSlot {
+    entries: [ResourceSlotEntry!]!
+  }
+
+  type ResourceSlotEntry {
+    resourceType: String!
+    quantity: Decimal!
+  }
+
   input ResourceSlotEntryInput {
     resourceType: String!
     quantity: String!
@@ -59,6 +68,10 @@ export const v2Shapes = /* GraphQL */ `
     permissions: [String!]!
   }
 `;
+
+/** Slots with their amounts, which are decimal strings. */
+export const slotEntries = (slots: SlotMap) =>
+  Object.entries(slots).map(([resourceType, quantity]) => ({ resourceType, quantity }));
 
 /** Limits of slots; `Infinity` is none. */
 export const limitEntries = (slots: SlotMap) =>

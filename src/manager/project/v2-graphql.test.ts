@@ -1,6 +1,7 @@
 /** Projects and domains through the newer schema: lists, changes, and who may. */
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import * as v from 'valibot';
+import { insertAgent, insertResourceGroup, insertSession } from '../../testing/sessions.ts';
 import { type Tenants, testTenants } from '../../testing/tenants.ts';
 import { globalId } from '../graphql/global-id.ts';
 
@@ -141,6 +142,56 @@ test('all fields, and the projects of domains and users', async () => {
       ],
     },
   });
+});
+
+test('what the running sessions of a project and a domain hold', async () => {
+  const { sql } = tenants.db;
+  const projectId = tenants.projects.default;
+  await insertResourceGroup(sql, 'default');
+  await insertAgent(sql, 'i-one');
+  const common = { projectId, agentId: 'i-one', owner: tenants.people.user };
+  for (const [name, status] of [
+    ['one', 'RUNNING'],
+    ['two', 'PREPARING'],
+    ['waiting', 'PENDING'],
+    ['over', 'TERMINATED'],
+  ] as const) {
+    const { sessionId } = await insertSession(sql, { ...common, name, status });
+    await sql`UPDATE sessions SET occupying_slots = '{"cpu": "2", "cuda.shares": "0.5"}'
+      WHERE id = ${sessionId}`;
+  }
+  const overview = {
+    activeResourceOverview: {
+      sessionCount: 2,
+      slots: {
+        entries: expect.arrayContaining([
+          { resourceType: 'cpu', quantity: '4' },
+          { resourceType: 'cuda.shares', quantity: '1' },
+        ]),
+      },
+    },
+  };
+  const fields =
+    'activeResourceOverview { sessionCount slots { entries { resourceType quantity } } }';
+  expect(await data('user', `{ projectV2(projectId: "${projectId}") { ${fields} } }`)).toEqual({
+    projectV2: overview,
+  });
+  expect(
+    await data(
+      'superadmin',
+      `{ adminDomainsV2(orderBy: [{ field: NAME, direction: ASC }]) {
+      edges { node { ${fields} } } } }`,
+    ),
+  ).toEqual({
+    adminDomainsV2: {
+      edges: [
+        { node: overview },
+        { node: { activeResourceOverview: { sessionCount: 0, slots: { entries: [] } } } },
+      ],
+    },
+  });
+  await sql`DELETE FROM kernels`;
+  await sql`DELETE FROM sessions`;
 });
 
 test('superadmins make, change, close and purge projects', async () => {

@@ -6,6 +6,7 @@ import { hostPermissionsColumn } from '../db/json.ts';
 import { loadDomain } from '../domain/v2-graphql.ts';
 import type { GraphqlContext } from '../graphql/context.ts';
 import { globalId } from '../graphql/global-id.ts';
+import { batched } from '../graphql/loaders.ts';
 import type { GraphqlModule } from '../graphql/module.ts';
 import { kept, v2Mutation } from '../graphql/mutation.ts';
 import type {
@@ -15,7 +16,8 @@ import type {
 } from '../graphql/resolvers.generated.ts';
 import { requireAdministrator } from '../graphql/scope.ts';
 import { nestedV2List, v2ListField } from '../graphql/v2-list.ts';
-import { hostPermissionEntries } from '../graphql/v2-shapes.ts';
+import { hostPermissionEntries, slotEntries } from '../graphql/v2-shapes.ts';
+import { type ActiveUse, activeUseOf } from '../session/usage.ts';
 import { usersById } from '../user/service.ts';
 import {
   createProject,
@@ -105,6 +107,19 @@ const mutations: NonNullable<GraphqlModule['resolvers']['Mutation']> = {
     v2Mutation(context, 'anybody', () => unassign(context, projectId, input.userIds)),
 };
 
+/** What its sessions hold; administrators of it and its members may know. */
+const activeUse = batched<string, ActiveUse>((ids, { ctx }) =>
+  activeUseOf(ctx.sql, { kind: 'project', ids }),
+);
+
+async function resourceOverview(context: GraphqlContext, id: string) {
+  const use = await activeUse(context, id);
+  return {
+    slots: { entries: slotEntries(use?.slots ?? {}) },
+    sessionCount: use?.sessionCount ?? 0,
+  };
+}
+
 export const projectV2Graphql: GraphqlModule = {
   typeDefs: v2TypeDefs,
   nodes: { ProjectV2: findProjectV2 },
@@ -133,6 +148,7 @@ export const projectV2Graphql: GraphqlModule = {
     },
     Mutation: mutations,
     ProjectV2: {
+      activeResourceOverview: ({ id }, _args, context) => resourceOverview(context, id),
       id: ({ id }) => globalId('ProjectV2', id),
       basicInfo: (project) => ({
         name: project.name,

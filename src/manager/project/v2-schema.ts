@@ -11,6 +11,7 @@ const objects = /* GraphQL */ `
     organization: ProjectOrganizationInfo!
     storage: ProjectStorageInfo!
     lifecycle: ProjectLifecycleInfo!
+    activeResourceOverview: ActiveResourceOverview
     domain: DomainV2
   }
 

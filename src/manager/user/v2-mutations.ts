@@ -1,5 +1,6 @@
 /** GraphQL mutations of users (the newer form). The rules are in `manage.ts`, as for the older one. */
 import { BackendError } from '../../common/errors.ts';
+import { isAllowedAddress } from '../auth/client-ip.ts';
 import { requireGoodPassword } from '../auth/password-rules.ts';
 import type { GraphqlContext } from '../graphql/context.ts';
 import { clientMessage } from '../graphql/errors.ts';
@@ -81,6 +82,30 @@ function checkOwnUpdate({ caller }: GraphqlContext, input: UpdateUserV2Input): v
   throw new BackendError(
     'GenericForbidden',
     `Only an administrator changes your ${foreign.join(', ')}.`,
+  );
+}
+
+/**
+ * From where the caller may come from now on; null is from everywhere.
+ * @throws BackendError InvalidAPIParameters when that would lock out the very request, unless `force`.
+ */
+async function setOwnAddresses(
+  context: GraphqlContext,
+  blocks: readonly string[] | null,
+  force: boolean,
+): Promise<void> {
+  const { caller, clientAddress } = context;
+  if (!force && !isAllowedAddress(clientAddress, blocks)) {
+    throw new BackendError(
+      'InvalidAPIParameters',
+      `Your own address ${clientAddress ?? '(unknown)'} is not among them, so you would be locked ` +
+        'out. Add it, or set force to do it all the same.',
+    );
+  }
+  await modifyUser(
+    context,
+    { userId: caller.userId },
+    { allowed_client_ip: blocks && [...blocks] },
   );
 }
 
@@ -167,6 +192,11 @@ export const userMutations: NonNullable<GraphqlModule['resolvers']['Mutation']> 
     v2Mutation(context, 'anybody', async () => {
       checkOwnUpdate(context, input);
       return { user: await update(context, context.caller.userId, input) };
+    }),
+  updateMyAllowedClientIp: (_root, { input }, context) =>
+    v2Mutation(context, 'anybody', async () => {
+      await setOwnAddresses(context, input.allowedClientIp ?? null, input.force ?? false);
+      return { success: true };
     }),
   adminDeleteUserV2: (_root, { userId }, context) =>
     v2Mutation(context, 'superadmin', async () => {

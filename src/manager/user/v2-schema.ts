@@ -159,6 +159,7 @@ const mutations = /* GraphQL */ `
     adminUpdateUserV2(userId: UUID!, input: UpdateUserV2Input!): UpdateUserV2Payload
     adminBulkUpdateUsersV2(input: BulkUpdateUserV2Input!): BulkUpdateUsersV2Payload
     updateUserV2(input: UpdateUserV2Input!): UpdateUserV2Payload
+    updateMyAllowedClientIp(input: UpdateMyAllowedClientIPInput!): UpdateMyAllowedClientIPPayload
     adminDeleteUserV2(userId: UUID!): DeleteUserV2Payload
     adminDeleteUsersV2(input: DeleteUsersV2Input!): DeleteUsersV2Payload
     adminPurgeUserV2(input: PurgeUserV2Input!): PurgeUserV2Payload
@@ -228,6 +229,15 @@ const mutations = /* GraphQL */ `
     containerUid: Int
     containerMainGid: Int
     containerGids: [Int!]
+  }
+
+  input UpdateMyAllowedClientIPInput {
+    allowedClientIp: [String!]
+    force: Boolean! = false
+  }
+
+  type UpdateMyAllowedClientIPPayload {
+    success: Boolean!
   }
 
   type UpdateUserV2Payload {
