@@ -20,6 +20,7 @@ import type { Domain as DomainRecord } from '../domain/service.ts';
 import type { ProjectRecord } from '../project/service.ts';
 import type { KeypairRecord } from '../keypair/service.ts';
 import type { KeypairResourcePolicyRow, ProjectResourcePolicyRow, UserResourcePolicyRow, ScalingGroupRow, AssociationScopeEntityRow, PermissionRow, RoleRow, UserRoleRow, RoleInvitationRow, RolePermissionPresetRow, RolePresetRow } from '../db/rows.generated.ts';
+import type { LoginAttempt, LoginSession } from '../auth/login-list.ts';
 import type { ScalingGroupParent } from '../resource-group/graphql.ts';
 import type { ResourceGroup as ResourceGroupRecord } from '../resource-group/service.ts';
 import type { HostVolume } from '../folder/hosts.ts';
@@ -177,6 +178,17 @@ export type EntityTimestamps = {
   readonly __typename?: 'EntityTimestamps';
   readonly createdAt: Maybe<Scalars['DateTime']['output']>;
   readonly modifiedAt: Maybe<Scalars['DateTime']['output']>;
+};
+
+export type ResourceSlot = {
+  readonly __typename?: 'ResourceSlot';
+  readonly entries: ReadonlyArray<ResourceSlotEntry>;
+};
+
+export type ResourceSlotEntry = {
+  readonly __typename?: 'ResourceSlotEntry';
+  readonly resourceType: Scalars['String']['output'];
+  readonly quantity: Scalars['Decimal']['output'];
 };
 
 export type ResourceSlotEntryInput = {
@@ -339,6 +351,10 @@ export type Query = {
   readonly audit_log_nodes: Maybe<AuditLogConnection>;
   readonly adminAuditLogsV2: Maybe<AuditLogV2Connection>;
   readonly scopedAuditLogsV2: Maybe<AuditLogV2Connection>;
+  readonly adminLoginSessionsV2: Maybe<LoginSessionV2Connection>;
+  readonly adminLoginHistoryV2: Maybe<LoginHistoryV2Connection>;
+  readonly myLoginSessionsV2: Maybe<LoginSessionV2Connection>;
+  readonly myLoginHistoryV2: Maybe<LoginHistoryV2Connection>;
   readonly scaling_group: Maybe<ScalingGroup>;
   readonly scaling_groups: Maybe<ReadonlyArray<Maybe<ScalingGroup>>>;
   readonly accessible_scaling_groups: Maybe<ReadonlyArray<Maybe<ScalingGroup>>>;
@@ -1262,6 +1278,54 @@ export type QueryscopedAuditLogsV2Args = {
 };
 
 
+export type QueryadminLoginSessionsV2Args = {
+  filter?: InputMaybe<LoginSessionFilter>;
+  orderBy?: InputMaybe<ReadonlyArray<LoginSessionOrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type QueryadminLoginHistoryV2Args = {
+  filter?: InputMaybe<LoginHistoryFilter>;
+  orderBy?: InputMaybe<ReadonlyArray<LoginHistoryOrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type QuerymyLoginSessionsV2Args = {
+  filter?: InputMaybe<LoginSessionFilter>;
+  orderBy?: InputMaybe<ReadonlyArray<LoginSessionOrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type QuerymyLoginHistoryV2Args = {
+  filter?: InputMaybe<LoginHistoryFilter>;
+  orderBy?: InputMaybe<ReadonlyArray<LoginHistoryOrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
 export type Queryscaling_groupArgs = {
   name?: InputMaybe<Scalars['String']['input']>;
 };
@@ -1371,6 +1435,7 @@ export type Mutation = {
   readonly adminUpdateUserV2: Maybe<UpdateUserV2Payload>;
   readonly adminBulkUpdateUsersV2: Maybe<BulkUpdateUsersV2Payload>;
   readonly updateUserV2: Maybe<UpdateUserV2Payload>;
+  readonly updateMyAllowedClientIp: Maybe<UpdateMyAllowedClientIPPayload>;
   readonly adminDeleteUserV2: Maybe<DeleteUserV2Payload>;
   readonly adminDeleteUsersV2: Maybe<DeleteUsersV2Payload>;
   readonly adminPurgeUserV2: Maybe<PurgeUserV2Payload>;
@@ -1443,6 +1508,9 @@ export type Mutation = {
   readonly adminCreateProjectResourcePolicyV2: Maybe<CreateProjectResourcePolicyPayload>;
   readonly adminUpdateProjectResourcePolicyV2: Maybe<UpdateProjectResourcePolicyPayload>;
   readonly adminDeleteProjectResourcePolicyV2: Maybe<DeleteProjectResourcePolicyPayload>;
+  readonly adminRevokeLoginSession: Maybe<RevokeLoginSessionPayload>;
+  readonly myRevokeLoginSession: Maybe<RevokeLoginSessionPayload>;
+  readonly adminUnblockUser: Maybe<UnblockUserPayload>;
   readonly create_scaling_group: Maybe<CreateScalingGroup>;
   readonly modify_scaling_group: Maybe<ModifyScalingGroup>;
   readonly delete_scaling_group: Maybe<DeleteScalingGroup>;
@@ -1651,6 +1719,11 @@ export type MutationadminBulkUpdateUsersV2Args = {
 
 export type MutationupdateUserV2Args = {
   input: UpdateUserV2Input;
+};
+
+
+export type MutationupdateMyAllowedClientIpArgs = {
+  input: UpdateMyAllowedClientIPInput;
 };
 
 
@@ -2031,6 +2104,21 @@ export type MutationadminUpdateProjectResourcePolicyV2Args = {
 
 export type MutationadminDeleteProjectResourcePolicyV2Args = {
   name: Scalars['String']['input'];
+};
+
+
+export type MutationadminRevokeLoginSessionArgs = {
+  sessionId: Scalars['UUID']['input'];
+};
+
+
+export type MutationmyRevokeLoginSessionArgs = {
+  sessionId: Scalars['UUID']['input'];
+};
+
+
+export type MutationadminUnblockUserArgs = {
+  username: Scalars['String']['input'];
 };
 
 
@@ -3381,17 +3469,6 @@ export type ResourceAllocation = {
   readonly used: Maybe<ResourceSlot>;
 };
 
-export type ResourceSlot = {
-  readonly __typename?: 'ResourceSlot';
-  readonly entries: ReadonlyArray<ResourceSlotEntry>;
-};
-
-export type ResourceSlotEntry = {
-  readonly __typename?: 'ResourceSlotEntry';
-  readonly resourceType: Scalars['String']['output'];
-  readonly quantity: Scalars['Decimal']['output'];
-};
-
 export type KernelV2Status =
   | 'PENDING'
   | 'SCHEDULED'
@@ -3824,6 +3901,7 @@ export type DomainV2 = Node & {
   readonly basicInfo: DomainBasicInfo;
   readonly registry: DomainRegistryInfo;
   readonly lifecycle: DomainLifecycleInfo;
+  readonly activeResourceOverview: Maybe<ActiveResourceOverview>;
 };
 
 
@@ -3858,6 +3936,7 @@ export type ProjectV2 = Node & {
   readonly organization: ProjectOrganizationInfo;
   readonly storage: ProjectStorageInfo;
   readonly lifecycle: ProjectLifecycleInfo;
+  readonly activeResourceOverview: Maybe<ActiveResourceOverview>;
   readonly domain: Maybe<DomainV2>;
 };
 
@@ -4101,6 +4180,16 @@ export type UpdateUserV2Input = {
   readonly containerUid?: InputMaybe<Scalars['Int']['input']>;
   readonly containerMainGid?: InputMaybe<Scalars['Int']['input']>;
   readonly containerGids?: InputMaybe<ReadonlyArray<Scalars['Int']['input']>>;
+};
+
+export type UpdateMyAllowedClientIPInput = {
+  readonly allowedClientIp?: InputMaybe<ReadonlyArray<Scalars['String']['input']>>;
+  readonly force?: Scalars['Boolean']['input'];
+};
+
+export type UpdateMyAllowedClientIPPayload = {
+  readonly __typename?: 'UpdateMyAllowedClientIPPayload';
+  readonly success: Scalars['Boolean']['output'];
 };
 
 export type UpdateUserV2Payload = {
@@ -4538,6 +4627,12 @@ export type PurgeDomainPayload = {
 
 export type ResourceGroupDomainScope = {
   readonly resourceGroupName: Scalars['String']['input'];
+};
+
+export type ActiveResourceOverview = {
+  readonly __typename?: 'ActiveResourceOverview';
+  readonly slots: ResourceSlot;
+  readonly sessionCount: Scalars['Int']['output'];
 };
 
 export type DomainBasicInfo = {
@@ -6287,6 +6382,139 @@ export type AuditLogV2Edge = {
   readonly node: AuditLogV2;
 };
 
+export type LoginSessionV2 = Node & {
+  readonly __typename?: 'LoginSessionV2';
+  readonly id: Scalars['ID']['output'];
+  readonly userId: Scalars['UUID']['output'];
+  readonly accessKey: Scalars['String']['output'];
+  readonly status: LoginSessionStatus;
+  readonly createdAt: Scalars['DateTime']['output'];
+  readonly lastAccessedAt: Maybe<Scalars['DateTime']['output']>;
+  readonly invalidatedAt: Maybe<Scalars['DateTime']['output']>;
+  readonly user: Maybe<UserV2>;
+};
+
+export type LoginSessionStatus =
+  | 'ACTIVE'
+  | 'INVALIDATED'
+  | 'REVOKED';
+
+export type LoginSessionFilter = {
+  readonly userId?: InputMaybe<UUIDFilter>;
+  readonly status?: InputMaybe<LoginSessionStatusFilter>;
+  readonly accessKey?: InputMaybe<StringFilter>;
+  readonly createdAt?: InputMaybe<DateTimeFilter>;
+  readonly lastAccessedAt?: InputMaybe<DateTimeFilter>;
+  readonly AND?: InputMaybe<ReadonlyArray<LoginSessionFilter>>;
+  readonly OR?: InputMaybe<ReadonlyArray<LoginSessionFilter>>;
+  readonly NOT?: InputMaybe<ReadonlyArray<LoginSessionFilter>>;
+};
+
+export type LoginSessionStatusFilter = {
+  readonly equals?: InputMaybe<LoginSessionStatus>;
+  readonly in?: InputMaybe<ReadonlyArray<LoginSessionStatus>>;
+  readonly notEquals?: InputMaybe<LoginSessionStatus>;
+  readonly notIn?: InputMaybe<ReadonlyArray<LoginSessionStatus>>;
+};
+
+export type LoginSessionOrderBy = {
+  readonly field: LoginSessionOrderField;
+  readonly direction?: OrderDirection;
+};
+
+export type LoginSessionOrderField =
+  | 'CREATED_AT'
+  | 'STATUS'
+  | 'LAST_ACCESSED_AT';
+
+export type LoginSessionV2Connection = {
+  readonly __typename?: 'LoginSessionV2Connection';
+  readonly pageInfo: PageInfo;
+  readonly edges: ReadonlyArray<LoginSessionV2Edge>;
+  readonly count: Scalars['Int']['output'];
+};
+
+export type LoginSessionV2Edge = {
+  readonly __typename?: 'LoginSessionV2Edge';
+  readonly cursor: Scalars['String']['output'];
+  readonly node: LoginSessionV2;
+};
+
+export type LoginHistoryV2 = Node & {
+  readonly __typename?: 'LoginHistoryV2';
+  readonly id: Scalars['ID']['output'];
+  readonly userId: Scalars['UUID']['output'];
+  readonly domainName: Scalars['String']['output'];
+  readonly result: LoginAttemptResult;
+  readonly failReason: Maybe<Scalars['String']['output']>;
+  readonly createdAt: Scalars['DateTime']['output'];
+  readonly user: Maybe<UserV2>;
+  readonly domain: Maybe<DomainV2>;
+};
+
+export type LoginAttemptResult =
+  | 'SUCCESS'
+  | 'FAILED_INVALID_CREDENTIALS'
+  | 'FAILED_USER_INACTIVE'
+  | 'FAILED_BLOCKED'
+  | 'FAILED_PASSWORD_EXPIRED'
+  | 'FAILED_REJECTED_BY_HOOK'
+  | 'FAILED_SESSION_ALREADY_EXISTS'
+  | 'LOGOUT'
+  | 'REVOKED_BY_ADMIN'
+  | 'REVOKED_BY_USER'
+  | 'EVICTED'
+  | 'EXPIRED';
+
+export type LoginHistoryFilter = {
+  readonly domainName?: InputMaybe<StringFilter>;
+  readonly result?: InputMaybe<LoginHistoryResultFilter>;
+  readonly createdAt?: InputMaybe<DateTimeFilter>;
+  readonly AND?: InputMaybe<ReadonlyArray<LoginHistoryFilter>>;
+  readonly OR?: InputMaybe<ReadonlyArray<LoginHistoryFilter>>;
+  readonly NOT?: InputMaybe<ReadonlyArray<LoginHistoryFilter>>;
+};
+
+export type LoginHistoryResultFilter = {
+  readonly equals?: InputMaybe<LoginAttemptResult>;
+  readonly in?: InputMaybe<ReadonlyArray<LoginAttemptResult>>;
+  readonly notEquals?: InputMaybe<LoginAttemptResult>;
+  readonly notIn?: InputMaybe<ReadonlyArray<LoginAttemptResult>>;
+};
+
+export type LoginHistoryOrderBy = {
+  readonly field: LoginHistoryOrderField;
+  readonly direction?: OrderDirection;
+};
+
+export type LoginHistoryOrderField =
+  | 'CREATED_AT'
+  | 'RESULT'
+  | 'DOMAIN_NAME';
+
+export type LoginHistoryV2Connection = {
+  readonly __typename?: 'LoginHistoryV2Connection';
+  readonly pageInfo: PageInfo;
+  readonly edges: ReadonlyArray<LoginHistoryV2Edge>;
+  readonly count: Scalars['Int']['output'];
+};
+
+export type LoginHistoryV2Edge = {
+  readonly __typename?: 'LoginHistoryV2Edge';
+  readonly cursor: Scalars['String']['output'];
+  readonly node: LoginHistoryV2;
+};
+
+export type RevokeLoginSessionPayload = {
+  readonly __typename?: 'RevokeLoginSessionPayload';
+  readonly success: Scalars['Boolean']['output'];
+};
+
+export type UnblockUserPayload = {
+  readonly __typename?: 'UnblockUserPayload';
+  readonly success: Scalars['Boolean']['output'];
+};
+
 export type ScalingGroup = {
   readonly __typename?: 'ScalingGroup';
   readonly name: Maybe<Scalars['String']['output']>;
@@ -6751,6 +6979,8 @@ export type ResolversInterfaceTypes<_RefType extends Record<string, unknown>> = 
     | ( ProjectResourcePolicyRow )
     | ( AuditEntry )
     | ( AuditEntry )
+    | ( LoginSession )
+    | ( LoginAttempt )
     | ( ScalingGroupRow )
     | ( ContainerRegistry )
     | ( RegistryConfiguration )
@@ -6797,6 +7027,8 @@ export type ResolversTypes = {
   IntArrayFilter: IntArrayFilter;
   Decimal: ResolverTypeWrapper<Scalars['Decimal']['output']>;
   EntityTimestamps: ResolverTypeWrapper<EntityTimestamps>;
+  ResourceSlot: ResolverTypeWrapper<ResourceSlot>;
+  ResourceSlotEntry: ResolverTypeWrapper<ResourceSlotEntry>;
   ResourceSlotEntryInput: ResourceSlotEntryInput;
   ResourceLimitEntry: ResolverTypeWrapper<ResourceLimitEntry>;
   BinarySizeInfo: ResolverTypeWrapper<BinarySizeInfo>;
@@ -6934,8 +7166,6 @@ export type ResolversTypes = {
   EnvironmentVariables: ResolverTypeWrapper<EnvironmentVariables>;
   EnvironmentVariableEntry: ResolverTypeWrapper<EnvironmentVariableEntry>;
   ResourceAllocation: ResolverTypeWrapper<ResourceAllocation>;
-  ResourceSlot: ResolverTypeWrapper<ResourceSlot>;
-  ResourceSlotEntry: ResolverTypeWrapper<ResourceSlotEntry>;
   KernelV2Status: KernelV2Status;
   SessionTypes: SessionTypes;
   KernelV2StatusFilter: KernelV2StatusFilter;
@@ -7011,6 +7241,8 @@ export type ResolversTypes = {
   BulkCreateUsersWithKeypairV2Payload: ResolverTypeWrapper<Omit<BulkCreateUsersWithKeypairV2Payload, 'created'> & { created: ReadonlyArray<ResolversTypes['CreateUserV2Payload']> }>;
   BulkCreateUserV2Error: ResolverTypeWrapper<BulkCreateUserV2Error>;
   UpdateUserV2Input: UpdateUserV2Input;
+  UpdateMyAllowedClientIPInput: UpdateMyAllowedClientIPInput;
+  UpdateMyAllowedClientIPPayload: ResolverTypeWrapper<UpdateMyAllowedClientIPPayload>;
   UpdateUserV2Payload: ResolverTypeWrapper<Omit<UpdateUserV2Payload, 'user'> & { user: ResolversTypes['UserV2'] }>;
   BulkUpdateUserV2Input: BulkUpdateUserV2Input;
   BulkUpdateUserV2ItemInput: BulkUpdateUserV2ItemInput;
@@ -7075,6 +7307,7 @@ export type ResolversTypes = {
   DeleteDomainPayload: ResolverTypeWrapper<DeleteDomainPayload>;
   PurgeDomainPayload: ResolverTypeWrapper<PurgeDomainPayload>;
   ResourceGroupDomainScope: ResourceGroupDomainScope;
+  ActiveResourceOverview: ResolverTypeWrapper<ActiveResourceOverview>;
   DomainBasicInfo: ResolverTypeWrapper<DomainBasicInfo>;
   DomainRegistryInfo: ResolverTypeWrapper<DomainRegistryInfo>;
   DomainLifecycleInfo: ResolverTypeWrapper<DomainLifecycleInfo>;
@@ -7310,6 +7543,24 @@ export type ResolversTypes = {
   AuditLogOrderField: AuditLogOrderField;
   AuditLogV2Connection: ResolverTypeWrapper<Omit<AuditLogV2Connection, 'edges'> & { edges: ReadonlyArray<ResolversTypes['AuditLogV2Edge']> }>;
   AuditLogV2Edge: ResolverTypeWrapper<Omit<AuditLogV2Edge, 'node'> & { node: ResolversTypes['AuditLogV2'] }>;
+  LoginSessionV2: ResolverTypeWrapper<LoginSession>;
+  LoginSessionStatus: LoginSessionStatus;
+  LoginSessionFilter: LoginSessionFilter;
+  LoginSessionStatusFilter: LoginSessionStatusFilter;
+  LoginSessionOrderBy: LoginSessionOrderBy;
+  LoginSessionOrderField: LoginSessionOrderField;
+  LoginSessionV2Connection: ResolverTypeWrapper<Omit<LoginSessionV2Connection, 'edges'> & { edges: ReadonlyArray<ResolversTypes['LoginSessionV2Edge']> }>;
+  LoginSessionV2Edge: ResolverTypeWrapper<Omit<LoginSessionV2Edge, 'node'> & { node: ResolversTypes['LoginSessionV2'] }>;
+  LoginHistoryV2: ResolverTypeWrapper<LoginAttempt>;
+  LoginAttemptResult: LoginAttemptResult;
+  LoginHistoryFilter: LoginHistoryFilter;
+  LoginHistoryResultFilter: LoginHistoryResultFilter;
+  LoginHistoryOrderBy: LoginHistoryOrderBy;
+  LoginHistoryOrderField: LoginHistoryOrderField;
+  LoginHistoryV2Connection: ResolverTypeWrapper<Omit<LoginHistoryV2Connection, 'edges'> & { edges: ReadonlyArray<ResolversTypes['LoginHistoryV2Edge']> }>;
+  LoginHistoryV2Edge: ResolverTypeWrapper<Omit<LoginHistoryV2Edge, 'node'> & { node: ResolversTypes['LoginHistoryV2'] }>;
+  RevokeLoginSessionPayload: ResolverTypeWrapper<RevokeLoginSessionPayload>;
+  UnblockUserPayload: ResolverTypeWrapper<UnblockUserPayload>;
   ScalingGroup: ResolverTypeWrapper<ScalingGroupParent>;
   CreateScalingGroupInput: CreateScalingGroupInput;
   ModifyScalingGroupInput: ModifyScalingGroupInput;
@@ -7382,6 +7633,8 @@ export type ResolversParentTypes = {
   IntArrayFilter: IntArrayFilter;
   Decimal: Scalars['Decimal']['output'];
   EntityTimestamps: EntityTimestamps;
+  ResourceSlot: ResourceSlot;
+  ResourceSlotEntry: ResourceSlotEntry;
   ResourceSlotEntryInput: ResourceSlotEntryInput;
   ResourceLimitEntry: ResourceLimitEntry;
   BinarySizeInfo: BinarySizeInfo;
@@ -7503,8 +7756,6 @@ export type ResolversParentTypes = {
   EnvironmentVariables: EnvironmentVariables;
   EnvironmentVariableEntry: EnvironmentVariableEntry;
   ResourceAllocation: ResourceAllocation;
-  ResourceSlot: ResourceSlot;
-  ResourceSlotEntry: ResourceSlotEntry;
   KernelV2StatusFilter: KernelV2StatusFilter;
   KernelV2Filter: KernelV2Filter;
   KernelV2OrderBy: KernelV2OrderBy;
@@ -7573,6 +7824,8 @@ export type ResolversParentTypes = {
   BulkCreateUsersWithKeypairV2Payload: Omit<BulkCreateUsersWithKeypairV2Payload, 'created'> & { created: ReadonlyArray<ResolversParentTypes['CreateUserV2Payload']> };
   BulkCreateUserV2Error: BulkCreateUserV2Error;
   UpdateUserV2Input: UpdateUserV2Input;
+  UpdateMyAllowedClientIPInput: UpdateMyAllowedClientIPInput;
+  UpdateMyAllowedClientIPPayload: UpdateMyAllowedClientIPPayload;
   UpdateUserV2Payload: Omit<UpdateUserV2Payload, 'user'> & { user: ResolversParentTypes['UserV2'] };
   BulkUpdateUserV2Input: BulkUpdateUserV2Input;
   BulkUpdateUserV2ItemInput: BulkUpdateUserV2ItemInput;
@@ -7635,6 +7888,7 @@ export type ResolversParentTypes = {
   DeleteDomainPayload: DeleteDomainPayload;
   PurgeDomainPayload: PurgeDomainPayload;
   ResourceGroupDomainScope: ResourceGroupDomainScope;
+  ActiveResourceOverview: ActiveResourceOverview;
   DomainBasicInfo: DomainBasicInfo;
   DomainRegistryInfo: DomainRegistryInfo;
   DomainLifecycleInfo: DomainLifecycleInfo;
@@ -7847,6 +8101,20 @@ export type ResolversParentTypes = {
   AuditLogOrderBy: AuditLogOrderBy;
   AuditLogV2Connection: Omit<AuditLogV2Connection, 'edges'> & { edges: ReadonlyArray<ResolversParentTypes['AuditLogV2Edge']> };
   AuditLogV2Edge: Omit<AuditLogV2Edge, 'node'> & { node: ResolversParentTypes['AuditLogV2'] };
+  LoginSessionV2: LoginSession;
+  LoginSessionFilter: LoginSessionFilter;
+  LoginSessionStatusFilter: LoginSessionStatusFilter;
+  LoginSessionOrderBy: LoginSessionOrderBy;
+  LoginSessionV2Connection: Omit<LoginSessionV2Connection, 'edges'> & { edges: ReadonlyArray<ResolversParentTypes['LoginSessionV2Edge']> };
+  LoginSessionV2Edge: Omit<LoginSessionV2Edge, 'node'> & { node: ResolversParentTypes['LoginSessionV2'] };
+  LoginHistoryV2: LoginAttempt;
+  LoginHistoryFilter: LoginHistoryFilter;
+  LoginHistoryResultFilter: LoginHistoryResultFilter;
+  LoginHistoryOrderBy: LoginHistoryOrderBy;
+  LoginHistoryV2Connection: Omit<LoginHistoryV2Connection, 'edges'> & { edges: ReadonlyArray<ResolversParentTypes['LoginHistoryV2Edge']> };
+  LoginHistoryV2Edge: Omit<LoginHistoryV2Edge, 'node'> & { node: ResolversParentTypes['LoginHistoryV2'] };
+  RevokeLoginSessionPayload: RevokeLoginSessionPayload;
+  UnblockUserPayload: UnblockUserPayload;
   ScalingGroup: ScalingGroupParent;
   CreateScalingGroupInput: CreateScalingGroupInput;
   ModifyScalingGroupInput: ModifyScalingGroupInput;
@@ -7931,7 +8199,7 @@ export type ItemResolvers<ContextType = GraphqlContext, ParentType extends Resol
 };
 
 export type NodeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['Node'] = ResolversParentTypes['Node']> = {
-  __resolveType: TypeResolveFn<'KeypairResourcePolicyV2' | 'KeyPairV2' | 'ImageNode' | 'ImageV2' | 'ComputeSessionNode' | 'AgentNode' | 'KernelNode' | 'SessionSchedulingHistory' | 'SessionV2' | 'KernelV2' | 'UserNode' | 'GroupNode' | 'DomainV2' | 'ProjectV2' | 'UserV2' | 'DomainNode' | 'VirtualFolderNode' | 'VFolder' | 'Role' | 'Permission' | 'RoleAssignment' | 'EntityRef' | 'ResourceGroup' | 'ContainerRegistryV2' | 'ModelDeployment' | 'RoleInvitation' | 'RolePreset' | 'RolePermissionPreset' | 'UserResourcePolicyV2' | 'ProjectResourcePolicyV2' | 'AuditLogNode' | 'AuditLogV2' | 'ScalingGroupNode' | 'ContainerRegistry' | 'ContainerRegistryNode', ParentType, ContextType>;
+  __resolveType: TypeResolveFn<'KeypairResourcePolicyV2' | 'KeyPairV2' | 'ImageNode' | 'ImageV2' | 'ComputeSessionNode' | 'AgentNode' | 'KernelNode' | 'SessionSchedulingHistory' | 'SessionV2' | 'KernelV2' | 'UserNode' | 'GroupNode' | 'DomainV2' | 'ProjectV2' | 'UserV2' | 'DomainNode' | 'VirtualFolderNode' | 'VFolder' | 'Role' | 'Permission' | 'RoleAssignment' | 'EntityRef' | 'ResourceGroup' | 'ContainerRegistryV2' | 'ModelDeployment' | 'RoleInvitation' | 'RolePreset' | 'RolePermissionPreset' | 'UserResourcePolicyV2' | 'ProjectResourcePolicyV2' | 'AuditLogNode' | 'AuditLogV2' | 'LoginSessionV2' | 'LoginHistoryV2' | 'ScalingGroupNode' | 'ContainerRegistry' | 'ContainerRegistryNode', ParentType, ContextType>;
 };
 
 export type PaginatedListResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['PaginatedList'] = ResolversParentTypes['PaginatedList']> = {
@@ -7957,6 +8225,15 @@ export interface DecimalScalarConfig extends GraphQLScalarTypeConfig<ResolversTy
 export type EntityTimestampsResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['EntityTimestamps'] = ResolversParentTypes['EntityTimestamps']> = {
   createdAt?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
   modifiedAt?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
+};
+
+export type ResourceSlotResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ResourceSlot'] = ResolversParentTypes['ResourceSlot']> = {
+  entries?: Resolver<ReadonlyArray<ResolversTypes['ResourceSlotEntry']>, ParentType, ContextType>;
+};
+
+export type ResourceSlotEntryResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ResourceSlotEntry'] = ResolversParentTypes['ResourceSlotEntry']> = {
+  resourceType?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  quantity?: Resolver<ResolversTypes['Decimal'], ParentType, ContextType>;
 };
 
 export type ResourceLimitEntryResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ResourceLimitEntry'] = ResolversParentTypes['ResourceLimitEntry']> = {
@@ -8091,6 +8368,10 @@ export type QueryResolvers<ContextType = GraphqlContext, ParentType extends Reso
   audit_log_nodes?: Resolver<Maybe<ResolversTypes['AuditLogConnection']>, ParentType, ContextType, Partial<Queryaudit_log_nodesArgs>>;
   adminAuditLogsV2?: Resolver<Maybe<ResolversTypes['AuditLogV2Connection']>, ParentType, ContextType, RequireFields<QueryadminAuditLogsV2Args, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
   scopedAuditLogsV2?: Resolver<Maybe<ResolversTypes['AuditLogV2Connection']>, ParentType, ContextType, RequireFields<QueryscopedAuditLogsV2Args, 'scope' | 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  adminLoginSessionsV2?: Resolver<Maybe<ResolversTypes['LoginSessionV2Connection']>, ParentType, ContextType, RequireFields<QueryadminLoginSessionsV2Args, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  adminLoginHistoryV2?: Resolver<Maybe<ResolversTypes['LoginHistoryV2Connection']>, ParentType, ContextType, RequireFields<QueryadminLoginHistoryV2Args, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  myLoginSessionsV2?: Resolver<Maybe<ResolversTypes['LoginSessionV2Connection']>, ParentType, ContextType, RequireFields<QuerymyLoginSessionsV2Args, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  myLoginHistoryV2?: Resolver<Maybe<ResolversTypes['LoginHistoryV2Connection']>, ParentType, ContextType, RequireFields<QuerymyLoginHistoryV2Args, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
   scaling_group?: Resolver<Maybe<ResolversTypes['ScalingGroup']>, ParentType, ContextType, Partial<Queryscaling_groupArgs>>;
   scaling_groups?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['ScalingGroup']>>>, ParentType, ContextType, Partial<Queryscaling_groupsArgs>>;
   accessible_scaling_groups?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['ScalingGroup']>>>, ParentType, ContextType, RequireFields<Queryaccessible_scaling_groupsArgs, 'project_id'>>;
@@ -8142,6 +8423,7 @@ export type MutationResolvers<ContextType = GraphqlContext, ParentType extends R
   adminUpdateUserV2?: Resolver<Maybe<ResolversTypes['UpdateUserV2Payload']>, ParentType, ContextType, RequireFields<MutationadminUpdateUserV2Args, 'userId' | 'input'>>;
   adminBulkUpdateUsersV2?: Resolver<Maybe<ResolversTypes['BulkUpdateUsersV2Payload']>, ParentType, ContextType, RequireFields<MutationadminBulkUpdateUsersV2Args, 'input'>>;
   updateUserV2?: Resolver<Maybe<ResolversTypes['UpdateUserV2Payload']>, ParentType, ContextType, RequireFields<MutationupdateUserV2Args, 'input'>>;
+  updateMyAllowedClientIp?: Resolver<Maybe<ResolversTypes['UpdateMyAllowedClientIPPayload']>, ParentType, ContextType, RequireFields<MutationupdateMyAllowedClientIpArgs, 'input'>>;
   adminDeleteUserV2?: Resolver<Maybe<ResolversTypes['DeleteUserV2Payload']>, ParentType, ContextType, RequireFields<MutationadminDeleteUserV2Args, 'userId'>>;
   adminDeleteUsersV2?: Resolver<Maybe<ResolversTypes['DeleteUsersV2Payload']>, ParentType, ContextType, RequireFields<MutationadminDeleteUsersV2Args, 'input'>>;
   adminPurgeUserV2?: Resolver<Maybe<ResolversTypes['PurgeUserV2Payload']>, ParentType, ContextType, RequireFields<MutationadminPurgeUserV2Args, 'input'>>;
@@ -8214,6 +8496,9 @@ export type MutationResolvers<ContextType = GraphqlContext, ParentType extends R
   adminCreateProjectResourcePolicyV2?: Resolver<Maybe<ResolversTypes['CreateProjectResourcePolicyPayload']>, ParentType, ContextType, RequireFields<MutationadminCreateProjectResourcePolicyV2Args, 'input'>>;
   adminUpdateProjectResourcePolicyV2?: Resolver<Maybe<ResolversTypes['UpdateProjectResourcePolicyPayload']>, ParentType, ContextType, RequireFields<MutationadminUpdateProjectResourcePolicyV2Args, 'name' | 'input'>>;
   adminDeleteProjectResourcePolicyV2?: Resolver<Maybe<ResolversTypes['DeleteProjectResourcePolicyPayload']>, ParentType, ContextType, RequireFields<MutationadminDeleteProjectResourcePolicyV2Args, 'name'>>;
+  adminRevokeLoginSession?: Resolver<Maybe<ResolversTypes['RevokeLoginSessionPayload']>, ParentType, ContextType, RequireFields<MutationadminRevokeLoginSessionArgs, 'sessionId'>>;
+  myRevokeLoginSession?: Resolver<Maybe<ResolversTypes['RevokeLoginSessionPayload']>, ParentType, ContextType, RequireFields<MutationmyRevokeLoginSessionArgs, 'sessionId'>>;
+  adminUnblockUser?: Resolver<Maybe<ResolversTypes['UnblockUserPayload']>, ParentType, ContextType, RequireFields<MutationadminUnblockUserArgs, 'username'>>;
   create_scaling_group?: Resolver<Maybe<ResolversTypes['CreateScalingGroup']>, ParentType, ContextType, RequireFields<Mutationcreate_scaling_groupArgs, 'name' | 'props'>>;
   modify_scaling_group?: Resolver<Maybe<ResolversTypes['ModifyScalingGroup']>, ParentType, ContextType, RequireFields<Mutationmodify_scaling_groupArgs, 'name' | 'props'>>;
   delete_scaling_group?: Resolver<Maybe<ResolversTypes['DeleteScalingGroup']>, ParentType, ContextType, RequireFields<Mutationdelete_scaling_groupArgs, 'name'>>;
@@ -9001,15 +9286,6 @@ export type ResourceAllocationResolvers<ContextType = GraphqlContext, ParentType
   used?: Resolver<Maybe<ResolversTypes['ResourceSlot']>, ParentType, ContextType>;
 };
 
-export type ResourceSlotResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ResourceSlot'] = ResolversParentTypes['ResourceSlot']> = {
-  entries?: Resolver<ReadonlyArray<ResolversTypes['ResourceSlotEntry']>, ParentType, ContextType>;
-};
-
-export type ResourceSlotEntryResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ResourceSlotEntry'] = ResolversParentTypes['ResourceSlotEntry']> = {
-  resourceType?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
-  quantity?: Resolver<ResolversTypes['Decimal'], ParentType, ContextType>;
-};
-
 export type KernelV2ConnectionResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['KernelV2Connection'] = ResolversParentTypes['KernelV2Connection']> = {
   pageInfo?: Resolver<ResolversTypes['PageInfo'], ParentType, ContextType>;
   edges?: Resolver<ReadonlyArray<ResolversTypes['KernelV2Edge']>, ParentType, ContextType>;
@@ -9295,6 +9571,7 @@ export type DomainV2Resolvers<ContextType = GraphqlContext, ParentType extends R
   basicInfo?: Resolver<ResolversTypes['DomainBasicInfo'], ParentType, ContextType>;
   registry?: Resolver<ResolversTypes['DomainRegistryInfo'], ParentType, ContextType>;
   lifecycle?: Resolver<ResolversTypes['DomainLifecycleInfo'], ParentType, ContextType>;
+  activeResourceOverview?: Resolver<Maybe<ResolversTypes['ActiveResourceOverview']>, ParentType, ContextType>;
   __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
 };
 
@@ -9305,6 +9582,7 @@ export type ProjectV2Resolvers<ContextType = GraphqlContext, ParentType extends 
   organization?: Resolver<ResolversTypes['ProjectOrganizationInfo'], ParentType, ContextType>;
   storage?: Resolver<ResolversTypes['ProjectStorageInfo'], ParentType, ContextType>;
   lifecycle?: Resolver<ResolversTypes['ProjectLifecycleInfo'], ParentType, ContextType>;
+  activeResourceOverview?: Resolver<Maybe<ResolversTypes['ActiveResourceOverview']>, ParentType, ContextType>;
   domain?: Resolver<Maybe<ResolversTypes['DomainV2']>, ParentType, ContextType>;
   __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
 };
@@ -9387,6 +9665,10 @@ export type BulkCreateUserV2ErrorResolvers<ContextType = GraphqlContext, ParentT
   username?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
   email?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
   message?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
+export type UpdateMyAllowedClientIPPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['UpdateMyAllowedClientIPPayload'] = ResolversParentTypes['UpdateMyAllowedClientIPPayload']> = {
+  success?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
 };
 
 export type UpdateUserV2PayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['UpdateUserV2Payload'] = ResolversParentTypes['UpdateUserV2Payload']> = {
@@ -9610,6 +9892,11 @@ export type DeleteDomainPayloadResolvers<ContextType = GraphqlContext, ParentTyp
 
 export type PurgeDomainPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['PurgeDomainPayload'] = ResolversParentTypes['PurgeDomainPayload']> = {
   purged?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
+};
+
+export type ActiveResourceOverviewResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ActiveResourceOverview'] = ResolversParentTypes['ActiveResourceOverview']> = {
+  slots?: Resolver<ResolversTypes['ResourceSlot'], ParentType, ContextType>;
+  sessionCount?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
 };
 
 export type DomainBasicInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DomainBasicInfo'] = ResolversParentTypes['DomainBasicInfo']> = {
@@ -10411,6 +10698,60 @@ export type AuditLogV2EdgeResolvers<ContextType = GraphqlContext, ParentType ext
   node?: Resolver<ResolversTypes['AuditLogV2'], ParentType, ContextType>;
 };
 
+export type LoginSessionV2Resolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['LoginSessionV2'] = ResolversParentTypes['LoginSessionV2']> = {
+  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  userId?: Resolver<ResolversTypes['UUID'], ParentType, ContextType>;
+  accessKey?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  status?: Resolver<ResolversTypes['LoginSessionStatus'], ParentType, ContextType>;
+  createdAt?: Resolver<ResolversTypes['DateTime'], ParentType, ContextType>;
+  lastAccessedAt?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
+  invalidatedAt?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
+  user?: Resolver<Maybe<ResolversTypes['UserV2']>, ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type LoginSessionV2ConnectionResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['LoginSessionV2Connection'] = ResolversParentTypes['LoginSessionV2Connection']> = {
+  pageInfo?: Resolver<ResolversTypes['PageInfo'], ParentType, ContextType>;
+  edges?: Resolver<ReadonlyArray<ResolversTypes['LoginSessionV2Edge']>, ParentType, ContextType>;
+  count?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+};
+
+export type LoginSessionV2EdgeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['LoginSessionV2Edge'] = ResolversParentTypes['LoginSessionV2Edge']> = {
+  cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  node?: Resolver<ResolversTypes['LoginSessionV2'], ParentType, ContextType>;
+};
+
+export type LoginHistoryV2Resolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['LoginHistoryV2'] = ResolversParentTypes['LoginHistoryV2']> = {
+  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  userId?: Resolver<ResolversTypes['UUID'], ParentType, ContextType>;
+  domainName?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  result?: Resolver<ResolversTypes['LoginAttemptResult'], ParentType, ContextType>;
+  failReason?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  createdAt?: Resolver<ResolversTypes['DateTime'], ParentType, ContextType>;
+  user?: Resolver<Maybe<ResolversTypes['UserV2']>, ParentType, ContextType>;
+  domain?: Resolver<Maybe<ResolversTypes['DomainV2']>, ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type LoginHistoryV2ConnectionResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['LoginHistoryV2Connection'] = ResolversParentTypes['LoginHistoryV2Connection']> = {
+  pageInfo?: Resolver<ResolversTypes['PageInfo'], ParentType, ContextType>;
+  edges?: Resolver<ReadonlyArray<ResolversTypes['LoginHistoryV2Edge']>, ParentType, ContextType>;
+  count?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+};
+
+export type LoginHistoryV2EdgeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['LoginHistoryV2Edge'] = ResolversParentTypes['LoginHistoryV2Edge']> = {
+  cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  node?: Resolver<ResolversTypes['LoginHistoryV2'], ParentType, ContextType>;
+};
+
+export type RevokeLoginSessionPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['RevokeLoginSessionPayload'] = ResolversParentTypes['RevokeLoginSessionPayload']> = {
+  success?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
+};
+
+export type UnblockUserPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['UnblockUserPayload'] = ResolversParentTypes['UnblockUserPayload']> = {
+  success?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
+};
+
 export type ScalingGroupResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ScalingGroup'] = ResolversParentTypes['ScalingGroup']> = {
   name?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
   description?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
@@ -10647,6 +10988,8 @@ export type Resolvers<ContextType = GraphqlContext> = {
   PageInfo?: PageInfoResolvers<ContextType>;
   Decimal?: GraphQLScalarType;
   EntityTimestamps?: EntityTimestampsResolvers<ContextType>;
+  ResourceSlot?: ResourceSlotResolvers<ContextType>;
+  ResourceSlotEntry?: ResourceSlotEntryResolvers<ContextType>;
   ResourceLimitEntry?: ResourceLimitEntryResolvers<ContextType>;
   BinarySizeInfo?: BinarySizeInfoResolvers<ContextType>;
   VFolderHostPermissionEntry?: VFolderHostPermissionEntryResolvers<ContextType>;
@@ -10736,8 +11079,6 @@ export type Resolvers<ContextType = GraphqlContext> = {
   EnvironmentVariables?: EnvironmentVariablesResolvers<ContextType>;
   EnvironmentVariableEntry?: EnvironmentVariableEntryResolvers<ContextType>;
   ResourceAllocation?: ResourceAllocationResolvers<ContextType>;
-  ResourceSlot?: ResourceSlotResolvers<ContextType>;
-  ResourceSlotEntry?: ResourceSlotEntryResolvers<ContextType>;
   KernelV2Connection?: KernelV2ConnectionResolvers<ContextType>;
   KernelV2Edge?: KernelV2EdgeResolvers<ContextType>;
   KernelV2?: KernelV2Resolvers<ContextType>;
@@ -10788,6 +11129,7 @@ export type Resolvers<ContextType = GraphqlContext> = {
   BulkCreateUsersV2Payload?: BulkCreateUsersV2PayloadResolvers<ContextType>;
   BulkCreateUsersWithKeypairV2Payload?: BulkCreateUsersWithKeypairV2PayloadResolvers<ContextType>;
   BulkCreateUserV2Error?: BulkCreateUserV2ErrorResolvers<ContextType>;
+  UpdateMyAllowedClientIPPayload?: UpdateMyAllowedClientIPPayloadResolvers<ContextType>;
   UpdateUserV2Payload?: UpdateUserV2PayloadResolvers<ContextType>;
   BulkUpdateUsersV2Payload?: BulkUpdateUsersV2PayloadResolvers<ContextType>;
   BulkUpdateUserV2Error?: BulkUpdateUserV2ErrorResolvers<ContextType>;
@@ -10827,6 +11169,7 @@ export type Resolvers<ContextType = GraphqlContext> = {
   DomainPayload?: DomainPayloadResolvers<ContextType>;
   DeleteDomainPayload?: DeleteDomainPayloadResolvers<ContextType>;
   PurgeDomainPayload?: PurgeDomainPayloadResolvers<ContextType>;
+  ActiveResourceOverview?: ActiveResourceOverviewResolvers<ContextType>;
   DomainBasicInfo?: DomainBasicInfoResolvers<ContextType>;
   DomainRegistryInfo?: DomainRegistryInfoResolvers<ContextType>;
   DomainLifecycleInfo?: DomainLifecycleInfoResolvers<ContextType>;
@@ -10949,6 +11292,14 @@ export type Resolvers<ContextType = GraphqlContext> = {
   AuditLogV2?: AuditLogV2Resolvers<ContextType>;
   AuditLogV2Connection?: AuditLogV2ConnectionResolvers<ContextType>;
   AuditLogV2Edge?: AuditLogV2EdgeResolvers<ContextType>;
+  LoginSessionV2?: LoginSessionV2Resolvers<ContextType>;
+  LoginSessionV2Connection?: LoginSessionV2ConnectionResolvers<ContextType>;
+  LoginSessionV2Edge?: LoginSessionV2EdgeResolvers<ContextType>;
+  LoginHistoryV2?: LoginHistoryV2Resolvers<ContextType>;
+  LoginHistoryV2Connection?: LoginHistoryV2ConnectionResolvers<ContextType>;
+  LoginHistoryV2Edge?: LoginHistoryV2EdgeResolvers<ContextType>;
+  RevokeLoginSessionPayload?: RevokeLoginSessionPayloadResolvers<ContextType>;
+  UnblockUserPayload?: UnblockUserPayloadResolvers<ContextType>;
   ScalingGroup?: ScalingGroupResolvers<ContextType>;
   CreateScalingGroup?: CreateScalingGroupResolvers<ContextType>;
   ModifyScalingGroup?: ModifyScalingGroupResolvers<ContextType>;
@@ -11013,6 +11364,8 @@ export type CarryingParents = {
   ProjectResourcePolicyV2: Carrying<Pick<ProjectResourcePolicyV2, 'name'>, ResolversParentTypes['ProjectResourcePolicyV2']>;
   ProjectV2: Carrying<Pick<ProjectV2, never>, ResolversParentTypes['ProjectV2']>;
   UserResourcePolicyV2: Carrying<Pick<UserResourcePolicyV2, 'name'>, ResolversParentTypes['UserResourcePolicyV2']>;
+  LoginHistoryV2: Carrying<Pick<LoginHistoryV2, never>, ResolversParentTypes['LoginHistoryV2']>;
+  LoginSessionV2: Carrying<Pick<LoginSessionV2, never>, ResolversParentTypes['LoginSessionV2']>;
   ScalingGroup: Carrying<Pick<ScalingGroup, 'name' | 'description' | 'is_active' | 'is_public' | 'created_at' | 'wsproxy_addr' | 'wsproxy_api_token' | 'driver' | 'driver_opts' | 'scheduler' | 'scheduler_opts' | 'use_host_network'>, ResolversParentTypes['ScalingGroup']>;
   ScalingGroupNode: Carrying<Pick<ScalingGroupNode, 'name' | 'description' | 'is_active' | 'is_public' | 'created_at' | 'wsproxy_addr' | 'driver' | 'driver_opts' | 'scheduler' | 'scheduler_opts' | 'use_host_network'>, ResolversParentTypes['ScalingGroupNode']>;
   ContainerRegistryV2: Carrying<Pick<ContainerRegistryV2, 'project'>, ResolversParentTypes['ContainerRegistryV2']>;
