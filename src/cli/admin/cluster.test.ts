@@ -4,6 +4,7 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startTestServer } from '../../testing/session-server.ts';
+import { until } from '../../testing/until.ts';
 import { announcementPanel } from '../announcement.ts';
 import { runCommand } from '../testing/program.ts';
 
@@ -82,6 +83,13 @@ test('an announcement cannot move the cursor, and long words do not break the fr
   expect(lines).toContain(`│ ${'end'.padEnd(36)} │`);
 });
 
+/** Managers learn of the status as it is announced, not with the answer. */
+const becomes = (status: string) =>
+  until(async () => {
+    const { out } = await run('admin', 'manager', 'status');
+    return out.includes(status);
+  }, `the cluster is ${status}`);
+
 test('manager: status, freeze, unfreeze', async () => {
   const status = await run('admin', 'manager', 'status');
   expect(status.out).toBe('Status   Active Sessions\n-------  ---------------\nrunning  1\n');
@@ -90,11 +98,11 @@ test('manager: status, freeze, unfreeze', async () => {
     'exclude each other',
   );
   expect((await run('admin', 'manager', 'freeze')).err).toBe('✓ The manager is frozen.\n');
-  expect((await run('admin', 'manager', 'status')).out).toContain('frozen');
+  await becomes('frozen');
   const refused = await run('admin', 'domain', 'delete', 'default');
   expect(refused.exitCode).toBe(1);
   expect((await run('admin', 'manager', 'unfreeze')).exitCode).toBe(0);
-  expect((await run('admin', 'manager', 'status')).out).toContain('running');
+  await becomes('running');
   const user = await runWith({ role: 'user' }, 'admin', 'manager', 'freeze');
   expect(user.exitCode).toBe(1);
 });
@@ -110,6 +118,7 @@ test('manager: freeze --wait waits until the sessions are over', async () => {
   expect(exitCode).toBe(0);
   expect(err).toContain('✓ All sessions are over.\n✓ The manager is frozen.\n');
   await run('admin', 'manager', 'unfreeze');
+  await becomes('running');
 });
 
 test('manager: freeze --force-kill ends the sessions', async () => {
@@ -120,6 +129,7 @@ test('manager: freeze --force-kill ends the sessions', async () => {
   const [row] = await server.sql`SELECT status FROM sessions WHERE name = 'work'`;
   expect(row?.status).toBe('TERMINATED');
   await run('admin', 'manager', 'unfreeze');
+  await becomes('running');
 });
 
 test('manager: which agents take sessions', async () => {

@@ -2,7 +2,7 @@
 import { type CommandContext, flag, type OptionSpec, option } from '../../common/command.ts';
 import { UserError } from '../../common/errors.ts';
 import { printStatus } from '../framework/glyphs.ts';
-import { confirm } from '../framework/prompt.ts';
+import { confirm, LineReader } from '../framework/prompt.ts';
 import { jsonObjectText } from '../framework/values.ts';
 
 const INVALID_ARGUMENT_EXIT_CODE = 4;
@@ -32,7 +32,7 @@ export async function confirmed(
   { io }: Pick<CommandContext, 'io'>,
   isSure: boolean,
 ): Promise<boolean> {
-  if (isSure || (await confirm(io))) return true;
+  if (isSure || (await confirm(io, new LineReader(io.input)))) return true;
   printStatus(io.stderr, 'info', 'Cancelled.');
   return false;
 }

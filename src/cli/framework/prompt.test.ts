@@ -3,7 +3,7 @@ import { expect, test } from 'bun:test';
 import { join } from 'node:path';
 import { LineReader } from './prompt.ts';
 
-test('a shown line, a hidden line, another line and a key', async () => {
+test('a shown line, a hidden line, a yes, another line and a key', async () => {
   let screen = '';
   let onScreen: () => void = () => undefined;
   const child = Bun.spawn([process.execPath, join(import.meta.dir, '../testing/ask.ts')], {
@@ -26,10 +26,12 @@ test('a shown line, a hidden line, another line and a key', async () => {
   };
   await type('first> ', 'one\n');
   await type('hidden> ', 'secrex\u007ft\r');
+  await type('sure? [Y/n] ', 'perhaps\n');
+  await type('Please answer y or n.', 'YES\n');
   await type('last> ', 'three\n');
   await type('key:', 'x');
   expect(await child.exited).toBe(0);
-  expect(screen).toContain('["one","secret","three","x"]');
+  expect(screen).toContain('["one","secret",true,"three","x"]');
   expect(screen.split('["one"')[0]).not.toContain('secre');
 });
 

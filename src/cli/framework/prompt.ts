@@ -88,8 +88,11 @@ export async function askHiddenLine(
 const MAX_ATTEMPTS = 10;
 
 /** Asks whether to go on; Enter means yes. @throws Aborted when the input has ended. */
-export async function confirm(io: CommandIo, question = 'Are you sure?'): Promise<boolean> {
-  const lines = new LineReader(io.input);
+export async function confirm(
+  io: CommandIo,
+  lines: LineReader,
+  question = 'Are you sure?',
+): Promise<boolean> {
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
     const answer = (await askLine(io, lines, `${question} [Y/n] `)).trim().toLowerCase();
     if (['', 'y', 'yes'].includes(answer)) return true;

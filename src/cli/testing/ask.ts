@@ -1,16 +1,13 @@
-/** A program for the test of prompts: asks for a line, a hidden line, a line and a key. */
+/** A program for the test of prompts: asks for a line, a hidden line, a yes, a line and a key. */
 import { processIo } from '../framework/io.ts';
-import { LineReader, readHiddenLine, readKey } from '../framework/prompt.ts';
+import { askHiddenLine, askLine, confirm, LineReader, readKey } from '../framework/prompt.ts';
 
 const io = processIo();
 const lines = new LineReader();
-io.stdout.write('first> ');
-const first = await lines.next();
-const secret = readHiddenLine(io);
-io.stdout.write('hidden> ');
-const hidden = await secret;
-io.stdout.write('last> ');
-const last = await lines.next();
+const first = await askLine(io, lines, 'first> ');
+const hidden = await askHiddenLine(io, lines, 'hidden> ');
+const sure = await confirm(io, lines, 'sure?');
+const last = await askLine(io, lines, 'last> ');
 const key = await readKey(io, 'key:');
-io.stdout.write(`${JSON.stringify([first, hidden, last, key])}\n`);
+io.stdout.write(`${JSON.stringify([first, hidden, sure, last, key])}\n`);
 process.exit(0);
