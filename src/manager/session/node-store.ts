@@ -148,6 +148,23 @@ export interface SessionNodeQuery extends ListQuery {
   readonly hideAgents: boolean;
 }
 
+/** So many matching rows are sorted faster than they are found by walking through the whole order. */
+const FEW_ROWS = 2000;
+
+/** Whether no cursor's row, which the filter may not match any more, is the page's bound. */
+const isFromStart = ({ page }: PageWish): boolean => page.mode === 'offset' || page.cursor === null;
+
+/**
+ * The same list, of which all rows that match are found before they are sorted. PostgreSQL takes rows
+ * that match to be spread evenly; where they are few and old it would read everything newer.
+ */
+const fenced = (sql: Sql, source: ListSource): ListSource => ({
+  ...source,
+  from: sql`(select s.* from ${source.from} where ${source.scope} and ${source.filter} offset 0) s`,
+  scope: sql`true`,
+  filter: sql`true`,
+});
+
 /**
  * One page of sessions, by id unless ordered.
  * @throws BackendError InvalidAPIParameters for a wrong filter or order, InvalidCursor.
@@ -169,7 +186,17 @@ export async function selectSessionNodes(
     key: sql`s.id`,
     keyType: 'uuid',
   };
-  const listed = await selectListPage<{ id: string }>(sql, source, wish);
+  const total = wish.count
+    ? (await selectListPage<{ id: string }>(sql, source, { ...wish, rows: false })).total
+    : null;
+  const page = { ...wish, count: false, rows: wish.rows && total !== 0 };
+  const isFew = total !== null && total <= FEW_ROWS;
+  const found = await selectListPage<{ id: string }>(
+    sql,
+    isFew && isFromStart(wish) ? fenced(sql, source) : source,
+    page,
+  );
+  const listed = { ...found, total };
   const ids = listed.rows.map(({ id }) => id);
   const rows = ids.length > 0 ? await selectNodesById(sql, visibility, ids) : new Map();
   return { ...listed, rows: ids.flatMap((id) => rows.get(id) ?? []) };
