@@ -1,4 +1,5 @@
 /** What browsers are shown: the WebUI's files and its configuration, or the plain page. */
+import * as v from 'valibot';
 import type { Random } from '../common/random.ts';
 import { plainPage } from './page/page.ts';
 import { WebProblem } from './problems.ts';
@@ -22,6 +23,28 @@ const PLAIN_PAGE_CSP: CspSettings = {
   'base-uri': ["'none'"],
   'frame-ancestors': ["'none'"],
 };
+
+/** Chromium asks for the targets of redirects, too: the provider may be anywhere. */
+const WITH_OPENID: CspSettings = {
+  ...PLAIN_PAGE_CSP,
+  'form-action': ["'self'", 'https:', 'http:'],
+};
+
+/** `single-sign-on-vendors` of webserver.conf: a list, or words with commas. */
+const vendors = v.union([
+  v.array(v.string()),
+  v.pipe(
+    v.string(),
+    v.transform((text) => text.split(',').map((word) => word.trim())),
+  ),
+]);
+
+/** Whether people may sign in through an OpenID Connect provider. */
+function offersOpenId({ conf }: WebSettings): boolean {
+  const wanted = conf.service?.['single-sign-on-vendors'] ?? conf.service?.single_sign_on_vendors;
+  const parsed = v.safeParse(vendors, wanted);
+  return parsed.success && parsed.output.includes('openid');
+}
 
 const notFound = () => new WebProblem('generic-not-found', 'There is no such file.');
 
@@ -61,7 +84,9 @@ export class Pages {
     const files = this.#files;
     if (files === null) {
       if (path !== '/' && path !== '/index.html') throw notFound();
-      return this.#html((nonce) => Promise.resolve(plainPage(nonce)), PLAIN_PAGE_CSP);
+      const hasOpenId = offersOpenId(this.#settings);
+      const csp = hasOpenId ? WITH_OPENID : PLAIN_PAGE_CSP;
+      return this.#html((nonce) => Promise.resolve(plainPage(nonce, hasOpenId)), csp);
     }
     const found = path === '/' || path === '/index.html' ? null : await files.find(path);
     if (found !== null) return files.respond(found);

@@ -1,27 +1,23 @@
 /** Signing in through a real OpenID Connect provider, from the login page to a session and back. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'bun:test';
-import { createServer, type Server } from 'node:http';
-import { type Configuration, Provider } from 'oidc-provider';
 import * as v from 'valibot';
 import { systemClock } from '../../common/clock.ts';
 import { systemRandom } from '../../common/random.ts';
 import { silentLog, type TestServer, testManagerServer } from '../../testing/manager.ts';
+import {
+  type ProvidedPerson,
+  startTestProvider,
+  type TestProvider,
+} from '../../testing/openid-provider.ts';
 import { insertProject } from '../../testing/sessions.ts';
 import { startWebServer, type WebServer } from '../../web/main.ts';
 import { defaultWebSettings } from '../../web/settings.ts';
 import { openIdRoutes } from './rest.ts';
 
 const PREFIX = 'config/plugins/webapp/openid';
-const SECRET = 'a secret of the client';
 
-interface Person {
-  readonly email?: string;
-  readonly email_verified?: boolean;
-  readonly name?: string;
-  readonly groups?: string[];
-}
 /** The provider's people, by the name with which they sign in there. */
-const people: Record<string, Person> = {
+const people: Record<string, ProvidedPerson> = {
   ada: { email: 'ada@corp.example', email_verified: true, name: 'Ada', groups: ['engineers'] },
   impostor: { email: 'ada@corp.example', email_verified: true, groups: ['engineers'] },
   old: { email: 'user@test.example', email_verified: true, groups: ['engineers'] },
@@ -33,7 +29,7 @@ const people: Record<string, Person> = {
 
 let manager: TestServer;
 let web: WebServer;
-let idp: Server;
+let idp: TestProvider;
 let issuer: string;
 beforeAll(async () => {
   manager = await testManagerServer({ routes: async (ctx) => openIdRoutes(ctx) });
@@ -47,33 +43,13 @@ beforeAll(async () => {
     listen: { hostname: '127.0.0.1', port: 0 },
     managerUrl: manager.url,
   });
-  let answer: ReturnType<Provider['callback']> = () => Promise.resolve();
-  idp = createServer((request, response) => void answer(request, response));
-  await new Promise<void>((resolve) => idp.listen(0, '127.0.0.1', resolve));
-  const address = idp.address();
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  issuer = `http://127.0.0.1:${address.port}`;
-  const configuration: Configuration = {
-    clients: [
-      {
-        client_id: 'cluster',
-        client_secret: SECRET,
-        redirect_uris: [`${web.url}/func/openid/redirect`],
-      },
-    ],
-    claims: { email: ['email', 'email_verified'], profile: ['name', 'groups'] },
-    pkce: { required: () => true },
-    findAccount: (_, sub) => ({ accountId: sub, claims: async () => ({ sub, ...people[sub] }) }),
-  };
-  answer = new Provider(issuer, configuration).callback();
+  idp = await startTestProvider({ redirectUri: `${web.url}/func/openid/redirect`, people });
+  issuer = idp.issuer;
 });
 afterAll(async () => {
   await web.stop();
   await manager.close();
-  await new Promise((resolve) => {
-    idp.close(resolve);
-    idp.closeAllConnections();
-  });
+  await idp.stop();
 });
 
 const configure = (more: Record<string, string> = {}) =>
@@ -82,8 +58,8 @@ const configure = (more: Record<string, string> = {}) =>
       Object.entries({
         login_uri: `${web.url}/interactive-login`,
         'openid/well_known': `${issuer}/.well-known/openid-configuration`,
-        'openid/client_id': 'cluster',
-        'openid/client_secret': SECRET,
+        'openid/client_id': idp.clientId,
+        'openid/client_secret': idp.clientSecret,
         'openid/group_order': 'admins, engineers',
         'openid/group_mapping/engineers/domain': 'default',
         'openid/group_mapping/engineers/project': 'default',

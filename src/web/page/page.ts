@@ -2,8 +2,16 @@
 import script from './script.client.js' with { type: 'text' };
 import style from './style.css.txt' with { type: 'text' };
 
-/** @param nonce allows script and style under the page's content security policy. */
-export const plainPage = (nonce: string): string => `<!doctype html>
+const openIdForm = `<form id="openid" method="post" action="/func/openid/login" hidden>
+<input type="hidden" name="redirect_to" id="redirect-to">
+<button type="submit">Sign in with single sign-on</button>
+</form>`;
+
+/**
+ * @param nonce allows script and style under the page's content security policy.
+ * @param hasOpenId offers to sign in through an OpenID Connect provider.
+ */
+export const plainPage = (nonce: string, hasOpenId: boolean): string => `<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -24,6 +32,15 @@ export const plainPage = (nonce: string): string => `<!doctype html>
 <input id="otp" inputmode="numeric" autocomplete="one-time-code" maxlength="6"></label>
 <label id="force-field" hidden><input id="force" type="checkbox"> End my oldest sign-in elsewhere</label>
 <button type="submit">Sign in</button>
+</form>
+${hasOpenId ? openIdForm : ''}
+<form id="enrol" hidden>
+<h2>Second factor</h2>
+<p>This cluster wants a second factor. Add this account to your authenticator app:
+<a id="enrol-link">open the app</a>, or enter the key <code id="enrol-key"></code>.</p>
+<label>Code that the app shows
+<input id="enrol-code" inputmode="numeric" autocomplete="one-time-code" maxlength="6" required></label>
+<button type="submit">Go on</button>
 </form>
 <p id="message" role="alert"></p>
 <div id="account" hidden>

@@ -89,6 +89,7 @@ let role = null;
 function show(account) {
   role = account?.role ?? null;
   $('sign-in').hidden = account !== null;
+  if ($('openid')) $('openid').hidden = account !== null;
   $('account').hidden = account === null;
   $('who').hidden = account === null;
   $('name').textContent = account ? `${account.access_key} (${account.role})` : '';
@@ -97,23 +98,72 @@ function show(account) {
 async function start() {
   const { data } = await call('/server/login-check', {});
   show(data?.authenticated ? data.data : null);
-  if (data?.authenticated) await refresh(role);
+  if (data?.authenticated) return refresh(role);
+  if (token) await signIn();
+}
+
+/** What single sign-on gave; it stands for name and password. */
+let token = new URLSearchParams(location.search).get('sToken');
+if (token) history.replaceState(null, '', location.pathname);
+
+/** Only what the way of signing in needs is asked for. */
+function askFor(fields) {
+  for (const id of ['username', 'password']) {
+    $(id).required = !token;
+    $(id).parentElement.hidden = Boolean(token);
+  }
+  for (const id of fields) $(id).hidden = false;
 }
 
 async function signIn() {
-  const body = { username: $('username').value.trim(), password: $('password').value };
+  const body = token
+    ? { sToken: token }
+    : { username: $('username').value.trim(), password: $('password').value };
   if (!$('otp-field').hidden && $('otp').value) body.otp = $('otp').value;
   if (!$('force-field').hidden) body.force = $('force').checked;
-  const { data } = await call('/server/login', body);
+  const { data } = await call(token ? '/server/token-login' : '/server/login', body);
   if (data?.authenticated) {
+    token = null;
+    askFor([]);
     $('password').value = '';
     return start();
   }
   const problem = data?.data ?? data ?? {};
   const kind = (problem.type ?? '').split('/').at(-1);
-  if (kind === 'require-totp-authentication') $('otp-field').hidden = false;
-  if (kind === 'active-login-session-exists') $('force-field').hidden = false;
+  if (kind === 'require-totp-registration') {
+    return enrol(problem.two_factor_registration_token);
+  }
+  if (kind === 'require-totp-authentication') askFor(['otp-field']);
+  else if (kind === 'active-login-session-exists') askFor(['force-field']);
+  else token = null;
   throw new Error(problem.details || problem.title || 'You could not be signed in.');
+}
+
+let registration = null;
+
+/** Shows the key of a second factor that signing in demands. */
+async function enrol(registrationToken) {
+  registration = registrationToken;
+  const { status, data } = await call('/func/totp/anon', { registration_token: registration });
+  if (status !== 200)
+    throw new Error(data?.msg || data?.title || 'Enrolling failed. Sign in again.');
+  $('enrol-key').textContent = data.totp_key;
+  $('enrol-link').href = data.totp_uri;
+  $('sign-in').hidden = true;
+  $('enrol').hidden = false;
+}
+
+async function proveEnrolment() {
+  const { status, data } = await call('/func/totp/anon/verify', {
+    registration_token: registration,
+    otp: $('enrol-code').value,
+  });
+  if (status !== 200) throw new Error(data?.msg || data?.title || 'The code was not accepted.');
+  $('enrol').hidden = true;
+  $('enrol-key').textContent = '';
+  $('sign-in').hidden = false;
+  askFor(['otp-field']);
+  tell('Done. Sign in with the next code that the app shows.');
 }
 
 async function signOut() {
@@ -123,6 +173,8 @@ async function signOut() {
 }
 
 $('sign-in').addEventListener('submit', guarded(signIn));
+$('enrol').addEventListener('submit', guarded(proveEnrolment));
+if ($('redirect-to')) $('redirect-to').value = location.href.replace(/[?#].*$/, '');
 $('sign-out').addEventListener('click', guarded(signOut));
 $('refresh').addEventListener(
   'click',
