@@ -27,7 +27,9 @@ const archiveClaims = v.object({
   ...common,
   operation: v.literal('download'),
   virtual_folder_id: v.string(),
-  files: v.pipe(v.array(v.string()), v.minLength(1)),
+  files: v.array(v.string()),
+  /** The name of a list that is too long for a token; `files` is empty then. */
+  list: v.optional(v.pipe(v.string(), v.uuid())),
   filename: v.nullish(v.string()),
 });
 

@@ -1,7 +1,15 @@
 /** Downloads with real clients: files in whole and in part, folders as archives. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startTestStorage, type TestFolder, type TestStorage } from '../../testing/storage.ts';
@@ -268,6 +276,23 @@ describe('a folder', () => {
     expect((await storage.ask('POST', path, absolute)).status).toBe(400);
   });
 });
+
+test('a thousand chosen files come together, though an address cannot name them', async () => {
+  const place = await storage.newFolder();
+  const files = Array.from({ length: 1000 }, (_, i) => `${'long name '.repeat(5)}${i}`);
+  for (const name of files) writeFileSync(join(place.path, name), name);
+  const url = await storage.clientAddress('archive-download-token', {
+    ...{ volume: place.volume, virtual_folder_id: place.vfid, files },
+  });
+  expect(url.href.length).toBeLessThan(2000);
+  const response = await fetch(url);
+  const found = contentsOf(Buffer.from(await response.arrayBuffer()), 'zip');
+  expect(Object.keys(Object(found))).toHaveLength(1000);
+  const lists = join(storage.volumePath, '.backend.ai/archives');
+  expect(readdirSync(lists)).toHaveLength(1);
+  rmSync(lists, { recursive: true });
+  expect((await fetch(url)).status).toBe(400);
+}, 60_000);
 
 test('names in archives and headers cannot be taken for something else', () => {
   expect(archiveName('C:\\x/d:/e')).toBe('C__x/d_/e');

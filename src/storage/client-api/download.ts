@@ -2,6 +2,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { basename } from 'node:path';
 import * as v from 'valibot';
+import { readList } from '../archive-lists.ts';
 import type { StorageContext } from '../context.ts';
 import { kindOf } from '../files/entries.ts';
 import { findPlace, OpenFolder, openRegularFile } from '../files/place.ts';
@@ -135,11 +136,13 @@ async function downloadArchive(
   const { tokens, volumes, log } = context;
   const claims = await tokens.archive(url.searchParams.get('token'));
   const id = v.parse(folderId, claims.virtual_folder_id);
-  const root = await volumes.require(claims.volume).requireFolder(id);
+  const volume = volumes.require(claims.volume);
+  const root = await volume.requireFolder(id);
+  const names = claims.list === undefined ? claims.files : await readList(volume, claims.list);
   const format = formatOf(url);
   const headers = new Headers();
   headers.set('Content-Disposition', attachment(claims.filename ?? `archive.${format}`));
-  const tree = { root, top: [], names: claims.files, format };
+  const tree = { root, top: [], names, format };
   return await archiveResponse(request, headers, tree, log);
 }
 

@@ -1,6 +1,7 @@
 /** Files inside folders: listing, changing, and tokens with which clients read and write them. */
 import * as v from 'valibot';
 import { errorCode } from '../../common/errors.ts';
+import { fitsIntoToken, keepList } from '../archive-lists.ts';
 import type { StorageContext } from '../context.ts';
 import { deleteFiles, listFolder, makeFolder, moveFile, renameFile } from '../files/operations.ts';
 import { findPlace, openRegularFile, splitPath } from '../files/place.ts';
@@ -144,6 +145,31 @@ async function uploadToken(
   });
 }
 
+async function archiveToken(
+  { volumes, tokens, random, clock, settings }: StorageContext,
+  params: {
+    volume: string;
+    virtual_folder_id: FolderId;
+    files: string[];
+    filename?: string | null;
+  },
+): Promise<Reply> {
+  const { files, filename } = params;
+  const volume = volumes.require(params.volume);
+  await volume.requireFolder(params.virtual_folder_id);
+  for (const file of files) splitPath(file);
+  const claims = {
+    operation: 'download',
+    volume: params.volume,
+    virtual_folder_id: formatFolder(params.virtual_folder_id),
+    ...(filename ? { filename } : {}),
+  } as const;
+  if (fitsIntoToken(files)) return ok({ token: await tokens.issue({ ...claims, files }) });
+  const list = random.uuid();
+  await keepList(volume, list, files, clock.now().getTime() - settings.tokenLifetimeMs);
+  return ok({ token: await tokens.issue({ ...claims, files: [], list }) });
+}
+
 function transferRoutes(context: StorageContext): ManagerRoute[] {
   const { volumes, tokens } = context;
   return [
@@ -175,17 +201,7 @@ function transferRoutes(context: StorageContext): ManagerRoute[] {
         files: paths(MAX_PATHS),
         filename: v.nullish(archiveName),
       }),
-      async ({ volume, virtual_folder_id, files, filename }) => {
-        await volumes.require(volume).requireFolder(virtual_folder_id);
-        for (const file of files) splitPath(file);
-        const claims = {
-          operation: 'download',
-          volume,
-          virtual_folder_id: formatFolder(virtual_folder_id),
-          files,
-        } as const;
-        return ok({ token: await tokens.issue(filename ? { ...claims, filename } : claims) });
-      },
+      (params) => archiveToken(context, params),
     ),
     route(
       'POST',
