@@ -1,5 +1,6 @@
 /** Which fields a list or an item shows, their column titles and how their values are written. */
 import { formatSize } from '../../common/sizes.ts';
+import { nodeStatisticsInWords } from './node-statistics.ts';
 
 export type FieldFormat =
   | 'plain'
@@ -9,7 +10,9 @@ export type FieldFormat =
   | 'mebibytes'
   | 'items'
   /** A list of objects, shown by their names. */
-  | 'names';
+  | 'names'
+  /** What a node uses now, metric by metric. */
+  | 'statistics';
 
 export interface Field {
   /** Name in the query. */
@@ -154,6 +157,8 @@ export function formatValue(field: Field, given: unknown): string {
       return (Number(value) / 1024 ** 2).toFixed(1);
     case 'items':
       return formatItems(value, field.subfields ?? []);
+    case 'statistics':
+      return nodeStatisticsInWords(value) ?? formatNested(value);
     case 'names':
       return formatNames(value);
     case 'plain':
@@ -161,8 +166,11 @@ export function formatValue(field: Field, given: unknown): string {
   }
 }
 
+/** Formats whose values the API gives as JSON text. */
+const JSON_TEXTS: ReadonlySet<FieldFormat> = new Set(['slots', 'nested', 'statistics']);
+
 function jsonValue(field: Field, value: unknown): unknown {
-  if (field.format === 'slots' || field.format === 'nested') return parsedJson(value);
+  if (JSON_TEXTS.has(field.format ?? 'plain')) return parsedJson(value);
   if (field.read !== undefined) return field.read(value) ?? null;
   if (field.subfields !== undefined) {
     const fields = field.subfields;

@@ -148,6 +148,39 @@ test('what is shown may be a part of what is asked for', () => {
   expect(jsonItem([names, size], { groups, x: [1] })).toEqual({ groups, x: 1 });
 });
 
+test('what a node uses, in few lines', () => {
+  const figure = (current: string, capacity: string, unit: string, pct = '0.00') => ({
+    ...{ current, capacity, unit_hint: unit, pct, 'stats.max': '0' },
+  });
+  const statistics = {
+    node: {
+      cpu_util: figure('120', '400', 'percent', '30.00'),
+      mem: figure('1073741824', '4294967296', 'bytes'),
+      net_rx: figure('2048', '9223372036854775807', 'bps'),
+      cuda_temp: figure('55', '90', 'Celsius'),
+      tasks: figure('3', '9223372036854775807', 'count'),
+    },
+    devices: {
+      cpu_util: { 0: figure('20', '100', 'percent', '20.00') },
+      mem: { root: figure('1073741824', '4294967296', 'bytes') },
+    },
+  };
+  const field: Field = { key: 'live_stat', format: 'statistics' };
+  expect(formatValue(field, JSON.stringify(statistics))).toBe(
+    'cpu_util: 30.00 % (1 cores), mem: 1.0G / 4.0G, net_rx: 2.0K/s, cuda_temp: 55 C, ' +
+      'tasks: 3 / (unknown)\n' +
+      '+ cpu_util\n  - 0: 20.00 %\n+ mem\n  - root: 1.0G / 4.0G',
+  );
+  expect(formatValue(field, '{"other": 1}')).toBe('- other: 1');
+  expect(formatValue(field, null)).toBe('(null)');
+  expect(jsonItem([field], { live_stat: '{"node":{}}' })).toEqual({ live_stat: { node: {} } });
+  const many = Object.fromEntries(Array.from({ length: 9 }, (_, i) => [i, figure('1', '1', '%')]));
+  const large = { node: {}, devices: { cpu_util: many } };
+  expect(formatValue(field, JSON.stringify(large))).toBe(
+    '+ cpu_util\n  - (not shown one by one: there are 9 cores)',
+  );
+});
+
 test('a document passes the arguments that are given', () => {
   expect(documentOf('query', 'users', {}, 'id')).toEqual({
     document: 'query { users { id } }',

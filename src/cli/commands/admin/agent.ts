@@ -37,7 +37,7 @@ const INFO_FIELDS: readonly Field[] = [
   CPU_USAGE,
   ...SLOTS,
   { key: 'hardware_metadata', format: 'nested' },
-  { key: 'live_stat', format: 'nested' },
+  { key: 'live_stat', format: 'statistics' },
   { key: 'local_config', format: 'nested' },
 ];
 
