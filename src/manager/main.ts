@@ -62,6 +62,7 @@ import { containerRegistryRoutes } from './registry/rest.ts';
 import { resourceGroupGraphql } from './resource-group/graphql.ts';
 import { resourceGroupNodeGraphql } from './resource-group/node-graphql.ts';
 import { resourceGroupRoutes } from './resource-group/rest.ts';
+import { resourceGroupV2Graphql } from './resource-group/v2-graphql.ts';
 import { resourcePresetGraphql } from './resource-preset/graphql.ts';
 import { resourcePresetRoutes } from './resource-preset/rest.ts';
 import { describedRoutes, startServer, systemRoutes } from './server.ts';
@@ -160,6 +161,7 @@ export const graphqlModules: readonly GraphqlModule[] = [
   loginGraphql,
   resourceGroupGraphql,
   resourceGroupNodeGraphql,
+  resourceGroupV2Graphql,
   resourcePresetGraphql,
   registryGraphql,
   registryNodeGraphql,

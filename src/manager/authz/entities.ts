@@ -9,7 +9,8 @@ import type { GraphqlContext } from '../graphql/context.ts';
 import { batched } from '../graphql/loaders.ts';
 import { listProjects, type ProjectRecord } from '../project/service.ts';
 import { listRegistryConfigurations, type RegistryConfiguration } from '../registry/service.ts';
-import { listAllResourceGroups, type ResourceGroup } from '../resource-group/service.ts';
+import type { ResourceGroup } from '../resource-group/service.ts';
+import { loadResourceGroupV2 } from '../resource-group/v2-graphql.ts';
 import type { SessionV2Row } from '../session/node.ts';
 import { loadSessionNode } from '../session/node-graphql.ts';
 import { sessionOf } from '../session/v2-graphql.ts';
@@ -34,11 +35,7 @@ const loadProject = batched<string, ProjectRecord>(async (ids, { ctx, caller }) 
   const projects = await listProjects(ctx.sql, caller, { ids: ids.filter(isUuid) });
   return new Map(projects.map((project) => [project.id, project]));
 });
-/** For superadmins, as their lists of groups and registries are. */
-const loadGroup = batched<string, ResourceGroup>(async (_names, { ctx, caller }) => {
-  const groups = caller.isSuperadmin ? await listAllResourceGroups(ctx.sql) : [];
-  return new Map(groups.map((group) => [group.name, group]));
-});
+/** For superadmins, as their list of registries is. */
 const loadRegistry = batched<string, RegistryConfiguration>(async (_ids, { ctx, caller }) => {
   const registries = caller.isSuperadmin ? await listRegistryConfigurations(ctx.sql) : [];
   return new Map(registries.map((registry) => [registry.id, registry]));
@@ -75,7 +72,7 @@ export async function loadEntity(
     case 'session':
       return named('SessionV2', await visibleSession(context, id));
     case 'resource_group':
-      return named('ResourceGroup', await loadGroup(context, id));
+      return named('ResourceGroup', await loadResourceGroupV2(context, id));
     case 'container_registry':
       return named('ContainerRegistryV2', await loadRegistry(context, id));
     case 'role':

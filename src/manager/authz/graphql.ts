@@ -170,7 +170,6 @@ export const rolesGraphql: GraphqlModule = {
       entity: (row, _args, context) => loadEntity(context, row.entity_type, row.entity_id),
       scope: (row, _args, context) => loadEntity(context, row.scope_type, row.scope_id),
     },
-    ResourceGroup: { id: ({ name }) => globalId('ResourceGroup', name) },
     ContainerRegistryV2: {
       id: ({ id }) => globalId('ContainerRegistryV2', id),
       registryName: (row) => row.registry_name,

@@ -352,11 +352,6 @@ export const typeDefs = /* GraphQL */ `
     | ArtifactRegistry
     | Role
 
-  type ResourceGroup implements Node {
-    id: ID!
-    name: String!
-  }
-
   type ContainerRegistryV2 implements Node {
     id: ID!
     registryName: String!

@@ -1,8 +1,11 @@
 /** Resource groups (upstream: scaling groups): sets of agents, and who may run sessions on them. */
+import type { Sql } from 'postgres';
 import * as v from 'valibot';
 import { BackendError } from '../../common/errors.ts';
 import type { Db } from '../db/connect.ts';
 import type { ScalingGroupRow } from '../db/rows.generated.ts';
+import { type Listed, mapListed, type PageWish } from '../graphql/page.ts';
+import type { V2Query } from '../graphql/v2-filter-store.ts';
 import type { Caller } from '../http/route.ts';
 import {
   type DefaultSessionOptions,
@@ -11,6 +14,7 @@ import {
   schedulerOptions,
 } from './options.ts';
 import * as store from './store.ts';
+import { selectGroupsV2 } from './v2-store.ts';
 
 /** Largest number of resource groups in one answer. */
 const MAX_LISTED = 1000;
@@ -71,6 +75,22 @@ export async function usableGroups(
 ): Promise<ResourceGroup[]> {
   const names = await usableGroupNames(sql, caller);
   return (await store.selectByNames(sql, names)).map(toResourceGroup);
+}
+
+/**
+ * One page of the groups that `caller` may see: superadmins all, others what they may use, without
+ * those that are not public unless they administer their domain.
+ */
+export async function listGroupsV2(
+  sql: Sql,
+  caller: Caller,
+  query: V2Query,
+  wish: PageWish,
+): Promise<Listed<ResourceGroup>> {
+  const scope = caller.isSuperadmin
+    ? null
+    : { names: await usableGroupNames(sql, caller), hidden: caller.role === 'admin' };
+  return mapListed(await selectGroupsV2(sql, scope, query, wish), toResourceGroup);
 }
 
 /**

@@ -1,0 +1,103 @@
+/** GraphQL fields about resource groups (the newer type): `resourceGroups`, `adminResourceGroups`. */
+import { formatSlots, parseSlots, type SlotMap, subtractSlots } from '../../common/slots.ts';
+import type { GraphqlContext } from '../graphql/context.ts';
+import { globalId } from '../graphql/global-id.ts';
+import { batched } from '../graphql/loaders.ts';
+import type { GraphqlModule } from '../graphql/module.ts';
+import type { SchedulerType } from '../graphql/resolvers.generated.ts';
+import { requireAdministrator } from '../graphql/scope.ts';
+import { v2ListField } from '../graphql/v2-list.ts';
+import {
+  listAllResourceGroups,
+  listGroupsV2,
+  type ResourceGroup,
+  usableGroups,
+} from './service.ts';
+import { agentSumsOf } from './statistics.ts';
+import { v2TypeDefs } from './v2-schema.ts';
+
+const TYPE = 'ResourceGroup';
+const idOf = ({ name }: ResourceGroup): string => name;
+
+const SCHEDULERS: Readonly<Record<string, SchedulerType>> = {
+  fifo: 'FIFO',
+  lifo: 'LIFO',
+  drf: 'DRF',
+  'fair-share': 'FAIR_SHARE',
+};
+
+function schedulerType({ name, scheduler }: ResourceGroup): SchedulerType {
+  const type = SCHEDULERS[scheduler];
+  if (type === undefined) throw new Error(`resource group '${name}' has scheduler '${scheduler}'`);
+  return type;
+}
+
+/** Superadmins see every group, others those that they may use. */
+export const loadResourceGroupV2 = batched<string, ResourceGroup>(async (_names, context) => {
+  const { ctx, caller } = context;
+  const groups = caller.isSuperadmin
+    ? await listAllResourceGroups(ctx.sql)
+    : await usableGroups(ctx.sql, caller);
+  const shown = groups.filter(
+    ({ isPublic }) => isPublic || caller.isSuperadmin || caller.role === 'admin',
+  );
+  return new Map(shown.map((group) => [group.name, group]));
+});
+
+const slotEntries = (slots: SlotMap) => ({
+  entries: Object.entries(slots).map(([resourceType, quantity]) => ({ resourceType, quantity })),
+});
+
+/** What the living agents of the group have together. */
+async function resourceInfo({ name }: ResourceGroup, context: GraphqlContext) {
+  const { available, occupied } = await agentSumsOf(context, name, 'ALIVE');
+  const free = formatSlots(subtractSlots(parseSlots(available), parseSlots(occupied)));
+  return {
+    capacity: slotEntries(available),
+    used: slotEntries(occupied),
+    free: slotEntries(free),
+  };
+}
+
+export const resourceGroupV2Graphql: GraphqlModule = {
+  typeDefs: v2TypeDefs,
+  nodes: { ResourceGroup: loadResourceGroupV2 },
+  resolvers: {
+    Query: {
+      resourceGroups: (_root, args, { ctx, caller }, info) =>
+        v2ListField<ResourceGroup>(args, info, {
+          idOf,
+          load: (wish) => listGroupsV2(ctx.sql, caller, args, wish),
+        }),
+      adminResourceGroups: (_root, args, { ctx, caller }, info) => {
+        requireAdministrator(caller);
+        return v2ListField<ResourceGroup>(args, info, {
+          idOf,
+          load: (wish) => listGroupsV2(ctx.sql, caller, args, wish),
+        });
+      },
+    },
+    ResourceGroup: {
+      id: ({ name }) => globalId(TYPE, name),
+      status: ({ isActive, isPublic }) => ({ isActive, isPublic }),
+      // A row without a time is older than all that have one.
+      metadata: ({ description, createdAt }) => ({
+        description,
+        createdAt: createdAt ?? new Date(0),
+      }),
+      network: ({ wsproxyAddr, useHostNetwork }) => ({ wsproxyAddr, useHostNetwork }),
+      scheduler: (group) => {
+        const { preemptible_priority, order, mode } = group.schedulerOptions.preemption;
+        return {
+          type: schedulerType(group),
+          preemption: {
+            preemptiblePriority: preemptible_priority,
+            order: order === 'oldest' ? 'OLDEST' : 'NEWEST',
+            mode: mode === 'terminate' ? 'TERMINATE' : 'RESCHEDULE',
+          },
+        };
+      },
+      resourceInfo: (group, _args, context) => resourceInfo(group, context),
+    },
+  },
+};

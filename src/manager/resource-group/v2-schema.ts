@@ -1,0 +1,102 @@
+/** The SDL of resource groups (the newer type), as upstream has it. */
+
+const LIST =
+  'filter: ResourceGroupFilter = null, orderBy: [ResourceGroupOrderBy!] = null, before: String = null, after: String = null, first: Int = null, last: Int = null, limit: Int = null, offset: Int = null';
+
+export const v2TypeDefs = /* GraphQL */ `
+  type Query {
+    resourceGroups(${LIST}): ResourceGroupConnection @deprecated
+    adminResourceGroups(${LIST}): ResourceGroupConnection
+  }
+
+  type ResourceGroup implements Node {
+    id: ID!
+    name: String!
+    status: ResourceGroupStatus!
+    metadata: ResourceGroupMetadata!
+    network: ResourceGroupNetworkConfig!
+    scheduler: ResourceGroupSchedulerConfig!
+    resourceInfo: ResourceInfo
+  }
+
+  type ResourceGroupStatus {
+    isActive: Boolean!
+    isPublic: Boolean!
+  }
+
+  type ResourceGroupMetadata {
+    description: String
+    createdAt: DateTime!
+  }
+
+  type ResourceGroupNetworkConfig {
+    wsproxyAddr: String
+    useHostNetwork: Boolean!
+  }
+
+  type ResourceGroupSchedulerConfig {
+    type: SchedulerType!
+    preemption: PreemptionConfig!
+  }
+
+  type PreemptionConfig {
+    preemptiblePriority: Int!
+    order: PreemptionOrder!
+    mode: PreemptionMode!
+  }
+
+  enum PreemptionOrder {
+    OLDEST
+    NEWEST
+  }
+
+  enum PreemptionMode {
+    TERMINATE
+    RESCHEDULE
+  }
+
+  enum SchedulerType {
+    FIFO
+    LIFO
+    DRF
+    FAIR_SHARE
+  }
+
+  type ResourceInfo {
+    capacity: ResourceSlot!
+    used: ResourceSlot!
+    free: ResourceSlot!
+  }
+
+  input ResourceGroupFilter {
+    name: StringFilter = null
+    description: StringFilter = null
+    isActive: Boolean = null
+    isPublic: Boolean = null
+    AND: [ResourceGroupFilter!] = null
+    OR: [ResourceGroupFilter!] = null
+    NOT: [ResourceGroupFilter!] = null
+  }
+
+  input ResourceGroupOrderBy {
+    field: ResourceGroupOrderField!
+    direction: OrderDirection! = ASC
+  }
+
+  enum ResourceGroupOrderField {
+    NAME
+    CREATED_AT
+    IS_ACTIVE
+  }
+
+  type ResourceGroupConnection {
+    pageInfo: PageInfo!
+    edges: [ResourceGroupEdge!]!
+    count: Int!
+  }
+
+  type ResourceGroupEdge {
+    cursor: String!
+    node: ResourceGroup!
+  }
+`;
