@@ -361,6 +361,9 @@ export type Query = {
   readonly scaling_groups_for_domain: Maybe<ReadonlyArray<Maybe<ScalingGroup>>>;
   readonly scaling_groups_for_user_group: Maybe<ReadonlyArray<Maybe<ScalingGroup>>>;
   readonly scaling_groups_for_keypair: Maybe<ReadonlyArray<Maybe<ScalingGroup>>>;
+  /** @deprecated Field no longer supported */
+  readonly resourceGroups: Maybe<ResourceGroupConnection>;
+  readonly adminResourceGroups: Maybe<ResourceGroupConnection>;
   readonly resource_preset: Maybe<ResourcePreset>;
   readonly resource_preset_by_id: Maybe<ResourcePreset>;
   readonly resource_presets: Maybe<ReadonlyArray<Maybe<ResourcePreset>>>;
@@ -1357,6 +1360,30 @@ export type Queryscaling_groups_for_user_groupArgs = {
 export type Queryscaling_groups_for_keypairArgs = {
   access_key: Scalars['String']['input'];
   is_active?: InputMaybe<Scalars['Boolean']['input']>;
+};
+
+
+export type QueryresourceGroupsArgs = {
+  filter?: InputMaybe<ResourceGroupFilter>;
+  orderBy?: InputMaybe<ReadonlyArray<ResourceGroupOrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type QueryadminResourceGroupsArgs = {
+  filter?: InputMaybe<ResourceGroupFilter>;
+  orderBy?: InputMaybe<ReadonlyArray<ResourceGroupOrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
 };
 
 
@@ -5545,12 +5572,6 @@ export type OperationInfo = {
 
 export type EntityNode = UserV2 | ProjectV2 | DomainV2 | VirtualFolderNode | SessionV2 | ResourceGroup | ContainerRegistryV2 | ModelDeployment | ArtifactRegistry | Role;
 
-export type ResourceGroup = Node & {
-  readonly __typename?: 'ResourceGroup';
-  readonly id: Scalars['ID']['output'];
-  readonly name: Scalars['String']['output'];
-};
-
 export type ContainerRegistryV2 = Node & {
   readonly __typename?: 'ContainerRegistryV2';
   readonly id: Scalars['ID']['output'];
@@ -6705,6 +6726,102 @@ export type ScalingGroupEdge = {
   readonly cursor: Scalars['String']['output'];
 };
 
+export type ResourceGroup = Node & {
+  readonly __typename?: 'ResourceGroup';
+  readonly id: Scalars['ID']['output'];
+  readonly name: Scalars['String']['output'];
+  readonly status: ResourceGroupStatus;
+  readonly metadata: ResourceGroupMetadata;
+  readonly network: ResourceGroupNetworkConfig;
+  readonly scheduler: ResourceGroupSchedulerConfig;
+  readonly resourceInfo: Maybe<ResourceInfo>;
+};
+
+export type ResourceGroupStatus = {
+  readonly __typename?: 'ResourceGroupStatus';
+  readonly isActive: Scalars['Boolean']['output'];
+  readonly isPublic: Scalars['Boolean']['output'];
+};
+
+export type ResourceGroupMetadata = {
+  readonly __typename?: 'ResourceGroupMetadata';
+  readonly description: Maybe<Scalars['String']['output']>;
+  readonly createdAt: Scalars['DateTime']['output'];
+};
+
+export type ResourceGroupNetworkConfig = {
+  readonly __typename?: 'ResourceGroupNetworkConfig';
+  readonly wsproxyAddr: Maybe<Scalars['String']['output']>;
+  readonly useHostNetwork: Scalars['Boolean']['output'];
+};
+
+export type ResourceGroupSchedulerConfig = {
+  readonly __typename?: 'ResourceGroupSchedulerConfig';
+  readonly type: SchedulerType;
+  readonly preemption: PreemptionConfig;
+};
+
+export type PreemptionConfig = {
+  readonly __typename?: 'PreemptionConfig';
+  readonly preemptiblePriority: Scalars['Int']['output'];
+  readonly order: PreemptionOrder;
+  readonly mode: PreemptionMode;
+};
+
+export type PreemptionOrder =
+  | 'OLDEST'
+  | 'NEWEST';
+
+export type PreemptionMode =
+  | 'TERMINATE'
+  | 'RESCHEDULE';
+
+export type SchedulerType =
+  | 'FIFO'
+  | 'LIFO'
+  | 'DRF'
+  | 'FAIR_SHARE';
+
+export type ResourceInfo = {
+  readonly __typename?: 'ResourceInfo';
+  readonly capacity: ResourceSlot;
+  readonly used: ResourceSlot;
+  readonly free: ResourceSlot;
+};
+
+export type ResourceGroupFilter = {
+  readonly name?: InputMaybe<StringFilter>;
+  readonly description?: InputMaybe<StringFilter>;
+  readonly isActive?: InputMaybe<Scalars['Boolean']['input']>;
+  readonly isPublic?: InputMaybe<Scalars['Boolean']['input']>;
+  readonly AND?: InputMaybe<ReadonlyArray<ResourceGroupFilter>>;
+  readonly OR?: InputMaybe<ReadonlyArray<ResourceGroupFilter>>;
+  readonly NOT?: InputMaybe<ReadonlyArray<ResourceGroupFilter>>;
+};
+
+export type ResourceGroupOrderBy = {
+  readonly field: ResourceGroupOrderField;
+  readonly direction?: OrderDirection;
+};
+
+export type ResourceGroupOrderField =
+  | 'NAME'
+  | 'CREATED_AT'
+  | 'IS_ACTIVE';
+
+export type ResourceGroupConnection = {
+  readonly __typename?: 'ResourceGroupConnection';
+  readonly pageInfo: PageInfo;
+  readonly edges: ReadonlyArray<ResourceGroupEdge>;
+  readonly count: Scalars['Int']['output'];
+};
+
+export type ResourceGroupEdge = {
+  readonly __typename?: 'ResourceGroupEdge';
+  readonly cursor: Scalars['String']['output'];
+  readonly node: ResourceGroup;
+};
+
 export type ResourcePreset = {
   readonly __typename?: 'ResourcePreset';
   readonly id: Maybe<Scalars['UUID']['output']>;
@@ -6969,7 +7086,6 @@ export type ResolversInterfaceTypes<_RefType extends Record<string, unknown>> = 
     | ( PermissionRow )
     | ( UserRoleRow )
     | ( AssociationScopeEntityRow )
-    | ( ResourceGroupRecord )
     | ( RegistryConfiguration )
     | ( ModelDeployment )
     | ( RoleInvitationRow )
@@ -6982,6 +7098,7 @@ export type ResolversInterfaceTypes<_RefType extends Record<string, unknown>> = 
     | ( LoginSession )
     | ( LoginAttempt )
     | ( ScalingGroupRow )
+    | ( ResourceGroupRecord )
     | ( ContainerRegistry )
     | ( RegistryConfiguration )
   ;
@@ -7417,7 +7534,6 @@ export type ResolversTypes = {
   EntityActionInfo: ResolverTypeWrapper<EntityActionInfo>;
   OperationInfo: ResolverTypeWrapper<OperationInfo>;
   EntityNode: ResolverTypeWrapper<ResolversUnionTypes<ResolversTypes>['EntityNode']>;
-  ResourceGroup: ResolverTypeWrapper<ResourceGroupRecord>;
   ContainerRegistryV2: ResolverTypeWrapper<RegistryConfiguration>;
   ModelDeployment: ResolverTypeWrapper<ModelDeployment>;
   ModelDeploymentMetadata: ResolverTypeWrapper<ModelDeploymentMetadata>;
@@ -7584,6 +7700,21 @@ export type ResolversTypes = {
   ScalingGroupNode: ResolverTypeWrapper<ScalingGroupRow>;
   ScalingGroupConnection: ResolverTypeWrapper<Omit<ScalingGroupConnection, 'edges'> & { edges: ReadonlyArray<Maybe<ResolversTypes['ScalingGroupEdge']>> }>;
   ScalingGroupEdge: ResolverTypeWrapper<Omit<ScalingGroupEdge, 'node'> & { node?: Maybe<ResolversTypes['ScalingGroupNode']> }>;
+  ResourceGroup: ResolverTypeWrapper<ResourceGroupRecord>;
+  ResourceGroupStatus: ResolverTypeWrapper<ResourceGroupStatus>;
+  ResourceGroupMetadata: ResolverTypeWrapper<ResourceGroupMetadata>;
+  ResourceGroupNetworkConfig: ResolverTypeWrapper<ResourceGroupNetworkConfig>;
+  ResourceGroupSchedulerConfig: ResolverTypeWrapper<ResourceGroupSchedulerConfig>;
+  PreemptionConfig: ResolverTypeWrapper<PreemptionConfig>;
+  PreemptionOrder: PreemptionOrder;
+  PreemptionMode: PreemptionMode;
+  SchedulerType: SchedulerType;
+  ResourceInfo: ResolverTypeWrapper<ResourceInfo>;
+  ResourceGroupFilter: ResourceGroupFilter;
+  ResourceGroupOrderBy: ResourceGroupOrderBy;
+  ResourceGroupOrderField: ResourceGroupOrderField;
+  ResourceGroupConnection: ResolverTypeWrapper<Omit<ResourceGroupConnection, 'edges'> & { edges: ReadonlyArray<ResolversTypes['ResourceGroupEdge']> }>;
+  ResourceGroupEdge: ResolverTypeWrapper<Omit<ResourceGroupEdge, 'node'> & { node: ResolversTypes['ResourceGroup'] }>;
   ResourcePreset: ResolverTypeWrapper<ResourcePreset>;
   CreateResourcePresetInput: CreateResourcePresetInput;
   ModifyResourcePresetInput: ModifyResourcePresetInput;
@@ -7984,7 +8115,6 @@ export type ResolversParentTypes = {
   EntityActionInfo: EntityActionInfo;
   OperationInfo: OperationInfo;
   EntityNode: ResolversUnionTypes<ResolversParentTypes>['EntityNode'];
-  ResourceGroup: ResourceGroupRecord;
   ContainerRegistryV2: RegistryConfiguration;
   ModelDeployment: ModelDeployment;
   ModelDeploymentMetadata: ModelDeploymentMetadata;
@@ -8138,6 +8268,17 @@ export type ResolversParentTypes = {
   ScalingGroupNode: ScalingGroupRow;
   ScalingGroupConnection: Omit<ScalingGroupConnection, 'edges'> & { edges: ReadonlyArray<Maybe<ResolversParentTypes['ScalingGroupEdge']>> };
   ScalingGroupEdge: Omit<ScalingGroupEdge, 'node'> & { node?: Maybe<ResolversParentTypes['ScalingGroupNode']> };
+  ResourceGroup: ResourceGroupRecord;
+  ResourceGroupStatus: ResourceGroupStatus;
+  ResourceGroupMetadata: ResourceGroupMetadata;
+  ResourceGroupNetworkConfig: ResourceGroupNetworkConfig;
+  ResourceGroupSchedulerConfig: ResourceGroupSchedulerConfig;
+  PreemptionConfig: PreemptionConfig;
+  ResourceInfo: ResourceInfo;
+  ResourceGroupFilter: ResourceGroupFilter;
+  ResourceGroupOrderBy: ResourceGroupOrderBy;
+  ResourceGroupConnection: Omit<ResourceGroupConnection, 'edges'> & { edges: ReadonlyArray<ResolversParentTypes['ResourceGroupEdge']> };
+  ResourceGroupEdge: Omit<ResourceGroupEdge, 'node'> & { node: ResolversParentTypes['ResourceGroup'] };
   ResourcePreset: ResourcePreset;
   CreateResourcePresetInput: CreateResourcePresetInput;
   ModifyResourcePresetInput: ModifyResourcePresetInput;
@@ -8199,7 +8340,7 @@ export type ItemResolvers<ContextType = GraphqlContext, ParentType extends Resol
 };
 
 export type NodeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['Node'] = ResolversParentTypes['Node']> = {
-  __resolveType: TypeResolveFn<'KeypairResourcePolicyV2' | 'KeyPairV2' | 'ImageNode' | 'ImageV2' | 'ComputeSessionNode' | 'AgentNode' | 'KernelNode' | 'SessionSchedulingHistory' | 'SessionV2' | 'KernelV2' | 'UserNode' | 'GroupNode' | 'DomainV2' | 'ProjectV2' | 'UserV2' | 'DomainNode' | 'VirtualFolderNode' | 'VFolder' | 'Role' | 'Permission' | 'RoleAssignment' | 'EntityRef' | 'ResourceGroup' | 'ContainerRegistryV2' | 'ModelDeployment' | 'RoleInvitation' | 'RolePreset' | 'RolePermissionPreset' | 'UserResourcePolicyV2' | 'ProjectResourcePolicyV2' | 'AuditLogNode' | 'AuditLogV2' | 'LoginSessionV2' | 'LoginHistoryV2' | 'ScalingGroupNode' | 'ContainerRegistry' | 'ContainerRegistryNode', ParentType, ContextType>;
+  __resolveType: TypeResolveFn<'KeypairResourcePolicyV2' | 'KeyPairV2' | 'ImageNode' | 'ImageV2' | 'ComputeSessionNode' | 'AgentNode' | 'KernelNode' | 'SessionSchedulingHistory' | 'SessionV2' | 'KernelV2' | 'UserNode' | 'GroupNode' | 'DomainV2' | 'ProjectV2' | 'UserV2' | 'DomainNode' | 'VirtualFolderNode' | 'VFolder' | 'Role' | 'Permission' | 'RoleAssignment' | 'EntityRef' | 'ContainerRegistryV2' | 'ModelDeployment' | 'RoleInvitation' | 'RolePreset' | 'RolePermissionPreset' | 'UserResourcePolicyV2' | 'ProjectResourcePolicyV2' | 'AuditLogNode' | 'AuditLogV2' | 'LoginSessionV2' | 'LoginHistoryV2' | 'ScalingGroupNode' | 'ResourceGroup' | 'ContainerRegistry' | 'ContainerRegistryNode', ParentType, ContextType>;
 };
 
 export type PaginatedListResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['PaginatedList'] = ResolversParentTypes['PaginatedList']> = {
@@ -8378,6 +8519,8 @@ export type QueryResolvers<ContextType = GraphqlContext, ParentType extends Reso
   scaling_groups_for_domain?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['ScalingGroup']>>>, ParentType, ContextType, RequireFields<Queryscaling_groups_for_domainArgs, 'domain'>>;
   scaling_groups_for_user_group?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['ScalingGroup']>>>, ParentType, ContextType, RequireFields<Queryscaling_groups_for_user_groupArgs, 'user_group'>>;
   scaling_groups_for_keypair?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['ScalingGroup']>>>, ParentType, ContextType, RequireFields<Queryscaling_groups_for_keypairArgs, 'access_key'>>;
+  resourceGroups?: Resolver<Maybe<ResolversTypes['ResourceGroupConnection']>, ParentType, ContextType, RequireFields<QueryresourceGroupsArgs, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  adminResourceGroups?: Resolver<Maybe<ResolversTypes['ResourceGroupConnection']>, ParentType, ContextType, RequireFields<QueryadminResourceGroupsArgs, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
   resource_preset?: Resolver<Maybe<ResolversTypes['ResourcePreset']>, ParentType, ContextType, Partial<Queryresource_presetArgs>>;
   resource_preset_by_id?: Resolver<Maybe<ResolversTypes['ResourcePreset']>, ParentType, ContextType, Partial<Queryresource_preset_by_idArgs>>;
   resource_presets?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['ResourcePreset']>>>, ParentType, ContextType, Partial<Queryresource_presetsArgs>>;
@@ -10329,12 +10472,6 @@ export type EntityNodeResolvers<ContextType = GraphqlContext, ParentType extends
   __resolveType: TypeResolveFn<'UserV2' | 'ProjectV2' | 'DomainV2' | 'VirtualFolderNode' | 'SessionV2' | 'ResourceGroup' | 'ContainerRegistryV2' | 'ModelDeployment' | 'ArtifactRegistry' | 'Role', ParentType, ContextType>;
 };
 
-export type ResourceGroupResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ResourceGroup'] = ResolversParentTypes['ResourceGroup']> = {
-  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
-  name?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
-  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
-};
-
 export type ContainerRegistryV2Resolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ContainerRegistryV2'] = ResolversParentTypes['ContainerRegistryV2']> = {
   id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
   registryName?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
@@ -10886,6 +11023,60 @@ export type ScalingGroupEdgeResolvers<ContextType = GraphqlContext, ParentType e
   cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
 };
 
+export type ResourceGroupResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ResourceGroup'] = ResolversParentTypes['ResourceGroup']> = {
+  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  name?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  status?: Resolver<ResolversTypes['ResourceGroupStatus'], ParentType, ContextType>;
+  metadata?: Resolver<ResolversTypes['ResourceGroupMetadata'], ParentType, ContextType>;
+  network?: Resolver<ResolversTypes['ResourceGroupNetworkConfig'], ParentType, ContextType>;
+  scheduler?: Resolver<ResolversTypes['ResourceGroupSchedulerConfig'], ParentType, ContextType>;
+  resourceInfo?: Resolver<Maybe<ResolversTypes['ResourceInfo']>, ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type ResourceGroupStatusResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ResourceGroupStatus'] = ResolversParentTypes['ResourceGroupStatus']> = {
+  isActive?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
+  isPublic?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
+};
+
+export type ResourceGroupMetadataResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ResourceGroupMetadata'] = ResolversParentTypes['ResourceGroupMetadata']> = {
+  description?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  createdAt?: Resolver<ResolversTypes['DateTime'], ParentType, ContextType>;
+};
+
+export type ResourceGroupNetworkConfigResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ResourceGroupNetworkConfig'] = ResolversParentTypes['ResourceGroupNetworkConfig']> = {
+  wsproxyAddr?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  useHostNetwork?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
+};
+
+export type ResourceGroupSchedulerConfigResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ResourceGroupSchedulerConfig'] = ResolversParentTypes['ResourceGroupSchedulerConfig']> = {
+  type?: Resolver<ResolversTypes['SchedulerType'], ParentType, ContextType>;
+  preemption?: Resolver<ResolversTypes['PreemptionConfig'], ParentType, ContextType>;
+};
+
+export type PreemptionConfigResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['PreemptionConfig'] = ResolversParentTypes['PreemptionConfig']> = {
+  preemptiblePriority?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+  order?: Resolver<ResolversTypes['PreemptionOrder'], ParentType, ContextType>;
+  mode?: Resolver<ResolversTypes['PreemptionMode'], ParentType, ContextType>;
+};
+
+export type ResourceInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ResourceInfo'] = ResolversParentTypes['ResourceInfo']> = {
+  capacity?: Resolver<ResolversTypes['ResourceSlot'], ParentType, ContextType>;
+  used?: Resolver<ResolversTypes['ResourceSlot'], ParentType, ContextType>;
+  free?: Resolver<ResolversTypes['ResourceSlot'], ParentType, ContextType>;
+};
+
+export type ResourceGroupConnectionResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ResourceGroupConnection'] = ResolversParentTypes['ResourceGroupConnection']> = {
+  pageInfo?: Resolver<ResolversTypes['PageInfo'], ParentType, ContextType>;
+  edges?: Resolver<ReadonlyArray<ResolversTypes['ResourceGroupEdge']>, ParentType, ContextType>;
+  count?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+};
+
+export type ResourceGroupEdgeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ResourceGroupEdge'] = ResolversParentTypes['ResourceGroupEdge']> = {
+  cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  node?: Resolver<ResolversTypes['ResourceGroup'], ParentType, ContextType>;
+};
+
 export type ResourcePresetResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ResourcePreset'] = ResolversParentTypes['ResourcePreset']> = {
   id?: Resolver<Maybe<ResolversTypes['UUID']>, ParentType, ContextType>;
   name?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
@@ -11230,7 +11421,6 @@ export type Resolvers<ContextType = GraphqlContext> = {
   EntityActionInfo?: EntityActionInfoResolvers<ContextType>;
   OperationInfo?: OperationInfoResolvers<ContextType>;
   EntityNode?: EntityNodeResolvers<ContextType>;
-  ResourceGroup?: ResourceGroupResolvers<ContextType>;
   ContainerRegistryV2?: ContainerRegistryV2Resolvers<ContextType>;
   ModelDeployment?: ModelDeploymentResolvers<ContextType>;
   ModelDeploymentMetadata?: ModelDeploymentMetadataResolvers<ContextType>;
@@ -11321,6 +11511,15 @@ export type Resolvers<ContextType = GraphqlContext> = {
   ScalingGroupNode?: ScalingGroupNodeResolvers<ContextType>;
   ScalingGroupConnection?: ScalingGroupConnectionResolvers<ContextType>;
   ScalingGroupEdge?: ScalingGroupEdgeResolvers<ContextType>;
+  ResourceGroup?: ResourceGroupResolvers<ContextType>;
+  ResourceGroupStatus?: ResourceGroupStatusResolvers<ContextType>;
+  ResourceGroupMetadata?: ResourceGroupMetadataResolvers<ContextType>;
+  ResourceGroupNetworkConfig?: ResourceGroupNetworkConfigResolvers<ContextType>;
+  ResourceGroupSchedulerConfig?: ResourceGroupSchedulerConfigResolvers<ContextType>;
+  PreemptionConfig?: PreemptionConfigResolvers<ContextType>;
+  ResourceInfo?: ResourceInfoResolvers<ContextType>;
+  ResourceGroupConnection?: ResourceGroupConnectionResolvers<ContextType>;
+  ResourceGroupEdge?: ResourceGroupEdgeResolvers<ContextType>;
   ResourcePreset?: ResourcePresetResolvers<ContextType>;
   CreateResourcePreset?: CreateResourcePresetResolvers<ContextType>;
   ModifyResourcePreset?: ModifyResourcePresetResolvers<ContextType>;
