@@ -80,6 +80,9 @@ describe('a kernel', () => {
     expect(started(spec)?.info.attachedDevices.cpu).toHaveLength(1);
     await eventually(() => manager.heartbeats.at(-1)?.kernels[0]?.state === 'running');
     await eventually(() => manager.statistics.at(-1)?.kernels[spec.kernelId] !== undefined);
+    expect(await agent.api.attachedDevices({})).toEqual({
+      [spec.kernelId]: started(spec)?.info.attachedDevices ?? {},
+    });
     const request = {
       runId: 'r',
       mode: 'query',

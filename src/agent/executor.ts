@@ -9,7 +9,7 @@ import type { KernelCreationInfo, TerminationReason } from '../common/protocol/k
 import { parseAmount } from '../common/slots.ts';
 import type { Backend, KernelExit, RunnerClient } from './backends/backend.ts';
 import { runBatch } from './batch.ts';
-import type { Kernel, KernelRegistry } from './kernels.ts';
+import { devicesOf, type Kernel, type KernelRegistry } from './kernels.ts';
 import type { Outbox } from './outbox.ts';
 import type { KernelEnd } from './outbox-store.ts';
 import { Permits } from './permits.ts';
@@ -396,21 +396,7 @@ export class Executor {
 function creationInfo(kernel: Kernel): KernelCreationInfo {
   const { created, spec } = kernel;
   if (!created) throw new BackendError('KernelCreationFailed', 'The kernel was not created.');
-  const cores = spec?.slots.cpu ?? '0';
-  const size = spec?.slots.mem ?? '0';
-  const device = (id: string, data: Record<string, string>) => ({
-    device_id: id,
-    model_name: '',
-    data,
-  });
-  return {
-    ...created,
-    occupiedSlots: spec?.slots ?? {},
-    attachedDevices: {
-      cpu: kernel.cpuIds.map((id) => device(String(id), { cores })),
-      mem: [device('root', { size })],
-    },
-  };
+  return { ...created, occupiedSlots: spec?.slots ?? {}, attachedDevices: devicesOf(kernel) };
 }
 
 function rejectOnAbort(signal: AbortSignal): Promise<never> {

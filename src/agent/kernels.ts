@@ -1,6 +1,6 @@
 /** The kernels of this agent, as the executor and the manager's calls see them. */
 import { BackendError } from '../common/errors.ts';
-import type { ActualKernel, KernelSpec } from '../common/protocol/kernel.ts';
+import type { ActualKernel, KernelCreationInfo, KernelSpec } from '../common/protocol/kernel.ts';
 import type { CreatedKernel, HostKernel, RunnerClient } from './backends/backend.ts';
 import {
   type KernelFacts,
@@ -73,6 +73,19 @@ export function foundKernel(found: HostKernel, wasStarted: boolean): Kernel {
       servicePorts: [...found.servicePorts],
       isolationGaps: [...found.isolationGaps],
     },
+  };
+}
+
+/** The devices that a kernel was given, as the manager keeps them. */
+export function devicesOf({ cpuIds, spec }: Kernel): KernelCreationInfo['attachedDevices'] {
+  const device = (id: string, data: Record<string, string>) => ({
+    device_id: id,
+    model_name: '',
+    data,
+  });
+  return {
+    cpu: cpuIds.map((id) => device(String(id), { cores: spec?.slots.cpu ?? '0' })),
+    mem: [device('root', { size: spec?.slots.mem ?? '0' })],
   };
 }
 

@@ -5,7 +5,7 @@ import type { ApiOf } from '../common/rpc/api.ts';
 import type { Backend } from './backends/backend.ts';
 import { downloadArchive, downloadFile, uploadFile } from './file-transfer.ts';
 import { describeHardware } from './hardware.ts';
-import type { KernelRegistry } from './kernels.ts';
+import { devicesOf, type KernelRegistry } from './kernels.ts';
 
 /** Longest log that one call answers. Bytes. */
 const MAX_LOG_BYTES = 16 * 1024 * 1024;
@@ -34,6 +34,13 @@ export function agentService(options: ServiceOptions): ApiOf<typeof agentApi> {
       await assignGroup(scalingGroup);
       return null;
     },
+    attachedDevices: async () =>
+      Object.fromEntries(
+        registry
+          .running()
+          .flatMap((id) => registry.get(id) ?? [])
+          .map((kernel) => [kernel.kernelId, devicesOf(kernel)]),
+      ),
     sync: async ({ kernels }) => ({ accepted: accept(kernels) }),
     execute: async ({ kernelId, request }) =>
       runner(kernelId).call(

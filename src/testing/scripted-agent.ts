@@ -19,6 +19,8 @@ export class ScriptedAgent {
   readonly interrupted: string[] = [];
   /** Resource groups that the agent was moved to, in order. */
   readonly groups: string[] = [];
+  /** Devices by kernel, as it tells when it is asked. */
+  devices: Awaited<ReturnType<AgentClient['attachedDevices']>> = {};
   /** While true every call fails as if the agent's machine were gone. */
   away = false;
   readonly #codes = new Map<string, string>();
@@ -37,6 +39,7 @@ export class ScriptedAgent {
         this.groups.push(scalingGroup);
         return null;
       }),
+    attachedDevices: async () => this.#reachable(() => this.devices),
     execute: async ({ request }) => this.#reachable(() => this.#execute(request)),
     interrupt: async ({ kernelId }) =>
       this.#reachable(() => {

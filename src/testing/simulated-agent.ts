@@ -66,6 +66,7 @@ export class SimulatedAgent {
       },
       describeHardware: absent,
       assignGroup: absent,
+      attachedDevices: absent,
       execute: absent,
       interrupt: absent,
       complete: absent,

@@ -2,7 +2,7 @@
 import * as v from 'valibot';
 import { type Api, method } from '../rpc/api.ts';
 import { completionRequest, executeRequest, executeSlice, fileListing } from './execution.ts';
-import { desiredKernel } from './kernel.ts';
+import { desiredKernel, kernelCreationInfo } from './kernel.ts';
 
 const hardwareReport = v.record(
   v.string(),
@@ -35,6 +35,12 @@ export const agentApi = {
     params: v.object({ scalingGroup: v.pipe(v.string(), v.nonEmpty(), v.maxLength(64)) }),
     result: v.null(),
     timeoutMs: 5_000,
+  }),
+  /** The devices that each running kernel holds, by kernel id. */
+  attachedDevices: method({
+    params: v.object({}),
+    result: v.record(v.string(), kernelCreationInfo.entries.attachedDevices),
+    timeoutMs: 10_000,
   }),
   /**
    * Level-triggered: states what the named kernels should be. Returns once the wishes are recorded;

@@ -1,6 +1,7 @@
 /** The SQL of what people change about agents, and of where an agent is to be told. */
 import * as v from 'valibot';
 import type { Db } from '../db/connect.ts';
+import { jsonText } from '../db/json.ts';
 
 const contactRow = v.object({
   status: v.string(),
@@ -34,4 +35,22 @@ export async function updateAgent(
       scaling_group = coalesce(${wishes.scalingGroup}::text, scaling_group)
     WHERE id = ${agentId} RETURNING schedulable, scaling_group`;
   return { before: v.parse(changeable, before), after: v.parse(changeable, after) };
+}
+
+/**
+ * Writes which devices kernels of this agent hold, where something else is written.
+ * @returns the kernels whose record changed.
+ */
+export async function writeAttachedDevices(
+  sql: Db,
+  agentId: string,
+  devices: Readonly<Record<string, unknown>>,
+): Promise<string[]> {
+  const rows = await sql`
+    UPDATE kernels k SET attached_devices = d.value
+    FROM jsonb_each(${jsonText(devices)}::text::jsonb) AS d(id, value)
+    WHERE k.id::text = d.id AND k.agent = ${agentId}
+      AND k.attached_devices IS DISTINCT FROM d.value
+    RETURNING k.id`;
+  return v.parse(v.array(v.object({ id: v.string() })), [...rows]).map(({ id }) => id);
 }

@@ -3,7 +3,12 @@ import { BackendError } from '../../common/errors.ts';
 import { type ChangeContext, change } from '../audit/service.ts';
 import type { ManagerContext } from '../context.ts';
 import { loadResourceGroup } from '../resource-group/service.ts';
-import { type AgentContact, selectContact, updateAgent } from './manage-store.ts';
+import {
+  type AgentContact,
+  selectContact,
+  updateAgent,
+  writeAttachedDevices,
+} from './manage-store.ts';
 
 export interface AgentWishes {
   readonly schedulable?: boolean | null;
@@ -28,6 +33,40 @@ async function assignGroup(
   }
   const agent = ctx.agents.client(agentId, contact.addr, contact.publicKey);
   await agent.assignGroup({ scalingGroup });
+}
+
+/**
+ * Asks an agent in the background which devices its kernels hold, and corrects what is written down.
+ * @returns the task. @throws BackendError AgentNotFound; AgentConnectionUnavailable for one that is away.
+ */
+export async function rescanDevices(
+  by: ChangeContext & { readonly ctx: ManagerContext },
+  agentId: string,
+): Promise<string> {
+  const { ctx } = by;
+  const contact = await selectContact(ctx.sql, agentId);
+  if (!contact) throw new BackendError('AgentNotFound', `There is no agent '${agentId}'.`);
+  if (contact.status !== 'ALIVE') {
+    throw new BackendError(
+      'AgentConnectionUnavailable',
+      `Agent '${agentId}' is ${contact.status}; it can be asked when it is back.`,
+    );
+  }
+  return await ctx.tasks.start(by.caller, `Asking ${agentId} for its devices`, async () => {
+    const agent = ctx.agents.client(agentId, contact.addr, contact.publicKey);
+    const devices = await agent.attachedDevices({});
+    const corrected = await change(by, async (tx, note) => {
+      const kernels = await writeAttachedDevices(tx, agentId, devices);
+      if (kernels.length > 0) {
+        note({
+          ...{ entityType: 'agent', entityId: agentId, operation: 'update' },
+          after: { kernels_with_corrected_devices: kernels },
+        });
+      }
+      return kernels.length;
+    });
+    return `${Object.keys(devices).length} kernels hold devices; ${corrected} records were corrected.`;
+  });
 }
 
 /**

@@ -172,6 +172,38 @@ test('agentStats adds up the agents that take sessions, for superadmins', async 
   }
 });
 
+test('rescan_gpu_alloc_maps takes over what the agent says its kernels hold', async () => {
+  const { sql } = tenants.ctx;
+  const [kernel] = await sql`select id from kernels`;
+  const id = String(kernel?.id);
+  const device = { device_id: 'GPU-one', model_name: 'H100', data: {} };
+  const stranger = '00000000-0000-4000-8000-000000000000';
+  agent.devices = { [id]: { cuda: [device] }, [stranger]: { cuda: [device] } };
+  const mutation = 'mutation($id: String!) { rescan_gpu_alloc_maps(agent_id: $id) { task_id } }';
+  const { rescan_gpu_alloc_maps: begun } = await data('superadmin', mutation, { id: 'i-one' });
+  const events = tenants.ctx.tasks.watch(begun.task_id, null, AbortSignal.timeout(10_000));
+  let last = '';
+  for await (const event of events) {
+    last = event.message;
+    if (event.state === 'done' || event.state === 'failed') break;
+  }
+  expect(last).toBe('2 kernels hold devices; 1 records were corrected.');
+  const { agent_nodes: found } = await data(
+    'superadmin',
+    '{ agent_nodes(filter: "id == \\"i-one\\"") { edges { node { gpu_alloc_map } } } }',
+  );
+  expect(found.edges[0].node.gpu_alloc_map).toEqual({ one: 1 });
+  for (const [who, agentId] of [
+    ['admin', 'i-one'],
+    ['superadmin', 'i-lost'],
+    ['superadmin', 'nobody'],
+  ] as const) {
+    const { errors } = await tenants.ask(who, mutation, { id: agentId });
+    expect(errors).toHaveLength(1);
+  }
+  await sql`update kernels set attached_devices = null`;
+});
+
 describe('modify_agent', () => {
   const modify = (who: Who, id: string, props: object) =>
     tenants.ask(

@@ -5,7 +5,7 @@ import { connectionField } from '../graphql/connection.ts';
 import type { GraphqlContext } from '../graphql/context.ts';
 import { globalId } from '../graphql/global-id.ts';
 import type { GraphqlModule } from '../graphql/module.ts';
-import { mutate } from '../graphql/mutation.ts';
+import { mutate, v2Mutation } from '../graphql/mutation.ts';
 import { type Listed, mapListed } from '../graphql/page.ts';
 import { wordScalar } from '../graphql/scalars.ts';
 import { nameList, pageOf, requireSuperadmin } from '../graphql/scope.ts';
@@ -20,7 +20,7 @@ import {
   selectAgentNodes,
   selectTotals,
 } from './graphql-store.ts';
-import { modifyAgent } from './manage.ts';
+import { modifyAgent, rescanDevices } from './manage.ts';
 
 const TYPE = 'AgentNode';
 const EMPTY = { rows: [], total: 0, hasNext: false, hasPrevious: false };
@@ -59,6 +59,7 @@ const typeDefs = /* GraphQL */ `
 
   type Mutation {
     modify_agent(id: String!, props: ModifyAgentInput!): ModifyAgent
+    rescan_gpu_alloc_maps(agent_id: String!): RescanGPUAllocMaps
   }
 
   input ModifyAgentInput {
@@ -69,6 +70,10 @@ const typeDefs = /* GraphQL */ `
   type ModifyAgent {
     ok: Boolean
     msg: String
+  }
+
+  type RescanGPUAllocMaps {
+    task_id: UUID
   }
 
   type AgentStats {
@@ -209,6 +214,10 @@ export const agentNodeGraphql: GraphqlModule = {
       },
     },
     Mutation: {
+      rescan_gpu_alloc_maps: (_root, { agent_id }, context) =>
+        v2Mutation(context, 'superadmin', async () => ({
+          task_id: await rescanDevices(context, agent_id),
+        })),
       modify_agent: async (_root, { id, props }, context, info) => {
         try {
           return await mutate(context, info.path.key, 'superadmin', {}, async () => {
