@@ -1451,6 +1451,7 @@ export type Mutation = {
   readonly modify_compute_session: Maybe<ModifyComputeSessionPayload>;
   readonly terminateSessionsV2: Maybe<TerminateSessionsPayload>;
   readonly modify_agent: Maybe<ModifyAgent>;
+  readonly rescan_gpu_alloc_maps: Maybe<RescanGPUAllocMaps>;
   readonly create_user: Maybe<CreateUser>;
   readonly modify_user: Maybe<ModifyUser>;
   readonly delete_user: Maybe<DeleteUser>;
@@ -1692,6 +1693,11 @@ export type MutationterminateSessionsV2Args = {
 export type Mutationmodify_agentArgs = {
   id: Scalars['String']['input'];
   props: ModifyAgentInput;
+};
+
+
+export type Mutationrescan_gpu_alloc_mapsArgs = {
+  agent_id: Scalars['String']['input'];
 };
 
 
@@ -3669,6 +3675,11 @@ export type ModifyAgent = {
   readonly __typename?: 'ModifyAgent';
   readonly ok: Maybe<Scalars['Boolean']['output']>;
   readonly msg: Maybe<Scalars['String']['output']>;
+};
+
+export type RescanGPUAllocMaps = {
+  readonly __typename?: 'RescanGPUAllocMaps';
+  readonly task_id: Maybe<Scalars['UUID']['output']>;
 };
 
 export type AgentStats = {
@@ -7308,6 +7319,7 @@ export type ResolversTypes = {
   AgentPermissionField: ResolverTypeWrapper<Scalars['AgentPermissionField']['output']>;
   ModifyAgentInput: ModifyAgentInput;
   ModifyAgent: ResolverTypeWrapper<ModifyAgent>;
+  RescanGPUAllocMaps: ResolverTypeWrapper<RescanGPUAllocMaps>;
   AgentStats: ResolverTypeWrapper<AgentStats>;
   AgentResource: ResolverTypeWrapper<AgentResource>;
   AgentConnection: ResolverTypeWrapper<Omit<AgentConnection, 'edges'> & { edges: ReadonlyArray<Maybe<ResolversTypes['AgentEdge']>> }>;
@@ -7908,6 +7920,7 @@ export type ResolversParentTypes = {
   AgentPermissionField: Scalars['AgentPermissionField']['output'];
   ModifyAgentInput: ModifyAgentInput;
   ModifyAgent: ModifyAgent;
+  RescanGPUAllocMaps: RescanGPUAllocMaps;
   AgentStats: AgentStats;
   AgentResource: AgentResource;
   AgentConnection: Omit<AgentConnection, 'edges'> & { edges: ReadonlyArray<Maybe<ResolversParentTypes['AgentEdge']>> };
@@ -8556,6 +8569,7 @@ export type MutationResolvers<ContextType = GraphqlContext, ParentType extends R
   modify_compute_session?: Resolver<Maybe<ResolversTypes['ModifyComputeSessionPayload']>, ParentType, ContextType, RequireFields<Mutationmodify_compute_sessionArgs, 'input'>>;
   terminateSessionsV2?: Resolver<Maybe<ResolversTypes['TerminateSessionsPayload']>, ParentType, ContextType, RequireFields<MutationterminateSessionsV2Args, 'sessionIds' | 'forced'>>;
   modify_agent?: Resolver<Maybe<ResolversTypes['ModifyAgent']>, ParentType, ContextType, RequireFields<Mutationmodify_agentArgs, 'id' | 'props'>>;
+  rescan_gpu_alloc_maps?: Resolver<Maybe<ResolversTypes['RescanGPUAllocMaps']>, ParentType, ContextType, RequireFields<Mutationrescan_gpu_alloc_mapsArgs, 'agent_id'>>;
   create_user?: Resolver<Maybe<ResolversTypes['CreateUser']>, ParentType, ContextType, RequireFields<Mutationcreate_userArgs, 'email' | 'props'>>;
   modify_user?: Resolver<Maybe<ResolversTypes['ModifyUser']>, ParentType, ContextType, RequireFields<Mutationmodify_userArgs, 'email' | 'props'>>;
   delete_user?: Resolver<Maybe<ResolversTypes['DeleteUser']>, ParentType, ContextType, RequireFields<Mutationdelete_userArgs, 'email'>>;
@@ -9538,6 +9552,10 @@ export interface AgentPermissionFieldScalarConfig extends GraphQLScalarTypeConfi
 export type ModifyAgentResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ModifyAgent'] = ResolversParentTypes['ModifyAgent']> = {
   ok?: Resolver<Maybe<ResolversTypes['Boolean']>, ParentType, ContextType>;
   msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+};
+
+export type RescanGPUAllocMapsResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['RescanGPUAllocMaps'] = ResolversParentTypes['RescanGPUAllocMaps']> = {
+  task_id?: Resolver<Maybe<ResolversTypes['UUID']>, ParentType, ContextType>;
 };
 
 export type AgentStatsResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['AgentStats'] = ResolversParentTypes['AgentStats']> = {
@@ -11287,6 +11305,7 @@ export type Resolvers<ContextType = GraphqlContext> = {
   AgentList?: AgentListResolvers<ContextType>;
   AgentPermissionField?: GraphQLScalarType;
   ModifyAgent?: ModifyAgentResolvers<ContextType>;
+  RescanGPUAllocMaps?: RescanGPUAllocMapsResolvers<ContextType>;
   AgentStats?: AgentStatsResolvers<ContextType>;
   AgentResource?: AgentResourceResolvers<ContextType>;
   AgentConnection?: AgentConnectionResolvers<ContextType>;
