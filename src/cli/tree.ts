@@ -3,6 +3,7 @@ import type { CommandRecord } from '../common/command.ts';
 import { adminCommands } from './tree/admin.ts';
 import { group, leaf } from './tree/leaf.ts';
 import { sessionCommands, sessionList, sessionShortcuts } from './tree/session.ts';
+import { folderCommands } from './tree/vfolder.ts';
 
 const account = () => import('./commands/account.ts');
 const dotfile = () => import('./commands/dotfile.ts');
@@ -49,4 +50,5 @@ export const clientCommands: CommandRecord = {
     'Replace a password that has expired.',
     async () => (await account()).updatePasswordNoAuth,
   ),
+  vfolder: group('Folders that sessions can mount.', folderCommands),
 };

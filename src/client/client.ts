@@ -4,6 +4,7 @@ import { ClusterApi } from './cluster.ts';
 import type { ClientConfig } from './config.ts';
 import { DotfileApi } from './dotfile.ts';
 import { ErrorLogApi } from './error-log.ts';
+import { FolderApi } from './folder.ts';
 import { GraphQLApi } from './graphql.ts';
 import { type ClientDependencies, HttpClient, type ServerInfo } from './http.ts';
 import { ReportApi } from './report.ts';
@@ -24,6 +25,7 @@ export class Client {
   readonly cluster: ClusterApi;
   readonly dotfile: DotfileApi;
   readonly errorLog: ErrorLogApi;
+  readonly folder: FolderApi;
   readonly report: ReportApi;
   readonly session: SessionApi;
   readonly task: TaskApi;
@@ -37,6 +39,7 @@ export class Client {
     this.cluster = new ClusterApi(this.http);
     this.dotfile = new DotfileApi(this.http);
     this.errorLog = new ErrorLogApi(this.http);
+    this.folder = new FolderApi(this.http);
     this.report = new ReportApi(this.http);
     this.session = new SessionApi(this.http);
     this.task = new TaskApi(this.http);

@@ -26,6 +26,7 @@ export type {
   ExecuteStart,
   ExecutionSlice,
   FileItem,
+  SessionMount,
   SessionSpec,
 } from './session-schemas.ts';
 export { SignIns } from './sign-ins.ts';

@@ -14,6 +14,16 @@ export const createdSession = v.object({
 export type CreatedSession = v.InferOutput<typeof createdSession>;
 
 /** What a session is made of; undefined fields are the server's choice. */
+/** A folder in a session. */
+export interface SessionMount {
+  /** Name or id, with `/subpath` for a directory of it. */
+  readonly source: string;
+  /** Where; relative to /home/work. Below it under its name when absent. */
+  readonly target?: string;
+  /** What the folder allows when absent. */
+  readonly permission?: 'ro' | 'rw' | 'wd';
+}
+
 export interface SessionSpec {
   readonly image: string;
   /** 4 to 64 characters. */
@@ -47,6 +57,7 @@ export interface SessionSpec {
   readonly scalingGroup?: string;
   readonly preopenPorts?: readonly number[];
   readonly assignAgents?: readonly string[];
+  readonly mounts?: readonly SessionMount[];
 }
 
 /** Known pieces, and whatever kinds future servers add. */

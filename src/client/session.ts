@@ -12,6 +12,7 @@ import {
   type FileItem,
   fileItem,
   type SessionMatch,
+  type SessionMount,
   type SessionSpec,
   sessionMatch,
 } from './session-schemas.ts';
@@ -54,7 +55,23 @@ function creationBody(spec: SessionSpec): Record<string, unknown> {
       scalingGroup: spec.scalingGroup ?? null,
       preopen_ports: spec.preopenPorts ?? [],
       agentList: spec.assignAgents,
+      ...mountConfig(spec.mounts ?? []),
     },
+  };
+}
+
+/** Folders as every version of the API takes them. */
+function mountConfig(mounts: readonly SessionMount[]) {
+  return {
+    mounts: mounts.map(({ source }) => source),
+    mount_map: Object.fromEntries(
+      mounts.flatMap(({ source, target }) => (target === undefined ? [] : [[source, target]])),
+    ),
+    mount_options: Object.fromEntries(
+      mounts.flatMap(({ source, permission }) =>
+        permission === undefined ? [] : [[source, { type: 'bind', permission }]],
+      ),
+    ),
   };
 }
 

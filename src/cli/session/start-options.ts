@@ -12,6 +12,7 @@ import {
   UsageError,
 } from '../../common/command.ts';
 import { type Random, randomString } from '../../common/random.ts';
+import { mountExpression } from './mounts.ts';
 
 const SESSION_NAME = /^\S(?:.{2,62})\S$/;
 
@@ -67,6 +68,12 @@ export const startOptions = {
   callbackUrl: option(['--callback-url'], 'URL', 'URL that is called at each change of status.'),
   env: repeated(['-e', '--env'], 'K=V', 'Environment variable.', keyValue),
   tag: option(['--tag'], 'TAG', 'Free-form label.'),
+  mounts: repeated(
+    ['-v', '--volume', '-m', '--mount'],
+    'EXPR',
+    'Folder to mount: NAME, NAME:PATH, or source=NAME,target=PATH,perm=ro.',
+    mountExpression,
+  ),
   scalingGroup: option(['--scaling-group', '--sgroup'], 'NAME', 'Resource group to run in.'),
   resources: repeated(
     ['-r', '--resources'],
@@ -136,6 +143,7 @@ export async function sessionSpec(
     reuseIfExists: !values.noReuse,
     callbackUrl: values.callbackUrl,
     environ: Object.fromEntries(values.env),
+    mounts: values.mounts,
     tag: values.tag,
     scalingGroup: values.scalingGroup,
     resources: resourceMap(values.resources),

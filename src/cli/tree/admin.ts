@@ -19,6 +19,9 @@ const resource = () => import('../commands/admin/resource.ts');
 const resourceGroup = () => import('../commands/admin/scaling-group.ts');
 const usage = () => import('../commands/admin/usage.ts');
 const user = () => import('../commands/admin/user.ts');
+const folder = () => import('../commands/admin/vfolder.ts');
+const folderList = () => import('../commands/vfolder/list.ts');
+const storage = () => import('../commands/admin/storage.ts');
 
 export const adminCommands: CommandRecord = {
   agent: group('Agents: the nodes of the cluster.', {
@@ -145,7 +148,41 @@ export const adminCommands: CommandRecord = {
     list: leaf('List resource groups.', async () => (await resourceGroup()).list),
     update: leaf('Change a resource group.', async () => (await resourceGroup()).update),
   }),
+  'quota-scope': group('What users and projects may keep on a volume.', {
+    get: leaf('Show a quota and its usage.', async () => (await storage()).getQuota),
+    set: leaf('Set a quota.', async () => (await storage()).setQuota),
+    unset: leaf('Take a quota away.', async () => (await storage()).unsetQuota),
+  }),
   session: group("Everybody's sessions.", { list: sessionList }),
+  storage: group('Storage volumes.', {
+    info: leaf('Show the details of a volume.', async () => (await storage()).info),
+    list: leaf('List volumes.', async () => (await storage()).list),
+  }),
+  vfolder: group("Everybody's folders.", {
+    'change-vfolder-ownership': leaf(
+      'Give a folder to another user.',
+      async () => (await folder()).changeOwnership,
+    ),
+    list: leaf('List folders.', async () => (await folderList()).listAll),
+    'list-hosts': leaf('List the storage hosts.', async () => (await folder()).listHosts),
+    'list-shared-vfolders': leaf(
+      'List with whom folders are shared.',
+      async () => (await folder()).listShared,
+    ),
+    'perf-metric': leaf('Show how busy a volume is.', async () => (await folder()).performance),
+    'remove-shared-vf-permission': leaf(
+      "Take a user's permission away.",
+      async () => (await folder()).removeShared,
+    ),
+    'shared-vfolder-info': leaf(
+      'Show with whom a folder is shared.',
+      async () => (await folder()).sharedInfo,
+    ),
+    'update-shared-vf-permission': leaf(
+      "Change a user's permission.",
+      async () => (await folder()).updateShared,
+    ),
+  }),
   user: group('Accounts of people.', {
     add: leaf('Add a user.', async () => (await user()).add, ['create']),
     delete: leaf('Make a user inactive.', async () => (await user()).remove),

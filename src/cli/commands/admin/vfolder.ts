@@ -1,0 +1,108 @@
+/** `admin vfolder`: folders and storage hosts as administrators see them. */
+import { argument, choice, defineCommand, optionWithDefault } from '../../../common/command.ts';
+import { connectAdmin } from '../../connect.ts';
+import { itemsDocument, printJson } from '../../output/json.ts';
+import { formatTable } from '../../output/table.ts';
+import { printDone } from '../../vfolder/shared.ts';
+
+const folder = argument('VFOLDER_ID', "The folder's id.");
+
+export const listHosts = defineCommand({
+  async run({ io, globals }) {
+    const client = await connectAdmin({ io, globals });
+    const found = await client.folder.allHosts();
+    if (globals.output === 'json') printJson(io, found);
+    else {
+      io.stdout.write(`Default vfolder host: ${found.default ?? '(none)'}\n`);
+      io.stdout.write(`Mounted hosts: ${found.allowed.join(', ')}\n`);
+    }
+    return 0;
+  },
+});
+
+export const performance = defineCommand({
+  positionals: { host: argument('VFOLDER_HOST', 'proxy:volume.') },
+  async run({ args, io, globals }) {
+    const client = await connectAdmin({ io, globals });
+    const metric = await client.folder.performance(args.host);
+    if (globals.output === 'json') printJson(io, metric);
+    else {
+      const rows = Object.entries(metric).map(([key, value]) => [key, String(value)]);
+      io.stdout.write(formatTable(['Key', 'Value'], rows));
+    }
+    return 0;
+  },
+});
+
+async function printShared(
+  where: Parameters<typeof connectAdmin>[0],
+  folderId: string | undefined,
+): Promise<number> {
+  const client = await connectAdmin(where);
+  const grants = await client.folder.shared(folderId);
+  const { io, globals } = where;
+  if (globals.output === 'json') printJson(io, itemsDocument(grants, grants.length));
+  else {
+    const rows = grants.map((grant) => [
+      grant.vfolder_id,
+      grant.vfolder_name,
+      grant.status,
+      grant.type,
+      grant.owner,
+      grant.shared_to.email,
+      grant.perm,
+    ]);
+    const titles = ['ID', 'Name', 'Status', 'Type', 'Owner', 'Shared With', 'Permission'];
+    io.stdout.write(formatTable(titles, rows));
+  }
+  return 0;
+}
+
+export const listShared = defineCommand({
+  run: ({ io, globals }) => printShared({ io, globals }, undefined),
+});
+
+export const sharedInfo = defineCommand({
+  positionals: { folder },
+  run: ({ args, io, globals }) => printShared({ io, globals }, args.folder),
+});
+
+const user = argument('USER_ID', "The user's id.");
+
+export const updateShared = defineCommand({
+  positionals: { folder, user },
+  options: {
+    permission: optionWithDefault(
+      ['-p', '--permission'],
+      'PERM',
+      'ro, rw or wd.',
+      'rw',
+      choice(['ro', 'rw', 'wd']),
+    ),
+  },
+  async run({ options, args, io, globals }) {
+    const client = await connectAdmin({ io, globals });
+    await client.folder.setShared(args.folder, args.user, options.permission);
+    return printDone({ io, globals }, 'Updated.', { permission: options.permission });
+  },
+});
+
+export const removeShared = defineCommand({
+  positionals: { folder, user },
+  async run({ args, io, globals }) {
+    const client = await connectAdmin({ io, globals });
+    await client.folder.setShared(args.folder, args.user, null);
+    return printDone({ io, globals }, 'Removed.', { user: args.user });
+  },
+});
+
+export const changeOwnership = defineCommand({
+  positionals: { folder, email: argument('USER_EMAIL', 'The new owner.') },
+  async run({ args, io, globals }) {
+    const client = await connectAdmin({ io, globals });
+    await client.folder.changeOwnership(args.folder, args.email);
+    return printDone({ io, globals }, `The folder belongs to ${args.email} now.`, {
+      owner: args.email,
+    });
+  },
+});

@@ -1,0 +1,189 @@
+/** Copies files and directories between this machine and a folder. */
+import { mkdir, stat } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import type { Client } from '../../client/index.ts';
+import type { TransferOptions } from '../../client/transfer.ts';
+import type { CommandIo } from '../../common/command.ts';
+import { UserError } from '../../common/errors.ts';
+import { formatSize } from '../../common/sizes.ts';
+import { printStatus, WaitingLine } from '../framework/glyphs.ts';
+import type { LocalEntry } from './local.ts';
+
+/** Files that are under way at a time. */
+const PARALLEL = 4;
+/** Directories that one request makes. */
+const MAX_DIRECTORIES = 50;
+
+type Settings = Omit<TransferOptions, 'report'>;
+
+/** A line that tells how much of everything is done; nothing where it could not be overwritten. */
+class Progress {
+  private readonly line: WaitingLine | null;
+  private readonly verb: string;
+  private readonly done = new Map<string, number>();
+  private total: number;
+
+  constructor(io: CommandIo, verb: string, total: number) {
+    this.line = io.stderr.isTTY ? new WaitingLine(io.stderr) : null;
+    this.verb = verb;
+    this.total = total;
+  }
+
+  of(path: string): (done: number, total: number) => void {
+    return (done, total) => {
+      if (!this.done.has(path) && this.verb === 'Downloading') this.total += total;
+      this.done.set(path, done);
+      if (this.line === null) return;
+      const sum = this.done.values().reduce((left, right) => left + right, 0);
+      const percent = this.total > 0 ? Math.floor((100 * sum) / this.total) : 100;
+      this.line.show(
+        `${this.verb} ${path} … ${percent}% (${formatSize(sum)}/${formatSize(this.total)})`,
+      );
+    };
+  }
+
+  end(): void {
+    this.line?.clear();
+  }
+}
+
+/** Runs `each` on all items, a few at a time; the first failure ends it. */
+async function inParallel<T>(items: readonly T[], each: (item: T) => Promise<void>): Promise<void> {
+  const queue = [...items];
+  const work = async () => {
+    for (let item = queue.shift(); item !== undefined; item = queue.shift()) {
+      try {
+        await each(item);
+      } catch (error) {
+        queue.length = 0;
+        throw error;
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(PARALLEL, items.length) }, work));
+}
+
+const under = (directory: string, path: string): string =>
+  directory === '' || directory === '.' ? path : `${directory.replace(/\/+$/, '')}/${path}`;
+
+/**
+ * Uploads entries. @param target directory of the folder that they go into; empty for its root.
+ * @throws ApiError, ConnectionError; UserError when a directory cannot be made.
+ */
+export async function uploadEntries(
+  { client, io }: { readonly client: Client; readonly io: CommandIo },
+  folderId: string,
+  entries: readonly LocalEntry[],
+  target: string,
+  settings: Settings,
+): Promise<void> {
+  const directories = entries
+    .filter(({ isDirectory, path }) => isDirectory && path !== '')
+    .map(({ path }) => under(target, path));
+  for (let at = 0; at < directories.length; at += MAX_DIRECTORIES) {
+    const part = directories.slice(at, at + MAX_DIRECTORIES);
+    const { failed } = await client.folder.mkdir(folderId, part, { parents: true, existOk: true });
+    const [first] = failed;
+    if (first) throw new UserError(`${first.item} cannot be made: ${first.msg ?? 'it failed'}`);
+  }
+  const files = entries.filter(({ isDirectory }) => !isDirectory);
+  const progress = new Progress(
+    io,
+    'Uploading',
+    files.reduce((sum, { size }) => sum + size, 0),
+  );
+  try {
+    await inParallel(files, async ({ path, source, size }) => {
+      const ticket = await client.folder.uploadTicket(folderId, under(target, path), size);
+      if (!io.stderr.isTTY)
+        printStatus(io.stderr, 'info', `Uploading ${source} via ${ticket.url} ...`);
+      // The slice keeps to the size that was announced when the file grows meanwhile.
+      const content = Bun.file(source).slice(0, size);
+      const report = progress.of(path);
+      await client.folder.transfer.upload(ticket, content, { ...settings, report });
+    });
+  } finally {
+    progress.end();
+  }
+}
+
+interface RemoteFile {
+  /** Path in the folder. */
+  readonly path: string;
+  /** Path below the target. */
+  readonly place: string;
+}
+
+/** The files at and below a path of a folder, and the directories that hold them. */
+async function remoteFiles(client: Client, folderId: string, path: string, recursive: boolean) {
+  const files: RemoteFile[] = [];
+  const directories: string[] = [];
+  const parent = dirname(path);
+  const name = path.replace(/\/+$/, '').split('/').at(-1) ?? path;
+  const isRoot = path === '.' || path === '';
+  const siblings = isRoot ? [] : await client.folder.files(folderId, parent);
+  const isDirectory =
+    isRoot || siblings.some((item) => item.name === name && item.type === 'DIRECTORY');
+  if (!isDirectory) return { files: [{ path, place: path }], directories };
+  if (!recursive) {
+    throw new UserError(`${path} is a directory.`, { hint: 'Use -r to download directories.' });
+  }
+  const visit = async (directory: string, place: string): Promise<void> => {
+    if (place !== '') directories.push(place);
+    for (const item of await client.folder.files(folderId, directory)) {
+      const at = { path: under(directory, item.name), place: under(place, item.name) };
+      if (item.type === 'DIRECTORY') await visit(at.path, at.place);
+      else if (item.type === 'FILE') files.push(at);
+    }
+  };
+  await visit(isRoot ? '.' : path, isRoot ? '' : path);
+  return { files, directories };
+}
+
+/** A place below `base`. @throws UserError for a name that leads out of it. */
+function placeBelow(base: string, place: string): string {
+  const path = resolve(base, place);
+  if (path === base || path.startsWith(`${base}/`)) return path;
+  throw new UserError(`'${place}' would be written outside ${base}.`);
+}
+
+/**
+ * Downloads files and, if `recursive`, directories to the same places below `base`.
+ * @returns the paths of the files that were written.
+ * @throws UserError when a file is there already; ApiError, ConnectionError.
+ */
+export async function downloadPaths(
+  { client, io }: { readonly client: Client; readonly io: CommandIo },
+  folderId: string,
+  paths: readonly string[],
+  base: string,
+  options: Settings & { readonly recursive: boolean },
+): Promise<string[]> {
+  const { recursive, ...settings } = options;
+  const files: RemoteFile[] = [];
+  for (const path of paths) {
+    const found = await remoteFiles(client, folderId, path, recursive);
+    for (const directory of found.directories) {
+      await mkdir(placeBelow(base, directory), { recursive: true });
+    }
+    files.push(...found.files);
+  }
+  for (const { place } of files) {
+    const there = await stat(placeBelow(base, place)).catch(() => null);
+    if (there !== null) throw new UserError(`${join(base, place)} exists already.`);
+  }
+  const progress = new Progress(io, 'Downloading', 0);
+  try {
+    await inParallel(files, async ({ path, place }) => {
+      const target = placeBelow(base, place);
+      await mkdir(dirname(target), { recursive: true });
+      const ticket = await client.folder.downloadTicket(folderId, path);
+      if (!io.stderr.isTTY) printStatus(io.stderr, 'info', `Downloading to ${target} ...`);
+      const report = progress.of(path);
+      await client.folder.transfer.download(ticket, target, { ...settings, report });
+    });
+  } finally {
+    progress.end();
+  }
+  return files.map(({ place }) => place);
+}

@@ -1,0 +1,151 @@
+/**
+ * Files between this machine and a storage proxy: uploads in parts (tus 1.0) and downloads, each going
+ * on where it was when the connection breaks.
+ */
+
+import { once } from 'node:events';
+import { createWriteStream } from 'node:fs';
+import { ApiError, ConnectionError } from './errors.ts';
+import type { FileTicket } from './folder.ts';
+import { apiErrorOf, type HttpClient } from './http.ts';
+
+/** Longest wait for an answer, or for the next part of one. Milliseconds. */
+const SILENCE_MS = 60_000;
+/** Longest time that one part of an upload may take. Milliseconds. */
+const PART_MS = 15 * 60_000;
+const FIRST_PAUSE_MS = 100;
+const MAX_PAUSE_MS = 5_000;
+
+export interface TransferOptions {
+  /** Size of the parts of an upload. Bytes. */
+  readonly chunkBytes: number;
+  /** Breaks in a row, without any progress between, after which it is given up. */
+  readonly maxRetries: number;
+  /** URL of a storage proxy → the one to use in its place. */
+  readonly addresses?: ReadonlyMap<string, string>;
+  /** Told how many bytes are done. */
+  readonly report?: (done: number, total: number) => void;
+}
+
+/** Whether another try can help: the connection broke, or the server was not ready. */
+const isPassing = (error: unknown): boolean =>
+  !(error instanceof ApiError) || error.status >= 500 || error.status === 409;
+
+export class FileTransfer {
+  private readonly http: HttpClient;
+
+  constructor(http: HttpClient) {
+    this.http = http;
+  }
+
+  private url({ url, token }: FileTicket, { addresses }: TransferOptions): string {
+    const base = addresses === undefined ? url : addresses.get(url);
+    if (base === undefined) {
+      throw new ConnectionError(url, 'No other address is given for this storage proxy.');
+    }
+    return `${base}?token=${encodeURIComponent(token)}`;
+  }
+
+  private async ask(
+    url: string,
+    init: RequestInit,
+    signal = AbortSignal.timeout(SILENCE_MS),
+  ): Promise<Response> {
+    const response = await fetch(url, { ...init, redirect: 'manual', tls: this.http.tls, signal });
+    if (response.status < 400) return response;
+    throw await apiErrorOf(response);
+  }
+
+  /** Tries until it succeeds, as long as there is progress now and then. */
+  private async persist(
+    maxRetries: number,
+    run: (progressed: () => void) => Promise<void>,
+  ): Promise<void> {
+    for (let failures = 0; ; ) {
+      try {
+        await run(() => {
+          failures = 0;
+        });
+        return;
+      } catch (error) {
+        failures += 1;
+        if (!isPassing(error) || failures > maxRetries) throw error;
+        await Bun.sleep(Math.min(FIRST_PAUSE_MS * 2 ** failures, MAX_PAUSE_MS));
+      }
+    }
+  }
+
+  /**
+   * Uploads a file with a ticket for exactly its size.
+   * @throws ApiError when it is refused; what fetch throws when breaks do not end.
+   */
+  async upload(ticket: FileTicket, source: Blob, options: TransferOptions): Promise<void> {
+    const url = this.url(ticket, options);
+    const headers = { 'Tus-Resumable': '1.0.0' };
+    const total = source.size;
+    await this.persist(options.maxRetries, async (progressed) => {
+      const state = await this.ask(url, { method: 'HEAD', headers });
+      let offset = Number(state.headers.get('upload-offset') ?? 0);
+      options.report?.(offset, total);
+      // An empty file takes one empty part.
+      do {
+        const part = source.slice(offset, Math.min(total, offset + options.chunkBytes));
+        const request = {
+          method: 'PATCH',
+          headers: {
+            ...headers,
+            'Upload-Offset': String(offset),
+            'Content-Type': 'application/offset+octet-stream',
+          },
+          body: await part.arrayBuffer(),
+        };
+        const answer = await this.ask(url, request, AbortSignal.timeout(PART_MS));
+        await answer.body?.cancel();
+        const reached = Number(answer.headers.get('upload-offset') ?? offset + part.size);
+        if (reached > offset) progressed();
+        offset = reached;
+        options.report?.(offset, total);
+      } while (offset < total);
+    });
+  }
+
+  /**
+   * Downloads a file to a path where nothing is yet.
+   * @throws ApiError when it is refused; what fetch and the file system throw.
+   */
+  async download(ticket: FileTicket, path: string, options: TransferOptions): Promise<void> {
+    const url = this.url(ticket, options);
+    let done = 0;
+    let version: string | null = null;
+    await this.persist(options.maxRetries, async (progressed) => {
+      const headers: Record<string, string> =
+        done > 0 && version !== null ? { Range: `bytes=${done}-`, 'If-Range': version } : {};
+      const silence = new AbortController();
+      const giveUp = () => silence.abort(new ConnectionError(url, 'The server has fallen silent.'));
+      let timer = setTimeout(giveUp, SILENCE_MS);
+      const response = await this.ask(url, { headers }, silence.signal);
+      // The file changed, or cannot be continued: once more from its beginning.
+      if (response.status !== 206) done = 0;
+      version = response.headers.get('last-modified');
+      const length = Number(response.headers.get('content-length') ?? 0);
+      const total = done + length;
+      options.report?.(done, total);
+      const out = createWriteStream(path, done === 0 ? {} : { flags: 'r+', start: done });
+      try {
+        for await (const chunk of response.body ?? []) {
+          if (!out.write(chunk)) await once(out, 'drain');
+          clearTimeout(timer);
+          timer = setTimeout(giveUp, SILENCE_MS);
+          done += chunk.length;
+          progressed();
+          options.report?.(done, total);
+        }
+      } finally {
+        clearTimeout(timer);
+        out.end();
+        await once(out, 'close');
+      }
+      if (done < total) throw new ConnectionError(url, 'The download ended early.');
+    });
+  }
+}
