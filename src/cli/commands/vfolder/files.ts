@@ -8,9 +8,8 @@ import {
   restArguments,
 } from '../../../common/command.ts';
 import { UserError } from '../../../common/errors.ts';
+import { confirmed } from '../../admin/shared.ts';
 import { connect } from '../../connect.ts';
-import { printStatus } from '../../framework/glyphs.ts';
-import { confirm } from '../../framework/prompt.ts';
 import { itemsDocument, printJson } from '../../output/json.ts';
 import { formatTable } from '../../output/table.ts';
 import { downloadPaths, uploadEntries } from '../../vfolder/copy.ts';
@@ -101,10 +100,7 @@ export const remove = defineCommand({
   },
   async run({ options, args, io, globals }) {
     requireNames(args.files, 'file');
-    if (!options.yes && !(await confirm(io))) {
-      printStatus(io.stderr, 'info', 'Cancelled.');
-      return 1;
-    }
+    if (!(await confirmed({ io }, options.yes))) return 1;
     const client = await connect({ io, globals });
     const id = await client.folder.idOf(args.name);
     await client.folder.deleteFiles(id, args.files, options.recursive);
