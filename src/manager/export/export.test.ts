@@ -117,6 +117,22 @@ describe('a file', () => {
     expect(lines[1]).toMatch(/^user@test\.example,20\d\d-\d\d-\d\dT[\d:]+\.\d{6}\+00:00,,work$/);
   });
 
+  test('registries of a project: global ones and those it may use', async () => {
+    const { sql } = tenants.db;
+    const own = crypto.randomUUID();
+    await sql`INSERT INTO container_registries (id, url, registry_name, type, is_global) VALUES
+      (${own}, 'https://own.example', 'own.example', 'docker', false),
+      (${crypto.randomUUID()}, 'https://all.example', 'all.example', 'docker', true),
+      (${crypto.randomUUID()}, 'https://no.example', 'no.example', 'docker', false)`;
+    await sql`INSERT INTO association_container_registries_groups (registry_id, group_id)
+      VALUES (${own}, ${tenants.projects.elsewhere})`;
+    const lines = await linesOf('projects', {
+      fields: ['domain_name', 'container_registry_name'],
+      filter: { name: { equals: 'work' }, domain_name: { equals: 'elsewhere' } },
+    });
+    expect(lines.slice(1).sort()).toEqual(['elsewhere,all.example', 'elsewhere,own.example']);
+  });
+
   test('text that a spreadsheet would run is made harmless', async () => {
     await tenants.db.sql`UPDATE users SET full_name = '=cmd|calc' WHERE username = 'user'`;
     const lines = await linesOf('users', {

@@ -199,6 +199,12 @@ const projects: Report = {
       subject: "The project's resource policy",
       sql: 'LEFT JOIN project_resource_policies p ON p.name = g.resource_policy',
     },
+    container_registry: {
+      subject: 'A container registry that the project may use',
+      sql: `LEFT JOIN container_registries c ON c.is_global OR EXISTS (
+              SELECT 1 FROM association_container_registries_groups x
+               WHERE x.group_id = g.id AND x.registry_id = c.id)`,
+    },
     resource_group: {
       subject: 'A resource group of the project',
       sql: `LEFT JOIN sgroups_for_groups a ON a."group" = g.id
@@ -247,6 +253,22 @@ const projects: Report = {
     ).map(
       ([name, title, type]) =>
         [`scaling_group_${name}`, title, type, `r.${name}`, 'resource_group'] as const,
+    ),
+    ...(
+      [
+        ['id', 'ID', 'uuid', 'c.id'],
+        ['url', 'URL', 'string', 'c.url'],
+        ['name', 'Name', 'string', 'c.registry_name'],
+        ['type', 'Type', 'enum', 'c.type'],
+        ['project', 'Project', 'string', 'c.project'],
+        ['is_global', 'Is Global', 'boolean', 'c.is_global'],
+      ] as const
+    ).map(
+      ([name, title, type, column]) =>
+        [
+          ...([`container_registry_${name}`, `Container Registry ${title}`] as const),
+          ...([type, column, 'container_registry'] as const),
+        ] as const,
     ),
   ],
   filters: {
