@@ -202,6 +202,7 @@ describe('filters and orders', () => {
     [{ domain_name: { equals: 'elsewhere' }, role: ['user'] }, ['otherUser']],
     [{ created_at: { before: '2001-01-01T00:00:00Z' } }, []],
     [{ created_at: { after: '2001-01-01T00:00:00+09:00' }, role: ['monitor'] }, ['monitor']],
+    [{ created_at: { after: '2001-01-01T00:00:00' }, role: ['monitor'] }, ['monitor']],
     [{ username: null, role: null }, 6],
   ])('%j', async (filter, expected) => {
     const names = await namesOf({ filter });
@@ -232,6 +233,11 @@ describe('filters and orders', () => {
     [{ filter: { username: { equals: 'a\u0000' } } }, '400 generic-bad-request'],
     [{ filter: { username: { in: 'x' } } }, '400 generic-bad-request'],
     [{ filter: { created_at: { after: 'soon' } } }, '400 generic-bad-request'],
+    [{ filter: { created_at: { after: '0000-01-01T00:00:00Z' } } }, '400 generic-bad-request'],
+    [
+      { filter: { created_at: { before: '9999-12-31T23:59:59-20:00' } } },
+      '400 generic-bad-request',
+    ],
     [{ order: [{ field: 'password' }] }, '400 generic-bad-request'],
     [{ order: [{ field: 'username', direction: 'UP' }] }, '400 generic-bad-request'],
   ])('%j is refused', async (body, expected) => {

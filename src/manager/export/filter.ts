@@ -48,10 +48,20 @@ const textTests = v.pipe(
   }),
 );
 
-const time = v.nullish(
-  v.pipe(v.string(), v.isoTimestamp('expected a time in ISO-8601 form')),
-  null,
+const ISO = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?$/i;
+/** A moment; UTC where no zone is given. */
+const moment = v.pipe(
+  v.string(),
+  v.rawTransform(({ dataset: { value }, addIssue, NEVER }) => {
+    const match = ISO.exec(value);
+    const time = new Date(match !== null && match[3] === undefined ? `${value}Z` : value);
+    const year = time.getUTCFullYear();
+    if (match !== null && year >= 1 && year <= 9999) return time;
+    addIssue({ message: 'expected a time in ISO-8601 form' });
+    return NEVER;
+  }),
 );
+const time = v.nullish(moment, null);
 const period = v.object({ after: time, before: time });
 
 const SCHEMAS = {

@@ -51,8 +51,8 @@ function conditionsOf(sql: Sql, column: Fragment, condition: Condition): Fragmen
     case 'time': {
       const { after, before } = condition;
       return [
-        ...(after === null ? [] : [sql`${column} >= ${after}::timestamptz`]),
-        ...(before === null ? [] : [sql`${column} <= ${before}::timestamptz`]),
+        ...(after === null ? [] : [sql`${column} >= ${after}`]),
+        ...(before === null ? [] : [sql`${column} <= ${before}`]),
       ];
     }
   }

@@ -60,6 +60,8 @@ function dayOf(text: string): Date {
   const match = /^(\d{4})(\d\d)(\d\d)$/.exec(text);
   if (match === null) throw wrongDate();
   const [, year, month, day] = match;
+  // Nothing ran before, and the end of the last year has no spelling.
+  if (Number(year) < 1970 || Number(year) > 9998) throw wrongDate();
   const date = new Date(`${year}-${month}-${day}T00:00:00Z`);
   // A day such as 0230 becomes another one, or none.
   if (Number.isNaN(date.getTime()) || date.getUTCDate() !== Number(day)) throw wrongDate();

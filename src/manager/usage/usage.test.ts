@@ -186,6 +186,8 @@ describe('a month and a period', () => {
 
   test.each([
     '/resource/usage/month?month=202613',
+    '/resource/usage/month?month=000001',
+    '/resource/usage/period?start_date=99991231&end_date=99991231',
     '/resource/usage/month?month=may',
     '/resource/usage/month',
     '/resource/usage/month?month=202601&group_ids=x',
