@@ -35,7 +35,9 @@ export function announcementPanel(message: string, columns: number): string {
   ].join('\n');
 }
 
+/** @throws ConnectionError when there is no server: the command need not find out once more. */
 async function messageOf(client: Client): Promise<string | null> {
+  await client.serverInfo();
   try {
     const { enabled, message } = await client.cluster.announcement({ timeoutMs: PATIENCE_MS });
     return enabled ? message : null;
@@ -45,7 +47,10 @@ async function messageOf(client: Client): Promise<string | null> {
   }
 }
 
-/** Shows the announcement unless there is none or it has been dismissed. */
+/**
+ * Shows the announcement unless there is none or it has been dismissed.
+ * @throws ConnectionError when there is no server.
+ */
 export async function showAnnouncement(io: CommandIo, client: Client): Promise<void> {
   const message = await messageOf(client);
   if (message === null || message.trim() === '') return;

@@ -60,6 +60,28 @@ test('announcement: shown above lists until it is dismissed, changed or deleted'
   expect((await list()).err).toBe('');
 });
 
+test('a server that is away is tried once', async () => {
+  let tries = 0;
+  const away = Bun.serve({
+    hostname: '127.0.0.1',
+    port: 0,
+    fetch() {
+      tries += 1;
+      return new Response('gone', { status: 502 });
+    },
+  });
+  try {
+    const { exitCode, err } = await runWith(
+      { env: { BACKEND_ENDPOINT: away.url.origin } },
+      ...['admin', 'domain', 'list'],
+    );
+    expect({ exitCode, tries }).toEqual({ exitCode: 1, tries: 1 });
+    expect(err).toContain('is not a Backend.AI API server');
+  } finally {
+    await away.stop(true);
+  }
+});
+
 test('announcement: written in an editor', async () => {
   const editor = join(folder, 'editor.sh');
   const edit = (script: string) => {

@@ -264,6 +264,10 @@ test('group: add, info by id and by name, members, update, delete, purge', async
   expect((await admin('group', 'remove-users', id, userId)).exitCode).toBe(0);
   expect(await members()).toBe(0);
   expect((await admin('group', 'add-users', id)).exitCode).toBe(4);
+  const named = await admin('group', 'delete', 'team');
+  expect(named.exitCode).toBe(2);
+  expect(named.err).toContain("'team' is not an id");
+  expect(named.err).toContain('backend.ai admin group list');
 
   expect((await admin('group', 'update', id, '-n', 'crew')).exitCode).toBe(0);
   expect((await admin('group', 'delete', id)).exitCode).toBe(0);

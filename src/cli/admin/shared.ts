@@ -1,9 +1,15 @@
 /** What several commands of `admin` share: option sets, and the confirmation before a removal. */
-import { type CommandContext, flag, type OptionSpec, option } from '../../common/command.ts';
+import {
+  argument,
+  type CommandContext,
+  flag,
+  type OptionSpec,
+  option,
+} from '../../common/command.ts';
 import { UserError } from '../../common/errors.ts';
 import { printStatus } from '../framework/glyphs.ts';
 import { confirm, LineReader } from '../framework/prompt.ts';
-import { jsonObjectText } from '../framework/values.ts';
+import { idText, jsonObjectText } from '../framework/values.ts';
 
 const INVALID_ARGUMENT_EXIT_CODE = 4;
 
@@ -20,6 +26,13 @@ export const hostPermissions: OptionSpec<string | undefined> = option(
   'JSON',
   'Folder hosts and what is allowed on them, e.g. \'{"local:volume1": ["create-vfolder"]}\'.',
   jsonObjectText,
+);
+
+/** The id of a project. */
+export const projectId = argument(
+  'GROUP_ID',
+  'Id of the project.',
+  idText('See `backend.ai admin group list`.'),
 );
 
 export const yes = flag(['-y', '--yes'], 'Do not ask.');

@@ -11,6 +11,18 @@ export const commaList = (text: string): string[] =>
 /** `1,2,3`. */
 export const integerList = (text: string): number[] => commaList(text).map(integer());
 
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+
+/** @param advice where ids are found. */
+export const idText =
+  (advice: string) =>
+  (text: string): string => {
+    if (UUID.test(text)) return text;
+    throw new UsageError(
+      `'${text}' is not an id such as 2de2b969-1d04-48a6-af16-0bc8adb3c831. ${advice}`,
+    );
+  };
+
 /** JSON text of an object, as it was given: the server takes it as text. */
 export function jsonObjectText(text: string): string {
   let value: unknown;

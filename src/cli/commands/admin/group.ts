@@ -11,10 +11,10 @@ import {
   restArguments,
 } from '../../../common/command.ts';
 import { UserError } from '../../../common/errors.ts';
-import { changesOf, hostPermissions } from '../../admin/shared.ts';
+import { changesOf, hostPermissions, projectId as id } from '../../admin/shared.ts';
 import { subjectCommand } from '../../admin/subject-command.ts';
 import { connectAdmin } from '../../connect.ts';
-import { jsonObjectText } from '../../framework/values.ts';
+import { idText, jsonObjectText } from '../../framework/values.ts';
 import type { Field } from '../../output/fields.ts';
 import { runMutation } from '../../output/mutation.ts';
 import { fetchItem, fetchItems } from '../../output/query.ts';
@@ -40,7 +40,6 @@ const INFO_FIELDS: readonly Field[] = [
 ];
 
 const uuid = v.pipe(v.string(), v.uuid());
-const id = argument('GROUP_ID', 'Id of the project.');
 const SLOTS_FLAGS = ['--total-resource-slots'] as const;
 const SLOTS_HELP = 'What its sessions may take together, e.g. \'{"cpu": "8"}\'.';
 
@@ -150,9 +149,11 @@ export const purge = subjectCommand({
   asksFirst: true,
 });
 
+const userId = idText('See `backend.ai admin user list`.');
+
 const membership = (mode: 'add' | 'remove', actionName: string): Command =>
   defineCommand({
-    positionals: { id, users: restArguments('USER_UUIDS', 'Ids of the users.') },
+    positionals: { id, users: restArguments('USER_UUIDS', 'Ids of the users.', userId) },
     async run({ args, io, globals }) {
       if (args.users.length === 0) {
         throw new UserError('Name at least one user by id.', {

@@ -1,8 +1,10 @@
 /** `admin resource usage-per-month`, `usage-per-period`, `recalculate-usage`: what projects used. */
 import type { MonthUsage, PeriodUsage } from '../../../client/index.ts';
 import { argument, defineCommand, restArguments, UsageError } from '../../../common/command.ts';
+import { projectId } from '../../admin/shared.ts';
 import { connectAdmin } from '../../connect.ts';
 import { printStatus } from '../../framework/glyphs.ts';
+import { idText } from '../../framework/values.ts';
 import { printJson } from '../../output/json.ts';
 import { withoutControls } from '../../output/table.ts';
 
@@ -66,7 +68,11 @@ export const perMonth = defineCommand({
   help: 'Show what the sessions of projects used in a month, session by session.',
   positionals: {
     month: argument('MONTH', 'The month, YYYYMM.', digits(6, 'YYYYMM')),
-    groups: restArguments('GROUP_IDS', 'Ids of projects; all of them when absent.'),
+    groups: restArguments(
+      'GROUP_IDS',
+      'Ids of projects; all of them when absent.',
+      idText('See `backend.ai admin group list`.'),
+    ),
   },
   async run({ args, io, globals }) {
     const client = await connectAdmin({ io, globals }, quiet);
@@ -84,7 +90,7 @@ const DAY_FORM = 'YYYYMMDD';
 export const perPeriod = defineCommand({
   help: 'Show what the sessions of a project used from one day to another.',
   positionals: {
-    group: argument('GROUP', 'Id of the project.'),
+    group: projectId,
     first: argument('START_DATE', `The first day, ${DAY_FORM}.`, digits(8, DAY_FORM)),
     last: argument('END_DATE', `The last day, ${DAY_FORM}.`, digits(8, DAY_FORM)),
   },
