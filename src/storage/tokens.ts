@@ -20,7 +20,6 @@ const downloadClaims = v.object({
   vfid: v.string(),
   relpath: v.string(),
   archive: v.optional(v.boolean(), false),
-  unmanaged_path: v.nullish(v.string()),
 });
 
 const archiveClaims = v.object({

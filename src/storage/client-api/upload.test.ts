@@ -2,12 +2,15 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { createHash, randomBytes } from 'node:crypto';
 import {
+  chownSync,
   existsSync,
   linkSync,
   mkdirSync,
   readdirSync,
   readFileSync,
+  statSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -234,6 +237,35 @@ describe('a connection that breaks', () => {
     expect((await patch(url, offset, 'abcdefghij'.slice(offset))).status).toBe(204);
     expect(readFileSync(join(folder.path, 'x'), 'utf8')).toBe('abcdefghij');
     hanging.end();
+  });
+});
+
+describe('what is left of uploads', () => {
+  test.skipIf(process.getuid?.() !== 0)('belongs to whoever owns the folder', async () => {
+    const folder = await storage.newFolder();
+    chownSync(folder.path, 1234, 5678);
+    const url = await address(folder, 'new/x', 1);
+    expect((await patch(url, 0, 'a')).status).toBe(204);
+    await storage.ask('POST', '/folder/file/mkdir', { ...folder, relpath: 'made/here' });
+    for (const path of ['new', 'new/x', 'made', 'made/here']) {
+      const { uid, gid } = statSync(join(folder.path, path));
+      expect([path, uid, gid]).toEqual([path, 1234, 5678]);
+    }
+  });
+
+  test('is deleted a day after nobody could go on with it', async () => {
+    const folder = await storage.newFolder();
+    await address(folder, 'given up', 5);
+    await address(folder, 'fresh', 5);
+    const staging = join(folder.path, '.upload');
+    const [first = '', second = ''] = readdirSync(staging);
+    const longAgo = new Date(Date.now() - 3 * 24 * 3_600_000);
+    utimesSync(join(staging, first), longAgo, longAgo);
+    await address(folder, 'next', 5);
+    const left = readdirSync(staging);
+    expect(left).toHaveLength(2);
+    expect(left).toContain(second);
+    expect(left).not.toContain(first);
   });
 });
 

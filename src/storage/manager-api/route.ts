@@ -5,6 +5,8 @@ import { StorageError } from '../problems.ts';
 
 export type Reply =
   | { readonly status: number; readonly json?: unknown }
+  /** An RFC 7807 document. */
+  | { readonly status: number; readonly problem: object }
   /** The whole file as bytes; closed when it is sent. */
   | { readonly file: FileHandle; readonly sizeBytes: number };
 

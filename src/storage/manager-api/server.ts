@@ -54,6 +54,11 @@ function parseBody(text: string): unknown {
   }
 }
 
+const problemOf = (error: StorageError): Reply => ({
+  status: error.status,
+  problem: error.toDocument(),
+});
+
 class ManagerApi {
   readonly #routes: ReadonlyMap<string, ManagerRoute>;
   readonly #paths: ReadonlySet<string>;
@@ -100,7 +105,7 @@ class ManagerApi {
 
   /** A full disk, a name that is too long: the manager shows what the system said. */
   #failure(request: IncomingMessage, error: unknown): Reply {
-    if (error instanceof StorageError) return { status: error.status, json: error.toDocument() };
+    if (error instanceof StorageError) return problemOf(error);
     if (errorCode(error) !== '' && error instanceof Error && 'errno' in error) {
       const errno = Math.abs(Number(error.errno));
       return { status: 400, json: { msg: systemFailure(error), errno, paths: [] } };
@@ -111,21 +116,19 @@ class ManagerApi {
       error: errorMessage(error),
       stack: error instanceof Error ? error.stack : undefined,
     });
-    return { status: 500, json: new StorageError('InternalError').toDocument() };
+    return problemOf(new StorageError('InternalError'));
   }
 
   async #send(response: ServerResponse, reply: Reply): Promise<void> {
     if ('file' in reply) return await this.#sendFile(response, reply);
-    if (reply.json === undefined) {
+    const isProblem = 'problem' in reply;
+    const document = isProblem ? reply.problem : reply.json;
+    if (document === undefined) {
       response.writeHead(reply.status).end();
       return;
     }
-    const isProblem = reply.status >= 400 && JSON.stringify(reply.json).startsWith('{"type"');
-    response
-      .writeHead(reply.status, {
-        'Content-Type': isProblem ? 'application/problem+json' : 'application/json',
-      })
-      .end(JSON.stringify(reply.json));
+    const type = isProblem ? 'application/problem+json' : 'application/json';
+    response.writeHead(reply.status, { 'Content-Type': type }).end(JSON.stringify(document));
   }
 
   async #sendFile(

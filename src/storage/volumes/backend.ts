@@ -5,6 +5,9 @@
  */
 import type { QuotaScopeId } from '../ids.ts';
 
+/** A mounted storage that has gone away answers late or never. */
+const ANSWER_TIMEOUT_MS = 5_000;
+
 export type Capability =
   | 'vfolder'
   | 'metric'
@@ -80,4 +83,18 @@ export function capabilitiesOf(backend: VolumeBackend): Capability[] {
     ['fast-size', backend.folderUsage !== null],
   ];
   return offered.flatMap(([name, has]) => (has ? [name] : []));
+}
+
+/** @throws Error when the storage does not answer a short question within five seconds. */
+export async function withinTime<T>(question: Promise<T>): Promise<T> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(
+    () => reject(new Error(`the storage did not answer within ${ANSWER_TIMEOUT_MS} ms`)),
+    ANSWER_TIMEOUT_MS,
+  );
+  try {
+    return await Promise.race([question, promise]);
+  } finally {
+    clearTimeout(timer);
+  }
 }

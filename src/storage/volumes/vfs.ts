@@ -1,7 +1,10 @@
 /** The backend `vfs`: any folder of this machine, whatever is mounted there (NFS, SMB, a disk). */
-import type { VolumeBackend } from './backend.ts';
+import { statfs } from 'node:fs/promises';
+import { errorMessage } from '../../common/errors.ts';
+import type { VolumeSettings } from '../settings.ts';
+import { type VolumeBackend, withinTime } from './backend.ts';
 
-export function vfsBackend(): VolumeBackend {
+export function vfsBackend({ path }: Pick<VolumeSettings, 'path'>): VolumeBackend {
   return {
     name: 'vfs',
     quota: null,
@@ -10,7 +13,12 @@ export function vfsBackend(): VolumeBackend {
     folderUsage: null,
     fastScan: false,
     async hardware() {
-      return { status: 'healthy', statusInfo: null, metadata: {} };
+      try {
+        await withinTime(statfs(path));
+        return { status: 'healthy', statusInfo: null, metadata: {} };
+      } catch (error) {
+        return { status: 'unavailable', statusInfo: errorMessage(error), metadata: {} };
+      }
     },
     async close() {},
   };

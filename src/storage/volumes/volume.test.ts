@@ -11,9 +11,9 @@ import { describeBackend } from './conformance.ts';
 import { vfsBackend } from './vfs.ts';
 import { Volume } from './volume.ts';
 
-async function emptyFolder(backend: VolumeBackend) {
+async function emptyFolder(make: (volume: { path: string }) => VolumeBackend) {
   const path = mkdtempSync(join(tmpdir(), 'bai-volume-'));
-  return { path, backend, release: async () => rmSync(path, { recursive: true }) };
+  return { path, backend: make({ path }), release: async () => rmSync(path, { recursive: true }) };
 }
 
 /** Counts and limits like an appliance, out of this process's memory. */
@@ -54,17 +54,19 @@ function simulatedAppliance(options: { refusesLimits?: boolean } = {}): VolumeBa
   };
 }
 
-describeBackend('vfs', ['vfolder'], () => emptyFolder(vfsBackend()));
+describeBackend('vfs', ['vfolder'], () => emptyFolder(vfsBackend));
 describeBackend(
   'of a simulated appliance',
   ['vfolder', 'quota', 'metric', 'fast-fs-size', 'fast-scan', 'fast-size'],
-  () => emptyFolder(simulatedAppliance()),
+  () => emptyFolder(() => simulatedAppliance()),
 );
 
 const settings = (path: string) => ({ name: 'v', backend: 'vfs', path, fsprefix: '.' }) as const;
 
 test('a scope whose quota is refused is as if it had not been made', async () => {
-  const { path, backend, release } = await emptyFolder(simulatedAppliance({ refusesLimits: true }));
+  const { path, backend, release } = await emptyFolder(() =>
+    simulatedAppliance({ refusesLimits: true }),
+  );
   const volume = await Volume.open(settings(path), backend, null, silentLog);
   const scope = { kind: 'project', hex: 'a'.repeat(32) } as const;
   await expect(volume.createScope(scope, 1000)).rejects.toThrow('out of quotas');
@@ -73,7 +75,7 @@ test('a scope whose quota is refused is as if it had not been made', async () =>
 });
 
 test('a volume that is not there, or of an unknown layout, is refused with what to do', async () => {
-  const { path, backend, release } = await emptyFolder(vfsBackend());
+  const { path, backend, release } = await emptyFolder(vfsBackend);
   const open = (place: string) => Volume.open(settings(place), backend, null, silentLog);
   await expect(open(join(path, 'none'))).rejects.toThrow('is not there');
   writeFileSync(join(path, 'version.txt'), '9\n');
@@ -82,7 +84,7 @@ test('a volume that is not there, or of an unknown layout, is refused with what 
 });
 
 test('a volume of the old layout keeps folders without their owner above them', async () => {
-  const { path, backend, release } = await emptyFolder(vfsBackend());
+  const { path, backend, release } = await emptyFolder(vfsBackend);
   writeFileSync(join(path, 'version.txt'), '2');
   const hex = '0123456789abcdef0123456789abcdef';
   mkdirSync(join(path, '01/23', hex.slice(4)), { recursive: true });
@@ -90,4 +92,12 @@ test('a volume of the old layout keeps folders without their owner above them', 
   const id = { scope: { kind: 'user', hex: 'b'.repeat(32) }, hex } as const;
   expect(await volume.requireFolder(id)).toBe(join(path, '01/23', hex.slice(4)));
   await release();
+});
+
+test('a storage that went away is told, not hidden', async () => {
+  const { backend, release } = await emptyFolder(vfsBackend);
+  await release();
+  const { status, statusInfo } = await backend.hardware();
+  expect(status).toBe('unavailable');
+  expect(statusInfo).toContain('ENOENT');
 });

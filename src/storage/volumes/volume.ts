@@ -24,6 +24,7 @@ import {
   type FolderUsage,
   type QuotaUsage,
   type VolumeBackend,
+  withinTime,
 } from './backend.ts';
 
 const CURRENT_LAYOUT = '3';
@@ -251,13 +252,13 @@ export class Volume {
 
   async capacity(): Promise<Capacity> {
     if (this.backend.capacity) return await this.backend.capacity();
-    const { blocks, bfree, bsize } = await statfs(this.path);
+    const { blocks, bfree, bsize } = await withinTime(statfs(this.path));
     return { capacityBytes: blocks * bsize, usedBytes: (blocks - bfree) * bsize };
   }
 
   /** Bytes that can still be written. */
   async freeBytes(): Promise<number> {
-    const { bavail, bsize } = await statfs(this.path);
+    const { bavail, bsize } = await withinTime(statfs(this.path));
     return bavail * bsize;
   }
 
