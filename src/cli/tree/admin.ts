@@ -91,6 +91,7 @@ export const adminCommands: CommandRecord = {
     update: leaf('Change a policy.', async () => (await policy()).update),
   }),
   manager: group('Whether the cluster takes changes.', {
+    freeze: leaf('Take no more changes.', async () => (await manager()).freeze),
     scheduler: group('Which agents take new sessions.', {
       'exclude-agents': leaf(
         'Let agents take no new sessions.',
@@ -101,7 +102,6 @@ export const adminCommands: CommandRecord = {
         async () => (await manager()).includeAgents,
       ),
     }),
-    freeze: leaf('Take no more changes.', async () => (await manager()).freeze),
     status: leaf('Show whether it takes changes.', async () => (await manager()).status),
     unfreeze: leaf('Take changes again.', async () => (await manager()).unfreeze),
   }),
@@ -114,6 +114,7 @@ export const adminCommands: CommandRecord = {
       async () => (await resource()).containerRegistries,
       ['docker-registries'],
     ),
+    'query-slots': leaf('List the kinds of resources.', async () => (await resource()).querySlots),
     'recalculate-usage': leaf('Correct the books.', async () => (await usage()).recalculate),
     'usage-per-month': leaf(
       'Show what projects used in a month.',
@@ -127,7 +128,6 @@ export const adminCommands: CommandRecord = {
       'List the kinds of owners of folders.',
       async () => (await resource()).folderTypes,
     ),
-    'query-slots': leaf('List the kinds of resources.', async () => (await resource()).querySlots),
   }),
   'scaling-group': group('Resource groups: the parts of the cluster.', {
     add: leaf('Add a resource group.', async () => (await resourceGroup()).add),
