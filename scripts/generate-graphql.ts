@@ -54,6 +54,7 @@ const PARENTS: Readonly<Record<string, string>> = {
   SessionSchedulingHistory: '../session/node.ts#SessionHistoryRow',
   StorageVolume: '../folder/hosts.ts#HostVolume',
   VFolder: '../folder/service.ts#FolderRecord',
+  VFolderOwnershipInfo: '../folder/v2-graphql.ts#FolderOwnership',
   VirtualFolder: '../folder/service.ts#FolderRecord',
   VirtualFolderNode: '../folder/service.ts#FolderRecord',
   User: '../user/service.ts#UserRecord',

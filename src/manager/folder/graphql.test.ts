@@ -5,10 +5,11 @@ import { HOST, type TestFolders, testFolders } from '../../testing/folders.ts';
 
 let t: TestFolders;
 let personal: string;
+let team: string;
 beforeAll(async () => {
   t = await testFolders();
   personal = await t.make('user', 'personal', { usage_mode: 'data' });
-  await t.make('admin', 'team', { group: t.projects.default, permission: 'ro' });
+  team = await t.make('admin', 'team', { group: t.projects.default, permission: 'ro' });
   await t.make('otherUser', 'foreign');
 });
 afterAll(() => t.close());
@@ -215,6 +216,20 @@ describe('the newer types', () => {
       bulkPurgeVfoldersV2: { purgedCount: 1 },
     });
     await t.reached(id, 'delete-complete');
+  });
+
+  test('name owner, creator and project, as far as one may see them', async () => {
+    const query = `{ vfolderV2(vfolderId: "${dashed(team)}") { ownership {
+      user { basicInfo { email } } creator { basicInfo { email } } project { basicInfo { name } } } } }`;
+    const project = { basicInfo: { name: 'work' } };
+    const creator = { basicInfo: { email: t.people.admin.email } };
+    expect(await ask('admin', query)).toEqual({
+      vfolderV2: { ownership: { user: null, creator, project } },
+    });
+    // Users see themselves only.
+    expect(await ask('user', query)).toEqual({
+      vfolderV2: { ownership: { user: null, creator: null, project } },
+    });
   });
 
   test('keep projects and tenants apart', async () => {

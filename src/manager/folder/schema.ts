@@ -188,6 +188,9 @@ export const v2TypeDefs = /* GraphQL */ `
   }
 
   type VFolderOwnershipInfo {
+    user: UserV2
+    project: ProjectV2
+    creator: UserV2
     userId: UUID
     projectId: UUID
     creatorId: UUID

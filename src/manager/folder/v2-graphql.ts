@@ -2,11 +2,14 @@
 import { BackendError, errorMessage } from '../../common/errors.ts';
 import type { GraphqlContext } from '../graphql/context.ts';
 import { globalId } from '../graphql/global-id.ts';
+import { batched } from '../graphql/loaders.ts';
 import type { GraphqlModule } from '../graphql/module.ts';
 import { refuseWhenFrozen } from '../graphql/mutation.ts';
 import type { QuerymyVfoldersArgs } from '../graphql/resolvers.generated.ts';
 import { requireAdministrator } from '../graphql/scope.ts';
 import { v2ListField } from '../graphql/v2-list.ts';
+import { listProjects, type ProjectRecord } from '../project/service.ts';
+import { loadUserV2 } from '../user/v2-graphql.ts';
 import { deleteForever, restoreFolder, trashFolder } from './lifecycle.ts';
 import { type FolderSelection, V2_STATUSES } from './list-store.ts';
 import { createFolder } from './manage.ts';
@@ -32,6 +35,19 @@ function wordOf<Word extends string>(
   const known = Object.keys(members).join(', ');
   throw new BackendError('InvalidAPIParameters', `${what}: '${text}' is not one of ${known}.`);
 }
+
+/** Whose a folder is, and who made it. */
+export interface FolderOwnership {
+  readonly userId: string | null;
+  readonly projectId: string | null;
+  readonly creatorId: string | null;
+  readonly creatorEmail: string | null;
+}
+
+const projectById = batched<string, ProjectRecord>(async (ids, { ctx, caller }) => {
+  const projects = await listProjects(ctx.sql, caller, { ids });
+  return new Map(projects.map((project) => [project.id, project]));
+});
 
 const list = (
   args: QuerymyVfoldersArgs,
@@ -142,13 +158,21 @@ export const folderV2Graphql: GraphqlModule = {
         permission: PERMISSIONS[effectivePermission(folder)],
         ownershipType: folder.ownership_type === 'user' ? 'USER' : 'GROUP',
       }),
-      ownership: (folder) => ({
+      ownership: (folder): FolderOwnership => ({
         userId: folder.user,
         projectId: folder.group,
         creatorId: folder.creator_id,
         creatorEmail: folder.creator,
       }),
       unmanagedPath: ({ unmanaged_path }) => unmanaged_path,
+    },
+    // Null for whom or what the caller may not see.
+    VFolderOwnershipInfo: {
+      user: ({ userId }, _args, context) => (userId === null ? null : loadUserV2(context, userId)),
+      creator: ({ creatorId }, _args, context) =>
+        creatorId === null ? null : loadUserV2(context, creatorId),
+      project: ({ projectId }, _args, context) =>
+        projectId === null ? null : projectById(context, projectId),
     },
   },
 };

@@ -25,6 +25,7 @@ import type { ScalingGroupParent } from '../resource-group/graphql.ts';
 import type { ResourceGroup as ResourceGroupRecord } from '../resource-group/service.ts';
 import type { HostVolume } from '../folder/hosts.ts';
 import type { FolderRecord } from '../folder/service.ts';
+import type { FolderOwnership } from '../folder/v2-graphql.ts';
 import type { UserRecord } from '../user/service.ts';
 import type { GraphqlContext } from './context.ts';
 export type Maybe<T> = T | null;
@@ -4849,6 +4850,9 @@ export type VFolderAccessControlInfo = {
 
 export type VFolderOwnershipInfo = {
   readonly __typename?: 'VFolderOwnershipInfo';
+  readonly user: Maybe<UserV2>;
+  readonly project: Maybe<ProjectV2>;
+  readonly creator: Maybe<UserV2>;
   readonly userId: Maybe<Scalars['UUID']['output']>;
   readonly projectId: Maybe<Scalars['UUID']['output']>;
   readonly creatorId: Maybe<Scalars['UUID']['output']>;
@@ -7457,7 +7461,7 @@ export type ResolversTypes = {
   VFolder: ResolverTypeWrapper<FolderRecord>;
   VFolderMetadataInfo: ResolverTypeWrapper<VFolderMetadataInfo>;
   VFolderAccessControlInfo: ResolverTypeWrapper<VFolderAccessControlInfo>;
-  VFolderOwnershipInfo: ResolverTypeWrapper<VFolderOwnershipInfo>;
+  VFolderOwnershipInfo: ResolverTypeWrapper<FolderOwnership>;
   VFolderConnection: ResolverTypeWrapper<Omit<VFolderConnection, 'edges'> & { edges: ReadonlyArray<ResolversTypes['VFolderEdge']> }>;
   VFolderEdge: ResolverTypeWrapper<Omit<VFolderEdge, 'node'> & { node: ResolversTypes['VFolder'] }>;
   VFolderFilter: VFolderFilter;
@@ -8052,7 +8056,7 @@ export type ResolversParentTypes = {
   VFolder: FolderRecord;
   VFolderMetadataInfo: VFolderMetadataInfo;
   VFolderAccessControlInfo: VFolderAccessControlInfo;
-  VFolderOwnershipInfo: VFolderOwnershipInfo;
+  VFolderOwnershipInfo: FolderOwnership;
   VFolderConnection: Omit<VFolderConnection, 'edges'> & { edges: ReadonlyArray<ResolversParentTypes['VFolderEdge']> };
   VFolderEdge: Omit<VFolderEdge, 'node'> & { node: ResolversParentTypes['VFolder'] };
   VFolderFilter: VFolderFilter;
@@ -10191,6 +10195,9 @@ export type VFolderAccessControlInfoResolvers<ContextType = GraphqlContext, Pare
 };
 
 export type VFolderOwnershipInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['VFolderOwnershipInfo'] = ResolversParentTypes['VFolderOwnershipInfo']> = {
+  user?: Resolver<Maybe<ResolversTypes['UserV2']>, ParentType, ContextType>;
+  project?: Resolver<Maybe<ResolversTypes['ProjectV2']>, ParentType, ContextType>;
+  creator?: Resolver<Maybe<ResolversTypes['UserV2']>, ParentType, ContextType>;
   userId?: Resolver<Maybe<ResolversTypes['UUID']>, ParentType, ContextType>;
   projectId?: Resolver<Maybe<ResolversTypes['UUID']>, ParentType, ContextType>;
   creatorId?: Resolver<Maybe<ResolversTypes['UUID']>, ParentType, ContextType>;
@@ -11599,6 +11606,7 @@ export type CarryingParents = {
   SessionSchedulingHistory: Carrying<Pick<SessionSchedulingHistory, 'phase' | 'result' | 'message' | 'attempts'>, ResolversParentTypes['SessionSchedulingHistory']>;
   StorageVolume: Carrying<Pick<StorageVolume, 'proxy'>, ResolversParentTypes['StorageVolume']>;
   VFolder: Carrying<Pick<VFolder, 'host'>, ResolversParentTypes['VFolder']>;
+  VFolderOwnershipInfo: Carrying<Pick<VFolderOwnershipInfo, 'userId' | 'projectId' | 'creatorId' | 'creatorEmail'>, ResolversParentTypes['VFolderOwnershipInfo']>;
   VirtualFolder: Carrying<Pick<VirtualFolder, 'id' | 'host' | 'quota_scope_id' | 'name' | 'user' | 'user_email' | 'group' | 'group_name' | 'creator' | 'domain_name' | 'unmanaged_path' | 'usage_mode' | 'ownership_type' | 'max_files' | 'max_size' | 'created_at' | 'last_used' | 'cur_size' | 'cloneable' | 'status'>, ResolversParentTypes['VirtualFolder']>;
   VirtualFolderNode: Carrying<Pick<VirtualFolderNode, 'host' | 'quota_scope_id' | 'name' | 'user' | 'user_email' | 'group' | 'group_name' | 'creator' | 'unmanaged_path' | 'usage_mode' | 'ownership_type' | 'max_files' | 'max_size' | 'created_at' | 'last_used' | 'cur_size' | 'cloneable' | 'status'>, ResolversParentTypes['VirtualFolderNode']>;
   User: Carrying<Pick<User, 'uuid' | 'username' | 'email' | 'need_password_change' | 'full_name' | 'description' | 'status' | 'status_info' | 'created_at' | 'modified_at' | 'domain_name' | 'role' | 'resource_policy' | 'allowed_client_ip' | 'totp_activated' | 'totp_activated_at' | 'sudo_session_enabled' | 'main_access_key' | 'container_uid' | 'container_main_gid' | 'container_gids'>, ResolversParentTypes['User']>;
