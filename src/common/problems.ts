@@ -127,6 +127,12 @@ export const problems = {
     'dotfile_create_internal-error',
   ),
   DotfileNotFound: problem(404, 'object-not-found', 'No such dotfile.', 'dotfile_read_not-found'),
+  DotfileVFolderPathConflict: problem(
+    400,
+    'dotfile-vfolder-path-conflict',
+    'The dotfile path conflicts with a virtual folder path.',
+    'dotfile_create_conflict',
+  ),
   EmailAlreadyExists: problem(
     400,
     'email-already-exists',

@@ -119,11 +119,14 @@ function toSpec(row: v.InferOutput<typeof specRow>, autoPull: AutoPull): KernelS
     shmemBytes: Number(row.shmem ?? 0),
     environ: environOf(row.environ ?? []),
     bootstrapScript: row.bootstrap_script || null,
-    dotfiles: placeDotfiles({
-      keypair: row.keypair_dotfiles,
-      project: row.project_dotfiles,
-      domain: row.domain_dotfiles,
-    }),
+    dotfiles: placeDotfiles(
+      {
+        keypair: row.keypair_dotfiles,
+        project: row.project_dotfiles,
+        domain: row.domain_dotfiles,
+      },
+      (row.vfolder_mounts ?? []).map((mount) => mount.kernel_path),
+    ),
     startupCommand: isMain ? row.startup_command : null,
     batchTimeoutMs: row.batch_timeout === null ? null : Number(row.batch_timeout) * 1000,
     preopenPorts: row.preopen_ports ?? [],

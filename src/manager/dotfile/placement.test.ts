@@ -3,15 +3,15 @@ import { expect, test } from 'bun:test';
 import { join, normalize } from 'node:path';
 import fc from 'fast-check';
 import { type Dotfile, packDotfiles } from './format.ts';
-import { placeDotfiles } from './placement.ts';
+import { dotfilesInTheWay, placeDotfiles } from './placement.ts';
 
 const file = (path: string, data = path, perm = '644'): Dotfile => ({ path, perm, data });
-const place = (own: Dotfile[], project: Dotfile[] = [], domain: Dotfile[] = []) =>
-  placeDotfiles({
-    keypair: packDotfiles(own),
-    project: packDotfiles(project),
-    domain: packDotfiles(domain),
-  });
+const pack = (own: Dotfile[], project: Dotfile[] = [], domain: Dotfile[] = []) => ({
+  keypair: packDotfiles(own),
+  project: packDotfiles(project),
+  domain: packDotfiles(domain),
+});
+const place = (...holders: Parameters<typeof pack>) => placeDotfiles(pack(...holders), []);
 
 test("a user's own file wins over the project's, and that over the domain's", () => {
   const placed = place(
@@ -38,7 +38,15 @@ test('modes are octal, and lend no rights', () => {
 
 test('what is unreadable or absent is nothing', () => {
   const broken = Uint8Array.of(0xff, 1);
-  expect(placeDotfiles({ keypair: null, project: broken, domain: new Uint8Array() })).toEqual([]);
+  const none = { keypair: null, project: broken, domain: new Uint8Array() };
+  expect(placeDotfiles(none, [])).toEqual([]);
+});
+
+test('folders that are mounted win: what is in their way is told, what they hide left out', () => {
+  const packed = pack([file('.a'), file('data'), file('.deep/x'), file('.b/inside')]);
+  const mounts = ['/home/work/data', '/home/work/.deep/x/y', '/home/work/.b/', '/elsewhere/.a'];
+  expect(dotfilesInTheWay(packed, mounts)).toEqual(['data', '.deep/x']);
+  expect(placeDotfiles(packed, mounts).map(({ path }) => path)).toEqual(['.a']);
 });
 
 test('no path leaves the home folder, and no two collide', () => {

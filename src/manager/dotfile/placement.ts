@@ -1,5 +1,5 @@
 /** Which dotfiles a session finds in its home folder. Pure. */
-import { homePathParts } from '../../common/home-path.ts';
+import { HOME, homePathParts } from '../../common/home-path.ts';
 import type { KernelSpec } from '../../common/protocol/kernel.ts';
 import { type Dotfile, unpackDotfiles } from './format.ts';
 
@@ -22,21 +22,43 @@ function readable(packed: Uint8Array | null): Dotfile[] {
 const collide = (one: string, other: string): boolean =>
   one === other || one.startsWith(`${other}/`) || other.startsWith(`${one}/`);
 
-/**
- * The files of a session. A user's own win over the project's, and these over the domain's; a file
- * that is in the way of a stronger one is left out, as is one that lies outside the home folder.
- */
-export function placeDotfiles(packed: {
+/** The dotfiles as they are kept. */
+export interface PackedDotfiles {
   readonly domain: Uint8Array | null;
   readonly project: Uint8Array | null;
   readonly keypair: Uint8Array | null;
-}): Placed[] {
+}
+
+/** What is mounted below the home folder, as paths in it. */
+const inHome = (mounts: readonly string[]): string[] =>
+  mounts.flatMap((path) => {
+    const parts = path.startsWith(`${HOME}/`) ? homePathParts(path.replace(/\/+$/, '')) : null;
+    return parts === null ? [] : [parts.join('/')];
+  });
+
+/** The dotfiles that lie where a folder is to be mounted, or where a folder above it has to be. */
+export function dotfilesInTheWay(packed: PackedDotfiles, mounts: readonly string[]): string[] {
+  const places = inHome(mounts);
+  return placeDotfiles(packed, [])
+    .map(({ path }) => path)
+    .filter((path) => places.some((place) => place === path || place.startsWith(`${path}/`)));
+}
+
+/**
+ * The files of a session. A user's own win over the project's, and these over the domain's; a file
+ * that is in the way of a stronger one or of a mounted folder is left out, as is one that a folder
+ * would hide or that lies outside the home folder.
+ * @param mounts where folders are mounted.
+ */
+export function placeDotfiles(packed: PackedDotfiles, mounts: readonly string[]): Placed[] {
+  const places = inHome(mounts);
   const placed: Placed[] = [];
   for (const holder of [packed.keypair, packed.project, packed.domain]) {
     for (const { path, perm, data } of readable(holder)) {
       const parts = homePathParts(path);
       if (parts === null || !/^[0-7]{3,4}$/.test(perm)) continue;
       const own = parts.join('/');
+      if (places.some((place) => collide(place, own))) continue;
       if (placed.some((other) => collide(other.path, own))) continue;
       placed.push({ path: own, mode: modeOf(perm), data });
     }

@@ -5,6 +5,7 @@ import type { Db } from '../db/connect.ts';
 import type { Caller } from '../http/route.ts';
 import { storedBootstrapScript } from '../keypair/service.ts';
 import { type Dotfile, unpackDotfiles } from './format.ts';
+import { dotfilesInTheWay } from './placement.ts';
 import { type DotfileChange, packWithinLimit } from './rules.ts';
 import * as store from './store.ts';
 
@@ -76,6 +77,25 @@ export function changeDotfiles(
       after: paths(after),
     });
   });
+}
+
+/**
+ * Makes sure that a session's folders can be mounted beside its dotfiles.
+ * @param mounts where folders are to be mounted.
+ * @throws BackendError DotfileVFolderPathConflict naming what is in the way.
+ */
+export async function checkBesideMounts(
+  sql: Db,
+  session: Parameters<typeof store.selectForSession>[1],
+  mounts: readonly string[],
+): Promise<void> {
+  if (mounts.length === 0) return;
+  const [path] = dotfilesInTheWay(await store.selectForSession(sql, session), mounts);
+  if (path === undefined) return;
+  throw new BackendError(
+    'DotfileVFolderPathConflict',
+    `The dotfile '${path}' is where a folder is to be mounted. Mount that elsewhere or remove the dotfile.`,
+  );
 }
 
 /** The script that new sessions of the keypair run first; empty when there is none. */

@@ -68,6 +68,24 @@ export async function selectHolder(
   return found === undefined ? null : v.parse(row, found);
 }
 
+const packedRow = v.object({
+  keypair: v.nullable(v.instance(Uint8Array)),
+  project: v.nullable(v.instance(Uint8Array)),
+  domain: v.nullable(v.instance(Uint8Array)),
+});
+
+/** The packed dotfiles that a session of that keypair in that project finds. */
+export async function selectForSession(
+  sql: Db,
+  session: { readonly accessKey: string; readonly projectId: string; readonly domainName: string },
+): Promise<v.InferOutput<typeof packedRow>> {
+  const [row] = await sql`
+    SELECT (SELECT dotfiles FROM keypairs WHERE access_key = ${session.accessKey}) AS keypair,
+           (SELECT dotfiles FROM groups WHERE id = ${session.projectId}) AS project,
+           (SELECT dotfiles FROM domains WHERE name = ${session.domainName}) AS domain`;
+  return v.parse(packedRow, row);
+}
+
 /** Writes the packed dotfiles of a holder that `selectHolder` found. */
 export async function updateDotfiles(
   sql: Db,

@@ -6,6 +6,7 @@ import { signingClient } from '../../testing/manager.ts';
 import { insertProject, joinProject } from '../../testing/sessions.ts';
 import { SimulatedAgent } from '../../testing/simulated-agent.ts';
 import { type ControlPlane, startControlPlane } from '../control-plane.ts';
+import { packDotfiles } from '../dotfile/format.ts';
 import { type ManagerServer, startServer } from '../server.ts';
 import { sessionRoutes } from '../session/rest.ts';
 
@@ -129,6 +130,25 @@ test('by name, by id, with place, permission and directory', async () => {
     ]);
     await end();
   }
+});
+
+test('dotfiles and folders: no file lies where a folder goes, and none is hidden by one', async () => {
+  const file = (path: string) => ({ path, perm: '644', data: 'x' });
+  await t.make('user', 'beside');
+  const keep = (paths: string[]) =>
+    t.ctx.sql`UPDATE keypairs SET dotfiles = ${packDotfiles(paths.map(file))}
+      WHERE access_key = ${t.people.user.accessKey}`;
+  await keep(['.rc', 'beside/hidden']);
+  const { end } = await mounted('user', { mounts: ['beside'] });
+  const spec = [...agent.kernels.values()].at(-1)?.spec;
+  expect(spec?.dotfiles.map(({ path }) => path)).toEqual(['.rc']);
+  await end();
+  await keep(['beside']);
+  const { status, body } = await create('user', { mounts: ['beside'] });
+  expect([status, body.type.split('/').at(-1)]).toEqual([400, 'dotfile-vfolder-path-conflict']);
+  const elsewhere = { mounts: ['beside'], mount_map: { beside: 'there' } };
+  await (await mounted('user', elsewhere)).end();
+  await keep([]);
 });
 
 test('a folder in use is mounted, cannot be deleted, and is free again afterwards', async () => {

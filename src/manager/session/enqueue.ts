@@ -6,6 +6,7 @@ import { CUSTOMIZED_OWNER_LABEL } from '../../common/images/labels.ts';
 import { randomString } from '../../common/random.ts';
 import { addSlots, formatAmount, parseSlots, type Slots } from '../../common/slots.ts';
 import type { ManagerContext } from '../context.ts';
+import { checkBesideMounts } from '../dotfile/service.ts';
 import { type FolderMount, resolveMounts } from '../folder/mount.ts';
 import type { Caller } from '../http/route.ts';
 import { type Image, resolveImage } from '../image/service.ts';
@@ -296,6 +297,9 @@ export async function enqueueSession(
   checkServable(slots, image.architecture, group.name, checkAgents(request, group, agents));
   // Last, as it asks the storage proxies.
   const mounts = await resolveMounts(ctx, { owner, projectId: project.id }, request.mounts);
+  const session = { accessKey, projectId: project.id, domainName: project.domainName };
+  const places = mounts.map((mount) => mount.kernel_path);
+  await checkBesideMounts(sql, session, places);
   const item = newSession(ctx, {
     ...{ owner, request, project, image, group, account, storedScript, slots, shmemBytes, mounts },
   });
