@@ -21,7 +21,8 @@ const fields = (sql: Sql): V2FieldTable => ({
   domainName: { kind: 'text', column: sql`g.domain_name` },
   type: {
     kind: 'enum',
-    column: sql`g.type::text`,
+    column: sql`g.type`,
+    type: sql`projecttype`,
     stored: (member) => member.toLowerCase().replaceAll('_', '-'),
   },
   isActive: { kind: 'boolean', column: sql`g.is_active` },
