@@ -1,5 +1,5 @@
 /** GraphQL fields about resource groups (the newer type): `resourceGroups`, `adminResourceGroups`. */
-import { formatSlots, parseSlots, type SlotMap, subtractSlots } from '../../common/slots.ts';
+import { formatSlots, parseSlots, subtractSlots } from '../../common/slots.ts';
 import type { GraphqlContext } from '../graphql/context.ts';
 import { globalId } from '../graphql/global-id.ts';
 import { batched } from '../graphql/loaders.ts';
@@ -7,6 +7,7 @@ import type { GraphqlModule } from '../graphql/module.ts';
 import type { SchedulerType } from '../graphql/resolvers.generated.ts';
 import { requireAdministrator } from '../graphql/scope.ts';
 import { v2ListField } from '../graphql/v2-list.ts';
+import { slotEntries } from '../graphql/v2-shapes.ts';
 import {
   listAllResourceGroups,
   listGroupsV2,
@@ -44,18 +45,14 @@ export const loadResourceGroupV2 = batched<string, ResourceGroup>(async (_names,
   return new Map(shown.map((group) => [group.name, group]));
 });
 
-const slotEntries = (slots: SlotMap) => ({
-  entries: Object.entries(slots).map(([resourceType, quantity]) => ({ resourceType, quantity })),
-});
-
 /** What the living agents of the group have together. */
 async function resourceInfo({ name }: ResourceGroup, context: GraphqlContext) {
   const { available, occupied } = await agentSumsOf(context, name, 'ALIVE');
   const free = formatSlots(subtractSlots(parseSlots(available), parseSlots(occupied)));
   return {
-    capacity: slotEntries(available),
-    used: slotEntries(occupied),
-    free: slotEntries(free),
+    capacity: { entries: slotEntries(available) },
+    used: { entries: slotEntries(occupied) },
+    free: { entries: slotEntries(free) },
   };
 }
 
