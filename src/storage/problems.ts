@@ -16,6 +16,7 @@ const problem = (status: number, slug: string, title: string, code: string): Pro
 });
 
 const problems = {
+  Busy: problem(503, 'busy', 'Too Busy', 'storage-proxy_request_unavailable'),
   FileNotFound: problem(404, 'file-not-found', 'File not found', 'vfolder_read_not-found'),
   Forbidden: problem(403, 'forbidden', 'Forbidden', 'storage-proxy_auth_forbidden'),
   InternalError: problem(

@@ -6,7 +6,7 @@ import { pack } from 'tar-stream';
 import { ZipFile } from 'yazl';
 import type { Logger } from '../../common/logger.ts';
 import { checkNames, type Walked, type WalkTreeOptions, walkTree } from '../files/walk.ts';
-import { systemFailure } from '../problems.ts';
+import { StorageError, systemFailure } from '../problems.ts';
 
 export type ArchiveFormat = 'zip' | 'tar';
 
@@ -21,6 +21,8 @@ const ZIP_LEVEL = 1;
 const ZIP_FIRST_DATE = new Date(1980, 0, 1);
 const ZIP_LAST_DATE = new Date(2107, 0, 1);
 const TAR_FIRST_DATE = new Date(0);
+/** Archives that are made at the same time. */
+const MAX_AT_ONCE = 64;
 
 /** An archive in the making. */
 interface Writer {
@@ -109,11 +111,12 @@ function tarWriter(): Writer {
 }
 
 /** What is to be read of an entry: of a file, as much as it held when it was opened. */
-function contentOf(entry: Walked): Readable {
+async function contentOf(entry: Walked): Promise<Readable> {
   if (entry.kind !== 'file') return Readable.from([]);
-  // A range cannot be empty; there is nothing to read then.
-  const end = Math.max(0, entry.info.size - 1);
-  return createReadStream('', { fd: entry.file, end });
+  const { size } = entry.info;
+  if (size > 0) return createReadStream('', { fd: entry.file, end: size - 1 });
+  await entry.file.close();
+  return Readable.from([]);
 }
 
 /** Writes the entries no faster than the archive is read, until it is complete or given up. */
@@ -131,7 +134,7 @@ class ArchiveStream {
   async fill(entries: AsyncIterable<Walked>): Promise<void> {
     try {
       for await (const entry of entries) {
-        this.#source = contentOf(entry);
+        this.#source = await contentOf(entry);
         if (this.#isGivenUp) this.#source.destroy();
         if (this.#isGivenUp) return;
         await this.#writer.add(entry, this.#source);
@@ -163,21 +166,36 @@ class ArchiveStream {
   }
 }
 
-/**
- * @param headers of the answer, which are completed.
- * @throws StorageError before anything is sent, when one of the names cannot be archived.
- */
-export async function archiveResponse(
-  request: Request,
-  headers: Headers,
-  archive: ArchiveRequest,
-  log: Logger,
-): Promise<Response> {
-  const options = { ...archive, followsLinks: archive.format === 'zip' };
-  await checkNames(options);
-  headers.set('Content-Type', TYPES[archive.format]);
-  if (request.method === 'HEAD') return new Response(null, { headers });
-  const stream = new ArchiveStream(archive.format === 'zip' ? zipWriter() : tarWriter(), log);
-  void stream.fill(walkTree(options));
-  return new Response(stream.body(), { headers });
+/** Makes archives, a bounded number at a time: each keeps files open and a processor busy. */
+export class Archives {
+  readonly #log: Logger;
+  #running = 0;
+
+  constructor(log: Logger) {
+    this.#log = log;
+  }
+
+  /**
+   * @param headers of the answer, which are completed.
+   * @throws StorageError before anything is sent, when one of the names cannot be archived.
+   */
+  async respond(request: Request, headers: Headers, archive: ArchiveRequest): Promise<Response> {
+    const options = { ...archive, followsLinks: archive.format === 'zip' };
+    await checkNames(options);
+    headers.set('Content-Type', TYPES[archive.format]);
+    if (request.method === 'HEAD') return new Response(null, { headers });
+    if (this.#running >= MAX_AT_ONCE) {
+      throw new StorageError(
+        'Busy',
+        `${MAX_AT_ONCE} archives are being made at present. Try again in a moment.`,
+      );
+    }
+    this.#running += 1;
+    const writer = archive.format === 'zip' ? zipWriter() : tarWriter();
+    const stream = new ArchiveStream(writer, this.#log);
+    void stream.fill(walkTree(options)).finally(() => {
+      this.#running -= 1;
+    });
+    return new Response(stream.body(), { headers });
+  }
 }

@@ -2,10 +2,12 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { createHash, randomBytes } from 'node:crypto';
 import {
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -13,6 +15,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startTestStorage, type TestFolder, type TestStorage } from '../../testing/storage.ts';
+import { until } from '../../testing/until.ts';
 import { archiveName } from './archive.ts';
 import { attachment } from './download.ts';
 
@@ -293,6 +296,41 @@ test('a thousand chosen files come together, though an address cannot name them'
   rmSync(lists, { recursive: true });
   expect((await fetch(url)).status).toBe(400);
 }, 60_000);
+
+/** Files of the folder that this process, which is the proxy's, has open. */
+const openFiles = (path: string): string[] =>
+  readdirSync('/proc/self/fd').flatMap((fd) => {
+    try {
+      const target = readlinkSync(`/proc/self/fd/${fd}`);
+      return target.startsWith(path) ? [target] : [];
+    } catch {
+      return [];
+    }
+  });
+
+test.skipIf(!existsSync('/proc/self/fd'))(
+  'archives that are given up keep nothing open; there are not too many at a time',
+  async () => {
+    const place = await storage.newFolder();
+    writeFileSync(join(place.path, 'large'), randomBytes(20_000_000));
+    const url = await storage.clientAddress('download', { ...place, relpath: '.', archive: true });
+    const givenUp = new AbortController();
+    // Nobody reads these, so they come to a halt when the buffers in between are full.
+    const hanging = Array.from({ length: 64 }, () => fetch(url, { signal: givenUp.signal }));
+    const responses = await Promise.all(hanging);
+    expect(new Set(responses.map(({ status }) => status))).toEqual(new Set([200]));
+    const refused = await fetch(url);
+    expect(refused.status).toBe(503);
+    expect(await refused.json()).toMatchObject({ msg: expect.stringContaining('Try again') });
+    expect(openFiles(place.path)).not.toEqual([]);
+    givenUp.abort();
+    await until(() => openFiles(place.path).length === 0, 'everything is closed');
+    const again = await fetch(url);
+    expect(again.status).toBe(200);
+    await again.arrayBuffer();
+  },
+  60_000,
+);
 
 test('names in archives and headers cannot be taken for something else', () => {
   expect(archiveName('C:\\x/d:/e')).toBe('C__x/d_/e');

@@ -8,9 +8,13 @@ import { kindOf } from '../files/entries.ts';
 import { findPlace, OpenFolder, openRegularFile } from '../files/place.ts';
 import { folderId } from '../ids.ts';
 import { StorageError } from '../problems.ts';
-import { type ArchiveFormat, archiveResponse } from './archive.ts';
+import { type ArchiveFormat, Archives } from './archive.ts';
 import { type FileVersion, wantedPart } from './ranges.ts';
 import type { Answer, ClientRoutes } from './server.ts';
+
+interface DownloadContext extends Pick<StorageContext, 'tokens' | 'volumes'> {
+  readonly archives: Archives;
+}
 
 /** Names the file for old and new clients (RFC 6266); quotes and line ends cannot break out. */
 export function attachment(name: string): string {
@@ -92,8 +96,11 @@ function formatOf(url: URL): ArchiveFormat {
   throw new StorageError('InvalidParameters', 'format is "zip" or "tar".');
 }
 
-async function download(context: StorageContext, request: Request, url: URL): Promise<Answer> {
-  const { tokens, volumes, log } = context;
+async function download(
+  { tokens, volumes, archives }: DownloadContext,
+  request: Request,
+  url: URL,
+): Promise<Answer> {
   const query = url.searchParams;
   const claims = await tokens.download(query.get('token'));
   const root = await volumes.require(claims.volume).requireFolder(v.parse(folderId, claims.vfid));
@@ -113,7 +120,7 @@ async function download(context: StorageContext, request: Request, url: URL): Pr
     const format = formatOf(url);
     headers.set('Content-Disposition', attachment(`${name}.${format}`));
     const tree = { root, top: place.trail, names: ['.'], format };
-    return await archiveResponse(request, headers, tree, log);
+    return await archives.respond(request, headers, tree);
   }
   const file = await openRegularFile(place.path, path);
   headers.set('Content-Type', 'application/octet-stream');
@@ -129,11 +136,10 @@ async function download(context: StorageContext, request: Request, url: URL): Pr
 }
 
 async function downloadArchive(
-  context: StorageContext,
+  { tokens, volumes, archives }: DownloadContext,
   request: Request,
   url: URL,
 ): Promise<Response> {
-  const { tokens, volumes, log } = context;
   const claims = await tokens.archive(url.searchParams.get('token'));
   const id = v.parse(folderId, claims.virtual_folder_id);
   const volume = volumes.require(claims.volume);
@@ -143,10 +149,11 @@ async function downloadArchive(
   const headers = new Headers();
   headers.set('Content-Disposition', attachment(claims.filename ?? `archive.${format}`));
   const tree = { root, top: [], names, format };
-  return await archiveResponse(request, headers, tree, log);
+  return await archives.respond(request, headers, tree);
 }
 
-export function downloadRoutes(context: StorageContext): ClientRoutes {
+export function downloadRoutes({ tokens, volumes, log }: StorageContext): ClientRoutes {
+  const context = { tokens, volumes, archives: new Archives(log) };
   const file = (request: Request, url: URL) => download(context, request, url);
   const archive = (request: Request, url: URL) => downloadArchive(context, request, url);
   return {

@@ -9,8 +9,8 @@ import { preflight, withCors } from './cors.ts';
 import { downloadRoutes } from './download.ts';
 import { uploadRoutes } from './upload.ts';
 
-/** Connections without traffic are closed after this long. Seconds; Bun's most. */
-const IDLE_SEC = 255;
+/** Connections without traffic are closed after this long. Seconds. Clients go on where they were. */
+const IDLE_SEC = 120;
 const STOP_GRACE_MS = 5_000;
 
 /** What an answer is made from may have to be let go once it is handed over. */
