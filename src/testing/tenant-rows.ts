@@ -135,6 +135,8 @@ async function belongingsOf(tenants: TestFolders, owner: Owner): Promise<Belongi
       'compute_container.id': session.kernelId,
       'compute_session_node.id': session.sessionId,
       'modify_compute_session.id': session.sessionId,
+      'sessionV2.id': session.sessionId,
+      'kernelV2.id': session.kernelId,
       kernel_id: session.kernelId,
       log_id: logId,
       task_id: taskId,
