@@ -1,5 +1,5 @@
 /** GraphQL fields of the newer schema about sessions: lists by scope, one, and its parts. */
-import { BackendError } from '../../common/errors.ts';
+import { isUuid } from '../../common/ids.ts';
 import type { SlotMap } from '../../common/slots.ts';
 import { requirePermission } from '../authz/service.ts';
 import { loadDomain } from '../domain/v2-graphql.ts';
@@ -13,7 +13,7 @@ import { imageNodeByName } from '../image/node-graphql.ts';
 import type { Image } from '../image/service.ts';
 import { type ProjectRecord, projectsById } from '../project/service.ts';
 import { type UserRecord, usersById } from '../user/service.ts';
-import { requireReadable } from './v2-history-graphql.ts';
+import { isReadable, requireReadable } from './v2-history-graphql.ts';
 import { sessionTypeDefs } from './v2-schema.ts';
 import {
   type KernelV2Row,
@@ -52,13 +52,7 @@ const kernelsOf = batched<string, KernelV2Row[]>((ids, { ctx }) =>
 
 /** The session; null when there is none that the caller may read. */
 async function loadSessionV2(context: GraphqlContext, id: string): Promise<SessionV2Row | null> {
-  try {
-    await requireReadable(context, id);
-  } catch (error) {
-    if (error instanceof BackendError && error.problem === 'NotEnoughPermission') return null;
-    throw error;
-  }
-  return await sessionOf(context, id);
+  return isUuid(id) && (await isReadable(context, id)) ? await sessionOf(context, id) : null;
 }
 
 const slotEntries = (slots: SlotMap) => ({

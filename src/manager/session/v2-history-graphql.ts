@@ -2,7 +2,7 @@
 import { BackendError } from '../../common/errors.ts';
 import { isUuid } from '../../common/ids.ts';
 import { change } from '../audit/service.ts';
-import { refusedTargets, requirePermission } from '../authz/service.ts';
+import { refusedTargets } from '../authz/service.ts';
 import type { GraphqlContext } from '../graphql/context.ts';
 import { globalId, rawIdOf } from '../graphql/global-id.ts';
 import type { GraphqlModule } from '../graphql/module.ts';
@@ -19,6 +19,8 @@ import { terminateSessions } from './service.ts';
 
 const TYPE = 'SessionSchedulingHistory';
 const MAX_TERMINATED_AT_ONCE = 100;
+/** Ids that one message names. */
+const MAX_NAMED = 10;
 
 const LIST = `filter: SessionSchedulingHistoryFilter = null
       orderBy: [SessionSchedulingHistoryOrderBy!] = null
@@ -128,13 +130,21 @@ const typeDefs = /* GraphQL */ `
   }
 `;
 
+/** Whether the caller sees the session in a list, or a role lets it be read. */
+export async function isReadable(context: GraphqlContext, sessionId: string): Promise<boolean> {
+  if (await loadSessionNode(context, sessionId)) return true;
+  const targets = { type: 'session', ids: [sessionId] } as const;
+  return (await refusedTargets(context, 'read', 'session', targets)).size === 0;
+}
+
 /**
- * Passes whoever sees the session in a list, and whom a role lets read it.
- * @throws BackendError NotEnoughPermission.
+ * Passes whoever may read the session.
+ * @throws BackendError SessionNotFound, which does not tell of the session's owner or project, as the
+ *   reason of a role's refusal would.
  */
 export async function requireReadable(context: GraphqlContext, sessionId: string): Promise<void> {
-  if (await loadSessionNode(context, sessionId)) return;
-  await requirePermission(context, 'read', 'session', { type: 'session', id: sessionId });
+  if (await isReadable(context, sessionId)) return;
+  throw new BackendError('SessionNotFound', `There is no session ${sessionId} you may see.`);
 }
 
 const idOf = ({ id }: SessionHistoryRow): string => id;
@@ -156,8 +166,12 @@ async function terminate(context: GraphqlContext, given: readonly string[], forc
     );
   }
   const targets = { type: 'session', ids } as const;
-  const [refusal] = await refusedTargets(context, 'soft-delete', 'session', targets);
-  if (refusal) throw new BackendError('NotEnoughPermission', refusal[1]);
+  const refused = await refusedTargets(context, 'soft-delete', 'session', targets);
+  if (refused.size > 0) {
+    // The reasons would tell whose the sessions are.
+    const named = [...refused.keys()].slice(0, MAX_NAMED).join(', ');
+    throw new BackendError('NotEnoughPermission', `You may not end ${named}. Nothing was ended.`);
+  }
   const outcome = await terminateSessions(context.ctx, ids, forced);
   const { cancelled, terminating, forceTerminated } = outcome;
   await change(context, async (_tx, note) => {

@@ -1,4 +1,5 @@
 /** GraphQL fields of the newer schema about kernels. */
+import { BackendError } from '../../common/errors.ts';
 import { isUuid } from '../../common/ids.ts';
 import { loadDomain } from '../domain/v2-graphql.ts';
 import type { GraphqlContext } from '../graphql/context.ts';
@@ -11,7 +12,7 @@ import { imageNodeByName } from '../image/node-graphql.ts';
 import { agentsHidden } from './graphql.ts';
 import { loadSessionNode } from './node-graphql.ts';
 import { allocationOf, ownerOf, projectOf, sessionOf } from './v2-graphql.ts';
-import { requireReadable } from './v2-history-graphql.ts';
+import { isReadable, requireReadable } from './v2-history-graphql.ts';
 import { kernelTypeDefs } from './v2-schema.ts';
 import { type KernelV2Row, selectKernelsV2, selectKernelV2 } from './v2-store.ts';
 
@@ -76,8 +77,8 @@ export const kernelV2Graphql: GraphqlModule = {
     Query: {
       kernelV2: async (_root, { id }, context) => {
         const kernel = await selectKernelV2(context.ctx.sql, id);
-        await requireReadable(context, kernel?.session_id ?? id);
-        return kernel;
+        if (kernel && (await isReadable(context, kernel.session_id))) return kernel;
+        throw new BackendError('KernelNotFound', `There is no kernel ${id} you may see.`);
       },
       sessionKernelsV2: async (_root, args, context, info) => {
         const { sessionId } = args.scope;
