@@ -23,8 +23,10 @@ export interface TestFolders extends Tenants {
 export const HOST = 'local:volume1';
 
 /** Starts it: personal and project folders are enabled in both tenants. */
-export async function testFolders(): Promise<TestFolders> {
-  const tenants = await testTenants();
+export async function testFolders(
+  options: Parameters<typeof testTenants>[0] = {},
+): Promise<TestFolders> {
+  const tenants = await testTenants(options);
   const storage = await startTestStorage();
   const { config, sql } = tenants.ctx;
   const announceStorage = () =>

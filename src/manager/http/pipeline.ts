@@ -9,6 +9,7 @@ import type { ManagerContext } from '../context.ts';
 import type { ActiveKeypair } from '../keypair/service.ts';
 import { readJson } from './body.ts';
 import { exposeToOrigin } from './cors.ts';
+import { toKnownError } from './known-error.ts';
 import { RateLimiter } from './rate-limit.ts';
 import { errorResponse } from './respond.ts';
 import type { AuthenticatedRequest, Caller, RawInput, Route, RouteRequest } from './route.ts';
@@ -149,7 +150,8 @@ export class Pipeline {
 
   #fail({ request }: Arrival, error: unknown, requestId: string): Response {
     const { log, settings } = this.#options.ctx;
-    if (!(error instanceof BackendError) && !request.signal.aborted) {
+    const known = toKnownError(error);
+    if (known !== error && known.status >= 500 && !request.signal.aborted) {
       log.error('a request failed unexpectedly', {
         requestId,
         method: request.method,
