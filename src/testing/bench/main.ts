@@ -6,6 +6,7 @@ const BENCHES: Record<string, () => Promise<{ run: (executable: string) => Promi
   hello: () => import('./hello.ts'),
   docker: () => import('./docker.ts'),
   storage: () => import('./storage.ts'),
+  api: () => import('./api.ts'),
 };
 
 const names = process.argv.slice(2);
