@@ -28,7 +28,8 @@ export function toClientError(
     return new GraphQLError(error.message, { ...location, extensions });
   }
   const known = toKnownError(originalError);
-  if (known !== originalError && known.status >= 500) onUnexpected(originalError, path?.join('.') ?? '');
+  if (known !== originalError && known.status >= 500)
+    onUnexpected(originalError, path?.join('.') ?? '');
   const extensions = { code: problems[known.problem].code };
   return new GraphQLError(clientMessage(known), { ...location, extensions });
 }

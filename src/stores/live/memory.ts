@@ -22,8 +22,16 @@ export interface MemoryLiveStoreOptions {
 type Value =
   | { readonly kind: 'string'; text: string }
   | { readonly kind: 'hash'; readonly fields: Map<string, string> }
-  | { readonly kind: 'sorted'; readonly scores: Map<string, number> }
+  | SortedSet
   | { readonly kind: 'stream'; readonly entries: StreamEntry[]; lastId: string };
+interface SortedSet {
+  readonly kind: 'sorted';
+  readonly scores: Map<string, number>;
+  /** Whether members stand in the order of their scores, so that the lowest are the first. */
+  ordered: boolean;
+  /** Highest score while they do. */
+  highest: number;
+}
 type Kind = Value['kind'];
 type ValueOf<K extends Kind> = Extract<Value, { kind: K }>;
 
@@ -36,7 +44,7 @@ interface Slot {
 const fresh: { [K in Kind]: () => ValueOf<K> } = {
   string: () => ({ kind: 'string', text: '' }),
   hash: () => ({ kind: 'hash', fields: new Map() }),
-  sorted: () => ({ kind: 'sorted', scores: new Map() }),
+  sorted: () => ({ kind: 'sorted', scores: new Map(), ordered: true, highest: -Infinity }),
   stream: () => ({ kind: 'stream', entries: [], lastId: '0-0' }),
 };
 
@@ -127,6 +135,14 @@ function removeByScore(scores: Map<string, number>, matches: (score: number) => 
     if (matches(score) && scores.delete(member)) removed += 1;
   }
   return removed;
+}
+
+/** Removes what has a lower score; where members are in order it looks at no others. */
+function removeBelow({ scores, ordered }: SortedSet, lowest: number): void {
+  for (const [member, score] of scores) {
+    if (score < lowest) scores.delete(member);
+    else if (ordered) return;
+  }
 }
 
 function throwError(error: unknown): never {
@@ -222,7 +238,11 @@ class MemoryLiveStore implements LiveStore {
   }
 
   async sortedCount(key: string, min: number, max: number): Promise<number> {
-    return (await this.sortedRange(key, min, max)).length;
+    let count = 0;
+    for (const score of this.#keys.find(key, 'sorted')?.scores.values() ?? []) {
+      if (score >= min && score <= max) count += 1;
+    }
+    return count;
   }
 
   async sortedRemove(key: string, ...members: string[]): Promise<number> {
@@ -242,8 +262,8 @@ class MemoryLiveStore implements LiveStore {
   }
 
   async slideWindow(key: string, member: string, nowMs: number, windowMs: number): Promise<number> {
-    const known = this.#keys.find(key, 'sorted')?.scores;
-    if (known) removeByScore(known, (score) => score < nowMs - windowMs);
+    const known = this.#keys.find(key, 'sorted');
+    if (known) removeBelow(known, nowMs - windowMs);
     const scores = this.#addScore(key, member, nowMs);
     this.#keys.expire(key, windowMs);
     return scores.size;
@@ -299,11 +319,16 @@ class MemoryLiveStore implements LiveStore {
 
   /** @returns all scores of the key. Never waits, so that `slideWindow` is one atomic step. */
   #addScore(key: string, member: string, score: number): ReadonlyMap<string, number> {
-    const scores = this.#keys.touch(key, 'sorted').scores;
+    const sorted = this.#keys.touch(key, 'sorted');
+    const { scores } = sorted;
+    if (scores.has(member) || score < sorted.highest) sorted.ordered = false;
+    else sorted.highest = score;
     scores.set(member, score);
     if (scores.size > this.#maxMembers) {
-      const lowest = [...scores].reduce((a, b) => (byScore(a, b) <= 0 ? a : b));
-      scores.delete(lowest[0]);
+      const lowest = sorted.ordered
+        ? scores.keys().next().value
+        : [...scores].reduce((a, b) => (byScore(a, b) <= 0 ? a : b))[0];
+      if (lowest !== undefined) scores.delete(lowest);
     }
     return scores;
   }

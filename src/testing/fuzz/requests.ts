@@ -70,7 +70,7 @@ function restTarget({ name, method, path, operation }: RestOperation): FuzzTarge
   };
 }
 
-const graphqlRequest = (name: string, document: unknown): FuzzRequest => ({
+export const graphqlRequest = (name: string, document: unknown): FuzzRequest => ({
   name,
   method: 'POST',
   target: '/admin/gql',
