@@ -32,12 +32,15 @@ const askers = [
 ] as const;
 type Asker = (typeof askers)[number];
 
+/** A manager, a storage proxy and rows of all kinds. */
+const START_TIMEOUT_MS = 60_000;
+
 let tenants: TestFolders;
 let rows: TenantRows;
 beforeAll(async () => {
   tenants = await testFolders();
   rows = await insertTenantRows(tenants);
-});
+}, START_TIMEOUT_MS);
 afterAll(() => tenants.close());
 
 /** A document whose required arguments, and those in `more`, name rows. */

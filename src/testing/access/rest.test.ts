@@ -41,6 +41,9 @@ const harmless = (route: Route): Route => ({
   handler: async () => ({ json: 'reached' }),
 });
 
+/** A manager, a storage proxy and rows of all kinds. */
+const START_TIMEOUT_MS = 60_000;
+
 let tenants: TestFolders;
 let rows: TenantRows;
 let declared: Route[] = [];
@@ -59,7 +62,7 @@ beforeAll(async () => {
       (socket): Route => ({ ...socket, method: 'GET', handler: async () => undefined }),
     ),
   ];
-});
+}, START_TIMEOUT_MS);
 afterAll(() => tenants.close());
 
 test('the table names exactly the declared operations, each with its demands', () => {
