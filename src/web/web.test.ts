@@ -227,6 +227,35 @@ describe('encrypted bodies', () => {
 });
 
 describe('passing on', () => {
+  test('carries a GraphQL subscription as it happens, as the WebUI asks for it', async () => {
+    const { headers } = await signIn();
+    const [row] = await manager.sql<{ id: string }[]>`
+      SELECT id FROM sessions WHERE name = 'doomed'`;
+    const left = new AbortController();
+    const response = await fetch(`${url}/func/admin/gql`, {
+      method: 'POST',
+      headers: { ...headers, 'Content-Type': 'application/json', Accept: 'text/event-stream' },
+      body: JSON.stringify({
+        operationName: 'Watch',
+        query: `subscription Watch($id: ID!) {
+          schedulingEventsBySession(sessionId: $id) { reason session { status } } }`,
+        variables: { id: row?.id },
+      }),
+      signal: left.signal,
+    });
+    expect(response.headers.get('content-type')).toStartWith('text/event-stream');
+    const ended = await fetch(`${url}/func/session/doomed`, { method: 'DELETE', headers });
+    expect(ended.status).toBe(200);
+    let text = '';
+    for await (const chunk of response.body?.pipeThrough(new TextDecoderStream()) ?? []) {
+      text += chunk;
+      if (text.includes('event: next') && text.endsWith('\n\n')) break;
+    }
+    left.abort();
+    expect(text).toContain('event: next\ndata: {"data":{"schedulingEventsBySession":');
+    expect(text).toContain('"session":{"status":"CANCELLED"}');
+  });
+
   test('without a session only the version is told', async () => {
     const version = await fetch(`${url}/func/`);
     expect(await version.json()).toHaveProperty('manager');
