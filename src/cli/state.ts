@@ -56,3 +56,26 @@ export const seenAnnouncement = (env: Environment): AnnouncementState | null =>
 /** @throws the file system's error. */
 export const rememberAnnouncement = (env: Environment, state: AnnouncementState): void =>
   writeJson(announcementPath(env), state);
+
+const fileVersion = v.object({ size: v.number(), modifiedMs: v.number() });
+const syncState = v.record(v.string(), v.object({ local: fileVersion, remote: fileVersion }));
+/** Path → how both sides were when they were last the same. */
+export type SyncState = v.InferOutput<typeof syncState>;
+
+/** One file for each pair of a directory and a folder. */
+const syncPath = (env: Environment, directory: string, folderId: string): string => {
+  const name = new Bun.CryptoHasher('sha256').update(`${directory}\0${folderId}`).digest('hex');
+  return join(stateFolder(env), 'sync', `${name}.json`);
+};
+
+/** What the last synchronisation left; nothing at first. */
+export const syncedState = (env: Environment, directory: string, folderId: string): SyncState =>
+  readJson(syncPath(env, directory, folderId), syncState) ?? {};
+
+/** @throws the file system's error. */
+export const rememberSync = (
+  env: Environment,
+  directory: string,
+  folderId: string,
+  state: SyncState,
+): void => writeJson(syncPath(env, directory, folderId), state);

@@ -47,6 +47,10 @@ export const folderCommands: CommandRecord = {
     "Give members permissions on a project's folder.",
     async () => (await sharing()).share,
   ),
+  sync: {
+    description: 'Make a directory and a folder the same.',
+    load: () => import('../commands/vfolder/sync.ts'),
+  },
   unshare: leaf("Take away members' own permissions.", async () => (await sharing()).unshare),
   'update-options': leaf(
     'Change what a folder allows.',

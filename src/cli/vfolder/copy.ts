@@ -1,5 +1,5 @@
 /** Copies files and directories between this machine and a folder. */
-import { mkdir, stat } from 'node:fs/promises';
+import { mkdir, rename, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { Client } from '../../client/index.ts';
 import type { TransferOptions } from '../../client/transfer.ts';
@@ -11,6 +11,11 @@ import type { LocalEntry } from './local.ts';
 
 /** Files that are under way at a time. */
 const PARALLEL = 4;
+/**
+ * How many entries storage proxies list by default. Nothing tells whether there are more, and a copy
+ * must not leave out files without saying so.
+ */
+const LISTING_LIMIT = 1000;
 /** Directories that one request makes. */
 const MAX_DIRECTORIES = 50;
 
@@ -114,30 +119,57 @@ interface RemoteFile {
   readonly place: string;
 }
 
-/** The files at and below a path of a folder, and the directories that hold them. */
-async function remoteFiles(client: Client, folderId: string, path: string, recursive: boolean) {
-  const files: RemoteFile[] = [];
-  const directories: string[] = [];
-  const parent = dirname(path);
-  const name = path.replace(/\/+$/, '').split('/').at(-1) ?? path;
-  const isRoot = path === '.' || path === '';
-  const siblings = isRoot ? [] : await client.folder.files(folderId, parent);
-  const isDirectory =
-    isRoot || siblings.some((item) => item.name === name && item.type === 'DIRECTORY');
-  if (!isDirectory) return { files: [{ path, place: path }], directories };
-  if (!recursive) {
-    throw new UserError(`${path} is a directory.`, { hint: 'Use -r to download directories.' });
-  }
-  const visit = async (directory: string, place: string): Promise<void> => {
-    if (place !== '') directories.push(place);
-    for (const item of await client.folder.files(folderId, directory)) {
-      const at = { path: under(directory, item.name), place: under(place, item.name) };
-      if (item.type === 'DIRECTORY') await visit(at.path, at.place);
-      else if (item.type === 'FILE') files.push(at);
+interface RemoteTree {
+  readonly files: (RemoteFile & { readonly size: number; readonly modified: string })[];
+  readonly directories: string[];
+}
+
+/**
+ * Everything below a directory of a folder; `.` is the folder itself.
+ * @throws UserError when a directory may not have been listed completely.
+ */
+export async function remoteTree(
+  client: Client,
+  folderId: string,
+  path: string,
+): Promise<RemoteTree> {
+  const tree: RemoteTree = { files: [], directories: [] };
+  const visit = async (directory: string): Promise<void> => {
+    if (directory !== '.') tree.directories.push(directory);
+    const items = await client.folder.files(folderId, directory);
+    if (items.length === LISTING_LIMIT) {
+      throw new UserError(
+        `${directory} may hold more than the ${LISTING_LIMIT} files that the server lists.`,
+        {
+          hint: "Nothing is copied. An administrator can raise the storage proxy's scandir-limit.",
+        },
+      );
+    }
+    for (const { name, type, size, modified } of items) {
+      const at = under(directory, name);
+      if (type === 'DIRECTORY') await visit(at);
+      else if (type === 'FILE') tree.files.push({ path: at, place: at, size, modified });
     }
   };
-  await visit(isRoot ? '.' : path, isRoot ? '' : path);
-  return { files, directories };
+  await visit(path === '' ? '.' : path.replace(/\/+$/, ''));
+  return tree;
+}
+
+/** The files at and below a path of a folder, and the directories that hold them. */
+async function remoteFiles(
+  client: Client,
+  folderId: string,
+  path: string,
+  recursive: boolean,
+): Promise<{ files: RemoteFile[]; directories: string[] }> {
+  const isRoot = path === '.' || path === '';
+  const name = path.replace(/\/+$/, '').split('/').at(-1);
+  const siblings = isRoot ? [] : await client.folder.files(folderId, dirname(path));
+  const isDirectory =
+    isRoot || siblings.some((item) => item.name === name && item.type === 'DIRECTORY');
+  if (!isDirectory) return { files: [{ path, place: path }], directories: [] };
+  if (recursive) return remoteTree(client, folderId, path);
+  throw new UserError(`${path} is a directory.`, { hint: 'Use -r to download directories.' });
 }
 
 /** A place below `base`. @throws UserError for a name that leads out of it. */
@@ -157,9 +189,13 @@ export async function downloadPaths(
   folderId: string,
   paths: readonly string[],
   base: string,
-  options: Settings & { readonly recursive: boolean },
+  options: Settings & {
+    readonly recursive: boolean;
+    /** Files that are there already are replaced, once the new ones are complete. */
+    readonly replaces?: boolean;
+  },
 ): Promise<string[]> {
-  const { recursive, ...settings } = options;
+  const { recursive, replaces = false, ...settings } = options;
   const files: RemoteFile[] = [];
   for (const path of paths) {
     const found = await remoteFiles(client, folderId, path, recursive);
@@ -170,7 +206,7 @@ export async function downloadPaths(
   }
   for (const { place } of files) {
     const there = await stat(placeBelow(base, place)).catch(() => null);
-    if (there !== null) throw new UserError(`${join(base, place)} exists already.`);
+    if (there !== null && !replaces) throw new UserError(`${join(base, place)} exists already.`);
   }
   const progress = new Progress(io, 'Downloading', 0);
   try {
@@ -180,7 +216,9 @@ export async function downloadPaths(
       const ticket = await client.folder.downloadTicket(folderId, path);
       if (!io.stderr.isTTY) printStatus(io.stderr, 'info', `Downloading to ${target} ...`);
       const report = progress.of(path);
-      await client.folder.transfer.download(ticket, target, { ...settings, report });
+      const partial = replaces ? `${target}.part-${process.pid}` : target;
+      await client.folder.transfer.download(ticket, partial, { ...settings, report });
+      if (replaces) await rename(partial, target);
     });
   } finally {
     progress.end();

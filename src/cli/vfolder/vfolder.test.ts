@@ -131,6 +131,46 @@ describe('files', () => {
   });
 });
 
+test('sync copies what changed, either way, and tells of conflicts', async () => {
+  await run('create', 'synced', HOST);
+  const local = join(here, 'work');
+  mkdirSync(join(local, 'in'), { recursive: true });
+  writeFileSync(join(local, 'a'), 'first');
+  writeFileSync(join(local, 'in', 'b'), 'b');
+  const sync = async (directory: string, ...more: string[]) =>
+    json('sync', directory, 'synced', ...more);
+  expect(await sync('work')).toMatchObject({ uploaded: ['a', 'in/b'], downloaded: [] });
+  const nothing = { uploaded: [], downloaded: [], deleted: [], conflicts: [] };
+  expect(await sync('work')).toEqual(nothing);
+  expect(await sync('other')).toMatchObject({ downloaded: ['a', 'in/b'] });
+  writeFileSync(join(here, 'other', 'a'), 'second');
+  expect(await sync('other')).toMatchObject({ uploaded: ['a'] });
+  expect(await sync('work')).toMatchObject({ downloaded: ['a'] });
+  expect(readFileSync(join(local, 'a'), 'utf8')).toBe('second');
+  writeFileSync(join(local, 'a'), 'mine, longer');
+  writeFileSync(join(here, 'other', 'a'), 'theirs');
+  await sync('other');
+  expect(await sync('work')).toEqual({ ...nothing, conflicts: ['a'] });
+  expect(readFileSync(join(local, 'a'), 'utf8')).toBe('mine, longer');
+  expect(await sync('work', '--prefer', 'local')).toMatchObject({ uploaded: ['a'] });
+  rmSync(join(local, 'in', 'b'));
+  expect(await sync('work')).toEqual(nothing);
+  expect(await sync('work', '--delete')).toMatchObject({ deleted: ['in/b'] });
+  expect(await sync('other', '--delete')).toMatchObject({ downloaded: ['a'], deleted: ['in/b'] });
+  expect(existsSync(join(here, 'other', 'in', 'b'))).toBe(false);
+});
+
+test('a directory that may not be listed completely is not copied in part', async () => {
+  await run('create', 'crowd', HOST);
+  const names = Array.from({ length: 1001 }, (_, index) => `d${index}`);
+  for (let at = 0; at < names.length; at += 50) {
+    await run('mkdir', 'crowd', ...names.slice(at, at + 50));
+  }
+  const copied = await run('download', 'crowd', '.', '-r', '-b', 'crowd');
+  expect([copied.exitCode, copied.err]).toEqual([1, expect.stringContaining('scandir-limit')]);
+  expect((await run('sync', 'crowd', 'crowd')).exitCode).toBe(1);
+});
+
 test('an invitation is answered at the prompt', async () => {
   await run('create', 'lent', HOST);
   const { email } = t.people.monitor;
