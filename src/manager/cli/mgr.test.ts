@@ -84,6 +84,13 @@ test('a new installation: schema, fixtures, images', async () => {
   const again = await mgr('fixture', 'populate', join(FIXTURES, 'example-users.json'));
   expect(again.stdout).toContain('users: 0 (5 existed already)\n');
 
+  // As an older manager would leave it, which knows nothing of roles.
+  const roles = async () => (await db.sql`SELECT id FROM roles ORDER BY id`).map(({ id }) => id);
+  const all = await roles();
+  await db.sql`DELETE FROM roles WHERE name LIKE 'user-%'`;
+  expect((await mgr('schema', 'oneshot')).code).toBe(0);
+  expect(await roles()).toEqual(all);
+
   const scanned = await mgr('image', 'rescan', 'local');
   expect(scanned.code).toBe(0);
   expect(scanned.stdout).toContain('local/bash:');

@@ -1,5 +1,6 @@
 /** `mgr schema`: creates the tables and tells which schema there is. */
 import { type CommandIo, defineCommand, option } from '../../common/command.ts';
+import { provideSystemRoles } from '../authz/system-roles.ts';
 import { migrate, schemaState } from '../db/migrate.ts';
 import { type Invocation, withDatabase } from './context.ts';
 
@@ -23,6 +24,8 @@ export const oneshot = defineCommand({
       const before = await schemaState(sql);
       if (before.version === 0) log.info('Detected a fresh new database. Creating tables...');
       const applied = await migrate(sql, log);
+      // An older manager that still ran made users and projects without their roles.
+      await sql.begin((tx) => provideSystemRoles(tx));
       const { version } = await schemaState(sql);
       io.stdout.write(
         applied === 0
