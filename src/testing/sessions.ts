@@ -29,7 +29,9 @@ export async function insertProject(sql: Sql, domainName = 'default'): Promise<s
   return id;
 }
 
+/** An agent of the resource group `default`, which is made when there is none. */
 export async function insertAgent(sql: Sql, id: string): Promise<void> {
+  await insertResourceGroup(sql, 'default');
   const capacity = { cpu: '4', mem: '8589934592' };
   await sql`insert into agents (id, status, region, scaling_group, available_slots, occupied_slots,
       addr, public_host, identity_key, version, architecture, compute_plugins)

@@ -6,7 +6,6 @@ import { type Tenants, testTenants } from '../../testing/tenants.ts';
 import { until } from '../../testing/until.ts';
 
 let tenants: Tenants;
-const projectId = '';
 beforeAll(async () => {
   tenants = await testTenants();
 });
@@ -114,6 +113,7 @@ test('a frozen cluster refuses work until it runs again', async () => {
 test('freezing with force_kill ends every session; those in error are not active', async () => {
   const { sql } = tenants.db;
   await insertAgent(sql, 'i-killed');
+  const projectId = tenants.projects.default;
   const common = { projectId, agentId: 'i-killed', owner: tenants.people.user };
   for (const [index, status] of ['RUNNING', 'PENDING', 'TERMINATING', 'ERROR'].entries()) {
     await insertSession(sql, { ...common, name: `kill-${index}`, status });
