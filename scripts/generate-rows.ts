@@ -19,6 +19,7 @@ const SCALARS: Readonly<Record<string, string>> = {
   json: 'unknown',
   jsonb: 'unknown',
   timestamptz: 'Date',
+  date: 'Date',
 };
 /** Types that arrive as text. */
 const TEXTS = new Set(['bpchar', 'cidr', 'inet', 'interval', 'numeric', 'text', 'uuid', 'varchar']);

@@ -11,6 +11,7 @@ import { createAgentGateway } from './agent/gateway.ts';
 import { livenessPass } from './agent/liveness.ts';
 import type { AutoPull } from './agent/wish-store.ts';
 import type { ManagerContext } from './context.ts';
+import { FAIR_SHARE_SWEEP_MS, fairSharePass } from './fair-share/upkeep.ts';
 import { takeUpWork } from './folder/work.ts';
 import { type Loop, startLoop } from './loop.ts';
 import { createScheduler } from './scheduler/cycle.ts';
@@ -101,10 +102,19 @@ function startLeaderLoops(ctx: ManagerContext, autoPull: () => AutoPull): Leader
     log,
     run: (signal) => takeUpWork(ctx, signal),
   });
+  const fairShares = startLoop({
+    name: 'fair shares',
+    sweepMs: FAIR_SHARE_SWEEP_MS,
+    clock,
+    log,
+    run: (signal) => fairSharePass(ctx, signal),
+  });
   return {
     wake: (loop) => (loop === 'schedule' ? scheduling : dispatching).wake(),
     async stop() {
-      await Promise.all([scheduling.stop(), dispatching.stop(), liveness.stop(), folders.stop()]);
+      await Promise.all(
+        [scheduling, dispatching, liveness, folders, fairShares].map((loop) => loop.stop()),
+      );
       // A call to an agent that hangs has a time limit of its own, too long to wait for here.
       await Promise.race([dispatcher.idle(), clock.sleep(STOP_GRACE_MS)]);
     },

@@ -35,6 +35,8 @@ import { errorLogRoutes } from './error-log/rest.ts';
 import { createEventBus } from './event/create.ts';
 import { exportRoutes } from './export/rest.ts';
 import { folderGraphql } from './folder/graphql.ts';
+import { fairShareGraphql } from './fair-share/graphql.ts';
+import { usageBucketGraphql } from './fair-share/usage-graphql.ts';
 import { folderRoutes } from './folder/rest.ts';
 import { storageGraphql } from './folder/storage-graphql.ts';
 import { folderV2Graphql } from './folder/v2-graphql.ts';
@@ -159,6 +161,8 @@ export const graphqlModules: readonly GraphqlModule[] = [
   policyV2Graphql,
   auditGraphql,
   loginGraphql,
+  fairShareGraphql,
+  usageBucketGraphql,
   resourceGroupGraphql,
   resourceGroupNodeGraphql,
   resourceGroupV2Graphql,

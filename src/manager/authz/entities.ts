@@ -7,7 +7,8 @@ import { loadFolderNode } from '../folder/graphql.ts';
 import type { FolderRecord } from '../folder/service.ts';
 import type { GraphqlContext } from '../graphql/context.ts';
 import { batched } from '../graphql/loaders.ts';
-import { listProjects, type ProjectRecord } from '../project/service.ts';
+import type { ProjectRecord } from '../project/service.ts';
+import { loadProjectV2 } from '../project/v2-graphql.ts';
 import { listRegistryConfigurations, type RegistryConfiguration } from '../registry/service.ts';
 import type { ResourceGroup } from '../resource-group/service.ts';
 import { loadResourceGroupV2 } from '../resource-group/v2-graphql.ts';
@@ -31,10 +32,6 @@ export type Entity =
   | Named<'ContainerRegistryV2', RegistryConfiguration>
   | Named<'Role', RoleRow>;
 
-const loadProject = batched<string, ProjectRecord>(async (ids, { ctx, caller }) => {
-  const projects = await listProjects(ctx.sql, caller, { ids: ids.filter(isUuid) });
-  return new Map(projects.map((project) => [project.id, project]));
-});
 /** For superadmins, as their list of registries is. */
 const loadRegistry = batched<string, RegistryConfiguration>(async (_ids, { ctx, caller }) => {
   const registries = caller.isSuperadmin ? await listRegistryConfigurations(ctx.sql) : [];
@@ -64,7 +61,7 @@ export async function loadEntity(
     case 'user':
       return named('UserV2', isUuid(id) ? await loadUserV2(context, id) : null);
     case 'project':
-      return named('ProjectV2', await loadProject(context, id));
+      return named('ProjectV2', await loadProjectV2(context, id));
     case 'domain':
       return named('DomainV2', await loadDomain(context, id));
     case 'vfolder':

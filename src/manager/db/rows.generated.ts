@@ -94,6 +94,40 @@ export interface ContainerRegistryRow {
   extra: unknown;
 }
 
+/** A row of domain_fair_shares. */
+export interface DomainFairShareRow {
+  id: string;
+  resource_group: string;
+  domain_name: string;
+  weight: string | null;
+  fair_share_factor: string;
+  total_decayed_usage: unknown;
+  resource_weights: unknown;
+  normalized_usage: string;
+  last_calculated_at: Date;
+  lookback_start: Date;
+  lookback_end: Date;
+  half_life_days: number;
+  lookback_days: number;
+  decay_unit_days: number;
+  created_at: Date;
+  updated_at: Date;
+}
+
+/** A row of domain_usage_buckets. */
+export interface DomainUsageBucketRow {
+  id: string;
+  domain_name: string;
+  resource_group: string;
+  period_start: Date;
+  period_end: Date;
+  decay_unit_days: number;
+  resource_usage: unknown;
+  capacity_snapshot: unknown;
+  created_at: Date;
+  updated_at: Date;
+}
+
 /** A row of domains. */
 export interface DomainRow {
   name: string;
@@ -345,6 +379,27 @@ export interface PermissionRow {
   permission: number;
 }
 
+/** A row of project_fair_shares. */
+export interface ProjectFairShareRow {
+  id: string;
+  resource_group: string;
+  project_id: string;
+  domain_name: string;
+  weight: string | null;
+  fair_share_factor: string;
+  total_decayed_usage: unknown;
+  resource_weights: unknown;
+  normalized_usage: string;
+  last_calculated_at: Date;
+  lookback_start: Date;
+  lookback_end: Date;
+  half_life_days: number;
+  lookback_days: number;
+  decay_unit_days: number;
+  created_at: Date;
+  updated_at: Date;
+}
+
 /** A row of project_resource_policies. */
 export interface ProjectResourcePolicyRow {
   name: string;
@@ -352,6 +407,21 @@ export interface ProjectResourcePolicyRow {
   max_vfolder_count: number;
   max_quota_scope_size: number;
   max_network_count: number;
+}
+
+/** A row of project_usage_buckets. */
+export interface ProjectUsageBucketRow {
+  id: string;
+  project_id: string;
+  domain_name: string;
+  resource_group: string;
+  period_start: Date;
+  period_end: Date;
+  decay_unit_days: number;
+  resource_usage: unknown;
+  capacity_snapshot: unknown;
+  created_at: Date;
+  updated_at: Date;
 }
 
 /** A row of resource_allocations. */
@@ -544,6 +614,29 @@ export interface SgroupForKeypairRow {
   access_key: string;
 }
 
+/** A row of user_fair_shares. */
+export interface UserFairShareRow {
+  id: string;
+  resource_group: string;
+  user_uuid: string;
+  project_id: string;
+  domain_name: string;
+  weight: string | null;
+  fair_share_factor: string;
+  scheduling_rank: number | null;
+  total_decayed_usage: unknown;
+  resource_weights: unknown;
+  normalized_usage: string;
+  last_calculated_at: Date;
+  lookback_start: Date;
+  lookback_end: Date;
+  half_life_days: number;
+  lookback_days: number;
+  decay_unit_days: number;
+  created_at: Date;
+  updated_at: Date;
+}
+
 /** A row of user_resource_policies. */
 export interface UserResourcePolicyRow {
   name: string;
@@ -562,6 +655,22 @@ export interface UserRoleRow {
   role_id: string;
   granted_by: string | null;
   granted_at: Date;
+}
+
+/** A row of user_usage_buckets. */
+export interface UserUsageBucketRow {
+  id: string;
+  user_uuid: string;
+  project_id: string;
+  domain_name: string;
+  resource_group: string;
+  period_start: Date;
+  period_end: Date;
+  decay_unit_days: number;
+  resource_usage: unknown;
+  capacity_snapshot: unknown;
+  created_at: Date;
+  updated_at: Date;
 }
 
 /** A row of users. */

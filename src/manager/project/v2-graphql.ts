@@ -29,6 +29,7 @@ import {
 import {
   findProject,
   getProject,
+  listProjects,
   listProjectsOfDomains,
   listProjectsOfUsers,
   listProjectsV2,
@@ -47,6 +48,12 @@ const TYPES = {
 async function findProjectV2({ ctx, caller }: GraphqlContext, id: string) {
   return isUuid(id) ? findProject(ctx.sql, caller, id) : null;
 }
+
+/** The same, of many at once. */
+export const loadProjectV2 = batched<string, ProjectRecord>(async (ids, { ctx, caller }) => {
+  const projects = await listProjects(ctx.sql, caller, { ids: ids.filter(isUuid) });
+  return new Map(projects.map((project) => [project.id, project]));
+});
 
 const shown = ({ ctx, caller }: GraphqlContext, id: string): Promise<ProjectRecord> =>
   getProject(ctx.sql, caller, id);

@@ -57,3 +57,20 @@ export const defaultSessionOptions = v.object({
   agent_selection_policy: v.optional(v.picklist(['strict', 'preferred']), 'preferred'),
 });
 export type DefaultSessionOptions = v.InferOutput<typeof defaultSessionOptions>;
+
+/** Column `fair_share_spec`: how usage turns into shares. */
+export const fairShareSpec = v.object({
+  /** Days after which usage counts half. */
+  half_life_days: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1)), 7),
+  /** Days of usage that count at all. */
+  lookback_days: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1)), 28),
+  decay_unit_days: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1)), 1),
+  /** Of whoever has no weight of its own; a decimal number as text. */
+  default_weight: v.optional(v.pipe(v.union([v.string(), v.number()]), v.transform(String)), '1.0'),
+  /** Slot name → how much its usage counts; decimal numbers as text. */
+  resource_weights: v.optional(
+    v.record(v.string(), v.pipe(v.union([v.string(), v.number()]), v.transform(String))),
+    {},
+  ),
+});
+export type FairShareSpec = v.InferOutput<typeof fairShareSpec>;

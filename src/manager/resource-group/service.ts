@@ -10,6 +10,8 @@ import type { Caller } from '../http/route.ts';
 import {
   type DefaultSessionOptions,
   defaultSessionOptions,
+  type FairShareSpec,
+  fairShareSpec,
   type SchedulerOptions,
   schedulerOptions,
 } from './options.ts';
@@ -33,6 +35,7 @@ export interface ResourceGroup {
   readonly schedulerOptions: SchedulerOptions;
   readonly sessionOptions: DefaultSessionOptions;
   readonly useHostNetwork: boolean;
+  readonly fairShare: FairShareSpec;
 }
 
 function toResourceGroup(row: ScalingGroupRow): ResourceGroup {
@@ -48,6 +51,7 @@ function toResourceGroup(row: ScalingGroupRow): ResourceGroup {
     schedulerOptions: v.parse(schedulerOptions, row.scheduler_opts),
     sessionOptions: v.parse(defaultSessionOptions, row.default_session_options),
     useHostNetwork: row.use_host_network,
+    fairShare: v.parse(fairShareSpec, row.fair_share_spec ?? {}),
   };
 }
 
