@@ -15,6 +15,7 @@ import type { SessionNodeRow, ContainerRow, KernelV2Row, SessionV2Row, SessionHi
 import type { Image as ImageParent, Image as ImageNodeParent, Image as ImageV2Parent } from '../image/service.ts';
 import type { RegistryConfiguration } from '../registry/service.ts';
 import type { DomainParent } from '../domain/graphql.ts';
+import type { ShareRow, ShareRow as ProjectShareRow, ShareRow as UserShareRow, BucketRow, BucketRow as ProjectBucketRow, BucketRow as UserBucketRow } from '../fair-share/service.ts';
 import type { AuditEntry } from '../audit/list.ts';
 import type { Domain as DomainRecord } from '../domain/service.ts';
 import type { ProjectRecord } from '../project/service.ts';
@@ -356,6 +357,9 @@ export type Query = {
   readonly adminLoginHistoryV2: Maybe<LoginHistoryV2Connection>;
   readonly myLoginSessionsV2: Maybe<LoginSessionV2Connection>;
   readonly myLoginHistoryV2: Maybe<LoginHistoryV2Connection>;
+  readonly rgDomainFairShares: Maybe<DomainFairShareConnection>;
+  readonly rgProjectFairShares: Maybe<ProjectFairShareConnection>;
+  readonly rgUserFairShares: Maybe<UserFairShareConnection>;
   readonly scaling_group: Maybe<ScalingGroup>;
   readonly scaling_groups: Maybe<ReadonlyArray<Maybe<ScalingGroup>>>;
   readonly accessible_scaling_groups: Maybe<ReadonlyArray<Maybe<ScalingGroup>>>;
@@ -1330,6 +1334,45 @@ export type QuerymyLoginHistoryV2Args = {
 };
 
 
+export type QueryrgDomainFairSharesArgs = {
+  scope: ResourceGroupDomainScope;
+  filter?: InputMaybe<RGDomainFairShareFilter>;
+  orderBy?: InputMaybe<ReadonlyArray<DomainFairShareOrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type QueryrgProjectFairSharesArgs = {
+  scope: ResourceGroupProjectScope;
+  filter?: InputMaybe<RGProjectFairShareFilter>;
+  orderBy?: InputMaybe<ReadonlyArray<ProjectFairShareOrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type QueryrgUserFairSharesArgs = {
+  scope: ResourceGroupUserScope;
+  filter?: InputMaybe<RGUserFairShareFilter>;
+  orderBy?: InputMaybe<ReadonlyArray<UserFairShareOrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
 export type Queryscaling_groupArgs = {
   name?: InputMaybe<Scalars['String']['input']>;
 };
@@ -1540,6 +1583,13 @@ export type Mutation = {
   readonly adminRevokeLoginSession: Maybe<RevokeLoginSessionPayload>;
   readonly myRevokeLoginSession: Maybe<RevokeLoginSessionPayload>;
   readonly adminUnblockUser: Maybe<UnblockUserPayload>;
+  readonly adminUpsertDomainFairShareWeight: Maybe<UpsertDomainFairShareWeightPayload>;
+  readonly adminUpsertProjectFairShareWeight: Maybe<UpsertProjectFairShareWeightPayload>;
+  readonly adminUpsertUserFairShareWeight: Maybe<UpsertUserFairShareWeightPayload>;
+  readonly adminBulkUpsertDomainFairShareWeight: Maybe<BulkUpsertDomainFairShareWeightPayload>;
+  readonly adminBulkUpsertProjectFairShareWeight: Maybe<BulkUpsertProjectFairShareWeightPayload>;
+  readonly adminBulkUpsertUserFairShareWeight: Maybe<BulkUpsertUserFairShareWeightPayload>;
+  readonly adminUpdateResourceGroupFairShareSpec: Maybe<UpdateResourceGroupFairShareSpecPayload>;
   readonly create_scaling_group: Maybe<CreateScalingGroup>;
   readonly modify_scaling_group: Maybe<ModifyScalingGroup>;
   readonly delete_scaling_group: Maybe<DeleteScalingGroup>;
@@ -2153,6 +2203,41 @@ export type MutationmyRevokeLoginSessionArgs = {
 
 export type MutationadminUnblockUserArgs = {
   username: Scalars['String']['input'];
+};
+
+
+export type MutationadminUpsertDomainFairShareWeightArgs = {
+  input: UpsertDomainFairShareWeightInput;
+};
+
+
+export type MutationadminUpsertProjectFairShareWeightArgs = {
+  input: UpsertProjectFairShareWeightInput;
+};
+
+
+export type MutationadminUpsertUserFairShareWeightArgs = {
+  input: UpsertUserFairShareWeightInput;
+};
+
+
+export type MutationadminBulkUpsertDomainFairShareWeightArgs = {
+  input: BulkUpsertDomainFairShareWeightInput;
+};
+
+
+export type MutationadminBulkUpsertProjectFairShareWeightArgs = {
+  input: BulkUpsertProjectFairShareWeightInput;
+};
+
+
+export type MutationadminBulkUpsertUserFairShareWeightArgs = {
+  input: BulkUpsertUserFairShareWeightInput;
+};
+
+
+export type MutationadminUpdateResourceGroupFairShareSpecArgs = {
+  input: UpdateResourceGroupFairShareSpecInput;
 };
 
 
@@ -3941,6 +4026,7 @@ export type DomainV2 = Node & {
   readonly registry: DomainRegistryInfo;
   readonly lifecycle: DomainLifecycleInfo;
   readonly activeResourceOverview: Maybe<ActiveResourceOverview>;
+  readonly usageBuckets: Maybe<DomainUsageBucketConnection>;
 };
 
 
@@ -3967,6 +4053,19 @@ export type DomainV2projectsArgs = {
   offset?: InputMaybe<Scalars['Int']['input']>;
 };
 
+
+export type DomainV2usageBucketsArgs = {
+  scope: DomainUsageScope;
+  filter?: InputMaybe<DomainUsageBucketFilter>;
+  orderBy?: InputMaybe<ReadonlyArray<DomainUsageBucketOrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
 export type ProjectV2 = Node & {
   readonly __typename?: 'ProjectV2';
   readonly users: Maybe<UserV2Connection>;
@@ -3977,12 +4076,26 @@ export type ProjectV2 = Node & {
   readonly lifecycle: ProjectLifecycleInfo;
   readonly activeResourceOverview: Maybe<ActiveResourceOverview>;
   readonly domain: Maybe<DomainV2>;
+  readonly usageBuckets: Maybe<ProjectUsageBucketConnection>;
 };
 
 
 export type ProjectV2usersArgs = {
   filter?: InputMaybe<UserV2Filter>;
   orderBy?: InputMaybe<ReadonlyArray<UserV2OrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type ProjectV2usageBucketsArgs = {
+  scope: ProjectUsageScope;
+  filter?: InputMaybe<ProjectUsageBucketFilter>;
+  orderBy?: InputMaybe<ReadonlyArray<ProjectUsageBucketOrderBy>>;
   before?: InputMaybe<Scalars['String']['input']>;
   after?: InputMaybe<Scalars['String']['input']>;
   first?: InputMaybe<Scalars['Int']['input']>;
@@ -4002,12 +4115,26 @@ export type UserV2 = Node & {
   readonly timestamps: EntityTimestamps;
   readonly domain: Maybe<DomainV2>;
   readonly projects: Maybe<ProjectV2Connection>;
+  readonly usageBuckets: Maybe<UserUsageBucketConnection>;
 };
 
 
 export type UserV2projectsArgs = {
   filter?: InputMaybe<ProjectV2Filter>;
   orderBy?: InputMaybe<ReadonlyArray<ProjectV2OrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type UserV2usageBucketsArgs = {
+  scope: UserUsageScope;
+  filter?: InputMaybe<UserUsageBucketFilter>;
+  orderBy?: InputMaybe<ReadonlyArray<UserUsageBucketOrderBy>>;
   before?: InputMaybe<Scalars['String']['input']>;
   after?: InputMaybe<Scalars['String']['input']>;
   first?: InputMaybe<Scalars['Int']['input']>;
@@ -6551,6 +6678,494 @@ export type UnblockUserPayload = {
   readonly success: Scalars['Boolean']['output'];
 };
 
+export type FairShareSpec = {
+  readonly __typename?: 'FairShareSpec';
+  readonly weight: Scalars['Decimal']['output'];
+  readonly usesDefault: Scalars['Boolean']['output'];
+  readonly halfLifeDays: Scalars['Int']['output'];
+  readonly lookbackDays: Scalars['Int']['output'];
+  readonly decayUnitDays: Scalars['Int']['output'];
+  readonly resourceWeights: ReadonlyArray<ResourceWeightEntry>;
+};
+
+export type ResourceWeightEntry = {
+  readonly __typename?: 'ResourceWeightEntry';
+  readonly resourceType: Scalars['String']['output'];
+  readonly weight: Scalars['Decimal']['output'];
+  readonly usesDefault: Scalars['Boolean']['output'];
+};
+
+export type FairShareCalculationSnapshot = {
+  readonly __typename?: 'FairShareCalculationSnapshot';
+  readonly averageDailyDecayedUsage: Maybe<ResourceSlot>;
+  readonly fairShareFactor: Scalars['Decimal']['output'];
+  readonly totalDecayedUsage: ResourceSlot;
+  readonly normalizedUsage: Scalars['Decimal']['output'];
+  readonly lookbackStart: Scalars['Date']['output'];
+  readonly lookbackEnd: Scalars['Date']['output'];
+  readonly lastCalculatedAt: Scalars['DateTime']['output'];
+};
+
+export type DomainFairShare = Node & {
+  readonly __typename?: 'DomainFairShare';
+  readonly id: Scalars['ID']['output'];
+  readonly resourceGroupName: Scalars['String']['output'];
+  readonly domainName: Scalars['String']['output'];
+  readonly spec: FairShareSpec;
+  readonly calculationSnapshot: FairShareCalculationSnapshot;
+  readonly createdAt: Scalars['DateTime']['output'];
+  readonly updatedAt: Scalars['DateTime']['output'];
+  readonly domain: Maybe<DomainV2>;
+  readonly resourceGroup: Maybe<ResourceGroup>;
+};
+
+export type ProjectFairShare = Node & {
+  readonly __typename?: 'ProjectFairShare';
+  readonly id: Scalars['ID']['output'];
+  readonly resourceGroupName: Scalars['String']['output'];
+  readonly projectId: Scalars['UUID']['output'];
+  readonly domainName: Scalars['String']['output'];
+  readonly spec: FairShareSpec;
+  readonly calculationSnapshot: FairShareCalculationSnapshot;
+  readonly createdAt: Scalars['DateTime']['output'];
+  readonly updatedAt: Scalars['DateTime']['output'];
+  readonly project: Maybe<ProjectV2>;
+  readonly domain: Maybe<DomainV2>;
+  readonly resourceGroup: Maybe<ResourceGroup>;
+};
+
+export type UserFairShare = Node & {
+  readonly __typename?: 'UserFairShare';
+  readonly id: Scalars['ID']['output'];
+  readonly resourceGroupName: Scalars['String']['output'];
+  readonly userUuid: Scalars['UUID']['output'];
+  readonly projectId: Scalars['UUID']['output'];
+  readonly domainName: Scalars['String']['output'];
+  readonly spec: FairShareSpec;
+  readonly calculationSnapshot: FairShareCalculationSnapshot;
+  readonly createdAt: Scalars['DateTime']['output'];
+  readonly updatedAt: Scalars['DateTime']['output'];
+  readonly user: Maybe<UserV2>;
+  readonly domain: Maybe<DomainV2>;
+  readonly project: Maybe<ProjectV2>;
+  readonly resourceGroup: Maybe<ResourceGroup>;
+};
+
+export type ResourceGroupProjectScope = {
+  readonly resourceGroupName: Scalars['String']['input'];
+  readonly domainName: Scalars['String']['input'];
+};
+
+export type ResourceGroupUserScope = {
+  readonly resourceGroupName: Scalars['String']['input'];
+  readonly domainName: Scalars['String']['input'];
+  readonly projectId: Scalars['String']['input'];
+};
+
+export type DomainFairShareDomainNestedFilter = {
+  readonly isActive?: InputMaybe<Scalars['Boolean']['input']>;
+};
+
+export type ProjectFairShareTypeEnum =
+  | 'GENERAL'
+  | 'MODEL_STORE';
+
+export type ProjectFairShareTypeEnumFilter = {
+  readonly equals?: InputMaybe<ProjectFairShareTypeEnum>;
+  readonly in?: InputMaybe<ReadonlyArray<ProjectFairShareTypeEnum>>;
+  readonly notEquals?: InputMaybe<ProjectFairShareTypeEnum>;
+  readonly notIn?: InputMaybe<ReadonlyArray<ProjectFairShareTypeEnum>>;
+};
+
+export type ProjectFairShareProjectNestedFilter = {
+  readonly name?: InputMaybe<StringFilter>;
+  readonly isActive?: InputMaybe<Scalars['Boolean']['input']>;
+  readonly type?: InputMaybe<ProjectFairShareTypeEnumFilter>;
+};
+
+export type UserFairShareUserNestedFilter = {
+  readonly username?: InputMaybe<StringFilter>;
+  readonly email?: InputMaybe<StringFilter>;
+  readonly isActive?: InputMaybe<Scalars['Boolean']['input']>;
+};
+
+export type RGDomainFairShareFilter = {
+  readonly resourceGroup?: InputMaybe<StringFilter>;
+  readonly domainName?: InputMaybe<StringFilter>;
+  readonly domain?: InputMaybe<DomainFairShareDomainNestedFilter>;
+  readonly AND?: InputMaybe<ReadonlyArray<RGDomainFairShareFilter>>;
+  readonly OR?: InputMaybe<ReadonlyArray<RGDomainFairShareFilter>>;
+  readonly NOT?: InputMaybe<ReadonlyArray<RGDomainFairShareFilter>>;
+};
+
+export type RGProjectFairShareFilter = {
+  readonly resourceGroup?: InputMaybe<StringFilter>;
+  readonly projectId?: InputMaybe<UUIDFilter>;
+  readonly domainName?: InputMaybe<StringFilter>;
+  readonly project?: InputMaybe<ProjectFairShareProjectNestedFilter>;
+  readonly AND?: InputMaybe<ReadonlyArray<RGProjectFairShareFilter>>;
+  readonly OR?: InputMaybe<ReadonlyArray<RGProjectFairShareFilter>>;
+  readonly NOT?: InputMaybe<ReadonlyArray<RGProjectFairShareFilter>>;
+};
+
+export type RGUserFairShareFilter = {
+  readonly resourceGroup?: InputMaybe<StringFilter>;
+  readonly userUuid?: InputMaybe<UUIDFilter>;
+  readonly projectId?: InputMaybe<UUIDFilter>;
+  readonly domainName?: InputMaybe<StringFilter>;
+  readonly user?: InputMaybe<UserFairShareUserNestedFilter>;
+  readonly AND?: InputMaybe<ReadonlyArray<RGUserFairShareFilter>>;
+  readonly OR?: InputMaybe<ReadonlyArray<RGUserFairShareFilter>>;
+  readonly NOT?: InputMaybe<ReadonlyArray<RGUserFairShareFilter>>;
+};
+
+export type DomainFairShareOrderField =
+  | 'FAIR_SHARE_FACTOR'
+  | 'DOMAIN_NAME'
+  | 'CREATED_AT'
+  | 'DOMAIN_IS_ACTIVE';
+
+export type ProjectFairShareOrderField =
+  | 'FAIR_SHARE_FACTOR'
+  | 'CREATED_AT'
+  | 'PROJECT_NAME'
+  | 'PROJECT_IS_ACTIVE';
+
+export type UserFairShareOrderField =
+  | 'FAIR_SHARE_FACTOR'
+  | 'CREATED_AT'
+  | 'USER_USERNAME'
+  | 'USER_EMAIL';
+
+export type DomainFairShareOrderBy = {
+  readonly field: DomainFairShareOrderField;
+  readonly direction?: OrderDirection;
+};
+
+export type ProjectFairShareOrderBy = {
+  readonly field: ProjectFairShareOrderField;
+  readonly direction?: OrderDirection;
+};
+
+export type UserFairShareOrderBy = {
+  readonly field: UserFairShareOrderField;
+  readonly direction?: OrderDirection;
+};
+
+export type UpsertDomainFairShareWeightInput = {
+  readonly resourceGroupName: Scalars['String']['input'];
+  readonly domainName: Scalars['String']['input'];
+  readonly weight?: InputMaybe<Scalars['Decimal']['input']>;
+};
+
+export type UpsertProjectFairShareWeightInput = {
+  readonly resourceGroupName: Scalars['String']['input'];
+  readonly projectId: Scalars['UUID']['input'];
+  readonly domainName: Scalars['String']['input'];
+  readonly weight?: InputMaybe<Scalars['Decimal']['input']>;
+};
+
+export type UpsertUserFairShareWeightInput = {
+  readonly resourceGroupName: Scalars['String']['input'];
+  readonly projectId: Scalars['UUID']['input'];
+  readonly userUuid: Scalars['UUID']['input'];
+  readonly domainName: Scalars['String']['input'];
+  readonly weight?: InputMaybe<Scalars['Decimal']['input']>;
+};
+
+export type DomainWeightInputItem = {
+  readonly domainName: Scalars['String']['input'];
+  readonly weight?: InputMaybe<Scalars['Decimal']['input']>;
+};
+
+export type ProjectWeightInputItem = {
+  readonly projectId: Scalars['UUID']['input'];
+  readonly domainName: Scalars['String']['input'];
+  readonly weight?: InputMaybe<Scalars['Decimal']['input']>;
+};
+
+export type UserWeightInputItem = {
+  readonly userUuid: Scalars['UUID']['input'];
+  readonly projectId: Scalars['UUID']['input'];
+  readonly domainName: Scalars['String']['input'];
+  readonly weight?: InputMaybe<Scalars['Decimal']['input']>;
+};
+
+export type BulkUpsertDomainFairShareWeightInput = {
+  readonly resourceGroupName: Scalars['String']['input'];
+  readonly inputs: ReadonlyArray<DomainWeightInputItem>;
+};
+
+export type BulkUpsertProjectFairShareWeightInput = {
+  readonly resourceGroupName: Scalars['String']['input'];
+  readonly inputs: ReadonlyArray<ProjectWeightInputItem>;
+};
+
+export type BulkUpsertUserFairShareWeightInput = {
+  readonly resourceGroupName: Scalars['String']['input'];
+  readonly inputs: ReadonlyArray<UserWeightInputItem>;
+};
+
+export type ResourceWeightEntryInput = {
+  readonly resourceType: Scalars['String']['input'];
+  readonly weight?: InputMaybe<Scalars['Decimal']['input']>;
+};
+
+export type UpdateResourceGroupFairShareSpecInput = {
+  readonly resourceGroupName: Scalars['String']['input'];
+  readonly halfLifeDays?: InputMaybe<Scalars['Int']['input']>;
+  readonly lookbackDays?: InputMaybe<Scalars['Int']['input']>;
+  readonly decayUnitDays?: InputMaybe<Scalars['Int']['input']>;
+  readonly defaultWeight?: InputMaybe<Scalars['Decimal']['input']>;
+  readonly resourceWeights?: InputMaybe<ReadonlyArray<ResourceWeightEntryInput>>;
+};
+
+export type UpsertDomainFairShareWeightPayload = {
+  readonly __typename?: 'UpsertDomainFairShareWeightPayload';
+  readonly domainFairShare: DomainFairShare;
+};
+
+export type UpsertProjectFairShareWeightPayload = {
+  readonly __typename?: 'UpsertProjectFairShareWeightPayload';
+  readonly projectFairShare: ProjectFairShare;
+};
+
+export type UpsertUserFairShareWeightPayload = {
+  readonly __typename?: 'UpsertUserFairShareWeightPayload';
+  readonly userFairShare: UserFairShare;
+};
+
+export type BulkUpsertDomainFairShareWeightPayload = {
+  readonly __typename?: 'BulkUpsertDomainFairShareWeightPayload';
+  readonly upsertedCount: Scalars['Int']['output'];
+};
+
+export type BulkUpsertProjectFairShareWeightPayload = {
+  readonly __typename?: 'BulkUpsertProjectFairShareWeightPayload';
+  readonly upsertedCount: Scalars['Int']['output'];
+};
+
+export type BulkUpsertUserFairShareWeightPayload = {
+  readonly __typename?: 'BulkUpsertUserFairShareWeightPayload';
+  readonly upsertedCount: Scalars['Int']['output'];
+};
+
+export type UpdateResourceGroupFairShareSpecPayload = {
+  readonly __typename?: 'UpdateResourceGroupFairShareSpecPayload';
+  readonly resourceGroup: ResourceGroup;
+};
+
+export type DomainFairShareConnection = {
+  readonly __typename?: 'DomainFairShareConnection';
+  readonly pageInfo: PageInfo;
+  readonly edges: ReadonlyArray<DomainFairShareEdge>;
+  readonly count: Scalars['Int']['output'];
+};
+
+export type DomainFairShareEdge = {
+  readonly __typename?: 'DomainFairShareEdge';
+  readonly cursor: Scalars['String']['output'];
+  readonly node: DomainFairShare;
+};
+
+export type ProjectFairShareConnection = {
+  readonly __typename?: 'ProjectFairShareConnection';
+  readonly pageInfo: PageInfo;
+  readonly edges: ReadonlyArray<ProjectFairShareEdge>;
+  readonly count: Scalars['Int']['output'];
+};
+
+export type ProjectFairShareEdge = {
+  readonly __typename?: 'ProjectFairShareEdge';
+  readonly cursor: Scalars['String']['output'];
+  readonly node: ProjectFairShare;
+};
+
+export type UserFairShareConnection = {
+  readonly __typename?: 'UserFairShareConnection';
+  readonly pageInfo: PageInfo;
+  readonly edges: ReadonlyArray<UserFairShareEdge>;
+  readonly count: Scalars['Int']['output'];
+};
+
+export type UserFairShareEdge = {
+  readonly __typename?: 'UserFairShareEdge';
+  readonly cursor: Scalars['String']['output'];
+  readonly node: UserFairShare;
+};
+
+export type ResourceGroup = Node & {
+  readonly __typename?: 'ResourceGroup';
+  readonly fairShareSpec: Maybe<FairShareScalingGroupSpec>;
+  readonly id: Scalars['ID']['output'];
+  readonly name: Scalars['String']['output'];
+  readonly status: ResourceGroupStatus;
+  readonly metadata: ResourceGroupMetadata;
+  readonly network: ResourceGroupNetworkConfig;
+  readonly scheduler: ResourceGroupSchedulerConfig;
+  readonly resourceInfo: Maybe<ResourceInfo>;
+};
+
+export type FairShareScalingGroupSpec = {
+  readonly __typename?: 'FairShareScalingGroupSpec';
+  readonly halfLifeDays: Scalars['Int']['output'];
+  readonly lookbackDays: Scalars['Int']['output'];
+  readonly decayUnitDays: Scalars['Int']['output'];
+  readonly defaultWeight: Scalars['Decimal']['output'];
+  readonly resourceWeights: ReadonlyArray<ResourceWeightEntry>;
+};
+
+export type UsageBucketMetadata = {
+  readonly __typename?: 'UsageBucketMetadata';
+  readonly periodStart: Scalars['Date']['output'];
+  readonly periodEnd: Scalars['Date']['output'];
+  readonly decayUnitDays: Scalars['Int']['output'];
+  readonly createdAt: Scalars['DateTime']['output'];
+  readonly updatedAt: Scalars['DateTime']['output'];
+};
+
+export type DomainUsageScope = {
+  readonly resourceGroupName: Scalars['String']['input'];
+};
+
+export type ProjectUsageScope = {
+  readonly resourceGroupName: Scalars['String']['input'];
+};
+
+export type UserUsageScope = {
+  readonly resourceGroupName: Scalars['String']['input'];
+  readonly projectId: Scalars['UUID']['input'];
+};
+
+export type UsageBucketOrderField =
+  | 'PERIOD_START';
+
+export type DomainUsageBucket = Node & {
+  readonly __typename?: 'DomainUsageBucket';
+  readonly id: Scalars['ID']['output'];
+  readonly domainName: Scalars['String']['output'];
+  readonly resourceGroupName: Scalars['String']['output'];
+  readonly metadata: UsageBucketMetadata;
+  readonly resourceUsage: ResourceSlot;
+  readonly capacitySnapshot: ResourceSlot;
+  readonly averageDailyUsage: Maybe<ResourceSlot>;
+  readonly usageCapacityRatio: Maybe<ResourceSlot>;
+};
+
+export type DomainUsageBucketConnection = {
+  readonly __typename?: 'DomainUsageBucketConnection';
+  readonly pageInfo: PageInfo;
+  readonly edges: ReadonlyArray<DomainUsageBucketEdge>;
+  readonly count: Scalars['Int']['output'];
+};
+
+export type DomainUsageBucketEdge = {
+  readonly __typename?: 'DomainUsageBucketEdge';
+  readonly cursor: Scalars['String']['output'];
+  readonly node: DomainUsageBucket;
+};
+
+export type DomainUsageBucketOrderBy = {
+  readonly field: UsageBucketOrderField;
+  readonly direction?: OrderDirection;
+};
+
+export type DomainUsageBucketFilter = {
+  readonly resourceGroup?: InputMaybe<StringFilter>;
+  readonly domainName?: InputMaybe<StringFilter>;
+  readonly periodStart?: InputMaybe<DateFilter>;
+  readonly periodEnd?: InputMaybe<DateFilter>;
+  readonly AND?: InputMaybe<ReadonlyArray<DomainUsageBucketFilter>>;
+  readonly OR?: InputMaybe<ReadonlyArray<DomainUsageBucketFilter>>;
+  readonly NOT?: InputMaybe<ReadonlyArray<DomainUsageBucketFilter>>;
+};
+
+export type ProjectUsageBucket = Node & {
+  readonly __typename?: 'ProjectUsageBucket';
+  readonly id: Scalars['ID']['output'];
+  readonly projectId: Scalars['UUID']['output'];
+  readonly domainName: Scalars['String']['output'];
+  readonly resourceGroupName: Scalars['String']['output'];
+  readonly metadata: UsageBucketMetadata;
+  readonly resourceUsage: ResourceSlot;
+  readonly capacitySnapshot: ResourceSlot;
+  readonly averageDailyUsage: Maybe<ResourceSlot>;
+  readonly usageCapacityRatio: Maybe<ResourceSlot>;
+};
+
+export type ProjectUsageBucketConnection = {
+  readonly __typename?: 'ProjectUsageBucketConnection';
+  readonly pageInfo: PageInfo;
+  readonly edges: ReadonlyArray<ProjectUsageBucketEdge>;
+  readonly count: Scalars['Int']['output'];
+};
+
+export type ProjectUsageBucketEdge = {
+  readonly __typename?: 'ProjectUsageBucketEdge';
+  readonly cursor: Scalars['String']['output'];
+  readonly node: ProjectUsageBucket;
+};
+
+export type ProjectUsageBucketOrderBy = {
+  readonly field: UsageBucketOrderField;
+  readonly direction?: OrderDirection;
+};
+
+export type ProjectUsageBucketFilter = {
+  readonly resourceGroup?: InputMaybe<StringFilter>;
+  readonly projectId?: InputMaybe<UUIDFilter>;
+  readonly domainName?: InputMaybe<StringFilter>;
+  readonly periodStart?: InputMaybe<DateFilter>;
+  readonly periodEnd?: InputMaybe<DateFilter>;
+  readonly AND?: InputMaybe<ReadonlyArray<ProjectUsageBucketFilter>>;
+  readonly OR?: InputMaybe<ReadonlyArray<ProjectUsageBucketFilter>>;
+  readonly NOT?: InputMaybe<ReadonlyArray<ProjectUsageBucketFilter>>;
+};
+
+export type UserUsageBucket = Node & {
+  readonly __typename?: 'UserUsageBucket';
+  readonly id: Scalars['ID']['output'];
+  readonly userUuid: Scalars['UUID']['output'];
+  readonly projectId: Scalars['UUID']['output'];
+  readonly domainName: Scalars['String']['output'];
+  readonly resourceGroupName: Scalars['String']['output'];
+  readonly metadata: UsageBucketMetadata;
+  readonly resourceUsage: ResourceSlot;
+  readonly capacitySnapshot: ResourceSlot;
+  readonly averageDailyUsage: Maybe<ResourceSlot>;
+  readonly usageCapacityRatio: Maybe<ResourceSlot>;
+};
+
+export type UserUsageBucketConnection = {
+  readonly __typename?: 'UserUsageBucketConnection';
+  readonly pageInfo: PageInfo;
+  readonly edges: ReadonlyArray<UserUsageBucketEdge>;
+  readonly count: Scalars['Int']['output'];
+};
+
+export type UserUsageBucketEdge = {
+  readonly __typename?: 'UserUsageBucketEdge';
+  readonly cursor: Scalars['String']['output'];
+  readonly node: UserUsageBucket;
+};
+
+export type UserUsageBucketOrderBy = {
+  readonly field: UsageBucketOrderField;
+  readonly direction?: OrderDirection;
+};
+
+export type UserUsageBucketFilter = {
+  readonly resourceGroup?: InputMaybe<StringFilter>;
+  readonly userUuid?: InputMaybe<UUIDFilter>;
+  readonly projectId?: InputMaybe<UUIDFilter>;
+  readonly domainName?: InputMaybe<StringFilter>;
+  readonly periodStart?: InputMaybe<DateFilter>;
+  readonly periodEnd?: InputMaybe<DateFilter>;
+  readonly AND?: InputMaybe<ReadonlyArray<UserUsageBucketFilter>>;
+  readonly OR?: InputMaybe<ReadonlyArray<UserUsageBucketFilter>>;
+  readonly NOT?: InputMaybe<ReadonlyArray<UserUsageBucketFilter>>;
+};
+
 export type ScalingGroup = {
   readonly __typename?: 'ScalingGroup';
   readonly name: Maybe<Scalars['String']['output']>;
@@ -6739,17 +7354,6 @@ export type ScalingGroupEdge = {
   readonly __typename?: 'ScalingGroupEdge';
   readonly node: Maybe<ScalingGroupNode>;
   readonly cursor: Scalars['String']['output'];
-};
-
-export type ResourceGroup = Node & {
-  readonly __typename?: 'ResourceGroup';
-  readonly id: Scalars['ID']['output'];
-  readonly name: Scalars['String']['output'];
-  readonly status: ResourceGroupStatus;
-  readonly metadata: ResourceGroupMetadata;
-  readonly network: ResourceGroupNetworkConfig;
-  readonly scheduler: ResourceGroupSchedulerConfig;
-  readonly resourceInfo: Maybe<ResourceInfo>;
 };
 
 export type ResourceGroupStatus = {
@@ -7112,8 +7716,14 @@ export type ResolversInterfaceTypes<_RefType extends Record<string, unknown>> = 
     | ( AuditEntry )
     | ( LoginSession )
     | ( LoginAttempt )
-    | ( ScalingGroupRow )
+    | ( ShareRow )
+    | ( ProjectShareRow )
+    | ( UserShareRow )
     | ( ResourceGroupRecord )
+    | ( BucketRow )
+    | ( ProjectBucketRow )
+    | ( UserBucketRow )
+    | ( ScalingGroupRow )
     | ( ContainerRegistry )
     | ( RegistryConfiguration )
   ;
@@ -7693,6 +8303,74 @@ export type ResolversTypes = {
   LoginHistoryV2Edge: ResolverTypeWrapper<Omit<LoginHistoryV2Edge, 'node'> & { node: ResolversTypes['LoginHistoryV2'] }>;
   RevokeLoginSessionPayload: ResolverTypeWrapper<RevokeLoginSessionPayload>;
   UnblockUserPayload: ResolverTypeWrapper<UnblockUserPayload>;
+  FairShareSpec: ResolverTypeWrapper<FairShareSpec>;
+  ResourceWeightEntry: ResolverTypeWrapper<ResourceWeightEntry>;
+  FairShareCalculationSnapshot: ResolverTypeWrapper<FairShareCalculationSnapshot>;
+  DomainFairShare: ResolverTypeWrapper<ShareRow>;
+  ProjectFairShare: ResolverTypeWrapper<ProjectShareRow>;
+  UserFairShare: ResolverTypeWrapper<UserShareRow>;
+  ResourceGroupProjectScope: ResourceGroupProjectScope;
+  ResourceGroupUserScope: ResourceGroupUserScope;
+  DomainFairShareDomainNestedFilter: DomainFairShareDomainNestedFilter;
+  ProjectFairShareTypeEnum: ProjectFairShareTypeEnum;
+  ProjectFairShareTypeEnumFilter: ProjectFairShareTypeEnumFilter;
+  ProjectFairShareProjectNestedFilter: ProjectFairShareProjectNestedFilter;
+  UserFairShareUserNestedFilter: UserFairShareUserNestedFilter;
+  RGDomainFairShareFilter: RGDomainFairShareFilter;
+  RGProjectFairShareFilter: RGProjectFairShareFilter;
+  RGUserFairShareFilter: RGUserFairShareFilter;
+  DomainFairShareOrderField: DomainFairShareOrderField;
+  ProjectFairShareOrderField: ProjectFairShareOrderField;
+  UserFairShareOrderField: UserFairShareOrderField;
+  DomainFairShareOrderBy: DomainFairShareOrderBy;
+  ProjectFairShareOrderBy: ProjectFairShareOrderBy;
+  UserFairShareOrderBy: UserFairShareOrderBy;
+  UpsertDomainFairShareWeightInput: UpsertDomainFairShareWeightInput;
+  UpsertProjectFairShareWeightInput: UpsertProjectFairShareWeightInput;
+  UpsertUserFairShareWeightInput: UpsertUserFairShareWeightInput;
+  DomainWeightInputItem: DomainWeightInputItem;
+  ProjectWeightInputItem: ProjectWeightInputItem;
+  UserWeightInputItem: UserWeightInputItem;
+  BulkUpsertDomainFairShareWeightInput: BulkUpsertDomainFairShareWeightInput;
+  BulkUpsertProjectFairShareWeightInput: BulkUpsertProjectFairShareWeightInput;
+  BulkUpsertUserFairShareWeightInput: BulkUpsertUserFairShareWeightInput;
+  ResourceWeightEntryInput: ResourceWeightEntryInput;
+  UpdateResourceGroupFairShareSpecInput: UpdateResourceGroupFairShareSpecInput;
+  UpsertDomainFairShareWeightPayload: ResolverTypeWrapper<Omit<UpsertDomainFairShareWeightPayload, 'domainFairShare'> & { domainFairShare: ResolversTypes['DomainFairShare'] }>;
+  UpsertProjectFairShareWeightPayload: ResolverTypeWrapper<Omit<UpsertProjectFairShareWeightPayload, 'projectFairShare'> & { projectFairShare: ResolversTypes['ProjectFairShare'] }>;
+  UpsertUserFairShareWeightPayload: ResolverTypeWrapper<Omit<UpsertUserFairShareWeightPayload, 'userFairShare'> & { userFairShare: ResolversTypes['UserFairShare'] }>;
+  BulkUpsertDomainFairShareWeightPayload: ResolverTypeWrapper<BulkUpsertDomainFairShareWeightPayload>;
+  BulkUpsertProjectFairShareWeightPayload: ResolverTypeWrapper<BulkUpsertProjectFairShareWeightPayload>;
+  BulkUpsertUserFairShareWeightPayload: ResolverTypeWrapper<BulkUpsertUserFairShareWeightPayload>;
+  UpdateResourceGroupFairShareSpecPayload: ResolverTypeWrapper<Omit<UpdateResourceGroupFairShareSpecPayload, 'resourceGroup'> & { resourceGroup: ResolversTypes['ResourceGroup'] }>;
+  DomainFairShareConnection: ResolverTypeWrapper<Omit<DomainFairShareConnection, 'edges'> & { edges: ReadonlyArray<ResolversTypes['DomainFairShareEdge']> }>;
+  DomainFairShareEdge: ResolverTypeWrapper<Omit<DomainFairShareEdge, 'node'> & { node: ResolversTypes['DomainFairShare'] }>;
+  ProjectFairShareConnection: ResolverTypeWrapper<Omit<ProjectFairShareConnection, 'edges'> & { edges: ReadonlyArray<ResolversTypes['ProjectFairShareEdge']> }>;
+  ProjectFairShareEdge: ResolverTypeWrapper<Omit<ProjectFairShareEdge, 'node'> & { node: ResolversTypes['ProjectFairShare'] }>;
+  UserFairShareConnection: ResolverTypeWrapper<Omit<UserFairShareConnection, 'edges'> & { edges: ReadonlyArray<ResolversTypes['UserFairShareEdge']> }>;
+  UserFairShareEdge: ResolverTypeWrapper<Omit<UserFairShareEdge, 'node'> & { node: ResolversTypes['UserFairShare'] }>;
+  ResourceGroup: ResolverTypeWrapper<ResourceGroupRecord>;
+  FairShareScalingGroupSpec: ResolverTypeWrapper<FairShareScalingGroupSpec>;
+  UsageBucketMetadata: ResolverTypeWrapper<UsageBucketMetadata>;
+  DomainUsageScope: DomainUsageScope;
+  ProjectUsageScope: ProjectUsageScope;
+  UserUsageScope: UserUsageScope;
+  UsageBucketOrderField: UsageBucketOrderField;
+  DomainUsageBucket: ResolverTypeWrapper<BucketRow>;
+  DomainUsageBucketConnection: ResolverTypeWrapper<Omit<DomainUsageBucketConnection, 'edges'> & { edges: ReadonlyArray<ResolversTypes['DomainUsageBucketEdge']> }>;
+  DomainUsageBucketEdge: ResolverTypeWrapper<Omit<DomainUsageBucketEdge, 'node'> & { node: ResolversTypes['DomainUsageBucket'] }>;
+  DomainUsageBucketOrderBy: DomainUsageBucketOrderBy;
+  DomainUsageBucketFilter: DomainUsageBucketFilter;
+  ProjectUsageBucket: ResolverTypeWrapper<ProjectBucketRow>;
+  ProjectUsageBucketConnection: ResolverTypeWrapper<Omit<ProjectUsageBucketConnection, 'edges'> & { edges: ReadonlyArray<ResolversTypes['ProjectUsageBucketEdge']> }>;
+  ProjectUsageBucketEdge: ResolverTypeWrapper<Omit<ProjectUsageBucketEdge, 'node'> & { node: ResolversTypes['ProjectUsageBucket'] }>;
+  ProjectUsageBucketOrderBy: ProjectUsageBucketOrderBy;
+  ProjectUsageBucketFilter: ProjectUsageBucketFilter;
+  UserUsageBucket: ResolverTypeWrapper<UserBucketRow>;
+  UserUsageBucketConnection: ResolverTypeWrapper<Omit<UserUsageBucketConnection, 'edges'> & { edges: ReadonlyArray<ResolversTypes['UserUsageBucketEdge']> }>;
+  UserUsageBucketEdge: ResolverTypeWrapper<Omit<UserUsageBucketEdge, 'node'> & { node: ResolversTypes['UserUsageBucket'] }>;
+  UserUsageBucketOrderBy: UserUsageBucketOrderBy;
+  UserUsageBucketFilter: UserUsageBucketFilter;
   ScalingGroup: ResolverTypeWrapper<ScalingGroupParent>;
   CreateScalingGroupInput: CreateScalingGroupInput;
   ModifyScalingGroupInput: ModifyScalingGroupInput;
@@ -7716,7 +8394,6 @@ export type ResolversTypes = {
   ScalingGroupNode: ResolverTypeWrapper<ScalingGroupRow>;
   ScalingGroupConnection: ResolverTypeWrapper<Omit<ScalingGroupConnection, 'edges'> & { edges: ReadonlyArray<Maybe<ResolversTypes['ScalingGroupEdge']>> }>;
   ScalingGroupEdge: ResolverTypeWrapper<Omit<ScalingGroupEdge, 'node'> & { node?: Maybe<ResolversTypes['ScalingGroupNode']> }>;
-  ResourceGroup: ResolverTypeWrapper<ResourceGroupRecord>;
   ResourceGroupStatus: ResolverTypeWrapper<ResourceGroupStatus>;
   ResourceGroupMetadata: ResolverTypeWrapper<ResourceGroupMetadata>;
   ResourceGroupNetworkConfig: ResolverTypeWrapper<ResourceGroupNetworkConfig>;
@@ -8262,6 +8939,69 @@ export type ResolversParentTypes = {
   LoginHistoryV2Edge: Omit<LoginHistoryV2Edge, 'node'> & { node: ResolversParentTypes['LoginHistoryV2'] };
   RevokeLoginSessionPayload: RevokeLoginSessionPayload;
   UnblockUserPayload: UnblockUserPayload;
+  FairShareSpec: FairShareSpec;
+  ResourceWeightEntry: ResourceWeightEntry;
+  FairShareCalculationSnapshot: FairShareCalculationSnapshot;
+  DomainFairShare: ShareRow;
+  ProjectFairShare: ProjectShareRow;
+  UserFairShare: UserShareRow;
+  ResourceGroupProjectScope: ResourceGroupProjectScope;
+  ResourceGroupUserScope: ResourceGroupUserScope;
+  DomainFairShareDomainNestedFilter: DomainFairShareDomainNestedFilter;
+  ProjectFairShareTypeEnumFilter: ProjectFairShareTypeEnumFilter;
+  ProjectFairShareProjectNestedFilter: ProjectFairShareProjectNestedFilter;
+  UserFairShareUserNestedFilter: UserFairShareUserNestedFilter;
+  RGDomainFairShareFilter: RGDomainFairShareFilter;
+  RGProjectFairShareFilter: RGProjectFairShareFilter;
+  RGUserFairShareFilter: RGUserFairShareFilter;
+  DomainFairShareOrderBy: DomainFairShareOrderBy;
+  ProjectFairShareOrderBy: ProjectFairShareOrderBy;
+  UserFairShareOrderBy: UserFairShareOrderBy;
+  UpsertDomainFairShareWeightInput: UpsertDomainFairShareWeightInput;
+  UpsertProjectFairShareWeightInput: UpsertProjectFairShareWeightInput;
+  UpsertUserFairShareWeightInput: UpsertUserFairShareWeightInput;
+  DomainWeightInputItem: DomainWeightInputItem;
+  ProjectWeightInputItem: ProjectWeightInputItem;
+  UserWeightInputItem: UserWeightInputItem;
+  BulkUpsertDomainFairShareWeightInput: BulkUpsertDomainFairShareWeightInput;
+  BulkUpsertProjectFairShareWeightInput: BulkUpsertProjectFairShareWeightInput;
+  BulkUpsertUserFairShareWeightInput: BulkUpsertUserFairShareWeightInput;
+  ResourceWeightEntryInput: ResourceWeightEntryInput;
+  UpdateResourceGroupFairShareSpecInput: UpdateResourceGroupFairShareSpecInput;
+  UpsertDomainFairShareWeightPayload: Omit<UpsertDomainFairShareWeightPayload, 'domainFairShare'> & { domainFairShare: ResolversParentTypes['DomainFairShare'] };
+  UpsertProjectFairShareWeightPayload: Omit<UpsertProjectFairShareWeightPayload, 'projectFairShare'> & { projectFairShare: ResolversParentTypes['ProjectFairShare'] };
+  UpsertUserFairShareWeightPayload: Omit<UpsertUserFairShareWeightPayload, 'userFairShare'> & { userFairShare: ResolversParentTypes['UserFairShare'] };
+  BulkUpsertDomainFairShareWeightPayload: BulkUpsertDomainFairShareWeightPayload;
+  BulkUpsertProjectFairShareWeightPayload: BulkUpsertProjectFairShareWeightPayload;
+  BulkUpsertUserFairShareWeightPayload: BulkUpsertUserFairShareWeightPayload;
+  UpdateResourceGroupFairShareSpecPayload: Omit<UpdateResourceGroupFairShareSpecPayload, 'resourceGroup'> & { resourceGroup: ResolversParentTypes['ResourceGroup'] };
+  DomainFairShareConnection: Omit<DomainFairShareConnection, 'edges'> & { edges: ReadonlyArray<ResolversParentTypes['DomainFairShareEdge']> };
+  DomainFairShareEdge: Omit<DomainFairShareEdge, 'node'> & { node: ResolversParentTypes['DomainFairShare'] };
+  ProjectFairShareConnection: Omit<ProjectFairShareConnection, 'edges'> & { edges: ReadonlyArray<ResolversParentTypes['ProjectFairShareEdge']> };
+  ProjectFairShareEdge: Omit<ProjectFairShareEdge, 'node'> & { node: ResolversParentTypes['ProjectFairShare'] };
+  UserFairShareConnection: Omit<UserFairShareConnection, 'edges'> & { edges: ReadonlyArray<ResolversParentTypes['UserFairShareEdge']> };
+  UserFairShareEdge: Omit<UserFairShareEdge, 'node'> & { node: ResolversParentTypes['UserFairShare'] };
+  ResourceGroup: ResourceGroupRecord;
+  FairShareScalingGroupSpec: FairShareScalingGroupSpec;
+  UsageBucketMetadata: UsageBucketMetadata;
+  DomainUsageScope: DomainUsageScope;
+  ProjectUsageScope: ProjectUsageScope;
+  UserUsageScope: UserUsageScope;
+  DomainUsageBucket: BucketRow;
+  DomainUsageBucketConnection: Omit<DomainUsageBucketConnection, 'edges'> & { edges: ReadonlyArray<ResolversParentTypes['DomainUsageBucketEdge']> };
+  DomainUsageBucketEdge: Omit<DomainUsageBucketEdge, 'node'> & { node: ResolversParentTypes['DomainUsageBucket'] };
+  DomainUsageBucketOrderBy: DomainUsageBucketOrderBy;
+  DomainUsageBucketFilter: DomainUsageBucketFilter;
+  ProjectUsageBucket: ProjectBucketRow;
+  ProjectUsageBucketConnection: Omit<ProjectUsageBucketConnection, 'edges'> & { edges: ReadonlyArray<ResolversParentTypes['ProjectUsageBucketEdge']> };
+  ProjectUsageBucketEdge: Omit<ProjectUsageBucketEdge, 'node'> & { node: ResolversParentTypes['ProjectUsageBucket'] };
+  ProjectUsageBucketOrderBy: ProjectUsageBucketOrderBy;
+  ProjectUsageBucketFilter: ProjectUsageBucketFilter;
+  UserUsageBucket: UserBucketRow;
+  UserUsageBucketConnection: Omit<UserUsageBucketConnection, 'edges'> & { edges: ReadonlyArray<ResolversParentTypes['UserUsageBucketEdge']> };
+  UserUsageBucketEdge: Omit<UserUsageBucketEdge, 'node'> & { node: ResolversParentTypes['UserUsageBucket'] };
+  UserUsageBucketOrderBy: UserUsageBucketOrderBy;
+  UserUsageBucketFilter: UserUsageBucketFilter;
   ScalingGroup: ScalingGroupParent;
   CreateScalingGroupInput: CreateScalingGroupInput;
   ModifyScalingGroupInput: ModifyScalingGroupInput;
@@ -8285,7 +9025,6 @@ export type ResolversParentTypes = {
   ScalingGroupNode: ScalingGroupRow;
   ScalingGroupConnection: Omit<ScalingGroupConnection, 'edges'> & { edges: ReadonlyArray<Maybe<ResolversParentTypes['ScalingGroupEdge']>> };
   ScalingGroupEdge: Omit<ScalingGroupEdge, 'node'> & { node?: Maybe<ResolversParentTypes['ScalingGroupNode']> };
-  ResourceGroup: ResourceGroupRecord;
   ResourceGroupStatus: ResourceGroupStatus;
   ResourceGroupMetadata: ResourceGroupMetadata;
   ResourceGroupNetworkConfig: ResourceGroupNetworkConfig;
@@ -8357,7 +9096,7 @@ export type ItemResolvers<ContextType = GraphqlContext, ParentType extends Resol
 };
 
 export type NodeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['Node'] = ResolversParentTypes['Node']> = {
-  __resolveType: TypeResolveFn<'KeypairResourcePolicyV2' | 'KeyPairV2' | 'ImageNode' | 'ImageV2' | 'ComputeSessionNode' | 'AgentNode' | 'KernelNode' | 'SessionSchedulingHistory' | 'SessionV2' | 'KernelV2' | 'UserNode' | 'GroupNode' | 'DomainV2' | 'ProjectV2' | 'UserV2' | 'DomainNode' | 'VirtualFolderNode' | 'VFolder' | 'Role' | 'Permission' | 'RoleAssignment' | 'EntityRef' | 'ContainerRegistryV2' | 'ModelDeployment' | 'RoleInvitation' | 'RolePreset' | 'RolePermissionPreset' | 'UserResourcePolicyV2' | 'ProjectResourcePolicyV2' | 'AuditLogNode' | 'AuditLogV2' | 'LoginSessionV2' | 'LoginHistoryV2' | 'ScalingGroupNode' | 'ResourceGroup' | 'ContainerRegistry' | 'ContainerRegistryNode', ParentType, ContextType>;
+  __resolveType: TypeResolveFn<'KeypairResourcePolicyV2' | 'KeyPairV2' | 'ImageNode' | 'ImageV2' | 'ComputeSessionNode' | 'AgentNode' | 'KernelNode' | 'SessionSchedulingHistory' | 'SessionV2' | 'KernelV2' | 'UserNode' | 'GroupNode' | 'DomainV2' | 'ProjectV2' | 'UserV2' | 'DomainNode' | 'VirtualFolderNode' | 'VFolder' | 'Role' | 'Permission' | 'RoleAssignment' | 'EntityRef' | 'ContainerRegistryV2' | 'ModelDeployment' | 'RoleInvitation' | 'RolePreset' | 'RolePermissionPreset' | 'UserResourcePolicyV2' | 'ProjectResourcePolicyV2' | 'AuditLogNode' | 'AuditLogV2' | 'LoginSessionV2' | 'LoginHistoryV2' | 'DomainFairShare' | 'ProjectFairShare' | 'UserFairShare' | 'ResourceGroup' | 'DomainUsageBucket' | 'ProjectUsageBucket' | 'UserUsageBucket' | 'ScalingGroupNode' | 'ContainerRegistry' | 'ContainerRegistryNode', ParentType, ContextType>;
 };
 
 export type PaginatedListResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['PaginatedList'] = ResolversParentTypes['PaginatedList']> = {
@@ -8530,6 +9269,9 @@ export type QueryResolvers<ContextType = GraphqlContext, ParentType extends Reso
   adminLoginHistoryV2?: Resolver<Maybe<ResolversTypes['LoginHistoryV2Connection']>, ParentType, ContextType, RequireFields<QueryadminLoginHistoryV2Args, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
   myLoginSessionsV2?: Resolver<Maybe<ResolversTypes['LoginSessionV2Connection']>, ParentType, ContextType, RequireFields<QuerymyLoginSessionsV2Args, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
   myLoginHistoryV2?: Resolver<Maybe<ResolversTypes['LoginHistoryV2Connection']>, ParentType, ContextType, RequireFields<QuerymyLoginHistoryV2Args, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  rgDomainFairShares?: Resolver<Maybe<ResolversTypes['DomainFairShareConnection']>, ParentType, ContextType, RequireFields<QueryrgDomainFairSharesArgs, 'scope' | 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  rgProjectFairShares?: Resolver<Maybe<ResolversTypes['ProjectFairShareConnection']>, ParentType, ContextType, RequireFields<QueryrgProjectFairSharesArgs, 'scope' | 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  rgUserFairShares?: Resolver<Maybe<ResolversTypes['UserFairShareConnection']>, ParentType, ContextType, RequireFields<QueryrgUserFairSharesArgs, 'scope' | 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
   scaling_group?: Resolver<Maybe<ResolversTypes['ScalingGroup']>, ParentType, ContextType, Partial<Queryscaling_groupArgs>>;
   scaling_groups?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['ScalingGroup']>>>, ParentType, ContextType, Partial<Queryscaling_groupsArgs>>;
   accessible_scaling_groups?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['ScalingGroup']>>>, ParentType, ContextType, RequireFields<Queryaccessible_scaling_groupsArgs, 'project_id'>>;
@@ -8660,6 +9402,13 @@ export type MutationResolvers<ContextType = GraphqlContext, ParentType extends R
   adminRevokeLoginSession?: Resolver<Maybe<ResolversTypes['RevokeLoginSessionPayload']>, ParentType, ContextType, RequireFields<MutationadminRevokeLoginSessionArgs, 'sessionId'>>;
   myRevokeLoginSession?: Resolver<Maybe<ResolversTypes['RevokeLoginSessionPayload']>, ParentType, ContextType, RequireFields<MutationmyRevokeLoginSessionArgs, 'sessionId'>>;
   adminUnblockUser?: Resolver<Maybe<ResolversTypes['UnblockUserPayload']>, ParentType, ContextType, RequireFields<MutationadminUnblockUserArgs, 'username'>>;
+  adminUpsertDomainFairShareWeight?: Resolver<Maybe<ResolversTypes['UpsertDomainFairShareWeightPayload']>, ParentType, ContextType, RequireFields<MutationadminUpsertDomainFairShareWeightArgs, 'input'>>;
+  adminUpsertProjectFairShareWeight?: Resolver<Maybe<ResolversTypes['UpsertProjectFairShareWeightPayload']>, ParentType, ContextType, RequireFields<MutationadminUpsertProjectFairShareWeightArgs, 'input'>>;
+  adminUpsertUserFairShareWeight?: Resolver<Maybe<ResolversTypes['UpsertUserFairShareWeightPayload']>, ParentType, ContextType, RequireFields<MutationadminUpsertUserFairShareWeightArgs, 'input'>>;
+  adminBulkUpsertDomainFairShareWeight?: Resolver<Maybe<ResolversTypes['BulkUpsertDomainFairShareWeightPayload']>, ParentType, ContextType, RequireFields<MutationadminBulkUpsertDomainFairShareWeightArgs, 'input'>>;
+  adminBulkUpsertProjectFairShareWeight?: Resolver<Maybe<ResolversTypes['BulkUpsertProjectFairShareWeightPayload']>, ParentType, ContextType, RequireFields<MutationadminBulkUpsertProjectFairShareWeightArgs, 'input'>>;
+  adminBulkUpsertUserFairShareWeight?: Resolver<Maybe<ResolversTypes['BulkUpsertUserFairShareWeightPayload']>, ParentType, ContextType, RequireFields<MutationadminBulkUpsertUserFairShareWeightArgs, 'input'>>;
+  adminUpdateResourceGroupFairShareSpec?: Resolver<Maybe<ResolversTypes['UpdateResourceGroupFairShareSpecPayload']>, ParentType, ContextType, RequireFields<MutationadminUpdateResourceGroupFairShareSpecArgs, 'input'>>;
   create_scaling_group?: Resolver<Maybe<ResolversTypes['CreateScalingGroup']>, ParentType, ContextType, RequireFields<Mutationcreate_scaling_groupArgs, 'name' | 'props'>>;
   modify_scaling_group?: Resolver<Maybe<ResolversTypes['ModifyScalingGroup']>, ParentType, ContextType, RequireFields<Mutationmodify_scaling_groupArgs, 'name' | 'props'>>;
   delete_scaling_group?: Resolver<Maybe<ResolversTypes['DeleteScalingGroup']>, ParentType, ContextType, RequireFields<Mutationdelete_scaling_groupArgs, 'name'>>;
@@ -9737,6 +10486,7 @@ export type DomainV2Resolvers<ContextType = GraphqlContext, ParentType extends R
   registry?: Resolver<ResolversTypes['DomainRegistryInfo'], ParentType, ContextType>;
   lifecycle?: Resolver<ResolversTypes['DomainLifecycleInfo'], ParentType, ContextType>;
   activeResourceOverview?: Resolver<Maybe<ResolversTypes['ActiveResourceOverview']>, ParentType, ContextType>;
+  usageBuckets?: Resolver<Maybe<ResolversTypes['DomainUsageBucketConnection']>, ParentType, ContextType, RequireFields<DomainV2usageBucketsArgs, 'scope' | 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
   __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
 };
 
@@ -9749,6 +10499,7 @@ export type ProjectV2Resolvers<ContextType = GraphqlContext, ParentType extends 
   lifecycle?: Resolver<ResolversTypes['ProjectLifecycleInfo'], ParentType, ContextType>;
   activeResourceOverview?: Resolver<Maybe<ResolversTypes['ActiveResourceOverview']>, ParentType, ContextType>;
   domain?: Resolver<Maybe<ResolversTypes['DomainV2']>, ParentType, ContextType>;
+  usageBuckets?: Resolver<Maybe<ResolversTypes['ProjectUsageBucketConnection']>, ParentType, ContextType, RequireFields<ProjectV2usageBucketsArgs, 'scope' | 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
   __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
 };
 
@@ -9762,6 +10513,7 @@ export type UserV2Resolvers<ContextType = GraphqlContext, ParentType extends Res
   timestamps?: Resolver<ResolversTypes['EntityTimestamps'], ParentType, ContextType>;
   domain?: Resolver<Maybe<ResolversTypes['DomainV2']>, ParentType, ContextType>;
   projects?: Resolver<Maybe<ResolversTypes['ProjectV2Connection']>, ParentType, ContextType, RequireFields<UserV2projectsArgs, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  usageBuckets?: Resolver<Maybe<ResolversTypes['UserUsageBucketConnection']>, ParentType, ContextType, RequireFields<UserV2usageBucketsArgs, 'scope' | 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
   __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
 };
 
@@ -10914,6 +11666,237 @@ export type UnblockUserPayloadResolvers<ContextType = GraphqlContext, ParentType
   success?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
 };
 
+export type FairShareSpecResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['FairShareSpec'] = ResolversParentTypes['FairShareSpec']> = {
+  weight?: Resolver<ResolversTypes['Decimal'], ParentType, ContextType>;
+  usesDefault?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
+  halfLifeDays?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+  lookbackDays?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+  decayUnitDays?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+  resourceWeights?: Resolver<ReadonlyArray<ResolversTypes['ResourceWeightEntry']>, ParentType, ContextType>;
+};
+
+export type ResourceWeightEntryResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ResourceWeightEntry'] = ResolversParentTypes['ResourceWeightEntry']> = {
+  resourceType?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  weight?: Resolver<ResolversTypes['Decimal'], ParentType, ContextType>;
+  usesDefault?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
+};
+
+export type FairShareCalculationSnapshotResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['FairShareCalculationSnapshot'] = ResolversParentTypes['FairShareCalculationSnapshot']> = {
+  averageDailyDecayedUsage?: Resolver<Maybe<ResolversTypes['ResourceSlot']>, ParentType, ContextType>;
+  fairShareFactor?: Resolver<ResolversTypes['Decimal'], ParentType, ContextType>;
+  totalDecayedUsage?: Resolver<ResolversTypes['ResourceSlot'], ParentType, ContextType>;
+  normalizedUsage?: Resolver<ResolversTypes['Decimal'], ParentType, ContextType>;
+  lookbackStart?: Resolver<ResolversTypes['Date'], ParentType, ContextType>;
+  lookbackEnd?: Resolver<ResolversTypes['Date'], ParentType, ContextType>;
+  lastCalculatedAt?: Resolver<ResolversTypes['DateTime'], ParentType, ContextType>;
+};
+
+export type DomainFairShareResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DomainFairShare'] = ResolversParentTypes['DomainFairShare']> = {
+  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  resourceGroupName?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  domainName?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  spec?: Resolver<ResolversTypes['FairShareSpec'], ParentType, ContextType>;
+  calculationSnapshot?: Resolver<ResolversTypes['FairShareCalculationSnapshot'], ParentType, ContextType>;
+  createdAt?: Resolver<ResolversTypes['DateTime'], ParentType, ContextType>;
+  updatedAt?: Resolver<ResolversTypes['DateTime'], ParentType, ContextType>;
+  domain?: Resolver<Maybe<ResolversTypes['DomainV2']>, ParentType, ContextType>;
+  resourceGroup?: Resolver<Maybe<ResolversTypes['ResourceGroup']>, ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type ProjectFairShareResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ProjectFairShare'] = ResolversParentTypes['ProjectFairShare']> = {
+  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  resourceGroupName?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  projectId?: Resolver<ResolversTypes['UUID'], ParentType, ContextType>;
+  domainName?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  spec?: Resolver<ResolversTypes['FairShareSpec'], ParentType, ContextType>;
+  calculationSnapshot?: Resolver<ResolversTypes['FairShareCalculationSnapshot'], ParentType, ContextType>;
+  createdAt?: Resolver<ResolversTypes['DateTime'], ParentType, ContextType>;
+  updatedAt?: Resolver<ResolversTypes['DateTime'], ParentType, ContextType>;
+  project?: Resolver<Maybe<ResolversTypes['ProjectV2']>, ParentType, ContextType>;
+  domain?: Resolver<Maybe<ResolversTypes['DomainV2']>, ParentType, ContextType>;
+  resourceGroup?: Resolver<Maybe<ResolversTypes['ResourceGroup']>, ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type UserFairShareResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['UserFairShare'] = ResolversParentTypes['UserFairShare']> = {
+  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  resourceGroupName?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  userUuid?: Resolver<ResolversTypes['UUID'], ParentType, ContextType>;
+  projectId?: Resolver<ResolversTypes['UUID'], ParentType, ContextType>;
+  domainName?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  spec?: Resolver<ResolversTypes['FairShareSpec'], ParentType, ContextType>;
+  calculationSnapshot?: Resolver<ResolversTypes['FairShareCalculationSnapshot'], ParentType, ContextType>;
+  createdAt?: Resolver<ResolversTypes['DateTime'], ParentType, ContextType>;
+  updatedAt?: Resolver<ResolversTypes['DateTime'], ParentType, ContextType>;
+  user?: Resolver<Maybe<ResolversTypes['UserV2']>, ParentType, ContextType>;
+  domain?: Resolver<Maybe<ResolversTypes['DomainV2']>, ParentType, ContextType>;
+  project?: Resolver<Maybe<ResolversTypes['ProjectV2']>, ParentType, ContextType>;
+  resourceGroup?: Resolver<Maybe<ResolversTypes['ResourceGroup']>, ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type UpsertDomainFairShareWeightPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['UpsertDomainFairShareWeightPayload'] = ResolversParentTypes['UpsertDomainFairShareWeightPayload']> = {
+  domainFairShare?: Resolver<ResolversTypes['DomainFairShare'], ParentType, ContextType>;
+};
+
+export type UpsertProjectFairShareWeightPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['UpsertProjectFairShareWeightPayload'] = ResolversParentTypes['UpsertProjectFairShareWeightPayload']> = {
+  projectFairShare?: Resolver<ResolversTypes['ProjectFairShare'], ParentType, ContextType>;
+};
+
+export type UpsertUserFairShareWeightPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['UpsertUserFairShareWeightPayload'] = ResolversParentTypes['UpsertUserFairShareWeightPayload']> = {
+  userFairShare?: Resolver<ResolversTypes['UserFairShare'], ParentType, ContextType>;
+};
+
+export type BulkUpsertDomainFairShareWeightPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['BulkUpsertDomainFairShareWeightPayload'] = ResolversParentTypes['BulkUpsertDomainFairShareWeightPayload']> = {
+  upsertedCount?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+};
+
+export type BulkUpsertProjectFairShareWeightPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['BulkUpsertProjectFairShareWeightPayload'] = ResolversParentTypes['BulkUpsertProjectFairShareWeightPayload']> = {
+  upsertedCount?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+};
+
+export type BulkUpsertUserFairShareWeightPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['BulkUpsertUserFairShareWeightPayload'] = ResolversParentTypes['BulkUpsertUserFairShareWeightPayload']> = {
+  upsertedCount?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+};
+
+export type UpdateResourceGroupFairShareSpecPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['UpdateResourceGroupFairShareSpecPayload'] = ResolversParentTypes['UpdateResourceGroupFairShareSpecPayload']> = {
+  resourceGroup?: Resolver<ResolversTypes['ResourceGroup'], ParentType, ContextType>;
+};
+
+export type DomainFairShareConnectionResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DomainFairShareConnection'] = ResolversParentTypes['DomainFairShareConnection']> = {
+  pageInfo?: Resolver<ResolversTypes['PageInfo'], ParentType, ContextType>;
+  edges?: Resolver<ReadonlyArray<ResolversTypes['DomainFairShareEdge']>, ParentType, ContextType>;
+  count?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+};
+
+export type DomainFairShareEdgeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DomainFairShareEdge'] = ResolversParentTypes['DomainFairShareEdge']> = {
+  cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  node?: Resolver<ResolversTypes['DomainFairShare'], ParentType, ContextType>;
+};
+
+export type ProjectFairShareConnectionResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ProjectFairShareConnection'] = ResolversParentTypes['ProjectFairShareConnection']> = {
+  pageInfo?: Resolver<ResolversTypes['PageInfo'], ParentType, ContextType>;
+  edges?: Resolver<ReadonlyArray<ResolversTypes['ProjectFairShareEdge']>, ParentType, ContextType>;
+  count?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+};
+
+export type ProjectFairShareEdgeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ProjectFairShareEdge'] = ResolversParentTypes['ProjectFairShareEdge']> = {
+  cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  node?: Resolver<ResolversTypes['ProjectFairShare'], ParentType, ContextType>;
+};
+
+export type UserFairShareConnectionResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['UserFairShareConnection'] = ResolversParentTypes['UserFairShareConnection']> = {
+  pageInfo?: Resolver<ResolversTypes['PageInfo'], ParentType, ContextType>;
+  edges?: Resolver<ReadonlyArray<ResolversTypes['UserFairShareEdge']>, ParentType, ContextType>;
+  count?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+};
+
+export type UserFairShareEdgeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['UserFairShareEdge'] = ResolversParentTypes['UserFairShareEdge']> = {
+  cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  node?: Resolver<ResolversTypes['UserFairShare'], ParentType, ContextType>;
+};
+
+export type ResourceGroupResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ResourceGroup'] = ResolversParentTypes['ResourceGroup']> = {
+  fairShareSpec?: Resolver<Maybe<ResolversTypes['FairShareScalingGroupSpec']>, ParentType, ContextType>;
+  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  name?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  status?: Resolver<ResolversTypes['ResourceGroupStatus'], ParentType, ContextType>;
+  metadata?: Resolver<ResolversTypes['ResourceGroupMetadata'], ParentType, ContextType>;
+  network?: Resolver<ResolversTypes['ResourceGroupNetworkConfig'], ParentType, ContextType>;
+  scheduler?: Resolver<ResolversTypes['ResourceGroupSchedulerConfig'], ParentType, ContextType>;
+  resourceInfo?: Resolver<Maybe<ResolversTypes['ResourceInfo']>, ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type FairShareScalingGroupSpecResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['FairShareScalingGroupSpec'] = ResolversParentTypes['FairShareScalingGroupSpec']> = {
+  halfLifeDays?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+  lookbackDays?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+  decayUnitDays?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+  defaultWeight?: Resolver<ResolversTypes['Decimal'], ParentType, ContextType>;
+  resourceWeights?: Resolver<ReadonlyArray<ResolversTypes['ResourceWeightEntry']>, ParentType, ContextType>;
+};
+
+export type UsageBucketMetadataResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['UsageBucketMetadata'] = ResolversParentTypes['UsageBucketMetadata']> = {
+  periodStart?: Resolver<ResolversTypes['Date'], ParentType, ContextType>;
+  periodEnd?: Resolver<ResolversTypes['Date'], ParentType, ContextType>;
+  decayUnitDays?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+  createdAt?: Resolver<ResolversTypes['DateTime'], ParentType, ContextType>;
+  updatedAt?: Resolver<ResolversTypes['DateTime'], ParentType, ContextType>;
+};
+
+export type DomainUsageBucketResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DomainUsageBucket'] = ResolversParentTypes['DomainUsageBucket']> = {
+  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  domainName?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  resourceGroupName?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  metadata?: Resolver<ResolversTypes['UsageBucketMetadata'], ParentType, ContextType>;
+  resourceUsage?: Resolver<ResolversTypes['ResourceSlot'], ParentType, ContextType>;
+  capacitySnapshot?: Resolver<ResolversTypes['ResourceSlot'], ParentType, ContextType>;
+  averageDailyUsage?: Resolver<Maybe<ResolversTypes['ResourceSlot']>, ParentType, ContextType>;
+  usageCapacityRatio?: Resolver<Maybe<ResolversTypes['ResourceSlot']>, ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type DomainUsageBucketConnectionResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DomainUsageBucketConnection'] = ResolversParentTypes['DomainUsageBucketConnection']> = {
+  pageInfo?: Resolver<ResolversTypes['PageInfo'], ParentType, ContextType>;
+  edges?: Resolver<ReadonlyArray<ResolversTypes['DomainUsageBucketEdge']>, ParentType, ContextType>;
+  count?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+};
+
+export type DomainUsageBucketEdgeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DomainUsageBucketEdge'] = ResolversParentTypes['DomainUsageBucketEdge']> = {
+  cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  node?: Resolver<ResolversTypes['DomainUsageBucket'], ParentType, ContextType>;
+};
+
+export type ProjectUsageBucketResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ProjectUsageBucket'] = ResolversParentTypes['ProjectUsageBucket']> = {
+  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  projectId?: Resolver<ResolversTypes['UUID'], ParentType, ContextType>;
+  domainName?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  resourceGroupName?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  metadata?: Resolver<ResolversTypes['UsageBucketMetadata'], ParentType, ContextType>;
+  resourceUsage?: Resolver<ResolversTypes['ResourceSlot'], ParentType, ContextType>;
+  capacitySnapshot?: Resolver<ResolversTypes['ResourceSlot'], ParentType, ContextType>;
+  averageDailyUsage?: Resolver<Maybe<ResolversTypes['ResourceSlot']>, ParentType, ContextType>;
+  usageCapacityRatio?: Resolver<Maybe<ResolversTypes['ResourceSlot']>, ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type ProjectUsageBucketConnectionResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ProjectUsageBucketConnection'] = ResolversParentTypes['ProjectUsageBucketConnection']> = {
+  pageInfo?: Resolver<ResolversTypes['PageInfo'], ParentType, ContextType>;
+  edges?: Resolver<ReadonlyArray<ResolversTypes['ProjectUsageBucketEdge']>, ParentType, ContextType>;
+  count?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+};
+
+export type ProjectUsageBucketEdgeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ProjectUsageBucketEdge'] = ResolversParentTypes['ProjectUsageBucketEdge']> = {
+  cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  node?: Resolver<ResolversTypes['ProjectUsageBucket'], ParentType, ContextType>;
+};
+
+export type UserUsageBucketResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['UserUsageBucket'] = ResolversParentTypes['UserUsageBucket']> = {
+  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  userUuid?: Resolver<ResolversTypes['UUID'], ParentType, ContextType>;
+  projectId?: Resolver<ResolversTypes['UUID'], ParentType, ContextType>;
+  domainName?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  resourceGroupName?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  metadata?: Resolver<ResolversTypes['UsageBucketMetadata'], ParentType, ContextType>;
+  resourceUsage?: Resolver<ResolversTypes['ResourceSlot'], ParentType, ContextType>;
+  capacitySnapshot?: Resolver<ResolversTypes['ResourceSlot'], ParentType, ContextType>;
+  averageDailyUsage?: Resolver<Maybe<ResolversTypes['ResourceSlot']>, ParentType, ContextType>;
+  usageCapacityRatio?: Resolver<Maybe<ResolversTypes['ResourceSlot']>, ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type UserUsageBucketConnectionResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['UserUsageBucketConnection'] = ResolversParentTypes['UserUsageBucketConnection']> = {
+  pageInfo?: Resolver<ResolversTypes['PageInfo'], ParentType, ContextType>;
+  edges?: Resolver<ReadonlyArray<ResolversTypes['UserUsageBucketEdge']>, ParentType, ContextType>;
+  count?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+};
+
+export type UserUsageBucketEdgeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['UserUsageBucketEdge'] = ResolversParentTypes['UserUsageBucketEdge']> = {
+  cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  node?: Resolver<ResolversTypes['UserUsageBucket'], ParentType, ContextType>;
+};
+
 export type ScalingGroupResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ScalingGroup'] = ResolversParentTypes['ScalingGroup']> = {
   name?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
   description?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
@@ -11046,17 +12029,6 @@ export type ScalingGroupConnectionResolvers<ContextType = GraphqlContext, Parent
 export type ScalingGroupEdgeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ScalingGroupEdge'] = ResolversParentTypes['ScalingGroupEdge']> = {
   node?: Resolver<Maybe<ResolversTypes['ScalingGroupNode']>, ParentType, ContextType>;
   cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
-};
-
-export type ResourceGroupResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ResourceGroup'] = ResolversParentTypes['ResourceGroup']> = {
-  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
-  name?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
-  status?: Resolver<ResolversTypes['ResourceGroupStatus'], ParentType, ContextType>;
-  metadata?: Resolver<ResolversTypes['ResourceGroupMetadata'], ParentType, ContextType>;
-  network?: Resolver<ResolversTypes['ResourceGroupNetworkConfig'], ParentType, ContextType>;
-  scheduler?: Resolver<ResolversTypes['ResourceGroupSchedulerConfig'], ParentType, ContextType>;
-  resourceInfo?: Resolver<Maybe<ResolversTypes['ResourceInfo']>, ParentType, ContextType>;
-  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
 };
 
 export type ResourceGroupStatusResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ResourceGroupStatus'] = ResolversParentTypes['ResourceGroupStatus']> = {
@@ -11516,6 +12488,37 @@ export type Resolvers<ContextType = GraphqlContext> = {
   LoginHistoryV2Edge?: LoginHistoryV2EdgeResolvers<ContextType>;
   RevokeLoginSessionPayload?: RevokeLoginSessionPayloadResolvers<ContextType>;
   UnblockUserPayload?: UnblockUserPayloadResolvers<ContextType>;
+  FairShareSpec?: FairShareSpecResolvers<ContextType>;
+  ResourceWeightEntry?: ResourceWeightEntryResolvers<ContextType>;
+  FairShareCalculationSnapshot?: FairShareCalculationSnapshotResolvers<ContextType>;
+  DomainFairShare?: DomainFairShareResolvers<ContextType>;
+  ProjectFairShare?: ProjectFairShareResolvers<ContextType>;
+  UserFairShare?: UserFairShareResolvers<ContextType>;
+  UpsertDomainFairShareWeightPayload?: UpsertDomainFairShareWeightPayloadResolvers<ContextType>;
+  UpsertProjectFairShareWeightPayload?: UpsertProjectFairShareWeightPayloadResolvers<ContextType>;
+  UpsertUserFairShareWeightPayload?: UpsertUserFairShareWeightPayloadResolvers<ContextType>;
+  BulkUpsertDomainFairShareWeightPayload?: BulkUpsertDomainFairShareWeightPayloadResolvers<ContextType>;
+  BulkUpsertProjectFairShareWeightPayload?: BulkUpsertProjectFairShareWeightPayloadResolvers<ContextType>;
+  BulkUpsertUserFairShareWeightPayload?: BulkUpsertUserFairShareWeightPayloadResolvers<ContextType>;
+  UpdateResourceGroupFairShareSpecPayload?: UpdateResourceGroupFairShareSpecPayloadResolvers<ContextType>;
+  DomainFairShareConnection?: DomainFairShareConnectionResolvers<ContextType>;
+  DomainFairShareEdge?: DomainFairShareEdgeResolvers<ContextType>;
+  ProjectFairShareConnection?: ProjectFairShareConnectionResolvers<ContextType>;
+  ProjectFairShareEdge?: ProjectFairShareEdgeResolvers<ContextType>;
+  UserFairShareConnection?: UserFairShareConnectionResolvers<ContextType>;
+  UserFairShareEdge?: UserFairShareEdgeResolvers<ContextType>;
+  ResourceGroup?: ResourceGroupResolvers<ContextType>;
+  FairShareScalingGroupSpec?: FairShareScalingGroupSpecResolvers<ContextType>;
+  UsageBucketMetadata?: UsageBucketMetadataResolvers<ContextType>;
+  DomainUsageBucket?: DomainUsageBucketResolvers<ContextType>;
+  DomainUsageBucketConnection?: DomainUsageBucketConnectionResolvers<ContextType>;
+  DomainUsageBucketEdge?: DomainUsageBucketEdgeResolvers<ContextType>;
+  ProjectUsageBucket?: ProjectUsageBucketResolvers<ContextType>;
+  ProjectUsageBucketConnection?: ProjectUsageBucketConnectionResolvers<ContextType>;
+  ProjectUsageBucketEdge?: ProjectUsageBucketEdgeResolvers<ContextType>;
+  UserUsageBucket?: UserUsageBucketResolvers<ContextType>;
+  UserUsageBucketConnection?: UserUsageBucketConnectionResolvers<ContextType>;
+  UserUsageBucketEdge?: UserUsageBucketEdgeResolvers<ContextType>;
   ScalingGroup?: ScalingGroupResolvers<ContextType>;
   CreateScalingGroup?: CreateScalingGroupResolvers<ContextType>;
   ModifyScalingGroup?: ModifyScalingGroupResolvers<ContextType>;
@@ -11537,7 +12540,6 @@ export type Resolvers<ContextType = GraphqlContext> = {
   ScalingGroupNode?: ScalingGroupNodeResolvers<ContextType>;
   ScalingGroupConnection?: ScalingGroupConnectionResolvers<ContextType>;
   ScalingGroupEdge?: ScalingGroupEdgeResolvers<ContextType>;
-  ResourceGroup?: ResourceGroupResolvers<ContextType>;
   ResourceGroupStatus?: ResourceGroupStatusResolvers<ContextType>;
   ResourceGroupMetadata?: ResourceGroupMetadataResolvers<ContextType>;
   ResourceGroupNetworkConfig?: ResourceGroupNetworkConfigResolvers<ContextType>;
@@ -11575,6 +12577,12 @@ export type CarryingParents = {
   ImageV2: Carrying<Pick<ImageV2, 'registryId'>, ResolversParentTypes['ImageV2']>;
   ContainerRegistryNode: Carrying<Pick<ContainerRegistryNode, 'url' | 'type' | 'registry_name' | 'is_global' | 'project' | 'username' | 'ssl_verify' | 'extra'>, ResolversParentTypes['ContainerRegistryNode']>;
   Domain: Carrying<Pick<Domain, 'name' | 'description' | 'is_active' | 'created_at' | 'modified_at' | 'total_resource_slots' | 'allowed_vfolder_hosts' | 'allowed_docker_registries' | 'integration_id' | 'scaling_groups'>, ResolversParentTypes['Domain']>;
+  DomainFairShare: Carrying<Pick<DomainFairShare, never>, ResolversParentTypes['DomainFairShare']>;
+  ProjectFairShare: Carrying<Pick<ProjectFairShare, never>, ResolversParentTypes['ProjectFairShare']>;
+  UserFairShare: Carrying<Pick<UserFairShare, never>, ResolversParentTypes['UserFairShare']>;
+  DomainUsageBucket: Carrying<Pick<DomainUsageBucket, never>, ResolversParentTypes['DomainUsageBucket']>;
+  ProjectUsageBucket: Carrying<Pick<ProjectUsageBucket, never>, ResolversParentTypes['ProjectUsageBucket']>;
+  UserUsageBucket: Carrying<Pick<UserUsageBucket, never>, ResolversParentTypes['UserUsageBucket']>;
   DomainNode: Carrying<Pick<DomainNode, 'name' | 'description' | 'is_active' | 'created_at' | 'modified_at' | 'total_resource_slots' | 'allowed_vfolder_hosts' | 'allowed_docker_registries' | 'dotfiles' | 'integration_id'>, ResolversParentTypes['DomainNode']>;
   AuditLogNode: Carrying<Pick<AuditLogNode, 'action_id' | 'entity_type' | 'operation' | 'entity_id' | 'created_at' | 'request_id' | 'triggered_by' | 'description' | 'duration' | 'status'>, ResolversParentTypes['AuditLogNode']>;
   AuditLogV2: Carrying<Pick<AuditLogV2, 'operation' | 'description' | 'duration'>, ResolversParentTypes['AuditLogV2']>;
