@@ -7,7 +7,7 @@ import type { Caller } from '../http/route.ts';
 import type { Level } from './levels.ts';
 import * as store from './list-store.ts';
 
-export type { BucketRow, BucketScope, ShareRow, ShareScope } from './list-store.ts';
+export type { BucketRow, ShareRow, ShareScope } from './list-store.ts';
 
 /**
  * The shares in a resource group of everybody who may use it, the highest first unless ordered.
