@@ -11,8 +11,8 @@ import rbac from './0009_rbac.sql' with { type: 'text' };
 import folderWork from './0011_folder_work.sql' with { type: 'text' };
 import sessionLists from './0012_session_lists.sql' with { type: 'text' };
 import registryProjects from './0013_registry_projects.sql' with { type: 'text' };
-import listOrder from './0015_list_order.sql' with { type: 'text' };
 import fairShare from './0014_fair_share.sql' with { type: 'text' };
+import listOrder from './0015_list_order.sql' with { type: 'text' };
 
 export interface Migration {
   /** Grows by one; the number that opens the file's name. */
@@ -34,6 +34,6 @@ export const migrations: readonly Migration[] = [
   { version: 11, name: 'folder_work', sql: folderWork },
   { version: 12, name: 'session_lists', sql: sessionLists },
   { version: 13, name: 'registry_projects', sql: registryProjects },
-  { version: 15, name: 'list_order', sql: listOrder },
   { version: 14, name: 'fair_share', sql: fairShare },
+  { version: 15, name: 'list_order', sql: listOrder },
 ];
