@@ -28,6 +28,8 @@ import { nodePart } from './node.ts';
 const MAX_DOCUMENT_LENGTH = 256 * 1024;
 /** Bounds the work of parsing a hostile document. */
 const MAX_TOKENS = 20_000;
+/** Everything that reads a document does so recursively; those of the WebUI nest about 15 levels. */
+const MAX_NESTING = 200;
 const MAX_CACHED_DOCUMENTS = 1000;
 
 /** Everything that reads variables does so recursively; filters nest far less. */
@@ -62,6 +64,18 @@ export interface GraphqlEngine {
   close(): Promise<void>;
 }
 
+/** How deep the brackets of a document nest, whether or not they match; texts and comments apart. */
+function nestingOf(query: string): number {
+  const brackets = query.replace(/"""[\s\S]*?"""|"(?:\\.|[^"\\\n])*"|#[^\n]*|[^{}()[\]]/g, '');
+  let depth = 0;
+  let deepest = 0;
+  for (const bracket of brackets) {
+    depth += '{(['.includes(bracket) ? 1 : -1;
+    deepest = Math.max(deepest, depth);
+  }
+  return deepest;
+}
+
 /** Clients send few distinct documents again and again; parsing and validating them once is enough. */
 class DocumentCache {
   readonly #schema: GraphQLSchema;
@@ -85,6 +99,9 @@ class DocumentCache {
     if (known) return known;
     if (query.length > MAX_DOCUMENT_LENGTH) {
       throw new GraphQLError(`The document has more than ${MAX_DOCUMENT_LENGTH} characters.`);
+    }
+    if (nestingOf(query) > MAX_NESTING) {
+      throw new GraphQLError(`The document is nested more than ${MAX_NESTING} levels deep.`);
     }
     const document = parse(query, { maxTokens: MAX_TOKENS });
     if (this.#documents.size >= MAX_CACHED_DOCUMENTS) this.#documents.clear();

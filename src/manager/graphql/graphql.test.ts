@@ -269,6 +269,15 @@ describe('scalars', () => {
 });
 
 describe('limits', () => {
+  test('a document that would exhaust the stack is refused, brackets in texts do not count', async () => {
+    const deep = `{ nested ${'{ nested '.repeat(5000)}${'}'.repeat(5000)} }`;
+    const { data, errors } = await ask(deep);
+    expect(data).toBeNull();
+    expect(errors?.[0]?.message).toBe('The document is nested more than 200 levels deep.');
+    const text = await ask(`{ nested { name } a: __type(name: "${'('.repeat(500)}") { name } }`);
+    expect(text.errors?.[0]?.message).not.toContain('nested');
+  });
+
   /** Repeats until the change of the setting has arrived. */
   async function until<T>(read: () => Promise<T>, holds: (value: T) => boolean): Promise<T> {
     const deadline = Date.now() + 10_000;

@@ -284,7 +284,6 @@ export const graphqlAccess: Readonly<Record<RootKind, FieldsByRule>> = {
       'rgDomainsV2',
       'roleScopedRoleInvitations',
       'scopedAuditLogsV2',
-      'sessionKernelsV2',
       'sessionScopedSchedulingHistories',
       'sessionV2',
       'vfolder',

@@ -27,9 +27,12 @@ type Role = (typeof roles)[number];
 
 /** Answers of 5xx that upstream documents for what is wrong with a request, or with an agent. */
 const DOCUMENTED = ['not-implemented', 'invalid-session-data', 'agent-connection-unavailable'];
+const all = Object.values(problems);
 const failures = new Map(
-  Object.values(problems)
+  all
     .filter(({ status, slug }) => status >= 500 && !DOCUMENTED.includes(slug))
+    // Some share their code with what is a client's mistake.
+    .filter(({ code }) => !all.some((other) => other.code === code && other.status < 500))
     .map(({ code, slug }) => [code, slug]),
 );
 
@@ -202,40 +205,27 @@ class Judge {
   }
 }
 
-test(
-  `${REQUESTS} requests`,
-  async () => {
-    const judge = new Judge();
-    await judge.begin();
-    const found: string[] = [];
-    for (const probe of probes()) {
-      const wrong = await judge.judge(probe).catch((error: unknown) => `no answer: ${error}`);
-      if (wrong === null) continue;
-      const { role, request, seed } = probe;
-      found.push(`${role} (seed ${seed}) ${JSON.stringify(request).slice(0, 1500)}\n  ${wrong}`);
-    }
-    console.log(`requests by status: ${JSON.stringify(judge.statuses)}`);
-    expect(found.slice(0, 40).join('\n\n'), `${found.length} problems`).toBe('');
-  },
-  Math.max(60_000, REQUESTS * 500),
-);
-
+// Before the random requests, after which nobody knows what is left.
 describe('the same thing created several times at once', () => {
   const TIMES = 6;
-  const names = ['create_domain', 'create_user', 'create_group', 'create_scaling_group'].concat(
-    ['create_keypair_resource_policy', 'create_user_resource_policy', 'create_resource_preset'],
-    ['create_project_resource_policy', 'adminCreateDomainV2', 'adminCreateUserV2'],
-  );
-  const texts: Readonly<Record<string, string>> = {
-    ...{ name: 'twin', email: 'twin@test.example', username: 'twin', domain_name: 'default' },
-    ...{ domainName: 'default', password: 'Twin-password-1', project_name: 'twin' },
+  const names = [
+    ...['create_domain', 'create_user', 'create_group', 'create_user_resource_policy'],
+    ...['create_project_resource_policy', 'adminCreateDomainV2', 'adminCreateUserV2'],
+  ];
+  /** Each kind under a name of its own, since older and newer fields make the same things. */
+  const textsFor = (root: string): Readonly<Record<string, string>> => {
+    const twin = `twin-${root.toLowerCase().replaceAll('_', '-')}`;
+    return {
+      ...{ name: twin, email: `${twin}@test.example`, username: twin, domain_name: 'default' },
+      ...{ domainName: 'default', password: 'Twin-password-1' },
+    };
   };
   const creations = rootFields.filter(
     ({ kind, name }) => kind === 'mutation' && names.includes(name),
   );
 
   test.each(creations)('$name: one succeeds, the others are told why', async (root) => {
-    const query = documentOf(root, (name) => texts[name]);
+    const query = documentOf(root, (name) => textsFor(root.name)[name]);
     const request = graphqlRequest(root.name, { query });
     const answers = await Promise.all(
       Array.from({ length: TIMES }, () => send('superadmin', request)),
@@ -257,3 +247,21 @@ describe('the same thing created several times at once', () => {
     expect(statuses).toEqual([201, 400, 400, 400, 400, 400]);
   });
 });
+
+test(
+  `${REQUESTS} requests`,
+  async () => {
+    const judge = new Judge();
+    await judge.begin();
+    const found: string[] = [];
+    for (const probe of probes()) {
+      const wrong = await judge.judge(probe).catch((error: unknown) => `no answer: ${error}`);
+      if (wrong === null) continue;
+      const { role, request, seed } = probe;
+      found.push(`${role} (seed ${seed}) ${JSON.stringify(request).slice(0, 1500)}\n  ${wrong}`);
+    }
+    console.log(`requests by status: ${JSON.stringify(judge.statuses)}`);
+    expect(found.slice(0, 40).join('\n\n'), `${found.length} problems`).toBe('');
+  },
+  Math.max(60_000, REQUESTS * 500),
+);
