@@ -15,11 +15,14 @@ beforeAll(async () => {
   sql = db.sql;
   await sql`create table things (id serial primary key, uid uuid, name text, n int, flag boolean,
     status text, at timestamptz, day date, list int[])`;
+  await sql`create type thingkind as enum ('BIG', 'SMALL')`;
+  await sql`alter table things add kind thingkind`;
   await sql`create table parts (thing int, name text)`;
   await sql`insert into things (uid, name, n, flag, status, at, day, list) values
     (${ids[0] ?? ''}, 'alpha', 1, true, 'running', '2026-01-01T00:00:00Z', '2026-01-01', '{1,2}'),
     (${ids[1] ?? ''}, 'Be%ta', 2, false, 'pending', '2026-01-02T00:00:00Z', '2026-01-02', '{2}'),
     (null, null, null, null, null, null, null, null)`;
+  await sql`update things set kind = case when n = 1 then 'BIG' else 'SMALL' end::thingkind where n > 0`;
   await sql`insert into parts values (1, 'wheel'), (2, 'door')`;
   fields = {
     uid: { kind: 'uuid', column: sql`uid` },
@@ -27,6 +30,7 @@ beforeAll(async () => {
     n: { kind: 'number', column: sql`n` },
     flag: { kind: 'boolean', column: sql`flag` },
     status: { kind: 'enum', column: sql`status`, stored: (member) => member.toLowerCase() },
+    kind: { kind: 'enum', column: sql`kind`, type: sql`thingkind` },
     at: { kind: 'time', column: sql`at` },
     day: { kind: 'date', column: sql`day` },
     list: { kind: 'int-array', column: sql`list` },
@@ -83,6 +87,10 @@ test.each<[V2Filter | null, number[]]>([
   [{ status: { in_: ['PENDING'] } }, [2]],
   [{ status: { notIn: ['RUNNING'] } }, [2, 3]],
   [{ status: ['RUNNING'] }, [1]],
+  [{ kind: { equals: 'BIG' } }, [1]],
+  [{ kind: { in: ['BIG', 'SMALL', 'BIG'] } }, [1, 2]],
+  [{ kind: { in: [] } }, []],
+  [{ kind: { notIn: ['SMALL'] } }, [1, 3]],
   [{ at: { before: new Date('2026-01-01T12:00:00Z') } }, [1]],
   [{ at: { after: new Date('2026-01-01T12:00:00Z') } }, [2]],
   [{ at: { equals: new Date('2026-01-02T00:00:00Z') } }, [2]],

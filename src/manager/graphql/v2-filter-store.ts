@@ -110,7 +110,15 @@ function valueCondition(
 ): Fragment {
   const { column } = field;
   const { bind, type } = bindingOf(sql, field);
-  const equal = () => sql`${column} = any(${listOf(value).map(bind)}::text[]::${type}[])`;
+  const equal = () => {
+    const values = listOf(value).map(bind);
+    // A cast of text to an enum would be done anew for every row; of parameters there are few.
+    if (field.kind === 'enum' && field.type) {
+      const members = [...new Set(values)].map((member) => sql`${column} = ${member}::${type}`);
+      return sql`(${anyOf(sql, members)})`;
+    }
+    return sql`${column} = any(${values}::text[]::${type}[])`;
+  };
   switch (operator) {
     case 'equals':
     case 'in':

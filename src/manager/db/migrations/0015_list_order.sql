@@ -6,6 +6,3 @@ CREATE INDEX ix_groups_created_at ON groups (created_at DESC, id);
 CREATE INDEX ix_keypairs_created_at ON keypairs (created_at DESC, access_key);
 CREATE INDEX ix_login_sessions_created_at ON login_sessions (created_at DESC, id);
 CREATE INDEX ix_login_sessions_user_id_created_at ON login_sessions (user_id, created_at DESC, id);
-
--- How many users are active, of a domain, or have a role: counted without reading their rows.
-CREATE INDEX ix_users_counting ON users (status, domain_name, role);
