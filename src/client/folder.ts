@@ -2,7 +2,6 @@
 import * as v from 'valibot';
 import { isUuid } from '../common/ids.ts';
 import { type ApiRequest, type HttpClient, parseJson, problemOf, readBody } from './http.ts';
-import { readEvents, type ServerSentEvent } from './sse.ts';
 import { FileTransfer } from './transfer.ts';
 
 const hosts = v.object({ default: v.nullable(v.string()), allowed: v.array(v.string()) });
@@ -160,14 +159,6 @@ export class FolderApi {
       usage_mode: wanted.usageMode,
       permission: wanted.permission,
     });
-  }
-
-  /** Reports of a background task until it ends. */
-  async taskEvents(taskId: string): Promise<AsyncIterable<ServerSentEvent>> {
-    const query = { task_id: taskId };
-    const request = { method: 'GET', path: '/events/background-task', query } as const;
-    const response = await this.http.send({ ...request, timeoutMs: null });
-    return readEvents(response.body ?? new ReadableStream());
   }
 
   async files(id: string, path: string): Promise<FolderFile[]> {

@@ -18,7 +18,6 @@ import {
   printDone,
   usageModeOption,
 } from '../../vfolder/shared.ts';
-import { followTask } from '../../vfolder/task.ts';
 
 export const listHosts = defineCommand({
   async run({ io, globals }) {
@@ -138,9 +137,11 @@ export const clone = defineCommand({
     const wanted = { name: args.target, host: args.host, ...options };
     const { bgtask_id: task, id: copy } = await client.folder.clone(id, wanted);
     const line = new WaitingLine(io.stderr);
-    const failure = await followTask(client, task, (text) => line.show(text));
+    for await (const { state, message, current, total } of client.task.follow(task)) {
+      if (state === 'updated') line.show(total ? `${message} (${current}/${total})` : message);
+      else if (state !== 'done') throw new UserError(`The folder was not cloned: ${message}`);
+    }
     line.clear();
-    if (failure !== null) throw new UserError(`The folder was not cloned: ${failure}`);
     return printDone({ io, globals }, `Cloned into '${args.target}'.`, { id: copy, task_id: task });
   },
 });
