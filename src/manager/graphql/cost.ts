@@ -54,11 +54,10 @@ class Estimate {
       if (!PAGE_ARGUMENTS.has(name.value)) continue;
       const given =
         value.kind === Kind.VARIABLE
-          ? Number(this.#variables[value.name.value] ?? this.#defaults.get(value.name.value) ?? 1)
-          : value.kind === Kind.INT
-            ? Number(value.value)
-            : 1;
-      if (given > rows) rows = given;
+          ? (this.#variables[value.name.value] ?? this.#defaults.get(value.name.value))
+          : value.kind === Kind.INT && Number(value.value);
+      // What is no number is refused when variables are read.
+      if (typeof given === 'number' && given > rows) rows = given;
     }
     return rows;
   }

@@ -269,6 +269,13 @@ describe('scalars', () => {
 });
 
 describe('limits', () => {
+  test('a page size that is no number is refused as such', async () => {
+    const query = 'query Q($n: Int) { paged(first: $n) { __typename } }';
+    const { data, errors } = await ask(query, { n: { toString: 'x' } });
+    expect(data).toBeNull();
+    expect(errors?.[0]?.message).toContain('$n');
+  });
+
   test('a document that would exhaust the stack is refused, brackets in texts do not count', async () => {
     const deep = `{ nested ${'{ nested '.repeat(5000)}${'}'.repeat(5000)} }`;
     const { data, errors } = await ask(deep);

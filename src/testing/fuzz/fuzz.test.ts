@@ -26,7 +26,10 @@ const roles = ['anonymous', 'user', 'otherUser', 'monitor', 'admin', 'superadmin
 type Role = (typeof roles)[number];
 
 /** Answers of 5xx that upstream documents for what is wrong with a request, or with an agent. */
-const DOCUMENTED = ['not-implemented', 'invalid-session-data', 'agent-connection-unavailable'];
+const DOCUMENTED = [
+  ...['not-implemented', 'invalid-session-data', 'agent-connection-unavailable'],
+  'webhook/harbor/container-registry-not-found',
+];
 const all = Object.values(problems);
 const failures = new Map(
   all
