@@ -220,7 +220,12 @@ export async function startBrowser(): Promise<Browser> {
   const child = Bun.spawn(
     [
       ...['chromium', '--headless=new', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'],
-      ...['--no-first-run', '--disable-extensions', '--disable-background-networking'],
+      ...[
+        '--window-size=1600,1000',
+        '--no-first-run',
+        '--disable-extensions',
+        '--disable-background-networking',
+      ],
       ...['--remote-debugging-port=0', `--user-data-dir=${profile}`, 'about:blank'],
     ],
     { stdout: 'ignore', stderr: 'ignore' },
