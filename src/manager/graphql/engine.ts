@@ -1,9 +1,9 @@
 /** Runs GraphQL documents against the merged schema of all features. */
-import { makeExecutableSchema } from '@graphql-tools/schema';
+import { yoga } from '@elysiajs/graphql-yoga';
+import { Elysia } from 'elysia';
 import {
   createSourceEventStream,
   type DocumentNode,
-  type ExecutionArgs,
   type ExecutionResult,
   execute,
   GraphQLError,
@@ -14,6 +14,7 @@ import {
   specifiedRules,
   validate,
 } from 'graphql';
+import { createSchema, type Plugin } from 'graphql-yoga';
 import { errorMessage } from '../../common/errors.ts';
 import type { ManagerContext } from '../context.ts';
 import { baseGraphql } from './base.ts';
@@ -34,6 +35,9 @@ const MAX_CACHED_DOCUMENTS = 1000;
 
 /** Everything that reads variables does so recursively; filters nest far less. */
 const MAX_VARIABLE_DEPTH = 100;
+
+/** Where the plugin serves inside its own application; nobody outside can name it. */
+const INNER_URL = 'http://graphql.internal/graphql';
 
 export interface GraphqlRequest {
   readonly query: string;
@@ -118,13 +122,30 @@ class DocumentCache {
   };
 }
 
+const cachedDocuments = (cache: DocumentCache, limits: () => GraphqlLimits): Plugin => ({
+  onParse: ({ setParseFn }) => setParseFn(cache.parse),
+  onValidate: ({ setValidationFn }) =>
+    setValidationFn((_schema: GraphQLSchema, document: DocumentNode) => cache.validate(document)),
+  onExecute({ args, setResultAndStopExecution }) {
+    const { document, operationName, variableValues } = args;
+    const operation = getOperationAST(document, operationName);
+    const refusal = refusedForCost(document, operation, variableValues ?? {}, limits().maxCost);
+    if (refusal) setResultAndStopExecution({ errors: [refusal] });
+  },
+  onSubscribe({ setResultAndStopExecution }) {
+    const message =
+      "A subscription needs a stream: send 'Accept: text/event-stream', or use a WebSocket.";
+    setResultAndStopExecution({ errors: [new GraphQLError(message)] });
+  },
+});
+
 const isSingle = (result: unknown): result is ExecutionResult =>
   typeof result === 'object' && result !== null && !(Symbol.asyncIterator in result);
 
 /** The result as clients see it: errors have upstream's codes; what they must not see is logged. */
-function toAnswer(result: ExecutionResult, caller: GraphqlCaller): GraphqlAnswer {
+function toAnswer(result: ExecutionResult, caller: GraphqlCaller | undefined): GraphqlAnswer {
   const report = (cause: unknown, path: string): void =>
-    caller.ctx.log.error('a GraphQL field failed unexpectedly', {
+    caller?.ctx.log.error('a GraphQL field failed unexpectedly', {
       requestId: caller.requestId,
       path,
       error: errorMessage(cause),
@@ -136,21 +157,19 @@ function toAnswer(result: ExecutionResult, caller: GraphqlCaller): GraphqlAnswer
   };
 }
 
-/** The answer as a response. What JSON cannot express is a mistake of a resolver. */
-function toResponse(answer: GraphqlAnswer, caller: GraphqlCaller): Response {
-  try {
-    return Response.json(answer);
-  } catch (error) {
-    const originalError = error instanceof Error ? error : new Error(String(error));
-    const failure = new GraphQLError(originalError.message, { originalError });
-    return Response.json(toAnswer({ errors: [failure] }, caller));
-  }
-}
+/** Sends results as upstream does: status 200, both keys, errors with upstream's codes. */
+const upstreamEnvelope = (callers: WeakMap<Request, GraphqlCaller>): Plugin => ({
+  onResultProcess({ request, result, setResultProcessor }) {
+    if (!isSingle(result)) return;
+    const answer = toAnswer(result, callers.get(request));
+    setResultProcessor(() => Response.json(answer), 'application/json');
+  },
+});
 
 /** The schema of all modules together. @throws Error when they don't fit each other. */
 export function mergeModules(modules: readonly SchemaPart[]): GraphQLSchema {
   const all: readonly SchemaPart[] = [baseGraphql, nodePart(modules), ...modules];
-  return makeExecutableSchema<GraphqlContext>({
+  return createSchema<GraphqlContext>({
     typeDefs: all.map(({ typeDefs }) => typeDefs),
     resolvers: all.map(({ resolvers }) => resolvers),
   });
@@ -172,113 +191,97 @@ function refusedForDepth({ variables }: GraphqlRequest): GraphQLError | null {
   return null;
 }
 
-/** An operation that may be executed, or what is wrong with the request. */
-type Prepared =
-  | { readonly kind: 'refused'; readonly errors: readonly GraphQLError[] }
-  | {
-      readonly kind: 'operation';
-      readonly isSubscription: boolean;
-      readonly args: Omit<ExecutionArgs, 'contextValue'>;
-    };
-
-/** Answers operations; HTTP, event streams and WebSockets are others' business. */
-class Executor {
-  readonly #schema: GraphQLSchema;
-  readonly #limits: () => GraphqlLimits;
-  readonly #documents: DocumentCache;
-
-  constructor(schema: GraphQLSchema, limits: () => GraphqlLimits) {
-    this.#schema = schema;
-    this.#limits = limits;
-    this.#documents = new DocumentCache(schema, limits);
-  }
-
-  #prepare({ query, variables, operationName }: GraphqlRequest): Prepared {
-    const refused = (...errors: GraphQLError[]): Prepared => ({ kind: 'refused', errors });
-    const tooDeep = refusedForDepth({ query, variables });
-    if (tooDeep) return refused(tooDeep);
-    let document: DocumentNode;
-    try {
-      document = this.#documents.parse(query);
-    } catch (error) {
-      if (!(error instanceof GraphQLError)) throw error;
-      return refused(error);
-    }
-    const invalid = this.#documents.validate(document);
-    if (invalid.length > 0) return refused(...invalid);
-    const operation = getOperationAST(document, operationName);
-    const variableValues = variables ?? {};
-    const tooCostly = refusedForCost(document, operation, variableValues, this.#limits().maxCost);
-    if (tooCostly) return refused(tooCostly);
-    return {
-      kind: 'operation',
-      isSubscription: operation?.operation === OperationTypeNode.SUBSCRIPTION,
-      args: { schema: this.#schema, document, variableValues, operationName },
-    };
-  }
-
-  /** Made anew for every event: what loaders remember of one is old at the next. */
-  #contextOf(caller: GraphqlCaller): GraphqlContext {
-    return { ...caller, limits: this.#limits() };
-  }
-
-  async #run(
-    args: Omit<ExecutionArgs, 'contextValue'>,
-    caller: GraphqlCaller,
-  ): Promise<GraphqlAnswer> {
-    return toAnswer(await execute({ ...args, contextValue: this.#contextOf(caller) }), caller);
-  }
-
-  /** The answer of a query or mutation. */
-  async answer(request: GraphqlRequest, caller: GraphqlCaller): Promise<GraphqlAnswer> {
-    const prepared = this.#prepare(request);
-    if (prepared.kind === 'refused') return toAnswer(prepared, caller);
-    if (!prepared.isSubscription) return this.#run(prepared.args, caller);
-    const message =
-      "A subscription needs a stream: send 'Accept: text/event-stream', or use a WebSocket.";
-    return toAnswer({ errors: [new GraphQLError(message)] }, caller);
-  }
-
-  /** The answers of any operation; a subscription has begun when this resolves. */
-  async answers(
-    request: GraphqlRequest,
-    caller: GraphqlCaller,
-  ): Promise<AsyncGenerator<GraphqlAnswer, void>> {
-    const prepared = this.#prepare(request);
-    if (prepared.kind === 'refused') return only(toAnswer(prepared, caller));
-    const { args } = prepared;
-    if (!prepared.isSubscription) return only(await this.#run(args, caller));
-    const events = await createSourceEventStream({
-      ...args,
-      contextValue: this.#contextOf(caller),
-    });
-    if (isSingle(events)) return only(toAnswer(events, caller));
-    return this.#answersTo(events, args, caller);
-  }
-
-  async *#answersTo(
-    events: AsyncIterable<unknown>,
-    args: Omit<ExecutionArgs, 'contextValue'>,
-    caller: GraphqlCaller,
-  ): AsyncGenerator<GraphqlAnswer, void> {
-    for await (const rootValue of events) yield await this.#run({ ...args, rootValue }, caller);
-  }
-}
-
 async function* only(answer: GraphqlAnswer): AsyncGenerator<GraphqlAnswer, void> {
   yield answer;
 }
 
-/** Prepares the schema and starts following its limits. */
+/** Answers operations without HTTP around them, subscriptions included. */
+async function openStream(
+  schema: GraphQLSchema,
+  cache: DocumentCache,
+  limits: () => GraphqlLimits,
+  { query, variables, operationName }: GraphqlRequest,
+  caller: GraphqlCaller,
+): Promise<AsyncGenerator<GraphqlAnswer, void>> {
+  /** Made anew for every event: what loaders remember of one is old at the next. */
+  const contextNow = (): GraphqlContext => ({ ...caller, limits: limits() });
+  const tooDeep = refusedForDepth({ query, variables });
+  if (tooDeep) return only(toAnswer({ errors: [tooDeep] }, caller));
+  let document: DocumentNode;
+  try {
+    document = cache.parse(query);
+  } catch (error) {
+    if (!(error instanceof GraphQLError)) throw error;
+    return only(toAnswer({ errors: [error] }, caller));
+  }
+  const invalid = cache.validate(document);
+  if (invalid.length > 0) return only(toAnswer({ errors: invalid }, caller));
+  const operation = getOperationAST(document, operationName);
+  const variableValues = variables ?? {};
+  const refusal = refusedForCost(document, operation, variableValues, limits().maxCost);
+  if (refusal) return only(toAnswer({ errors: [refusal] }, caller));
+  const request = { schema, document, variableValues, operationName };
+  if (operation?.operation !== OperationTypeNode.SUBSCRIPTION) {
+    return only(toAnswer(await execute({ ...request, contextValue: contextNow() }), caller));
+  }
+  const events = await createSourceEventStream({ ...request, contextValue: contextNow() });
+  if (isSingle(events)) return only(toAnswer(events, caller));
+  async function* answers(source: AsyncIterable<unknown>) {
+    for await (const rootValue of source) {
+      yield toAnswer(await execute({ ...request, rootValue, contextValue: contextNow() }), caller);
+    }
+  }
+  return answers(events);
+}
+
+/**
+ * Prepares the schema and starts following its limits. The Elysia plugin is mounted on an
+ * application of its own that never listens: requests reach it only through `handle`, which our
+ * authenticated routes call, so that no document goes around them.
+ */
 export async function createGraphqlEngine(
   ctx: Pick<ManagerContext, 'config'>,
   modules: readonly SchemaPart[],
 ): Promise<GraphqlEngine> {
+  const schema = mergeModules(modules);
   const source = await GraphqlLimitsSource.open(ctx.config);
-  const executor = new Executor(mergeModules(modules), () => source.current);
+  const limits = () => source.current;
+  const cache = new DocumentCache(schema, limits);
+  const callers = new WeakMap<Request, GraphqlCaller>();
+  const app = new Elysia().use(
+    yoga({
+      schema,
+      context: ({ request }): GraphqlContext => {
+        const caller = callers.get(request);
+        if (!caller) throw new Error('a GraphQL request arrived without its caller');
+        return { ...caller, limits: limits() };
+      },
+      plugins: [cachedDocuments(cache, limits), upstreamEnvelope(callers)],
+      parserCache: false,
+      validationCache: false,
+      maskedErrors: false,
+      multipart: false,
+      logging: false,
+      graphiql: false,
+      landingPage: false,
+    }),
+  );
   return {
     close: () => source.close(),
-    handle: async (request, caller) => toResponse(await executor.answer(request, caller), caller),
-    stream: (request, caller) => executor.answers(request, caller),
+    stream: (request, caller) => openStream(schema, cache, limits, request, caller),
+    async handle({ query, variables, operationName }, caller) {
+      const tooDeep = refusedForDepth({ query, variables });
+      if (tooDeep) return Response.json(toAnswer({ errors: [tooDeep] }, caller));
+      const request = new Request(INNER_URL, {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/json', Accept: 'application/json' },
+        body: JSON.stringify({ query, variables, operationName }),
+        signal: caller.signal,
+      });
+      callers.set(request, caller);
+      const response = await app.handle(request);
+      if (response.ok) return response;
+      throw new Error(`The GraphQL engine answered ${response.status}: ${await response.text()}`);
+    },
   };
 }

@@ -1,10 +1,10 @@
 /** How a feature contributes to the GraphQL schema. */
-import type { makeExecutableSchema } from '@graphql-tools/schema';
+import type { createSchema } from 'graphql-yoga';
 import type { GraphqlContext } from './context.ts';
 import type { NodeLoader } from './node.ts';
 import type { Resolvers, ResolversParentTypes } from './resolvers.generated.ts';
 
-type SchemaOptions = Parameters<typeof makeExecutableSchema<GraphqlContext>>[0];
+type SchemaOptions = Parameters<typeof createSchema<GraphqlContext>>[0];
 type AnyResolvers = Exclude<SchemaOptions['resolvers'], readonly unknown[] | undefined>;
 
 /** A part of any schema; its resolvers are checked when the schema is made. */
