@@ -261,6 +261,12 @@ describe('scalars', () => {
     expect(errors).toHaveLength(1);
   });
 
+  test('an empty id names nothing', async () => {
+    const { data, errors } = await ask(query, { id: '' });
+    expect(errors).toBeNull();
+    expect(data?.scalars).toMatchObject({ id: '00000000-0000-0000-0000-000000000000' });
+  });
+
   test('literals in documents', async () => {
     const { data, errors } = await ask('{ scalars(big: 12, any: {a: [1, "x", Y]}) { big any } }');
     expect(errors).toBeNull();

@@ -47,8 +47,17 @@ function normalizeUuid(text: string): string | undefined {
     .join('-');
 }
 
-const uuid = textScalar('UUID', 'A UUID: lower case with dashes.', normalizeUuid, (value) =>
-  typeof value === 'string' ? normalizeUuid(value) : undefined,
+const NIL_UUID = '00000000-0000-0000-0000-000000000000';
+
+/**
+ * An empty text names nothing, as the nil UUID does: the WebUI sends it in variables of fields that
+ * it leaves out.
+ */
+const uuid = textScalar(
+  'UUID',
+  'A UUID: lower case with dashes.',
+  (text) => (text === '' ? NIL_UUID : normalizeUuid(text)),
+  (value) => (typeof value === 'string' ? normalizeUuid(value) : undefined),
 );
 
 function readDate(text: string): Date | undefined {
