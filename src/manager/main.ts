@@ -67,6 +67,7 @@ import { resourceGroupRoutes } from './resource-group/rest.ts';
 import { resourceGroupV2Graphql } from './resource-group/v2-graphql.ts';
 import { resourcePresetGraphql } from './resource-preset/graphql.ts';
 import { resourcePresetRoutes } from './resource-preset/rest.ts';
+import { resourceSlotGraphql } from './resource-slot/graphql.ts';
 import { describedRoutes, startServer, systemRoutes } from './server.ts';
 import { sessionGraphql } from './session/graphql.ts';
 import { sessionEventsGraphql } from './session/graphql-events.ts';
@@ -167,6 +168,7 @@ export const graphqlModules: readonly GraphqlModule[] = [
   resourceGroupNodeGraphql,
   resourceGroupV2Graphql,
   resourcePresetGraphql,
+  resourceSlotGraphql,
   registryGraphql,
   registryNodeGraphql,
 ];

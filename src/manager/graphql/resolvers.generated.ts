@@ -15,6 +15,7 @@ import type { SessionNodeRow, ContainerRow, KernelV2Row, SessionV2Row, SessionHi
 import type { Image as ImageParent, Image as ImageNodeParent, Image as ImageV2Parent } from '../image/service.ts';
 import type { RegistryConfiguration } from '../registry/service.ts';
 import type { DomainParent } from '../domain/graphql.ts';
+import type { SlotTypeRecord } from '../resource-slot/graphql.ts';
 import type { ShareRow, ShareRow as ProjectShareRow, ShareRow as UserShareRow, BucketRow, BucketRow as ProjectBucketRow, BucketRow as UserBucketRow } from '../fair-share/service.ts';
 import type { AuditEntry } from '../audit/list.ts';
 import type { Domain as DomainRecord } from '../domain/service.ts';
@@ -372,6 +373,8 @@ export type Query = {
   readonly resource_preset: Maybe<ResourcePreset>;
   readonly resource_preset_by_id: Maybe<ResourcePreset>;
   readonly resource_presets: Maybe<ReadonlyArray<Maybe<ResourcePreset>>>;
+  readonly resourceSlotType: Maybe<ResourceSlotType>;
+  readonly resourceSlotTypes: Maybe<ResourceSlotTypeConnection>;
   /** @deprecated Field no longer supported */
   readonly container_registry: Maybe<ContainerRegistry>;
   /** @deprecated Field no longer supported */
@@ -1444,6 +1447,23 @@ export type Queryresource_preset_by_idArgs = {
 export type Queryresource_presetsArgs = {
   filter?: InputMaybe<Scalars['String']['input']>;
   order?: InputMaybe<Scalars['String']['input']>;
+};
+
+
+export type QueryresourceSlotTypeArgs = {
+  slotName: Scalars['String']['input'];
+};
+
+
+export type QueryresourceSlotTypesArgs = {
+  filter?: InputMaybe<ResourceSlotTypeFilter>;
+  orderBy?: InputMaybe<ReadonlyArray<ResourceSlotTypeOrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
 };
 
 
@@ -7482,6 +7502,57 @@ export type DeleteResourcePreset = {
   readonly msg: Maybe<Scalars['String']['output']>;
 };
 
+export type ResourceSlotType = Node & {
+  readonly __typename?: 'ResourceSlotType';
+  readonly id: Scalars['ID']['output'];
+  readonly slotName: Scalars['String']['output'];
+  readonly slotType: Scalars['String']['output'];
+  readonly displayName: Scalars['String']['output'];
+  readonly description: Scalars['String']['output'];
+  readonly displayUnit: Scalars['String']['output'];
+  readonly displayIcon: Scalars['String']['output'];
+  readonly numberFormat: NumberFormat;
+  readonly rank: Scalars['Int']['output'];
+};
+
+export type NumberFormat = {
+  readonly __typename?: 'NumberFormat';
+  readonly binary: Scalars['Boolean']['output'];
+  readonly roundLength: Scalars['Int']['output'];
+};
+
+export type ResourceSlotTypeFilter = {
+  readonly slotName?: InputMaybe<StringFilter>;
+  readonly slotType?: InputMaybe<StringFilter>;
+  readonly displayName?: InputMaybe<StringFilter>;
+  readonly AND?: InputMaybe<ReadonlyArray<ResourceSlotTypeFilter>>;
+  readonly OR?: InputMaybe<ReadonlyArray<ResourceSlotTypeFilter>>;
+  readonly NOT?: InputMaybe<ReadonlyArray<ResourceSlotTypeFilter>>;
+};
+
+export type ResourceSlotTypeOrderField =
+  | 'SLOT_NAME'
+  | 'RANK'
+  | 'DISPLAY_NAME';
+
+export type ResourceSlotTypeOrderBy = {
+  readonly field: ResourceSlotTypeOrderField;
+  readonly direction?: OrderDirection;
+};
+
+export type ResourceSlotTypeConnection = {
+  readonly __typename?: 'ResourceSlotTypeConnection';
+  readonly pageInfo: PageInfo;
+  readonly edges: ReadonlyArray<ResourceSlotTypeEdge>;
+  readonly count: Scalars['Int']['output'];
+};
+
+export type ResourceSlotTypeEdge = {
+  readonly __typename?: 'ResourceSlotTypeEdge';
+  readonly cursor: Scalars['String']['output'];
+  readonly node: ResourceSlotType;
+};
+
 export type ContainerRegistry = Node & {
   readonly __typename?: 'ContainerRegistry';
   readonly id: Scalars['ID']['output'];
@@ -7724,6 +7795,7 @@ export type ResolversInterfaceTypes<_RefType extends Record<string, unknown>> = 
     | ( ProjectBucketRow )
     | ( UserBucketRow )
     | ( ScalingGroupRow )
+    | ( SlotTypeRecord )
     | ( ContainerRegistry )
     | ( RegistryConfiguration )
   ;
@@ -8414,6 +8486,13 @@ export type ResolversTypes = {
   CreateResourcePreset: ResolverTypeWrapper<CreateResourcePreset>;
   ModifyResourcePreset: ResolverTypeWrapper<ModifyResourcePreset>;
   DeleteResourcePreset: ResolverTypeWrapper<DeleteResourcePreset>;
+  ResourceSlotType: ResolverTypeWrapper<SlotTypeRecord>;
+  NumberFormat: ResolverTypeWrapper<NumberFormat>;
+  ResourceSlotTypeFilter: ResourceSlotTypeFilter;
+  ResourceSlotTypeOrderField: ResourceSlotTypeOrderField;
+  ResourceSlotTypeOrderBy: ResourceSlotTypeOrderBy;
+  ResourceSlotTypeConnection: ResolverTypeWrapper<Omit<ResourceSlotTypeConnection, 'edges'> & { edges: ReadonlyArray<ResolversTypes['ResourceSlotTypeEdge']> }>;
+  ResourceSlotTypeEdge: ResolverTypeWrapper<Omit<ResourceSlotTypeEdge, 'node'> & { node: ResolversTypes['ResourceSlotType'] }>;
   ContainerRegistry: ResolverTypeWrapper<ContainerRegistry>;
   ContainerRegistryConfig: ResolverTypeWrapper<ContainerRegistryConfig>;
   ContainerRegistryTypeField: ResolverTypeWrapper<Scalars['ContainerRegistryTypeField']['output']>;
@@ -9041,6 +9120,12 @@ export type ResolversParentTypes = {
   CreateResourcePreset: CreateResourcePreset;
   ModifyResourcePreset: ModifyResourcePreset;
   DeleteResourcePreset: DeleteResourcePreset;
+  ResourceSlotType: SlotTypeRecord;
+  NumberFormat: NumberFormat;
+  ResourceSlotTypeFilter: ResourceSlotTypeFilter;
+  ResourceSlotTypeOrderBy: ResourceSlotTypeOrderBy;
+  ResourceSlotTypeConnection: Omit<ResourceSlotTypeConnection, 'edges'> & { edges: ReadonlyArray<ResolversParentTypes['ResourceSlotTypeEdge']> };
+  ResourceSlotTypeEdge: Omit<ResourceSlotTypeEdge, 'node'> & { node: ResolversParentTypes['ResourceSlotType'] };
   ContainerRegistry: ContainerRegistry;
   ContainerRegistryConfig: ContainerRegistryConfig;
   ContainerRegistryTypeField: Scalars['ContainerRegistryTypeField']['output'];
@@ -9096,7 +9181,7 @@ export type ItemResolvers<ContextType = GraphqlContext, ParentType extends Resol
 };
 
 export type NodeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['Node'] = ResolversParentTypes['Node']> = {
-  __resolveType: TypeResolveFn<'KeypairResourcePolicyV2' | 'KeyPairV2' | 'ImageNode' | 'ImageV2' | 'ComputeSessionNode' | 'AgentNode' | 'KernelNode' | 'SessionSchedulingHistory' | 'SessionV2' | 'KernelV2' | 'UserNode' | 'GroupNode' | 'DomainV2' | 'ProjectV2' | 'UserV2' | 'DomainNode' | 'VirtualFolderNode' | 'VFolder' | 'Role' | 'Permission' | 'RoleAssignment' | 'EntityRef' | 'ContainerRegistryV2' | 'ModelDeployment' | 'RoleInvitation' | 'RolePreset' | 'RolePermissionPreset' | 'UserResourcePolicyV2' | 'ProjectResourcePolicyV2' | 'AuditLogNode' | 'AuditLogV2' | 'LoginSessionV2' | 'LoginHistoryV2' | 'DomainFairShare' | 'ProjectFairShare' | 'UserFairShare' | 'ResourceGroup' | 'DomainUsageBucket' | 'ProjectUsageBucket' | 'UserUsageBucket' | 'ScalingGroupNode' | 'ContainerRegistry' | 'ContainerRegistryNode', ParentType, ContextType>;
+  __resolveType: TypeResolveFn<'KeypairResourcePolicyV2' | 'KeyPairV2' | 'ImageNode' | 'ImageV2' | 'ComputeSessionNode' | 'AgentNode' | 'KernelNode' | 'SessionSchedulingHistory' | 'SessionV2' | 'KernelV2' | 'UserNode' | 'GroupNode' | 'DomainV2' | 'ProjectV2' | 'UserV2' | 'DomainNode' | 'VirtualFolderNode' | 'VFolder' | 'Role' | 'Permission' | 'RoleAssignment' | 'EntityRef' | 'ContainerRegistryV2' | 'ModelDeployment' | 'RoleInvitation' | 'RolePreset' | 'RolePermissionPreset' | 'UserResourcePolicyV2' | 'ProjectResourcePolicyV2' | 'AuditLogNode' | 'AuditLogV2' | 'LoginSessionV2' | 'LoginHistoryV2' | 'DomainFairShare' | 'ProjectFairShare' | 'UserFairShare' | 'ResourceGroup' | 'DomainUsageBucket' | 'ProjectUsageBucket' | 'UserUsageBucket' | 'ScalingGroupNode' | 'ResourceSlotType' | 'ContainerRegistry' | 'ContainerRegistryNode', ParentType, ContextType>;
 };
 
 export type PaginatedListResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['PaginatedList'] = ResolversParentTypes['PaginatedList']> = {
@@ -9283,6 +9368,8 @@ export type QueryResolvers<ContextType = GraphqlContext, ParentType extends Reso
   resource_preset?: Resolver<Maybe<ResolversTypes['ResourcePreset']>, ParentType, ContextType, Partial<Queryresource_presetArgs>>;
   resource_preset_by_id?: Resolver<Maybe<ResolversTypes['ResourcePreset']>, ParentType, ContextType, Partial<Queryresource_preset_by_idArgs>>;
   resource_presets?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['ResourcePreset']>>>, ParentType, ContextType, Partial<Queryresource_presetsArgs>>;
+  resourceSlotType?: Resolver<Maybe<ResolversTypes['ResourceSlotType']>, ParentType, ContextType, RequireFields<QueryresourceSlotTypeArgs, 'slotName'>>;
+  resourceSlotTypes?: Resolver<Maybe<ResolversTypes['ResourceSlotTypeConnection']>, ParentType, ContextType, RequireFields<QueryresourceSlotTypesArgs, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
   container_registry?: Resolver<Maybe<ResolversTypes['ContainerRegistry']>, ParentType, ContextType, RequireFields<Querycontainer_registryArgs, 'hostname'>>;
   container_registries?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['ContainerRegistry']>>>, ParentType, ContextType>;
   container_registry_node?: Resolver<Maybe<ResolversTypes['ContainerRegistryNode']>, ParentType, ContextType, RequireFields<Querycontainer_registry_nodeArgs, 'id'>>;
@@ -12098,6 +12185,35 @@ export type DeleteResourcePresetResolvers<ContextType = GraphqlContext, ParentTy
   msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
 };
 
+export type ResourceSlotTypeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ResourceSlotType'] = ResolversParentTypes['ResourceSlotType']> = {
+  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  slotName?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  slotType?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  displayName?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  description?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  displayUnit?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  displayIcon?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  numberFormat?: Resolver<ResolversTypes['NumberFormat'], ParentType, ContextType>;
+  rank?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type NumberFormatResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['NumberFormat'] = ResolversParentTypes['NumberFormat']> = {
+  binary?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
+  roundLength?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+};
+
+export type ResourceSlotTypeConnectionResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ResourceSlotTypeConnection'] = ResolversParentTypes['ResourceSlotTypeConnection']> = {
+  pageInfo?: Resolver<ResolversTypes['PageInfo'], ParentType, ContextType>;
+  edges?: Resolver<ReadonlyArray<ResolversTypes['ResourceSlotTypeEdge']>, ParentType, ContextType>;
+  count?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+};
+
+export type ResourceSlotTypeEdgeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ResourceSlotTypeEdge'] = ResolversParentTypes['ResourceSlotTypeEdge']> = {
+  cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  node?: Resolver<ResolversTypes['ResourceSlotType'], ParentType, ContextType>;
+};
+
 export type ContainerRegistryResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ContainerRegistry'] = ResolversParentTypes['ContainerRegistry']> = {
   id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
   hostname?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
@@ -12552,6 +12668,10 @@ export type Resolvers<ContextType = GraphqlContext> = {
   CreateResourcePreset?: CreateResourcePresetResolvers<ContextType>;
   ModifyResourcePreset?: ModifyResourcePresetResolvers<ContextType>;
   DeleteResourcePreset?: DeleteResourcePresetResolvers<ContextType>;
+  ResourceSlotType?: ResourceSlotTypeResolvers<ContextType>;
+  NumberFormat?: NumberFormatResolvers<ContextType>;
+  ResourceSlotTypeConnection?: ResourceSlotTypeConnectionResolvers<ContextType>;
+  ResourceSlotTypeEdge?: ResourceSlotTypeEdgeResolvers<ContextType>;
   ContainerRegistry?: ContainerRegistryResolvers<ContextType>;
   ContainerRegistryConfig?: ContainerRegistryConfigResolvers<ContextType>;
   ContainerRegistryTypeField?: GraphQLScalarType;
@@ -12577,6 +12697,7 @@ export type CarryingParents = {
   ImageV2: Carrying<Pick<ImageV2, 'registryId'>, ResolversParentTypes['ImageV2']>;
   ContainerRegistryNode: Carrying<Pick<ContainerRegistryNode, 'url' | 'type' | 'registry_name' | 'is_global' | 'project' | 'username' | 'ssl_verify' | 'extra'>, ResolversParentTypes['ContainerRegistryNode']>;
   Domain: Carrying<Pick<Domain, 'name' | 'description' | 'is_active' | 'created_at' | 'modified_at' | 'total_resource_slots' | 'allowed_vfolder_hosts' | 'allowed_docker_registries' | 'integration_id' | 'scaling_groups'>, ResolversParentTypes['Domain']>;
+  ResourceSlotType: Carrying<Pick<ResourceSlotType, 'description' | 'rank'>, ResolversParentTypes['ResourceSlotType']>;
   DomainFairShare: Carrying<Pick<DomainFairShare, never>, ResolversParentTypes['DomainFairShare']>;
   ProjectFairShare: Carrying<Pick<ProjectFairShare, never>, ResolversParentTypes['ProjectFairShare']>;
   UserFairShare: Carrying<Pick<UserFairShare, never>, ResolversParentTypes['UserFairShare']>;

@@ -392,6 +392,8 @@ export const graphqlAccess: Readonly<Record<RootKind, FieldsByRule>> = {
       'viewer',
     ],
     everybody: [
+      'resourceSlotType',
+      'resourceSlotTypes',
       'customized_images',
       'image',
       'imageV2',
