@@ -22,6 +22,7 @@ import {
   type Wish,
 } from './reconcile.ts';
 import type { CpuAllocator } from './resources/cpu.ts';
+import { withOffers } from './services.ts';
 
 /** Tail of the kernel's log that is kept when it ends. */
 const LOG_TAIL_BYTES = 64 * 1024;
@@ -256,7 +257,13 @@ export class Executor {
     const timeout = AbortSignal.timeout(initTimeoutMs);
     try {
       const limit = AbortSignal.any([signal, timeout]);
-      this.#attach(kernel, await backend.connectRunner(spec.kernelId, limit));
+      const runner = await backend.connectRunner(spec.kernelId, limit);
+      const { services } = await runner.call({ op: 'list-services' }, { signal: limit });
+      if (kernel.created) {
+        const servicePorts = withOffers(kernel.created.servicePorts, services);
+        kernel.created = { ...kernel.created, servicePorts };
+      }
+      this.#attach(kernel, runner);
     } catch (error) {
       signal.throwIfAborted();
       const tail = await backend.logs(kernel.kernelId, MESSAGE_TAIL_BYTES).catch(() => '');

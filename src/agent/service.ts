@@ -6,6 +6,7 @@ import type { Backend } from './backends/backend.ts';
 import { downloadArchive, downloadFile, uploadFile } from './file-transfer.ts';
 import { describeHardware } from './hardware.ts';
 import { devicesOf, type KernelRegistry } from './kernels.ts';
+import { shutdownService, startService } from './services.ts';
 
 /** Longest log that one call answers. Bytes. */
 const MAX_LOG_BYTES = 16 * 1024 * 1024;
@@ -52,6 +53,8 @@ export function agentService(options: ServiceOptions): ApiOf<typeof agentApi> {
     logs: async ({ kernelId, maxBytes }) => ({
       logs: await backend.logs(kernelId, Math.min(Math.max(0, maxBytes), MAX_LOG_BYTES)),
     }),
+    startService: (params) => startService(registry, params),
+    shutdownService: (params) => shutdownService(registry, params),
     listFiles: async ({ kernelId, path }) => runner(kernelId).call({ op: 'list-files', path }),
     uploadFile: async ({ kernelId, path, data }) => {
       await uploadFile(runner(kernelId), path, data);

@@ -36,6 +36,7 @@ export async function runKernelRunner(env: Environment): Promise<number> {
     workFolder: folder,
     runtimeType: env[runnerEnvironment.runtimeType] || 'app',
     runtimePath: env[runnerEnvironment.runtimePath] ?? '',
+    serviceHost: env[runnerEnvironment.serviceHost] || '127.0.0.1',
     log,
     onShutdown: ended.resolve,
   });
@@ -45,7 +46,7 @@ export async function runKernelRunner(env: Environment): Promise<number> {
   const server = await listen(socketPath, (op, caller) => runner.handle(op, caller));
   await ended.promise;
   server.close();
-  runner.stop();
+  await runner.stop();
   await log.flush(FLUSH_TIMEOUT_MS);
   return 0;
 }

@@ -13,6 +13,8 @@ import { type OfferedLanguage, offeredLanguages, openLanguage } from './language
 import { QueryExecutor } from './query.ts';
 import type { Caller } from './run.ts';
 import { Runs } from './runs.ts';
+import { DEFINITIONS_FOLDER } from './services/definition.ts';
+import { Services } from './services/services.ts';
 
 export interface RunnerOptions {
   readonly env: Environment;
@@ -20,6 +22,10 @@ export interface RunnerOptions {
   readonly workFolder: string;
   readonly runtimeType: string;
   readonly runtimePath: string;
+  /** The address that services listen on. */
+  readonly serviceHost: string;
+  /** Where the image says how its services start. */
+  readonly definitionsFolder?: string;
   readonly log: ContainerLog;
   /** Called after a shutdown request was answered. */
   readonly onShutdown: () => void;
@@ -35,6 +41,7 @@ export class Runner {
   private readonly idle = new IdleOutputBuffer();
   private readonly runs: Runs;
   private readonly files: FileService;
+  private readonly services: Services;
   private readonly batches = new Set<BatchExecutor>();
   private readonly startedAt: string;
   private warmedUp = false;
@@ -58,6 +65,15 @@ export class Runner {
       language === undefined ? null : openLanguage(language, this.workplace, keepIdle, random);
     this.runs = new Runs((request) => this.makeExecutor(request), options.log, clock);
     this.files = new FileService(options.workFolder, random);
+    const python = this.languages.find(({ name }) => name === 'python')?.interpreter;
+    this.services = new Services({
+      workplace: this.workplace,
+      runtimePath: options.runtimePath || (python ?? ''),
+      host: options.serviceHost,
+      definitionsFolder: options.definitionsFolder ?? DEFINITIONS_FOLDER,
+      random,
+      note: (message) => void options.log.write(2, new TextEncoder().encode(`${message}\n`)),
+    });
     this.startedAt = clock.now().toISOString();
   }
 
@@ -92,6 +108,13 @@ export class Runner {
       case 'close-archive':
         await this.files.closeArchive(op.handle);
         return null;
+      case 'list-services':
+        return { services: await this.services.list() };
+      case 'start-service':
+        return { status: await this.services.start(op) };
+      case 'stop-service':
+        await this.services.stop(op.name);
+        return null;
       case 'shutdown':
         this.workplace.clock.timer(10, this.options.onShutdown);
         return null;
@@ -99,10 +122,11 @@ export class Runner {
   }
 
   /** Ends the user's processes. */
-  stop(): void {
+  async stop(): Promise<void> {
     this.session?.stop();
     for (const batch of this.batches) batch.stop();
     this.files.close();
+    await this.services.stopAll();
   }
 
   /** Starts the default language ahead of the first query when the image is made for it. */

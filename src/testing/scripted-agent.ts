@@ -8,6 +8,7 @@
 import { BackendError } from '../common/errors.ts';
 import type { agentApi } from '../common/protocol/agent.ts';
 import type { ConsoleItem, ExecuteRequest, ExecuteSlice } from '../common/protocol/execution.ts';
+import type { ServicePlace } from '../common/protocol/service.ts';
 import type { ApiOf } from '../common/rpc/api.ts';
 
 type AgentClient = ApiOf<typeof agentApi>;
@@ -19,6 +20,8 @@ export class ScriptedAgent {
   readonly interrupted: string[] = [];
   /** Resource groups that the agent was moved to, in order. */
   readonly groups: string[] = [];
+  /** Where its services are reached, by name. */
+  readonly services = new Map<string, ServicePlace>();
   /** Devices by kernel, as it tells when it is asked. */
   devices: Awaited<ReturnType<AgentClient['attachedDevices']>> = {};
   /** While true every call fails as if the agent's machine were gone. */
@@ -50,6 +53,17 @@ export class ScriptedAgent {
     complete: async ({ request }) =>
       this.#reachable(() => ({ suggestions: [`${request.code}${request.options.post ?? ''}!`] })),
     logs: async () => this.#reachable(() => ({ logs: 'a live log' })),
+    startService: async ({ service }) =>
+      this.#reachable(() => {
+        const place = this.services.get(service);
+        if (!place) throw new BackendError('AppNotFound', `no app ${service}`);
+        return place;
+      }),
+    shutdownService: async ({ service }) =>
+      this.#reachable(() => {
+        this.services.delete(service);
+        return null;
+      }),
     listFiles: async ({ path }) =>
       this.#reachable(() => ({
         entries: [...this.files].map(([filename, data]) => ({

@@ -71,6 +71,8 @@ export class SimulatedAgent {
       interrupt: absent,
       complete: absent,
       logs: absent,
+      startService: absent,
+      shutdownService: absent,
       listFiles: absent,
       uploadFile: absent,
       downloadArchive: absent,

@@ -25,7 +25,12 @@ export async function openBackend(options: BackendOptions): Promise<Backend> {
   switch (settings.backend) {
     case 'process': {
       const { ProcessBackend } = await import('./process/process-backend.ts');
-      return new ProcessBackend({ stateDir, clock, log, kernelHost, hiddenPaths });
+      return new ProcessBackend({
+        ...{ stateDir, clock, random, log, kernelHost, hiddenPaths },
+        bindHost: bindHost || '127.0.0.1',
+        portRange: settings.container.portRange,
+        portReuseCooldownMs: settings.container.portReuseCooldownMs,
+      });
     }
     case 'dummy': {
       const [{ DummyBackend }, { loadDummyConfig }] = await Promise.all([

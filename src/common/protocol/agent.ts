@@ -3,6 +3,7 @@ import * as v from 'valibot';
 import { type Api, method } from '../rpc/api.ts';
 import { completionRequest, executeRequest, executeSlice, fileListing } from './execution.ts';
 import { desiredKernel, kernelCreationInfo } from './kernel.ts';
+import { serviceOptions, servicePlace } from './service.ts';
 
 const hardwareReport = v.record(
   v.string(),
@@ -68,6 +69,21 @@ export const agentApi = {
     params: v.object({ ...kernelRef, maxBytes: v.number() }),
     result: v.object({ logs: v.string() }),
     timeoutMs: 15_000,
+  }),
+  /**
+   * Starts a service of a kernel unless it runs, and waits until it takes connections.
+   * Rejects with AppNotFound, or with KernelExecutionFailed and what the service said.
+   */
+  startService: method({
+    params: v.object({ ...kernelRef, service: v.string(), options: serviceOptions }),
+    result: servicePlace,
+    timeoutMs: 45_000,
+  }),
+  /** Ends a service; harmless when it does not run. Those of the session itself stay. */
+  shutdownService: method({
+    params: v.object({ ...kernelRef, service: v.string() }),
+    result: v.null(),
+    timeoutMs: 20_000,
   }),
   /** Paths are relative to /home/work or absolute below it; anything else is refused. */
   listFiles: method({

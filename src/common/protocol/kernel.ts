@@ -1,5 +1,6 @@
 /** What the manager tells an agent about a kernel, and what the agent reports back about it. */
 import * as v from 'valibot';
+import { serviceOffer } from './service.ts';
 
 export const slotMap = v.record(v.string(), v.string());
 
@@ -78,6 +79,7 @@ export const servicePort = v.object({
   container_ports: v.array(v.number()),
   host_ports: v.array(v.nullable(v.number())),
   is_inference: v.boolean(),
+  ...serviceOffer.entries,
 });
 export type ServicePort = v.InferOutput<typeof servicePort>;
 

@@ -5,6 +5,7 @@
  */
 import * as v from 'valibot';
 import { completionRequest, executeRequest, executeSlice, fileListing } from './execution.ts';
+import { serviceOffer, serviceOptions } from './service.ts';
 
 /** Longest accepted line, either way. Bytes. File data travels in chunks well below it. */
 export const MAX_LINE_BYTES = 4 * 1024 * 1024;
@@ -26,6 +27,17 @@ const runnerOps = v.variant('op', [
   v.object({ op: v.literal('open-archive'), path: v.string(), maxBytes: v.number() }),
   v.object({ op: v.literal('read-archive'), handle: v.string(), offset: v.number() }),
   v.object({ op: v.literal('close-archive'), handle: v.string() }),
+  /** The services that the image defines. */
+  v.object({ op: v.literal('list-services') }),
+  /** Starts a service unless it runs, and waits until its port takes connections. */
+  v.object({
+    op: v.literal('start-service'),
+    name: v.string(),
+    protocol: v.string(),
+    ports: v.array(v.number()),
+    options: serviceOptions,
+  }),
+  v.object({ op: v.literal('stop-service'), name: v.string() }),
   /** Ends the user's processes and then the runner. */
   v.object({ op: v.literal('shutdown') }),
 ]);
@@ -51,6 +63,11 @@ export const runnerResults = {
   'open-archive': v.object({ handle: v.string(), size: v.number() }),
   'read-archive': v.object({ data: v.string(), eof: v.boolean() }),
   'close-archive': v.null(),
+  'list-services': v.object({
+    services: v.array(v.object({ name: v.string(), ...serviceOffer.entries })),
+  }),
+  'start-service': v.object({ status: v.picklist(['started', 'running']) }),
+  'stop-service': v.null(),
   shutdown: v.null(),
 } satisfies Record<RunnerOp['op'], v.GenericSchema<unknown, unknown>>;
 
@@ -80,6 +97,8 @@ export const runnerEnvironment = {
   runtimePath: 'BACKENDAI_RUNNER_RUNTIME_PATH',
   /** Path of a script run by /bin/sh before the socket opens; may be empty. */
   bootstrap: 'BACKENDAI_RUNNER_BOOTSTRAP',
+  /** The address that services listen on: every one in a container, the node's where it is shared. */
+  serviceHost: 'BACKENDAI_RUNNER_SERVICE_HOST',
 } as const;
 
 const SHIELD_PREFIX = 'BACKENDAI_RUNNER_USER_';

@@ -36,6 +36,8 @@ export function runnerVariables(spec: KernelSpec): Record<string, string> {
     [runnerEnvironment.socket]: `${SOCKET_MOUNT}/${SOCKET_NAME}`,
     [runnerEnvironment.runtimeType]: type,
     [runnerEnvironment.runtimePath]: path,
+    // What is reachable from outside is what the daemon publishes.
+    [runnerEnvironment.serviceHost]: '0.0.0.0',
     [runnerEnvironment.bootstrap]:
       spec.bootstrapScript === null ? '' : `${CONFIG_MOUNT}/${BOOTSTRAP_NAME}`,
   };

@@ -2,10 +2,10 @@
 import { describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
 import type { Clock } from '../../../common/clock.ts';
+import { HostPorts } from '../host-ports.ts';
 import { withGroup, withUser } from './accounts.ts';
 import { containerName } from './container-spec.ts';
 import { ExitWatch } from './exit-watch.ts';
-import { HostPorts } from './host-ports.ts';
 import { FrameTail } from './log-stream.ts';
 import { loadedLibraries } from './runner-files.ts';
 

@@ -72,6 +72,9 @@ export class FakeRunner implements RunnerClient {
       'open-archive': refuse('keep files'),
       'read-archive': refuse('keep files'),
       'close-archive': refuse('keep files'),
+      'list-services': () => ({ services: [] }),
+      'start-service': refuse('run services'),
+      'stop-service': refuse('run services'),
       shutdown: () => {
         this.#options.onShutdown();
         return null;
@@ -114,6 +117,9 @@ function delayOf(op: RunnerOp, config: DummyConfig): Delay {
     case 'read-archive':
     case 'close-archive':
       return delay['download-file'];
+    case 'start-service':
+    case 'stop-service':
+    case 'list-services':
     case 'execute':
     case 'shutdown':
       return 0;

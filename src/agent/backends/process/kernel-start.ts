@@ -27,6 +27,8 @@ export interface KernelParts {
   readonly sandbox: SandboxKind;
   readonly runtimes: readonly HostRuntime[];
   readonly runtime: HostRuntime | null;
+  /** Address that services listen on. */
+  readonly serviceHost: string;
   /** CPUs to pin to by affinity; empty where a control group does it. */
   readonly cpuIds: readonly number[];
 }
@@ -73,6 +75,7 @@ export function kernelEnvironment(parts: KernelParts): Record<string, string> {
     [runnerEnvironment.socket]: join(inner.socketFolder, SOCKET_NAME),
     [runnerEnvironment.runtimeType]: type,
     [runnerEnvironment.runtimePath]: runtimePath,
+    [runnerEnvironment.serviceHost]: parts.serviceHost,
     [runnerEnvironment.bootstrap]: spec.bootstrapScript === null ? '' : inner.bootstrap,
   };
 }

@@ -18,12 +18,14 @@ import { servicePortsOf } from '../../../common/images/labels.ts';
 import type { Logger } from '../../../common/logger.ts';
 import type { KernelSpec, ServicePort } from '../../../common/protocol/kernel.ts';
 import type { AgentImage } from '../../../common/protocol/manager.ts';
+import { type Random, systemRandom } from '../../../common/random.ts';
 import type { SlotMap, SlotType } from '../../../common/slots.ts';
 import { tailOfFiles } from '../../log-tail.ts';
 import { connectRunnerSocket } from '../../runner-client.ts';
 import { ScratchSizes } from '../../stats/scratch-size.ts';
 import type { KernelUsage } from '../../stats/usage.ts';
 import type { Backend, CreatedKernel, HostKernel, KernelExit, RunnerClient } from '../backend.ts';
+import { HostPorts } from '../host-ports.ts';
 import { emptyTrash } from '../trash.ts';
 import {
   type CgroupHierarchy,
@@ -56,9 +58,15 @@ export interface ProcessBackendOptions {
   /** The agent's own folder; kernels live below it. */
   stateDir: string;
   clock: Clock;
+  random?: Random;
   log: Logger;
   /** Host under which service ports are reachable. */
   kernelHost: string;
+  /** Address that services listen on, loopback by default; the network is the host's. */
+  bindHost?: string;
+  /** Ports for services; both ends included. */
+  portRange?: readonly [number, number];
+  portReuseCooldownMs?: number;
   /** Further folders that kernels must not see, such as the cluster's data. */
   hiddenPaths?: readonly string[];
   /** Uses this kind of sandbox and no other. */
@@ -78,6 +86,10 @@ interface Host {
 /** How soon newly installed runtimes are noticed, at the most often. Milliseconds. */
 const LOOK_AGAIN_MS = 5_000;
 
+const LOOPBACK = '127.0.0.1';
+/** Below the ports that systems hand out by themselves. */
+const PORT_RANGE = [15_000, 31_999] as const;
+
 const GENERAL_GAPS = [
   'The network is shared with the host.',
   'Disk space below /home/work is not limited.',
@@ -91,6 +103,7 @@ export class ProcessBackend implements Backend {
   readonly #listeners = new Set<(exit: KernelExit) => void>();
   readonly #watch: ExitWatch;
   readonly #scratchSizes: ScratchSizes;
+  readonly #ports: HostPorts;
   #host: Promise<Host> | null = null;
   /** The look at the host that nobody waits for. */
   #looking: Promise<void> = Promise.resolve();
@@ -101,6 +114,13 @@ export class ProcessBackend implements Backend {
     this.#kernelsFolder = join(options.stateDir, 'kernels');
     this.#trash = join(options.stateDir, 'trash');
     this.#scratchSizes = new ScratchSizes(options.clock);
+    this.#ports = new HostPorts({
+      range: options.portRange ?? PORT_RANGE,
+      cooldownMs: options.portReuseCooldownMs ?? 0,
+      bindHost: options.bindHost ?? LOOPBACK,
+      clock: options.clock,
+      random: options.random ?? systemRandom,
+    });
     this.#watch = new ExitWatch(options.clock, (exit) => {
       for (const listener of this.#listeners) listener(exit);
     });
@@ -165,7 +185,7 @@ export class ProcessBackend implements Backend {
     const memoryBytes = spec.slots.mem === undefined ? null : Number(spec.slots.mem);
     const limits = { cpus, memoryBytes, cpuIds };
     const cgroups = await createCgroups(host.cgroups, spec.kernelId, limits);
-    const servicePorts = this.#servicePorts(spec);
+    const servicePorts = await this.#servicePorts(spec);
     const isolationGaps = [...host.gaps, ...cgroups.gaps];
     const { kernelHost } = this.#options;
     await writeRecord(layout, {
@@ -184,6 +204,7 @@ export class ProcessBackend implements Backend {
       sandbox: host.sandbox,
       runtimes: host.runtimes,
       runtime,
+      serviceHost: this.#options.bindHost ?? LOOPBACK,
       cpuIds: cgroups.enforced.has('cpuset') ? [] : cpuIds,
     });
     signal.throwIfAborted();
@@ -196,12 +217,23 @@ export class ProcessBackend implements Backend {
     return { containerId, kernelHost, servicePorts, isolationGaps };
   }
 
-  /** The network is the host's, so a port is the same inside and outside. */
-  #servicePorts(spec: KernelSpec): ServicePort[] {
-    return servicePortsOf(spec.image.labels, spec.preopenPorts).map((service) => ({
-      ...service,
-      host_ports: service.container_ports,
-    }));
+  /**
+   * The network is the host's, so a port is the same inside and outside, and services get ports that
+   * no other session has. Ports that the user named are opened by the user's own programs.
+   */
+  async #servicePorts(spec: KernelSpec): Promise<ServicePort[]> {
+    const services = servicePortsOf(spec.image.labels, spec.preopenPorts);
+    const isChosen = ({ protocol }: ServicePort) => protocol !== 'preopen';
+    const counts = services.filter(isChosen).map((service) => service.container_ports.length);
+    const ports = await this.#ports.take(
+      spec.kernelId,
+      counts.reduce((sum, count) => sum + count, 0),
+    );
+    return services.map((service) => {
+      const count = service.container_ports.length;
+      const own = isChosen(service) ? ports.splice(0, count) : service.container_ports;
+      return { ...service, container_ports: own, host_ports: own };
+    });
   }
 
   async connectRunner(kernelId: string, signal: AbortSignal): Promise<RunnerClient> {
@@ -263,6 +295,11 @@ export class ProcessBackend implements Backend {
     ]);
     const running = exitCode === null && supervisor !== null && (await isAlive(supervisor));
     if (running) this.#watch.adopt(layout);
+    const held = record?.servicePorts.filter(({ protocol }) => protocol !== 'preopen') ?? [];
+    this.#ports.restore(
+      layout.kernelId,
+      held.flatMap((service) => service.container_ports),
+    );
     return {
       kernelId: layout.kernelId,
       sessionId: record?.spec.sessionId ?? '',
@@ -305,6 +342,7 @@ export class ProcessBackend implements Backend {
     const { cgroups } = await this.#prepared();
     const layout = kernelLayout(this.#kernelsFolder, kernelId);
     this.#watch.forget(kernelId);
+    this.#ports.release(kernelId);
     return await endKernel(layout, {
       graceMs,
       clock: this.#options.clock,

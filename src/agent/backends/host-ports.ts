@@ -1,7 +1,8 @@
 /** Gives host ports to services of kernels. A freed port rests a while before it is used again. */
-import type { Clock } from '../../../common/clock.ts';
-import { BackendError } from '../../../common/errors.ts';
-import { probePort } from '../../../common/ports.ts';
+import type { Clock } from '../../common/clock.ts';
+import { BackendError } from '../../common/errors.ts';
+import { probePort } from '../../common/ports.ts';
+import type { Random } from '../../common/random.ts';
 
 export interface HostPortOptions {
   /** Both ends included. */
@@ -9,8 +10,15 @@ export interface HostPortOptions {
   cooldownMs: number;
   bindHost: string;
   clock: Clock;
+  /** Begins anywhere in the range, as suits agents that share a host; else at its start. */
+  random?: Random;
   /** Whether a port can be bound; by default it is tried. */
   isFree?: (port: number, host: string) => Promise<boolean>;
+}
+
+function firstOf({ range: [first, last], random }: HostPortOptions): number {
+  const [high = 0, low = 0] = random?.bytes(2) ?? [];
+  return first + ((high * 256 + low) % (last - first + 1));
 }
 
 const tryBinding = async (port: number, host: string): Promise<boolean> =>
@@ -26,7 +34,7 @@ export class HostPorts {
 
   constructor(options: HostPortOptions) {
     this.#options = options;
-    this.#next = options.range[0];
+    this.#next = firstOf(options);
   }
 
   /**
