@@ -23,6 +23,8 @@ export interface ManagerContext {
   /** `manager.id` of the configuration, `i-<hostname>` by default. */
   readonly id: string;
   readonly sql: Sql;
+  /** For statements that find rows by a key, and only those; see `lookupConnections`. */
+  readonly lookups: Sql;
   readonly config: ConfigStore;
   readonly live: LiveStore;
   /** Sign-ins of browsers, under the keys that web servers read; no prefix. */

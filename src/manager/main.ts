@@ -27,6 +27,7 @@ import { factRoutes } from './config/facts-rest.ts';
 import { configManageRoutes } from './config/manage-rest.ts';
 import type { AgentDirectory, ManagerContext } from './context.ts';
 import { startControlPlane } from './control-plane.ts';
+import { lookupConnections } from './db/connect.ts';
 import { domainGraphql } from './domain/graphql.ts';
 import { domainNodeGraphql } from './domain/node-graphql.ts';
 import { domainV2Graphql } from './domain/v2-graphql.ts';
@@ -231,9 +232,12 @@ export async function startManager(options: ManagerOptions): Promise<Manager> {
   const tasks = new BackgroundTasks({ live, clock, random, log });
   started.defer(() => tasks.stop());
   const agents = options.agents ?? httpAgentDirectory(link);
+  const lookups = lookupConnections(sql);
+  started.defer(() => lookups.end({ timeout: 5 }));
   const ctx: ManagerContext = {
     id,
     sql,
+    lookups,
     config,
     live,
     webSessions: options.webSessions ?? live,

@@ -75,7 +75,7 @@ export async function startServer(
   options: ServerOptions,
 ): Promise<ManagerServer> {
   const statusGate = await StatusGate.open(ctx.config);
-  const keypairs = new KeypairCache(ctx.clock, (key) => findActiveKeypair(ctx.sql, key));
+  const keypairs = new KeypairCache(ctx.clock, (key) => findActiveKeypair(ctx.lookups, key));
   const unsubscribe = ctx.events.subscribe((event) => {
     if (event.type === 'entity-changed' && ACCOUNT_ENTITIES.has(event.entityType)) keypairs.clear();
   });

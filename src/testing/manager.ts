@@ -117,6 +117,7 @@ export async function testManagerContext(
   const ctx: ManagerContext = {
     id: 'i-test',
     sql: db.sql,
+    lookups: db.sql,
     config,
     live,
     webSessions: options.webSessions ?? live,

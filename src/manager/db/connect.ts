@@ -149,18 +149,39 @@ const poolAddress = v.object({
   pass: v.nullish(v.string()),
 });
 
+function samePlace(sql: Sql) {
+  const { host, port, path, database, user, pass } = v.parse(poolAddress, sql.options);
+  const { connect_timeout, connection, onnotice } = sql.options;
+  return {
+    ...{ host: host[0], port: port[0], path: path || undefined, database, username: user },
+    ...{ password: pass ?? undefined, connect_timeout, connection, onnotice },
+  };
+}
+
 /**
  * A pool of one connection to the same database, for what belongs to a connection, such as an
  * advisory lock. It connects anew when the connection is lost. The caller ends it.
  */
-export function singleConnection(sql: Sql): Sql {
-  const { host, port, path, database, user, pass } = v.parse(poolAddress, sql.options);
-  const { connect_timeout, connection, onnotice } = sql.options;
+export const singleConnection = (sql: Sql): Sql =>
+  postgres({ ...samePlace(sql), max: 1, max_lifetime: null, fetch_types: false });
+
+/** Enough that one slow statement never holds up all others. */
+const LOOKUP_CONNECTIONS = 2;
+/** Milliseconds. */
+const LOOKUP_TIMEOUT_MS = 5_000;
+
+/**
+ * Two more connections to the same database, over which many statements follow each other without
+ * waiting for each other's answers. A request then costs a third of what a connection of its own
+ * costs both sides, but a statement waits for all before it: nothing may run here but finding rows
+ * by a key. The caller ends it.
+ */
+export function lookupConnections(sql: Sql): Sql {
+  const { connection, ...place } = samePlace(sql);
   return postgres({
-    ...{ host: host[0], port: port[0], path: path || undefined, database, username: user },
-    ...{ password: pass ?? undefined, connect_timeout, connection, onnotice },
-    max: 1,
-    max_lifetime: null,
-    fetch_types: false,
+    ...place,
+    connection: { ...connection, statement_timeout: LOOKUP_TIMEOUT_MS },
+    max: LOOKUP_CONNECTIONS,
+    types: databaseTypes,
   });
 }

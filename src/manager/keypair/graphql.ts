@@ -4,6 +4,7 @@ import type { GraphqlModule } from '../graphql/module.ts';
 import { kept, mutate } from '../graphql/mutation.ts';
 import { checkOwnScope, pageOf } from '../graphql/scope.ts';
 import { countRecentRequests } from '../http/rate-limit.ts';
+import { projectsOfUser } from '../user/loaders.ts';
 import { createKeypair, deleteKeypair, modifyKeypair } from './manage.ts';
 import { getKeypair, listKeypairPage, listKeypairs } from './service.ts';
 
@@ -103,7 +104,7 @@ export const keypairGraphql: GraphqlModule = {
           key: args.access_key,
         });
         try {
-          const keypair = await getKeypair(ctx.sql, caller, args.access_key);
+          const keypair = await getKeypair(ctx.lookups, caller, args.access_key);
           const elsewhere = args.domain_name != null && keypair.domain_name !== args.domain_name;
           return elsewhere ? null : keypair;
         } catch (error) {
@@ -165,7 +166,8 @@ export const keypairGraphql: GraphqlModule = {
       id: ({ access_key }) => access_key,
       // Upstream's answer since the limit moved to the resource policy.
       concurrency_limit: () => 0,
-      projects: ({ project_names }) => project_names,
+      projects: async ({ user }, _args, context) =>
+        (await projectsOfUser(context, user))?.map(({ name }) => name) ?? [],
       user_info: ({ email, full_name }) => ({ email, full_name }),
       rolling_count: ({ access_key }, _args, { ctx }) => countRecentRequests(ctx, access_key),
     },

@@ -53,7 +53,7 @@ export function keypairScope(caller: Caller): store.KeypairScope {
 export function listKeypairs(
   sql: Db,
   caller: Caller,
-  filter: Omit<store.KeypairFilter, 'accessKey'> = {},
+  filter: store.KeypairFilter = {},
 ): Promise<store.KeypairRecord[]> {
   return store.selectMany(sql, keypairScope(caller), filter, MAX_LISTED);
 }
@@ -65,7 +65,7 @@ export function listKeypairs(
 export function listKeypairPage(
   sql: Sql,
   caller: Caller,
-  filter: Omit<store.KeypairFilter, 'accessKey'>,
+  filter: store.KeypairFilter,
   page: ListPage,
 ): Promise<{ rows: store.KeypairRecord[]; total: number }> {
   return store.selectPage(sql, keypairScope(caller), filter, page);
@@ -99,14 +99,11 @@ export const listOwnKeypairs = (
   selectKeypairsV2(sql, { kind: 'user', userId }, query, wish);
 
 /** One keypair; null when there is none that the caller may see. */
-export async function findKeypair(
+export const findKeypair = (
   sql: Db,
   caller: Caller,
   accessKey: string,
-): Promise<store.KeypairRecord | null> {
-  const [row] = await store.selectMany(sql, keypairScope(caller), { accessKey }, 1);
-  return row ?? null;
-}
+): Promise<store.KeypairRecord | null> => store.selectOne(sql, keypairScope(caller), accessKey);
 
 /**
  * One keypair; the caller's own when `accessKey` is null.

@@ -64,7 +64,6 @@ export type KeypairScope =
   | { readonly kind: 'user'; readonly userId: string };
 
 export interface KeypairFilter {
-  readonly accessKey?: string;
   readonly domainName?: string | null;
   readonly email?: string | null;
   readonly isActive?: boolean | null;
@@ -74,7 +73,6 @@ export type KeypairRecord = Omit<KeypairRow, 'dotfiles'> & {
   readonly email: string;
   readonly full_name: string | null;
   readonly domain_name: string | null;
-  readonly project_names: string[];
 };
 
 export function visible(sql: Db, scope: KeypairScope): Fragment {
@@ -91,22 +89,27 @@ export function visible(sql: Db, scope: KeypairScope): Fragment {
 
 const matching = (sql: Db, scope: KeypairScope, filter: KeypairFilter): Fragment => sql`
   ${visible(sql, scope)}
-  ${filter.accessKey == null ? sql`` : sql`AND k.access_key = ${filter.accessKey}`}
   ${filter.domainName == null ? sql`` : sql`AND u.domain_name = ${filter.domainName}`}
   ${filter.email == null ? sql`` : sql`AND u.email = ${filter.email}`}
   ${filter.isActive == null ? sql`` : sql`AND k.is_active = ${filter.isActive}`}`;
-
-const projectNames = (sql: Db): Fragment => sql`
-  ARRAY(SELECT g.name FROM groups g
-          JOIN association_groups_users a ON a.group_id = g.id
-         WHERE a.user_id = u.uuid ORDER BY g.name)::text[]`;
 
 /** A keypair with what is known of its owner. */
 export const columns = (sql: Db): Fragment => sql`
   k.user_id, k.access_key, k.secret_key, k.is_active, k.is_admin, k.created_at, k.modified_at,
   k.last_used, k.rate_limit, k.num_queries, k.ssh_public_key, k.ssh_private_key, k."user",
-  k.resource_policy, k.bootstrap_script, u.email, u.full_name, u.domain_name,
-  ${projectNames(sql)} AS project_names`;
+  k.resource_policy, k.bootstrap_script, u.email, u.full_name, u.domain_name`;
+
+/** The keypair if it may be seen. */
+export async function selectOne(
+  sql: Db,
+  scope: KeypairScope,
+  accessKey: string,
+): Promise<KeypairRecord | null> {
+  const [row] = await sql<KeypairRecord[]>`
+    SELECT ${columns(sql)} FROM keypairs k JOIN users u ON u.uuid = k."user"
+     WHERE k.access_key = ${accessKey} AND ${visible(sql, scope)}`;
+  return row ?? null;
+}
 
 export function selectMany(
   sql: Db,
@@ -122,6 +125,9 @@ export function selectMany(
 }
 
 function filterFields(sql: Sql): FieldTable {
+  const projectNames = sql`
+    ARRAY(SELECT g.name FROM groups g JOIN association_groups_users a ON a.group_id = g.id
+           WHERE a.user_id = u.uuid)::text[]`;
   return {
     access_key: { kind: 'text', column: sql`k.access_key` },
     user_id: { kind: 'text', column: sql`k.user_id` },
@@ -135,7 +141,7 @@ function filterFields(sql: Sql): FieldTable {
     rate_limit: { kind: 'number', column: sql`k.rate_limit` },
     num_queries: { kind: 'number', column: sql`k.num_queries` },
     ssh_public_key: { kind: 'text', column: sql`k.ssh_public_key` },
-    projects: { kind: 'text-array', column: projectNames(sql) },
+    projects: { kind: 'text-array', column: projectNames },
   };
 }
 

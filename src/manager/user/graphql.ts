@@ -8,9 +8,17 @@ import { kept, mutate } from '../graphql/mutation.ts';
 import type { ModifyUserInput, QueryusersArgs, UserInput } from '../graphql/resolvers.generated.ts';
 import { checkOwnScope, pageOf, requireDomainAdmin } from '../graphql/scope.ts';
 import { getKeypair } from '../keypair/service.ts';
+import { projectsOfUser } from './loaders.ts';
 import { createUser, deleteUser, modifyUser, purgeUser, type UserWishes } from './manage.ts';
 import { typeDefs } from './schema.ts';
-import { findUser, getUser, listUserPage, listUsers, type UserRecord } from './service.ts';
+import {
+  findUser,
+  getUser,
+  listUserPage,
+  listUsers,
+  type UserKey,
+  type UserRecord,
+} from './service.ts';
 
 /** Largest number of rows of the unpaged list. */
 const MAX_ROWS = 100;
@@ -38,11 +46,10 @@ const filterOf = (
 /** The user, or null when there is none that the caller may see, or in another domain. */
 async function inDomain(
   { ctx, caller }: GraphqlContext,
-  wanted: { readonly email?: string; readonly userId?: string },
+  wanted: UserKey,
   domainName: string | null | undefined,
 ): Promise<UserRecord | null> {
-  const own = { userId: caller.userId };
-  const user = await findUser(ctx.sql, caller, wanted.email || wanted.userId ? wanted : own);
+  const user = await findUser(ctx.lookups, caller, wanted);
   return domainName != null && user?.domain_name !== domainName ? null : user;
 }
 
@@ -89,7 +96,7 @@ export const userGraphql: GraphqlModule = {
     Query: {
       user: (_root, { domain_name, email }, context) => {
         checkOwnScope(context.caller, context.caller.email, { domain_name, key: email });
-        return inDomain(context, { email: kept(email) }, domain_name);
+        return inDomain(context, email ? { email } : context.caller, domain_name);
       },
       user_from_uuid: (_root, { domain_name, user_id }, context) => {
         checkOwnScope(context.caller, context.caller.userId, {
@@ -97,7 +104,7 @@ export const userGraphql: GraphqlModule = {
           key: user_id?.toLowerCase(),
         });
         if (user_id != null && !isUuid(user_id)) return null;
-        return inDomain(context, { userId: kept(user_id) }, domain_name);
+        return inDomain(context, user_id ? { userId: user_id } : context.caller, domain_name);
       },
       users: async (_root, args, { ctx, caller }) => {
         requireDomainAdmin(caller, args.domain_name);
@@ -140,7 +147,7 @@ export const userGraphql: GraphqlModule = {
     User: {
       id: ({ uuid }) => uuid,
       is_active: ({ status }) => status === 'active',
-      groups: ({ projects }) => projects,
+      groups: async ({ uuid }, _args, context) => (await projectsOfUser(context, uuid)) ?? [],
     },
   },
 };

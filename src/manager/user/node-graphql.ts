@@ -82,7 +82,7 @@ export async function loadUserNode(
   { ctx, caller }: GraphqlContext,
   userId: string,
 ): Promise<UserRecord | null> {
-  return isUuid(userId) ? findUser(ctx.sql, caller, { userId }) : null;
+  return isUuid(userId) ? findUser(ctx.lookups, caller, { userId }) : null;
 }
 
 const byId = batched<string, UserRecord>(async (userIds, { ctx, caller }) => {

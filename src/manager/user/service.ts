@@ -8,7 +8,7 @@ import type { Listed, PageWish } from '../graphql/page.ts';
 import type { Caller } from '../http/route.ts';
 import * as store from './store.ts';
 
-export type { UserRecord } from './store.ts';
+export type { UserKey, UserRecord } from './store.ts';
 
 /** Largest number of users in one answer. */
 const MAX_LISTED = 1000;
@@ -67,27 +67,29 @@ export const listUserNodesOfProjects = (
 export const usersById = (sql: Db, userIds: readonly string[]): Promise<store.UserRecord[]> =>
   store.selectUsers(sql, { kind: 'all' }, { userIds }, MAX_LISTED);
 
-/** One user, by id or e-mail address; null when there is none that the caller may see. */
-export async function findUser(
+/** One user; null when there is none that the caller may see. */
+export const findUser = (
   sql: Db,
   caller: Caller,
-  wanted: { readonly userId?: string; readonly email?: string },
-): Promise<store.UserRecord | null> {
-  const [row] = await store.selectUsers(sql, userScope(caller), wanted, 1);
-  return row ?? null;
-}
+  key: store.UserKey,
+): Promise<store.UserRecord | null> => store.selectOne(sql, userScope(caller), key);
 
-/**
- * One user, by id or e-mail address; the caller when neither is given.
- * @throws BackendError UserNotFound also for a user that the caller may not see.
- */
+/** One user; the caller unless another is named. @throws BackendError UserNotFound as above. */
 export async function getUser(
   sql: Db,
   caller: Caller,
-  wanted: { readonly userId?: string; readonly email?: string } = {},
+  key: store.UserKey = caller,
 ): Promise<store.UserRecord> {
-  const filter = wanted.userId || wanted.email ? wanted : { userId: caller.userId };
-  const row = await findUser(sql, caller, filter);
+  const row = await findUser(sql, caller, key);
   if (row) return row;
   throw new BackendError('UserNotFound');
+}
+
+/** The names and ids of the projects of users, for whoever was allowed to see these. */
+export async function projectsOfUsers(
+  sql: Db,
+  userIds: readonly string[],
+): Promise<Map<string, { id: string; name: string }[]>> {
+  const rows = await store.selectProjectsOfUsers(sql, userIds);
+  return Map.groupBy(rows, ({ user_id }) => user_id);
 }

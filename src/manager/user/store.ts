@@ -22,9 +22,7 @@ export type UserScope =
   | { readonly kind: 'self'; readonly userId: string };
 
 export interface UserFilter {
-  readonly userId?: string;
   readonly userIds?: readonly string[];
-  readonly email?: string;
   readonly domainName?: string | null;
   readonly status?: UserRow['status'] | null;
   readonly isActive?: boolean | null;
@@ -32,9 +30,7 @@ export interface UserFilter {
   readonly projectId?: string | null;
 }
 
-export type UserRecord = Omit<UserRow, 'password' | 'totp_key'> & {
-  readonly projects: { id: string; name: string }[];
-};
+export type UserRecord = Omit<UserRow, 'password' | 'totp_key'>;
 
 export function visible(sql: Db, scope: UserScope): Fragment {
   switch (scope.kind) {
@@ -49,9 +45,7 @@ export function visible(sql: Db, scope: UserScope): Fragment {
 
 const matching = (sql: Db, scope: UserScope, filter: UserFilter): Fragment => sql`
   ${visible(sql, scope)}
-  ${filter.userId == null ? sql`` : sql`AND u.uuid = ${filter.userId}`}
   ${filter.userIds == null ? sql`` : sql`AND u.uuid = ANY (${[...filter.userIds]}::uuid[])`}
-  ${filter.email == null ? sql`` : sql`AND u.email = ${filter.email}`}
   ${filter.domainName == null ? sql`` : sql`AND u.domain_name = ${filter.domainName}`}
   ${filter.status == null ? sql`` : sql`AND u.status = ${filter.status}`}
   ${filter.isActive == null ? sql`` : sql`AND (u.status = 'active') = ${filter.isActive}`}
@@ -68,10 +62,33 @@ export const columns = (sql: Db): Fragment => sql`
   u.description, u.status, u.status_info, u.created_at, u.modified_at, u.domain_name, u.role,
   u.allowed_client_ip::text[] AS allowed_client_ip, u.totp_activated, u.totp_activated_at,
   u.resource_policy, u.sudo_session_enabled, u.main_access_key, u.container_uid,
-  u.container_main_gid, u.container_gids, u.integration_id,
-  coalesce((SELECT jsonb_agg(jsonb_build_object('id', g.id, 'name', g.name) ORDER BY g.name)
-              FROM groups g JOIN association_groups_users a ON a.group_id = g.id
-             WHERE a.user_id = u.uuid), '[]'::jsonb) AS projects`;
+  u.container_main_gid, u.container_gids, u.integration_id`;
+
+/** Which user is meant: by id, or else by e-mail address. */
+export type UserKey = { readonly userId: string } | { readonly email: string };
+
+/** The user if it may be seen, without its secrets. */
+export async function selectOne(
+  sql: Db,
+  scope: UserScope,
+  key: UserKey,
+): Promise<UserRecord | null> {
+  const named = 'userId' in key ? sql`u.uuid = ${key.userId}` : sql`u.email = ${key.email}`;
+  const [row] = await sql<UserRecord[]>`
+    SELECT ${columns(sql)} FROM users u WHERE ${named} AND ${visible(sql, scope)}`;
+  return row ?? null;
+}
+
+/** The projects that each user belongs to, by name. */
+export const selectProjectsOfUsers = (
+  sql: Db,
+  userIds: readonly string[],
+): Promise<{ user_id: string; id: string; name: string }[]> => sql<
+  { user_id: string; id: string; name: string }[]
+>`
+  SELECT a.user_id, g.id, g.name
+    FROM association_groups_users a JOIN groups g ON g.id = a.group_id
+   WHERE a.user_id = ANY (${[...userIds]}::uuid[]) ORDER BY g.name`;
 
 /** Users without their secrets, oldest first. */
 export function selectUsers(

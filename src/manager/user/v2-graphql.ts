@@ -42,7 +42,7 @@ const ROLES = {
 
 /** The user; null when there is none that the caller may see. */
 async function findUserV2({ ctx, caller }: GraphqlContext, userId: string) {
-  return isUuid(userId) ? findUser(ctx.sql, caller, { userId }) : null;
+  return isUuid(userId) ? findUser(ctx.lookups, caller, { userId }) : null;
 }
 
 /** The same where many are asked for one by one. */
