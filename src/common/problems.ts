@@ -598,6 +598,12 @@ export const problems = {
     'Request to storage proxy timed out.',
     'storage-proxy_request_timeout',
   ),
+  TaskTemplateNotFound: problem(
+    404,
+    'object-not-found',
+    'No such task template.',
+    'template_read_not-found',
+  ),
   TooManyConcurrentExports: problem(
     503,
     'too-many-concurrent-exports',

@@ -79,6 +79,7 @@ import { sessionRoutes, sessionSocketRoutes } from './session/rest.ts';
 import { sessionV2Graphql } from './session/v2-graphql.ts';
 import { sessionHistoryGraphql } from './session/v2-history-graphql.ts';
 import { kernelV2Graphql } from './session/v2-kernel-graphql.ts';
+import { templateRoutes } from './session-template/rest.ts';
 import type { ManagerSettings } from './settings.ts';
 import { usageRoutes } from './usage/rest.ts';
 import { userGraphql } from './user/graphql.ts';
@@ -177,6 +178,7 @@ export const graphqlModules: readonly GraphqlModule[] = [
 /** The features' HTTP operations; tests compare them with the table of who may call what. */
 export const featureRoutes = (ctx: ManagerContext, graphql: GraphqlEngine): Route[] => [
   ...sessionRoutes(ctx),
+  ...templateRoutes(ctx),
   ...backgroundTaskRoutes(ctx),
   ...configManageRoutes(ctx),
   ...factRoutes(ctx),

@@ -86,6 +86,21 @@ async function insertInvitation(sql: Sql, folder: string, email: string): Promis
   return row?.id ?? '';
 }
 
+/** A template of a person, shared with no project. */
+async function insertTemplate(
+  sql: Sql,
+  kind: 'TASK' | 'CLUSTER',
+  owner: { person: TestAccount; domain: string; name: string },
+): Promise<string> {
+  const [row] = await sql<{ id: string }[]>`
+    INSERT INTO session_templates (is_active, domain_name, user_uuid, type, name, template)
+    VALUES (true, ${owner.domain}, ${owner.person.userId}, ${kind}, ${owner.name},
+      '{"metadata": {"name": "python"}, "spec": {"session_type": "interactive",
+        "kernel": {"image": "nothing", "environ": {}}}}')
+    RETURNING id`;
+  return row?.id ?? '';
+}
+
 async function belongingsOf(tenants: TestFolders, owner: Owner): Promise<Belongings> {
   const { sql } = tenants.db;
   const person = tenants.people[owner];
@@ -106,6 +121,9 @@ async function belongingsOf(tenants: TestFolders, owner: Owner): Promise<Belongi
   const signIn = await insertSignIn(sql, person, domain);
   const trouble = `trouble-of-${owner}`;
   const logId = await insertErrorLog(sql, person.userId, trouble);
+  const template = { person, domain, name: `template-of-${owner}` };
+  const taskTemplate = await insertTemplate(sql, 'TASK', template);
+  const clusterTemplate = await insertTemplate(sql, 'CLUSTER', template);
   return {
     named: {
       domain,
@@ -139,6 +157,13 @@ async function belongingsOf(tenants: TestFolders, owner: Owner): Promise<Belongi
       'kernelV2.id': session.kernelId,
       kernel_id: session.kernelId,
       log_id: logId,
+      template_id: taskTemplate,
+      ...Object.fromEntries(
+        ['GET', 'PUT', 'DELETE'].map((method) => [
+          `${method} /template/cluster/:template_id.template_id`,
+          clusterTemplate,
+        ]),
+      ),
       task_id: taskId,
       agent_id: agent,
       folder_host: HOST,
@@ -167,6 +192,11 @@ async function belongingsOf(tenants: TestFolders, owner: Owner): Promise<Belongi
         trouble,
         logId,
         taskId,
+        taskTemplate,
+        clusterTemplate,
+        taskTemplate.replaceAll('-', ''),
+        clusterTemplate.replaceAll('-', ''),
+        `template-of-${owner}`,
         folder,
         `folder-of-${owner}`,
         invitation,

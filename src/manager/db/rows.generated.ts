@@ -524,6 +524,17 @@ export interface ScalingGroupRow {
   default_session_options: unknown;
 }
 
+/** A row of session_callbacks. */
+export interface SessionCallbackRow {
+  id: number;
+  session_id: string;
+  url: string;
+  body: unknown;
+  created_at: Date;
+  attempts: number;
+  next_at: Date;
+}
+
 /** A row of session_dependencies. */
 export interface SessionDependencyRow {
   session_id: string;
@@ -544,6 +555,19 @@ export interface SessionSchedulingHistoryRow {
   attempts: number;
   created_at: Date;
   updated_at: Date;
+}
+
+/** A row of session_templates. */
+export interface SessionTemplateRow {
+  id: string;
+  created_at: Date | null;
+  is_active: boolean | null;
+  domain_name: string;
+  group_id: string | null;
+  user_uuid: string;
+  type: 'TASK' | 'CLUSTER';
+  name: string | null;
+  template: unknown;
 }
 
 /** A row of sessions. */

@@ -3,7 +3,8 @@ import * as v from 'valibot';
 import { parseDurationMs } from '../../common/sizes.ts';
 import { aliased, lenientBoolean, lenientInteger } from '../http/parameters.ts';
 
-const aliases = {
+/** Field → the other names under which clients send it. */
+export const creationAliases = {
   session_name: ['name', 'clientSessionToken'],
   image: ['lang'],
   architecture: ['arch'],
@@ -81,7 +82,7 @@ const base64Script = v.pipe(
 
 /** Absent and null mean the default: the Python client sends every field it knows. */
 export const createSessionBody = aliased(
-  aliases,
+  creationAliases,
   v.object({
     session_name: sessionName,
     image: v.pipe(v.string(), v.trim(), v.nonEmpty('name the image to run')),

@@ -12,6 +12,7 @@ import { until } from '../../testing/until.ts';
 import type { ManagerContext } from '../context.ts';
 import { type ControlPlane, startControlPlane } from '../control-plane.ts';
 import { type ManagerServer, startServer } from '../server.ts';
+import { templateRoutes } from '../session-template/rest.ts';
 import { sessionRoutes } from './rest.ts';
 
 const image = (name: string, aliases: string[]) => ({
@@ -47,7 +48,7 @@ beforeAll(async () => {
   await agent.heartbeat();
   server = await startServer(ctx, {
     listen: { hostname: '127.0.0.1', port: 0 },
-    routes: sessionRoutes(ctx),
+    routes: [...sessionRoutes(ctx), ...templateRoutes(ctx)],
     sockets: [],
   });
 });
@@ -239,6 +240,72 @@ test('what is asked for reaches the agent', async () => {
     preopenPorts: [8081],
   });
   expect(spec?.environ.GREETING).toBe('hi');
+});
+
+describe('from a template', () => {
+  const path = '/session/_/create-from-template';
+
+  async function template(): Promise<string> {
+    const kernel = {
+      image: 'python',
+      environ: { GREETING: 'hi' },
+      run: { bootstrap: 'echo ready', startup_command: 'make all' },
+      git: { repository: 'https://git.test/team/code', branch: 'main' },
+    };
+    const spec = { session_type: 'batch', kernel, resources: { cpu: 1, mem: '256m' } };
+    const metadata = { name: 'job', tag: 'nightly' };
+    const text = { api_version: '6', kind: 'task_template', metadata, spec };
+    const body = { payload: JSON.stringify([{ template: text }]), group: 'default' };
+    const client = signingClient(server.url, manager.accounts.user);
+    const [made] = await (await client('POST', '/template/session', body)).json();
+    return made.id;
+  }
+
+  test('what it says reaches the agent, and what is sent goes before it', async () => {
+    const id = await template();
+    for (const [more, greeting] of [
+      [{}, 'hi'],
+      [{ config: { environ: { GREETING: 'ho' }, mounts: [], scalingGroup: null } }, 'ho'],
+    ] as const) {
+      const name = freshName();
+      // As the Python client sends it: nulls where nothing was said.
+      const sent = { template_id: id, name, image: null, starts_at: null, dependencies: null };
+      const { status, body } = await create({ ...sent, ...more }, { path });
+      expect([status, body.status]).toEqual([201, 'RUNNING']);
+      const kernels = [...agent.kernels.values()];
+      const spec = kernels.find((kernel) => kernel.spec.sessionName === name)?.spec;
+      expect(spec).toMatchObject({
+        sessionType: 'batch',
+        startupCommand: 'make all',
+        bootstrapScript: "echo ready\ngit clone -b 'main' -- 'https://git.test/team/code' 'code'\n",
+        slots: { cpu: '1', mem: '268435456' },
+      });
+      expect(spec?.environ.GREETING).toBe(greeting);
+      const [row] = await ctx.sql`select tag from sessions where id = ${body.sessionId}`;
+      expect(row?.tag).toBe('nightly');
+    }
+  });
+
+  test.each<[Record<string, unknown>, number, string]>([
+    [{ image: 'bash', name: null }, 400, 'session_name'],
+    [{ type: 'interactive', starts_at: '1h' }, 400, 'batch'],
+    [{ config: { mounts: ['nosuch'] } }, 404, 'nosuch'],
+    [{ template_id: 'b9d3e8f06b3e4d0c9c431d8a3a1b2c3e' }, 404, 'template'],
+    [{ template_id: null, image: null }, 400, 'template_id'],
+    [{ template_id: undefined }, 400, 'template_id'],
+  ])('%j: %d', async (more, status, hint) => {
+    const answer = await create({ template_id: await template(), ...more }, { path });
+    expect(answer.status).toBe(status);
+    expect(JSON.stringify(answer.body)).toContain(hint);
+  });
+
+  test("somebody else's template is not there", async () => {
+    const account = await insertAccount(ctx.sql, {
+      ...{ name: 'curious', role: 'user', domainName: 'default' },
+    });
+    const body = { template_id: await template() };
+    expect((await create(body, { path, account })).status).toBe(404);
+  });
 });
 
 describe('refusals say what is wrong', () => {

@@ -97,14 +97,20 @@ function reply(result: EnqueueResult, status: string, session: SessionRecord | n
   };
 }
 
-async function createSession(
+/**
+ * Creates a session and, unless it is only enqueued, waits until it runs.
+ * @param options.agents agents that somebody who may choose them has chosen; null: those of the config.
+ */
+export async function createSession(
   ctx: ManagerContext,
   request: AuthenticatedRequest,
   body: CreateSessionBody,
+  options: { readonly agents: readonly string[] | null } = { agents: null },
 ): Promise<RouteResult> {
-  const config = parseCreationConfig(body.config, request.apiVersion[0]);
-  refuseUnavailable(config);
-  refuseAgentChoice(ctx, request.caller, config);
+  const sent = parseCreationConfig(body.config, request.apiVersion[0]);
+  refuseUnavailable(sent);
+  refuseAgentChoice(ctx, request.caller, sent);
+  const config = { ...sent, agentList: options.agents ?? sent.agentList };
   const owner = await resolveOwner(ctx.sql, request.caller, body.owner_access_key);
   const enqueued = await enqueueSession(
     ctx,

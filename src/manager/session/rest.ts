@@ -6,12 +6,14 @@ import { createRoutes } from './rest-create.ts';
 import { executionRoutes } from './rest-execution.ts';
 import { fileRoutes } from './rest-files.ts';
 import { lifecycleRoutes } from './rest-lifecycle.ts';
+import { templateCreationRoutes } from './rest-template.ts';
 import { streamRoutes } from './stream.ts';
 
 export { sessionSocketRoutes } from './stream.ts';
 
 export const sessionRoutes = (ctx: ManagerContext): Route[] => [
   ...createRoutes(ctx),
+  ...templateCreationRoutes(ctx),
   ...lifecycleRoutes(ctx),
   ...executionRoutes(ctx),
   ...fileRoutes(ctx),

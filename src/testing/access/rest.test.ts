@@ -31,6 +31,12 @@ import {
 } from '../tenant-rows.ts';
 import { restAccess } from './table.ts';
 
+const TASK_TEMPLATE = `[{ template: { api_version: 6, kind: task_template, metadata: { name: some },
+  spec: { kernel: { image: nothing } } } }]`;
+const CLUSTER_TEMPLATE = `{ api_version: 6, kind: cluster_template, mode: single-node,
+  metadata: { name: some }, spec: { nodes: [{ role: main,
+  session_template: 00000000-0000-4000-8000-000000000000 }] } }`;
+
 const TABLE = 'src/testing/access/table.ts';
 
 const nameOf = ({ method, path }: { method: string; path: string }) => `${method} ${path}`;
@@ -186,6 +192,10 @@ describe('parameters that name rows', () => {
   /** What operations need besides, to get as far as looking at rows. */
   const needed: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     'POST /session/:session_name': { mode: 'query' },
+    'POST /template/session': { payload: TASK_TEMPLATE },
+    'PUT /template/session/:template_id': { payload: TASK_TEMPLATE },
+    'POST /template/cluster': { payload: CLUSTER_TEMPLATE },
+    'PUT /template/cluster/:template_id': { payload: CLUSTER_TEMPLATE },
   };
   /** A request whose required parameters are the caller's own, apart from `more`. */
   function requestNaming(one: RestOperation, who: Owner, more: Readonly<Record<string, string>>) {
@@ -229,7 +239,7 @@ describe('parameters that name rows', () => {
   const leftOut = [
     ...['POST /session', 'POST /session/_/create', 'PATCH /session/:session_name'],
     ...['POST /session/:session_name/upload', 'POST /auth/signout', 'GET /folders/_/shared'],
-    'GET /folders/_/hosts',
+    ...['GET /folders/_/hosts', 'GET /template/session', 'GET /template/cluster'],
     ...['POST /folders/invitations/update/:inv_id', 'POST /folders/invitations/delete'],
     ...['DELETE /folders/invitations/delete', 'POST /folders/purge'],
   ];
