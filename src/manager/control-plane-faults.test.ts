@@ -154,20 +154,6 @@ describe('nothing stays as it is for ever', () => {
     });
   });
 
-  test('a session that waits longer than its resource group allows is cancelled', async () => {
-    await cluster.sql`UPDATE scaling_groups SET scheduler_opts = '{"pending_timeout": 60}'`;
-    try {
-      await cluster.start();
-      const sessionId = await cluster.enqueue('patient');
-      cluster.clock.jump(61_000);
-      expect(await ended(sessionId)).toMatchObject({
-        ...{ status: 'CANCELLED', statusInfo: 'PENDING_TIMEOUT_EXCEEDED' },
-      });
-    } finally {
-      await cluster.sql`UPDATE scaling_groups SET scheduler_opts = '{}'`;
-    }
-  });
-
   test('an agent that says goodbye keeps its sessions and takes no new ones', async () => {
     const plane = await cluster.start();
     const agent = await cluster.join(plane, new SimulatedAgent());

@@ -8,14 +8,17 @@ import type { managerApi } from '../common/protocol/manager.ts';
 import type { ApiOf } from '../common/rpc/api.ts';
 import { createDispatcher } from './agent/dispatch.ts';
 import { createAgentGateway } from './agent/gateway.ts';
+import { type HangTolerance, watchHangTolerance } from './agent/hang-tolerance.ts';
 import { livenessPass } from './agent/liveness.ts';
 import type { AutoPull } from './agent/wish-store.ts';
 import type { ManagerContext } from './context.ts';
+import type { WakefulLoop } from './event/bus.ts';
 import { FAIR_SHARE_SWEEP_MS, fairSharePass } from './fair-share/upkeep.ts';
 import { takeUpWork } from './folder/work.ts';
 import { type Loop, startLoop } from './loop.ts';
 import { createScheduler } from './scheduler/cycle.ts';
 import { startElection } from './scheduler/leader.ts';
+import { createCallbackSender } from './session/callback.ts';
 
 export interface ControlPlane {
   /** What agents call. */
@@ -28,6 +31,8 @@ export interface ControlPlane {
 
 const SCHEDULE_SWEEP_MS = 10_000;
 const DISPATCH_SWEEP_MS = 1_000;
+/** Also how exactly repetitions of a failed call keep their times. */
+const CALLBACK_SWEEP_MS = 1_000;
 const FOLDER_SWEEP_MS = 30_000;
 const MAX_LIVENESS_MS = 1_000;
 const STOP_GRACE_MS = 1_000;
@@ -45,7 +50,7 @@ async function watchAutoPull(ctx: ManagerContext) {
 }
 
 interface LeaderLoops {
-  wake(loop: 'schedule' | 'start' | 'terminate'): void;
+  wake(loop: WakefulLoop): void;
   stop(): Promise<void>;
 }
 
@@ -75,9 +80,15 @@ function startScheduling(ctx: ManagerContext): Loop {
   };
 }
 
-function startLeaderLoops(ctx: ManagerContext, autoPull: () => AutoPull): LeaderLoops {
+/** What the loops follow of the cluster's configuration. */
+interface Followed {
+  autoPull(): AutoPull;
+  hangTolerance(): HangTolerance;
+}
+
+function startLeaderLoops(ctx: ManagerContext, followed: Followed): LeaderLoops {
   const { clock, log } = ctx;
-  const dispatcher = createDispatcher(ctx, autoPull, () => dispatching.wake());
+  const dispatcher = createDispatcher(ctx, followed.autoPull, () => dispatching.wake());
   const dispatching = startLoop({
     name: 'dispatcher',
     sweepMs: DISPATCH_SWEEP_MS,
@@ -92,7 +103,7 @@ function startLeaderLoops(ctx: ManagerContext, autoPull: () => AutoPull): Leader
     sweepMs: Math.min(MAX_LIVENESS_MS, ctx.settings.heartbeatTimeoutSec * 250),
     clock,
     log,
-    run: () => livenessPass(ctx, since),
+    run: () => livenessPass(ctx, since, followed.hangTolerance()),
   });
   // A pass lasts as long as a proxy works; leaving the lead ends it.
   const folders = startLoop({
@@ -109,12 +120,26 @@ function startLeaderLoops(ctx: ManagerContext, autoPull: () => AutoPull): Leader
     log,
     run: (signal) => fairSharePass(ctx, signal),
   });
+  const sender = createCallbackSender(ctx, () => callbacks.wake());
+  const callbacks = startLoop({
+    name: 'callbacks',
+    sweepMs: CALLBACK_SWEEP_MS,
+    clock,
+    log,
+    run: () => sender.pass(),
+  });
+  const woken: Readonly<Record<WakefulLoop, Loop>> = {
+    ...{ schedule: scheduling, start: dispatching, terminate: dispatching, callback: callbacks },
+  };
   return {
-    wake: (loop) => (loop === 'schedule' ? scheduling : dispatching).wake(),
+    wake: (loop) => woken[loop].wake(),
     async stop() {
       await Promise.all(
-        [scheduling, dispatching, liveness, folders, fairShares].map((loop) => loop.stop()),
+        [scheduling, dispatching, liveness, folders, fairShares, callbacks].map((loop) =>
+          loop.stop(),
+        ),
       );
+      await sender.stop();
       // A call to an agent that hangs has a time limit of its own, too long to wait for here.
       await Promise.race([dispatcher.idle(), clock.sleep(STOP_GRACE_MS)]);
     },
@@ -127,12 +152,14 @@ function startLeaderLoops(ctx: ManagerContext, autoPull: () => AutoPull): Leader
  */
 export async function startControlPlane(ctx: ManagerContext): Promise<ControlPlane> {
   const autoPull = await watchAutoPull(ctx);
+  const hangTolerance = await watchHangTolerance(ctx);
+  const followed = { autoPull: autoPull.current, hangTolerance: hangTolerance.current };
   let loops: LeaderLoops | undefined;
   const stopping = new Set<Promise<void>>();
 
   const lead = (leading: boolean) => {
     if (leading) {
-      loops = startLeaderLoops(ctx, autoPull.current);
+      loops = startLeaderLoops(ctx, followed);
     } else if (loops) {
       const stopped = loops.stop().finally(() => stopping.delete(stopped));
       stopping.add(stopped);
@@ -153,6 +180,7 @@ export async function startControlPlane(ctx: ManagerContext): Promise<ControlPla
       await election.stop();
       await Promise.all(stopping);
       await autoPull.close();
+      await hangTolerance.close();
     },
   };
 }

@@ -170,7 +170,7 @@ export async function controlPlaneFixture(
       await quiesce();
       agents.clear();
       await sql`TRUNCATE sessions, kernels, resource_allocations, agent_resources, agents,
-        session_dependencies, session_scheduling_history, kernel_scheduling_history CASCADE`;
+        session_callbacks, session_dependencies, session_scheduling_history, kernel_scheduling_history CASCADE`;
     },
     async close() {
       await quiesce();

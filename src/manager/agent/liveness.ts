@@ -6,10 +6,13 @@ import type { ManagerContext } from '../context.ts';
 import type { Report } from '../session/reports.ts';
 import { isStarting, type KernelStatus } from '../session/status.ts';
 import { applyReports } from '../session/transition.ts';
+import type { HangTolerance } from './hang-tolerance.ts';
 import {
   markLost,
   type Orphan,
+  selectDoomed,
   selectOrphans,
+  selectOutOfTime,
   selectOverdue,
   selectPendingTooLong,
 } from './store.ts';
@@ -19,6 +22,11 @@ type LivenessContext = Pick<ManagerContext, 'sql' | 'events' | 'clock' | 'log' |
 /** Kernels dealt with per pass; the next pass takes the rest. */
 const MAX_KERNELS = 500;
 const DEFAULT_GRACE_SEC = 300;
+
+/** Agents end batch jobs in time; one that forgot, having been restarted, is helped after this long. */
+const BATCH_GRACE_SEC = 30;
+/** What agents report of a job that ran out of time. */
+const TIMEOUT_EXIT_CODE = -2;
 
 /** How long a kernel may stay in a status; null: as long as it likes. Seconds. */
 const limitsSec: Readonly<Record<KernelStatus, number | null>> = {
@@ -58,9 +66,9 @@ function orphanReport(orphan: Orphan, now: Date, graceMs: number): Report | null
 }
 
 /** What becomes of a kernel that is stuck in `status`. */
-function overdueReport(kernelId: string, status: KernelStatus): Report {
+function overdueReport(kernelId: string, status: KernelStatus, limitSec: number): Report {
   const about = { kernelId, onlyIn: [status] };
-  const message = `It stayed in ${status} for more than ${limitsSec[status]} seconds.`;
+  const message = `It stayed in ${status} for more than ${limitSec} seconds.`;
   if (status === 'SCHEDULED') {
     return { ...about, kind: 'unscheduled', reason: 'failed-to-start', message };
   }
@@ -88,30 +96,53 @@ async function settleOrphans(ctx: LivenessContext): Promise<void> {
   if (reports.length > 0) await applyReports(ctx, reports);
 }
 
-async function settleOverdue(ctx: LivenessContext): Promise<void> {
+async function settleOverdue(ctx: LivenessContext, tolerance: HangTolerance): Promise<void> {
   const now = ctx.clock.now();
-  const finite = Object.entries(limitsSec).flatMap(([status, limit]) =>
-    limit === null ? [] : [[status, limit] as const],
+  const finite = Object.fromEntries(
+    Object.entries({ ...limitsSec, ...tolerance }).flatMap(([status, limit]) =>
+      limit === null ? [] : [[status, limit]],
+    ),
   );
-  const [stuck, waiting] = await Promise.all([
-    selectOverdue(ctx.sql, Object.fromEntries(finite), now, MAX_KERNELS),
+  const [stuck, waiting, doomed, late] = await Promise.all([
+    selectOverdue(ctx.sql, finite, now, MAX_KERNELS),
     selectPendingTooLong(ctx.sql, now, MAX_KERNELS),
+    selectDoomed(ctx.sql, MAX_KERNELS),
+    selectOutOfTime(ctx.sql, now, BATCH_GRACE_SEC, MAX_KERNELS),
   ]);
   const reports: Report[] = [
-    ...stuck.map(({ id, status }) => overdueReport(id, status)),
+    ...stuck.map(({ id, status }) => overdueReport(id, status, finite[status] ?? 0)),
     ...waiting.map(
       (kernelId): Report => ({
         ...{ kernelId, kind: 'terminate', onlyIn: ['PENDING'], message: null },
         reason: 'PENDING_TIMEOUT_EXCEEDED',
       }),
     ),
+    ...doomed.map(
+      ({ id: kernelId, name, result }): Report => ({
+        ...{ kernelId, kind: 'terminate', onlyIn: ['PENDING'], reason: 'dependency-failed' },
+        message: `It waited for session '${name}', which ended without success (${result}).`,
+      }),
+    ),
+    ...late.map(
+      (kernelId): Report => ({
+        ...{ kernelId, kind: 'batch-finished', onlyIn: ['RUNNING'], result: 'FAILURE' },
+        ...{ reason: 'task-timeout', exitCode: TIMEOUT_EXIT_CODE },
+      }),
+    ),
   ];
   if (reports.length > 0) await applyReports(ctx, reports);
 }
 
-/** @param listeningSince since when heartbeats could have arrived here. */
-export async function livenessPass(ctx: LivenessContext, listeningSince: Date): Promise<void> {
+/**
+ * @param listeningSince since when heartbeats could have arrived here.
+ * @param tolerance the cluster's `config/session/hang-tolerance/threshold`.
+ */
+export async function livenessPass(
+  ctx: LivenessContext,
+  listeningSince: Date,
+  tolerance: HangTolerance,
+): Promise<void> {
   await findLostAgents(ctx, listeningSince);
   await settleOrphans(ctx);
-  await settleOverdue(ctx);
+  await settleOverdue(ctx, tolerance);
 }

@@ -169,6 +169,41 @@ export async function selectOverdue(
   return v.parse(v.array(overdueRow), [...rows]);
 }
 
+const doomedRow = v.object({ id: v.string(), name: v.nullable(v.string()), result: v.string() });
+
+/** Kernels of sessions that wait for one which ended without success, and that one's name. */
+export async function selectDoomed(
+  sql: Db,
+  limit: number,
+): Promise<v.InferOutput<typeof doomedRow>[]> {
+  const rows = await sql`
+    SELECT DISTINCT ON (k.id) k.id, p.name, p.status || ', ' || p.result AS result
+    FROM session_dependencies d
+    JOIN sessions s ON s.id = d.session_id AND s.status = 'PENDING'
+    JOIN sessions p ON p.id = d.depends_on
+      AND p.status IN ('TERMINATED', 'CANCELLED', 'ERROR')
+      AND (p.status <> 'TERMINATED' OR p.result <> 'SUCCESS')
+    JOIN kernels k ON k.session_id = s.id AND k.status = 'PENDING'
+    ORDER BY k.id LIMIT ${limit}`;
+  return v.parse(v.array(doomedRow), [...rows]);
+}
+
+/** Main kernels of batch sessions that run longer than they may by `graceSec`. */
+export async function selectOutOfTime(
+  sql: Db,
+  now: Date,
+  graceSec: number,
+  limit: number,
+): Promise<string[]> {
+  const rows = await sql`
+    SELECT k.id FROM sessions s
+    JOIN kernels k ON k.session_id = s.id AND k.cluster_role = 'main' AND k.status = 'RUNNING'
+    WHERE s.status = 'RUNNING' AND s.session_type = 'BATCH' AND s.batch_timeout > 0
+      AND k.starts_at < ${now}::timestamptz - (s.batch_timeout + ${graceSec}) * interval '1 second'
+    ORDER BY k.id LIMIT ${limit}`;
+  return v.parse(v.array(v.object({ id: v.string() })), [...rows]).map((row) => row.id);
+}
+
 /** Kernels of sessions that wait longer than their resource group's `pending_timeout`. */
 export async function selectPendingTooLong(sql: Db, now: Date, limit: number): Promise<string[]> {
   const rows = await sql`

@@ -4,6 +4,8 @@
  * re-reads the database, and slow sweeps cover a lost announcement.
  */
 
+export type WakefulLoop = 'schedule' | 'start' | 'terminate' | 'callback';
+
 export type ManagerEvent =
   | {
       readonly type: 'session-status';
@@ -22,7 +24,7 @@ export type ManagerEvent =
   /** Rows that somebody may remember have changed. */
   | { readonly type: 'entity-changed'; readonly entityType: string }
   /** There may be work for a reconciling loop. */
-  | { readonly type: 'wake'; readonly loop: 'schedule' | 'start' | 'terminate' };
+  | { readonly type: 'wake'; readonly loop: WakefulLoop };
 
 export interface EventBus {
   publish(event: ManagerEvent): void;

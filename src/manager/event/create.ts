@@ -26,7 +26,10 @@ const managerEvent = v.variant('type', [
     exitCode: v.nullable(v.number()),
   }),
   v.object({ type: v.literal('entity-changed'), entityType: v.string() }),
-  v.object({ type: v.literal('wake'), loop: v.picklist(['schedule', 'start', 'terminate']) }),
+  v.object({
+    type: v.literal('wake'),
+    loop: v.picklist(['schedule', 'start', 'terminate', 'callback']),
+  }),
 ]);
 
 const message = v.pipe(

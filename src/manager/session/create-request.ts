@@ -80,6 +80,13 @@ const base64Script = v.pipe(
   v.maxLength(MAX_BOOTSTRAP_CHARS, 'the bootstrap script is longer than 16384 characters'),
 );
 
+const callbackUrl = v.pipe(
+  v.string(),
+  v.url('the callback URL must be absolute'),
+  v.regex(/^https?:/i, 'the callback URL must begin with http:// or https://'),
+  v.maxLength(2048, 'the callback URL has more than 2048 characters'),
+);
+
 /** Absent and null mean the default: the Python client sends every field it knows. */
 export const createSessionBody = aliased(
   creationAliases,
@@ -106,7 +113,7 @@ export const createSessionBody = aliased(
     startup_command: v.nullish(v.string(), null),
     bootstrap_script: v.nullish(base64Script, null),
     dependencies: v.nullish(v.pipe(v.array(v.string()), v.maxLength(100)), []),
-    callback_url: v.nullish(v.pipe(v.string(), v.url('the callback URL must be absolute')), null),
+    callback_url: v.nullish(callbackUrl, null),
     owner_access_key: v.nullish(v.string(), null),
   }),
 );

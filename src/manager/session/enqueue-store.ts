@@ -6,6 +6,7 @@ import { formatAmount, formatSlots, type Slots } from '../../common/slots.ts';
 import type { Db } from '../db/connect.ts';
 import { amountColumn, jsonText } from '../db/json.ts';
 import type { FolderMount } from '../folder/mount.ts';
+import { insertCallbacks } from './callback-store.ts';
 import type { AgentCapacity, SlotDefinition } from './resources.ts';
 import { liveSessionStatuses, type SessionStatus, sessionStatus } from './status.ts';
 import type { SessionType } from './types.ts';
@@ -126,17 +127,22 @@ export async function selectPendingSlots(sql: Db, accessKey: string): Promise<Sl
   return new Map(v.parse(v.array(pendingRow), [...rows]).map((row) => [row.slot_name, row.total]));
 }
 
-/** Those of `ids` that are sessions of the domain and, unless `userId` is null, of that user. */
-export async function selectExistingIds(
+/**
+ * Those of `ids` that are sessions of the domain and, unless `userId` is null, of that user; with
+ * whether they ended without success.
+ */
+export async function selectDependencies(
   sql: Db,
   ids: readonly string[],
   { domain, userId }: { readonly domain: string; readonly userId: string | null },
-): Promise<Set<string>> {
+): Promise<Map<string, boolean>> {
   const rows = await sql`
-    SELECT id FROM sessions
+    SELECT id, status IN ('CANCELLED', 'ERROR') OR (status = 'TERMINATED' AND result <> 'SUCCESS')
+      AS has_failed FROM sessions
     WHERE id = ANY(${sql.array([...ids])}::uuid[]) AND domain_name = ${domain}
       AND (${userId}::uuid IS NULL OR user_uuid = ${userId}::uuid)`;
-  return new Set(v.parse(v.array(v.object({ id: v.string() })), [...rows]).map((row) => row.id));
+  const found = v.parse(v.array(v.object({ id: v.string(), has_failed: v.boolean() })), [...rows]);
+  return new Map(found.map((row) => [row.id, row.has_failed]));
 }
 
 export interface NewKernel {
@@ -308,5 +314,9 @@ export async function insertSession(sql: Sql, item: NewSession, now: Date): Prom
         SELECT f, k FROM unnest(${tx.array(folderIds(item))}::uuid[]) AS f,
                          unnest(${tx.array(item.kernels.map(({ id }) => id))}::uuid[]) AS k`,
     ]);
+    if (item.callbackUrl !== null) {
+      const enqueued = { sessionId: item.id, url: item.callbackUrl, event: 'enqueued' };
+      await insertCallbacks(tx, [enqueued], now);
+    }
   });
 }

@@ -21,7 +21,7 @@ import {
   type NewSession,
   type OwnerRow,
   selectCapacities,
-  selectExistingIds,
+  selectDependencies,
   selectLiveByName,
   selectOwner,
   selectPendingSlots,
@@ -153,9 +153,14 @@ async function checkDependencies(
   if (malformed.length > 0)
     throw invalid(`dependencies: not session ids: ${malformed.join(', ')}.`);
   const userId = administers(owner, domain) ? null : owner.userId;
-  const known = await selectExistingIds(ctx.sql, request.dependencies, { domain, userId });
+  const known = await selectDependencies(ctx.sql, request.dependencies, { domain, userId });
   const unknown = request.dependencies.filter((id) => !known.has(id.toLowerCase()));
   if (unknown.length > 0) throw invalid(`dependencies: no such sessions: ${unknown.join(', ')}.`);
+  const failed = [...known].flatMap(([id, hasFailed]) => (hasFailed ? [id] : []));
+  if (failed.length === 0) return;
+  throw invalid(
+    `dependencies: this session could never start, as these ended without success: ${failed.join(', ')}.`,
+  );
 }
 
 function checkSessionType(request: EnqueueRequest, group: ResourceGroup): void {
@@ -308,5 +313,6 @@ export async function enqueueSession(
     ...{ type: 'session-status', sessionId: item.id, status: 'PENDING', reason: '' },
   });
   ctx.events.publish({ type: 'wake', loop: 'schedule' });
+  if (item.callbackUrl !== null) ctx.events.publish({ type: 'wake', loop: 'callback' });
   return { sessionId: item.id, sessionName: item.name, created: true, status: 'PENDING' };
 }

@@ -9,6 +9,7 @@ import { aliased } from '../http/parameters.ts';
 import type { Caller, Route } from '../http/route.ts';
 import { eventStream, type ServerEvent } from '../http/sse.ts';
 import { type EventSubject, eventSubject } from './api-store.ts';
+import { sessionEventOf } from './lifecycle.ts';
 import { sessionOperation } from './request.ts';
 
 /** Events that may wait for a slow client before its stream is ended. */
@@ -22,10 +23,6 @@ const KERNEL_EVENTS: Readonly<Record<string, string>> = {
   CANCELLED: 'kernel_cancelled',
   TERMINATING: 'kernel_terminating',
   TERMINATED: 'kernel_terminated',
-};
-const SESSION_EVENTS: Readonly<Record<string, string>> = {
-  PENDING: 'session_enqueued',
-  RUNNING: 'session_started',
 };
 
 const eventsQuery = aliased(
@@ -160,8 +157,7 @@ function messagesOf(
     resultsSent.add(event.sessionId);
     messages.push({ event: `session_${subject.result.toLowerCase()}`, data: session });
   }
-  const name = SESSION_EVENTS[event.status] ?? `session_${event.status.toLowerCase()}`;
-  messages.push({ event: name, data: session });
+  messages.push({ event: `session_${sessionEventOf(event.status)}`, data: session });
   if (event.status === 'TERMINATED') resultsSent.delete(event.sessionId);
   return messages;
 }

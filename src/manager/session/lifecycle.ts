@@ -272,6 +272,12 @@ export function defaultStatusInfo(status: SessionStatus | KernelStatus): string 
   }
 }
 
+/** Upstream's name for a session's entering a status, after `session_`. */
+export function sessionEventOf(status: string): string {
+  if (status === 'PENDING') return 'enqueued';
+  return status === 'RUNNING' ? 'started' : status.toLowerCase();
+}
+
 /** `phase` of the session's history row for entering `status`, in upstream's words. */
 export function sessionPhase(status: SessionStatus, forced: boolean): string {
   switch (status) {

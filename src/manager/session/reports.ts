@@ -70,5 +70,7 @@ export interface SessionState {
   readonly statusInfo: string | null;
   readonly statusData: Readonly<Record<string, unknown>>;
   readonly result: SessionResult;
+  /** Called at each change of status. */
+  readonly callbackUrl: string | null;
   readonly kernels: readonly KernelState[];
 }

@@ -13,6 +13,7 @@ const REQUESTED = 3_000_000n;
 function waiting(): SessionState {
   return {
     ...{ id: 's', status: 'PENDING', statusInfo: '', statusData: {}, result: 'UNDEFINED' },
+    callbackUrl: null,
     kernels: KERNELS.map((id, index) => ({
       ...{ id, sessionId: 's', status: 'PENDING', statusInfo: '', isMain: index === 0 },
       ...{ agentId: null, agentAddr: null },

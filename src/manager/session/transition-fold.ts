@@ -4,11 +4,13 @@
  */
 import type { KernelCreationInfo } from '../../common/protocol/kernel.ts';
 import type { ManagerEvent } from '../event/bus.ts';
+import type { NewCallback } from './callback-store.ts';
 import {
   defaultStatusInfo,
   nextKernelStatus,
   nextSessionStatus,
   type ReportKind,
+  sessionEventOf,
   sessionPhase,
 } from './lifecycle.ts';
 import type { Report, SessionState } from './reports.ts';
@@ -60,6 +62,8 @@ export interface Changes {
   }[];
   readonly freedKernels: readonly string[];
   readonly events: readonly ManagerEvent[];
+  /** Calls of `callback_url`, in order. */
+  readonly callbacks: readonly NewCallback[];
 }
 
 /** Largest log kept with an ended kernel. Characters. */
@@ -70,6 +74,7 @@ class Fold {
   readonly byKernel = new Map<string, { session: SessionDraft; kernel: KernelDraft }>();
   readonly history: HistoryEntry[] = [];
   readonly events: ManagerEvent[] = [];
+  readonly callbacks: NewCallback[] = [];
   readonly deltas = new Map<string, { agentId: string; slot: string; r: bigint; u: bigint }>();
   readonly usedAllocations: { kernelId: string; slot: string; used: bigint }[] = [];
   readonly freedKernels: string[] = [];
@@ -105,12 +110,15 @@ class Fold {
     if (report.kind === 'batch-finished') {
       if (session.result !== 'UNDEFINED') return;
       session.result = report.result;
+      this.callBack(session, report.result.toLowerCase());
       session.statusData = { ...session.statusData, session: { exit_code: report.exitCode } };
       session.touched = true;
       kernel.result = report.result;
       kernel.touched = true;
     }
-    if ('message' in report && report.kind !== 'unscheduled' && kernel.status !== 'PENDING') {
+    // What an agent says of a kernel that waits is about an earlier attempt.
+    const isPast = report.kind === 'terminated' && kernel.status === 'PENDING';
+    if ('message' in report && report.kind !== 'unscheduled' && !isPast) {
       const patch = endData(report, kernel.agentId);
       if (Object.keys(patch).length === 0) return;
       Object.assign(kernel.dataPatch, patch);
@@ -232,6 +240,11 @@ class Fold {
     }
   }
 
+  private callBack({ before }: SessionDraft, event: string): void {
+    const { id: sessionId, callbackUrl: url } = before;
+    if (url !== null) this.callbacks.push({ sessionId, url, event });
+  }
+
   private settleSession(session: SessionDraft, report: Report): void {
     const from = session.status;
     const to = nextSessionStatus(
@@ -261,6 +274,7 @@ class Fold {
       status: to,
       reason: session.statusInfo ?? '',
     });
+    this.callBack(session, sessionEventOf(to));
   }
 }
 
@@ -283,5 +297,6 @@ export function foldReports(
     usedAllocations: fold.usedAllocations,
     freedKernels: fold.freedKernels,
     events: fold.events,
+    callbacks: fold.callbacks,
   };
 }

@@ -8,6 +8,7 @@ import * as v from 'valibot';
 import { formatAmount } from '../../common/slots.ts';
 import type { Db } from '../db/connect.ts';
 import { amountColumn, jsonText } from '../db/json.ts';
+import { insertCallbacks } from './callback-store.ts';
 import type { Allocation, KernelState, SessionState } from './reports.ts';
 import { kernelStatus, sessionResult, sessionStatus } from './status.ts';
 import type { Changes, HistoryEntry, ResourceDelta } from './transition-fold.ts';
@@ -18,6 +19,7 @@ const sessionRow = v.object({
   status_info: v.nullable(v.string()),
   status_data: v.nullable(v.record(v.string(), v.unknown())),
   result: sessionResult,
+  callback_url: v.nullable(v.string()),
 });
 
 const kernelRow = v.object({
@@ -54,7 +56,7 @@ export async function lockSessions(tx: Db, kernelIds: readonly string[]): Promis
   // Sent together: the later statements see what the lock waited for.
   const [sessions, kernels, allocations] = await Promise.all([
     tx`
-      SELECT id, status, status_info, status_data, result FROM sessions
+      SELECT id, status, status_info, status_data, result, callback_url FROM sessions
       WHERE id IN (SELECT session_id FROM kernels WHERE id = ANY(${ids}::uuid[]))
       ORDER BY id FOR NO KEY UPDATE`,
     tx`
@@ -77,6 +79,7 @@ export async function lockSessions(tx: Db, kernelIds: readonly string[]): Promis
     statusInfo: row.status_info,
     statusData: row.status_data ?? {},
     result: row.result,
+    callbackUrl: row.callback_url,
     kernels: (ofSession.get(row.id) ?? []).map((kernel) =>
       kernelState(kernel, held.get(kernel.id) ?? []),
     ),
@@ -142,6 +145,8 @@ export async function writeChanges(tx: Db, changes: Changes, now: Date): Promise
     writeSessions(tx, changes, now),
     insertHistory(tx, changes.history, now),
   ]);
+  // After the sessions, which the calls show.
+  await insertCallbacks(tx, changes.callbacks, now);
 }
 
 async function writeResources(tx: Db, deltas: readonly ResourceDelta[], now: Date) {

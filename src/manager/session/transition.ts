@@ -77,6 +77,7 @@ function announce(ctx: TransitionContext, changes: Changes): void {
   if (kernels.some((kernel) => kernel.status === 'PENDING' || isTerminal(kernel.status))) {
     ctx.events.publish({ type: 'wake', loop: 'schedule' });
   }
+  if (changes.callbacks.length > 0) ctx.events.publish({ type: 'wake', loop: 'callback' });
 }
 
 /** Applies reports in order. Those that do not apply any more change nothing. */
