@@ -9,7 +9,9 @@ const account = () => import('./commands/account.ts');
 const dotfile = () => import('./commands/dotfile.ts');
 const image = () => import('./commands/image.ts');
 const imageChanges = () => import('./commands/image-changes.ts');
+const schedulingHistory = () => import('./commands/scheduling-history.ts');
 const serverLogs = () => import('./commands/server-logs.ts');
+const template = () => import('./commands/session-template.ts');
 
 export const clientCommands: CommandRecord = {
   ...sessionShortcuts,
@@ -41,10 +43,26 @@ export const clientCommands: CommandRecord = {
     description: 'Run code or files in a session.',
     load: () => import('./commands/run.ts'),
   },
+  'scheduling-history': group('What was tried with sessions.', {
+    session: group('Of sessions.', {
+      list: leaf('Show what was tried.', async () => (await schedulingHistory()).session),
+    }),
+  }),
   'server-logs': group('Errors that clients have reported.', {
     list: leaf('Show the latest errors.', async () => (await serverLogs()).list),
   }),
   session: group('Compute sessions.', sessionCommands),
+  'session-template': group(
+    'Templates that sessions can be made from.',
+    {
+      create: leaf('Store a template.', async () => (await template()).create),
+      delete: leaf('Delete a template.', async () => (await template()).remove),
+      get: leaf('Print a template.', async () => (await template()).get),
+      list: leaf('List templates.', async () => (await template()).list),
+      update: leaf('Replace a template.', async () => (await template()).update),
+    },
+    ['sesstpl'],
+  ),
   'update-password': leaf('Replace your password.', async () => (await account()).updatePassword),
   'update-password-no-auth': leaf(
     'Replace a password that has expired.',

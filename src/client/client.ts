@@ -11,6 +11,7 @@ import { ReportApi } from './report.ts';
 import { SessionApi } from './session.ts';
 import { readEvents, type ServerSentEvent } from './sse.ts';
 import { TaskApi } from './task.ts';
+import { TemplateApi } from './template.ts';
 
 /**
  * ```ts
@@ -29,6 +30,7 @@ export class Client {
   readonly report: ReportApi;
   readonly session: SessionApi;
   readonly task: TaskApi;
+  readonly template: TemplateApi;
   readonly graphql: GraphQLApi;
   private readonly http: HttpClient;
 
@@ -43,6 +45,7 @@ export class Client {
     this.report = new ReportApi(this.http);
     this.session = new SessionApi(this.http);
     this.task = new TaskApi(this.http);
+    this.template = new TemplateApi(this.http);
     this.graphql = new GraphQLApi(this.http);
   }
 

@@ -23,11 +23,14 @@ export type {
   BatchCommands,
   ConsoleRecord,
   CreatedSession,
+  DependencyNode,
   ExecuteStart,
   ExecutionSlice,
   FileItem,
+  SessionMatch,
   SessionMount,
   SessionSpec,
+  TemplateOverrides,
 } from './session-schemas.ts';
 export { SignIns } from './sign-ins.ts';
 export type { ServerSentEvent } from './sse.ts';

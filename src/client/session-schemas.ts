@@ -60,6 +60,25 @@ export interface SessionSpec {
   readonly mounts?: readonly SessionMount[];
 }
 
+/** What is said beside a template; what is left out is the template's. */
+export type TemplateOverrides = Partial<SessionSpec>;
+
+/** A session and, recursively, those it waits for. */
+export interface DependencyNode {
+  readonly session_id: string;
+  readonly session_name: string;
+  readonly status: string;
+  readonly status_changed?: string | null | undefined;
+  readonly depends_on: readonly DependencyNode[];
+}
+export const dependencyNode: v.GenericSchema<unknown, DependencyNode> = v.object({
+  session_id: v.string(),
+  session_name: v.string(),
+  status: v.string(),
+  status_changed: v.optional(v.nullable(v.string())),
+  depends_on: v.array(v.lazy(() => dependencyNode)),
+});
+
 /** Known pieces, and whatever kinds future servers add. */
 export const consoleRecord = v.tuple([v.string(), v.unknown()]);
 export type ConsoleRecord = v.InferOutput<typeof consoleRecord>;

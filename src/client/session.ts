@@ -6,6 +6,8 @@ import { multipartBodies } from './multipart.ts';
 import {
   type CreatedSession,
   createdSession,
+  type DependencyNode,
+  dependencyNode,
   type ExecuteStart,
   type ExecutionSlice,
   executionSlice,
@@ -15,6 +17,7 @@ import {
   type SessionMount,
   type SessionSpec,
   sessionMatch,
+  type TemplateOverrides,
 } from './session-schemas.ts';
 import { ExecutionStream } from './stream.ts';
 
@@ -60,6 +63,40 @@ function creationBody(spec: SessionSpec): Record<string, unknown> {
   };
 }
 
+/** Only what is said, so that the template decides the rest. */
+function overridingBody(spec: TemplateOverrides): Record<string, unknown> {
+  const { bootstrapScript, mounts } = spec;
+  return {
+    name: spec.name,
+    image: spec.image,
+    type: spec.type,
+    architecture: spec.architecture,
+    clusterSize: spec.clusterSize,
+    clusterMode: spec.clusterMode,
+    domain: spec.domain,
+    group: spec.group,
+    tag: spec.tag,
+    priority: spec.priority,
+    starts_at: spec.startsAt,
+    batch_timeout: spec.batchTimeout,
+    startupCommand: spec.startupCommand,
+    bootstrap_script: bootstrapScript && Buffer.from(bootstrapScript).toString('base64'),
+    dependencies: spec.dependencies,
+    callback_url: spec.callbackUrl,
+    owner_access_key: spec.ownerAccessKey,
+    enqueueOnly: spec.enqueueOnly,
+    maxWaitSeconds: spec.maxWaitSeconds,
+    reuseIfExists: spec.reuseIfExists,
+    config: {
+      environ: spec.environ,
+      resources: spec.resources,
+      resource_opts: spec.resourceOpts,
+      scalingGroup: spec.scalingGroup,
+      ...(mounts && mountConfig(mounts)),
+    },
+  };
+}
+
 /** Folders as every version of the API takes them. */
 function mountConfig(mounts: readonly SessionMount[]) {
   return {
@@ -96,6 +133,21 @@ export class SessionApi {
       method: 'POST',
       path: '/session',
       body: creationBody(spec),
+      timeoutMs: null,
+      signal,
+    });
+  }
+
+  /** The same as a template describes it; what `overrides` says goes before the template. */
+  createFromTemplate(
+    templateId: string,
+    overrides: TemplateOverrides & { readonly name: string },
+    signal?: AbortSignal,
+  ): Promise<CreatedSession> {
+    return this.http.json(createdSession, {
+      method: 'POST',
+      path: '/session/_/create-from-template',
+      body: { template_id: templateId, ...overridingBody(overrides) },
       timeoutMs: null,
       signal,
     });
@@ -241,6 +293,19 @@ export class SessionApi {
       },
     );
     return answer.result;
+  }
+
+  /** Asks for a restart, which servers of this version refuse. */
+  restart(session: string, options: OwnerOption = {}): Promise<void> {
+    return this.http.done({
+      ...this.at(session, 'PATCH'),
+      query: { owner_access_key: options.ownerAccessKey },
+    });
+  }
+
+  /** The sessions that this one waits for, as a tree. */
+  dependencyGraph(session: string): Promise<DependencyNode> {
+    return this.http.json(dependencyNode, this.at(session, 'GET', '/dependency-graph'));
   }
 
   /** Live sessions whose id or name starts with `prefix`. At most ten. */

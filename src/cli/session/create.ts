@@ -56,6 +56,28 @@ async function reportWait(
   }
 }
 
+/** Says what a session waits for while `make` lasts. */
+export async function whileWaiting<T>(
+  client: Client,
+  name: string,
+  io: CommandIo,
+  make: () => Promise<T>,
+  options: { quiet?: boolean; clock?: Clock } = {},
+): Promise<T> {
+  const done = new AbortController();
+  const line = new WaitingLine(io.stderr);
+  if (!options.quiet) {
+    // A report that fails is not worth an error of its own: the creation itself tells what is wrong.
+    reportWait(client, name, line, options.clock ?? systemClock, done.signal).catch(() => {});
+  }
+  try {
+    return await make();
+  } finally {
+    done.abort();
+    line.clear();
+  }
+}
+
 /**
  * @param quiet say nothing while waiting.
  * @throws ApiError or ConnectionError when it is not created; the signal's reason when given up.
@@ -66,16 +88,11 @@ export async function createSession(
   io: CommandIo,
   options: { quiet?: boolean; signal?: AbortSignal; clock?: Clock } = {},
 ): Promise<CreatedSession> {
-  const done = new AbortController();
-  const line = new WaitingLine(io.stderr);
-  if (!options.quiet) {
-    // A report that fails is not worth an error of its own: the creation itself tells what is wrong.
-    reportWait(client, spec.name, line, options.clock ?? systemClock, done.signal).catch(() => {});
-  }
-  try {
-    return await client.session.create(spec, options.signal);
-  } finally {
-    done.abort();
-    line.clear();
-  }
+  return whileWaiting(
+    client,
+    spec.name,
+    io,
+    () => client.session.create(spec, options.signal),
+    options,
+  );
 }

@@ -7,6 +7,12 @@ const create: CommandEntry = {
   load: () => import('../commands/session/create.ts'),
 };
 
+const createFromTemplate: CommandEntry = {
+  description: 'Create a session as a template describes it.',
+  aliases: ['start-from-template'],
+  load: () => import('../commands/session/create-from-template.ts'),
+};
+
 const destroy: CommandEntry = {
   description: 'End sessions.',
   aliases: ['rm', 'kill'],
@@ -23,13 +29,31 @@ const info: CommandEntry = {
   load: () => import('../commands/session/info.ts'),
 };
 
+const restart: CommandEntry = {
+  description: 'Restart sessions.',
+  load: () => import('../commands/session/restart.ts'),
+};
+
+const watch: CommandEntry = {
+  description: 'Follow a session until it is over.',
+  load: () => import('../commands/session/watch.ts'),
+};
+
 export const sessionList: CommandEntry = {
   description: 'List sessions.',
   load: () => import('../commands/session/list.ts'),
 };
 
 /** What stands at the root too, under the same name. */
-export const sessionShortcuts: CommandRecord = { create, destroy, events, info };
+export const sessionShortcuts: CommandRecord = {
+  create,
+  'create-from-template': createFromTemplate,
+  destroy,
+  events,
+  info,
+  restart,
+  watch,
+};
 
 export const sessionCommands: CommandRecord = {
   ...sessionShortcuts,
@@ -49,6 +73,14 @@ export const sessionCommands: CommandRecord = {
   rename: {
     description: 'Give a session another name.',
     load: () => import('../commands/session/rename.ts'),
+  },
+  'set-priority': {
+    description: 'Change when a waiting session gets its turn.',
+    load: () => import('../commands/session/set-priority.ts'),
+  },
+  'show-graph': {
+    description: 'Show which sessions a session waits for.',
+    load: () => import('../commands/session/show-graph.ts'),
   },
   'status-history': {
     description: 'Show when a session had which status.',
