@@ -100,6 +100,34 @@ describe('a kernel', () => {
     await eventually(() => manager.heartbeats.at(-1)?.kernels.length === 0);
   });
 
+  test('that runs already is reported again when it is wished for again', async () => {
+    const agent = await start();
+    const spec = await newSpec();
+    await agent.api.sync({ kernels: [run(spec)] });
+    await eventually(() => started(spec) !== undefined);
+    await agent.api.sync({ kernels: [run(spec)] });
+    const reports = () =>
+      manager.kinds(spec.kernelId).filter((kind) => kind === 'kernel-started').length;
+    await eventually(() => reports() === 2);
+  });
+
+  test('of a cluster runs its batch command once it was told of the others', async () => {
+    const agent = await start();
+    const base = await newSpec({ sessionType: 'batch', startupCommand: 'true' });
+    const spec = { ...base, cluster: { ...base.cluster, size: 2 } };
+    await agent.api.sync({ kernels: [run(spec)] });
+    await eventually(() => started(spec) !== undefined);
+    const { sessionId, kernelId } = spec;
+    const gone = crypto.randomUUID();
+    const peer = { kernelId, hostname: 'main1', agentId: agent.agentId, host: 'node', sshPort: 1 };
+    expect(manager.kinds(kernelId)).not.toContain('batch-finished');
+    await agent.api.joinClusters({
+      joins: [{ sessionId, kernelIds: [kernelId, gone], peers: [peer] }],
+    });
+    await eventually(() => ended(spec) !== undefined);
+    expect(manager.kinds(kernelId)).toContain('batch-finished');
+  });
+
   test('that can not be made is reported with the reason', async () => {
     const agent = await start();
     const spec = await newSpec();

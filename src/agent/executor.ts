@@ -125,6 +125,12 @@ export class Executor {
     this.wake(kernel);
   }
 
+  /** Tells the manager once more of a kernel that runs; it may have forgotten meanwhile. */
+  reportAgain(kernel: Kernel): void {
+    if (kernel.phase.at !== 'running') return;
+    this.#options.outbox.add(kernel, { kind: 'kernel-started', info: creationInfo(kernel) });
+  }
+
   /** Breaks off everything; kernels that run keep running. */
   async stop(): Promise<void> {
     this.#stopping.abort(new Error('the agent stops'));

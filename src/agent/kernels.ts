@@ -18,6 +18,7 @@ export interface Kernel extends KernelFacts {
   wish: Wish;
   phase: Phase;
   batchDone: boolean;
+  joined: boolean;
   /** CPUs it may use; empty without pinning. */
   cpuIds: readonly number[];
   created: CreatedKernel | null;
@@ -36,6 +37,7 @@ const MAX_KERNELS = 5000;
 
 const blank = {
   batchDone: false,
+  joined: false,
   cpuIds: [],
   created: null,
   runner: null,
@@ -57,7 +59,7 @@ export const wantedKernel = (spec: KernelSpec): Kernel => ({
 
 /** A kernel found on the host. @param wasStarted its start was reported before. */
 export function foundKernel(found: HostKernel, wasStarted: boolean): Kernel {
-  const { kernelId, sessionId, spec, exitCode, cpuIds } = found;
+  const { kernelId, sessionId, spec, exitCode, cpuIds, joined } = found;
   return {
     ...blank,
     ended: Promise.withResolvers(),
@@ -65,6 +67,7 @@ export function foundKernel(found: HostKernel, wasStarted: boolean): Kernel {
     sessionId,
     spec,
     cpuIds,
+    joined,
     wish: { desired: 'undecided' },
     phase: found.state === 'running' ? { at: 'detached' } : { at: 'exited', exitCode, wasStarted },
     created: {

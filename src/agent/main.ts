@@ -14,6 +14,7 @@ import { parseAmount } from '../common/slots.ts';
 import { VERSION } from '../common/version.ts';
 import { GroupAssignment } from './assignment.ts';
 import type { Backend } from './backends/backend.ts';
+import { joinClusters } from './clusters.ts';
 import { Executor } from './executor.ts';
 import { HeartbeatSender } from './heartbeat.ts';
 import { foundKernel, KernelRegistry } from './kernels.ts';
@@ -228,6 +229,11 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     registry,
     backend,
     accept: (desired) => wishes.accept(desired),
+    join: (joins) =>
+      joinClusters(
+        { agentId: settings.id, registry, backend, wake: (kernel) => executor.wake(kernel) },
+        joins,
+      ),
     assignGroup: async (name) => {
       await group.assign(name);
       heartbeats.beatNow();

@@ -43,6 +43,7 @@ const facts = fc.record<KernelFacts>({
   phase: phases,
   spec: fc.constantFrom(spec, batchSpec),
   batchDone: fc.boolean(),
+  joined: fc.boolean(),
 });
 
 /** The phase after a step that succeeds. */
@@ -99,7 +100,7 @@ test('a kernel that is to end is never created, pulled for or connected to', () 
 
 test('what happened by itself is reported, not the wish that came later', () => {
   const wish = { desired: 'terminated', reason: 'user-requested' } as const;
-  const state = { wish, spec, batchDone: false };
+  const state = { wish, spec, batchDone: false, joined: false };
   const exited = { at: 'exited', exitCode: 3, wasStarted: true } as const;
   expect(nextStep({ ...state, phase: exited })).toMatchObject({
     reason: 'self-terminated',
@@ -115,8 +116,25 @@ test('a batch command runs once', () => {
     phase: { at: 'running' },
     spec: batchSpec,
   } as const;
-  expect(nextStep({ ...state, batchDone: false })).toMatchObject({ step: 'run-batch' });
-  expect(nextStep({ ...state, batchDone: true })).toBeNull();
+  expect(nextStep({ ...state, batchDone: false, joined: false })).toMatchObject({
+    step: 'run-batch',
+  });
+  expect(nextStep({ ...state, batchDone: true, joined: false })).toBeNull();
+});
+
+test('the batch command of a cluster waits until its kernels know each other', () => {
+  const spec = testSpec(image, {
+    ...{ sessionType: 'batch', startupCommand: 'true' },
+    cluster: { ...batchSpec.cluster, size: 2 },
+  });
+  const state = {
+    wish: { desired: 'running' },
+    phase: { at: 'running' },
+    spec,
+    batchDone: false,
+  } as const;
+  expect(nextStep({ ...state, joined: false })).toBeNull();
+  expect(nextStep({ ...state, joined: true })).toMatchObject({ step: 'run-batch' });
 });
 
 test('only an end breaks off a step, and never another end', () => {

@@ -57,9 +57,16 @@ export interface KernelFacts {
   readonly spec: KernelSpec | null;
   /** The startup command of a batch session was seen to its end. */
   readonly batchDone: boolean;
+  /** Of a cluster: it knows where the others are. */
+  readonly joined: boolean;
 }
 
-function forward({ phase, spec, batchDone }: KernelFacts): Step | null {
+/** Whether the kernel of a cluster still waits to be told of the others. */
+const isAlone = ({ spec, joined }: KernelFacts): boolean =>
+  (spec?.cluster.size ?? 1) > 1 && !joined;
+
+function forward(facts: KernelFacts): Step | null {
+  const { phase, spec, batchDone } = facts;
   switch (phase.at) {
     case 'accepted':
       return spec && { step: 'provide-image', spec };
@@ -72,7 +79,10 @@ function forward({ phase, spec, batchDone }: KernelFacts): Step | null {
     case 'detached':
       return { step: 'reconnect' };
     case 'running':
-      return spec?.sessionType === 'batch' && spec.startupCommand !== null && !batchDone
+      return spec?.sessionType === 'batch' &&
+        spec.startupCommand !== null &&
+        !batchDone &&
+        !isAlone(facts)
         ? { step: 'run-batch', spec, command: spec.startupCommand }
         : null;
     case 'exited':

@@ -1,6 +1,6 @@
 /** The calls of the manager, answered. */
 import type { agentApi } from '../common/protocol/agent.ts';
-import type { DesiredKernel } from '../common/protocol/kernel.ts';
+import type { ClusterJoin, DesiredKernel } from '../common/protocol/kernel.ts';
 import type { ApiOf } from '../common/rpc/api.ts';
 import type { Backend } from './backends/backend.ts';
 import { downloadArchive, downloadFile, uploadFile } from './file-transfer.ts';
@@ -20,6 +20,8 @@ export interface ServiceOptions {
   backend: Backend;
   /** Records wishes for kernels. @returns how many were new or still matter. */
   accept: (wishes: readonly DesiredKernel[]) => number;
+  /** Tells kernels of clusters of each other. */
+  join: (joins: readonly ClusterJoin[]) => Promise<void>;
   /** Moves the agent to another resource group and tells the manager. */
   assignGroup: (scalingGroup: string) => Promise<void>;
 }
@@ -43,6 +45,10 @@ export function agentService(options: ServiceOptions): ApiOf<typeof agentApi> {
           .map((kernel) => [kernel.kernelId, devicesOf(kernel)]),
       ),
     sync: async ({ kernels }) => ({ accepted: accept(kernels) }),
+    joinClusters: async ({ joins }) => {
+      await options.join(joins);
+      return null;
+    },
     execute: async ({ kernelId, request }) =>
       runner(kernelId).call(
         { op: 'execute', request },

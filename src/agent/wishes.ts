@@ -71,6 +71,8 @@ export class Wishes {
     }
     if (known) {
       executor.wish(known, { desired: 'running' });
+      // Its placement was taken back and given again, and the manager took no notice in between.
+      if (known.wish.desired === 'running') executor.reportAgain(known);
       return true;
     }
     const endedAtMs = this.#endedAtMs.get(kernelId);

@@ -32,6 +32,7 @@ export class ScriptedAgent {
 
   readonly client: AgentClient = {
     ping: async () => ({ agentId: 'i-one', version: '26.4.4' }),
+    joinClusters: async () => null,
     sync: async ({ kernels }) => ({ accepted: kernels.length }),
     describeHardware: async () =>
       this.#reachable(() => ({

@@ -4,7 +4,7 @@
  */
 import { BackendError } from '../common/errors.ts';
 import type { agentApi } from '../common/protocol/agent.ts';
-import type { KernelSpec, TerminationReason } from '../common/protocol/kernel.ts';
+import type { ClusterJoin, KernelSpec, TerminationReason } from '../common/protocol/kernel.ts';
 import type {
   AgentEvent,
   AgentEventBody,
@@ -37,6 +37,10 @@ export class SimulatedAgent {
   stalled = false;
   /** Kernels for which a start was wished, in order, repetitions included. */
   readonly started: string[] = [];
+  /** What kernels were told of the others of their session, in order. */
+  readonly joins: ClusterJoin[] = [];
+  /** While true, kernels can't be told of each other. */
+  refusesJoins = false;
   readonly #options: SimulatedAgentOptions;
   #link: ManagerLink | undefined;
   #seq = 0;
@@ -52,7 +56,7 @@ export class SimulatedAgent {
     this.#link = link;
   }
 
-  /** What the manager calls. Only `sync` and `ping` are part of this simulation. */
+  /** What the manager calls. Only what starts and ends kernels is part of this simulation. */
   readonly client: ApiOf<typeof agentApi> = (() => {
     const absent = async (): Promise<never> => {
       throw new BackendError('NotImplementedAPI', 'The simulated agent runs no code.');
@@ -63,6 +67,12 @@ export class SimulatedAgent {
         if (this.away) throw new BackendError('AgentConnectionUnavailable', 'connection refused');
         for (const wish of kernels) this.#take(wish);
         return { accepted: kernels.length };
+      },
+      joinClusters: async ({ joins }) => {
+        if (this.away) throw new BackendError('AgentConnectionUnavailable', 'connection refused');
+        if (this.refusesJoins) throw new BackendError('KernelNotReady', 'It does not listen.');
+        this.joins.push(...joins);
+        return null;
       },
       describeHardware: absent,
       assignGroup: absent,

@@ -3,7 +3,7 @@
  * allocation; a backend only touches the host. One conformance suite runs on every backend.
  */
 import type * as v from 'valibot';
-import type { KernelSpec, ServicePort } from '../../common/protocol/kernel.ts';
+import type { ClusterPeer, KernelSpec, ServicePort } from '../../common/protocol/kernel.ts';
 import type { AgentImage } from '../../common/protocol/manager.ts';
 import type { RunnerOp, runnerResults } from '../../common/protocol/runner.ts';
 import type { SlotMap, SlotType } from '../../common/slots.ts';
@@ -42,6 +42,14 @@ export interface HostKernel {
   readonly isolationGaps: readonly string[];
   /** As given to `create`. */
   readonly cpuIds: readonly number[];
+  /** Of a cluster: `join` told it where the others are. */
+  readonly joined: boolean;
+}
+
+/** A kernel of a cluster, as seen from an agent. */
+export interface Peer extends Omit<ClusterPeer, 'agentId'> {
+  /** It is on this agent. */
+  readonly isNeighbour: boolean;
 }
 
 export interface CreatedKernel {
@@ -75,6 +83,11 @@ export interface Backend {
    * @param cpuIds logical CPUs the kernel may use; empty means no pinning.
    */
   create(spec: KernelSpec, cpuIds: readonly number[], signal: AbortSignal): Promise<CreatedKernel>;
+  /**
+   * Tells a running kernel where all kernels of its session are, itself included: their names resolve
+   * and `ssh NAME` works. Done when it returns, also for an agent that takes over after a crash.
+   */
+  join(spec: KernelSpec, peers: readonly Peer[]): Promise<void>;
   /** Connects to the kernel's runner, waiting for it to come up until the signal aborts. */
   connectRunner(kernelId: string, signal: AbortSignal): Promise<RunnerClient>;
   /** Kernels of this agent that exist on the host, exited ones included. */

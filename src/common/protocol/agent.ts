@@ -2,7 +2,7 @@
 import * as v from 'valibot';
 import { type Api, method } from '../rpc/api.ts';
 import { completionRequest, executeRequest, executeSlice, fileListing } from './execution.ts';
-import { desiredKernel, kernelCreationInfo } from './kernel.ts';
+import { clusterJoin, desiredKernel, kernelCreationInfo } from './kernel.ts';
 import { serviceOptions, servicePlace } from './service.ts';
 
 const hardwareReport = v.record(
@@ -51,6 +51,15 @@ export const agentApi = {
     params: v.object({ kernels: v.pipe(v.array(desiredKernel), v.maxLength(2000)) }),
     result: v.object({ accepted: v.number() }),
     timeoutMs: 10_000,
+  }),
+  /**
+   * Tells running kernels of clusters where the others are. When it returns they know, and will after a
+   * crash of the agent. Repeating it is harmless; kernels that are gone are passed over.
+   */
+  joinClusters: method({
+    params: v.object({ joins: v.pipe(v.array(clusterJoin), v.maxLength(200)) }),
+    result: v.null(),
+    timeoutMs: 30_000,
   }),
   /** Runs code or asks for the next slice of a run's output. */
   execute: method({

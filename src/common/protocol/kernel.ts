@@ -44,6 +44,11 @@ export const kernelSpec = v.object({
     idx: v.number(),
     localRank: v.number(),
     hostname: v.string(),
+    /** By which the kernels of a session reach each other; null for a single kernel. */
+    sshKeypair: v.optional(
+      v.nullable(v.object({ publicKey: v.string(), privateKey: v.string() })),
+      null,
+    ),
   }),
   /** Slots granted by the scheduler; decimal strings, memory in bytes. */
   slots: slotMap,
@@ -135,6 +140,27 @@ export const actualKernel = v.object({
   state: v.picklist(actualStates),
 });
 export type ActualKernel = v.InferOutput<typeof actualKernel>;
+
+/** Where a kernel of a cluster is. */
+const clusterPeer = v.object({
+  kernelId: v.pipe(v.string(), v.uuid()),
+  hostname: v.pipe(v.string(), v.regex(/^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$/)),
+  agentId: v.string(),
+  /** Host under which its service ports are reachable. */
+  host: v.pipe(v.string(), v.maxLength(128)),
+  /** The port of its SSH server on that host; null when it has none. */
+  sshPort: v.nullable(v.number()),
+});
+export type ClusterPeer = v.InferOutput<typeof clusterPeer>;
+
+/** Tells kernels of one session where all its kernels are, themselves included. */
+export const clusterJoin = v.object({
+  sessionId: v.string(),
+  /** Those that are told. */
+  kernelIds: v.array(v.string()),
+  peers: v.pipe(v.array(clusterPeer), v.maxLength(1000)),
+});
+export type ClusterJoin = v.InferOutput<typeof clusterJoin>;
 
 /** One wish of the manager for one kernel; sending it again changes nothing. */
 export const desiredKernel = v.variant('desired', [

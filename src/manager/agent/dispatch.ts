@@ -4,11 +4,18 @@
  * long is given to another agent.
  */
 import { errorMessage } from '../../common/errors.ts';
-import type { DesiredKernel } from '../../common/protocol/kernel.ts';
+import type { ClusterJoin, DesiredKernel } from '../../common/protocol/kernel.ts';
 import type { ManagerContext } from '../context.ts';
+import type { Report } from '../session/reports.ts';
 import { applyReports } from '../session/transition.ts';
 import { terminationReasonOf } from './reconcile.ts';
-import { type AutoPull, type DueKernel, selectDueKernels, selectSpecs } from './wish-store.ts';
+import {
+  type AutoPull,
+  type DueKernel,
+  selectDueKernels,
+  selectJoins,
+  selectSpecs,
+} from './wish-store.ts';
 
 /** Kernels looked at per pass. */
 const MAX_DUE = 2000;
@@ -18,6 +25,8 @@ const MAX_BATCH = 200;
 const REPEAT_MS = 15_000;
 /** A start that could not be delivered for this long goes to another agent. Milliseconds. */
 const GIVE_UP_MS = 20_000;
+/** A cluster whose kernels could not be told of each other for this long ends. Milliseconds. */
+const GIVE_UP_JOIN_MS = 120_000;
 const FIRST_RETRY_MS = 500;
 const MAX_RETRY_MS = 10_000;
 
@@ -27,6 +36,9 @@ export interface Dispatcher {
   /** Resolves when no call is in flight. */
   idle(): Promise<void>;
 }
+
+/** A running kernel is due only for being told where the others of its session are. */
+const isJoining = (kernel: DueKernel): boolean => kernel.status === 'RUNNING';
 
 interface Route {
   busy: boolean;
@@ -39,6 +51,80 @@ type DispatchContext = Pick<
   ManagerContext,
   'sql' | 'events' | 'clock' | 'log' | 'agents' | 'settings'
 >;
+
+async function wishesFor(
+  ctx: DispatchContext,
+  autoPull: AutoPull,
+  kernels: readonly DueKernel[],
+): Promise<{ kernels: DesiredKernel[]; joins: ClusterJoin[] }> {
+  const starting = kernels.filter((kernel) => kernel.status === 'SCHEDULED');
+  const ids = (items: readonly DueKernel[]) => items.map((kernel) => kernel.id);
+  const [specs, joins] = await Promise.all([
+    selectSpecs(ctx.sql, ids(starting), autoPull),
+    selectJoins(ctx.sql, ids(kernels.filter(isJoining))),
+  ]);
+  const ends = kernels.filter((kernel) => kernel.status !== 'SCHEDULED' && !isJoining(kernel));
+  return {
+    kernels: [
+      ...specs.map((spec): DesiredKernel => ({ desired: 'running', spec })),
+      ...ends.map(
+        (kernel): DesiredKernel => ({
+          desired: 'terminated',
+          kernelId: kernel.id,
+          sessionId: kernel.session_id,
+          reason: terminationReasonOf(kernel.status_info),
+        }),
+      ),
+    ],
+    joins,
+  };
+}
+
+/** The kernels of clusters that were told of each other. */
+async function noteJoined(ctx: DispatchContext, agentId: string, joins: readonly ClusterJoin[]) {
+  const kernelIds = joins.flatMap((join) => join.kernelIds);
+  await applyReports(
+    ctx,
+    kernelIds.map((kernelId) => ({
+      ...{ kind: 'joined', kernelId, reporter: agentId, onlyIn: ['RUNNING'] },
+    })),
+  );
+}
+
+/** Takes back what could not be delivered for too long. */
+async function giveUp(
+  ctx: DispatchContext,
+  agentId: string,
+  kernels: readonly DueKernel[],
+  why: string,
+) {
+  const nowMs = ctx.clock.now().getTime();
+  const isLate = (kernel: DueKernel, limitMs: number) =>
+    nowMs - (kernel.status_changed?.getTime() ?? 0) > limitMs;
+  const late = kernels.filter(
+    (kernel) => kernel.status === 'SCHEDULED' && isLate(kernel, GIVE_UP_MS),
+  );
+  const lone = kernels.filter((kernel) => isJoining(kernel) && isLate(kernel, GIVE_UP_JOIN_MS));
+  if (late.length + lone.length === 0) return;
+  ctx.log.warn('kernels are taken back from an agent that cannot be told to start them', {
+    ...{ agentId, kernels: late.length + lone.length, why },
+  });
+  const about = { reporter: agentId, reason: 'failed-to-start' } as const;
+  await applyReports(ctx, [
+    ...late.map(
+      ({ id }): Report => ({
+        ...{ ...about, kind: 'unscheduled', kernelId: id, onlyIn: ['SCHEDULED'] },
+        message: `Agent ${agentId} could not be told to start it: ${why}`,
+      }),
+    ),
+    ...lone.map(
+      ({ id }): Report => ({
+        ...{ ...about, kind: 'terminate', kernelId: id, onlyIn: ['RUNNING'] },
+        message: `Agent ${agentId} could not be told where the other kernels are: ${why}`,
+      }),
+    ),
+  ]);
+}
 
 /**
  * @param autoPull the present value of `config/docker/image/auto_pull`.
@@ -55,56 +141,17 @@ export function createDispatcher(
   const calls = new Set<Promise<void>>();
   const keyOf = (kernel: DueKernel) => `${kernel.id} ${kernel.status}`;
 
-  const wishesFor = async (kernels: readonly DueKernel[]): Promise<DesiredKernel[]> => {
-    const starting = kernels.filter((kernel) => kernel.status === 'SCHEDULED');
-    const specs = await selectSpecs(
-      ctx.sql,
-      starting.map((kernel) => kernel.id),
-      autoPull(),
-    );
-    const ends = kernels.filter((kernel) => kernel.status !== 'SCHEDULED');
-    return [
-      ...specs.map((spec): DesiredKernel => ({ desired: 'running', spec })),
-      ...ends.map(
-        (kernel): DesiredKernel => ({
-          desired: 'terminated',
-          kernelId: kernel.id,
-          sessionId: kernel.session_id,
-          reason: terminationReasonOf(kernel.status_info),
-        }),
-      ),
-    ];
-  };
-
-  const giveUp = async (agentId: string, kernels: readonly DueKernel[], why: string) => {
-    const limit = ctx.clock.now().getTime() - GIVE_UP_MS;
-    const late = kernels.filter(
-      (kernel) => kernel.status === 'SCHEDULED' && (kernel.status_changed?.getTime() ?? 0) < limit,
-    );
-    if (late.length === 0) return;
-    ctx.log.warn('kernels are taken back from an agent that cannot be told to start them', {
-      ...{ agentId, kernels: late.length, why },
-    });
-    await applyReports(
-      ctx,
-      late.map((kernel) => ({
-        kind: 'unscheduled',
-        kernelId: kernel.id,
-        reporter: agentId,
-        onlyIn: ['SCHEDULED'],
-        reason: 'failed-to-start',
-        message: `Agent ${agentId} could not be told to start it: ${why}`,
-      })),
-    );
-  };
-
   const send = async (agentId: string, kernels: readonly DueKernel[], route: Route) => {
     try {
       const [first] = kernels;
-      const wishes = await wishesFor(kernels);
-      if (!first || wishes.length === 0) return;
+      const wishes = await wishesFor(ctx, autoPull(), kernels);
+      if (!first || wishes.kernels.length + wishes.joins.length === 0) return;
       const client = ctx.agents.client(agentId, first.agent_addr ?? '', first.identity_key ?? '');
-      await client.sync({ kernels: wishes });
+      if (wishes.kernels.length > 0) await client.sync({ kernels: wishes.kernels });
+      if (wishes.joins.length > 0) {
+        await client.joinClusters({ joins: wishes.joins });
+        await noteJoined(ctx, agentId, wishes.joins);
+      }
       route.failures = 0;
       const nowMs = ctx.clock.monotonicMs();
       for (const kernel of kernels) accepted.set(keyOf(kernel), nowMs);
@@ -117,7 +164,7 @@ export function createDispatcher(
           ...{ agentId, error: errorMessage(error) },
         });
       }
-      await giveUp(agentId, kernels, errorMessage(error));
+      await giveUp(ctx, agentId, kernels, errorMessage(error));
     }
   };
 

@@ -26,7 +26,7 @@ export interface KernelToEnd {
 export interface Reconciliation {
   /** Kernels the agent holds and should not. */
   readonly end: readonly KernelToEnd[];
-  /** Kernels it should be bringing up and does not hold. */
+  /** Kernels it should be bringing up and does not hold, or holds and has brought up already. */
   readonly start: readonly string[];
   /** Kernels it has lost. */
   readonly reports: readonly Report[];
@@ -77,8 +77,12 @@ export function reconcile(input: Comparison): Reconciliation {
   const start: string[] = [];
   const reports: Report[] = [];
   const missing = new Map<string, number>();
+  const isUp = new Set(
+    input.held.filter(({ state }) => state === 'running').map(({ kernelId }) => kernelId),
+  );
   for (const row of input.known) {
-    if (row.agentId !== agentId || isTerminal(row.status) || heldIds.has(row.id)) continue;
+    if (row.agentId !== agentId || isTerminal(row.status)) continue;
+    if (heldIds.has(row.id) && !(isStarting(row.status) && isUp.has(row.id))) continue;
     if (isStarting(row.status)) {
       if (nowMs - (row.statusChangedAt?.getTime() ?? 0) >= SETTLE_MS) start.push(row.id);
       continue;

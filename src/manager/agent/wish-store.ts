@@ -1,6 +1,6 @@
 /** The SQL behind wishes: which kernels need one, and all that an agent must know to start one. */
 import * as v from 'valibot';
-import type { KernelSpec } from '../../common/protocol/kernel.ts';
+import { type ClusterJoin, type KernelSpec, servicePort } from '../../common/protocol/kernel.ts';
 import type { Db } from '../db/connect.ts';
 import { labelsColumn, slotMapColumn } from '../db/json.ts';
 import { placeDotfiles } from '../dotfile/placement.ts';
@@ -19,8 +19,8 @@ const dueRow = v.object({
 export type DueKernel = v.InferOutput<typeof dueRow>;
 
 /**
- * Kernels whose agent has something to do that it may not know of: start (SCHEDULED), end
- * (TERMINATING), clean up (ended in the books, without its agent's word, in the last minute; later
+ * Kernels whose agent has something to do that it may not know of: start (SCHEDULED), tell them where
+ * the others are (RUNNING, as are all kernels of their session), end (TERMINATING), clean up (ended in the books, without its agent's word, in the last minute; later
  * the heartbeat takes care). Agents that are away are left out. At most `limit`.
  */
 export async function selectDueKernels(sql: Db, now: Date, limit: number): Promise<DueKernel[]> {
@@ -29,6 +29,9 @@ export async function selectDueKernels(sql: Db, now: Date, limit: number): Promi
       a.identity_key
     FROM kernels k JOIN agents a ON a.id = k.agent AND a.status = 'ALIVE'
     WHERE k.status IN ('SCHEDULED', 'TERMINATING')
+      OR (k.status = 'RUNNING' AND k.cluster_size > 1 AND k.cluster_joined_at IS NULL
+        AND NOT EXISTS (SELECT 1 FROM kernels o
+          WHERE o.session_id = k.session_id AND o.status <> 'RUNNING'))
       OR (k.status = 'TERMINATED' AND k.terminated_at > ${now}::timestamptz - interval '1 minute'
         AND NOT coalesce(k.status_data, '{}') ? 'kernel')
     ORDER BY k.status_changed, k.id LIMIT ${limit}`;
@@ -54,6 +57,7 @@ const specRow = v.object({
   cluster_idx: v.number(),
   local_rank: v.number(),
   cluster_hostname: v.string(),
+  cluster_ssh_keypair: v.nullable(v.object({ publicKey: v.string(), privateKey: v.string() })),
   slots: slotMapColumn,
   shmem: v.nullable(v.string()),
   environ: v.nullable(v.array(v.string())),
@@ -114,6 +118,7 @@ function toSpec(row: v.InferOutput<typeof specRow>, autoPull: AutoPull): KernelS
       idx: row.cluster_idx,
       localRank: row.local_rank,
       hostname: row.cluster_hostname,
+      sshKeypair: row.cluster_ssh_keypair,
     },
     slots: row.slots,
     shmemBytes: Number(row.shmem ?? 0),
@@ -151,6 +156,7 @@ export async function selectSpecs(
     SELECT k.id, k.session_id, k.session_name, k.session_type, k.access_key, k.user_uuid,
       k.group_id, k.image, k.architecture, i.config_digest, i.labels, i.is_local, k.cluster_mode,
       k.cluster_size, k.cluster_role, k.cluster_idx, k.local_rank, k.cluster_hostname,
+      s.cluster_ssh_keypair,
       (SELECT json_object_agg(a.slot_name, trim_scale(a.requested)::text)
         FROM resource_allocations a WHERE a.kernel_id = k.id) AS slots,
       k.resource_opts->>'shmem' AS shmem, k.environ, k.bootstrap_script, k.startup_command,
@@ -163,4 +169,44 @@ export async function selectSpecs(
     WHERE k.id = ANY(${sql.array([...kernelIds])}::uuid[])
       AND k.status IN ('SCHEDULED', 'PREPARING', 'BUILDING', 'PULLING', 'PREPARED', 'CREATING')`;
   return v.parse(v.array(specRow), [...rows]).map((row) => toSpec(row, autoPull));
+}
+
+const joinRow = v.object({
+  session_id: v.string(),
+  kernel_ids: v.array(v.string()),
+  peers: v.array(
+    v.object({
+      kernelId: v.string(),
+      hostname: v.string(),
+      agentId: v.nullable(v.string()),
+      host: v.nullable(v.string()),
+      servicePorts: v.nullable(v.array(servicePort)),
+    }),
+  ),
+});
+
+/** The service under which a kernel's SSH server is listed. */
+const SSH_SERVICE = 'sshd';
+
+/** What the given kernels, which run, must be told of the kernels of their sessions. */
+export async function selectJoins(sql: Db, kernelIds: readonly string[]): Promise<ClusterJoin[]> {
+  if (kernelIds.length === 0) return [];
+  const rows = await sql`
+    SELECT k.session_id, array_agg(k.id ORDER BY k.local_rank) AS kernel_ids,
+      (SELECT json_agg(json_build_object('kernelId', o.id, 'hostname', o.cluster_hostname,
+          'agentId', o.agent, 'host', o.kernel_host, 'servicePorts', o.service_ports)
+          ORDER BY o.local_rank, o.id)
+        FROM kernels o WHERE o.session_id = k.session_id) AS peers
+    FROM kernels k WHERE k.id = ANY(${sql.array([...kernelIds])}::uuid[]) AND k.status = 'RUNNING'
+    GROUP BY k.session_id`;
+  return v.parse(v.array(joinRow), [...rows]).map((row) => ({
+    sessionId: row.session_id,
+    kernelIds: row.kernel_ids,
+    peers: row.peers.map(({ servicePorts, ...peer }) => ({
+      ...peer,
+      agentId: peer.agentId ?? '',
+      host: peer.host ?? '',
+      sshPort: servicePorts?.find(({ name }) => name === SSH_SERVICE)?.host_ports[0] ?? null,
+    })),
+  }));
 }

@@ -297,6 +297,7 @@ export interface KernelRow {
   last_seen: Date | null;
   last_observed_at: Date | null;
   isolation_gaps: unknown;
+  cluster_joined_at: Date | null;
 }
 
 /** A row of keypair_resource_policies. */
@@ -615,6 +616,7 @@ export interface SessionRow {
   network_type: string | null;
   network_id: string | null;
   replica_id: string | null;
+  cluster_ssh_keypair: unknown;
 }
 
 /** A row of sgroups_for_domains. */

@@ -151,7 +151,19 @@ export interface NewKernel {
   readonly idx: number;
   readonly localRank: number;
   readonly hostname: string;
+  readonly image: {
+    readonly id: string;
+    readonly canonical: string;
+    readonly architecture: string;
+    readonly registry: string;
+  };
+  readonly slots: Slots;
+  readonly resourceOpts: Readonly<Record<string, unknown>>;
+  /** Everything that programs see. */
   readonly environ: Readonly<Record<string, string>>;
+  readonly bootstrapScript: string | null;
+  readonly startupCommand: string | null;
+  readonly preopenPorts: readonly number[];
 }
 
 export interface NewSession {
@@ -168,19 +180,11 @@ export interface NewSession {
   readonly groupId: string;
   readonly userId: string;
   readonly accessKey: string;
-  readonly image: {
-    readonly id: string;
-    readonly canonical: string;
-    readonly architecture: string;
-    readonly registry: string;
-  };
   readonly tag: string | null;
   readonly clusterMode: 'single-node' | 'multi-node';
-  /** Of each kernel. */
-  readonly slots: Slots;
   /** Of all kernels together. */
   readonly totalSlots: Slots;
-  readonly resourceOpts: Readonly<Record<string, unknown>>;
+  /** As requested for the main kernel, as are the script and the command. */
   readonly environ: Readonly<Record<string, string>>;
   readonly bootstrapScript: string | null;
   readonly startupCommand: string | null;
@@ -188,44 +192,58 @@ export interface NewSession {
   readonly batchTimeoutSec: number | null;
   readonly startsAt: Date | null;
   readonly callbackUrl: string | null;
-  readonly preopenPorts: readonly number[];
   readonly mounts: readonly FolderMount[];
   readonly uid: number | null;
   readonly mainGid: number | null;
   readonly gids: readonly number[] | null;
   readonly dependencies: readonly string[];
+  /** The main one first. */
   readonly kernels: readonly NewKernel[];
+  /** By which the kernels of a cluster reach each other. */
+  readonly sshKeypair: { readonly publicKey: string; readonly privateKey: string } | null;
 }
+
+/** The images of a session's kernels, each once, that of the main kernel first. */
+const imagesOf = ({ kernels }: NewSession) => [
+  ...new Map(kernels.map(({ image }) => [image.id, image])).values(),
+];
 
 function insertSessionRow(tx: Db, item: NewSession, now: Date) {
   const history = jsonText({ PENDING: now.toISOString() });
+  const images = imagesOf(item);
   return tx`
     INSERT INTO sessions (id, creation_id, name, session_type, priority, is_preemptible,
       cluster_mode, cluster_size, options, designated_agent_ids, scaling_group_name,
       target_sgroup_names, domain_name, group_id, user_uuid, access_key, images, image_ids, tag,
       occupying_slots, requested_slots, vfolder_mounts, environ, bootstrap_script,
       use_host_network, batch_timeout, created_at, starts_at, status, status_info, status_data,
-      status_history, callback_url, startup_command, result, num_queries, network_type)
+      status_history, callback_url, startup_command, result, num_queries, network_type,
+      cluster_ssh_keypair)
     VALUES (${item.id}, ${item.creationId}, ${item.name}, ${item.type.toUpperCase()},
       ${item.priority}, ${item.isPreemptible}, ${item.clusterMode}, ${item.kernels.length},
       ${jsonText(item.options)}::text::jsonb, ${tx.array([...item.designatedAgents])}::varchar[],
       ${item.scalingGroup}, '{}', ${item.domainName}, ${item.groupId}, ${item.userId},
-      ${item.accessKey}, ${tx.array([item.image.canonical])}::varchar[],
-      ${tx.array([item.image.id])}::uuid[], ${item.tag}, '{}',
+      ${item.accessKey}, ${tx.array(images.map(({ canonical }) => canonical))}::varchar[],
+      ${tx.array(images.map(({ id }) => id))}::uuid[], ${item.tag}, '{}',
       ${jsonText(formatSlots(item.totalSlots))}::text::jsonb,
       ${jsonText(item.mounts)}::text::jsonb,
       ${jsonText(item.environ)}::text::jsonb, ${item.bootstrapScript}, ${item.useHostNetwork},
       ${item.batchTimeoutSec}, ${now}, ${item.startsAt}, 'PENDING', '', '{}',
       ${history}::text::jsonb, ${item.callbackUrl}, ${item.startupCommand}, 'UNDEFINED', 0,
-      ${item.useHostNetwork ? 'host' : 'volatile'})`;
+      ${item.useHostNetwork ? 'host' : 'volatile'},
+      ${item.sshKeypair && jsonText(item.sshKeypair)}::text::jsonb)`;
 }
 
 function insertKernelRows(tx: Db, item: NewSession, now: Date) {
-  const rows = item.kernels.map((kernel) => ({
+  const rows = item.kernels.map(({ image, slots, ...kernel }) => ({
     ...kernel,
+    image: image.canonical,
+    imageId: image.id,
+    architecture: image.architecture,
+    registry: image.registry,
+    slots: formatSlots(slots),
     environ: Object.entries(kernel.environ).map(([name, value]) => `${name}=${value}`),
   }));
-  const slots = jsonText(formatSlots(item.slots));
   const mountMap = Object.fromEntries(
     item.mounts.map(({ name, kernel_path }) => [name, kernel_path]),
   );
@@ -244,17 +262,19 @@ function insertKernelRows(tx: Db, item: NewSession, now: Date) {
       ${item.uid}::int, ${item.mainGid}::int,
       ${item.gids === null ? null : tx.array([...item.gids])}::int[], ${item.scalingGroup},
       ${item.domainName}, ${item.groupId}::uuid, ${item.userId}::uuid, ${item.accessKey},
-      ${item.image.canonical}, ${item.image.id}::uuid, ${item.image.architecture},
-      ${item.image.registry}, ${item.tag}, '{}', ${slots}::text::jsonb, '{}',
+      c.image, c."imageId", c.architecture, c.registry, ${item.tag}, '{}', c.slots, '{}',
       ARRAY(SELECT jsonb_array_elements_text(c.environ)),
       ${tx.array(item.mounts.map(({ name }) => name))}::varchar[],
       ${jsonText(mountMap)}::text::jsonb, ${jsonText(item.mounts)}::text::jsonb, '{}',
-      ${jsonText(item.resourceOpts)}::text::jsonb, ${item.bootstrapScript}, 0, 0, 0, 0,
-      ${tx.array([...item.preopenPorts])}::int[], ${item.useHostNetwork}, ${now}::timestamptz,
+      c."resourceOpts", c."bootstrapScript", 0, 0, 0, 0,
+      ARRAY(SELECT jsonb_array_elements_text(c."preopenPorts")::int), ${item.useHostNetwork},
+      ${now}::timestamptz,
       'PENDING', ${now}::timestamptz, '', '{}', ${history}::text::jsonb, ${item.callbackUrl},
-      ${item.startupCommand}, 'UNDEFINED', '{}', 0
+      c."startupCommand", 'UNDEFINED', '{}', 0
     FROM jsonb_to_recordset(${jsonText(rows)}::text::jsonb) AS c(id uuid, role varchar, idx int,
-      "localRank" int, hostname varchar, environ jsonb)`;
+      "localRank" int, hostname varchar, image varchar, "imageId" uuid, architecture varchar,
+      registry varchar, slots jsonb, "resourceOpts" jsonb, environ jsonb,
+      "bootstrapScript" varchar, "startupCommand" text, "preopenPorts" jsonb)`;
 }
 
 /** The folders that a session mounts, each once. */
@@ -284,8 +304,8 @@ async function holdFolders(tx: Db, item: NewSession, now: Date): Promise<void> {
 /** Inserts a session, PENDING, with all that belongs to it: everything or nothing. */
 export async function insertSession(sql: Sql, item: NewSession, now: Date): Promise<void> {
   const allocations = jsonText(
-    item.kernels.flatMap(({ id }) =>
-      [...item.slots].map(([slot, requested]) => ({
+    item.kernels.flatMap(({ id, slots }) =>
+      [...slots].map(([slot, requested]) => ({
         id,
         slot,
         requested: formatAmount(requested),

@@ -5,6 +5,7 @@ import { isUuid } from '../../common/ids.ts';
 import { CUSTOMIZED_OWNER_LABEL } from '../../common/images/labels.ts';
 import { randomString } from '../../common/random.ts';
 import { addSlots, formatAmount, parseSlots, type Slots } from '../../common/slots.ts';
+import { generateSshKeypair, type SshKeypair } from '../auth/ssh-keypair.ts';
 import type { ManagerContext } from '../context.ts';
 import { checkBesideMounts } from '../dotfile/service.ts';
 import { type FolderMount, resolveMounts } from '../folder/mount.ts';
@@ -14,10 +15,19 @@ import { storedBootstrapScript } from '../keypair/service.ts';
 import { type KeypairPolicy, loadKeypairPolicy } from '../policy/service.ts';
 import { projectOfMember } from '../project/service.ts';
 import { chooseResourceGroup, type ResourceGroup } from '../resource-group/service.ts';
+import {
+  checkClusterServable,
+  clusterSizeOf,
+  MAX_CLUSTER_SIZE,
+  placesOf,
+  rolesOf,
+  totalDemand,
+} from './cluster.ts';
 import { MAX_BOOTSTRAP_CHARS } from './create-request.ts';
 import {
   type ExistingSession,
   insertSession,
+  type NewKernel,
   type NewSession,
   type OwnerRow,
   selectCapacities,
@@ -27,18 +37,18 @@ import {
   selectPendingSlots,
   selectSlotDefinitions,
 } from './enqueue-store.ts';
-import { checkPreopenPorts, type KernelPlace, kernelEnvironment } from './environment.ts';
-import { type AgentCapacity, checkServable, resolveResources } from './resources.ts';
-import type { EnqueueRequest, EnqueueResult } from './types.ts';
+import { checkPreopenPorts, kernelEnvironment } from './environment.ts';
+import { type AgentCapacity, resolveResources, type SlotDefinition } from './resources.ts';
+import type { EnqueueRequest, EnqueueResult, RoleRequest } from './types.ts';
 
 const UNIQUE_VIOLATION = '23505';
 
 const invalid = (message: string) => new BackendError('InvalidAPIParameters', message);
 
 /** What concerns the request alone. */
-function checkRequest(request: EnqueueRequest): void {
+function checkRequest(request: EnqueueRequest, roles: readonly RoleRequest[]): void {
   const isBatch = request.sessionType === 'batch';
-  if (isBatch && !request.startupCommand) {
+  if (isBatch && !roles[0]?.startupCommand) {
     throw invalid('A batch session needs startup_command: the command it runs.');
   }
   if (!isBatch && request.startsAt) throw invalid('starts_at is for batch sessions only.');
@@ -61,10 +71,10 @@ function reuseExisting(
   existing: ExistingSession | null,
   owner: Caller,
   request: EnqueueRequest,
-  image: Image,
+  images: readonly Image[],
 ): EnqueueResult | null {
   if (!existing) return null;
-  const same = existing.accessKey === owner.accessKey && existing.imageIds[0] === image.id;
+  const same = existing.accessKey === owner.accessKey && existing.imageIds[0] === images[0]?.id;
   if (!request.reuse || !same) throw alreadyExists(request.sessionName, existing);
   const { id: sessionId, status } = existing;
   return { sessionId, sessionName: request.sessionName, created: false, status };
@@ -76,7 +86,12 @@ function checkImageOwner(image: Image, owner: Caller): void {
   throw new BackendError('ImageNotFound', `There is no image '${image.canonical}' you may use.`);
 }
 
-function checkPolicy(request: EnqueueRequest, policy: KeypairPolicy, counts: OwnerRow): void {
+function checkPolicy(
+  request: EnqueueRequest,
+  clusterSize: number,
+  policy: KeypairPolicy,
+  counts: OwnerRow,
+): void {
   const isSystem = request.sessionType === 'system';
   const limit = isSystem ? policy.maxConcurrentSftpSessions : policy.maxConcurrentSessions;
   const live = isSystem ? counts.live_sftp : counts.live;
@@ -86,16 +101,15 @@ function checkPolicy(request: EnqueueRequest, policy: KeypairPolicy, counts: Own
       `You cannot run more than ${limit} concurrent sessions and have ${live}. End one of them first.`,
     );
   }
-  const { maxContainersPerSession, maxPendingSessionCount } = policy;
-  if (maxContainersPerSession !== null && request.clusterSize > maxContainersPerSession) {
+  const { maxPendingSessionCount } = policy;
+  const mostContainers = Math.min(
+    policy.maxContainersPerSession ?? MAX_CLUSTER_SIZE,
+    MAX_CLUSTER_SIZE,
+  );
+  if (clusterSize > mostContainers) {
     throw new BackendError(
       'QuotaExceeded',
-      `You cannot create session with more than ${maxContainersPerSession} containers; cluster_size is ${request.clusterSize}.`,
-    );
-  }
-  if (request.clusterSize > 1) {
-    throw invalid(
-      `Clusters of several containers are not available on this server; cluster_size must be 1, not ${request.clusterSize}.`,
+      `You cannot create session with more than ${mostContainers} containers; cluster_size is ${clusterSize}.`,
     );
   }
   if (maxPendingSessionCount !== null && counts.pending >= maxPendingSessionCount) {
@@ -173,35 +187,77 @@ function checkSessionType(request: EnqueueRequest, group: ResourceGroup): void {
   );
 }
 
+/** The kernels of one role, with all that the request left open filled in. */
+interface ResolvedRole {
+  readonly role: string;
+  readonly replicas: number;
+  readonly image: Image;
+  readonly architecture: string;
+  readonly slots: Slots;
+  readonly shmemBytes: bigint;
+  readonly bootstrapScript: string | null;
+  readonly request: RoleRequest;
+}
+
+function resolveRole(
+  request: RoleRequest,
+  image: Image,
+  definitions: ReadonlyMap<string, SlotDefinition>,
+  storedScript: string,
+): ResolvedRole {
+  const { role, replicas } = request;
+  const { slots, shmemBytes } = resolveResources(request, image, definitions);
+  checkPreopenPorts(request.preopenPorts, image.labels);
+  const bootstrapScript = request.bootstrapScript || storedScript || null;
+  if ((bootstrapScript ?? '').length > MAX_BOOTSTRAP_CHARS) {
+    throw invalid(`The bootstrap script is longer than ${MAX_BOOTSTRAP_CHARS} characters.`);
+  }
+  const { architecture } = image;
+  return { role, replicas, image, architecture, slots, shmemBytes, bootstrapScript, request };
+}
+
 interface Findings {
   readonly owner: Caller;
   readonly request: EnqueueRequest;
   readonly project: { readonly id: string; readonly domainName: string };
-  readonly image: Image;
+  readonly roles: readonly ResolvedRole[];
   readonly group: ResourceGroup;
   readonly account: OwnerRow;
-  readonly storedScript: string;
-  readonly slots: Slots;
-  readonly shmemBytes: bigint;
   readonly mounts: readonly FolderMount[];
+  /** By which the kernels of a cluster reach each other; null for a single kernel. */
+  readonly sshKeypair: SshKeypair | null;
+}
+
+function newKernels(ctx: ManagerContext, found: Findings, sessionId: string): NewKernel[] {
+  const { owner, request, roles, account } = found;
+  const cluster = placesOf(roles, () => ctx.random.uuid());
+  const byRole = new Map(roles.map((item) => [item.role, item]));
+  return cluster.flatMap((place) => {
+    const resolved = byRole.get(place.role);
+    if (!resolved) return [];
+    const { image, slots, shmemBytes, bootstrapScript, request: asked } = resolved;
+    const environment = {
+      ...{ owner, sessionId, image, cluster },
+      sudoEnabled: account.sudo_session_enabled,
+      sessionName: request.sessionName,
+      requested: asked.environ,
+      preopenPorts: asked.preopenPorts,
+    };
+    const { kernelId: id, ...rest } = place;
+    return {
+      ...{ id, ...rest, image, slots, bootstrapScript },
+      resourceOpts: { ...asked.resourceOpts, shmem: shmemBytes.toString() },
+      environ: kernelEnvironment(environment, place),
+      startupCommand: asked.startupCommand,
+      preopenPorts: asked.preopenPorts,
+    };
+  });
 }
 
 function newSession(ctx: ManagerContext, found: Findings): NewSession {
-  const { owner, request, image, group, account, slots } = found;
+  const { owner, request, roles, group, account } = found;
   const sessionId = ctx.random.uuid();
-  const main: KernelPlace = {
-    kernelId: ctx.random.uuid(),
-    ...{ role: 'main', idx: 1, localRank: 0, hostname: 'main1' },
-  };
-  const environment = {
-    ...{ owner, sessionId, image },
-    sudoEnabled: account.sudo_session_enabled,
-    sessionName: request.sessionName,
-    requested: request.environ,
-    preopenPorts: request.preopenPorts,
-    cluster: [main],
-  };
-  const { kernelId, ...place } = main;
+  const [main] = roles;
   return {
     id: sessionId,
     creationId: randomString(ctx.random, 22),
@@ -216,27 +272,24 @@ function newSession(ctx: ManagerContext, found: Findings): NewSession {
     groupId: found.project.id,
     userId: owner.userId,
     accessKey: owner.accessKey,
-    image,
     tag: request.tag,
     clusterMode: request.clusterMode,
-    slots,
-    totalSlots: slots,
-    resourceOpts: { ...request.resourceOpts, shmem: found.shmemBytes.toString() },
-    environ: request.environ,
-    bootstrapScript: request.bootstrapScript || found.storedScript || null,
-    startupCommand: request.startupCommand,
+    totalSlots: totalDemand(roles),
+    environ: main?.request.environ ?? {},
+    bootstrapScript: main?.bootstrapScript ?? null,
+    startupCommand: main?.request.startupCommand ?? null,
     useHostNetwork: group.useHostNetwork,
     batchTimeoutSec:
       request.batchTimeoutMs === null ? null : Math.ceil(request.batchTimeoutMs / 1000),
     startsAt: request.startsAt,
     callbackUrl: request.callbackUrl,
-    preopenPorts: request.preopenPorts,
     mounts: found.mounts,
     uid: account.container_uid,
     mainGid: account.container_main_gid,
     gids: account.container_gids,
     dependencies: [...new Set(request.dependencies.map((id) => id.toLowerCase()))],
-    kernels: [{ id: kernelId, ...place, environ: kernelEnvironment(environment, main) }],
+    kernels: newKernels(ctx, found, sessionId),
+    sshKeypair: found.sshKeypair,
   };
 }
 
@@ -251,6 +304,19 @@ async function store(ctx: ManagerContext, item: NewSession): Promise<void> {
   }
 }
 
+/** The image of each role, in their order. */
+async function imagesOf(
+  { sql }: ManagerContext,
+  roles: readonly RoleRequest[],
+  viewer: { readonly domainName: string; readonly userId: string },
+): Promise<Image[]> {
+  return await Promise.all(
+    roles.map(({ image: reference, architecture }) =>
+      resolveImage(sql, { reference, architecture, viewer }),
+    ),
+  );
+}
+
 /**
  * Validates and stores a session, then wakes the scheduler. Returns before it is scheduled.
  * @throws BackendError naming the rule that refuses the request; SessionAlreadyExists carries
@@ -262,51 +328,52 @@ export async function enqueueSession(
   request: EnqueueRequest,
 ): Promise<EnqueueResult> {
   const { sql } = ctx;
-  checkRequest(request);
+  const asked = rolesOf(request);
+  checkRequest(request, asked);
+  const clusterSize = clusterSizeOf(asked);
   const domain = request.domain || owner.domainName;
   const { userId, accessKey } = owner;
-  const [project, image, existing, policy, account, storedScript, definitions] = await Promise.all([
-    projectOfMember(sql, {
-      ...{ userId, domain, nameOrId: request.group },
-      anyMember: administers(owner, domain),
-    }),
-    resolveImage(sql, {
-      reference: request.image,
-      architecture: request.architecture,
-      viewer: { domainName: domain, userId },
-    }),
-    selectLiveByName(sql, userId, request.sessionName),
-    loadKeypairPolicy(sql, accessKey),
-    selectOwner(sql, userId, accessKey),
-    storedBootstrapScript(sql, accessKey),
-    selectSlotDefinitions(sql),
-  ]);
-  checkImageOwner(image, owner);
-  const reused = reuseExisting(existing, owner, request, image);
+  const [project, images, existing, policy, account, storedScript, definitions] = await Promise.all(
+    [
+      projectOfMember(sql, {
+        ...{ userId, domain, nameOrId: request.group },
+        anyMember: administers(owner, domain),
+      }),
+      imagesOf(ctx, asked, { domainName: domain, userId }),
+      selectLiveByName(sql, userId, request.sessionName),
+      loadKeypairPolicy(sql, accessKey),
+      selectOwner(sql, userId, accessKey),
+      storedBootstrapScript(sql, accessKey),
+      selectSlotDefinitions(sql),
+    ],
+  );
+  for (const image of images) checkImageOwner(image, owner);
+  const reused = reuseExisting(existing, owner, request, images);
   if (reused) return reused;
   if (!account) throw new BackendError('UserNotFound');
-  checkPolicy(request, policy, account);
+  checkPolicy(request, clusterSize, policy, account);
   const scope = { domain, projectId: project.id, accessKey };
   const group = await chooseResourceGroup(sql, scope, request.scalingGroup);
   checkSessionType(request, group);
-  const { slots, shmemBytes } = resolveResources(request, image, definitions);
-  checkPreopenPorts(request.preopenPorts, image.labels);
-  if ((request.bootstrapScript || storedScript).length > MAX_BOOTSTRAP_CHARS) {
-    throw invalid(`The bootstrap script is longer than ${MAX_BOOTSTRAP_CHARS} characters.`);
-  }
+  const roles = asked.flatMap((role, index) => {
+    const image = images[index];
+    return image ? resolveRole(role, image, definitions, storedScript) : [];
+  });
   const [agents] = await Promise.all([
     selectCapacities(sql, group.name),
-    checkPendingSlots(ctx, owner, policy, slots),
+    checkPendingSlots(ctx, owner, policy, totalDemand(roles)),
     checkDependencies(ctx, request, owner, domain),
   ]);
-  checkServable(slots, image.architecture, group.name, checkAgents(request, group, agents));
+  const able = checkAgents(request, group, agents);
+  checkClusterServable(roles, request.clusterMode, group.name, able);
   // Last, as it asks the storage proxies.
   const mounts = await resolveMounts(ctx, { owner, projectId: project.id }, request.mounts);
   const session = { accessKey, projectId: project.id, domainName: project.domainName };
   const places = mounts.map((mount) => mount.kernel_path);
   await checkBesideMounts(sql, session, places);
+  const sshKeypair = clusterSize > 1 ? await generateSshKeypair() : null;
   const item = newSession(ctx, {
-    ...{ owner, request, project, image, group, account, storedScript, slots, shmemBytes, mounts },
+    ...{ owner, request, project, roles, group, account, mounts, sshKeypair },
   });
   await store(ctx, item);
   ctx.events.publish({

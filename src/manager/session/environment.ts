@@ -2,15 +2,7 @@
 import { BackendError } from '../../common/errors.ts';
 import { RESERVED_PORTS, servicePortsOf } from '../../common/images/labels.ts';
 import type { Caller } from '../http/route.ts';
-
-export interface KernelPlace {
-  readonly kernelId: string;
-  readonly role: string;
-  /** From 1. */
-  readonly idx: number;
-  readonly localRank: number;
-  readonly hostname: string;
-}
+import type { KernelPlace } from './cluster.ts';
 
 export interface EnvironmentInput {
   readonly owner: Caller;

@@ -13,6 +13,8 @@ type ReportBody =
   | { readonly kind: 'unscheduled'; readonly reason: string; readonly message: string }
   | { readonly kind: 'preparing' | 'pulling' | 'pulled' | 'creating' }
   | { readonly kind: 'started'; readonly info: KernelCreationInfo }
+  /** It knows where the other kernels of its session are. */
+  | { readonly kind: 'joined' }
   | {
       readonly kind: 'batch-finished';
       readonly result: Exclude<SessionResult, 'UNDEFINED'>;
@@ -58,6 +60,8 @@ export interface KernelState {
   readonly status: KernelStatus;
   readonly statusInfo: string | null;
   readonly isMain: boolean;
+  /** Has still to be told where the other kernels of its session are. */
+  readonly mustJoin: boolean;
   readonly agentId: string | null;
   readonly agentAddr: string | null;
   /** Those not freed yet. */

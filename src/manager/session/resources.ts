@@ -147,6 +147,7 @@ export interface AgentCapacity {
 /**
  * Refuses what no agent of the group could ever run, even when idle. A group without agents is not
  * judged: one may still join.
+ * @param kernels how many kernels of a single-node session ask for it together.
  * @throws BackendError InvalidAPIParameters naming the slot, what was asked and the largest there is.
  */
 export function checkServable(
@@ -154,8 +155,13 @@ export function checkServable(
   architecture: string,
   group: string,
   agents: readonly AgentCapacity[],
+  kernels = 1,
 ): void {
   if (agents.length === 0) return;
+  const advice = (alone: string) =>
+    kernels > 1
+      ? `The ${kernels} kernels of the session share one agent: ask for less, or use multi-node.`
+      : alone;
   const able = agents.filter((agent) => agent.architecture === architecture);
   if (able.length === 0) {
     const others = [...new Set(agents.map((agent) => agent.architecture))].join(', ');
@@ -170,7 +176,7 @@ export function checkServable(
     }, 0n);
     if (asked > largest) {
       throw refuse(
-        `${slot}: asked for ${showAmount(slot, asked)}, the largest agent of resource group '${group}' has ${showAmount(slot, largest)}. Ask for less.`,
+        `${slot}: asked for ${showAmount(slot, asked)}, the largest agent of resource group '${group}' has ${showAmount(slot, largest)}. ${advice('Ask for less.')}`,
       );
     }
   }
@@ -180,7 +186,7 @@ export function checkServable(
   if (!fits) {
     const list = [...slots].map(([slot, asked]) => `${slot}=${showAmount(slot, asked)}`).join(', ');
     throw refuse(
-      `no single agent of resource group '${group}' has ${list} together, though each slot alone is available. Ask for less of one.`,
+      `no single agent of resource group '${group}' has ${list} together, though each slot alone is available. ${advice('Ask for less of one.')}`,
     );
   }
 }

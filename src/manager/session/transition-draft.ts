@@ -28,6 +28,8 @@ export interface KernelChange {
   readonly ended: boolean;
   readonly result: SessionResult | null;
   readonly logs: string | null;
+  /** As in KernelState. */
+  readonly mustJoin: boolean;
 }
 
 /** Final values of a session that changed. */
@@ -52,6 +54,7 @@ export interface KernelDraft {
   agentAddr: string | null;
   used: Slots | null;
   info: KernelCreationInfo | null;
+  mustJoin: boolean;
   result: SessionResult | null;
   logs: string | null;
   readonly dataPatch: Record<string, unknown>;
@@ -81,6 +84,7 @@ export function draftSession(before: SessionState): SessionDraft {
       agentAddr: kernel.agentAddr,
       used: null,
       info: null,
+      mustJoin: kernel.mustJoin,
       result: null,
       logs: null,
       dataPatch: {},
@@ -159,12 +163,12 @@ export function parseKnown(map: SlotMap): Map<string, bigint> {
 
 export function kernelChange(kernel: KernelDraft): KernelChange {
   const { status, statusInfo, dataPatch, historyPatch, agentId, agentAddr } = kernel;
-  const { info, result, logs } = kernel;
+  const { info, result, logs, mustJoin } = kernel;
   const ended = isTerminal(status);
   const id = kernel.before.id;
   return {
     ...{ id, status, statusInfo, dataPatch, historyPatch, agentId, agentAddr, info, result, logs },
-    ended,
+    ...{ ended, mustJoin },
   };
 }
 

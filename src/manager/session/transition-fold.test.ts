@@ -16,6 +16,7 @@ function waiting(): SessionState {
     callbackUrl: null,
     kernels: KERNELS.map((id, index) => ({
       ...{ id, sessionId: 's', status: 'PENDING', statusInfo: '', isMain: index === 0 },
+      mustJoin: true,
       ...{ agentId: null, agentAddr: null },
       allocations: [{ slot: 'cpu', requested: REQUESTED, used: null }],
     })),
@@ -49,6 +50,7 @@ const anyReport: fc.Arbitrary<Report> = fc.oneof(
       { ...info, occupiedSlots: {} },
     ),
   }),
+  fc.record({ kind: fc.constant('joined' as const), kernelId, reporter: agentId }),
   fc.record({
     kind: fc.constantFrom('terminate' as const, 'force-terminate'),
     ...{ kernelId, reason: fc.constant('user-requested'), message: fc.constant(null) },
@@ -76,6 +78,7 @@ function next(before: SessionState, reports: readonly Report[]) {
         ...kernel,
         status: change?.status ?? kernel.status,
         agentId: change ? change.agentId : kernel.agentId,
+        mustJoin: change?.mustJoin ?? kernel.mustJoin,
         allocations: freed.has(kernel.id)
           ? []
           : kernel.allocations.map((item) => ({ ...item, used: used?.used ?? item.used })),
@@ -143,6 +146,29 @@ describe('folding', () => {
         }
       }),
     );
+  });
+
+  test('a session runs only when all of its kernels run and know each other', () => {
+    let wasRunning = 0;
+    const begun = KERNELS.flatMap((id): Report[] => [
+      { kind: 'scheduled', kernelId: id, agentId: 'a1', agentAddr: '', scheduler: {} },
+      { kind: 'creating', kernelId: id },
+    ]);
+    const lively = fc.oneof(
+      { weight: 6, arbitrary: anyReport.filter(({ kind }) => /^(started|joined)$/.test(kind)) },
+      { weight: 1, arbitrary: anyReport },
+    );
+    fc.assert(
+      fc.property(fc.array(lively, { maxLength: 20 }), (reports) => {
+        const { after } = next(waiting(), [...begun, ...reports]);
+        if (after.status !== 'RUNNING') return;
+        wasRunning += 1;
+        expect(after.kernels.map(({ status }) => status)).toEqual(['RUNNING', 'RUNNING']);
+        expect(after.kernels.some(({ mustJoin }) => mustJoin)).toBe(false);
+      }),
+      { numRuns: 1000, seed: 7 },
+    );
+    expect(wasRunning).toBeGreaterThan(0);
   });
 
   test('ends a session whose kernels cannot be started, after a bounded number of attempts', () => {

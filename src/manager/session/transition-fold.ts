@@ -98,6 +98,13 @@ class Fold {
     const report = withinRetries(session, given);
     if (report.reporter !== undefined && report.reporter !== kernel.agentId) return;
     if (report.onlyIn && !report.onlyIn.includes(kernel.status)) return;
+    if (report.kind === 'joined') {
+      if (kernel.status !== 'RUNNING') return;
+      kernel.mustJoin = false;
+      kernel.touched = true;
+      this.settleSession(session, report);
+      return;
+    }
     this.recordOutcome(session, kernel, report);
     const changed = this.moveKernel(session, kernel, report);
     if (changed) this.pullSiblings(session, report);
@@ -132,7 +139,11 @@ class Fold {
   }
 
   /** @returns whether the kernel's status changed. */
-  private moveKernel(session: SessionDraft, kernel: KernelDraft, report: Report): boolean {
+  private moveKernel(
+    session: SessionDraft,
+    kernel: KernelDraft,
+    report: Exclude<Report, { kind: 'joined' }>,
+  ): boolean {
     const kind: ReportKind = report.kind === 'batch-finished' ? 'terminate' : report.kind;
     const from = kernel.status;
     const to = nextKernelStatus(from, kind);
@@ -249,7 +260,10 @@ class Fold {
     const from = session.status;
     const to = nextSessionStatus(
       from,
-      session.kernels.map((kernel) => kernel.status),
+      // Nobody can use a cluster whose kernels don't know each other yet.
+      session.kernels.map(({ status, mustJoin }) =>
+        status === 'RUNNING' && mustJoin ? 'CREATING' : status,
+      ),
     );
     if (to === null) return;
     session.status = to;

@@ -29,6 +29,7 @@ const kernelRow = v.object({
   status_info: v.nullable(v.string()),
   cluster_role: v.string(),
   cluster_idx: v.number(),
+  must_join: v.boolean(),
   agent: v.nullable(v.string()),
   agent_addr: v.nullable(v.string()),
 });
@@ -60,7 +61,8 @@ export async function lockSessions(tx: Db, kernelIds: readonly string[]): Promis
       WHERE id IN (SELECT session_id FROM kernels WHERE id = ANY(${ids}::uuid[]))
       ORDER BY id FOR NO KEY UPDATE`,
     tx`
-      SELECT id, session_id, status, status_info, cluster_role, cluster_idx, agent, agent_addr
+      SELECT id, session_id, status, status_info, cluster_role, cluster_idx,
+        cluster_size > 1 AND cluster_joined_at IS NULL AS must_join, agent, agent_addr
       FROM kernels
       WHERE session_id IN (SELECT session_id FROM kernels WHERE id = ANY(${ids}::uuid[]))
       ORDER BY cluster_idx, id`,
@@ -96,6 +98,7 @@ function kernelState(
     status: row.status,
     statusInfo: row.status_info,
     isMain: row.cluster_role === 'main' && row.cluster_idx === 1,
+    mustJoin: row.must_join,
     agentId: row.agent,
     agentAddr: row.agent_addr,
     allocations: allocations.map(
@@ -223,10 +226,13 @@ async function writeKernels(tx: Db, changes: Changes, now: Date) {
       starts_at = CASE WHEN c.info IS NULL THEN k.starts_at ELSE ${now} END,
       terminated_at = CASE WHEN c.ended THEN coalesce(k.terminated_at, ${now}) END,
       result = coalesce(c.result, k.result),
-      container_log = coalesce(decode(c.logs, 'base64'), k.container_log)
+      container_log = coalesce(decode(c.logs, 'base64'), k.container_log),
+      cluster_joined_at = CASE WHEN c."mustJoin" OR k.cluster_size = 1 THEN NULL
+        ELSE coalesce(k.cluster_joined_at, ${now}) END
     FROM jsonb_to_recordset(${jsonText(rows)}::text::jsonb) AS c(
       id uuid, status varchar, "statusInfo" varchar, "dataPatch" jsonb, "historyPatch" jsonb,
-      "agentId" varchar, "agentAddr" varchar, info jsonb, ended boolean, result varchar, logs text)
+      "agentId" varchar, "agentAddr" varchar, info jsonb, ended boolean, result varchar, logs text,
+      "mustJoin" boolean)
     WHERE k.id = c.id`;
 }
 
@@ -243,7 +249,8 @@ async function writeSessions(tx: Db, changes: Changes, now: Date) {
       occupying_slots = coalesce(c."occupyingSlots", s.occupying_slots),
       starts_at = CASE WHEN c.status = 'RUNNING' THEN coalesce(s.starts_at, ${now})
         ELSE s.starts_at END,
-      terminated_at = CASE WHEN c.ended THEN coalesce(s.terminated_at, ${now}) END
+      terminated_at = CASE WHEN c.ended THEN coalesce(s.terminated_at, ${now}) END,
+      cluster_ssh_keypair = CASE WHEN c.ended THEN NULL ELSE s.cluster_ssh_keypair END
     FROM jsonb_to_recordset(${jsonText(changes.sessions)}::text::jsonb) AS c(
       id uuid, status varchar, "statusInfo" varchar, "statusData" jsonb, "historyPatch" jsonb,
       result varchar, "agentIds" jsonb, "occupyingSlots" jsonb, ended boolean)

@@ -68,7 +68,9 @@ async function foldAndWrite(
 function announce(ctx: TransitionContext, changes: Changes): void {
   for (const event of changes.events) ctx.events.publish(event);
   const kernels = changes.kernels;
-  if (kernels.some((kernel) => kernel.status === 'SCHEDULED')) {
+  const isDue = ({ status, mustJoin }: Changes['kernels'][number]) =>
+    status === 'SCHEDULED' || (status === 'RUNNING' && mustJoin);
+  if (kernels.some(isDue)) {
     ctx.events.publish({ type: 'wake', loop: 'start' });
   }
   if (kernels.some((kernel) => kernel.status === 'TERMINATING' || kernel.ended)) {

@@ -6,6 +6,25 @@ import type { KernelStatus, SessionResult, SessionStatus } from './status.ts';
 
 export type SessionType = (typeof sessionTypes)[number];
 
+/** The kernels of one role, when the kernels of a session differ. */
+export interface RoleRequest {
+  /** `main`, of which there is exactly one kernel, or another name such as `sub`. */
+  readonly role: string;
+  readonly replicas: number;
+  /** Canonical name or alias. */
+  readonly image: string;
+  /** null: whatever the image has. */
+  readonly architecture: string | null;
+  /** Of each kernel; as in the request. */
+  readonly resources: Readonly<Record<string, string | number | null>>;
+  readonly resourceOpts: Readonly<Record<string, unknown>>;
+  readonly environ: Readonly<Record<string, string>>;
+  /** Decoded text; null or empty: the keypair's stored script. */
+  readonly bootstrapScript: string | null;
+  readonly startupCommand: string | null;
+  readonly preopenPorts: readonly number[];
+}
+
 /** A session as asked for; every field is already parsed and has its default. */
 export interface EnqueueRequest {
   readonly sessionName: string;
@@ -21,7 +40,10 @@ export interface EnqueueRequest {
   /** null: the first resource group the owner may use, by name. */
   readonly scalingGroup: string | null;
   readonly clusterMode: 'single-node' | 'multi-node';
+  /** Ignored when there are `roles`. */
   readonly clusterSize: number;
+  /** What the kernels of each role ask for; absent: all kernels ask for what the request says. */
+  readonly roles?: readonly RoleRequest[];
   /** 0 to 100; higher goes first. */
   readonly priority: number;
   readonly isPreemptible: boolean;
@@ -36,7 +58,7 @@ export interface EnqueueRequest {
   /** Ids of sessions that must end with success before this one starts. */
   readonly dependencies: readonly string[];
   readonly callbackUrl: string | null;
-  /** Slot name → amount such as 1, "0.5" or "4g"; null counts as absent. */
+  /** Of each kernel: slot name → amount such as 1, "0.5" or "4g"; null counts as absent. */
   readonly resources: Readonly<Record<string, string | number | null>>;
   /** `shmem` is a size such as "64m"; other keys are kept as they are. */
   readonly resourceOpts: Readonly<Record<string, unknown>>;

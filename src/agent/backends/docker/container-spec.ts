@@ -40,6 +40,8 @@ export interface ContainerParts {
   readonly limits: ContainerLimits;
   /** Files of the host that containers read at the same place, such as its time zone. */
   readonly hostFiles: readonly string[];
+  /** The network of the kernel's cluster; null: the daemon's default bridge. */
+  readonly network: string | null;
   /** The user's folders, outer ones first. */
   readonly folders: readonly FolderBind[];
 }
@@ -92,6 +94,7 @@ function mountsOf({
   runner,
   accounts,
   hostFiles,
+  network,
   folders,
 }: ContainerParts): MountSettings[] {
   const bind = (source: string, target: string, isReadOnly: boolean): MountSettings => ({
@@ -107,6 +110,8 @@ function mountsOf({
     bind(runner.folder, RUNNER_MOUNT, true),
     bind(accounts.passwd, '/etc/passwd', true),
     bind(accounts.group, '/etc/group', true),
+    // In a network of its own the daemon still resolves the names of those on the same agent.
+    ...(network === null ? [] : [bind(layout.hosts, '/etc/hosts', true)]),
     ...hostFiles.map((path) => bind(path, path, true)),
     ...folders.map(({ source, target, readOnly }) => bind(source, target, readOnly)),
   ];
@@ -147,6 +152,7 @@ function hostConfig(parts: ContainerParts, bindings: Ports['bindings']): HostCon
     Privileged: false,
     PublishAllPorts: false,
     PortBindings: bindings,
+    ...(parts.network === null ? {} : { NetworkMode: parts.network }),
     RestartPolicy: { Name: 'no' },
     // What upstream gives user programs; everything else is dropped.
     CapDrop: ['ALL'],
@@ -180,6 +186,16 @@ function logConfig(daemon: DaemonTraits, logBytes: number): HostConfig['LogConfi
   };
 }
 
+/** The name by which the other kernels of the cluster find this one. */
+function networkingOf({
+  spec,
+  network,
+}: ContainerParts): Pick<ContainerCreateOptions, 'NetworkingConfig'> {
+  if (network === null) return {};
+  const Aliases = [spec.cluster.hostname];
+  return { NetworkingConfig: { EndpointsConfig: { [network]: { Aliases } } } };
+}
+
 /** The body of the request, its name included. */
 export function containerSpec(parts: ContainerParts): ContainerCreateOptions {
   const { spec, image, owner, environment, runner, daemon } = parts;
@@ -202,5 +218,6 @@ export function containerSpec(parts: ContainerParts): ContainerCreateOptions {
     ...(daemon.isPodman ? {} : { Healthcheck: { Test: ['NONE'] } }),
     ExposedPorts: exposed,
     HostConfig: hostConfig(parts, bindings),
+    ...networkingOf(parts),
   };
 }

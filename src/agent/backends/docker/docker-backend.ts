@@ -16,9 +16,18 @@ import type { SlotMap, SlotType } from '../../../common/slots.ts';
 import { connectRunnerSocket } from '../../runner-client.ts';
 import { ScratchSizes } from '../../stats/scratch-size.ts';
 import type { KernelUsage } from '../../stats/usage.ts';
-import type { Backend, CreatedKernel, HostKernel, KernelExit, RunnerClient } from '../backend.ts';
+import type {
+  Backend,
+  CreatedKernel,
+  HostKernel,
+  KernelExit,
+  Peer,
+  RunnerClient,
+} from '../backend.ts';
+import { hasJoined, isClustered } from '../cluster-files.ts';
 import { HostPorts } from '../host-ports.ts';
 import { emptyTrash, removeToTrash } from '../trash.ts';
+import { asNetworkFailure, ClusterNetworks } from './cluster-networks.ts';
 import { KERNEL_LABEL } from './container-spec.ts';
 import { Containers, type FoundContainer } from './containers.ts';
 import { type DaemonTraits, describeDaemon, gapsOf } from './daemon.ts';
@@ -26,7 +35,7 @@ import { EventStream } from './event-stream.ts';
 import { ExitWatch } from './exit-watch.ts';
 import { ImageStore } from './image-store.ts';
 import { instanceOf } from './instance.ts';
-import { prepareKernel } from './kernel-start.ts';
+import { joinKernel, prepareKernel } from './kernel-start.ts';
 import {
   kernelIds,
   kernelLayout,
@@ -84,6 +93,7 @@ interface Connection {
   readonly daemon: DaemonTraits;
   readonly instance: string;
   readonly containers: Containers;
+  readonly networks: ClusterNetworks;
 }
 
 export class DockerBackend implements Backend {
@@ -97,8 +107,8 @@ export class DockerBackend implements Backend {
   readonly #scratchSizes: ScratchSizes;
   readonly #events: EventStream;
   readonly #listeners = new Set<(exit: KernelExit) => void>();
-  /** Kernels that this process is creating at the moment. */
-  readonly #creating = new Set<string>();
+  /** Kernels that this process is creating at the moment, with their sessions. */
+  readonly #creating = new Map<string, string>();
   #connection: Promise<Connection> | null = null;
   #preparing: Promise<Prepared> | null = null;
 
@@ -173,7 +183,7 @@ export class DockerBackend implements Backend {
     }
     signal.throwIfAborted();
     const layout = kernelLayout(this.#options.scratchRoot, kernelId);
-    this.#creating.add(kernelId);
+    this.#creating.set(kernelId, spec.sessionId);
     try {
       await makeFolders(layout, this.#owner).catch((error: NodeJS.ErrnoException) => {
         if (error.code !== 'EEXIST') throw error;
@@ -198,6 +208,7 @@ export class DockerBackend implements Backend {
           },
           owner: this.#owner,
         });
+        if (isClustered(spec)) await connection.networks.ensure(spec);
         const containerId = await this.#start(kernelId, body, signal);
         signal.throwIfAborted();
         const { kernelHost } = this.#options;
@@ -280,6 +291,7 @@ export class DockerBackend implements Backend {
     const { containers: all } = await this.#connected();
     const { scratchRoot } = this.#options;
     await emptyTrash(trashFolder(scratchRoot));
+    await this.#sweepNetworks();
     const [containers, folders] = await Promise.all([all.find(), kernelIds(scratchRoot)]);
     const withContainer = new Set(containers.map(({ kernelId }) => kernelId));
     const lost = folders.filter((id) => !withContainer.has(id));
@@ -300,8 +312,9 @@ export class DockerBackend implements Backend {
     const end = this.#watch.endOf(kernelId);
     const state = end ? 'exited' : container.state;
     const layout = kernelLayout(this.#options.scratchRoot, kernelId);
-    const [record, exitCode] = await Promise.all([
+    const [record, joined, exitCode] = await Promise.all([
       readRecord(layout),
+      hasJoined(layout.config),
       end?.exitCode ?? (state === 'exited' ? containers.exitCode(containerId) : null),
     ]);
     if (state === 'running') this.#watch.watch(kernelId, containerId);
@@ -321,7 +334,29 @@ export class DockerBackend implements Backend {
       kernelHost: record?.kernelHost ?? this.#options.kernelHost,
       isolationGaps: record?.isolationGaps ?? [],
       cpuIds: record?.cpuIds ?? [],
+      joined,
     };
+  }
+
+  async join(spec: KernelSpec, peers: readonly Peer[]): Promise<void> {
+    await joinKernel(kernelLayout(this.#options.scratchRoot, spec.kernelId), spec, peers);
+  }
+
+  /** Whether a kernel of a session, other than the given one, has a container or is to get one. */
+  async #hasOthers(sessionId: string, kernelId: string | null): Promise<boolean> {
+    const { containers } = await this.#connected();
+    const found = (await containers.find()).map((one) => [one.kernelId, one.sessionId] as const);
+    return [...this.#creating, ...found].some(
+      ([id, session]) => session === sessionId && id !== kernelId,
+    );
+  }
+
+  /** Removes networks whose last kernel went while nobody looked. */
+  async #sweepNetworks(): Promise<void> {
+    const { networks } = await this.#connected();
+    for (const sessionId of await networks.sessions()) {
+      await networks.release(sessionId, () => this.#hasOthers(sessionId, null));
+    }
   }
 
   async logs(kernelId: string, maxBytes: number): Promise<string> {
@@ -353,11 +388,18 @@ export class DockerBackend implements Backend {
   async destroy(kernelId: string, graceMs: number): Promise<number | null> {
     const { scratchRoot } = this.#options;
     const layout = kernelLayout(scratchRoot, kernelId);
-    const { containers } = await this.#connected();
+    const { containers, networks } = await this.#connected();
     this.#watch.forget(kernelId);
+    const found = await containers.find(kernelId);
     let exitCode: number | null = null;
-    for (const { containerId } of await containers.find(kernelId)) {
+    for (const { containerId } of found) {
       exitCode = await containers.end(containerId, graceMs);
+    }
+    const spec = (await readRecord(layout))?.spec;
+    const sessionId = spec?.sessionId ?? found[0]?.sessionId;
+    // Before the record goes: should it fail, the next attempt still knows the session.
+    if (sessionId !== undefined && (spec === undefined || isClustered(spec))) {
+      await networks.release(sessionId, () => this.#hasOthers(sessionId, kernelId));
     }
     this.#ports.release(kernelId);
     await removeToTrash(layout.folder, kernelId, trashFolder(scratchRoot));
@@ -421,7 +463,8 @@ export class DockerBackend implements Backend {
     const containers = new Containers(this.#engine, instance, this.#options.keepEnded ?? false);
     await containers.removeProbes();
     await this.#events.open();
-    return { daemon, instance, containers };
+    const networks = new ClusterNetworks(this.#engine, instance);
+    return { daemon, instance, containers, networks };
   }
 
   #prepared(): Promise<Prepared> {
@@ -444,7 +487,8 @@ export class DockerBackend implements Backend {
 
 const isKernelId = (text: string): boolean => v.is(v.pipe(v.string(), v.uuid()), text);
 
-function asCreationFailure(error: unknown): unknown {
+function asCreationFailure(given: unknown): unknown {
+  const error = asNetworkFailure(given);
   if (!(error instanceof DockerError)) return error;
   return new BackendError('KernelCreationFailed', `Docker could not start it: ${error.message}.`, {
     cause: error,

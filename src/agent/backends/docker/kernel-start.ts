@@ -1,16 +1,32 @@
 /** Writes the files a kernel needs and describes its container. */
-import { chown } from 'node:fs/promises';
+import { chown, writeFile } from 'node:fs/promises';
 import type { ContainerCreateOptions } from 'dockerode';
 import type { DockerEngine } from '../../../common/docker/engine.ts';
 import { tagOfCanonical } from '../../../common/images/docker.ts';
 import type { KernelSpec, ServicePort } from '../../../common/protocol/kernel.ts';
 import { shieldVariables } from '../../../common/protocol/runner.ts';
+import type { Peer } from '../backend.ts';
+import {
+  hostAddresses,
+  hostLines,
+  includeSshConfig,
+  isClustered,
+  LOOPBACK_HOSTS,
+  writeClusterKey,
+  writeJoin,
+} from '../cluster-files.ts';
 import { writeDotfiles } from '../dotfiles.ts';
 import { type FolderBind, folderBinds, makeMountPoints } from '../folder-mounts.ts';
 import { accountFiles } from './accounts.ts';
+import { networkName } from './cluster-networks.ts';
 import { containerSpec } from './container-spec.ts';
 import type { DaemonTraits } from './daemon.ts';
-import { kernelEnvironment, runnerVariables, writeKernelFiles } from './kernel-files.ts';
+import {
+  CONFIG_MOUNT,
+  kernelEnvironment,
+  runnerVariables,
+  writeKernelFiles,
+} from './kernel-files.ts';
 import { isSelf, type KernelLayout, type Owner, writeRecord } from './layout.ts';
 import type { Prepared } from './preparation.ts';
 
@@ -51,10 +67,13 @@ export async function prepareKernel(
   const environment = kernelEnvironment(spec, owner);
   const folders = await folderBinds(spec);
   await ownMountPoints(layout, owner, folders);
+  const given = isSelf(owner) ? null : owner;
   const [accounts] = await Promise.all([
     accountFiles(engine, { instance, stateDir, imageId, owner }),
     writeKernelFiles(layout, spec, cpuIds, environment),
-    writeDotfiles(layout.work, spec.dotfiles, isSelf(owner) ? null : owner),
+    writeDotfiles(layout.work, spec.dotfiles, given),
+    writeClusterKey(layout.config, spec, given),
+    isClustered(spec) ? writeFile(layout.hosts, LOOPBACK_HOSTS, { mode: 0o644 }) : null,
     writeRecord(layout, {
       version: 1,
       spec,
@@ -64,12 +83,33 @@ export async function prepareKernel(
       isolationGaps,
     }),
   ]);
+  await includeSshConfig(layout.work, spec, { owner: given, seen: CONFIG_MOUNT, binds: folders });
   return containerSpec({
     ...parts,
     ...prepared,
+    network: isClustered(spec) ? networkName(spec, instance) : null,
     image: tagOfCanonical(spec.image.canonical),
     environment: { ...shieldVariables(environment), ...runnerVariables(spec) },
     accounts,
     folders,
   });
+}
+
+/**
+ * Tells a kernel where the others are. Those on this agent are in its network, where the daemon resolves
+ * their names; the SSH servers of the rest are reached at the ports that their hosts publish.
+ */
+export async function joinKernel(
+  layout: KernelLayout,
+  spec: KernelSpec,
+  peers: readonly Peer[],
+): Promise<void> {
+  const distant = await hostAddresses(peers.filter(({ isNeighbour }) => !isNeighbour));
+  // Written in place: the container holds this very file.
+  await writeFile(layout.hosts, LOOPBACK_HOSTS + hostLines(distant));
+  const targets = peers.map(({ hostname, host, sshPort, isNeighbour }) => ({
+    hostname,
+    ...(isNeighbour ? { host: null, port: null } : { host, port: sshPort }),
+  }));
+  await writeJoin(layout.config, spec, targets, CONFIG_MOUNT);
 }

@@ -24,6 +24,8 @@ export interface KernelLayout {
   readonly record: string;
   /** Read by the container at /home/config. */
   readonly config: string;
+  /** The container's /etc/hosts, where the agent writes it. */
+  readonly hosts: string;
   /** The container's /home/work. */
   readonly work: string;
   /** Holds the runner's socket. */
@@ -41,6 +43,7 @@ export function kernelLayout(scratchRoot: string, kernelId: string): KernelLayou
     folder,
     record: join(folder, 'kernel.json'),
     config: join(folder, 'config'),
+    hosts: join(folder, 'hosts'),
     work: join(folder, 'work'),
     socketFolder: join(folder, 'socket'),
   };

@@ -30,6 +30,7 @@ interface SimulatedKernel {
   readonly cpuIds: readonly number[];
   readonly created: CreatedKernel;
   readonly runners: Set<RunnerClient>;
+  joined: boolean;
   exitCode: number | null;
   log: string;
 }
@@ -119,9 +120,15 @@ export class DummyBackend implements Backend {
       servicePorts: servicePortsOf(spec.image.labels, spec.preopenPorts),
       isolationGaps: ['The kernel is simulated: nothing runs and nothing is limited.'],
     };
-    const kernel = { spec, cpuIds, created, exitCode: null, log: '' };
+    const kernel = { spec, cpuIds, created, joined: false, exitCode: null, log: '' };
     this.#kernels.set(spec.kernelId, { ...kernel, runners: new Set() });
     return created;
+  }
+
+  /** There is no network to join. */
+  async join(spec: KernelSpec): Promise<void> {
+    const kernel = this.#kernels.get(spec.kernelId);
+    if (kernel) kernel.joined = true;
   }
 
   async connectRunner(kernelId: string, signal: AbortSignal): Promise<RunnerClient> {
@@ -162,7 +169,7 @@ export class DummyBackend implements Backend {
   }
 
   async list(): Promise<HostKernel[]> {
-    return [...this.#kernels.values()].map(({ spec, cpuIds, created, exitCode }) => ({
+    return [...this.#kernels.values()].map(({ spec, cpuIds, created, joined, exitCode }) => ({
       ...created,
       kernelId: spec.kernelId,
       sessionId: spec.sessionId,
@@ -170,6 +177,7 @@ export class DummyBackend implements Backend {
       exitCode,
       spec,
       cpuIds,
+      joined,
     }));
   }
 

@@ -6,6 +6,17 @@ import type { HostRuntime } from '../../../common/images/host-runtimes.ts';
 import { coreCountVariables, runtimeOf } from '../../../common/images/labels.ts';
 import type { KernelSpec } from '../../../common/protocol/kernel.ts';
 import { runnerEnvironment } from '../../../common/protocol/runner.ts';
+import type { Peer } from '../backend.ts';
+import {
+  hostAddresses,
+  hostLines,
+  includeSshConfig,
+  isClustered,
+  LOOPBACK_HOSTS,
+  loopbackOf,
+  writeClusterKey,
+  writeJoin,
+} from '../cluster-files.ts';
 import { writeDotfiles } from '../dotfiles.ts';
 import { type FolderBind, folderBinds, makeMountPoints } from '../folder-mounts.ts';
 import { type HostView, SANDBOX_BASE } from './host-view.ts';
@@ -36,8 +47,8 @@ export interface KernelParts {
 /** Where the kernel finds its own things: in the sandbox, or on the host without one. */
 function innerPaths(layout: KernelLayout, sandbox: SandboxKind) {
   if (sandbox === 'none') {
-    const { work, tmp, environment, bootstrap, socketFolder } = layout;
-    return { work, tmp, environment, bootstrap, socketFolder };
+    const { work, tmp, environment, bootstrap, socketFolder, config } = layout;
+    return { work, tmp, environment, bootstrap, socketFolder, config };
   }
   return {
     work: '/home/work',
@@ -45,6 +56,7 @@ function innerPaths(layout: KernelLayout, sandbox: SandboxKind) {
     environment: `${SANDBOX_BASE}/environment`,
     bootstrap: `${SANDBOX_BASE}/bootstrap.sh`,
     socketFolder: `${SANDBOX_BASE}/socket`,
+    config: '/home/config',
   };
 }
 
@@ -80,7 +92,12 @@ export function kernelEnvironment(parts: KernelParts): Record<string, string> {
   };
 }
 
-async function writeEtc(layout: KernelLayout, hostname: string): Promise<[string, string][]> {
+/** Programs of one cluster's kernels tell each other apart by address, though the network is one. */
+const ownAddress = (spec: KernelSpec): string =>
+  isClustered(spec) ? loopbackOf(spec.kernelId) : '127.0.0.1';
+
+async function writeEtc(layout: KernelLayout, spec: KernelSpec): Promise<[string, string][]> {
+  const { hostname } = spec.cluster;
   const files: Record<string, string> = {
     passwd:
       'root:x:0:0:root:/root:/bin/sh\n' +
@@ -88,7 +105,7 @@ async function writeEtc(layout: KernelLayout, hostname: string): Promise<[string
       'nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n',
     group: `root:x:0:\nwork:x:${SANDBOX_GID}:\nnogroup:x:65534:\n`,
     hostname: `${hostname}\n`,
-    hosts: `127.0.0.1 localhost ${hostname}\n::1 localhost ip6-localhost\n`,
+    hosts: LOOPBACK_HOSTS + hostLines([[ownAddress(spec), hostname]]),
   };
   await Promise.all(
     Object.entries(files).map(([name, text]) => writeFile(join(layout.etc, name), text)),
@@ -123,17 +140,23 @@ export async function prepareKernel(parts: KernelParts): Promise<{ command: stri
   else await makeMountPoints(layout.work, binds);
   const script = environmentScript(kernelEnvironment(parts));
   const [etc] = await Promise.all([
-    writeEtc(layout, hostname),
+    writeEtc(layout, spec),
+    writeClusterKey(layout.config, spec, null),
     writeFile(layout.environment, script, { mode: 0o600 }),
     spec.bootstrapScript === null ? null : writeFile(layout.bootstrap, spec.bootstrapScript),
     writeDotfiles(layout.work, spec.dotfiles, null),
     chmod(layout.tmp, 0o1777),
   ]);
+  await includeSshConfig(layout.work, spec, { owner: null, seen: inner.config, binds });
   const program = sandbox === 'none' ? runnerCommand() : view.runner;
   const runner = withEnvironmentFile(inner.environment, program);
   const canPin = cpuIds.length > 0 && Bun.which('taskset') !== null;
   const pinned = canPin ? ['taskset', '-c', cpuIds.join(','), ...runner] : runner;
-  const readOnly: [string, string][] = [...etc, [layout.environment, inner.environment]];
+  const readOnly: [string, string][] = [
+    ...etc,
+    [layout.environment, inner.environment],
+    [layout.config, inner.config],
+  ];
   if (spec.bootstrapScript !== null) readOnly.push([layout.bootstrap, inner.bootstrap]);
   const plan = {
     view,
@@ -155,6 +178,26 @@ export async function prepareKernel(parts: KernelParts): Promise<{ command: stri
     rootFolder: layout.root,
   };
   return { command: sandboxCommand(sandbox, plan, pinned) };
+}
+
+/**
+ * Tells a kernel where the others are: at loopback addresses while all are on this host, else at the
+ * addresses of their hosts.
+ */
+export async function joinKernel(
+  layout: KernelLayout,
+  spec: KernelSpec,
+  sandbox: SandboxKind,
+  peers: readonly Peer[],
+): Promise<void> {
+  const own = peers.find(({ kernelId }) => kernelId === spec.kernelId)?.host;
+  const addresses = peers.every(({ isNeighbour, host }) => isNeighbour || host === own)
+    ? peers.map(({ kernelId, hostname }) => [loopbackOf(kernelId), hostname] as const)
+    : await hostAddresses(peers);
+  // Written in place: the sandbox holds this very file.
+  await writeFile(join(layout.etc, 'hosts'), LOOPBACK_HOSTS + hostLines(addresses));
+  const targets = peers.map(({ hostname, host, sshPort }) => ({ hostname, host, port: sshPort }));
+  await writeJoin(layout.config, spec, targets, innerPaths(layout, sandbox).config);
 }
 
 /**

@@ -32,6 +32,8 @@ export interface KernelLayout {
   readonly environment: string;
   readonly bootstrap: string;
   readonly etc: string;
+  /** The kernel's /home/config. */
+  readonly config: string;
   readonly work: string;
   readonly tmp: string;
   /** Holds the runner's socket. */
@@ -57,6 +59,7 @@ export function kernelLayout(kernelsFolder: string, kernelId: string): KernelLay
     environment: join(folder, 'environment'),
     bootstrap: join(folder, 'bootstrap.sh'),
     etc: join(folder, 'etc'),
+    config: join(folder, 'config'),
     work: join(folder, 'work'),
     tmp: join(folder, 'tmp'),
     socketFolder: join(folder, 'socket'),
@@ -77,6 +80,7 @@ export async function makeFolders(layout: KernelLayout): Promise<void> {
     mkdir(layout.tmp, { mode: 0o1777 }),
     mkdir(layout.socketFolder, { mode: 0o700 }),
     mkdir(layout.etc),
+    mkdir(layout.config),
     mkdir(layout.root),
   ]);
 }

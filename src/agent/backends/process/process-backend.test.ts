@@ -135,7 +135,7 @@ describe.each(isolated)('isolation by %s', (sandbox) => {
       expect((await shell(`cat ${path} || echo refused`)).stdout).toBe('refused\n');
     }
     expect((await shell('cat /etc/shadow')).stdout).toBe('');
-    expect((await shell('ls /home')).stdout).toBe('work\n');
+    expect((await shell('ls /home')).stdout).toBe('config\nwork\n');
     expect((await shell('ls /var')).stdout).toBe('tmp\n');
   });
 

@@ -24,7 +24,15 @@ import { tailOfFiles } from '../../log-tail.ts';
 import { connectRunnerSocket } from '../../runner-client.ts';
 import { ScratchSizes } from '../../stats/scratch-size.ts';
 import type { KernelUsage } from '../../stats/usage.ts';
-import type { Backend, CreatedKernel, HostKernel, KernelExit, RunnerClient } from '../backend.ts';
+import type {
+  Backend,
+  CreatedKernel,
+  HostKernel,
+  KernelExit,
+  Peer,
+  RunnerClient,
+} from '../backend.ts';
+import { hasJoined } from '../cluster-files.ts';
 import { HostPorts } from '../host-ports.ts';
 import { emptyTrash } from '../trash.ts';
 import {
@@ -38,7 +46,7 @@ import { ExitWatch } from './exit-watch.ts';
 import { isAlive, readSupervisor } from './host-processes.ts';
 import { describeHost, type HostView } from './host-view.ts';
 import { endKernel } from './kernel-end.ts';
-import { prepareKernel, startKernel } from './kernel-start.ts';
+import { joinKernel, prepareKernel, startKernel } from './kernel-start.ts';
 import {
   type KernelLayout,
   kernelIds,
@@ -258,6 +266,12 @@ export class ProcessBackend implements Backend {
     }
   }
 
+  async join(spec: KernelSpec, peers: readonly Peer[]): Promise<void> {
+    const layout = kernelLayout(this.#kernelsFolder, spec.kernelId);
+    const { sandbox } = await this.#prepared();
+    await joinKernel(layout, spec, sandbox, peers);
+  }
+
   async isolationGaps(): Promise<string[]> {
     const { gaps, cgroups } = await this.#prepared();
     return [...gaps, ...missingControls(cgroups)];
@@ -288,8 +302,9 @@ export class ProcessBackend implements Backend {
   }
 
   async #describe(layout: KernelLayout): Promise<HostKernel> {
-    const [record, exitCode, supervisor] = await Promise.all([
+    const [record, joined, exitCode, supervisor] = await Promise.all([
       readRecord(layout),
+      hasJoined(layout.config),
       readExitCode(layout),
       readSupervisor(layout),
     ]);
@@ -311,6 +326,7 @@ export class ProcessBackend implements Backend {
       kernelHost: record?.kernelHost ?? this.#options.kernelHost,
       isolationGaps: record?.isolationGaps ?? [],
       cpuIds: record?.cpuIds ?? [],
+      joined,
     };
   }
 

@@ -72,6 +72,7 @@ export function testSpec(image: AgentImage, overrides: Partial<KernelSpec> = {})
       idx: 1,
       localRank: 0,
       hostname: 'main1',
+      sshKeypair: null,
     },
     slots: { cpu: '1', mem: String(256 * 1024 * 1024) },
     shmemBytes: 16 * 1024 * 1024,
