@@ -163,7 +163,7 @@ describe('a kernel', () => {
     const spec = await newSpec({ slots: { cpu: '9', mem: '1' } });
     await agent.api.sync({ kernels: [run(spec)] });
     await eventually(() => ended(spec) !== undefined);
-    expect(ended(spec)?.message).toContain('asks for 9 CPUs, but only 4 of 4');
+    expect(ended(spec)?.message).toContain('asks for 9 cpu, but only 4 of 4');
   });
 
   test('ended while it is being made is broken off at once, and leaves nothing', async () => {

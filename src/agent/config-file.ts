@@ -173,7 +173,10 @@ const agentFile = v.strictObject({
   pyroscope: v.optional(anyTable),
   otel: v.optional(anyTable),
   'service-discovery': v.optional(anyTable),
-  plugins: v.optional(anyTable),
+  plugins: v.optional(
+    v.looseObject({ accelerator: v.optional(v.record(v.string(), anyTable), {}) }),
+    {},
+  ),
 });
 type AgentFile = v.InferOutput<typeof agentFile>;
 
@@ -203,8 +206,9 @@ const EFFECTIVE = new Set([
     ...['backend', 'id', 'manager-addr', 'manager-public-key', 'scaling-group', 'region'],
     ...['rpc-listen-addr', 'advertised-rpc-addr', 'service-addr', 'public-host', 'pid-file'],
     ...['ipc-base-path', 'var-base-path', 'kernel-creation-concurrency'],
-    'sync-container-lifecycles',
+    ...['sync-container-lifecycles', 'allow-compute-plugins', 'block-compute-plugins'],
   ]),
+  ...keysOf('plugins', ['accelerator']),
   ...keysOf('container', [
     ...['bind-host', 'advertised-host', 'kernel-uid', 'kernel-gid', 'port-range'],
     ...['port-reuse-cooldown-sec', 'scratch-root'],
@@ -271,6 +275,11 @@ function toSettings(file: AgentFile): AgentSettings {
     syncIntervalMs: agent['sync-container-lifecycles'].interval,
     container: toContainer(file.container),
     resource: toResource(file.resource),
+    accelerators: {
+      allow: agent['allow-compute-plugins'] ?? null,
+      block: agent['block-compute-plugins'] ?? [],
+      settings: file.plugins.accelerator,
+    },
     containerLogs: {
       maxLengthBytes: file['container-logs']['max-length'],
       chunkSizeBytes: file['container-logs']['chunk-size'],

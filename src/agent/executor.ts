@@ -6,10 +6,9 @@ import type { Clock } from '../common/clock.ts';
 import { BackendError, errorMessage } from '../common/errors.ts';
 import type { Logger } from '../common/logger.ts';
 import type { KernelCreationInfo, TerminationReason } from '../common/protocol/kernel.ts';
-import { parseAmount } from '../common/slots.ts';
 import type { Backend, KernelExit, RunnerClient } from './backends/backend.ts';
 import { runBatch } from './batch.ts';
-import { devicesOf, type Kernel, type KernelRegistry } from './kernels.ts';
+import type { Kernel, KernelRegistry } from './kernels.ts';
 import type { Outbox } from './outbox.ts';
 import type { KernelEnd } from './outbox-store.ts';
 import { Permits } from './permits.ts';
@@ -21,7 +20,10 @@ import {
   type StepName,
   type Wish,
 } from './reconcile.ts';
-import type { CpuAllocator } from './resources/cpu.ts';
+import { AllocationError } from './resources/allocation-map.ts';
+import { totalSlots } from './resources/allocations.ts';
+import type { Allocator } from './resources/allocator.ts';
+import { attachedDevicesOf, grantOf } from './resources/grant.ts';
 import { withOffers } from './services.ts';
 
 /** Tail of the kernel's log that is kept when it ends. */
@@ -32,7 +34,7 @@ const MESSAGE_TAIL_BYTES = 2000;
 const DESTROY_GRACE_MS = 10_000;
 /** It was asked before; what is left is ended by force. */
 const FORCE_GRACE_MS = 0;
-/** How long a new kernel waits for the CPUs of ending ones. */
+/** How long a new kernel waits for the devices of ending ones. */
 const ALLOCATE_TIMEOUT_MS = 30_000;
 const RECONNECT_TIMEOUT_MS = 30_000;
 const PULL_TIMEOUT_MS = 2 * 3600 * 1000;
@@ -43,7 +45,7 @@ export interface ExecutorOptions {
   backend: Backend;
   registry: KernelRegistry;
   outbox: Outbox;
-  cpus: CpuAllocator;
+  allocator: Allocator;
   clock: Clock;
   log: Logger;
   creationConcurrency: number;
@@ -128,7 +130,10 @@ export class Executor {
   /** Tells the manager once more of a kernel that runs; it may have forgotten meanwhile. */
   reportAgain(kernel: Kernel): void {
     if (kernel.phase.at !== 'running') return;
-    this.#options.outbox.add(kernel, { kind: 'kernel-started', info: creationInfo(kernel) });
+    this.#options.outbox.add(kernel, {
+      kind: 'kernel-started',
+      info: creationInfo(kernel, this.#options.allocator),
+    });
   }
 
   /** Breaks off everything; kernels that run keep running. */
@@ -220,19 +225,20 @@ export class Executor {
     { spec }: Extract<Step, { step: 'allocate' }>,
     signal: AbortSignal,
   ): Promise<void> {
-    const { cpus, registry } = this.#options;
-    const amount = parseAmount(spec.slots.cpu ?? '0') ?? 0n;
+    const { allocator, registry } = this.#options;
+    const mayFragment = spec.allowFractionalResourceFragmentation;
     const limit = AbortSignal.any([signal, AbortSignal.timeout(ALLOCATE_TIMEOUT_MS)]);
     const givenUp = rejectOnAbort(limit).catch(() => undefined);
     for (;;) {
-      const released = cpus.nextRelease();
+      const released = allocator.nextRelease();
       try {
-        kernel.cpuIds = cpus.allocate(kernel.kernelId, amount);
+        kernel.allocations = allocator.allocate(kernel.kernelId, spec.slots, { mayFragment });
         kernel.phase = { at: 'allocated' };
         return;
       } catch (error) {
         const isEnding = ({ wish }: Kernel) => wish.desired === 'terminated';
-        if (limit.aborted || !registry.all().some(isEnding)) throw error;
+        const isPassing = error instanceof AllocationError && error.isPassing;
+        if (!isPassing || limit.aborted || !registry.all().some(isEnding)) throw error;
       }
       await Promise.race([released, givenUp]);
     }
@@ -245,8 +251,10 @@ export class Executor {
   ): Promise<void> {
     kernel.releasePermit = await this.#creations.acquire(signal);
     try {
-      this.#options.outbox.add(kernel, { kind: 'kernel-creating' });
-      kernel.created = await this.#options.backend.create(spec, kernel.cpuIds, signal);
+      const { backend, outbox, allocator } = this.#options;
+      outbox.add(kernel, { kind: 'kernel-creating' });
+      const grant = grantOf(allocator.families, kernel.allocations);
+      kernel.created = await backend.create(spec, grant, signal);
       if (kernel.phase.at === 'allocated') kernel.phase = { at: 'created' };
     } catch (error) {
       kernel.releasePermit();
@@ -295,7 +303,10 @@ export class Executor {
     }
     kernel.runner = runner;
     kernel.phase = { at: 'running' };
-    this.#options.outbox.addStarted(kernel, { kind: 'kernel-started', info: creationInfo(kernel) });
+    this.#options.outbox.addStarted(kernel, {
+      kind: 'kernel-started',
+      info: creationInfo(kernel, this.#options.allocator),
+    });
     runner.closed.then(() => {
       if (kernel.runner !== runner) return;
       kernel.runner = null;
@@ -334,7 +345,7 @@ export class Executor {
 
   /** Tries for as long as the agent runs; a kernel that can't be removed stays visible meanwhile. */
   async #destroy(kernel: Kernel, step: Extract<Step, { step: 'destroy' }>): Promise<void> {
-    const { cpus, registry, clock, log } = this.#options;
+    const { allocator, registry, clock, log } = this.#options;
     // Before the log is read, so that nothing printed at the end is missing.
     if (step.isAlive) await this.#shutDown(kernel);
     for (let retryMs = FIRST_RETRY_MS; ; retryMs = Math.min(LAST_RETRY_MS, retryMs * 2)) {
@@ -351,7 +362,7 @@ export class Executor {
       await clock.sleep(retryMs, this.#stopping.signal);
     }
     kernel.runner?.close();
-    cpus.release(kernel.kernelId);
+    allocator.release(kernel.kernelId);
     registry.remove(kernel.kernelId);
     kernel.phase = { at: 'gone' };
   }
@@ -406,10 +417,15 @@ export class Executor {
   }
 }
 
-function creationInfo(kernel: Kernel): KernelCreationInfo {
-  const { created, spec } = kernel;
+function creationInfo(kernel: Kernel, { families }: Allocator): KernelCreationInfo {
+  const { created, spec, allocations } = kernel;
   if (!created) throw new BackendError('KernelCreationFailed', 'The kernel was not created.');
-  return { ...created, occupiedSlots: spec?.slots ?? {}, attachedDevices: devicesOf(kernel) };
+  return {
+    ...created,
+    // Shares are cut to what can be given, so this may be a little less than was asked for.
+    occupiedSlots: { ...spec?.slots, ...totalSlots(allocations) },
+    attachedDevices: attachedDevicesOf(families, allocations),
+  };
 }
 
 function rejectOnAbort(signal: AbortSignal): Promise<never> {

@@ -1,6 +1,6 @@
 /** The kernels of this agent, as the executor and the manager's calls see them. */
 import { BackendError } from '../common/errors.ts';
-import type { ActualKernel, KernelCreationInfo, KernelSpec } from '../common/protocol/kernel.ts';
+import type { ActualKernel, KernelSpec } from '../common/protocol/kernel.ts';
 import type { CreatedKernel, HostKernel, RunnerClient } from './backends/backend.ts';
 import {
   type KernelFacts,
@@ -9,6 +9,7 @@ import {
   type StepName,
   type Wish,
 } from './reconcile.ts';
+import type { Allocations } from './resources/allocations.ts';
 
 /** One kernel. The executor alone changes it. */
 export interface Kernel extends KernelFacts {
@@ -19,8 +20,8 @@ export interface Kernel extends KernelFacts {
   phase: Phase;
   batchDone: boolean;
   joined: boolean;
-  /** CPUs it may use; empty without pinning. */
-  cpuIds: readonly number[];
+  /** The devices it holds; empty before it was given any. */
+  allocations: Allocations;
   created: CreatedKernel | null;
   runner: RunnerClient | null;
   /** Resolves with the exit code when the main process ended. */
@@ -38,7 +39,7 @@ const MAX_KERNELS = 5000;
 const blank = {
   batchDone: false,
   joined: false,
-  cpuIds: [],
+  allocations: {},
   created: null,
   runner: null,
   current: null,
@@ -59,14 +60,14 @@ export const wantedKernel = (spec: KernelSpec): Kernel => ({
 
 /** A kernel found on the host. @param wasStarted its start was reported before. */
 export function foundKernel(found: HostKernel, wasStarted: boolean): Kernel {
-  const { kernelId, sessionId, spec, exitCode, cpuIds, joined } = found;
+  const { kernelId, sessionId, spec, exitCode, allocations, joined } = found;
   return {
     ...blank,
     ended: Promise.withResolvers(),
     kernelId,
     sessionId,
     spec,
-    cpuIds,
+    allocations,
     joined,
     wish: { desired: 'undecided' },
     phase: found.state === 'running' ? { at: 'detached' } : { at: 'exited', exitCode, wasStarted },
@@ -76,19 +77,6 @@ export function foundKernel(found: HostKernel, wasStarted: boolean): Kernel {
       servicePorts: [...found.servicePorts],
       isolationGaps: [...found.isolationGaps],
     },
-  };
-}
-
-/** The devices that a kernel was given, as the manager keeps them. */
-export function devicesOf({ cpuIds, spec }: Kernel): KernelCreationInfo['attachedDevices'] {
-  const device = (id: string, data: Record<string, string>) => ({
-    device_id: id,
-    model_name: '',
-    data,
-  });
-  return {
-    cpu: cpuIds.map((id) => device(String(id), { cores: spec?.slots.cpu ?? '0' })),
-    mem: [device('root', { size: spec?.slots.mem ?? '0' })],
   };
 }
 

@@ -1,5 +1,7 @@
 /** Puts an agent together: kernels found on the host are adopted, then the manager is told. */
-import { readFile } from 'node:fs/promises';
+import { cpuFamily } from '../accelerator/cpu.ts';
+import type { DeviceFamily } from '../accelerator/family.ts';
+import { memoryFamily } from '../accelerator/memory.ts';
 import type { Clock, Timer } from '../common/clock.ts';
 import { errorMessage, UserError } from '../common/errors.ts';
 import { hostArchitecture } from '../common/images/labels.ts';
@@ -10,17 +12,15 @@ import type { Random } from '../common/random.ts';
 import type { ApiOf } from '../common/rpc/api.ts';
 import { rpcHandler } from '../common/rpc/server.ts';
 import { type NodeKeys, requestVerifier } from '../common/rpc/signature.ts';
-import { parseAmount } from '../common/slots.ts';
 import { VERSION } from '../common/version.ts';
 import { GroupAssignment } from './assignment.ts';
-import type { Backend } from './backends/backend.ts';
+import type { Backend, HostCapacity } from './backends/backend.ts';
 import { joinClusters } from './clusters.ts';
 import { Executor } from './executor.ts';
 import { HeartbeatSender } from './heartbeat.ts';
 import { foundKernel, KernelRegistry } from './kernels.ts';
 import { Outbox } from './outbox.ts';
-import { offeredSlots } from './resources/capacity.ts';
-import { CpuAllocator, parseCpuList } from './resources/cpu.ts';
+import { Allocator } from './resources/allocator.ts';
 import { agentService } from './service.ts';
 import type { AgentSettings } from './settings.ts';
 import { StatisticsReporter } from './stats/reporter.ts';
@@ -46,6 +46,8 @@ export interface AgentListen {
 export interface AgentOptions {
   settings: AgentSettings;
   backend: Backend;
+  /** Accelerators that kernels can be given. */
+  accelerators?: readonly DeviceFamily[];
   manager: ApiOf<typeof managerApi>;
   keys: NodeKeys;
   /** Folder for what outlives the agent. */
@@ -66,14 +68,6 @@ export interface RunningAgent {
   readonly url: string | null;
   /** Says goodbye to the manager. Kernels keep running. */
   stop(): Promise<void>;
-}
-
-/** The CPUs that kernels may be given: those of this process, less the reserved ones. */
-async function usableCpus(count: number, reserved: number): Promise<number[]> {
-  const status = await readFile('/proc/self/status', 'utf8').catch(() => '');
-  const allowed = parseCpuList(/^Cpus_allowed_list:\s*(\S+)$/m.exec(status)?.[1] ?? '');
-  const ids = allowed.length === count ? allowed : Array.from({ length: count }, (_, id) => id);
-  return ids.slice(Math.min(reserved, ids.length));
 }
 
 function serve(options: AgentOptions, api: ApiOf<typeof agentApi>) {
@@ -102,22 +96,38 @@ function serve(options: AgentOptions, api: ApiOf<typeof agentApi>) {
 interface Parts {
   readonly registry: KernelRegistry;
   readonly outbox: Outbox;
-  readonly cpus: CpuAllocator;
+  readonly allocator: Allocator;
   readonly executor: Executor;
   readonly wishes: Wishes;
 }
 
-type Capacity = Awaited<ReturnType<Backend['capacity']>>;
+/** The books of CPUs, memory and accelerators; what is reserved for the system is not in them. */
+async function makeAllocator(
+  { settings, accelerators = [] }: AgentOptions,
+  { cpus, memoryBytes }: HostCapacity,
+): Promise<Allocator> {
+  const { resource } = settings;
+  const memory = memoryFamily({
+    bytes: BigInt(memoryBytes),
+    reservedBytes: resource.reservedMemBytes,
+    alignBytes: resource.memoryAlignBytes,
+  });
+  const cpu = await cpuFamily({ count: cpus, reserved: resource.reservedCpu });
+  return new Allocator({
+    families: [...accelerators, cpu, memory],
+    allocationOrder: resource.allocationOrder,
+    affinityPolicy: resource.affinityPolicy,
+  });
+}
 
 /** @param onChange called when the state changed that heartbeats report. */
 async function buildParts(
   options: AgentOptions,
-  capacity: Capacity,
+  capacity: HostCapacity,
   onChange: () => void,
 ): Promise<Parts> {
   const { settings, backend, manager, stateDir, clock, log } = options;
-  const cpuCount = Number((parseAmount(capacity.slots.cpu ?? '0') ?? 0n) / 1_000_000n);
-  const cpus = new CpuAllocator(await usableCpus(cpuCount, settings.resource.reservedCpu));
+  const allocator = await makeAllocator(options, capacity);
   const registry = new KernelRegistry();
   const outbox = new Outbox({
     stateDir,
@@ -133,7 +143,7 @@ async function buildParts(
     backend,
     registry,
     outbox,
-    cpus,
+    allocator,
     clock,
     log,
     creationConcurrency: settings.kernelCreationConcurrency,
@@ -141,14 +151,13 @@ async function buildParts(
     onChange,
   });
   const wishes = new Wishes({ registry, executor, outbox, clock, log });
-  return { registry, outbox, cpus, executor, wishes };
+  return { registry, outbox, allocator, executor, wishes };
 }
 
 /** The agent as it is now. */
 async function describeAgent(
   { settings, backend, keys, listen }: AgentOptions,
-  { registry, outbox }: Parts,
-  capacity: Capacity,
+  { registry, outbox, allocator }: Parts,
   scalingGroup: string,
   url: string | null,
 ): Promise<Heartbeat> {
@@ -162,9 +171,10 @@ async function describeAgent(
     addr: listen?.advertisedUrl ?? url ?? 'local:',
     publicHost: settings.publicHost ?? settings.container.bindHost,
     publicKey: keys.publicKey,
-    availableSlots: offeredSlots(capacity.slots, settings.resource),
-    slotTypes: capacity.slotTypes,
-    computePlugins: { cpu: {}, mem: {} },
+    availableSlots: allocator.offered,
+    slotTypes: allocator.slotTypes,
+    slotFormats: Object.assign({}, ...allocator.families.map(({ formats }) => formats)),
+    computePlugins: Object.fromEntries(allocator.families.map(({ key, info }) => [key, info])),
     images: await backend.scanImages(),
     kernels: reportedKernels(registry, outbox),
   };
@@ -207,7 +217,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     intervalMs: settings.debug.heartbeatIntervalMs,
     clock,
     log,
-    describe: () => describeAgent(options, parts, capacity, group.current, url),
+    describe: () => describeAgent(options, parts, group.current, url),
     send: (heartbeat) => manager.heartbeat(heartbeat),
     onAnswer: (desired, askedAtMs) => {
       wishes.accept(desired, askedAtMs);
@@ -228,6 +238,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     version: VERSION,
     registry,
     backend,
+    families: parts.allocator.families,
     accept: (desired) => wishes.accept(desired),
     join: (joins) =>
       joinClusters(
@@ -291,10 +302,10 @@ function reportedKernels(registry: KernelRegistry, outbox: Outbox): Heartbeat['k
 
 /** Takes over the kernels of an earlier agent, and finishes the ends it had begun. */
 async function adoptKernels(backend: Backend, parts: Parts): Promise<void> {
-  const { registry, outbox, cpus } = parts;
+  const { registry, outbox, allocator } = parts;
   for (const found of await backend.list()) {
     registry.add(foundKernel(found, outbox.wasStarted(found.kernelId)));
-    cpus.restore(found.kernelId, found.cpuIds, parseAmount(found.spec?.slots.cpu ?? '0') ?? 0n);
+    allocator.restore(found.kernelId, found.allocations);
   }
   for (const begun of outbox.begunEnds()) {
     const kernel = registry.get(begun.kernelId);

@@ -1,11 +1,13 @@
 /** The calls of the manager, answered. */
+import type { DeviceFamily } from '../accelerator/family.ts';
 import type { agentApi } from '../common/protocol/agent.ts';
 import type { ClusterJoin, DesiredKernel } from '../common/protocol/kernel.ts';
 import type { ApiOf } from '../common/rpc/api.ts';
 import type { Backend } from './backends/backend.ts';
 import { downloadArchive, downloadFile, uploadFile } from './file-transfer.ts';
 import { describeHardware } from './hardware.ts';
-import { devicesOf, type KernelRegistry } from './kernels.ts';
+import type { KernelRegistry } from './kernels.ts';
+import { attachedDevicesOf } from './resources/grant.ts';
 import { shutdownService, startService } from './services.ts';
 
 /** Longest log that one call answers. Bytes. */
@@ -18,6 +20,7 @@ export interface ServiceOptions {
   version: string;
   registry: KernelRegistry;
   backend: Backend;
+  families: readonly DeviceFamily[];
   /** Records wishes for kernels. @returns how many were new or still matter. */
   accept: (wishes: readonly DesiredKernel[]) => number;
   /** Tells kernels of clusters of each other. */
@@ -28,11 +31,11 @@ export interface ServiceOptions {
 
 /** Implements the agent's side of the protocol. */
 export function agentService(options: ServiceOptions): ApiOf<typeof agentApi> {
-  const { agentId, version, registry, backend, accept, assignGroup } = options;
+  const { agentId, version, registry, backend, families, accept, assignGroup } = options;
   const runner = (kernelId: string) => registry.runner(kernelId);
   return {
     ping: async () => ({ agentId, version }),
-    describeHardware: () => describeHardware(),
+    describeHardware: () => describeHardware(families),
     assignGroup: async ({ scalingGroup }) => {
       await assignGroup(scalingGroup);
       return null;
@@ -42,7 +45,7 @@ export function agentService(options: ServiceOptions): ApiOf<typeof agentApi> {
         registry
           .running()
           .flatMap((id) => registry.get(id) ?? [])
-          .map((kernel) => [kernel.kernelId, devicesOf(kernel)]),
+          .map((kernel) => [kernel.kernelId, attachedDevicesOf(families, kernel.allocations)]),
       ),
     sync: async ({ kernels }) => ({ accepted: accept(kernels) }),
     joinClusters: async ({ joins }) => {

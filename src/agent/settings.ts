@@ -1,4 +1,5 @@
 /** The agent's settings, as agent.toml and the environment give them. */
+import type { AcceleratorSelection } from '../accelerator/open.ts';
 import type { EtcdSettings, LoggingSettings } from '../common/config/sections.ts';
 import type { HostPort } from '../common/config/values.ts';
 
@@ -64,6 +65,7 @@ export interface AgentSettings {
   readonly syncIntervalMs: number;
   readonly container: ContainerSettings;
   readonly resource: ResourceSettings;
+  readonly accelerators: AcceleratorSelection;
   readonly containerLogs: { readonly maxLengthBytes: bigint; readonly chunkSizeBytes: bigint };
   readonly kernelLifecycles: {
     readonly initPollingAttempts: number;

@@ -52,6 +52,7 @@ const beat = (agentId: string, keys: NodeKeys): Heartbeat => ({
   publicKey: keys.publicKey,
   availableSlots: { cpu: '1', mem: '1073741824' },
   slotTypes: { cpu: 'count', mem: 'bytes' },
+  slotFormats: {},
   computePlugins: {},
   images: [],
   kernels: [],
@@ -102,6 +103,44 @@ describe('agents over HTTP', () => {
     expect(await call()).toMatchObject({ desired: [] });
     const rows = await base.db.sql`SELECT status FROM agents WHERE id = 'i-known'`;
     expect(v.parse(v.array(v.object({ status: v.string() })), rows)).toEqual([{ status: 'ALIVE' }]);
+  });
+
+  test('kinds of accelerators the cluster did not know are added, except disabled ones', async () => {
+    const keys = generateKeys();
+    const { sql } = base.db;
+    await sql`INSERT INTO resource_slot_types (slot_name, slot_type, enabled, rank)
+      VALUES ('npu.device', 'count', false, 9000)`;
+    await trustAgent(base.ctx.config, 'i-mig', keys.publicKey);
+    const format = {
+      human_readable_name: 'GPU slice',
+      description: 'A slice of a GPU',
+      display_unit: 'GPU',
+      number_format: { binary: false, round_length: 0 },
+      display_icon: 'gpu1',
+    };
+    const slice = 'cuda.device:10g-mig';
+    const state: Heartbeat = {
+      ...beat('i-mig', keys),
+      availableSlots: { cpu: '1', mem: '1', [slice]: '2', 'npu.device': '1', 'Odd Name': '1' },
+      slotTypes: { [slice]: 'unique', 'npu.device': 'count', 'Odd Name': 'count' },
+      slotFormats: { [slice]: format, 'npu.device': format, 'Odd Name': format },
+    };
+    const call = () => clientOf(keys).heartbeat(state);
+    await until(async () => (await problemOf(call())) === 'accepted', 'the agent is heard');
+    await call();
+    const added = await sql`SELECT slot_type, display_name, number_format, rank
+      FROM resource_slot_types WHERE slot_name IN (${slice}, 'Odd Name')`;
+    expect([...added]).toEqual([
+      {
+        slot_type: 'unique',
+        display_name: 'GPU slice',
+        number_format: { binary: false, round_length: 0 },
+        rank: 9100,
+      },
+    ]);
+    const held = await sql`SELECT slot_name FROM agent_resources
+      WHERE agent_id = 'i-mig' AND slot_name NOT IN ('cpu', 'mem')`;
+    expect([...held]).toEqual([{ slot_name: slice }]);
   });
 
   test('an unknown key is not heard', async () => {

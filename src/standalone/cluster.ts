@@ -7,6 +7,7 @@ import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Sql } from 'postgres';
 import * as v from 'valibot';
+import { openAccelerators } from '../accelerator/open.ts';
 import { openBackend } from '../agent/backends/open.ts';
 import { agentSettingsFrom } from '../agent/config-file.ts';
 import { type RunningAgent, startAgent } from '../agent/main.ts';
@@ -65,6 +66,8 @@ export interface ClusterOptions {
   readonly managerPort?: number;
   /** The files of a WebUI to serve; the plain page without. */
   readonly webuiFolder?: string;
+  /** A mock-accelerator.toml whose devices sessions can have, instead of real ones. */
+  readonly mockAcceleratorFile?: string;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -128,7 +131,7 @@ export async function startCluster(options: ClusterOptions): Promise<RunningClus
   teardown.defer(() => manager.stop());
 
   progress(`Starting the agent (${options.backend} backend)`);
-  const { agent, isolationGaps } = await startLocalAgent(options, manager, teardown);
+  const { agent, isolationGaps } = await startLocalAgent(options, { manager, config }, teardown);
   local.agent = agent.api;
 
   const web = await startWeb(options, remembered.webPort ?? WEB_PORT, { manager, live });
@@ -248,10 +251,10 @@ async function startDatabase(
 
 async function startLocalAgent(
   options: ClusterOptions,
-  manager: Manager,
+  { manager, config }: { manager: Manager; config: ConfigStore },
   teardown: Teardown,
 ): Promise<{ agent: RunningAgent; isolationGaps: string[] }> {
-  const { folder, clock, random } = options;
+  const { folder, clock, random, mockAcceleratorFile: mockFile } = options;
   const stateDir = join(folder, 'agent');
   await mkdir(stateDir, { recursive: true, mode: 0o700 });
   const settings = agentSettingsFrom({
@@ -266,6 +269,16 @@ async function startLocalAgent(
     resource: { 'reserved-cpu': 0, 'reserved-mem': '256m' },
   });
   const log = options.log.child({ component: 'agent' });
+  const accelerators = await openAccelerators({
+    allow: mockFile === undefined ? null : ['mock'],
+    block: [],
+    settings: {},
+    mockFile,
+    places: { cwd: folder, home: folder },
+    store: config,
+    random,
+    log,
+  });
   const backend = await openBackend({
     settings,
     stateDir,
@@ -279,6 +292,7 @@ async function startLocalAgent(
   const agent = await startAgent({
     settings,
     backend,
+    accelerators,
     manager: {
       ...manager.gateway,
       async heartbeat(state) {

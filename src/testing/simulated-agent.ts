@@ -104,6 +104,7 @@ export class SimulatedAgent {
       publicKey: 'key',
       availableSlots: slots ?? { cpu: '4', mem: '8589934592' },
       slotTypes: { cpu: 'count', mem: 'bytes' },
+      slotFormats: {},
       computePlugins: { cpu: {}, mem: {} },
       images: images ?? [],
       kernels: [...this.kernels].map(([kernelId, { spec, state }]) => ({

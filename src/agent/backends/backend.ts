@@ -6,7 +6,8 @@ import type * as v from 'valibot';
 import type { ClusterPeer, KernelSpec, ServicePort } from '../../common/protocol/kernel.ts';
 import type { AgentImage } from '../../common/protocol/manager.ts';
 import type { RunnerOp, runnerResults } from '../../common/protocol/runner.ts';
-import type { SlotMap, SlotType } from '../../common/slots.ts';
+import type { Allocations } from '../resources/allocations.ts';
+import type { Grant } from '../resources/grant.ts';
 import type { KernelUsage } from '../stats/usage.ts';
 
 export type BackendName = 'docker' | 'process' | 'dummy';
@@ -41,7 +42,7 @@ export interface HostKernel {
   /** As answered by `create`. */
   readonly isolationGaps: readonly string[];
   /** As given to `create`. */
-  readonly cpuIds: readonly number[];
+  readonly allocations: Allocations;
   /** Of a cluster: `join` told it where the others are. */
   readonly joined: boolean;
 }
@@ -66,10 +67,20 @@ export interface KernelExit {
   readonly exitCode: number | null;
 }
 
+export interface HostCapacity {
+  readonly cpus: number;
+  readonly memoryBytes: number;
+  /**
+   * How kernels can be given accelerators: drivers of the container engine by name, or `device-files`.
+   * Empty: not at all.
+   */
+  readonly deviceDrivers: readonly string[];
+}
+
 export interface Backend {
   readonly name: BackendName;
-  /** What this host offers in total, before reservation. Memory in bytes. */
-  capacity(): Promise<{ slots: SlotMap; slotTypes: Record<string, SlotType> }>;
+  /** What this host offers in total, before reservation. */
+  capacity(): Promise<HostCapacity>;
   /** What kernels can't be limited to or kept from on this host, in plain words; empty: nothing. */
   isolationGaps(): Promise<string[]>;
   /** Images that kernels can be created from right now. */
@@ -80,9 +91,9 @@ export interface Backend {
   /**
    * Creates and starts the kernel, leaving nothing behind when it fails. Everything needed to find
    * it again after a crash of the agent is recorded on the host before it starts.
-   * @param cpuIds logical CPUs the kernel may use; empty means no pinning.
+   * @param grant the devices the kernel may use.
    */
-  create(spec: KernelSpec, cpuIds: readonly number[], signal: AbortSignal): Promise<CreatedKernel>;
+  create(spec: KernelSpec, grant: Grant, signal: AbortSignal): Promise<CreatedKernel>;
   /**
    * Tells a running kernel where all kernels of its session are, itself included: their names resolve
    * and `ssh NAME` works. Done when it returns, also for an agent that takes over after a crash.

@@ -2,6 +2,7 @@
 import { mkdir } from 'node:fs/promises';
 import { homedir, hostname } from 'node:os';
 import { join, resolve } from 'node:path';
+import { openAccelerators } from '../../accelerator/open.ts';
 import { systemClock } from '../../common/clock.ts';
 import { type CommandIo, defineCommand, flag, option } from '../../common/command.ts';
 import { errorMessage, UserError } from '../../common/errors.ts';
@@ -12,6 +13,7 @@ import { aborted, endRequested, pidFile } from '../../common/server-process.ts';
 import { logLevelOption } from '../../logging/options.ts';
 import { openServerLog } from '../../logging/server.ts';
 import { openEtcdConfigStore } from '../../stores/config/etcd.ts';
+import type { ConfigStore } from '../../stores/config/port.ts';
 import { openBackend } from '../backends/open.ts';
 import { loadAgentConfig } from '../config-file.ts';
 import { startAgent } from '../main.ts';
@@ -32,22 +34,28 @@ async function stateFolder(settings: AgentSettings, io: CommandIo): Promise<stri
   }
 }
 
+interface Cluster {
+  readonly link: ManagerLink;
+  /** null: the agent knows the manager's address only. */
+  readonly store: ConfigStore | null;
+}
+
 /** Finds the manager: at the configured address, or in etcd. */
 async function linkToManager(
   settings: AgentSettings,
   opened: AsyncDisposableStack,
   parts: { keys: NodeKeys; log: Logger },
-): Promise<ManagerLink> {
+): Promise<Cluster> {
   const options = { ...parts, clock: systemClock, random: systemRandom };
   const { managerAddr, managerPublicKey, etcd, id } = settings;
-  if (etcd) {
-    const store = await openEtcdConfigStore({ ...etcd, log: parts.log });
+  const store = etcd && (await openEtcdConfigStore({ ...etcd, log: parts.log }));
+  if (store) {
     opened.defer(() => store.close());
     await publishAgentKey(store, id, parts.keys.publicKey);
     if (!managerAddr) {
       const link = await ManagerLink.discover(store, options);
       opened.defer(() => link.close());
-      return link;
+      return { link, store };
     }
   }
   if (!managerAddr || !managerPublicKey) {
@@ -58,7 +66,7 @@ async function linkToManager(
     });
   }
   const addr = `http://${managerAddr.host}:${managerAddr.port}`;
-  return ManagerLink.toAddress({ addr, publicKey: managerPublicKey }, options);
+  return { link: ManagerLink.toAddress({ addr, publicKey: managerPublicKey }, options), store };
 }
 
 /** What managers are told to call. An address that means "any" is of no use to them. */
@@ -80,9 +88,10 @@ export default defineCommand({
     logLevel: logLevelOption,
   },
   async run({ options, io }) {
+    const places = { cwd: io.cwd, home: io.env.HOME || homedir() };
     const { settings, withoutEffect } = loadAgentConfig({
       explicitPath: options.config === undefined ? undefined : resolve(io.cwd, options.config),
-      places: { cwd: io.cwd, home: io.env.HOME || homedir() },
+      places,
       env: io.env,
     });
     const { log, close } = openServerLog({
@@ -98,15 +107,22 @@ export default defineCommand({
     const stop = endRequested();
     const stateDir = await stateFolder(settings, io);
     const keys = await loadOrCreateKeys(join(stateDir, 'agent.key'));
-    const link = await linkToManager(settings, opened, { keys, log });
+    const { link, store } = await linkToManager(settings, opened, { keys, log });
     await link.waitForManager(stop);
     const parts = { clock: systemClock, random: systemRandom, log };
+    const accelerators = await openAccelerators({
+      ...parts,
+      ...settings.accelerators,
+      places,
+      store,
+    });
     const backend = await openBackend({ ...parts, settings, stateDir });
     const { host, port } = settings.rpcListenAddr;
     const agent = await startAgent({
       ...parts,
       settings,
       backend,
+      accelerators,
       manager: link.calls,
       keys,
       stateDir,

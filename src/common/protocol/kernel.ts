@@ -52,6 +52,8 @@ export const kernelSpec = v.object({
   }),
   /** Slots granted by the scheduler; decimal strings, memory in bytes. */
   slots: slotMap,
+  /** Whether shares of devices may be put together from parts. A manager of before does not say. */
+  allowFractionalResourceFragmentation: v.optional(v.boolean(), true),
   /** Size of /dev/shm in bytes; counted inside the memory slot. */
   shmemBytes: v.number(),
   /** Complete user-visible environment, `BACKENDAI_*` variables included. */

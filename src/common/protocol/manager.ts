@@ -57,6 +57,18 @@ export const agentImage = v.object({
 });
 export type AgentImage = v.InferOutput<typeof agentImage>;
 
+export const slotFormat = v.object({
+  human_readable_name: v.pipe(v.string(), v.maxLength(128)),
+  description: v.pipe(v.string(), v.maxLength(256)),
+  display_unit: v.pipe(v.string(), v.maxLength(32)),
+  number_format: v.object({
+    binary: v.boolean(),
+    round_length: v.pipe(v.number(), v.integer(), v.minValue(0)),
+  }),
+  display_icon: v.pipe(v.string(), v.maxLength(64)),
+});
+export type SlotFormat = v.InferOutput<typeof slotFormat>;
+
 export const heartbeat = v.object({
   agentId: v.string(),
   version: v.string(),
@@ -71,7 +83,9 @@ export const heartbeat = v.object({
   publicKey: v.string(),
   availableSlots: slotMap,
   slotTypes: v.record(v.string(), v.picklist(['count', 'bytes', 'unique'])),
-  computePlugins: v.record(v.string(), v.record(v.string(), v.string())),
+  /** How slots that a cluster may not know are shown. An agent of before sends none. */
+  slotFormats: v.optional(v.record(v.string(), slotFormat), {}),
+  computePlugins: v.record(v.string(), v.record(v.string(), v.union([v.string(), v.boolean()]))),
   images: v.array(agentImage),
   /** Every kernel the agent holds, whatever its state. */
   kernels: v.array(actualKernel),

@@ -19,6 +19,7 @@ import { type Reconciliation, reconcile } from './reconcile.ts';
 import { keepLastStatistics, noteStatistics } from './statistics.ts';
 import {
   type AgentRow,
+  addSlotTypes,
   markGone,
   selectAgent,
   selectKnownKernels,
@@ -35,6 +36,8 @@ export type GatewayContext = Pick<
 
 /** After this long, what an agent has is told again to a live store that may have lost it. */
 const NOTE_IMAGES_MS = 60_000;
+/** `rocm.device`, `cuda.device:1g.10gb-mig`; as long as its column. */
+const SLOT_NAME = /^(?=.{1,64}$)[a-z][a-z0-9-]*\.[a-z][a-z0-9:.+-]*$/;
 /** Starts repeated in one answer; the dispatcher sends the rest. */
 const MAX_STARTS = 100;
 
@@ -86,7 +89,7 @@ class Gateway {
       selectSlotNames(sql),
       selectKnownKernels(sql, beat.agentId, heldIds),
     ]);
-    await this.register(row, beat, this.knownSlots(beat, slotNames));
+    await this.register(row, beat, await this.knownSlots(beat, slotNames));
     await this.takeImages(beat);
     const outcome = reconcile({
       agentId: beat.agentId,
@@ -101,11 +104,12 @@ class Gateway {
     return { desired, lastEventSeq: Number(row?.last_event_seq ?? 0) };
   }
 
-  private knownSlots(beat: Heartbeat, names: ReadonlySet<string>): SlotMap {
+  private async knownSlots(beat: Heartbeat, names: ReadonlySet<string>): Promise<SlotMap> {
+    const added = new Set(await this.addSlotTypes(beat, names));
     const slots: SlotMap = {};
     const unknown: string[] = [];
     for (const [name, amount] of Object.entries(beat.availableSlots)) {
-      if (names.has(name)) slots[name] = amount;
+      if (names.has(name) || added.has(name)) slots[name] = amount;
       else unknown.push(name);
     }
     const complaint = unknown.sort().join(', ');
@@ -118,6 +122,24 @@ class Gateway {
       }
     }
     return slots;
+  }
+
+  /** Kinds of accelerators that the cluster has not seen before, such as slices of a size. */
+  private async addSlotTypes(beat: Heartbeat, names: ReadonlySet<string>): Promise<string[]> {
+    const fresh = Object.keys(beat.availableSlots).flatMap((slot_name) => {
+      const slot_type = beat.slotTypes[slot_name];
+      const format = beat.slotFormats[slot_name];
+      const isFresh = !names.has(slot_name) && SLOT_NAME.test(slot_name);
+      return isFresh && slot_type && format ? [{ slot_name, slot_type, format }] : [];
+    });
+    if (fresh.length === 0) return [];
+    const added = await addSlotTypes(this.ctx.sql, fresh);
+    if (added.length > 0) {
+      this.ctx.log.info('an agent brought new kinds of resources', {
+        ...{ agentId: beat.agentId, slots: added.join(', ') },
+      });
+    }
+    return added;
   }
 
   private async register(row: AgentRow | null, beat: Heartbeat, slots: SlotMap) {

@@ -1,7 +1,7 @@
 /** The SQL about agents: their rows, their books, and the kernels placed on them. */
 import * as v from 'valibot';
-import type { Heartbeat } from '../../common/protocol/manager.ts';
-import type { SlotMap } from '../../common/slots.ts';
+import type { Heartbeat, SlotFormat } from '../../common/protocol/manager.ts';
+import type { SlotMap, SlotType } from '../../common/slots.ts';
 import type { Db } from '../db/connect.ts';
 import { jsonText, slotMapColumn } from '../db/json.ts';
 import { kernelStatus } from '../session/status.ts';
@@ -66,6 +66,35 @@ export async function selectSlotNames(sql: Db): Promise<Set<string>> {
   return new Set(
     v.parse(v.array(v.object({ slot_name: v.string() })), [...rows]).map((row) => row.slot_name),
   );
+}
+
+export interface NewSlotType {
+  readonly slot_name: string;
+  readonly slot_type: SlotType;
+  readonly format: SlotFormat;
+}
+
+/** Slot types that one cluster may have. */
+const MAX_SLOT_TYPES = 200;
+
+/**
+ * Adds kinds of resources that an agent brings, after all others. Those that exist, disabled ones
+ * too, stay as they are. @returns names of the added ones.
+ */
+export async function addSlotTypes(sql: Db, types: readonly NewSlotType[]): Promise<string[]> {
+  const rows = await sql`
+    INSERT INTO resource_slot_types (slot_name, slot_type, display_name, description, display_unit,
+      display_icon, number_format, rank)
+    SELECT t.slot_name, t.slot_type, t.format->>'human_readable_name', t.format->>'description',
+      t.format->>'display_unit', t.format->>'display_icon', t.format->'number_format',
+      (SELECT coalesce(max(rank), 0) FROM resource_slot_types) + 100 * t.position
+    FROM jsonb_to_recordset(${jsonText(types.map((type, index) => ({ ...type, position: index + 1 })))}::text::jsonb)
+      AS t(slot_name varchar, slot_type varchar, format jsonb, position int)
+    WHERE (SELECT count(*) FROM resource_slot_types) + t.position <= ${MAX_SLOT_TYPES}
+    ON CONFLICT (slot_name) DO NOTHING RETURNING slot_name`;
+  return v
+    .parse(v.array(v.object({ slot_name: v.string() })), [...rows])
+    .map((row) => row.slot_name);
 }
 
 export async function touchAgent(sql: Db, agentId: string, now: Date): Promise<void> {

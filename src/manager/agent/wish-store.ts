@@ -60,6 +60,7 @@ const specRow = v.object({
   cluster_ssh_keypair: v.nullable(v.object({ publicKey: v.string(), privateKey: v.string() })),
   slots: slotMapColumn,
   shmem: v.nullable(v.string()),
+  may_fragment: v.boolean(),
   environ: v.nullable(v.array(v.string())),
   bootstrap_script: v.nullable(v.string()),
   keypair_dotfiles: v.nullable(v.instance(Uint8Array)),
@@ -121,6 +122,7 @@ function toSpec(row: v.InferOutput<typeof specRow>, autoPull: AutoPull): KernelS
       sshKeypair: row.cluster_ssh_keypair,
     },
     slots: row.slots,
+    allowFractionalResourceFragmentation: row.may_fragment,
     shmemBytes: Number(row.shmem ?? 0),
     environ: environOf(row.environ ?? []),
     bootstrapScript: row.bootstrap_script || null,
@@ -159,11 +161,15 @@ export async function selectSpecs(
       s.cluster_ssh_keypair,
       (SELECT json_object_agg(a.slot_name, trim_scale(a.requested)::text)
         FROM resource_allocations a WHERE a.kernel_id = k.id) AS slots,
-      k.resource_opts->>'shmem' AS shmem, k.environ, k.bootstrap_script, k.startup_command,
+      k.resource_opts->>'shmem' AS shmem,
+      coalesce(k.resource_opts->>'allow_fractional_resource_fragmentation',
+        r.scheduler_opts->>'allow_fractional_resource_fragmentation', 'true') <> 'false'
+        AS may_fragment, k.environ, k.bootstrap_script, k.startup_command,
       s.batch_timeout::text AS batch_timeout, k.preopen_ports, p.dotfiles AS keypair_dotfiles,
       g.dotfiles AS project_dotfiles, d.dotfiles AS domain_dotfiles,
       k.vfolder_mounts
     FROM kernels k JOIN sessions s ON s.id = k.session_id LEFT JOIN images i ON i.id = k.image_id
+      LEFT JOIN scaling_groups r ON r.name = k.scaling_group
       LEFT JOIN keypairs p ON p.access_key = k.access_key
       LEFT JOIN groups g ON g.id = k.group_id LEFT JOIN domains d ON d.name = k.domain_name
     WHERE k.id = ANY(${sql.array([...kernelIds])}::uuid[])

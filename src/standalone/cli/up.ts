@@ -53,6 +53,12 @@ const options = {
     'Serve the files of this WebUI, unpacked, on the web port instead of the plain page.',
     webuiFolder,
   ),
+  mockAccelerator: option(
+    ['--mock-accelerator'],
+    'FILE',
+    'Offer the simulated accelerators that this mock-accelerator.toml describes.',
+    (text) => resolve(text),
+  ),
   quiet: flag(['-q', '--quiet'], 'Print progress only, no summary.'),
   debug: flag(['--debug'], 'Log everything.'),
 };
@@ -90,6 +96,9 @@ function childArguments(folder: string, given: Options): string[] {
   if (given.backend !== undefined) out.push('--backend', given.backend);
   if (given.port !== undefined) out.push('--port', String(given.port));
   if (given.webui !== undefined) out.push('--webui', given.webui);
+  if (given.mockAccelerator !== undefined) {
+    out.push('--mock-accelerator', given.mockAccelerator);
+  }
   if (given.debug) out.push('--debug');
   return out;
 }
@@ -179,6 +188,7 @@ async function runHere(io: CommandIo, folder: string, given: Options): Promise<v
     backend: given.backend ?? 'process',
     managerPort: given.port,
     webuiFolder: given.webui,
+    mockAcceleratorFile: given.mockAccelerator,
     clock: systemClock,
     random: systemRandom,
     log: createLogger({ component: 'up', level: given.debug ? 'debug' : 'warn' }),

@@ -2,10 +2,11 @@
 import type { ContainerCreateOptions, HostConfig, MountSettings } from 'dockerode';
 import { LABEL_PREFIX } from '../../../common/images/labels.ts';
 import type { KernelSpec, ServicePort } from '../../../common/protocol/kernel.ts';
+import type { Grant } from '../../resources/grant.ts';
 import type { FolderBind } from '../folder-mounts.ts';
 import type { AccountFiles } from './accounts.ts';
 import type { DaemonTraits } from './daemon.ts';
-import { CONFIG_MOUNT, SOCKET_MOUNT, WORK_MOUNT } from './kernel-files.ts';
+import { CONFIG_MOUNT, hookTarget, SOCKET_MOUNT, WORK_MOUNT } from './kernel-files.ts';
 import type { KernelLayout, Owner } from './layout.ts';
 import { RUNNER_MOUNT, type RunnerFiles } from './runner-files.ts';
 
@@ -32,7 +33,7 @@ export interface ContainerParts {
   readonly servicePorts: readonly ServicePort[];
   /** Address of the host that service ports are bound to. */
   readonly bindHost: string;
-  readonly cpuIds: readonly number[];
+  readonly grant: Grant;
   readonly layout: KernelLayout;
   readonly runner: RunnerFiles;
   readonly accounts: AccountFiles;
@@ -91,6 +92,7 @@ function labelsOf({
 
 function mountsOf({
   layout,
+  grant,
   runner,
   accounts,
   hostFiles,
@@ -113,6 +115,7 @@ function mountsOf({
     // In a network of its own the daemon still resolves the names of those on the same agent.
     ...(network === null ? [] : [bind(layout.hosts, '/etc/hosts', true)]),
     ...hostFiles.map((path) => bind(path, path, true)),
+    ...grant.attachment.hooks.map((path) => bind(path, hookTarget(path), true)),
     ...folders.map(({ source, target, readOnly }) => bind(source, target, readOnly)),
   ];
 }
@@ -141,7 +144,8 @@ const clamp = (wanted: number | null, hard: number | null): number => {
 };
 
 function hostConfig(parts: ContainerParts, bindings: Ports['bindings']): HostConfig {
-  const { spec, cpuIds, daemon, limits } = parts;
+  const { spec, grant, daemon, limits } = parts;
+  const { cpuIds } = grant;
   const memoryBytes = spec.slots.mem === undefined ? null : Number(spec.slots.mem);
   const cpus = spec.slots.cpu === undefined ? null : Number(spec.slots.cpu);
   const openFiles = clamp(NOFILE, limits.openFiles);
@@ -172,7 +176,20 @@ function hostConfig(parts: ContainerParts, bindings: Ports['bindings']): HostCon
     ],
     Tmpfs: { '/tmp': `rw,exec,nosuid,nodev,mode=1777,size=${tmpBytes}` },
     Mounts: mountsOf(parts),
+    ...deviceRequests(grant),
     LogConfig: logConfig(daemon, limits.logBytes),
+  };
+}
+
+/** Devices that the daemon's drivers attach. */
+function deviceRequests({ attachment }: Grant): Pick<HostConfig, 'DeviceRequests'> {
+  if (attachment.deviceRequests.length === 0) return {};
+  return {
+    DeviceRequests: attachment.deviceRequests.map(({ driver, deviceIds, capabilities }) => ({
+      Driver: driver,
+      DeviceIDs: [...deviceIds],
+      Capabilities: [[...capabilities]],
+    })),
   };
 }
 

@@ -11,6 +11,7 @@ const information = v.object({
   CpuCfsQuota: v.optional(v.boolean(), false),
   CPUSet: v.optional(v.boolean(), false),
   PidsLimit: v.optional(v.boolean(), false),
+  Runtimes: v.optional(v.nullable(v.record(v.string(), v.unknown())), {}),
   SecurityOptions: v.optional(v.nullable(v.array(v.string())), []),
 });
 const versionAnswer = v.object({
@@ -27,6 +28,8 @@ export interface DaemonTraits {
   readonly cpuPinning: boolean;
   readonly pidsLimit: boolean;
   readonly seccomp: boolean;
+  /** Names of what can run containers; `nvidia` attaches GPUs. */
+  readonly runtimes: readonly string[];
 }
 
 /** @throws BackendError ServiceUnavailable. */
@@ -47,6 +50,7 @@ export async function describeDaemon(engine: DockerEngine): Promise<DaemonTraits
     cpuPinning: info.CPUSet,
     pidsLimit: info.PidsLimit,
     seccomp: (info.SecurityOptions ?? []).some((option) => option.startsWith('name=seccomp')),
+    runtimes: Object.keys(info.Runtimes ?? {}),
   };
 }
 

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { DockerEngine } from '../../../common/docker/engine.ts';
 import { sharedDocker } from '../../../testing/docker.ts';
 import { importTestImage } from '../../../testing/images.ts';
+import { noGrant } from '../../resources/grant.ts';
 import type { KernelExit, RunnerClient } from '../backend.ts';
 import { eventually, runCode, testSpec } from '../testing/conformance.ts';
 import type { DockerBackend } from './docker-backend.ts';
@@ -163,7 +164,7 @@ print(json.dumps({
         config: ['environ.txt', 'resource.txt'],
       });
       const resources = await shell(runner, 'print(open("/home/config/resource.txt").read())');
-      expect(resources).toContain(`MEM_SHARES=root:${256 * MIB}`);
+      expect(resources).toMatch(/^CID=[0-9a-f]{64}$/m);
     },
     TIMEOUT_MS,
   );
@@ -240,7 +241,12 @@ print(sum(p.wait() != 0 for p in all) > 0)
       const image = (await backend.scanImages()).find(({ aliases }) => aliases.includes('bare'));
       if (!image) throw new Error('no image');
       const spec = testSpec(image, { slots: { cpu: '0.5', mem: String(64 * MIB) } });
-      const { containerId } = await backend.create(spec, [0], deadline());
+      const allocations = { cpu: { cpu: { '0': '0.5' } } };
+      const { containerId } = await backend.create(
+        spec,
+        { ...noGrant, cpuIds: [0], allocations },
+        deadline(),
+      );
       const { HostConfig } = await engine.call((docker) =>
         docker.getContainer(containerId).inspect(),
       );
@@ -252,7 +258,7 @@ print(sum(p.wait() != 0 for p in all) > 0)
         CapDrop: ['ALL'],
         Privileged: false,
       });
-      expect((await backend.list())[0]?.cpuIds).toEqual([0]);
+      expect((await backend.list())[0]?.allocations).toEqual(allocations);
     },
     TIMEOUT_MS,
   );
@@ -280,7 +286,7 @@ print(sum(p.wait() != 0 for p in all) > 0)
       const image = (await backend.scanImages()).find(({ aliases }) => aliases.includes('python'));
       if (!image) throw new Error('no image');
       const spec = testSpec(image, { preopenPorts: [8080, 9090] });
-      const { servicePorts } = await backend.create(spec, [], deadline());
+      const { servicePorts } = await backend.create(spec, noGrant, deadline());
       const runner = await backend.connectRunner(spec.kernelId, deadline());
       await runCode(
         runner,

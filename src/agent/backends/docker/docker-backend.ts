@@ -12,13 +12,15 @@ import { servicePortsOf } from '../../../common/images/labels.ts';
 import type { Logger } from '../../../common/logger.ts';
 import type { KernelSpec, ServicePort } from '../../../common/protocol/kernel.ts';
 import type { AgentImage } from '../../../common/protocol/manager.ts';
-import type { SlotMap, SlotType } from '../../../common/slots.ts';
+import { allocationsIn } from '../../resources/allocations.ts';
+import type { Grant } from '../../resources/grant.ts';
 import { connectRunnerSocket } from '../../runner-client.ts';
 import { ScratchSizes } from '../../stats/scratch-size.ts';
 import type { KernelUsage } from '../../stats/usage.ts';
 import type {
   Backend,
   CreatedKernel,
+  HostCapacity,
   HostKernel,
   KernelExit,
   Peer,
@@ -35,6 +37,7 @@ import { EventStream } from './event-stream.ts';
 import { ExitWatch } from './exit-watch.ts';
 import { ImageStore } from './image-store.ts';
 import { instanceOf } from './instance.ts';
+import { noteContainer } from './kernel-files.ts';
 import { joinKernel, prepareKernel } from './kernel-start.ts';
 import {
   kernelIds,
@@ -137,16 +140,13 @@ export class DockerBackend implements Backend {
     });
   }
 
-  async capacity(): Promise<{ slots: SlotMap; slotTypes: Record<string, SlotType> }> {
-    const { cpus, memoryBytes } = (await this.#connected()).daemon;
+  async capacity(): Promise<HostCapacity> {
+    const { cpus, memoryBytes, runtimes } = (await this.#connected()).daemon;
     // Ready by the time the first kernel comes; a failure is told to whoever needs it.
     this.#prepared().catch((error) =>
       this.#options.log.error('The docker backend is not ready', { error: errorMessage(error) }),
     );
-    return {
-      slots: { cpu: String(cpus), mem: String(memoryBytes) },
-      slotTypes: { cpu: 'count', mem: 'bytes' },
-    };
+    return { cpus, memoryBytes, deviceDrivers: runtimes };
   }
 
   async isolationGaps(): Promise<string[]> {
@@ -167,11 +167,7 @@ export class DockerBackend implements Backend {
     return this.#images.pull(spec, signal);
   }
 
-  async create(
-    spec: KernelSpec,
-    cpuIds: readonly number[],
-    signal: AbortSignal,
-  ): Promise<CreatedKernel> {
+  async create(spec: KernelSpec, grant: Grant, signal: AbortSignal): Promise<CreatedKernel> {
     const { kernelId } = spec;
     const [connection, prepared] = await Promise.all([this.#connected(), this.#prepared()]);
     const imageId = await this.#images.idOf(spec.image.canonical);
@@ -197,7 +193,7 @@ export class DockerBackend implements Backend {
           ...this.#options,
           ...{
             spec,
-            cpuIds,
+            grant,
             layout,
             imageId,
             servicePorts,
@@ -211,6 +207,7 @@ export class DockerBackend implements Backend {
         if (isClustered(spec)) await connection.networks.ensure(spec);
         const containerId = await this.#start(kernelId, body, signal);
         signal.throwIfAborted();
+        await noteContainer(layout, containerId);
         const { kernelHost } = this.#options;
         return { containerId, kernelHost, servicePorts, isolationGaps };
       } catch (error) {
@@ -333,7 +330,7 @@ export class DockerBackend implements Backend {
       servicePorts: record?.servicePorts ?? [],
       kernelHost: record?.kernelHost ?? this.#options.kernelHost,
       isolationGaps: record?.isolationGaps ?? [],
-      cpuIds: record?.cpuIds ?? [],
+      allocations: allocationsIn(record),
       joined,
     };
   }

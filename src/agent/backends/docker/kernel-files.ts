@@ -1,32 +1,42 @@
 /** What a container finds in its environment and in /home/config. */
-import { chmod, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { appendFile, chmod, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { coreCountVariables, runtimeOf } from '../../../common/images/labels.ts';
 import type { KernelSpec } from '../../../common/protocol/kernel.ts';
 import { runnerEnvironment } from '../../../common/protocol/runner.ts';
+import { environmentText, type Grant, resourceText } from '../../resources/grant.ts';
+import { withHooks } from '../hooks.ts';
 import { type KernelLayout, type Owner, SOCKET_NAME } from './layout.ts';
 
 export const CONFIG_MOUNT = '/home/config';
 export const WORK_MOUNT = '/home/work';
 export const SOCKET_MOUNT = '/run/backend.ai';
+/** Where the container finds a library that is loaded first. */
+export const hookTarget = (path: string): string => `/opt/kernel/${basename(path)}`;
 const BOOTSTRAP_NAME = 'bootstrap.sh';
 
 /** What user programs see beside the image's own variables. */
-export function kernelEnvironment(spec: KernelSpec, owner: Owner): Record<string, string> {
+export function kernelEnvironment(
+  spec: KernelSpec,
+  owner: Owner,
+  { environment, attachment }: Grant,
+): Record<string, string> {
   const cores = String(Math.max(1, Math.floor(Number(spec.slots.cpu ?? '1'))));
   const user = owner.uid === 0 ? 'root' : 'work';
-  return {
+  const variables = {
     TMPDIR: '/tmp',
     ...Object.fromEntries(coreCountVariables(spec.image.labels).map((name) => [name, cores])),
-    GPU_COUNT: '0',
-    N_GPUS: '0',
+    ...environment,
     ...spec.environ,
+    // Not the user's to change: they say which devices are the kernel's.
+    ...attachment.environment,
     HOME: WORK_MOUNT,
     USER: user,
     LOGNAME: user,
     LOCAL_USER_ID: String(owner.uid),
     LOCAL_GROUP_ID: String(owner.gid),
   };
+  return withHooks(variables, attachment.hooks.map(hookTarget));
 }
 
 /** The runner's own variables, which it hides from user programs. */
@@ -43,34 +53,15 @@ export function runnerVariables(spec: KernelSpec): Record<string, string> {
   };
 }
 
-/** `KEY=VALUE` lines; a line break inside a value is written as `\n`. */
-const environmentText = (variables: Readonly<Record<string, string>>): string =>
-  Object.entries(variables)
-    .map(([name, value]) => `${name}=${value.replaceAll('\n', '\\n')}\n`)
-    .join('');
-
-/** Upstream's record of what the kernel was given. */
-function resourceText(spec: KernelSpec, cpuIds: readonly number[]): string {
-  const lines = [
-    'SCRATCH_SIZE=0m',
-    'MOUNTS=',
-    `SLOTS=${JSON.stringify(spec.slots)}`,
-    'UNIFIED_DEVICES=[]',
-  ];
-  if (cpuIds.length > 0) lines.push(`CPU_SHARES=${cpuIds.map((id) => `${id}:1`).join(',')}`);
-  if (spec.slots.mem !== undefined) lines.push(`MEM_SHARES=root:${spec.slots.mem}`);
-  return `${lines.join('\n')}\n`;
-}
-
 export async function writeKernelFiles(
   layout: KernelLayout,
   spec: KernelSpec,
-  cpuIds: readonly number[],
+  grant: Grant,
   environment: Readonly<Record<string, string>>,
 ): Promise<void> {
   const files: Record<string, string> = {
     'environ.txt': environmentText(environment),
-    'resource.txt': resourceText(spec, cpuIds),
+    'resource.txt': resourceText(spec, grant),
     ...(spec.bootstrapScript === null ? {} : { [BOOTSTRAP_NAME]: spec.bootstrapScript }),
   };
   await Promise.all(
@@ -82,3 +73,7 @@ export async function writeKernelFiles(
     }),
   );
 }
+
+/** Adds what is known only once there is a container to what the kernel can read. */
+export const noteContainer = (layout: KernelLayout, containerId: string): Promise<void> =>
+  appendFile(join(layout.config, 'resource.txt'), `CID=${containerId}\n`);

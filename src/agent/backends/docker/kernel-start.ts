@@ -5,6 +5,7 @@ import type { DockerEngine } from '../../../common/docker/engine.ts';
 import { tagOfCanonical } from '../../../common/images/docker.ts';
 import type { KernelSpec, ServicePort } from '../../../common/protocol/kernel.ts';
 import { shieldVariables } from '../../../common/protocol/runner.ts';
+import type { Grant } from '../../resources/grant.ts';
 import type { Peer } from '../backend.ts';
 import {
   hostAddresses,
@@ -32,7 +33,7 @@ import type { Prepared } from './preparation.ts';
 
 export interface KernelParts {
   readonly spec: KernelSpec;
-  readonly cpuIds: readonly number[];
+  readonly grant: Grant;
   readonly layout: KernelLayout;
   readonly owner: Owner;
   readonly imageId: string;
@@ -62,22 +63,22 @@ export async function prepareKernel(
   engine: DockerEngine,
   parts: KernelParts,
 ): Promise<ContainerCreateOptions> {
-  const { spec, cpuIds, layout, owner, instance, stateDir, imageId, kernelHost } = parts;
+  const { spec, grant, layout, owner, instance, stateDir, imageId, kernelHost } = parts;
   const { servicePorts, isolationGaps, prepared } = parts;
-  const environment = kernelEnvironment(spec, owner);
+  const environment = kernelEnvironment(spec, owner, grant);
   const folders = await folderBinds(spec);
   await ownMountPoints(layout, owner, folders);
   const given = isSelf(owner) ? null : owner;
   const [accounts] = await Promise.all([
     accountFiles(engine, { instance, stateDir, imageId, owner }),
-    writeKernelFiles(layout, spec, cpuIds, environment),
+    writeKernelFiles(layout, spec, grant, environment),
     writeDotfiles(layout.work, spec.dotfiles, given),
     writeClusterKey(layout.config, spec, given),
     isClustered(spec) ? writeFile(layout.hosts, LOOPBACK_HOSTS, { mode: 0o644 }) : null,
     writeRecord(layout, {
       version: 1,
       spec,
-      cpuIds: [...cpuIds],
+      allocations: grant.allocations,
       kernelHost,
       servicePorts,
       isolationGaps,

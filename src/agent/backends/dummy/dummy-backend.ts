@@ -9,8 +9,17 @@ import { hostArchitecture, servicePortsOf } from '../../../common/images/labels.
 import type { KernelSpec } from '../../../common/protocol/kernel.ts';
 import type { AgentImage } from '../../../common/protocol/manager.ts';
 import type { Random } from '../../../common/random.ts';
+import type { Allocations } from '../../resources/allocations.ts';
+import type { Grant } from '../../resources/grant.ts';
 import type { KernelUsage } from '../../stats/usage.ts';
-import type { Backend, CreatedKernel, HostKernel, KernelExit, RunnerClient } from '../backend.ts';
+import type {
+  Backend,
+  CreatedKernel,
+  HostCapacity,
+  HostKernel,
+  KernelExit,
+  RunnerClient,
+} from '../backend.ts';
 import { type Delay, type DummyConfig, pickDelayMs } from './config.ts';
 import { FakeRunner } from './fake-runner.ts';
 
@@ -27,7 +36,7 @@ export interface DummyBackendOptions {
 
 interface SimulatedKernel {
   readonly spec: KernelSpec;
-  readonly cpuIds: readonly number[];
+  readonly allocations: Allocations;
   readonly created: CreatedKernel;
   readonly runners: Set<RunnerClient>;
   joined: boolean;
@@ -46,12 +55,9 @@ export class DummyBackend implements Backend {
     this.#options = options;
   }
 
-  async capacity() {
+  async capacity(): Promise<HostCapacity> {
     const { cpu, memory } = this.#options.config.agent.resource;
-    return {
-      slots: { cpu: String(cpu['num-core']), mem: String(memory.size) },
-      slotTypes: { cpu: 'count', mem: 'bytes' } as const,
-    };
+    return { cpus: cpu['num-core'], memoryBytes: Number(memory.size), deviceDrivers: [] };
   }
 
   /** Simulated kernels run nothing that could get out. */
@@ -101,7 +107,7 @@ export class DummyBackend implements Backend {
 
   async create(
     spec: KernelSpec,
-    cpuIds: readonly number[],
+    { allocations }: Grant,
     signal: AbortSignal,
   ): Promise<CreatedKernel> {
     if (!(await this.hasImage(spec))) {
@@ -120,7 +126,7 @@ export class DummyBackend implements Backend {
       servicePorts: servicePortsOf(spec.image.labels, spec.preopenPorts),
       isolationGaps: ['The kernel is simulated: nothing runs and nothing is limited.'],
     };
-    const kernel = { spec, cpuIds, created, joined: false, exitCode: null, log: '' };
+    const kernel = { spec, allocations, created, joined: false, exitCode: null, log: '' };
     this.#kernels.set(spec.kernelId, { ...kernel, runners: new Set() });
     return created;
   }
@@ -169,14 +175,14 @@ export class DummyBackend implements Backend {
   }
 
   async list(): Promise<HostKernel[]> {
-    return [...this.#kernels.values()].map(({ spec, cpuIds, created, joined, exitCode }) => ({
+    return [...this.#kernels.values()].map(({ spec, allocations, created, joined, exitCode }) => ({
       ...created,
       kernelId: spec.kernelId,
       sessionId: spec.sessionId,
       state: exitCode === null ? 'running' : 'exited',
       exitCode,
       spec,
-      cpuIds,
+      allocations,
       joined,
     }));
   }

@@ -21,6 +21,7 @@ export function bubblewrapCommand(plan: SandboxPlan, command: readonly string[])
     ...view.hiddenFiles.flatMap((path) => ['--ro-bind', '/dev/null', path]),
     ...late.flatMap(readOnly),
     ...['--dev', '/dev', '--perms', '1777', '--size', `${plan.shmBytes}`, '--tmpfs', '/dev/shm'],
+    ...plan.devices.flatMap((path) => ['--dev-bind', path, path]),
     ...['--proc', '/proc', '--symlink', '../tmp', '/var/tmp'],
     ...HOST_SETTINGS.flatMap((name) => ['--ro-bind-try', `/proc/${name}`, `/proc/${name}`]),
     ...plan.writable.flatMap(([from, to]) => ['--bind', from, to]),

@@ -1,11 +1,12 @@
 /** Writes the files a kernel needs and starts it. */
 import { chmod, mkdir, symlink, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { checkoutRoot, runnerCommand } from '../../../common/executable.ts';
 import type { HostRuntime } from '../../../common/images/host-runtimes.ts';
 import { coreCountVariables, runtimeOf } from '../../../common/images/labels.ts';
 import type { KernelSpec } from '../../../common/protocol/kernel.ts';
 import { runnerEnvironment } from '../../../common/protocol/runner.ts';
+import { environmentText, type Grant, resourceText } from '../../resources/grant.ts';
 import type { Peer } from '../backend.ts';
 import {
   hostAddresses,
@@ -19,6 +20,7 @@ import {
 } from '../cluster-files.ts';
 import { writeDotfiles } from '../dotfiles.ts';
 import { type FolderBind, folderBinds, makeMountPoints } from '../folder-mounts.ts';
+import { withHooks } from '../hooks.ts';
 import { type HostView, SANDBOX_BASE } from './host-view.ts';
 import { environmentScript, supervisorCommand, withEnvironmentFile } from './launcher.ts';
 import { type KernelLayout, SOCKET_NAME } from './layout.ts';
@@ -28,6 +30,7 @@ import { SANDBOX_GID, SANDBOX_UID, type SandboxKind } from './sandbox-plan.ts';
 const SYSTEM_PATH = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
 /** Names a kernel whose processes have no namespace of their own to be found by. */
 export const KERNEL_MARKER = 'BACKENDAI_KERNEL_MARKER';
+const RUNNER_VARIABLES: ReadonlySet<string> = new Set(Object.values(runnerEnvironment));
 /** What the runner needs beside the user's programs when only each process can be limited. KiB. */
 const RUNNER_DATA_KIB = 512 * 1024;
 
@@ -40,8 +43,9 @@ export interface KernelParts {
   readonly runtime: HostRuntime | null;
   /** Address that services listen on. */
   readonly serviceHost: string;
+  readonly grant: Grant;
   /** CPUs to pin to by affinity; empty where a control group does it. */
-  readonly cpuIds: readonly number[];
+  readonly pinnedCpus: readonly number[];
 }
 
 /** Where the kernel finds its own things: in the sandbox, or on the host without one. */
@@ -62,7 +66,7 @@ function innerPaths(layout: KernelLayout, sandbox: SandboxKind) {
 
 /** The complete environment of the runner and, less the runner's own part, of user programs. */
 export function kernelEnvironment(parts: KernelParts): Record<string, string> {
-  const { layout, spec, runtime, runtimes, sandbox } = parts;
+  const { layout, spec, runtime, runtimes, sandbox, grant } = parts;
   const inner = innerPaths(layout, sandbox);
   const { type, path } = runtimeOf(spec.image.labels);
   const runtimePath = runtime?.executable ?? path;
@@ -70,7 +74,8 @@ export function kernelEnvironment(parts: KernelParts): Record<string, string> {
   const others = runtimes.map(({ executable }) => dirname(executable));
   const search = [...new Set([...own, ...others, ...SYSTEM_PATH])];
   const cores = String(Math.max(1, Math.floor(Number(spec.slots.cpu ?? '1'))));
-  return {
+  const { environment, attachment } = grant;
+  const variables = {
     PATH: search.join(':'),
     LANG: 'C.UTF-8',
     TERM: 'xterm-256color',
@@ -78,7 +83,10 @@ export function kernelEnvironment(parts: KernelParts): Record<string, string> {
     USER: 'work',
     LOGNAME: 'work',
     ...Object.fromEntries(coreCountVariables(spec.image.labels).map((name) => [name, cores])),
+    ...environment,
     ...spec.environ,
+    // Not the user's to change: they say which devices are the kernel's.
+    ...attachment.environment,
     HOME: inner.work,
     TMPDIR: inner.tmp,
     [KERNEL_MARKER]: spec.kernelId,
@@ -90,6 +98,29 @@ export function kernelEnvironment(parts: KernelParts): Record<string, string> {
     [runnerEnvironment.serviceHost]: parts.serviceHost,
     [runnerEnvironment.bootstrap]: spec.bootstrapScript === null ? '' : inner.bootstrap,
   };
+  return withHooks(variables, attachment.hooks.map(hookTarget(sandbox)));
+}
+
+/** Where the kernel finds a library that is loaded first. */
+const hookTarget =
+  (sandbox: SandboxKind) =>
+  (path: string): string =>
+    sandbox === 'none' ? path : `${SANDBOX_BASE}/hooks/${basename(path)}`;
+
+/** Upstream's records, which hooks and users read. */
+async function writeConfig(
+  { layout, spec, grant }: KernelParts,
+  environment: Readonly<Record<string, string>>,
+): Promise<void> {
+  const isOwn = (name: string) => name === KERNEL_MARKER || RUNNER_VARIABLES.has(name);
+  const shown = Object.entries(environment).filter(([name]) => !isOwn(name));
+  const files: Record<string, string> = {
+    'resource.txt': resourceText(spec, grant),
+    'environ.txt': environmentText(Object.fromEntries(shown)),
+  };
+  await Promise.all(
+    Object.entries(files).map(([name, text]) => writeFile(join(layout.config, name), text)),
+  );
 }
 
 /** Programs of one cluster's kernels tell each other apart by address, though the network is one. */
@@ -132,16 +163,18 @@ async function linkFolders(layout: KernelLayout, binds: readonly FolderBind[]): 
  * @throws Error naming a folder that cannot be mounted.
  */
 export async function prepareKernel(parts: KernelParts): Promise<{ command: string[] }> {
-  const { layout, spec, view, sandbox, cpuIds } = parts;
+  const { layout, spec, view, sandbox, grant, pinnedCpus: cpuIds } = parts;
   const inner = innerPaths(layout, sandbox);
   const hostname = spec.cluster.hostname;
   const binds = await folderBinds(spec);
   if (sandbox === 'none') await linkFolders(layout, binds);
   else await makeMountPoints(layout.work, binds);
-  const script = environmentScript(kernelEnvironment(parts));
+  const environment = kernelEnvironment(parts);
+  const script = environmentScript(environment);
   const [etc] = await Promise.all([
     writeEtc(layout, spec),
     writeClusterKey(layout.config, spec, null),
+    writeConfig(parts, environment),
     writeFile(layout.environment, script, { mode: 0o600 }),
     spec.bootstrapScript === null ? null : writeFile(layout.bootstrap, spec.bootstrapScript),
     writeDotfiles(layout.work, spec.dotfiles, null),
@@ -152,8 +185,13 @@ export async function prepareKernel(parts: KernelParts): Promise<{ command: stri
   const runner = withEnvironmentFile(inner.environment, program);
   const canPin = cpuIds.length > 0 && Bun.which('taskset') !== null;
   const pinned = canPin ? ['taskset', '-c', cpuIds.join(','), ...runner] : runner;
+  const hooks = grant.attachment.hooks.map((path): [string, string] => [
+    path,
+    hookTarget(sandbox)(path),
+  ]);
   const readOnly: [string, string][] = [
     ...etc,
+    ...hooks,
     [layout.environment, inner.environment],
     [layout.config, inner.config],
   ];
@@ -172,6 +210,7 @@ export async function prepareKernel(parts: KernelParts): Promise<{ command: stri
       readOnly: sealed,
     })),
     readOnly,
+    devices: grant.attachment.deviceFiles,
     shmBytes: Math.max(spec.shmemBytes, 1024 * 1024),
     // Not the user's folder: this program would read settings from there.
     workingFolder: '/',

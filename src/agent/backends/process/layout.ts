@@ -6,11 +6,12 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { kernelSpec, servicePort } from '../../../common/protocol/kernel.ts';
+import { recordedAllocations } from '../../resources/allocations.ts';
 
 const kernelRecord = v.object({
   version: v.literal(1),
   spec: kernelSpec,
-  cpuIds: v.array(v.number()),
+  ...recordedAllocations,
   kernelHost: v.string(),
   servicePorts: v.array(servicePort),
   isolationGaps: v.array(v.string()),

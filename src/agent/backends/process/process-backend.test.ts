@@ -16,6 +16,7 @@ import { join } from 'node:path';
 import { systemClock } from '../../../common/clock.ts';
 import type { Logger } from '../../../common/logger.ts';
 import type { AgentImage } from '../../../common/protocol/manager.ts';
+import { noGrant } from '../../resources/grant.ts';
 import type { RunnerClient } from '../backend.ts';
 import { backendConformance, eventually, runCode, testSpec } from '../testing/conformance.ts';
 import { prepareCgroups } from './cgroup.ts';
@@ -60,7 +61,7 @@ async function works(sandbox: SandboxKind): Promise<boolean> {
     const image = shellImage(await backend.scanImages());
     if (!image) throw new Error('bash is not installed');
     const spec = testSpec(image);
-    await backend.create(spec, [], AbortSignal.timeout(10_000));
+    await backend.create(spec, noGrant, AbortSignal.timeout(10_000));
     await backend.destroy(spec.kernelId, 0);
     return true;
   } catch (error) {
@@ -112,7 +113,7 @@ describe.each(isolated)('isolation by %s', (sandbox) => {
     if (!image) throw new Error('bash is not installed');
     const spec = testSpec(image);
     kernelId = spec.kernelId;
-    await backend.create(spec, [], AbortSignal.timeout(10_000));
+    await backend.create(spec, noGrant, AbortSignal.timeout(10_000));
     runner = await backend.connectRunner(kernelId, AbortSignal.timeout(10_000));
   });
 
@@ -208,7 +209,11 @@ test.each([true, false])(
     if (!image) throw new Error('bash is not installed');
     const spec = testSpec(image, { slots: { cpu: '1', mem: String(128 * 1024 * 1024) } });
     try {
-      const { isolationGaps } = await backend.create(spec, [0], AbortSignal.timeout(10_000));
+      const { isolationGaps } = await backend.create(
+        spec,
+        { ...noGrant, cpuIds: [0] },
+        AbortSignal.timeout(10_000),
+      );
       expect(isolationGaps.length).toBeGreaterThan(useCgroups ? 0 : 4);
       const runner = await backend.connectRunner(spec.kernelId, AbortSignal.timeout(10_000));
       // `tail` keeps what it may have to print in memory.
@@ -241,7 +246,7 @@ test('a kernel whose folder was deleted under it is ended; what may be in use st
   const image = shellImage(await backend.scanImages());
   if (!image) throw new Error('bash is not installed');
   const spec = testSpec(image);
-  await backend.create(spec, [], AbortSignal.timeout(10_000));
+  await backend.create(spec, noGrant, AbortSignal.timeout(10_000));
   const runner = await backend.connectRunner(spec.kernelId, AbortSignal.timeout(10_000));
   expect(await clearOrphans(kernels, hierarchy, systemClock)).not.toContain(spec.kernelId);
   const empty = join(parent, crypto.randomUUID());
@@ -269,7 +274,7 @@ test('a sandbox that can not be built is named', async () => {
     await mkdir(folder);
     await symlink('/bin/bash', join(folder, 'bash'));
     process.env.PATH = folder;
-    const creation = backend.create(testSpec(image), [], AbortSignal.timeout(10_000));
+    const creation = backend.create(testSpec(image), noGrant, AbortSignal.timeout(10_000));
     await expect(creation).rejects.toThrow('bubblewrap');
   } finally {
     process.env.PATH = path;

@@ -19,14 +19,16 @@ import type { Logger } from '../../../common/logger.ts';
 import type { KernelSpec, ServicePort } from '../../../common/protocol/kernel.ts';
 import type { AgentImage } from '../../../common/protocol/manager.ts';
 import { type Random, systemRandom } from '../../../common/random.ts';
-import type { SlotMap, SlotType } from '../../../common/slots.ts';
 import { tailOfFiles } from '../../log-tail.ts';
+import { allocationsIn } from '../../resources/allocations.ts';
+import type { Grant } from '../../resources/grant.ts';
 import { connectRunnerSocket } from '../../runner-client.ts';
 import { ScratchSizes } from '../../stats/scratch-size.ts';
 import type { KernelUsage } from '../../stats/usage.ts';
 import type {
   Backend,
   CreatedKernel,
+  HostCapacity,
   HostKernel,
   KernelExit,
   Peer,
@@ -134,10 +136,11 @@ export class ProcessBackend implements Backend {
     });
   }
 
-  async capacity(): Promise<{ slots: SlotMap; slotTypes: Record<string, SlotType> }> {
+  async capacity(): Promise<HostCapacity> {
     return {
-      slots: { cpu: String(availableParallelism()), mem: String(totalmem()) },
-      slotTypes: { cpu: 'count', mem: 'bytes' },
+      cpus: availableParallelism(),
+      memoryBytes: totalmem(),
+      deviceDrivers: ['device-files'],
     };
   }
 
@@ -157,11 +160,7 @@ export class ProcessBackend implements Backend {
     );
   }
 
-  async create(
-    spec: KernelSpec,
-    cpuIds: readonly number[],
-    signal: AbortSignal,
-  ): Promise<CreatedKernel> {
+  async create(spec: KernelSpec, grant: Grant, signal: AbortSignal): Promise<CreatedKernel> {
     const host = await this.#prepared();
     const runtime = await this.#runtimeOf(spec);
     if (!runtime) await this.pullImage(spec);
@@ -172,7 +171,7 @@ export class ProcessBackend implements Backend {
       throw new BackendError('KernelCreationFailed', `The kernel ${spec.kernelId} exists already.`);
     });
     try {
-      const created = await this.#start(host, runtime, layout, spec, cpuIds, signal);
+      const created = await this.#start(host, runtime, layout, spec, grant, signal);
       signal.throwIfAborted();
       return created;
     } catch (error) {
@@ -186,12 +185,12 @@ export class ProcessBackend implements Backend {
     runtime: HostRuntime | null,
     layout: KernelLayout,
     spec: KernelSpec,
-    cpuIds: readonly number[],
+    grant: Grant,
     signal: AbortSignal,
   ): Promise<CreatedKernel> {
     const cpus = spec.slots.cpu === undefined ? null : Number(spec.slots.cpu);
     const memoryBytes = spec.slots.mem === undefined ? null : Number(spec.slots.mem);
-    const limits = { cpus, memoryBytes, cpuIds };
+    const limits = { cpus, memoryBytes, cpuIds: grant.cpuIds };
     const cgroups = await createCgroups(host.cgroups, spec.kernelId, limits);
     const servicePorts = await this.#servicePorts(spec);
     const isolationGaps = [...host.gaps, ...cgroups.gaps];
@@ -199,7 +198,7 @@ export class ProcessBackend implements Backend {
     await writeRecord(layout, {
       version: 1,
       spec,
-      cpuIds: [...cpuIds],
+      allocations: grant.allocations,
       kernelHost,
       servicePorts,
       isolationGaps,
@@ -213,7 +212,8 @@ export class ProcessBackend implements Backend {
       runtimes: host.runtimes,
       runtime,
       serviceHost: this.#options.bindHost ?? LOOPBACK,
-      cpuIds: cgroups.enforced.has('cpuset') ? [] : cpuIds,
+      grant,
+      pinnedCpus: cgroups.enforced.has('cpuset') ? [] : grant.cpuIds,
     });
     signal.throwIfAborted();
     const ended = startKernel(layout, command, {
@@ -325,7 +325,7 @@ export class ProcessBackend implements Backend {
       servicePorts: record?.servicePorts ?? [],
       kernelHost: record?.kernelHost ?? this.#options.kernelHost,
       isolationGaps: record?.isolationGaps ?? [],
-      cpuIds: record?.cpuIds ?? [],
+      allocations: allocationsIn(record),
       joined,
     };
   }
@@ -441,6 +441,7 @@ export class ProcessBackend implements Backend {
           writable: [[folder, '/tmp']],
           folders: [],
           readOnly: [],
+          devices: [],
           shmBytes: 1024 * 1024,
           workingFolder: '/tmp',
           rootFolder: folder,

@@ -17,6 +17,8 @@ export interface SandboxPlan {
   }[];
   /** Read-only mounts of the kernel's own files, applied last. */
   readonly readOnly: readonly (readonly [string, string])[];
+  /** Device files of the host that the kernel may open. */
+  readonly devices: readonly string[];
   /** Size of /dev/shm. */
   readonly shmBytes: number;
   readonly workingFolder: string;

@@ -36,6 +36,7 @@ while [ "$1" != run ]; do
     rw) target "$2" "$3"; mount --bind "$2" "$root$3"; shift 3 ;;
     link) mkdir -p "$root\${3%/*}"; ln -s "$2" "$root$3"; shift 3 ;;
     hide) mount -t tmpfs -o mode=755,size=64k tmpfs "$root$2"; shift 2 ;;
+    device) target "$2" "$2"; mount --bind "$2" "$root$2"; shift 2 ;;
     mask) mount --bind /dev/null "$root$2"; shift 2 ;;
     *) fail "unknown operation $1" ;;
   esac
@@ -88,6 +89,7 @@ export function unshareCommand(plan: SandboxPlan, command: readonly string[]): s
     ...view.hiddenFiles.flatMap((path) => ['mask', path]),
     ...late.flatMap(sealed),
     ...['link', '../tmp', '/var/tmp'],
+    ...plan.devices.flatMap((path) => ['device', path]),
     ...plan.writable.flatMap(operation('rw')),
     ...plan.folders.flatMap(({ from, to, readOnly }) =>
       readOnly ? sealed([from, to]) : ['rw', from, to],

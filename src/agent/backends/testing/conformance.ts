@@ -17,11 +17,13 @@ import {
 } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { noAttachment } from '../../../accelerator/family.ts';
 import { hostArchitecture } from '../../../common/images/labels.ts';
 import type { ExecuteSlice } from '../../../common/protocol/execution.ts';
 import type { KernelSpec } from '../../../common/protocol/kernel.ts';
 import type { AgentImage } from '../../../common/protocol/manager.ts';
 import { until } from '../../../testing/until.ts';
+import { type Grant, noGrant } from '../../resources/grant.ts';
 import type { Backend, KernelExit, RunnerClient } from '../backend.ts';
 
 const DEADLINE_MS = 20_000;
@@ -75,6 +77,7 @@ export function testSpec(image: AgentImage, overrides: Partial<KernelSpec> = {})
       sshKeypair: null,
     },
     slots: { cpu: '1', mem: String(256 * 1024 * 1024) },
+    allowFractionalResourceFragmentation: true,
     shmemBytes: 16 * 1024 * 1024,
     environ: { BACKENDAI_TEST: "it's\nset" },
     bootstrapScript: null,
@@ -142,17 +145,16 @@ export function backendConformance(
     }, TEST_TIMEOUT_MS);
 
     const start = async (spec: KernelSpec) => {
-      const created = await backend.create(spec, [], deadline());
+      const created = await backend.create(spec, noGrant, deadline());
       return { created, runner: await backend.connectRunner(spec.kernelId, deadline()) };
     };
 
     test(
       'offers capacity and well-formed images',
       async () => {
-        const { slots, slotTypes } = await backend.capacity();
-        expect(Number(slots.cpu)).toBeGreaterThan(0);
-        expect(Number(slots.mem)).toBeGreaterThan(0);
-        expect(slotTypes.mem).toBe('bytes');
+        const { cpus, memoryBytes } = await backend.capacity();
+        expect(cpus).toBeGreaterThan(0);
+        expect(memoryBytes).toBeGreaterThan(0);
         for (const { canonical, digest } of await backend.scanImages()) {
           expect(canonical).toMatch(/^[^\s]+\/[^\s]+:[^\s]+$/);
           expect(digest).toMatch(/^sha256:[0-9a-f]{64}$/);
@@ -220,10 +222,10 @@ export function backendConformance(
       async () => {
         const spec = testSpec(image);
         const missing = { ...spec.image, canonical: 'local/missing:0' };
-        const creation = backend.create({ ...spec, image: missing }, [], deadline());
+        const creation = backend.create({ ...spec, image: missing }, noGrant, deadline());
         await expect(creation).rejects.toThrow('local/missing:0');
         await expect(
-          backend.create(spec, [], AbortSignal.abort(new Error('gone'))),
+          backend.create(spec, noGrant, AbortSignal.abort(new Error('gone'))),
         ).rejects.toThrow();
         expect(await backend.list()).toEqual([]);
       },
@@ -258,6 +260,53 @@ export function backendConformance(
     if (traits.survivesCrash) crashTests();
     if (traits.runsCode) codeTests();
     if (traits.mountsFolders) folderTests();
+
+    if (traits.mountsFolders) {
+      test(
+        'a kernel sees the devices it was given, and can not change the record of them',
+        async () => {
+          const folder = await realpath(await mkdtemp(join(tmpdir(), 'bai-hook-')));
+          await chmod(folder, 0o755);
+          // No library: programs say so and go on.
+          const hook = join(folder, 'libhook.so');
+          await writeFile(hook, 'not a library');
+          const grant: Grant = {
+            allocations: {
+              cuda: { 'cuda.shares': { g0: '0.5', g1: '0.5' } },
+              mem: { mem: { root: String(256 * 1024 * 1024) } },
+            },
+            cpuIds: [],
+            attachment: {
+              ...noAttachment,
+              environment: { DEVICES: 'g0,g1' },
+              resourceLines: { CUDA_GLOBAL_DEVICE_IDS: '0:g0,1:g1' },
+              hooks: [hook],
+            },
+            environment: { GPU_COUNT: '2', N_GPUS: '2' },
+            slotTypes: { 'cuda.shares': 'count', mem: 'bytes' },
+          };
+          try {
+            const spec = testSpec(image, { environ: { DEVICES: 'all', N_GPUS: '7' } });
+            await backend.create(spec, grant, deadline());
+            const runner = await backend.connectRunner(spec.kernelId, deadline());
+            const read = async (code: string) => (await runCode(runner, code)).stdout;
+            expect(await read('echo $DEVICES $GPU_COUNT $N_GPUS')).toBe('g0,g1 2 7\n');
+            const resources = (await read('cat /home/config/resource.txt')).split('\n');
+            expect(resources).toContain('CUDA.SHARES_SHARES=g0:0.5,g1:0.5');
+            expect(resources).toContain('MEM_SHARES=root:256m');
+            expect(resources).toContain('CUDA_GLOBAL_DEVICE_IDS=0:g0,1:g1');
+            expect(await read('cat /home/config/environ.txt')).toContain('\nDEVICES=g0,g1\n');
+            expect(await read('echo x > /home/config/environ.txt || echo sealed')).toBe('sealed\n');
+            expect(await read('cat $(echo $LD_PRELOAD | cut -d: -f1)')).toBe('not a library');
+            const [found] = await backend.list();
+            expect(found?.allocations).toEqual(grant.allocations);
+          } finally {
+            await rm(folder, { recursive: true });
+          }
+        },
+        TEST_TIMEOUT_MS,
+      );
+    }
 
     function folderTests(): void {
       let host: string;
@@ -309,7 +358,7 @@ export function backendConformance(
           await symlink('/etc', join(host, 'open', 'link'));
           const create = (changes: object) => {
             const mounts = [{ ...mount('open', '/home/work/open', false), ...changes }];
-            return backend.create(testSpec(image, { mounts }), [], deadline());
+            return backend.create(testSpec(image, { mounts }), noGrant, deadline());
           };
           await expect(create({ root: join(host, 'gone') })).rejects.toThrow('not there');
           await expect(create({ subpath: 'link' })).rejects.toThrow('leads out');

@@ -9,6 +9,7 @@ import type { AgentImage } from '../../../../common/protocol/manager.ts';
 import { missingForDocker } from '../../../../testing/docker.ts';
 import { missingForImages } from '../../../../testing/images.ts';
 import { requireOrSkip } from '../../../../testing/services.ts';
+import { noGrant } from '../../../resources/grant.ts';
 import type { RunnerClient } from '../../backend.ts';
 import { testSpec } from '../../testing/conformance.ts';
 import { DockerBackend, type DockerBackendOptions } from '../docker-backend.ts';
@@ -73,6 +74,6 @@ export async function startKernel(
   const image = (await backend.scanImages()).find(({ aliases }) => aliases.includes(alias));
   if (!image) throw new Error(`there is no image ${alias}`);
   const spec = testSpec(image, overrides);
-  const { containerId } = await backend.create(spec, [], deadline());
+  const { containerId } = await backend.create(spec, noGrant, deadline());
   return { spec, containerId, runner: await backend.connectRunner(spec.kernelId, deadline()) };
 }
