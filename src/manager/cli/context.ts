@@ -76,13 +76,8 @@ export function withTables<T>(
   work: (sql: Sql, log: Logger) => Promise<T>,
 ): Promise<T> {
   return withDatabase(invocation, async (sql, log) => {
-    const { schemaState } = await import('../db/migrate.ts');
-    const { version, latest } = await schemaState(sql);
-    if (version < latest) {
-      throw new UserError(`The database has schema ${version}; this version needs ${latest}.`, {
-        hint: 'Run `backend.ai mgr schema oneshot` first.',
-      });
-    }
+    const { assertCurrent, schemaState } = await import('../db/migrate.ts');
+    assertCurrent(await schemaState(sql));
     return work(sql, log);
   });
 }

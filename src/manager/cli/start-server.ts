@@ -2,7 +2,7 @@
 import { resolve } from 'node:path';
 import { systemClock } from '../../common/clock.ts';
 import { defineCommand, flag } from '../../common/command.ts';
-import { errorMessage, UserError } from '../../common/errors.ts';
+import { errorMessage } from '../../common/errors.ts';
 import type { Logger } from '../../common/logger.ts';
 import { systemRandom } from '../../common/random.ts';
 import { loadOrCreateKeys } from '../../common/rpc/keys.ts';
@@ -15,7 +15,7 @@ import { openRedisLiveStore } from '../../stores/live/redis.ts';
 import { readRedisAddress } from '../../stores/live/settings.ts';
 import type { ManagerConfig } from '../config-file.ts';
 import { connectDatabase } from '../db/connect.ts';
-import { schemaState } from '../db/migrate.ts';
+import { assertCurrent, schemaState } from '../db/migrate.ts';
 import { startManager } from '../main.ts';
 import { configOptions, liveKeyPrefix, readConfig } from './context.ts';
 import { keyFile } from './keys.ts';
@@ -24,18 +24,13 @@ async function openDatabase({ db }: ManagerConfig, log: Logger) {
   const { host, port, name: database, user, password, maxConnections } = db;
   const address = { host, port, database, user, password };
   const sql = await connectDatabase({ ...address, maxConnections }, log);
-  const state = await schemaState(sql);
-  if (state.version === state.latest) return sql;
-  await sql.end({ timeout: 5 });
-  throw state.version > state.latest
-    ? new UserError(
-        `The database has schema ${state.version}; this version of backend.ai knows ${state.latest}.`,
-        { hint: 'Run a newer version of backend.ai, the one that wrote the database or later.' },
-      )
-    : new UserError(
-        `The database has schema ${state.version}; this version needs ${state.latest}.`,
-        { hint: 'Run `backend.ai mgr schema oneshot`, then start the manager again.' },
-      );
+  try {
+    assertCurrent(await schemaState(sql));
+    return sql;
+  } catch (error) {
+    await sql.end({ timeout: 5 });
+    throw error;
+  }
 }
 
 /** @param namespace keeps clusters that share one Redis apart. */

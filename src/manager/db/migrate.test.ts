@@ -1,7 +1,7 @@
 /** Migrations: applied once, in order, whatever the number of managers that start together. */
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { type TestDatabase, testDatabase } from '../../testing/postgres.ts';
-import { migrate, schemaState, UPSTREAM_REVISION } from './migrate.ts';
+import { assertCurrent, migrate, schemaState, UPSTREAM_REVISION } from './migrate.ts';
 import { migrations } from './migrations/index.ts';
 
 let db: TestDatabase;
@@ -21,8 +21,33 @@ test('two migrators at once apply every migration exactly once, and again is a n
   expect(await schemaState(db.sql)).toEqual({
     version: migrations.at(-1)?.version ?? 0,
     latest: migrations.at(-1)?.version ?? 0,
+    missing: [],
     upstreamRevision: UPSTREAM_REVISION,
   });
+});
+
+test('a migration below the newest applied one is made up for, in its turn', async () => {
+  const step = (version: number, sql: string) => ({ version, name: `step${version}`, sql });
+  const first = step(1, 'CREATE TABLE trail (made_by int)');
+  const second = step(2, 'INSERT INTO trail VALUES (2)');
+  const third = step(3, 'INSERT INTO trail VALUES (3)');
+  const late = await testDatabase({ migrated: false });
+  try {
+    expect(await migrate(late.sql, undefined, [first, third])).toBe(2);
+    const all = [first, second, third, step(4, 'INSERT INTO trail VALUES (4)')];
+    const state = await schemaState(late.sql, all);
+    expect(state).toMatchObject({ version: 3, latest: 4, missing: [2, 4] });
+    const { version, missing } = await schemaState(late.sql, [first, second, third]);
+    expect(() => assertCurrent({ ...state, version, latest: 3, missing })).toThrow(
+      'schema 3 without 2',
+    );
+    expect(await migrate(late.sql, undefined, all)).toBe(2);
+    const rows = await late.sql`SELECT made_by FROM trail`;
+    expect(rows.map(({ made_by }) => made_by)).toEqual([3, 2, 4]);
+    expect(() => assertCurrent({ ...state, version: 4, missing: [] })).not.toThrow();
+  } finally {
+    await late.drop();
+  }
 });
 
 test('a database of another origin is refused and left alone', async () => {

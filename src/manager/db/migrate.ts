@@ -3,7 +3,7 @@ import type { Sql } from 'postgres';
 import { UserError } from '../../common/errors.ts';
 import type { Logger } from '../../common/logger.ts';
 import type { Db } from './connect.ts';
-import { migrations } from './migrations/index.ts';
+import { type Migration, migrations } from './migrations/index.ts';
 
 /** Any fixed number: names the lock that migrating processes queue for. */
 const MIGRATION_LOCK = 7_120_260_404;
@@ -15,11 +15,11 @@ export interface SchemaState {
   readonly version: number;
   /** Version of the newest migration this program knows. */
   readonly latest: number;
+  /** Versions of the migrations that this program knows and the database lacks, in order. */
+  readonly missing: readonly number[];
   /** Content of upstream's `alembic_version`; null when there is none. */
   readonly upstreamRevision: string | null;
 }
-
-const latest = migrations.at(-1)?.version ?? 0;
 
 async function tableExists(sql: Db, name: string): Promise<boolean> {
   const [row] = await sql<{ found: boolean }[]>`SELECT to_regclass(${name}) IS NOT NULL AS found`;
@@ -27,19 +27,44 @@ async function tableExists(sql: Db, name: string): Promise<boolean> {
 }
 
 /** Which schema the database has now. Changes nothing. */
-export async function schemaState(sql: Db): Promise<SchemaState> {
-  let version = 0;
+export async function schemaState(
+  sql: Db,
+  known: readonly Migration[] = migrations,
+): Promise<SchemaState> {
+  const applied = new Set<number>();
   let upstreamRevision: string | null = null;
   if (await tableExists(sql, 'schema_migrations')) {
-    const [row] = await sql<{ version: number }[]>`
-      SELECT coalesce(max(version), 0) AS version FROM schema_migrations`;
-    version = row?.version ?? 0;
+    const rows = await sql<{ version: number }[]>`SELECT version FROM schema_migrations`;
+    for (const { version } of rows) applied.add(version);
   }
   if (await tableExists(sql, 'alembic_version')) {
     const [row] = await sql<{ version_num: string }[]>`SELECT version_num FROM alembic_version`;
     upstreamRevision = row?.version_num ?? null;
   }
-  return { version, latest, upstreamRevision };
+  return {
+    version: Math.max(0, ...applied),
+    latest: known.at(-1)?.version ?? 0,
+    missing: known.map(({ version }) => version).filter((version) => !applied.has(version)),
+    upstreamRevision,
+  };
+}
+
+/** @throws UserError when a newer program wrote the schema, or migrations have to be applied first. */
+export function assertCurrent({ version, latest, missing }: SchemaState): void {
+  if (version > latest) {
+    throw new UserError(
+      `The database has schema ${version}; this version of backend.ai knows ${latest}.`,
+      { hint: 'Run a newer version of backend.ai, the one that wrote the database or later.' },
+    );
+  }
+  if (missing.length > 0) {
+    throw new UserError(
+      version < latest
+        ? `The database has schema ${version}; this version needs ${latest}.`
+        : `The database has schema ${version} without ${missing.join(', ')}, which belong to it.`,
+      { hint: 'Run `backend.ai mgr schema oneshot` first.' },
+    );
+  }
 }
 
 function assertOurs(state: SchemaState): void {
@@ -73,21 +98,26 @@ async function prepare(sql: Db): Promise<void> {
  * Applies every missing migration in order, each in a transaction of its own.
  *
  * Processes that migrate the same database at once queue up; the later ones find nothing to do.
+ * @param known those of this program, in order.
  * @returns how many migrations were applied.
  * @throws UserError when the schema is newer than this program or not ours.
  */
-export async function migrate(sql: Sql, log?: Logger): Promise<number> {
+export async function migrate(
+  sql: Sql,
+  log?: Logger,
+  known: readonly Migration[] = migrations,
+): Promise<number> {
   let applied = 0;
   // Each step takes the lock for its own transaction, so no connection has to be held across them.
-  for (let step = 0; step <= migrations.length; step++) {
+  for (let step = 0; step <= known.length; step++) {
     const done = await sql.begin(async (tx) => {
       // Waiting for others and rewriting a large table may both take long.
       await tx`SET LOCAL statement_timeout = 0`;
       await tx`SELECT pg_advisory_xact_lock(${MIGRATION_LOCK})`;
-      const state = await schemaState(tx);
+      const state = await schemaState(tx, known);
       assertOurs(state);
       if (state.version === 0) await prepare(tx);
-      const next = migrations.find(({ version }) => version > state.version);
+      const next = known.find(({ version }) => version === state.missing[0]);
       if (next === undefined) return true;
       // Filling a new table from a large old one takes as long as it takes.
       await tx`SET LOCAL statement_timeout = 0`;

@@ -17,7 +17,7 @@ import clusters from './0017_clusters.sql' with { type: 'text' };
 import sessionTemplates from './0018_session_templates.sql' with { type: 'text' };
 
 export interface Migration {
-  /** Grows by one; the number that opens the file's name. */
+  /** Grows; the number that opens the file's name. */
   readonly version: number;
   readonly name: string;
   readonly sql: string;
