@@ -111,12 +111,24 @@ const int = new GraphQLScalarType({
   serialize: (value) => (Number.isSafeInteger(value) ? value : GraphQLInt.serialize(value)),
 });
 
-const decimal = textScalar(
-  'Decimal',
-  'A decimal number as text; may be Infinity.',
-  (text) => (/^[+-]?(\d+(\.\d*)?|\.\d+|Infinity)$/.test(text.trim()) ? text.trim() : undefined),
-  (value) => (typeof value === 'string' ? value : undefined),
-);
+function readDecimal(value: unknown): string {
+  const text = typeof value === 'number' ? String(value) : value;
+  if (typeof text === 'string' && /^[+-]?(\d+(\.\d*)?|\.\d+|Infinity)$/.test(text.trim())) {
+    return text.trim();
+  }
+  throw invalid('Decimal', value);
+}
+
+const decimal = new GraphQLScalarType<string, string>({
+  name: 'Decimal',
+  description: 'A decimal number as text; may be Infinity. Numbers are read too.',
+  parseValue: readDecimal,
+  parseLiteral: (node) => readDecimal('value' in node ? node.value : null),
+  serialize(value) {
+    if (typeof value !== 'string') throw invalid('Decimal', value);
+    return value;
+  },
+});
 
 function literalValue(node: ValueNode, variables: Readonly<Record<string, unknown>>): unknown {
   switch (node.kind) {
