@@ -1,6 +1,7 @@
 /** Fair shares and usage per day on real rows: added up, calculated, listed, changed, and for whom. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import * as v from 'valibot';
+import { isoTime } from '../../common/time.ts';
 import { insertAgent, insertResourceGroup, insertSession } from '../../testing/sessions.ts';
 import { type Tenants, testTenants } from '../../testing/tenants.ts';
 import { fairSharePass } from './upkeep.ts';
@@ -178,6 +179,35 @@ describe('shares', () => {
     expect(await factorOf('default')).toBe(before);
     for (const wrong of ['"-1"', '"1e9"', '"Infinity"']) {
       expect((await set(wrong)).errors).toHaveLength(1);
+    }
+  });
+
+  test('a weight is kept for the day on which its owner may use the group', async () => {
+    const { sql } = tenants.db;
+    await sql`DELETE FROM sgroups_for_domains
+               WHERE domain = 'elsewhere' AND scaling_group = 'default'`;
+    try {
+      const { data, errors } = await tenants.ask(
+        'superadmin',
+        `mutation { adminUpsertDomainFairShareWeight(input: {resourceGroupName: "default",
+          domainName: "elsewhere", weight: 2}) { domainFairShare { domainName createdAt
+            spec { weight usesDefault } calculationSnapshot { fairShareFactor } } } }`,
+      );
+      expect(errors).toBeNull();
+      const [stored] = await sql`SELECT created_at, weight FROM domain_fair_shares
+                                  WHERE domain_name = 'elsewhere' AND resource_group = 'default'`;
+      expect(Number(stored?.weight)).toBe(2);
+      expect(data?.adminUpsertDomainFairShareWeight).toMatchObject({
+        domainFairShare: {
+          domainName: 'elsewhere',
+          spec: { usesDefault: false },
+          createdAt: isoTime(v.parse(v.date(), stored?.created_at)),
+        },
+      });
+      expect((await domains()).map(({ domainName }) => domainName)).toEqual(['default']);
+    } finally {
+      await sql`INSERT INTO sgroups_for_domains (domain, scaling_group)
+                VALUES ('elsewhere', 'default')`;
     }
   });
 

@@ -14,7 +14,7 @@ import { loadUserV2 } from '../user/v2-graphql.ts';
 import type { Level } from './levels.ts';
 import { type OwnerKey, setSpec, setWeights, type WeightWish } from './manage.ts';
 import { typeDefs } from './schema.ts';
-import { findShare, listShares, type ShareRow, type ShareScope } from './service.ts';
+import { getShare, listShares, type ShareRow, type ShareScope } from './service.ts';
 import { groupSpec, shareSpec, snapshot } from './shapes.ts';
 
 const TYPES = {
@@ -88,25 +88,7 @@ async function upsert(
   await setWeights(context, level, group, [wishOf(input)]);
   const scope: ShareScope = { group, domainName, projectId };
   const key = userUuid ?? projectId ?? domainName;
-  const share = await findShare(context.ctx.sql, context.caller, level, scope, key);
-  if (share) return share;
-  // Its weight is kept for the day on which it may use the group.
-  const none = { resource_weights: {}, total_decayed_usage: {}, lookback_start: null };
-  return {
-    ...none,
-    owner_key: key,
-    resource_group: group,
-    domain_name: domainName,
-    project_id: projectId ?? null,
-    user_uuid: userUuid ?? null,
-    weight: input.weight ?? null,
-    fair_share_factor: '1',
-    normalized_usage: '0',
-    lookback_end: null,
-    last_calculated_at: null,
-    created_at: context.ctx.clock.now(),
-    updated_at: context.ctx.clock.now(),
-  };
+  return getShare(context.ctx.sql, context.caller, level, scope, key);
 }
 
 function upsertAll(

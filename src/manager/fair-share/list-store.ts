@@ -54,7 +54,10 @@ const shareColumns = (sql: Sql, group: string): Fragment => sql`
 interface LevelList {
   readonly columns: Fragment;
   readonly from: Fragment;
-  readonly scope: Fragment;
+  /** Which owners the scope is about. */
+  readonly within: Fragment;
+  /** Whether the owner may use the group. */
+  readonly mayUse: Fragment;
   readonly key: Fragment;
   readonly keyType: 'uuid' | 'text';
   readonly fields: V2FieldTable;
@@ -70,10 +73,11 @@ function domains(sql: Sql, { group }: ShareScope): LevelList {
   return {
     columns: sql`d.name AS owner_key, d.name AS domain_name, NULL AS project_id,
                  NULL AS user_uuid, coalesce(s.created_at, d.created_at, now()) AS created_at`,
-    from: sql`domains d JOIN sgroups_for_domains a ON a.domain = d.name
-              LEFT JOIN ${shareTable(sql, 'domain')} s
-                     ON s.domain_name = d.name AND s.resource_group = ${group}`,
-    scope: sql`a.scaling_group = ${group}`,
+    from: sql`domains d LEFT JOIN ${shareTable(sql, 'domain')} s
+                               ON s.domain_name = d.name AND s.resource_group = ${group}`,
+    within: sql`true`,
+    mayUse: sql`EXISTS (SELECT FROM sgroups_for_domains a
+                         WHERE a.domain = d.name AND a.scaling_group = ${group})`,
     key: sql`d.name`,
     keyType: 'text',
     fields: {
@@ -100,11 +104,11 @@ function projects(sql: Sql, { group, domainName = '' }: ShareScope): LevelList {
                  NULL AS user_uuid, coalesce(s.created_at, g.created_at, now()) AS created_at`,
     from: sql`groups g LEFT JOIN ${shareTable(sql, 'project')} s
                               ON s.project_id = g.id AND s.resource_group = ${group}`,
-    scope: sql`g.domain_name = ${domainName}
-      AND (EXISTS (SELECT FROM sgroups_for_groups a
-                    WHERE a."group" = g.id AND a.scaling_group = ${group})
-        OR EXISTS (SELECT FROM sgroups_for_domains a
-                    WHERE a.domain = g.domain_name AND a.scaling_group = ${group}))`,
+    within: sql`g.domain_name = ${domainName}`,
+    mayUse: sql`(EXISTS (SELECT FROM sgroups_for_groups a
+                          WHERE a."group" = g.id AND a.scaling_group = ${group})
+              OR EXISTS (SELECT FROM sgroups_for_domains a
+                          WHERE a.domain = g.domain_name AND a.scaling_group = ${group}))`,
     key: sql`g.id`,
     keyType: 'uuid',
     fields: {
@@ -143,7 +147,8 @@ function users(sql: Sql, { group, projectId = '' }: ShareScope): LevelList {
               LEFT JOIN ${shareTable(sql, 'user')} s
                      ON s.user_uuid = u.uuid AND s.project_id = m.group_id
                     AND s.resource_group = ${group}`,
-    scope: sql`m.group_id::text = ${projectId.toLowerCase()}`,
+    within: sql`m.group_id::text = ${projectId.toLowerCase()}`,
+    mayUse: sql`true`,
     key: sql`u.uuid`,
     keyType: 'uuid',
     fields: {
@@ -190,7 +195,7 @@ export function selectShares(
     {
       columns: sql`${list.columns}, ${shareColumns(sql, scope.group)}`,
       from: list.from,
-      scope: list.scope,
+      scope: sql`${list.within} AND ${list.mayUse}`,
       filter: v2FilterToSql(sql, query.filter, list.fields),
       order: v2OrderTerms(wish.page.mode, query.orderBy, list.orders, highest),
       key: list.key,
@@ -198,6 +203,21 @@ export function selectShares(
     },
     wish,
   );
+}
+
+/** One owner's share, also of one that may not use the group (yet); null when there is no owner. */
+export async function selectShare(
+  sql: Sql,
+  level: Level,
+  scope: ShareScope,
+  ownerKey: string,
+): Promise<ShareRow | null> {
+  const list = LISTS[level](sql, scope);
+  const key = list.keyType === 'uuid' ? sql`${ownerKey}::uuid` : sql`${ownerKey}::text`;
+  const [row] = await sql<ShareRow[]>`
+    SELECT ${list.columns}, ${shareColumns(sql, scope.group)}
+      FROM ${list.from} WHERE ${list.within} AND ${list.key} = ${key}`;
+  return row ?? null;
 }
 
 export interface BucketRow {

@@ -1,5 +1,6 @@
 /** Fair shares and usage per day, as superadmins see them. */
 import type { Sql } from 'postgres';
+import { BackendError } from '../../common/errors.ts';
 import type { Listed, PageWish } from '../graphql/page.ts';
 import { requireAdministrator } from '../graphql/scope.ts';
 import type { V2Query } from '../graphql/v2-filter-store.ts';
@@ -26,23 +27,21 @@ export function listShares(
   return store.selectShares(sql, level, scope, query, wish);
 }
 
-/** One owner's share; null when it may not use the group. */
-export async function findShare(
+/**
+ * One owner's share; its weight is kept for the day on which it may use the group.
+ * @throws BackendError GenericForbidden, InvalidAPIParameters when there is no such owner.
+ */
+export async function getShare(
   sql: Sql,
   caller: Caller,
   level: Level,
   scope: store.ShareScope,
   ownerKey: string,
-): Promise<store.ShareRow | null> {
-  const field = { domain: 'domainName', project: 'projectId', user: 'userUuid' }[level];
-  const one = {
-    page: { mode: 'offset', limit: 1, offset: 0 },
-    rows: true,
-    count: false,
-  } as const;
-  const query = { filter: { [field]: { equals: ownerKey } } };
-  const { rows } = await listShares(sql, caller, level, scope, query, one);
-  return rows[0] ?? null;
+): Promise<store.ShareRow> {
+  requireAdministrator(caller);
+  const share = await store.selectShare(sql, level, scope, ownerKey);
+  if (share) return share;
+  throw new BackendError('InvalidAPIParameters', `There is no ${level} '${ownerKey}' there.`);
 }
 
 /**
