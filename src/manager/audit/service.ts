@@ -24,6 +24,11 @@ export interface AuthoredChange {
   readonly clientAddress: string | null;
 }
 
+/** A change by whoever has administrative rights: an account, or the operator of the machine. */
+export interface AdministrativeChange extends AuthoredChange {
+  readonly caller: Author & Pick<Caller, 'role'>;
+}
+
 /** Who changes something, and with what. */
 export interface ChangeContext extends AuthoredChange {
   readonly caller: Caller;

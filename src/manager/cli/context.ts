@@ -2,13 +2,16 @@
 import { homedir } from 'node:os';
 import { resolve } from 'node:path';
 import type { Sql } from 'postgres';
+import { systemClock } from '../../common/clock.ts';
 import { type CommandIo, option } from '../../common/command.ts';
 import { UserError } from '../../common/errors.ts';
 import type { Logger } from '../../common/logger.ts';
+import { systemRandom } from '../../common/random.ts';
 import { commandLogger } from '../../logging/options.ts';
 import type { ConfigStore } from '../../stores/config/port.ts';
 import type { LiveStore } from '../../stores/live/port.ts';
 import { readRedisAddress } from '../../stores/live/settings.ts';
+import type { AdministrativeChange } from '../audit/service.ts';
 import { loadManagerConfig, type ManagerConfig } from '../config-file.ts';
 import { connectDatabase } from '../db/connect.ts';
 
@@ -81,6 +84,22 @@ export function withTables<T>(
     return work(sql, log);
   });
 }
+
+/**
+ * What a command changes stands in the audit log as the operator's, who has the database itself and
+ * no account. Running managers are not told: this is for what they read anew for every request.
+ */
+export const operatorChange = (sql: Sql): AdministrativeChange => ({
+  ctx: {
+    sql,
+    clock: systemClock,
+    random: systemRandom,
+    events: { publish() {}, subscribe: () => () => {} },
+  },
+  caller: { userId: null, email: 'the operator', role: 'superadmin' },
+  requestId: systemRandom.uuid(),
+  clientAddress: null,
+});
 
 /** Runs `work` with the configuration store, which is etcd wherever a manager.toml is used. */
 export async function withConfigStore<T>(

@@ -13,21 +13,21 @@ import { UserError } from '../../common/errors.ts';
 import { hostArchitecture, servicePortsOf } from '../../common/images/labels.ts';
 import { formatSize } from '../../common/sizes.ts';
 import { loadImageLocations } from '../image/locations.ts';
-import { limitImage, purgeImage } from '../image/operate.ts';
-import { LOCAL_REGISTRY, normalizeArchitecture } from '../image/reference.ts';
-import { rescan as rescanImages } from '../image/rescan.ts';
 import {
   aliasImage,
   dealiasImage,
-  findImagesByName,
   forgetImage,
-  type Image,
-  listAllImages,
-  resolveImage,
-} from '../image/service.ts';
+  modifyImage,
+  purgeImage,
+  untagImage,
+} from '../image/manage.ts';
+import { LOCAL_REGISTRY, normalizeArchitecture } from '../image/reference.ts';
+import { rescan as rescanImages } from '../image/rescan.ts';
+import { findImagesByName, type Image, listAllImages, resolveImage } from '../image/service.ts';
 import {
   configOptions,
   type Invocation,
+  operatorChange,
   plainTable,
   withLiveStore,
   withTables,
@@ -35,6 +35,14 @@ import {
 
 const reference = argument('REF', 'Name or alias of the image.');
 const architecture = optionalArgument('ARCH', 'Its architecture, such as x86_64.');
+
+/** Longest wait for a registry that removes a tag. Milliseconds. */
+const REGISTRY_TIMEOUT_MS = 60_000;
+
+const targetOf = (args: {
+  readonly reference: string;
+  readonly architecture: string | undefined;
+}) => ({ reference: args.reference, architecture: args.architecture ?? null });
 
 /** The agents that have an image, when it is asked for what is installed. */
 async function installedOn(
@@ -98,7 +106,7 @@ export const forget = defineCommand({
   positionals: { reference, architecture },
   async run({ options: { config }, args, io }) {
     const image = await withTables({ io, configPath: config }, (sql) =>
-      forgetImage(sql, args.reference, args.architecture ?? null),
+      forgetImage(operatorChange(sql), targetOf(args)),
     );
     io.stdout.write(`Forgot ${image.canonical} (${image.architecture}).\n`);
     return 0;
@@ -113,10 +121,13 @@ export const purge = defineCommand({
   },
   positionals: { reference, architecture },
   async run({ options: { config, fromRegistry }, args, io }) {
-    const target = { reference: args.reference, architecture: args.architecture ?? null };
-    const image = await withTables({ io, configPath: config }, (sql) =>
-      purgeImage({ sql, clock: systemClock }, target, fromRegistry),
-    );
+    const image = await withTables({ io, configPath: config }, async (sql) => {
+      const by = operatorChange(sql);
+      const found = await resolveImage(sql, { ...targetOf(args), viewer: null });
+      if (fromRegistry) await untagImage(by, found.id, AbortSignal.timeout(REGISTRY_TIMEOUT_MS));
+      await purgeImage(by, found.id);
+      return found;
+    });
     io.stdout.write(`Purged ${image.canonical} (${image.architecture}).\n`);
     return 0;
   },
@@ -140,11 +151,12 @@ export const setResourceLimit = defineCommand({
     architecture,
   },
   async run({ options: { config }, args, io }) {
-    const target = { reference: args.reference, architecture: args.architecture ?? null };
-    const limit = { slot: args.slot, ...args.range };
-    const image = await withTables({ io, configPath: config }, (sql) =>
-      limitImage(sql, target, limit),
-    );
+    const target = targetOf(args);
+    const image = await withTables({ io, configPath: config }, async (sql) => {
+      const resourceLimits = [{ key: args.slot, ...args.range }];
+      await modifyImage(operatorChange(sql), target, { resourceLimits });
+      return resolveImage(sql, { ...target, viewer: null });
+    });
     const { min, max } = image.resources[args.slot] ?? { min: null, max: null };
     io.stdout.write(
       `${image.canonical} (${image.architecture}): ${args.slot} ${min ?? 'no minimum'} to ${max ?? 'no maximum'}.\n`,
@@ -226,7 +238,10 @@ export const alias = defineCommand({
   },
   async run({ options: { config }, args, io }) {
     const image = await withTables({ io, configPath: config }, (sql) =>
-      aliasImage(sql, args.alias, args.target, args.architecture ?? null),
+      aliasImage(operatorChange(sql), args.alias, {
+        reference: args.target,
+        architecture: args.architecture ?? null,
+      }),
     );
     io.stdout.write(`${args.alias} now stands for ${image.canonical}.\n`);
     return 0;
@@ -237,7 +252,9 @@ export const dealias = defineCommand({
   options: configOptions,
   positionals: { alias: argument('ALIAS', 'The short name.') },
   async run({ options: { config }, args, io }) {
-    await withTables({ io, configPath: config }, (sql) => dealiasImage(sql, args.alias));
+    await withTables({ io, configPath: config }, (sql) =>
+      dealiasImage(operatorChange(sql), args.alias),
+    );
     io.stdout.write(`${args.alias} stands for nothing now.\n`);
     return 0;
   },

@@ -5,21 +5,18 @@ import fc from 'fast-check';
 import { hostArchitecture } from '../../common/images/labels.ts';
 import type { AgentImage } from '../../common/protocol/manager.ts';
 import { type TestDatabase, testDatabase } from '../../testing/postgres.ts';
+import { operatorChange } from '../cli/context.ts';
 import { populateFixture } from '../fixture/service.ts';
 import { rescanLocal, upsertImages } from './catalog.ts';
+import { aliasImage, dealiasImage, forgetImage } from './manage.ts';
 import { candidateNames, closeNames, parseImageReference } from './reference.ts';
-import {
-  aliasImage,
-  dealiasImage,
-  forgetImage,
-  listAllImages,
-  listImages,
-  resolveImage,
-} from './service.ts';
+import { listAllImages, listImages, resolveImage } from './service.ts';
 
 const NOBODY = '00000000-0000-4000-8000-000000000000';
 const ARCH = hostArchitecture();
 const OTHER_ARCH = ARCH === 'aarch64' ? 'x86_64' : 'aarch64';
+
+const target = (reference: string) => ({ reference, architecture: null });
 
 const image = (canonical: string, more: Partial<AgentImage> = {}): AgentImage => ({
   canonical,
@@ -149,7 +146,7 @@ describe('catalogue', () => {
   test('a complete name wins over an alias, and an alias over nothing', async () => {
     await upsertImages(db.sql, [image('local/a:latest'), image('local/b:1', { aliases: ['a'] })]);
     expect((await resolve('a')).canonical).toBe('local/a:latest');
-    await forgetImage(db.sql, 'local/a:latest', null);
+    await forgetImage(operatorChange(db.sql), target('local/a:latest'));
     expect((await resolve('a')).canonical).toBe('local/b:1');
   });
 
@@ -184,14 +181,19 @@ describe('catalogue', () => {
       image('local/python:3.12', { aliases: ['python'] }),
     ];
     await upsertImages(db.sql, report);
-    await aliasImage(db.sql, 'python', 'local/python:3.11', null);
+    const operator = operatorChange(db.sql);
+    await aliasImage(operator, 'python', target('local/python:3.11'));
     await upsertImages(db.sql, report);
     expect((await resolve('python')).canonical).toBe('local/python:3.11');
-    await dealiasImage(db.sql, 'python');
-    await expect(dealiasImage(db.sql, 'python')).rejects.toThrow("no image alias 'python'");
-    await expect(aliasImage(db.sql, 'no good', 'python', null)).rejects.toThrow(
-      "can't be an alias",
-    );
+    await dealiasImage(operator, 'python');
+    await expect(dealiasImage(operator, 'python')).rejects.toThrow("no image alias 'python'");
+    expect(() => aliasImage(operator, 'no good', target('python'))).toThrow("can't be an alias");
+    const records = await db.sql`SELECT operation, triggered_by, description FROM audit_logs`;
+    expect(records.map(({ operation }) => operation).sort()).toEqual(['associate', 'disassociate']);
+    expect(records[0]).toMatchObject({
+      triggered_by: null,
+      description: expect.stringContaining('by the operator'),
+    });
   });
 
   test('repeating a report writes nothing; a new digest does', async () => {
@@ -215,7 +217,7 @@ describe('catalogue', () => {
   test('a forgotten image stays away until a rescan', async () => {
     const report = [image('local/a:1', { aliases: ['a'] })];
     await upsertImages(db.sql, report);
-    await forgetImage(db.sql, 'a', null);
+    await forgetImage(operatorChange(db.sql), target('a'));
     await upsertImages(db.sql, report);
     await expect(resolve('a')).rejects.toThrow('There is no image');
     expect(await listAllImages(db.sql)).toEqual([]);

@@ -5,16 +5,15 @@ import { BackendError } from '../../common/errors.ts';
 import { isUuid } from '../../common/ids.ts';
 import { CUSTOMIZED_OWNER_LABEL } from '../../common/images/labels.ts';
 import { formatAmount, parseAmount } from '../../common/slots.ts';
-import { type Change, type ChangeContext, change } from '../audit/service.ts';
+import { type AdministrativeChange, type Change, change } from '../audit/service.ts';
 import { labelsColumn } from '../db/json.ts';
 import type { ImageRow } from '../db/rows.generated.ts';
 import { requireSuperadmin } from '../graphql/scope.ts';
-import type { Caller } from '../http/route.ts';
 import { registryOfImage } from '../registry/service.ts';
 import { resourcesOf } from './catalog.ts';
 import * as manageStore from './manage-store.ts';
 import { checkAlias, normalizeArchitecture, parseCanonical } from './reference.ts';
-import { resolveImage, resourcesColumn } from './service.ts';
+import { type Image, resolveImage, resourcesColumn } from './service.ts';
 import * as store from './store.ts';
 
 const ENTITY = 'image';
@@ -45,9 +44,8 @@ const invalid = (message: string) => new BackendError('InvalidAPIParameters', me
 const types = v.picklist(['COMPUTE', 'SYSTEM', 'SERVICE']);
 
 /** @throws BackendError ImageNotFound. */
-async function targetId(tx: TransactionSql, target: ImageTarget): Promise<string> {
-  return (await resolveImage(tx, { ...target, viewer: null })).id;
-}
+const resolved = (tx: TransactionSql, target: ImageTarget): Promise<Image> =>
+  resolveImage(tx, { ...target, viewer: null });
 
 async function locked(tx: TransactionSql, id: string): Promise<ImageRow> {
   const row = isUuid(id) ? await manageStore.lockImage(tx, id) : null;
@@ -56,8 +54,8 @@ async function locked(tx: TransactionSql, id: string): Promise<ImageRow> {
 }
 
 /** Superadmins may for every image, others for those they have made for themselves. */
-function requireOwner(caller: Caller, row: ImageRow): void {
-  if (caller.isSuperadmin) return;
+function requireOwner(caller: AdministrativeChange['caller'], row: ImageRow): void {
+  if (caller.role === 'superadmin') return;
   const owner = v.parse(labelsColumn, row.labels)[CUSTOMIZED_OWNER_LABEL];
   if (owner === `user:${caller.userId}`) return;
   // Somebody else's is not even there for this caller.
@@ -68,20 +66,25 @@ function requireOwner(caller: Caller, row: ImageRow): void {
  * Makes `alias` stand for an image, wherever it pointed before.
  * @throws BackendError ImageNotFound; InvalidAPIParameters for an alias that could not be asked for.
  */
-export function aliasImage(by: ChangeContext, alias: string, target: ImageTarget): Promise<void> {
+export function aliasImage(
+  by: AdministrativeChange,
+  alias: string,
+  target: ImageTarget,
+): Promise<Image> {
   requireSuperadmin(by.caller);
   checkAlias(alias);
   return change(by, async (tx, note) => {
-    const id = await targetId(tx, target);
+    const image = await resolved(tx, target);
     const before = { alias, image: await store.selectAliasTarget(tx, alias) };
-    await store.setAlias(tx, alias, id);
-    const after = { alias, image: id };
-    note({ entityType: ENTITY, entityId: id, operation: 'associate', before, after });
+    await store.setAlias(tx, alias, image.id);
+    const after = { alias, image: image.id };
+    note({ entityType: ENTITY, entityId: image.id, operation: 'associate', before, after });
+    return image;
   });
 }
 
 /** @throws BackendError ImageAliasNotFound. */
-export function dealiasImage(by: ChangeContext, alias: string): Promise<void> {
+export function dealiasImage(by: AdministrativeChange, alias: string): Promise<void> {
   requireSuperadmin(by.caller);
   return change(by, async (tx, note) => {
     const image = await store.selectAliasTarget(tx, alias);
@@ -108,10 +111,11 @@ async function forget(
 }
 
 /**
- * Takes an image out of the catalogue and frees its aliases; agents keep their copies.
+ * Takes an image out of the catalogue and frees its aliases; agents keep their copies. Agents that
+ * report it later don't bring it back, a rescan does.
  * @throws BackendError ImageNotFound also for one that is neither the caller's own nor theirs to see.
  */
-export function forgetImageById(by: ChangeContext, id: string): Promise<void> {
+export function forgetImageById(by: AdministrativeChange, id: string): Promise<void> {
   return change(by, async (tx, note) => {
     const row = await locked(tx, id);
     requireOwner(by.caller, row);
@@ -119,13 +123,13 @@ export function forgetImageById(by: ChangeContext, id: string): Promise<void> {
   });
 }
 
-/** The same by name, for administrators. @returns its id. @throws BackendError ImageNotFound. */
-export function forgetImage(by: ChangeContext, target: ImageTarget): Promise<string> {
+/** The same by name, for administrators. @throws BackendError ImageNotFound. */
+export function forgetImage(by: AdministrativeChange, target: ImageTarget): Promise<Image> {
   requireSuperadmin(by.caller);
   return change(by, async (tx, note) => {
-    const row = await locked(tx, await targetId(tx, target));
-    await forget(tx, note, row);
-    return row.id;
+    const image = await resolved(tx, target);
+    await forget(tx, note, await locked(tx, image.id));
+    return image;
   });
 }
 
@@ -135,7 +139,7 @@ export function forgetImage(by: ChangeContext, target: ImageTarget): Promise<str
  *   cannot be reached or refuses.
  */
 export async function untagImage(
-  by: ChangeContext,
+  by: AdministrativeChange,
   id: string,
   signal: AbortSignal,
 ): Promise<void> {
@@ -149,7 +153,7 @@ export async function untagImage(
 }
 
 /** Removes an image for good, from the catalogue. @throws BackendError ImageNotFound. */
-export function purgeImage(by: ChangeContext, id: string): Promise<void> {
+export function purgeImage(by: AdministrativeChange, id: string): Promise<void> {
   return change(by, async (tx, note) => {
     const before = await locked(tx, id);
     requireOwner(by.caller, before);
@@ -160,7 +164,7 @@ export function purgeImage(by: ChangeContext, id: string): Promise<void> {
 
 /** Forgets every image of a registry, or a project of it; of all when null. @returns how many. */
 export function clearImages(
-  by: ChangeContext,
+  by: AdministrativeChange,
   registry: string | null,
   project: string | null = null,
 ): Promise<number> {
@@ -226,23 +230,23 @@ function toColumns(wishes: ImageWishes, row: ImageRow): manageStore.ImageChanges
  * RepositoryIntegrityError when another image has the new name.
  */
 export function modifyImage(
-  by: ChangeContext,
+  by: AdministrativeChange,
   target: ImageTarget,
   wishes: ImageWishes,
 ): Promise<void> {
   requireSuperadmin(by.caller);
   return change(by, async (tx, note) => {
-    const before = await locked(tx, await targetId(tx, target));
+    const before = await locked(tx, (await resolved(tx, target)).id);
     const after = await manageStore.updateImage(tx, before.id, toColumns(wishes, before));
     note({ entityType: ENTITY, entityId: before.id, operation: 'update', before, after });
   });
 }
 
 /** Gives an image the limits again that its labels say. @returns its id. */
-export function clearCustomLimits(by: ChangeContext, target: ImageTarget): Promise<string> {
+export function clearCustomLimits(by: AdministrativeChange, target: ImageTarget): Promise<string> {
   requireSuperadmin(by.caller);
   return change(by, async (tx, note) => {
-    const before = await locked(tx, await targetId(tx, target));
+    const before = await locked(tx, (await resolved(tx, target)).id);
     const resources = { json: resourcesOf(v.parse(labelsColumn, before.labels)) };
     const after = await manageStore.updateImage(tx, before.id, { resources });
     note({ entityType: ENTITY, entityId: before.id, operation: 'update', before, after });

@@ -171,7 +171,7 @@ const mutations: NonNullable<GraphqlModule['resolvers']['Mutation']> = {
     }),
   forget_image: (_root, { reference, architecture }, context, info) =>
     mutate(context, info.path.key, 'superadmin', { image: null }, async () => {
-      const id = await forgetImage(context, targetOf(reference, architecture));
+      const { id } = await forgetImage(context, targetOf(reference, architecture));
       return { image: await loadImage(context, id) };
     }),
   forget_image_by_id: (_root, { image_id }, context, info) =>

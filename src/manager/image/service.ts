@@ -13,7 +13,6 @@ import type { Caller } from '../http/route.ts';
 import * as nodes from './node-store.ts';
 import {
   candidateNames,
-  checkAlias,
   closeNames,
   normalizeArchitecture,
   parseImageReference,
@@ -234,42 +233,4 @@ export async function findImage(sql: Db, caller: Caller, id: string): Promise<Im
 export async function listAllImages(sql: Db, options: ListOptions = {}): Promise<Image[]> {
   const filter = { statuses: options.statuses ?? ['ALIVE'], registry: options.registry };
   return (await store.selectImages(sql, null, filter, MAX_LISTED)).map(toImage);
-}
-
-/**
- * Makes `alias` stand for an image, wherever it pointed before.
- * @throws BackendError ImageNotFound; InvalidAPIParameters for an alias that could not be asked for.
- */
-export async function aliasImage(
-  sql: Db,
-  alias: string,
-  target: string,
-  architecture: string | null,
-): Promise<Image> {
-  checkAlias(alias);
-  const image = await resolveImage(sql, { reference: target, architecture, viewer: null });
-  await store.setAlias(sql, alias, image.id);
-  return image;
-}
-
-/** @throws BackendError ImageAliasNotFound. */
-export async function dealiasImage(sql: Db, alias: string): Promise<void> {
-  if (!(await store.deleteAlias(sql, alias))) {
-    throw new BackendError('ImageAliasNotFound', `There is no image alias '${alias}'.`);
-  }
-}
-
-/**
- * Takes an image out of the catalogue and frees its aliases; agents keep their copies. Agents that
- * report it later don't bring it back, a rescan does.
- * @throws BackendError ImageNotFound.
- */
-export async function forgetImage(
-  sql: Db,
-  reference: string,
-  architecture: string | null,
-): Promise<Image> {
-  const image = await resolveImage(sql, { reference, architecture, viewer: null });
-  await store.markDeleted(sql, image.id);
-  return image;
 }
