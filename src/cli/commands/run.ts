@@ -16,6 +16,7 @@ import {
   restArguments,
 } from '../../common/command.ts';
 import { UserError } from '../../common/errors.ts';
+import { pooled } from '../../common/pooled.ts';
 import { systemRandom } from '../../common/random.ts';
 import { connect } from '../connect.ts';
 import { describeFailure } from '../framework/failures.ts';
@@ -142,22 +143,17 @@ async function runAll(
   parallel: number,
 ): Promise<number> {
   const exitCodes: number[] = cases.map(() => 0);
-  let next = 0;
-  const worker = async () => {
-    while (next < cases.length && !context.interrupts.leave.aborted) {
-      const one = cases[next++];
-      if (one === undefined) return;
-      try {
-        exitCodes[one.index] = await runCase(context, one, (status) =>
-          logOutput(context.io, one.spec.name, status),
-        );
-      } catch (error) {
-        exitCodes[one.index] = 1;
-        printStatus(context.io.stderr, 'fail', `[${one.index}] ${describeFailure(error)}`);
-      }
+  await pooled(cases, parallel, async (one) => {
+    if (context.interrupts.leave.aborted) return;
+    try {
+      exitCodes[one.index] = await runCase(context, one, (status) =>
+        logOutput(context.io, one.spec.name, status),
+      );
+    } catch (error) {
+      exitCodes[one.index] = 1;
+      printStatus(context.io.stderr, 'fail', `[${one.index}] ${describeFailure(error)}`);
     }
-  };
-  await Promise.all(Array.from({ length: Math.min(parallel, cases.length) }, worker));
+  });
   context.interrupts.leave.throwIfAborted();
   return exitCodes.find((code) => code !== 0) ?? 0;
 }

@@ -5,6 +5,7 @@ import type { Client } from '../../client/index.ts';
 import type { TransferOptions } from '../../client/transfer.ts';
 import type { CommandIo } from '../../common/command.ts';
 import { UserError } from '../../common/errors.ts';
+import { pooled } from '../../common/pooled.ts';
 import { formatSize } from '../../common/sizes.ts';
 import { printStatus, WaitingLine } from '../framework/glyphs.ts';
 import type { LocalEntry } from './local.ts';
@@ -52,22 +53,6 @@ class Progress {
   }
 }
 
-/** Runs `each` on all items, a few at a time; the first failure ends it. */
-async function inParallel<T>(items: readonly T[], each: (item: T) => Promise<void>): Promise<void> {
-  const queue = [...items];
-  const work = async () => {
-    for (let item = queue.shift(); item !== undefined; item = queue.shift()) {
-      try {
-        await each(item);
-      } catch (error) {
-        queue.length = 0;
-        throw error;
-      }
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(PARALLEL, items.length) }, work));
-}
-
 const under = (directory: string, path: string): string =>
   directory === '' || directory === '.' ? path : `${directory.replace(/\/+$/, '')}/${path}`;
 
@@ -98,7 +83,7 @@ export async function uploadEntries(
     files.reduce((sum, { size }) => sum + size, 0),
   );
   try {
-    await inParallel(files, async ({ path, source, size }) => {
+    await pooled(files, PARALLEL, async ({ path, source, size }) => {
       const ticket = await client.folder.uploadTicket(folderId, under(target, path), size);
       if (!io.stderr.isTTY)
         printStatus(io.stderr, 'info', `Uploading ${source} via ${ticket.url} ...`);
@@ -210,7 +195,7 @@ export async function downloadPaths(
   }
   const progress = new Progress(io, 'Downloading', 0);
   try {
-    await inParallel(files, async ({ path, place }) => {
+    await pooled(files, PARALLEL, async ({ path, place }) => {
       const target = placeBelow(base, place);
       await mkdir(dirname(target), { recursive: true });
       const ticket = await client.folder.downloadTicket(folderId, path);

@@ -1,6 +1,7 @@
 /** Finds the images of a registry on the network, with what their configurations say about them. */
 import * as v from 'valibot';
 import { errorMessage } from '../../common/errors.ts';
+import { pooled } from '../../common/pooled.ts';
 import type { AgentImage } from '../../common/protocol/manager.ts';
 import { type OciClient, RegistryFailure } from './oci-client.ts';
 import { repositoriesOf } from './repositories.ts';
@@ -99,7 +100,7 @@ export async function scanRegistry(
   const problems: string[] = [];
   const tags: { repository: string; tag: string }[] = [];
   const repositories = await repositoriesOf(client, target.type, target.project);
-  await pooled(repositories, async (repository) => {
+  await pooled(repositories, CONCURRENCY, async (repository) => {
     try {
       for (const tag of await client.tags(repository)) tags.push({ repository, tag });
     } catch (error) {
@@ -112,7 +113,7 @@ export async function scanRegistry(
   const images: AgentImage[] = [];
   let done = 0;
   const wanted = tags.slice(0, MAX_TAGS);
-  await pooled(wanted, async ({ repository, tag }) => {
+  await pooled(wanted, CONCURRENCY, async ({ repository, tag }) => {
     try {
       images.push(...(await readTag(client, target.registryName, repository, tag)));
     } catch (error) {
@@ -122,13 +123,4 @@ export async function scanRegistry(
     await onProgress(done, wanted.length, `${target.registryName}/${repository}:${tag}`);
   });
   return { images, problems };
-}
-
-/** Works through the items, a few at a time. */
-async function pooled<T>(items: readonly T[], each: (item: T) => Promise<void>): Promise<void> {
-  const queue = items.values();
-  const worker = async () => {
-    for (const item of queue) await each(item);
-  };
-  await Promise.all(Array.from({ length: Math.min(CONCURRENCY, items.length) }, worker));
 }

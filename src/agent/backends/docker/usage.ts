@@ -1,6 +1,7 @@
 /** What containers use, as the daemon tells: one call per container, few at a time, each bounded. */
 import * as v from 'valibot';
 import { type DockerEngine, isMissing } from '../../../common/docker/engine.ts';
+import { pooled } from '../../../common/pooled.ts';
 import type { KernelUsage } from '../../stats/usage.ts';
 
 const STATS_TIMEOUT_MS = 5_000;
@@ -69,27 +70,22 @@ export async function containerUsages(
   containers: ReadonlyMap<string, string>,
 ): Promise<Map<string, ContainerUsage>> {
   const usages = new Map<string, ContainerUsage>();
-  const waiting = [...containers];
   const failures: unknown[] = [];
-  const work = async () => {
-    for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-      const [kernelId, containerId] = next;
-      try {
-        const answer = await engine.call(
-          (docker, abortSignal) => {
-            const once = { stream: false as const, 'one-shot': true, abortSignal };
-            return docker.getContainer(containerId).stats(once);
-          },
-          { timeoutMs: STATS_TIMEOUT_MS },
-        );
-        const usage = usageFrom(answer);
-        if (usage) usages.set(kernelId, usage);
-      } catch (error) {
-        if (!isMissing(error)) failures.push(error);
-      }
+  await pooled([...containers], CALLS_AT_ONCE, async ([kernelId, containerId]) => {
+    try {
+      const answer = await engine.call(
+        (docker, abortSignal) => {
+          const once = { stream: false as const, 'one-shot': true, abortSignal };
+          return docker.getContainer(containerId).stats(once);
+        },
+        { timeoutMs: STATS_TIMEOUT_MS },
+      );
+      const usage = usageFrom(answer);
+      if (usage) usages.set(kernelId, usage);
+    } catch (error) {
+      if (!isMissing(error)) failures.push(error);
     }
-  };
-  await Promise.all(Array.from({ length: Math.min(CALLS_AT_ONCE, waiting.length) }, work));
+  });
   if (failures.length > 0 && usages.size === 0) throw failures[0];
   return usages;
 }
