@@ -7,6 +7,7 @@ import * as v from 'valibot';
 import { signedHeaders, signingClient } from '../../testing/manager.ts';
 import { insertAgent, insertProject, insertSession } from '../../testing/sessions.ts';
 import { type Tenants, testTenants } from '../../testing/tenants.ts';
+import { until } from '../../testing/until.ts';
 
 let tenants: Tenants;
 beforeAll(async () => {
@@ -260,13 +261,6 @@ describe('a long export', () => {
          AND query LIKE '%FROM audit_logs a%' AND state <> 'idle'`;
     return row?.count;
   };
-  async function until(condition: () => Promise<boolean>): Promise<void> {
-    const deadline = Date.now() + 20_000;
-    while (!(await condition())) {
-      if (Date.now() > deadline) throw new Error('it never came to be');
-      await Bun.sleep(20);
-    }
-  }
 
   /** A client that takes the beginning of an export and then reads no further. */
   async function startReading(): Promise<Socket> {
@@ -302,12 +296,12 @@ describe('a long export', () => {
     const running = await Promise.all(Array.from({ length: 8 }, startReading));
     expect(await slugOf(await send('audit-logs'))).toBe('503 too-many-concurrent-exports');
     for (const socket of running) socket.destroy();
-    await until(async () => (await openCursors()) === 0);
+    await until(async () => (await openCursors()) === 0, 'no cursor is open');
     await until(async () => {
       const response = await send('audit-logs', { fields: ['id'] });
       await response.body?.cancel();
       return response.status === 200;
-    });
+    }, 'another export may begin');
     expect((await linesOf('users')).length).toBeGreaterThan(6);
   });
 });
