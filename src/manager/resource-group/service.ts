@@ -27,7 +27,7 @@ export interface ResourceGroup {
   readonly isActive: boolean;
   /** Groups that are not public are shown to administrators only. */
   readonly isPublic: boolean;
-  readonly createdAt: Date | null;
+  readonly createdAt: Date;
   readonly wsproxyAddr: string | null;
   readonly driver: string;
   /** fifo, lifo, drf or fair-share. */

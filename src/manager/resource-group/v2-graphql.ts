@@ -77,11 +77,7 @@ export const resourceGroupV2Graphql: GraphqlModule = {
     ResourceGroup: {
       id: ({ name }) => globalId(TYPE, name),
       status: ({ isActive, isPublic }) => ({ isActive, isPublic }),
-      // A row without a time is older than all that have one.
-      metadata: ({ description, createdAt }) => ({
-        description,
-        createdAt: createdAt ?? new Date(0),
-      }),
+      metadata: ({ description, createdAt }) => ({ description, createdAt }),
       network: ({ wsproxyAddr, useHostNetwork }) => ({ wsproxyAddr, useHostNetwork }),
       scheduler: (group) => {
         const { preemptible_priority, order, mode } = group.schedulerOptions.preemption;

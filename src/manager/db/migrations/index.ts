@@ -13,6 +13,7 @@ import sessionLists from './0012_session_lists.sql' with { type: 'text' };
 import registryProjects from './0013_registry_projects.sql' with { type: 'text' };
 import fairShare from './0014_fair_share.sql' with { type: 'text' };
 import listOrder from './0015_list_order.sql' with { type: 'text' };
+import groupTime from './0016_group_time.sql' with { type: 'text' };
 import clusters from './0017_clusters.sql' with { type: 'text' };
 import sessionTemplates from './0018_session_templates.sql' with { type: 'text' };
 
@@ -38,6 +39,7 @@ export const migrations: readonly Migration[] = [
   { version: 13, name: 'registry_projects', sql: registryProjects },
   { version: 14, name: 'fair_share', sql: fairShare },
   { version: 15, name: 'list_order', sql: listOrder },
+  { version: 16, name: 'group_time', sql: groupTime },
   { version: 17, name: 'clusters', sql: clusters },
   { version: 18, name: 'session_templates', sql: sessionTemplates },
 ];
