@@ -1,7 +1,7 @@
 /** The decision who may do what, for any roles and scopes. */
 import { describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
-import { type ChainLink, decide, type Grant } from './decide.ts';
+import { type ChainLink, decide, decideByAccount, type Grant, type Question } from './decide.ts';
 import { type ElementType, elements, type Operation, operationBits } from './elements.ts';
 
 const project = { type: 'project', id: 'p1' } as const;
@@ -21,7 +21,8 @@ const chain: readonly ChainLink[] = [
   { ...project, cap: null },
 ];
 const userId = 'u1';
-const question = { userId, operation: 'read', entityType: 'session', chain } as const;
+const asked = { userId, operation: 'read', entityType: 'session' } as const;
+const question: Question = { ...asked, target: session, chain };
 
 describe('one permission', () => {
   test('in a scope around the target allows, and says by which role', () => {
@@ -36,7 +37,11 @@ describe('one permission', () => {
   ])('%s does not', (_, more) => {
     const decision = decide([grant(more)], question);
     expect(decision).toMatchObject({ allowed: false });
-    expect(decision).toHaveProperty('reason', expect.stringContaining("project 'p1'"));
+    // Where the session lies, and whose it is, is not told.
+    expect(decision).toHaveProperty(
+      'reason',
+      "None of your roles allows 'read' of session 's1'. An administrator can assign one that does.",
+    );
   });
 
   test.each(['inactive', 'deleted'])('of a role that is %s does not, and says so', (roleStatus) => {
@@ -80,12 +85,28 @@ const questions = fc.record({
   userId: fc.constant(userId),
   operation: operations,
   entityType: fc.constantFrom<ElementType>('session', 'vfolder'),
+  target: elementRefs,
   chain: fc.array(
     fc
       .tuple(elementRefs, fc.option(fc.integer({ min: 0, max: 31 })))
       .map(([element, cap]) => ({ ...element, cap })),
     { minLength: 1, maxLength: 5 },
   ),
+});
+
+test('without enforcement an administrator of the domain needs no role, others still do', () => {
+  const domain = { type: 'domain', id: 'd1', cap: null } as const;
+  const within = { ...question, chain: [...chain, domain] };
+  const account = (role: string, domainName: string) =>
+    decideByAccount({ role, domainName }, [], within).allowed;
+  expect(account('admin', 'd1')).toBe(true);
+  expect(account('admin', 'd2')).toBe(false);
+  expect(account('user', 'd1')).toBe(false);
+  expect(account('monitor', 'd1')).toBe(false);
+  const capped = { ...within, chain: [...chain, { ...domain, cap: operationBits.update }] };
+  expect(decideByAccount({ role: 'admin', domainName: 'd1' }, [], capped).allowed).toBe(false);
+  const user = { role: 'user', domainName: 'd1' };
+  expect(decideByAccount(user, [grant()], within)).toEqual({ allowed: true, roleId: 'r1' });
 });
 
 describe('what is one’s own', () => {

@@ -26,7 +26,9 @@ export interface Question {
   readonly operation: Operation;
   /** What is done something to; for the target itself its own type. */
   readonly entityType: ElementType;
-  /** The target, then the scopes around it; in any order. */
+  /** What the caller named. */
+  readonly target: ElementRef;
+  /** The target and the scopes around it, in any order. */
   readonly chain: readonly ChainLink[];
 }
 
@@ -35,12 +37,11 @@ export type Decision =
   | { readonly allowed: true; readonly roleId: string | null }
   | { readonly allowed: false; readonly reason: string };
 
-const called = ({ type, id }: { type: string; id: string }): string => `${type} '${id}'`;
+const lets = ({ cap }: ChainLink, operation: Operation): boolean =>
+  cap === null || (cap & operationBits[operation]) !== 0;
 
-function reaches(link: ChainLink, grant: Grant, operation: Operation): boolean {
-  if (grant.scope.type !== link.type || grant.scope.id !== link.id) return false;
-  return link.cap === null || (link.cap & operationBits[operation]) !== 0;
-}
+const reaches = (link: ChainLink, { scope }: Grant, operation: Operation): boolean =>
+  scope.type === link.type && scope.id === link.id && lets(link, operation);
 
 const ALL: readonly Operation[] = ['create', 'read', 'update', 'soft-delete', 'hard-delete'];
 
@@ -65,15 +66,12 @@ const owners: Partial<Record<ElementType, readonly Operation[]>> = {
 
 function isOwn({ userId, operation, entityType, chain }: Question): boolean {
   if (!owners[entityType]?.includes(operation)) return false;
-  return chain.some(
-    ({ type, id, cap }) =>
-      type === 'user' && id === userId && (cap === null || (cap & operationBits[operation]) !== 0),
-  );
+  return chain.some((link) => link.type === 'user' && link.id === userId && lets(link, operation));
 }
 
 /**
  * Allowed to the owner, or by an active role with that operation on that type in one of the chain's
- * scopes.
+ * scopes. A refusal names nothing but what the caller did: neither who owns it nor where it lies.
  */
 export function decide(grants: readonly Grant[], question: Question): Decision {
   if (isOwn(question)) return { allowed: true, roleId: null };
@@ -94,10 +92,28 @@ export function decide(grants: readonly Grant[], question: Question): Decision {
       reason: `Your role '${roleName}' would allow it, but is ${roleStatus}.`,
     };
   }
+  const { type, id } = question.target;
+  const place = type === entityType ? `'${id}'` : `in ${type} '${id}'`;
   return {
     allowed: false,
     reason:
-      `None of your roles allows '${operation}' of ${entityType} in ` +
-      `${chain.slice(0, 4).map(called).join(' or ')}. An administrator can assign one that does.`,
+      `None of your roles allows '${operation}' of ${entityType} ${place}. ` +
+      'An administrator can assign one that does.',
   };
+}
+
+/**
+ * The same where roles are not enforced: the account's own role decides too, by which administrators
+ * of a domain may do everything in it.
+ */
+export function decideByAccount(
+  { role, domainName }: { readonly role: string; readonly domainName: string },
+  grants: readonly Grant[],
+  question: Question,
+): Decision {
+  const inOwnDomain = question.chain.some(
+    (link) => link.type === 'domain' && link.id === domainName && lets(link, question.operation),
+  );
+  if (role === 'admin' && inOwnDomain) return { allowed: true, roleId: null };
+  return decide(grants, question);
 }

@@ -181,3 +181,45 @@ test('a role that people made allows exactly what it says', async () => {
   expect(await answered(takeOut)).toEqual(['admin', 'superadmin']);
   expect(await answered(listRoles)).toEqual(['admin', 'superadmin']);
 });
+
+describe('without enforcement', () => {
+  let open: Tenants;
+  beforeAll(async () => {
+    open = await testTenants({ settings: { rbacEnforced: false } });
+  });
+  afterAll(() => open.close());
+
+  test('projects and what happened in them are for their members and administrators all the same', async () => {
+    const { default: project } = open.projects;
+    const nobody = crypto.randomUUID();
+    const documents: readonly (readonly [string, readonly Who[]])[] = [
+      [
+        `{ projectUsersV2(scope: { projectId: "${project}" }) { count } }`,
+        ['user', 'admin', 'superadmin'],
+      ],
+      [
+        `mutation { unassignUsersFromProjectV2(projectId: "${project}",
+          input: { userIds: ["${nobody}"] }) { unassignedUsers { id } } }`,
+        ['admin', 'superadmin'],
+      ],
+      [
+        `{ scopedAuditLogsV2(scope: { entity: [{ entityType: PROJECT, entityId: "${project}" }] })
+          { count } }`,
+        ['admin', 'superadmin'],
+      ],
+      [
+        `{ projectSessionsV2(scope: { projectId: "${project}" }) { count } }`,
+        ['admin', 'superadmin'],
+      ],
+    ];
+    for (const [document, allowed] of documents) {
+      const answered: Who[] = [];
+      for (const who of everybody) {
+        const { errors } = await open.ask(who, document);
+        if (errors === null) answered.push(who);
+        else expect(errors[0]?.message).toContain('None of your roles');
+      }
+      expect({ document, answered }).toEqual({ document, answered: [...allowed] });
+    }
+  });
+});

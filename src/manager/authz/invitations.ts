@@ -5,7 +5,7 @@ import type { RoleInvitationRow } from '../db/rows.generated.ts';
 import * as store from './invitation-store.ts';
 import { insertAssignments } from './role-store.ts';
 import { checkCount, lockedRole, scopesOfRole } from './roles.ts';
-import { requireAlways } from './service.ts';
+import { refusedAlways } from './service.ts';
 
 const ENTITY = 'role-invitation';
 
@@ -27,7 +27,15 @@ export async function inviteToRole(
   // Without a role of that id there is no scope either, in which anything would be allowed.
   const scopes = await scopesOfRole(by.ctx.sql, roleId);
   const targets = scopes.length > 0 ? scopes : [{ type: 'role' as const, id: roleId }];
-  for (const scope of targets) await requireAlways(by, 'create', 'role:assignment', scope);
+  for (const { type, id } of targets) {
+    const refused = await refusedAlways(by, 'create', 'role:assignment', { type, ids: [id] });
+    if (refused.size === 0) continue;
+    // Its reason would tell where the role reaches.
+    throw new BackendError(
+      'NotEnoughPermission',
+      `None of your roles lets you invite people to the role '${roleId}'.`,
+    );
+  }
   return change(by, async (tx, note) => {
     const role = await lockedRole(tx, roleId);
     if (role.status !== 'active') {

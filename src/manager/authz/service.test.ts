@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test';
 import { insertAgent, insertProject, insertSession } from '../../testing/sessions.ts';
 import { type Tenants, testTenants } from '../../testing/tenants.ts';
+import type { Role } from '../http/route.ts';
 import type { ElementRef, ElementType, Operation } from './elements.ts';
 import { refusedTargets, requirePermission } from './service.ts';
 
@@ -30,9 +31,18 @@ beforeEach(async () => {
 });
 
 type Person = keyof Tenants['people'];
+const ROLES: Readonly<Record<Person, Role>> = {
+  ...{ superadmin: 'superadmin', admin: 'admin', user: 'user', monitor: 'monitor' },
+  ...{ otherAdmin: 'admin', otherUser: 'user' },
+};
 const asPerson = (who: Person, settings: Partial<Tenants['ctx']['settings']> = {}) => ({
   ctx: { ...tenants.ctx, settings: { ...tenants.ctx.settings, ...settings } },
-  caller: { userId: tenants.people[who].userId, isSuperadmin: who === 'superadmin' },
+  caller: {
+    userId: tenants.people[who].userId,
+    isSuperadmin: who === 'superadmin',
+    role: ROLES[who],
+    domainName: who.startsWith('other') ? 'elsewhere' : 'default',
+  },
 });
 
 async function giveRole(
@@ -152,13 +162,19 @@ test('of many targets those that are refused are named, with the reason', async 
   );
 });
 
-test('superadmins pass everywhere; without enforcement everybody does', async () => {
+test('superadmins pass everywhere; without enforcement administrators do in their domain', async () => {
   const target = { type: 'session', id: sessionId } as const;
   await requirePermission(asPerson('superadmin'), 'hard-delete', 'session', target);
-  await requirePermission(asPerson('user', { rbacEnforced: false }), 'update', 'session', target);
-  for (const who of ['admin', 'user', 'monitor', 'otherAdmin'] as const) {
+  const off = { rbacEnforced: false };
+  // The session lies in a project of the one domain and belongs to a user of the other.
+  await requirePermission(asPerson('admin', off), 'update', 'session', target);
+  await requirePermission(asPerson('otherAdmin', off), 'update', 'session', target);
+  for (const [who, settings] of [
+    ...(['admin', 'user', 'monitor', 'otherAdmin'] as const).map((who) => [who, {}] as const),
+    ...(['user', 'monitor'] as const).map((who) => [who, off] as const),
+  ]) {
     await expect(
-      requirePermission(asPerson(who), 'update', 'session', target),
+      requirePermission(asPerson(who, settings), 'update', 'session', target),
     ).rejects.toMatchObject({ problem: 'NotEnoughPermission' });
   }
 });

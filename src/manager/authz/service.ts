@@ -2,13 +2,19 @@
 import { BackendError } from '../../common/errors.ts';
 import type { ManagerContext } from '../context.ts';
 import type { Caller } from '../http/route.ts';
-import { type Decision, decide, type Question } from './decide.ts';
+import { type Decision, decide, decideByAccount, type Grant, type Question } from './decide.ts';
 import type { ElementRef, ElementType, Operation } from './elements.ts';
 import { type ChainRow, selectChains } from './store.ts';
 
 /** Who asks, and where the answer stands. */
 export interface AuthzContext {
   readonly ctx: Pick<ManagerContext, 'sql' | 'settings'>;
+  readonly caller: Pick<Caller, 'userId' | 'isSuperadmin' | 'role' | 'domainName'>;
+}
+
+/** The same for what roles always decide. */
+export interface RoleContext {
+  readonly ctx: Pick<ManagerContext, 'sql'>;
   readonly caller: Pick<Caller, 'userId' | 'isSuperadmin'>;
 }
 
@@ -20,8 +26,16 @@ export interface Targets {
 
 /** Most targets of one question. */
 const MAX_TARGETS = 1000;
+/** Of an id, refusals repeat so many characters. */
+const MAX_SHOWN = 100;
 
-function answer(rows: readonly ChainRow[], asked: Omit<Question, 'chain'>): Decision {
+type Decide = (grants: readonly Grant[], question: Question) => Decision;
+
+function answer(
+  rows: readonly ChainRow[],
+  asked: Omit<Question, 'chain'>,
+  decideOn: Decide,
+): Decision {
   const { operation, entityType } = asked;
   const grants = rows.flatMap((row) =>
     row.role_id === null
@@ -37,31 +51,34 @@ function answer(rows: readonly ChainRow[], asked: Omit<Question, 'chain'>): Deci
           },
         ],
   );
-  return decide(grants, { ...asked, chain: rows });
+  return decideOn(grants, { ...asked, chain: rows });
 }
 
 /**
  * Which of the targets, all of one type, the caller may do that to.
  * @param entityType what is done something to; the targets' own type, or what lies in them.
- * @returns for each refused id the reason; superadmins are refused nothing, and nobody is while
- *   `manager.rbac.enforcement-enabled` is false.
+ * @returns for each refused id the reason; superadmins are refused nothing. While
+ *   `manager.rbac.enforcement-enabled` is false, administrators of a domain are refused nothing in it.
  */
-export async function refusedTargets(
+export function refusedTargets(
   by: AuthzContext,
   operation: Operation,
   entityType: ElementType,
   targets: Targets,
 ): Promise<Map<string, string>> {
-  if (!by.ctx.settings.rbacEnforced) return new Map();
-  return refusedAlways(by, operation, entityType, targets);
+  const { ctx, caller } = by;
+  if (ctx.settings.rbacEnforced) return refusedAlways(by, operation, entityType, targets);
+  const byAccount: Decide = (grants, question) => decideByAccount(caller, grants, question);
+  return refusedAlways(by, operation, entityType, targets, byAccount);
 }
 
 /** The same whether or not roles are enforced: for roles themselves, which nobody may give to himself. */
 export async function refusedAlways(
-  { ctx, caller }: Pick<AuthzContext, 'caller'> & { readonly ctx: Pick<ManagerContext, 'sql'> },
+  { ctx, caller }: RoleContext,
   operation: Operation,
   entityType: ElementType,
   targets: Targets,
+  decideOn: Decide = decide,
 ): Promise<Map<string, string>> {
   const refused = new Map<string, string>();
   if (caller.isSuperadmin || targets.ids.length === 0) return refused;
@@ -80,8 +97,9 @@ export async function refusedAlways(
   });
   const chains = Map.groupBy(rows, ({ target }) => target);
   for (const id of targets.ids) {
-    const asked = { userId: caller.userId, operation, entityType };
-    const decision = answer(chains.get(stored(id)) ?? [], asked);
+    const target = { type: targets.type, id: id.slice(0, MAX_SHOWN) };
+    const asked = { userId: caller.userId, operation, entityType, target };
+    const decision = answer(chains.get(stored(id)) ?? [], asked, decideOn);
     if (!decision.allowed) refused.set(id, decision.reason);
   }
   return refused;
@@ -106,7 +124,7 @@ export async function requirePermission(
 
 /** The same of roles themselves, whether or not roles are enforced. */
 export async function requireAlways(
-  by: Parameters<typeof refusedAlways>[0],
+  by: RoleContext,
   operation: Operation,
   entityType: ElementType,
   { type, id }: ElementRef,
