@@ -512,7 +512,7 @@ export interface ScalingGroupRow {
   description: string | null;
   is_active: boolean | null;
   is_public: boolean;
-  created_at: Date | null;
+  created_at: Date;
   wsproxy_addr: string | null;
   wsproxy_api_token: string | null;
   driver: string;

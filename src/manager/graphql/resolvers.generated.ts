@@ -59,7 +59,7 @@ export type Scalars = {
   GlobalIDField: { input: string; output: string; }
   /** system, domain:<name>, project:<uuid> or user:<uuid>. */
   ScopeField: { input: Scope; output: Scope; }
-  /** A decimal number as text; may be Infinity. */
+  /** A decimal number as text; may be Infinity. Numbers are read too. */
   Decimal: { input: string; output: string; }
   /** One of read_attribute, update_attribute, create_container, forget_image. */
   ImagePermissionValueField: { input: ImagePermission; output: ImagePermission; }
