@@ -67,7 +67,10 @@ function outcomeOf({ data, errors }: v.InferOutput<typeof answer>): string {
 
 /** Starts it, with all operations of the product. */
 export async function testTenants(
-  options: Pick<NonNullable<Parameters<typeof testManagerServer>[0]>, 'clock' | 'log' | 'settings'> = {},
+  options: Pick<
+    NonNullable<Parameters<typeof testManagerServer>[0]>,
+    'clock' | 'log' | 'settings'
+  > = {},
 ): Promise<Tenants> {
   let engine: GraphqlEngine | undefined;
   const server = await testManagerServer({
