@@ -121,7 +121,8 @@ export async function startServer(
     const { sockets } = options;
     const routes = describedRoutes(ctx, [...systemRoutes(ctx, facts), ...options.routes], sockets);
     const serve = mount(routes, sockets);
-    const main = listen(options.listen, serve, {
+    const main = await listen(options.listen, serve, {
+      random: ctx.random,
       maxWebSocketMessageBytes,
       setting: 'service-addr',
     });
@@ -131,7 +132,8 @@ export async function startServer(
       [...healthRoutes(ctx, true), ...(options.internalRoutes ?? [])],
       [],
     );
-    const internal = listen(options.internalListen, serveInternal, {
+    const internal = await listen(options.internalListen, serveInternal, {
+      random: ctx.random,
       maxWebSocketMessageBytes,
       setting: 'internal-addr',
     });

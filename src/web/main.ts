@@ -3,6 +3,7 @@ import { stat } from 'node:fs/promises';
 import { Elysia } from 'elysia';
 import type { Clock } from '../common/clock.ts';
 import { BackendError, errorCode, errorMessage, UserError } from '../common/errors.ts';
+import { type Front, type FrontListener, serveFront } from '../common/http/front.ts';
 import type { Logger } from '../common/logger.ts';
 import type { Random } from '../common/random.ts';
 import type { LiveStore } from '../stores/live/port.ts';
@@ -52,12 +53,6 @@ export interface WebServer {
   stop(): Promise<void>;
 }
 
-interface Listening {
-  requestIP(request: Request): { address: string } | null;
-  timeout(request: Request, seconds: number): void;
-  upgrade(request: Request, options: { data: SocketBridge; headers?: Headers }): boolean;
-}
-
 async function openFiles({ staticPath }: WebSettings): Promise<StaticFiles | null> {
   if (staticPath === null) return null;
   const info = await stat(staticPath).catch(() => null);
@@ -74,8 +69,8 @@ class Application {
   readonly #sessions: BrowserSessions;
   readonly #policies: ReturnType<typeof securityPolicies>;
   readonly #app = new Elysia({ strictPath: true, handler: { standardHostname: false } });
-  readonly #arrivals = new WeakMap<Request, Listening>();
-  readonly bridges = new Set<SocketBridge>();
+  readonly #scheme: 'http' | 'https';
+  readonly #arrivals = new WeakMap<Request, Front>();
 
   constructor(options: WebServerOptions, pool: EndpointPool, files: StaticFiles | null) {
     const { settings, live, clock, log, random } = options;
@@ -87,7 +82,9 @@ class Application {
       extensionSec: settings.sessionExtensionSec,
       cookieSecure: settings.cookieSecure,
     });
-    const { forcedScheme, domain, authTokenName } = settings;
+    const { domain, authTokenName } = settings;
+    this.#scheme = options.listen.tls ? 'https' : 'http';
+    const forcedScheme = settings.forcedScheme ?? this.#scheme;
     const throttle = new LoginThrottle(live, clock, {
       allowedFailures: settings.loginAllowedFailures,
       blockSec: settings.loginBlockSec,
@@ -105,7 +102,7 @@ class Application {
         forcedScheme,
         authTokenName,
       }),
-      pages: new Pages(settings, files, random),
+      pages: new Pages({ ...settings, forcedScheme }, files, random),
       pool,
       sessions,
       live,
@@ -122,7 +119,7 @@ class Application {
     });
   }
 
-  serve(request: Request, server: Listening): Promise<Response> {
+  serve(request: Request, server: Front): Promise<Response> {
     this.#arrivals.set(request, server);
     return this.#app.handle(request);
   }
@@ -141,6 +138,8 @@ class Application {
       } else {
         response = await handler({
           request,
+          carrier: server.carrier(request),
+          scheme: this.#scheme,
           peerAddress: server.requestIP(request)?.address ?? null,
           waitForever: () => server.timeout(request, 0),
         });
@@ -191,11 +190,7 @@ class Application {
       .filter((name) => name !== '');
     let bridge: SocketBridge | null = null;
     try {
-      bridge = await SocketBridge.connect(url, headers, protocols, () => {
-        release();
-        if (bridge) this.bridges.delete(bridge);
-      });
-      this.bridges.add(bridge);
+      bridge = await SocketBridge.connect(url, headers, protocols, release);
       const chosen = new Headers(
         bridge.protocol === '' ? {} : { 'Sec-WebSocket-Protocol': bridge.protocol },
       );
@@ -212,30 +207,17 @@ class Application {
   }
 }
 
-function bind({ listen }: WebServerOptions, application: Application) {
-  const { hostname, port, tls } = listen;
+async function bind(
+  { listen, random }: WebServerOptions,
+  application: Application,
+): Promise<FrontListener> {
+  const { hostname, port } = listen;
   try {
-    return Bun.serve<SocketBridge>({
-      hostname,
-      port,
-      reusePort: false,
-      development: false,
-      idleTimeout: IDLE_SEC,
-      maxRequestBodySize: MAX_BODY_BYTES,
-      tls: tls && { cert: Bun.file(tls.certFile), key: Bun.file(tls.keyFile) },
-      fetch: (request, server) => application.serve(request, server),
-      websocket: {
-        maxPayloadLength: MAX_MESSAGE_BYTES,
-        // The bridge itself watches how much is waiting.
-        backpressureLimit: 4 * MAX_MESSAGE_BYTES,
-        idleTimeout: 120,
-        sendPings: true,
-        perMessageDeflate: false,
-        open: (socket) => socket.data.opened(socket),
-        message: (socket, message) =>
-          socket.data.received(typeof message === 'string' ? message : new Uint8Array(message)),
-        close: (socket, code, reason) => socket.data.disconnected(code, reason),
-      },
+    return await serveFront({
+      ...listen,
+      ...{ idleSec: IDLE_SEC, maxBodyBytes: MAX_BODY_BYTES, maxMessageBytes: MAX_MESSAGE_BYTES },
+      random,
+      fetch: (request, front) => application.serve(request, front),
     });
   } catch (error) {
     const inUse = errorCode(error) === 'EADDRINUSE';
@@ -258,7 +240,7 @@ export async function startWebServer(options: WebServerOptions): Promise<WebServ
   const urls = typeof managerUrl === 'string' ? [managerUrl] : managerUrl;
   const pool = new EndpointPool(urls, settings.balancing, { clock, random, log });
   const application = new Application(options, pool, await openFiles(settings));
-  const server = bind(options, application);
+  const server = await bind(options, application);
   pool.start();
   const host = listen.hostname.includes(':') ? `[${listen.hostname}]` : listen.hostname;
   const url = `${listen.tls ? 'https' : 'http'}://${host}:${server.port}`;
@@ -267,13 +249,12 @@ export async function startWebServer(options: WebServerOptions): Promise<WebServ
     url,
     async stop() {
       pool.stop();
-      const drained = server.stop(false);
-      for (const bridge of application.bridges) bridge.close();
+      const drained = server.drain();
       const grace = Promise.withResolvers<void>();
       const timer = clock.timer(STOP_GRACE_MS, grace.resolve);
       await Promise.race([drained, grace.promise]);
       timer.cancel();
-      await server.stop(true);
+      await server.close();
     },
   };
 }

@@ -1,6 +1,8 @@
 /** How bodies flow through the web server, and how it chooses managers: with managers that misbehave. */
 import { afterAll, afterEach, beforeAll, expect, test } from 'bun:test';
+import http from 'node:http';
 import * as v from 'valibot';
+import { signature } from '../common/api-signing.ts';
 import { systemClock } from '../common/clock.ts';
 import { systemRandom } from '../common/random.ts';
 import { encodeWebSession, webSessionKey } from '../common/web-session.ts';
@@ -101,6 +103,56 @@ test('an empty query does not spoil the signature', async () => {
   // What is signed is what is sent: see the manager's own test of signatures.
   expect(await target('?')).toBe('hosts');
   expect(await target('?a=1')).toBe('hosts?a=1');
+});
+
+test('the body of a GET goes on to the manager, signed as ever', async () => {
+  const got = Promise.withResolvers<{ headers: http.IncomingHttpHeaders; body: string }>();
+  const manager = http.createServer((request, response) => {
+    let body = '';
+    request.on('data', (chunk: Buffer) => {
+      body += chunk.toString();
+    });
+    request.on('end', () => {
+      if (request.url === '/folders/_/id') got.resolve({ headers: request.headers, body });
+      response.setHeader('X-Of-Manager', 'yes');
+      response.writeHead(201);
+      response.end('{"id": 1}');
+    });
+  });
+  await new Promise<void>((resolve) => manager.listen(0, '127.0.0.1', resolve));
+  stops.push(() => manager.close());
+  const address = v.parse(v.object({ port: v.number() }), manager.address());
+  const url = await inFrontOf(`http://127.0.0.1:${address.port}`);
+  const child = Bun.spawn(
+    [
+      ...[
+        'curl',
+        '-s',
+        '-i',
+        '-X',
+        'GET',
+        '-d',
+        '{"name":"x"}',
+        '-H',
+        'Content-Type: application/json',
+      ],
+      ...['-H', `X-BackendAI-SessionID: ${SESSION}`, `${url}/func/folders/_/id`],
+    ],
+    { stdin: 'ignore', stdout: 'pipe' },
+  );
+  const answer = (await new Response(child.stdout).text()).toLowerCase();
+  expect(answer).toStartWith('http/1.1 201 ');
+  expect(answer).toContain('x-of-manager: yes');
+  expect(answer).toEndWith('{"id": 1}');
+  const { headers: sent, body } = await got.promise;
+  expect(body).toBe('{"name":"x"}');
+  const date = new Date(sent.date ?? '');
+  const request = {
+    ...{ method: 'GET', target: '/folders/_/id', host: sent.host ?? '', date: sent.date ?? '' },
+    ...{ contentType: 'application/json', version: 'v9.20250722' },
+  };
+  expect(date.getTime()).not.toBeNaN();
+  expect(sent.authorization).toEndWith(`AKIA:${signature(request, 'secret')}`);
 });
 
 test('compressed answers, cookies and redirects pass as they are', async () => {

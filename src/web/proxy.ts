@@ -5,6 +5,7 @@ import { errorMessage } from '../common/errors.ts';
 import type { Logger } from '../common/logger.ts';
 import type { WebSessionToken } from '../common/web-session.ts';
 import type { EndpointPool } from './endpoints.ts';
+import { getWithBody } from './get-with-body.ts';
 import { isEncrypted, readPlainBody } from './payload.ts';
 import { WebProblem } from './problems.ts';
 import { type Incoming, publicOrigin } from './request.ts';
@@ -32,7 +33,7 @@ const NOT_RETURNED = new Set([
 ]);
 
 /** The headers that say on whose behalf a request is passed on. */
-export function forwardedHeaders({ request, peerAddress }: Incoming): Headers {
+export function forwardedHeaders({ request, scheme, peerAddress }: Incoming): Headers {
   const headers = new Headers();
   for (const name of FORWARDED) {
     const value = request.headers.get(name);
@@ -42,7 +43,7 @@ export function forwardedHeaders({ request, peerAddress }: Incoming): Headers {
   const given = (name: string, fallback: string) =>
     headers.set(name, request.headers.get(name) ?? fallback);
   given('x-forwarded-host', request.headers.get('host') ?? url.host);
-  given('x-forwarded-proto', url.protocol.replace(':', ''));
+  given('x-forwarded-proto', scheme);
   // Added to what the browser sent, so that a manager that knows this server can tell them apart.
   const hops = [request.headers.get('x-forwarded-for'), peerAddress].filter(Boolean);
   if (hops.length > 0) headers.set('x-forwarded-for', hops.join(', '));
@@ -103,12 +104,15 @@ export interface Passing {
 
 async function bodyOf(
   { forcedScheme }: ProxyDependencies,
-  { request }: Incoming,
+  { request, carrier }: Incoming,
   passing: Passing,
 ): Promise<Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array> | null> {
   if (passing.body !== undefined) return passing.body;
-  if (request.method === 'GET' || request.method === 'HEAD') return null;
-  if (isEncrypted(request)) return readPlainBody(request, publicOrigin(request, forcedScheme));
+  const carriesNone = carrier.method === 'GET' || carrier.method === 'HEAD';
+  if (carriesNone) return null;
+  if (isEncrypted(request) || carrier !== request) {
+    return readPlainBody(carrier, publicOrigin(request, forcedScheme));
+  }
   return request.body;
 }
 
@@ -171,15 +175,14 @@ export async function passOn(
   const late = new AbortController();
   const timer = deps.clock.timer(ANSWER_TIMEOUT_MS, () => late.abort());
   try {
-    const upstream = await fetch(url, {
-      method,
-      headers,
-      body,
-      redirect: 'manual',
-      decompress: false,
-      timeout: false,
-      signal: AbortSignal.any([request.signal, late.signal]),
-    });
+    const signal = AbortSignal.any([request.signal, late.signal]);
+    const upstream =
+      method === 'GET' && body instanceof Uint8Array
+        ? await getWithBody(url, headers, body, signal)
+        : await fetch(url, {
+            ...{ method, headers, body, signal },
+            ...{ redirect: 'manual', decompress: false, timeout: false },
+          });
     return answer(upstream, release);
   } catch (error) {
     release();

@@ -8,6 +8,10 @@ const MAX_READ_BYTES = 16 * 1024 * 1024;
 /** A request with what the listening server knows about it. */
 export interface Incoming {
   readonly request: Request;
+  /** What the body comes with: differs from `request` for a GET, which has none in Bun. */
+  readonly carrier: Request;
+  /** How it came to this server; a proxy in front may have another. */
+  readonly scheme: 'http' | 'https';
   readonly peerAddress: string | null;
   /** Lets the request's connection be idle for as long as its answer takes. */
   waitForever(): void;

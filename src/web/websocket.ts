@@ -3,6 +3,7 @@
  * side that cannot keep up is not slowed down but, beyond a bound, disconnected.
  */
 import type { ServerWebSocket } from 'bun';
+import type { SocketEvents } from '../common/http/front.ts';
 import { WebProblem } from './problems.ts';
 
 // The DOM's typing knows neither Bun's options nor its methods.
@@ -22,12 +23,12 @@ const CLOSE_TRY_LATER = 1013;
 const isSendable = (code: number) => code === CLOSE_NORMAL || (code >= 3000 && code < 5000);
 
 /** A pair of sockets: the browser's, once it is upgraded, and the manager's, which is open. */
-export class SocketBridge {
+export class SocketBridge implements SocketEvents {
   readonly #upstream: WebSocket;
   readonly #onEnd: () => void;
   /** What the manager said before the browser's side was ready. */
   readonly #early: (string | ArrayBuffer)[] = [];
-  #browser: ServerWebSocket<SocketBridge> | null = null;
+  #browser: ServerWebSocket<SocketEvents> | null = null;
   #ended: { code: number; reason: string } | null = null;
 
   private constructor(upstream: WebSocket, onEnd: () => void) {
@@ -79,7 +80,7 @@ export class SocketBridge {
     return this.#upstream.protocol;
   }
 
-  opened(browser: ServerWebSocket<SocketBridge>): void {
+  opened(browser: ServerWebSocket<SocketEvents>): void {
     this.#browser = browser;
     for (const data of this.#early.splice(0)) this.#deliver(data);
     if (this.#ended) browser.close(this.#ended.code, this.#ended.reason);
@@ -89,6 +90,10 @@ export class SocketBridge {
     if (this.#upstream.readyState !== WebSocket.OPEN) return;
     this.#upstream.send(data);
     if (this.#upstream.bufferedAmount > MAX_WAITING_BYTES) this.close();
+  }
+
+  drained(): void {
+    // What waits is bounded when it is sent.
   }
 
   disconnected(code: number, reason: string): void {

@@ -39,8 +39,9 @@ export function parseInput<S extends v.GenericSchema<unknown, unknown>>(
   return parsed.output;
 }
 
-/** The body's text. @throws BackendError MalformedRequestBody when it does not come in time. */
+/** The body's text; a GET comes with it in another request, its carrier. @throws BackendError MalformedRequestBody when it does not come in time. */
 async function readText(request: Request, clock: Clock): Promise<string> {
+  if (request.method === 'GET' || request.method === 'HEAD') return '';
   const late = Promise.withResolvers<never>();
   const timer = clock.timer(READ_TIMEOUT_MS, () =>
     late.reject(

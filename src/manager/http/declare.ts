@@ -37,16 +37,43 @@ async function eitherFields(
   return isObject(body) ? { ...queryValues(query, repeats), ...body } : body;
 }
 
+/** A value of a JSON body as it would stand in a query. */
+function queryText(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(queryText);
+  return ['number', 'boolean'].includes(typeof value) ? String(value) : value;
+}
+
+/**
+ * A query's values. Upstream's Python client sends those of a GET as a JSON body, in which null is
+ * what was not given.
+ */
+async function queryOrBody(
+  { query, json }: RawInput,
+  repeats: readonly string[],
+): Promise<unknown> {
+  const body = await json({ optional: true });
+  if (body === undefined) return queryValues(query, repeats);
+  if (!isObject(body)) return body;
+  const given = Object.entries(body).filter(([, value]) => value !== null);
+  const values = given.map(([name, value]) => [name, queryText(value)]);
+  return { ...Object.fromEntries(values), ...queryValues(query, repeats) };
+}
+
 /** Reads what `takes` names, in the order in which clients are told of mistakes. */
-function inputReader<T extends DeclaredTakes>(
-  takes: T,
-  repeats: readonly string[] = [],
-): (raw: RawInput) => Promise<Input<T>> {
+function inputReader<T extends DeclaredTakes>({
+  takes,
+  repeats = [],
+  method,
+}: Pick<Declared<T>, 'takes'> & Partial<Pick<Declared<T>, 'repeats' | 'method'>>): (
+  raw: RawInput,
+) => Promise<Input<T>> {
   const schema = v.object(takes);
+  const readQuery = (raw: RawInput) =>
+    method === 'GET' ? queryOrBody(raw, repeats) : queryValues(raw.query, repeats);
   return async (raw) => {
     const given: Record<keyof Takes, unknown> = {
       params: raw.params,
-      query: takes.query && queryValues(raw.query, repeats),
+      query: takes.query && (await readQuery(raw)),
       body: takes.body && (await raw.json()),
       fields: takes.fields && (await eitherFields(raw, repeats)),
     };
@@ -59,7 +86,7 @@ export function route<T extends DeclaredTakes>(
   declared: Declared<T> & { readonly auth: 'user' | 'admin' | 'superadmin' },
   handler: (request: AuthenticatedRequest, input: Input<T>) => Promise<RouteResult>,
 ): Route {
-  const read = inputReader(declared.takes, declared.repeats);
+  const read = inputReader(declared);
   return {
     ...declared,
     handler: async (request: AuthenticatedRequest, raw: RawInput) =>
@@ -72,7 +99,7 @@ export function publicRoute<T extends DeclaredTakes>(
   declared: Declared<T>,
   handler: (request: RouteRequest, input: Input<T>) => Promise<RouteResult>,
 ): Route {
-  const read = inputReader(declared.takes, declared.repeats);
+  const read = inputReader(declared);
   return {
     ...declared,
     auth: 'none',
@@ -86,7 +113,7 @@ export function socketRoute<T extends DeclaredTakes>(
     Pick<SocketRoute, 'auth' | 'protocol'>,
   handler: (request: AuthenticatedRequest, input: Input<T>, peer: SocketPeer) => Promise<void>,
 ): SocketRoute {
-  const read = inputReader(declared.takes);
+  const read = inputReader(declared);
   return {
     ...declared,
     accept: async (raw) => {

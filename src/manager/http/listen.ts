@@ -1,7 +1,8 @@
 /** Binds the manager's HTTP server to an address. */
 import { errorCode, errorMessage, UserError } from '../../common/errors.ts';
+import { type FrontListener, serveFront } from '../../common/http/front.ts';
+import type { Random } from '../../common/random.ts';
 import { IDLE_SEC, type Serve } from './mount.ts';
-import type { SocketConnection } from './socket.ts';
 
 export interface ListenAddress {
   readonly hostname: string;
@@ -21,7 +22,6 @@ export interface HttpListener {
 
 /** Largest request body of any operation. Bytes. */
 const MAX_BODY_BYTES = 64 * 1024 * 1024;
-const CLOSE_GOING_AWAY = 1001;
 
 function bindError(error: unknown, address: ListenAddress, setting: string): UserError {
   const { hostname, port } = address;
@@ -43,62 +43,34 @@ function bindError(error: unknown, address: ListenAddress, setting: string): Use
  * @param options.setting name of the setting that gives the address, for error messages.
  * @throws UserError when the address cannot be bound.
  */
-export function listen(
+export async function listen(
   address: ListenAddress,
   serve: Serve,
-  options: { maxWebSocketMessageBytes: number; setting: string },
-): HttpListener {
-  const connections = new Set<SocketConnection>();
-  const bind = () =>
-    Bun.serve<SocketConnection>({
-      hostname: address.hostname,
-      port: address.port,
-      reusePort: false,
-      idleTimeout: IDLE_SEC,
-      maxRequestBodySize: MAX_BODY_BYTES,
-      tls: address.tls && {
-        cert: Bun.file(address.tls.certFile),
-        key: Bun.file(address.tls.keyFile),
-      },
-      fetch: serve,
-      websocket: {
-        maxPayloadLength: options.maxWebSocketMessageBytes,
-        backpressureLimit: options.maxWebSocketMessageBytes,
-        closeOnBackpressureLimit: false,
-        idleTimeout: 120,
-        sendPings: true,
-        perMessageDeflate: false,
-        open(socket) {
-          connections.add(socket.data);
-          socket.data.opened(socket);
-        },
-        message: (socket, message) => socket.data.received(message),
-        drain: (socket) => socket.data.drained(),
-        close(socket) {
-          connections.delete(socket.data);
-          socket.data.disconnected();
-        },
-      },
-    });
-  let server: ReturnType<typeof bind>;
+  options: { maxWebSocketMessageBytes: number; setting: string; random: Random },
+): Promise<HttpListener> {
+  const { maxWebSocketMessageBytes: maxMessageBytes, random } = options;
+  let listener: FrontListener;
   try {
-    server = bind();
+    listener = await serveFront({
+      ...address,
+      ...{ idleSec: IDLE_SEC, maxBodyBytes: MAX_BODY_BYTES, maxMessageBytes, random },
+      fetch: serve,
+    });
   } catch (error) {
     throw bindError(error, address, options.setting);
   }
-  const port = server.port ?? address.port;
+  const { port } = listener;
   const host = address.hostname.includes(':') ? `[${address.hostname}]` : address.hostname;
   return {
     url: `${address.tls ? 'https' : 'http'}://${host}:${port}`,
     port,
     async stop(graceMs) {
-      const drained = server.stop(false);
-      for (const connection of connections) connection.close(CLOSE_GOING_AWAY, 'server-restarting');
+      const drained = listener.drain();
       const grace = Promise.withResolvers<void>();
       const timer = setTimeout(grace.resolve, graceMs);
       await Promise.race([drained, grace.promise]);
       clearTimeout(timer);
-      await server.stop(true);
+      await listener.close();
     },
   };
 }

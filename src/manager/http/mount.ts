@@ -1,6 +1,7 @@
 /** Mounts declared routes and WebSocket operations on an Elysia application. */
 import { Elysia } from 'elysia';
 import { BackendError } from '../../common/errors.ts';
+import type { Front } from '../../common/http/front.ts';
 import { preflight } from './cors.ts';
 import { compilePath, type PathPattern } from './path.ts';
 import { type Arrival, type Pipeline, withCaller } from './pipeline.ts';
@@ -15,17 +16,6 @@ export const IDLE_SEC = 30;
 const EVENT_STREAM_IDLE_SEC = 255;
 
 const METHODS = new Set(['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD']);
-
-/** What the mounted application needs from the listening server. */
-interface SocketServer {
-  requestIP(request: Request): { address: string } | null;
-  /** Sets how long the request's connection may be idle; 0 is without limit. */
-  timeout(request: Request, seconds: number): void;
-  upgrade(
-    request: Request,
-    options: { data: SocketConnection; headers: Record<string, string> },
-  ): boolean;
-}
 
 export interface MountOptions {
   readonly pipeline: Pipeline;
@@ -73,13 +63,16 @@ function protocolHeader({ protocol }: SocketRoute, request: Request): Record<str
 }
 
 /** A request handler that serves the routes; give it to a listener together with the server. */
-export type Serve = (request: Request, server: SocketServer) => Promise<Response | undefined>;
+export type Serve = (request: Request, server: Front) => Promise<Response | undefined>;
+
+/** What is known of a request besides itself. */
+type Known = Pick<Arrival, 'original' | 'carrier'> & { readonly server: Front };
 
 class Mount {
   readonly #options: MountOptions;
   readonly #patterns: { methods: readonly string[]; pattern: PathPattern }[] = [];
-  /** What a request replaced whose method a header overrides, and where it came in. */
-  readonly #arrivals = new WeakMap<Request, { original: Request; server: SocketServer }>();
+  /** By what is routed: what a request was before a header overrode its method, and where it came in. */
+  readonly #arrivals = new WeakMap<Request, Known>();
   readonly #app = new Elysia({ strictPath: true, handler: { standardHostname: false } });
 
   constructor(options: MountOptions) {
@@ -92,31 +85,30 @@ class Mount {
   /** Routes one request. A method override is applied here; signatures cover the original. */
   serve: Serve = async (request, server) => {
     const override = request.headers.get('x-method-override')?.toUpperCase();
+    const carrier = server.carrier(request);
+    const arrival = { original: request, carrier, server };
     if (override === undefined || !METHODS.has(override) || override === request.method) {
-      this.#arrivals.set(request, { original: request, server });
+      this.#arrivals.set(request, arrival);
       return this.#app.handle(request);
     }
-    const bodiless = override === 'GET' || override === 'HEAD';
-    const routed = bodiless
-      ? new Request(request.url, {
-          method: override,
-          headers: request.headers,
-          signal: request.signal,
-        })
-      : new Request(request, { method: override });
-    this.#arrivals.set(routed, { original: request, server });
+    if (override === 'GET' || override === 'HEAD') {
+      const { url, headers, signal } = request;
+      const routed = new Request(url, { method: override, headers, signal });
+      this.#arrivals.set(routed, arrival);
+      return this.#app.handle(routed);
+    }
+    const routed = new Request(carrier, { method: override });
+    this.#arrivals.set(routed, { ...arrival, carrier: routed });
     return this.#app.handle(routed);
   };
 
-  #arrival(request: Request): Arrival & { server: SocketServer } {
+  #arrival(request: Request): Arrival & Known {
     const known = this.#arrivals.get(request);
     if (!known) throw new Error('a request reached a route without passing serve()');
-    const { original, server } = known;
     return {
       request,
-      original,
-      server,
-      peerAddress: server.requestIP(original)?.address ?? null,
+      ...known,
+      peerAddress: known.server.requestIP(known.original)?.address ?? null,
     };
   }
 

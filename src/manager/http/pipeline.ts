@@ -25,6 +25,8 @@ export interface Arrival {
   readonly request: Request;
   /** What was signed: differs from `request` when a header overrides the method. */
   readonly original: Request;
+  /** What the body comes with: differs from `request` for a GET, which has none in Bun. */
+  readonly carrier: Request;
   readonly peerAddress: string | null;
 }
 
@@ -109,7 +111,7 @@ export class Pipeline {
   }
 
   async #admit(
-    { request, original, peerAddress }: Arrival,
+    { request, original, carrier, peerAddress }: Arrival,
     demands: Demands,
     requestId: string,
     extraHeaders: Record<string, string>,
@@ -143,7 +145,7 @@ export class Pipeline {
       },
       input: {
         query: new URLSearchParams(at < 0 ? '' : target.slice(at + 1)),
-        json: (options) => readJson(request, ctx.clock, options),
+        json: (options) => readJson(carrier, ctx.clock, options),
       },
     };
   }

@@ -4,6 +4,7 @@
  */
 import type { ServerWebSocket } from 'bun';
 import { BackendError } from '../../common/errors.ts';
+import type { SocketEvents } from '../../common/http/front.ts';
 import type { SocketPeer } from './route.ts';
 
 /** Bun's answer to a send that was dropped, and to one that had to be queued. */
@@ -27,10 +28,10 @@ export interface SocketOptions {
   onError(error: unknown): void;
 }
 
-export class SocketConnection {
+export class SocketConnection implements SocketEvents {
   readonly #options: SocketOptions;
   readonly #abort = new AbortController();
-  #socket: ServerWebSocket<SocketConnection> | null = null;
+  #socket: ServerWebSocket<SocketEvents> | null = null;
   #queue: (string | Uint8Array)[] = [];
   #queuedBytes = 0;
   #wakeReader: (() => void) | null = null;
@@ -41,7 +42,7 @@ export class SocketConnection {
   }
 
   /** Starts the handler; the connection closes when it ends. */
-  opened(socket: ServerWebSocket<SocketConnection>): void {
+  opened(socket: ServerWebSocket<SocketEvents>): void {
     this.#socket = socket;
     this.#options.run(this.#peer()).then(
       () => this.close(CLOSE_NORMAL),

@@ -26,8 +26,6 @@ async function listFiles(
   request: AuthenticatedRequest,
   input: Input<typeof listing>,
 ): Promise<RouteResult> {
-  // The Python client sends the path as the body of a GET, which no server of this runtime gets to
-  // see (nor does upstream's read it): it is given the home folder.
   const { path } = input.query;
   const session = await findSession(ctx, request, input);
   const { entries, errors, abspath } = await callKernel(

@@ -111,6 +111,7 @@ test('each role reaches what the table says and nothing else', async () => {
     requestIP: () => ({ address: '127.0.0.1' }),
     upgrade: () => false,
     timeout: () => {},
+    carrier: (request: Request) => request,
   };
   for (const [operation, [auth]] of Object.entries(restAccess)) {
     const [method = '', path = ''] = operation.split(' ');
