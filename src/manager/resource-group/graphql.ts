@@ -25,7 +25,7 @@ import { typeDefs } from './schema.ts';
 import { allowedResourceGroups, type ResourceGroup } from './service.ts';
 import { acceleratorQuantum, agentSumsOf, largestAgentOf, ownSlotsOf } from './statistics.ts';
 
-type Complete = ReturnType<typeof toParent>;
+type Complete = Omit<ReturnType<typeof toParent>, 'round_robin_agent'>;
 /** A resource group as its resolvers give it; those who only use it see its name and little else. */
 export type ScalingGroupParent = { readonly name: string } & {
   readonly [K in keyof Complete]: Complete[K] | null;

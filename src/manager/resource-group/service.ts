@@ -36,6 +36,8 @@ export interface ResourceGroup {
   readonly sessionOptions: DefaultSessionOptions;
   readonly useHostNetwork: boolean;
   readonly fairShare: FairShareSpec;
+  /** The agent that round-robin selection used last. */
+  readonly roundRobinAgent: string | null;
 }
 
 function toResourceGroup(row: ScalingGroupRow): ResourceGroup {
@@ -52,6 +54,7 @@ function toResourceGroup(row: ScalingGroupRow): ResourceGroup {
     sessionOptions: v.parse(defaultSessionOptions, row.default_session_options),
     useHostNetwork: row.use_host_network,
     fairShare: v.parse(fairShareSpec, row.fair_share_spec ?? {}),
+    roundRobinAgent: row.round_robin_agent,
   };
 }
 
@@ -133,4 +136,12 @@ export async function loadResourceGroup(sql: Db, name: string): Promise<Resource
 /** All resource groups, by name, for the scheduler and superadmins; at most 1000. */
 export async function listAllResourceGroups(sql: Db): Promise<ResourceGroup[]> {
   return (await store.selectAll(sql, MAX_LISTED)).map(toResourceGroup);
+}
+
+/** Remembers, by resource group, where round-robin selection has come to. */
+export async function rememberRoundRobin(
+  sql: Db,
+  lastAgents: ReadonlyMap<string, string>,
+): Promise<void> {
+  if (lastAgents.size > 0) await store.updateRoundRobin(sql, lastAgents);
 }

@@ -60,3 +60,14 @@ export async function selectByName(sql: Db, name: string): Promise<ScalingGroupR
 export function selectAll(sql: Db, limit: number): Promise<ScalingGroupRow[]> {
   return sql<ScalingGroupRow[]>`SELECT * FROM scaling_groups ORDER BY name LIMIT ${limit}`;
 }
+
+export async function updateRoundRobin(
+  sql: Db,
+  lastAgents: ReadonlyMap<string, string>,
+): Promise<void> {
+  await sql`
+    UPDATE scaling_groups s SET round_robin_agent = c.agent
+      FROM unnest(${sql.array([...lastAgents.keys()])}::varchar[],
+                  ${sql.array([...lastAgents.values()])}::varchar[]) AS c(name, agent)
+     WHERE s.name = c.name`;
+}

@@ -1,20 +1,16 @@
 /** One pass of the scheduler: snapshot, plan, apply, and notes for those that go on waiting. */
 import type { ManagerContext } from '../context.ts';
-import { listAllResourceGroups } from '../resource-group/service.ts';
+import { rememberRoundRobin } from '../resource-group/service.ts';
 import { applyPlacements, type Placement } from '../session/transition.ts';
+import { loadPending, takeSnapshot } from './load.ts';
 import { type Plan, type PlannedPlacement, plan } from './plan.ts';
-import type { PendingSession, Snapshot } from './snapshot.ts';
-import {
-  recordWaiting,
-  selectAgents,
-  selectLimits,
-  selectOccupancy,
-  selectPending,
-  type WaitingNote,
-} from './store.ts';
+import type { PendingSession } from './snapshot.ts';
+import { recordWaiting, type WaitingNote } from './store.ts';
 
 /** How often an unchanged reason is written down again. Milliseconds. */
 const REPEAT_NOTE_MS = 30_000;
+/** Placements that are applied in one transaction. */
+const BATCH = 500;
 /** Plans per pass: a refused placement means that somebody else was faster, so plan again. */
 const MAX_PLANS = 5;
 
@@ -28,31 +24,8 @@ export interface Scheduler {
 
 type SchedulerContext = Pick<
   ManagerContext,
-  'sql' | 'events' | 'clock' | 'log' | 'settings' | 'agents'
+  'sql' | 'events' | 'clock' | 'log' | 'settings' | 'config'
 >;
-
-async function takeSnapshot(
-  ctx: SchedulerContext,
-  pending: readonly PendingSession[],
-): Promise<Snapshot> {
-  const [agents, occupancy, limits, groups] = await Promise.all([
-    selectAgents(ctx.sql),
-    selectOccupancy(ctx.sql),
-    selectLimits(ctx.sql, pending),
-    listAllResourceGroups(ctx.sql),
-  ]);
-  return {
-    now: ctx.clock.now(),
-    strategies: new Map(
-      groups.map((group) => [group.name, group.schedulerOptions.agent_selection_strategy]),
-    ),
-    slotPriority: ctx.settings.agentSelectionResourcePriority,
-    agents,
-    pending,
-    occupancy,
-    ...limits,
-  };
-}
 
 function toPlacement(
   planned: PlannedPlacement,
@@ -99,17 +72,21 @@ export function createScheduler(ctx: SchedulerContext): Scheduler {
     if (decided.placements.length === 0) return 0;
     const byId = new Map(pending.map((session) => [session.id, session]));
     const now = ctx.clock.now();
-    const placed = await applyPlacements(
-      ctx,
-      decided.placements.map((item) => toPlacement(item, byId.get(item.sessionId), now)),
-    );
-    return decided.placements.length - placed.size;
+    let placed = 0;
+    for (let from = 0; from < decided.placements.length; from += BATCH) {
+      const batch = decided.placements
+        .slice(from, from + BATCH)
+        .map((item) => toPlacement(item, byId.get(item.sessionId), now));
+      placed += (await applyPlacements(ctx, batch)).size;
+    }
+    await rememberRoundRobin(ctx.sql, decided.lastAgents);
+    return decided.placements.length - placed;
   };
 
   return {
     async pass() {
       for (let round = 1; ; round += 1) {
-        const pending = await selectPending(ctx.sql);
+        const pending = await loadPending(ctx);
         if (pending.length === 0) return null;
         const decided = plan(await takeSnapshot(ctx, pending));
         const refused = await apply(decided, pending);

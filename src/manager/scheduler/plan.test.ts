@@ -1,95 +1,27 @@
 /** Plans, by property: no agent is oversold, nobody waits without a reason, chance plays no part. */
 import { describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
-import { addSlots, parseSlots, type Slots, slotsFit } from '../../common/slots.ts';
+import { addSlots, type Slots, slotsFit } from '../../common/slots.ts';
+import {
+  agent,
+  anySnapshot,
+  ruled,
+  session,
+  slots,
+  snapshot,
+  unlimited,
+} from '../../testing/scheduling.ts';
 import { plan } from './plan.ts';
-import { selectAgent } from './selectors.ts';
-import type { AgentSnapshot, PendingSession, Snapshot } from './snapshot.ts';
+import type { PendingSession, Snapshot } from './snapshot.ts';
 
-const slots = (cpu: number, mem: number, gpu = 0): Slots =>
-  parseSlots({ cpu, mem, ...(gpu ? { 'cuda.device': gpu } : {}) });
+const requestOf = (sessions: readonly PendingSession[]): Slots =>
+  sessions
+    .flatMap((item) => item.kernels)
+    .reduce<Slots>((sum, kernel) => addSlots(sum, kernel.requested), new Map());
 
-function agent(id: string, free: Slots, more: Partial<AgentSnapshot> = {}): AgentSnapshot {
-  return { id, addr: `http://${id}`, scalingGroup: 'g', architecture: 'x86_64', free, ...more };
-}
-
-function session(id: string, requested: Slots, more: Partial<PendingSession> = {}): PendingSession {
-  return {
-    ...{ id, accessKey: 'AK', projectId: 'p', domainName: 'd', scalingGroup: 'g' },
-    ...{ sessionType: 'interactive', clusterMode: 'single-node', priority: 10 },
-    ...{ createdAt: new Date(1000), startsAt: null },
-    kernels: [{ id: `${id}-k`, architecture: 'x86_64', requested }],
-    ...{ designatedAgents: [], failedAgents: [], dependencies: [] },
-    ...more,
-  };
-}
-
-function snapshot(
-  agents: readonly AgentSnapshot[],
-  pending: readonly PendingSession[],
-  more: Partial<Snapshot> = {},
-): Snapshot {
-  const none = new Map();
-  return {
-    now: new Date(5000),
-    ...{ strategies: none, slotPriority: ['cuda', 'cpu', 'mem'], agents, pending },
-    occupancy: {
-      ...{ keypairs: none, projects: none, domains: none, sessions: none, sftpSessions: none },
-    },
-    ...{ keypairLimits: none, projectLimits: none, domainLimits: none },
-    ...more,
-  };
-}
-
-const someSlots = fc
-  .tuple(fc.nat(8), fc.nat(8), fc.nat(2))
-  .map(([cpu, mem, gpu]) => slots(cpu, mem, gpu));
-const someAgents = fc
-  .array(fc.tuple(someSlots, fc.constantFrom('x86_64', 'aarch64'), fc.constantFrom('g', 'h')), {
-    maxLength: 5,
-  })
-  .map((list) =>
-    list.map(([free, architecture, scalingGroup], index) =>
-      agent(`i-${index}`, free, { architecture, scalingGroup }),
-    ),
-  );
-const someSessions = fc
-  .array(
-    fc.record({
-      kernels: fc.array(someSlots, { minLength: 1, maxLength: 3 }),
-      clusterMode: fc.constantFrom('single-node' as const, 'multi-node'),
-      priority: fc.nat(20),
-      accessKey: fc.constantFrom('A', 'B'),
-      sessionType: fc.constantFrom('interactive' as const, 'system', 'batch'),
-      startsAt: fc.constantFrom(null, new Date(9000)),
-    }),
-    { maxLength: 12 },
-  )
-  .map((list) =>
-    list.map(({ kernels, ...more }, index) =>
-      session(`s-${index}`, slots(0, 0), {
-        ...more,
-        createdAt: new Date(1000 + index),
-        kernels: kernels.map((requested, k) => ({
-          ...{ id: `s-${index}-${k}`, architecture: 'x86_64', requested },
-        })),
-      }),
-    ),
-  );
-const keypairLimits = new Map([
-  [
-    'A',
-    {
-      ...{ maxConcurrentSessions: 3, maxConcurrentSftpSessions: 1 },
-      slots: { slots: slots(6, 9), unnamed: 'forbidden' as const },
-    },
-  ],
-]);
-const anySnapshot = fc
-  .tuple(someAgents, someSessions, fc.constantFrom('dispersed' as const, 'concentrated'))
-  .map(([agents, pending, strategy]) =>
-    snapshot(agents, pending, { keypairLimits, strategies: new Map([['g', strategy]]) }),
-  );
+/** Ids of the sessions that are placed, in order. */
+const placedIn = (taken: Snapshot): string[] =>
+  plan(taken).placements.map((item) => item.sessionId);
 
 describe('a plan', () => {
   test('never gives more than an agent has, nor another architecture or group', () => {
@@ -131,18 +63,54 @@ describe('a plan', () => {
     );
   });
 
-  test('stays within the limits of the keypair', () => {
+  test('stays within every quota and count', () => {
     fc.assert(
       fc.property(anySnapshot, (taken) => {
         const placed = new Set(plan(taken).placements.map((item) => item.sessionId));
-        const own = taken.pending.filter((item) => placed.has(item.id) && item.accessKey === 'A');
-        const counted = own.filter((item) => item.sessionType !== 'system');
-        expect(counted.length).toBeLessThanOrEqual(3);
-        expect(own.length - counted.length).toBeLessThanOrEqual(1);
-        const total = counted
-          .flatMap((item) => item.kernels)
-          .reduce<Slots>((sum, kernel) => addSlots(sum, kernel.requested), new Map());
-        expect(slotsFit(total, slots(6, 9))).toBe(true);
+        const placedOf = (which: (item: PendingSession) => boolean) =>
+          taken.pending.filter((item) => placed.has(item.id) && which(item));
+        const isSystem = (item: PendingSession) => item.sessionType === 'system';
+        const keypair = taken.keypairLimits.get('A');
+        const own = placedOf((item) => item.accessKey === 'A' && !isSystem(item));
+        expect(own.length).toBeLessThanOrEqual(keypair?.maxConcurrentSessions ?? own.length);
+        const system = placedOf((item) => item.accessKey === 'A' && isSystem(item));
+        expect(system.length).toBeLessThanOrEqual(keypair?.maxConcurrentSftpSessions ?? 0);
+        for (const [slot, amount] of requestOf(own)) {
+          const most = keypair?.slots.slots.get(slot);
+          if (most !== undefined) expect(amount <= most).toBe(true);
+          else if (keypair?.slots.unnamed === 'forbidden') expect(amount).toBe(0n);
+        }
+        const project = taken.projectLimits.get('p')?.slots ?? new Map();
+        for (const [slot, amount] of requestOf(placedOf((item) => !isSystem(item)))) {
+          if (project.has(slot)) expect(amount <= (project.get(slot) ?? 0n)).toBe(true);
+        }
+      }),
+    );
+  });
+
+  test('puts no more sessions on an agent than it may have', () => {
+    fc.assert(
+      fc.property(anySnapshot, (taken) => {
+        const { placements } = plan(taken);
+        for (const { id, sessions } of taken.agents) {
+          const here = placements.filter(({ kernels }) => kernels.some((k) => k.agentId === id));
+          const most = taken.maxSessionsPerAgent;
+          if (most !== null && here.length > 0) {
+            expect(sessions + here.length).toBeLessThanOrEqual(most);
+          }
+        }
+      }),
+    );
+  });
+
+  test('keeps a single-node cluster on one agent', () => {
+    fc.assert(
+      fc.property(anySnapshot, (taken) => {
+        for (const { sessionId, kernels } of plan(taken).placements) {
+          const owner = taken.pending.find((item) => item.id === sessionId);
+          if (owner?.clusterMode !== 'single-node') continue;
+          expect(new Set(kernels.map((item) => item.agentId)).size).toBe(1);
+        }
       }),
     );
   });
@@ -203,21 +171,157 @@ describe('a plan', () => {
   });
 });
 
+describe('sequencers', () => {
+  const one = agent('i-a', slots(2, 2));
+  const [old, young] = [new Date(1000), new Date(2000)];
+  const three = [
+    session('a', slots(1, 1), { createdAt: old, userId: 'u' }),
+    session('b', slots(1, 1), { createdAt: young, userId: 'u' }),
+    session('c', slots(1, 1), { createdAt: new Date(3000), userId: 'w' }),
+  ];
+
+  test('fifo takes the oldest, lifo the youngest', () => {
+    expect(placedIn(snapshot([one], three, ruled({ sequencer: 'fifo' })))).toEqual(['a', 'b']);
+    expect(placedIn(snapshot([one], three, ruled({ sequencer: 'lifo' })))).toEqual(['c', 'b']);
+  });
+
+  test('drf takes whoever holds the smallest share, counting what it has just given', () => {
+    const drf = ruled({ sequencer: 'drf' });
+    expect(placedIn(snapshot([one], three, drf))).toEqual(['a', 'c']);
+    const users = new Map([['w', slots(1, 0)]]);
+    const { occupancy } = snapshot([], []);
+    const held = snapshot([one], three, { ...drf, occupancy: { ...occupancy, users } });
+    expect(placedIn(held)).toEqual(['a', 'b']);
+  });
+
+  test('fair-share takes those who have used less of what is due: domain, project, user', () => {
+    const factors = (domain: number, project: number, user: number) => ({
+      fairShare: { domain, project, user },
+    });
+    const pending = [
+      session('a', slots(1, 1), factors(0.2, 1, 1)),
+      session('b', slots(1, 1), factors(0.9, 0.3, 0.1)),
+      session('c', slots(1, 1), factors(0.9, 0.3, 0.7)),
+    ];
+    const taken = snapshot([one], pending, ruled({ sequencer: 'fair-share' }));
+    expect(placedIn(taken)).toEqual(['c', 'b']);
+  });
+
+  test('priority goes before every order', () => {
+    for (const sequencer of ['fifo', 'lifo', 'drf', 'fair-share'] as const) {
+      const urgent = session('urgent', slots(2, 2), { priority: 11, createdAt: young });
+      expect(placedIn(snapshot([one], [...three, urgent], ruled({ sequencer })))).toEqual([
+        'urgent',
+      ]);
+    }
+  });
+});
+
 describe('selectors', () => {
   const agents = [
     agent('i-small', slots(2, 4)),
     agent('i-large', slots(8, 4)),
     agent('i-gpu', slots(16, 16, 2)),
   ];
-  const priority = ['cuda', 'cpu', 'mem'];
+  const usedFor = (taken: Snapshot) =>
+    plan(taken).placements.map((item) => item.kernels[0]?.agentId);
 
   test('dispersed takes the emptiest, concentrated the fullest; both spare unwanted accelerators', () => {
-    const wanted = slots(1, 1);
-    expect(selectAgent('dispersed', agents, wanted, priority)?.id).toBe('i-large');
-    expect(selectAgent('concentrated', agents, wanted, priority)?.id).toBe('i-small');
+    const wanted = [session('s', slots(1, 1))];
+    const chosen = (strategy: 'dispersed' | 'concentrated' | 'legacy') =>
+      usedFor(snapshot(agents, wanted, ruled({ strategy })))[0];
+    expect(chosen('dispersed')).toBe('i-large');
+    expect(chosen('legacy')).toBe('i-large');
+    expect(chosen('concentrated')).toBe('i-small');
   });
 
-  test('nobody is nobody', () => {
-    expect(selectAgent('dispersed', [], slots(1, 1), priority)).toBeNull();
+  test('round-robin goes round by id, from where it was, and tells where it stopped', () => {
+    const four = ['1', '2', '3', '4'].map((id) => session(id, slots(1, 1)));
+    const three = ['i-a', 'i-b', 'i-c'].map((id) => agent(id, slots(9, 9)));
+    const taken = snapshot(three, four, ruled({ strategy: 'roundrobin', lastAgent: 'i-b' }));
+    expect(usedFor(taken)).toEqual(['i-c', 'i-a', 'i-b', 'i-c']);
+    expect(plan(taken).lastAgents.get('g')).toBe('i-c');
+  });
+
+  test('an agent with as many sessions as it may have gets no more', () => {
+    const full = agent('i-full', slots(9, 9), { sessions: 2 });
+    const taken = snapshot([full], [session('s', slots(1, 1))], { maxSessionsPerAgent: 2 });
+    expect(plan(taken).waiting[0]?.failed[0]?.msg).toContain('i-full (has 2 sessions');
+  });
+});
+
+describe('pending limits', () => {
+  const two = [
+    session('first', slots(9, 1)),
+    session('second', slots(1, 1), { createdAt: new Date(2000) }),
+  ];
+  const waits = (limits: Partial<typeof unlimited>) =>
+    plan(
+      snapshot([agent('i-a', slots(4, 4))], two, {
+        keypairLimits: new Map([['AK', { ...unlimited, ...limits }]]),
+      }),
+    ).waiting.map((item) => item.failed[0]?.name);
+
+  test('count the sessions that wait ahead', () => {
+    expect(waits({ maxPendingSessions: 2 })).toEqual(['AgentSelector']);
+    expect(waits({ maxPendingSessions: 1 })).toEqual([
+      'AgentSelector',
+      'PendingSessionCountLimitValidator',
+    ]);
+  });
+
+  test('add up what they ask for', () => {
+    const pendingSlots = (cpu: number) => ({
+      pendingSlots: { slots: slots(cpu, 9), unnamed: 'unlimited' as const },
+    });
+    expect(waits(pendingSlots(9))).toEqual(['AgentSelector']);
+    expect(waits(pendingSlots(8))[1]).toBe('PendingSessionResourceLimitValidator');
+  });
+});
+
+describe('backfill', () => {
+  /** Eight cores, two of them free; the large session wants four. */
+  const busy = agent('i-a', slots(2, 8), { capacity: slots(8, 8) });
+  const large = (more: Partial<PendingSession> = {}) =>
+    session('large', slots(4, 1), { createdAt: new Date(0), ...more });
+  const small = session('small', slots(1, 1), { createdAt: new Date(2000) });
+  const after = (ms: number) => ruled({ reserveAfterMs: ms });
+
+  test('smaller sessions pass a large one that has not waited long', () => {
+    expect(placedIn(snapshot([busy], [large(), small], after(6000)))).toEqual(['small']);
+  });
+
+  test('after a while the agent is kept free, and the others are told for whom', () => {
+    const taken = snapshot([busy], [large(), small], after(5000));
+    expect(placedIn(taken)).toEqual([]);
+    expect(plan(taken).waiting[1]?.failed[0]?.msg).toContain(
+      'What is free on i-a is kept for session large',
+    );
+  });
+
+  test('other agents, and what the large session does not need, stay open', () => {
+    const other = agent('i-b', slots(1, 1));
+    expect(placedIn(snapshot([busy, other], [large(), small], after(0)))).toEqual(['small']);
+    const memory = session('memory', slots(0, 3), { createdAt: new Date(2000) });
+    expect(placedIn(snapshot([busy], [large(), memory], after(0)))).toEqual(['memory']);
+  });
+
+  test('who is surely gone before the agent is needed may use it', () => {
+    const ending = [
+      {
+        ...{ id: 'e', accessKey: 'X', userId: 'x', projectId: 'p', domainName: 'd' },
+        ...{ sessionType: 'batch' as const, endsAt: new Date(65_000) },
+        kernels: [{ agentId: 'i-a', slots: slots(6, 0) }],
+      },
+    ];
+    const short = { ...small, id: 'short', durationSec: 60 };
+    const long = { ...small, id: 'long', durationSec: 61 };
+    const taken = snapshot([busy], [large(), long, short], { ...after(0), ending });
+    expect(placedIn(taken)).toEqual(['short']);
+  });
+
+  test('nothing is kept for a session that no agent could ever take', () => {
+    const giant = session('giant', slots(99, 1), { createdAt: new Date(0) });
+    expect(placedIn(snapshot([busy], [giant, small], after(0)))).toEqual(['small']);
   });
 });

@@ -8,8 +8,12 @@ export interface AgentSnapshot {
   readonly addr: string;
   readonly scalingGroup: string;
   readonly architecture: string;
+  /** All that the agent has for sessions. */
+  readonly capacity: Slots;
   /** Capacity less what is reserved and used, never negative. */
   readonly free: Slots;
+  /** Sessions with kernels on the agent. */
+  readonly sessions: number;
 }
 
 export interface PendingKernel {
@@ -25,18 +29,32 @@ export interface Dependency {
   readonly result: SessionResult;
 }
 
-export interface PendingSession {
-  readonly id: string;
+/** Fair-share factors, from 0 to 1: the higher, the less of what is due has been used lately. */
+export interface FairShareFactors {
+  readonly domain: number;
+  readonly project: number;
+  readonly user: number;
+}
+
+/** Whose books a session counts in. */
+export interface Ownership {
   readonly accessKey: string;
+  readonly userId: string;
   readonly projectId: string;
   readonly domainName: string;
-  readonly scalingGroup: string;
   readonly sessionType: SessionType;
+}
+
+export interface PendingSession extends Ownership {
+  readonly id: string;
+  readonly scalingGroup: string;
   readonly clusterMode: 'single-node' | 'multi-node';
   readonly priority: number;
   readonly createdAt: Date;
   /** Batch sessions wait for it. */
   readonly startsAt: Date | null;
+  /** Longest time it may run, once it does; null: no limit is known. Seconds. */
+  readonly durationSec: number | null;
   /** At least one. */
   readonly kernels: readonly PendingKernel[];
   /** Only these agents may run it; empty: any. */
@@ -44,6 +62,7 @@ export interface PendingSession {
   /** Agents on which an earlier attempt failed; others are preferred. */
   readonly failedAgents: readonly string[];
   readonly dependencies: readonly Dependency[];
+  readonly fairShare: FairShareFactors;
 }
 
 /** Limits by slot; what a slot that is not named may use depends on `unnamed`. */
@@ -56,12 +75,17 @@ export interface KeypairLimits {
   /** null: unlimited. */
   readonly maxConcurrentSessions: number | null;
   readonly maxConcurrentSftpSessions: number;
+  /** null: unlimited. */
+  readonly maxPendingSessions: number | null;
+  /** null: unlimited. */
+  readonly pendingSlots: SlotLimits | null;
   readonly slots: SlotLimits;
 }
 
 export interface Occupancy {
-  /** Slots held by sessions that count (all but SYSTEM), by access key, project id, domain name. */
+  /** Slots held by sessions that count (all but SYSTEM), by access key, user, project, domain. */
   readonly keypairs: ReadonlyMap<string, Slots>;
+  readonly users: ReadonlyMap<string, Slots>;
   readonly projects: ReadonlyMap<string, Slots>;
   readonly domains: ReadonlyMap<string, Slots>;
   /** Sessions placed on agents, by access key. */
@@ -70,17 +94,47 @@ export interface Occupancy {
 }
 
 export type SelectionStrategy = 'dispersed' | 'concentrated' | 'roundrobin' | 'legacy';
+export type Sequencer = 'fifo' | 'lifo' | 'drf' | 'fair-share';
+
+/** How a resource group schedules. */
+export interface GroupRules {
+  readonly sequencer: Sequencer;
+  readonly strategy: SelectionStrategy;
+  /** The agent that round-robin used last; null: none yet. */
+  readonly lastAgent: string | null;
+  /** After waiting so long for room a session has agents kept free for it. Milliseconds. */
+  readonly reserveAfterMs: number;
+}
+
+/** A placed session of which it is known when it will be over at the latest. */
+export interface EndingSession extends Ownership {
+  readonly id: string;
+  readonly endsAt: Date;
+  readonly kernels: readonly { readonly agentId: string; readonly slots: Slots }[];
+}
 
 export interface Snapshot {
   readonly now: Date;
-  /** By resource group. Groups left out use `dispersed`. */
-  readonly strategies: ReadonlyMap<string, SelectionStrategy>;
+  /** By name. Groups left out follow `defaultGroupRules`. */
+  readonly groups: ReadonlyMap<string, GroupRules>;
   /** Slot names or prefixes that weigh first when agents are compared. */
   readonly slotPriority: readonly string[];
+  /** Most sessions with kernels on one agent; null: no limit. */
+  readonly maxSessionsPerAgent: number | null;
   readonly agents: readonly AgentSnapshot[];
   readonly pending: readonly PendingSession[];
+  readonly ending: readonly EndingSession[];
   readonly occupancy: Occupancy;
   readonly keypairLimits: ReadonlyMap<string, KeypairLimits>;
+  /** By user id: the limits of the user's main keypair. */
+  readonly userLimits: ReadonlyMap<string, SlotLimits>;
   readonly projectLimits: ReadonlyMap<string, SlotLimits>;
   readonly domainLimits: ReadonlyMap<string, SlotLimits>;
 }
+
+export const defaultGroupRules: GroupRules = {
+  sequencer: 'fifo',
+  strategy: 'dispersed',
+  lastAgent: null,
+  reserveAfterMs: 300_000,
+};

@@ -14,6 +14,8 @@ import {
 import type {
   AgentSnapshot,
   Dependency,
+  EndingSession,
+  FairShareFactors,
   KeypairLimits,
   Occupancy,
   PendingSession,
@@ -21,7 +23,9 @@ import type {
 } from './snapshot.ts';
 
 /** Pending sessions considered at a time, per resource group: the first in line. */
-const MAX_PENDING_PER_GROUP = 500;
+const MAX_PENDING_PER_GROUP = 10_000;
+/** Running sessions with a known end that are looked at: those that end first. */
+const MAX_ENDING = 10_000;
 
 const strings = v.pipe(
   v.nullish(v.array(v.string()), []),
@@ -41,9 +45,16 @@ const dependencyItem = v.object({
   result: sessionResult,
 });
 
+/** Who has no factor yet has used nothing of what is due. */
+const factor = v.pipe(
+  v.nullable(v.string()),
+  v.transform((text) => (text === null ? 1 : Number(text))),
+);
+
 const pendingRow = v.object({
   id: v.string(),
   access_key: v.string(),
+  user_uuid: v.string(),
   group_id: v.string(),
   domain_name: v.string(),
   scaling_group_name: v.string(),
@@ -52,6 +63,10 @@ const pendingRow = v.object({
   priority: v.number(),
   created_at: v.date(),
   starts_at: v.nullable(v.date()),
+  batch_timeout: v.nullable(v.number()),
+  domain_factor: factor,
+  project_factor: factor,
+  user_factor: factor,
   designated_agent_ids: strings,
   failed_agents: strings,
   kernels: v.array(kernelItem),
@@ -67,6 +82,7 @@ function toPending(row: v.InferOutput<typeof pendingRow>): PendingSession {
   return {
     id: row.id,
     accessKey: row.access_key,
+    userId: row.user_uuid,
     projectId: row.group_id,
     domainName: row.domain_name,
     scalingGroup: row.scaling_group_name,
@@ -75,6 +91,12 @@ function toPending(row: v.InferOutput<typeof pendingRow>): PendingSession {
     priority: row.priority,
     createdAt: row.created_at,
     startsAt: row.starts_at,
+    durationSec: row.session_type === 'batch' ? row.batch_timeout : null,
+    fairShare: {
+      domain: row.domain_factor,
+      project: row.project_factor,
+      user: row.user_factor,
+    } satisfies FairShareFactors,
     kernels: row.kernels.map((kernel) => ({
       id: kernel.id,
       architecture: kernel.architecture ?? 'x86_64',
@@ -90,14 +112,18 @@ function toPending(row: v.InferOutput<typeof pendingRow>): PendingSession {
 export async function selectPending(sql: Db): Promise<PendingSession[]> {
   const rows = await sql`
     WITH line AS (
-      SELECT s.*, row_number() OVER (
-        PARTITION BY s.scaling_group_name ORDER BY s.priority DESC, s.created_at, s.id) AS place
-      FROM sessions s
+      SELECT s.*, g.scheduler, row_number() OVER (
+        PARTITION BY s.scaling_group_name ORDER BY s.priority DESC,
+          CASE g.scheduler WHEN 'lifo' THEN -extract(epoch FROM s.created_at)
+            ELSE extract(epoch FROM s.created_at) END, s.id) AS place
+      FROM sessions s JOIN scaling_groups g ON g.name = s.scaling_group_name
       WHERE s.status IN ('PENDING', 'DEPRIORITIZING') AND s.scaling_group_name IS NOT NULL
         AND s.access_key IS NOT NULL
     )
-    SELECT s.id, s.access_key, s.group_id, s.domain_name, s.scaling_group_name, s.session_type,
-      s.cluster_mode, s.priority, s.created_at, s.starts_at, s.designated_agent_ids,
+    SELECT s.id, s.access_key, s.user_uuid, s.group_id, s.domain_name, s.scaling_group_name,
+      s.session_type, s.cluster_mode, s.priority, s.created_at, s.starts_at, s.batch_timeout,
+      s.designated_agent_ids, df.fair_share_factor AS domain_factor,
+      pf.fair_share_factor AS project_factor, uf.fair_share_factor AS user_factor,
       s.status_data->'scheduler'->'failed_agents' AS failed_agents, k.kernels, d.dependencies
     FROM line s
     CROSS JOIN LATERAL (
@@ -113,6 +139,13 @@ export async function selectPending(sql: Db): Promise<PendingSession[]> {
       FROM session_dependencies sd JOIN sessions p ON p.id = sd.depends_on
       WHERE sd.session_id = s.id
     ) d ON true
+    LEFT JOIN domain_fair_shares df ON s.scheduler = 'fair-share'
+      AND df.resource_group = s.scaling_group_name AND df.domain_name = s.domain_name
+    LEFT JOIN project_fair_shares pf ON s.scheduler = 'fair-share'
+      AND pf.resource_group = s.scaling_group_name AND pf.project_id = s.group_id
+    LEFT JOIN user_fair_shares uf ON s.scheduler = 'fair-share'
+      AND uf.resource_group = s.scaling_group_name AND uf.user_uuid = s.user_uuid
+      AND uf.project_id = s.group_id
     WHERE s.place <= ${MAX_PENDING_PER_GROUP}`;
   return v.parse(v.array(pendingRow), [...rows]).map(toPending);
 }
@@ -122,34 +155,97 @@ const agentRow = v.object({
   addr: v.string(),
   scaling_group: v.string(),
   architecture: v.string(),
-  free: v.nullable(v.record(v.string(), v.string())),
+  slots: v.nullable(v.record(v.string(), v.tuple([v.string(), v.string()]))),
+  sessions: v.number(),
 });
 
-function freeSlots(map: Readonly<Record<string, string>>): Slots {
-  const out = new Map<string, bigint>();
-  // An agent whose capacity shrank below what is in use has a negative rest; parse gives null.
-  for (const [slot, text] of Object.entries(map)) out.set(slot, parseAmount(text) ?? 0n);
-  return out;
+/** An agent whose capacity shrank below what is in use has nothing free. */
+function agentSlots(slots: Readonly<Record<string, readonly [string, string]>>) {
+  const capacity = new Map<string, bigint>();
+  const free = new Map<string, bigint>();
+  for (const [slot, [all, left]] of Object.entries(slots)) {
+    capacity.set(slot, parseAmount(all) ?? 0n);
+    free.set(slot, parseAmount(left) ?? 0n);
+  }
+  return { capacity, free };
 }
 
 /** Agents that may take kernels, by id. */
 export async function selectAgents(sql: Db): Promise<AgentSnapshot[]> {
   const rows = await sql`
-    SELECT a.id, a.addr, a.scaling_group, a.architecture,
-      (SELECT json_object_agg(r.slot_name, greatest(0, r.capacity - r.reserved - r.used)::text)
-        FROM agent_resources r WHERE r.agent_id = a.id) AS free
-    FROM agents a WHERE a.status = 'ALIVE' AND a.schedulable ORDER BY a.id`;
+    WITH books AS (
+      SELECT agent_id, json_object_agg(slot_name, json_build_array(
+        capacity::text, greatest(0, capacity - reserved - used)::text)) AS slots
+      FROM agent_resources GROUP BY agent_id
+    ), placed AS (
+      SELECT agent, count(DISTINCT session_id)::int AS sessions FROM kernels
+      WHERE status = ANY(${sql.array([...placedKernelStatuses])}::varchar[]) GROUP BY agent
+    )
+    SELECT a.id, a.addr, a.scaling_group, a.architecture, books.slots,
+      coalesce(placed.sessions, 0) AS sessions
+    FROM agents a LEFT JOIN books ON books.agent_id = a.id LEFT JOIN placed ON placed.agent = a.id
+    WHERE a.status = 'ALIVE' AND a.schedulable ORDER BY a.id`;
   return v.parse(v.array(agentRow), [...rows]).map((row) => ({
     id: row.id,
     addr: row.addr,
     scalingGroup: row.scaling_group,
     architecture: row.architecture,
-    free: freeSlots(row.free ?? {}),
+    sessions: row.sessions,
+    ...agentSlots(row.slots ?? {}),
+  }));
+}
+
+const endingRow = v.object({
+  id: v.string(),
+  access_key: v.string(),
+  user_uuid: v.string(),
+  group_id: v.string(),
+  domain_name: v.string(),
+  session_type: sessionTypeColumn,
+  ends_at: v.date(),
+  kernels: v.array(v.object({ agent: v.string(), slots: slotMapColumn })),
+});
+
+/**
+ * Placed sessions whose end is known: by the timeout of a batch job, or by the longest life that the
+ * keypair's policy gives to sessions. The first to end come first.
+ */
+export async function selectEnding(sql: Db, now: Date): Promise<EndingSession[]> {
+  const rows = await sql`
+    SELECT s.id, s.access_key, s.user_uuid, s.group_id, s.domain_name, s.session_type, e.ends_at,
+      k.kernels
+    FROM sessions s
+    JOIN keypairs p ON p.access_key = s.access_key
+    JOIN keypair_resource_policies r ON r.name = p.resource_policy
+    CROSS JOIN LATERAL (SELECT least(
+      CASE WHEN s.session_type = 'BATCH' AND s.batch_timeout > 0
+        THEN coalesce(s.starts_at, ${now}::timestamptz) + s.batch_timeout * interval '1 second' END,
+      CASE WHEN r.max_session_lifetime > 0
+        THEN s.created_at + r.max_session_lifetime * interval '1 second' END) AS ends_at) e
+    CROSS JOIN LATERAL (
+      SELECT json_agg(json_build_object('agent', k.agent, 'slots', (
+        SELECT json_object_agg(a.slot_name, coalesce(a.used, a.requested)::text)
+        FROM resource_allocations a WHERE a.kernel_id = k.id AND a.free_at IS NULL))) AS kernels
+      FROM kernels k WHERE k.session_id = s.id AND k.agent IS NOT NULL
+    ) k
+    WHERE s.status = ANY(${sql.array([...occupyingSessionStatuses])}::varchar[])
+      AND e.ends_at IS NOT NULL AND k.kernels IS NOT NULL
+    ORDER BY e.ends_at, s.id LIMIT ${MAX_ENDING}`;
+  return v.parse(v.array(endingRow), [...rows]).map((row) => ({
+    id: row.id,
+    accessKey: row.access_key,
+    userId: row.user_uuid,
+    projectId: row.group_id,
+    domainName: row.domain_name,
+    sessionType: row.session_type,
+    endsAt: row.ends_at,
+    kernels: row.kernels.map(({ agent, slots }) => ({ agentId: agent, slots: parseSlots(slots) })),
   }));
 }
 
 const occupancyRow = v.object({
   access_key: v.nullable(v.string()),
+  user_uuid: v.string(),
   group_id: v.string(),
   domain_name: v.string(),
   slot_name: v.string(),
@@ -166,12 +262,12 @@ const countRow = v.object({
 export async function selectOccupancy(sql: Db): Promise<Occupancy> {
   const [held, counts] = await Promise.all([
     sql`
-      SELECT k.access_key, k.group_id, k.domain_name, a.slot_name,
+      SELECT k.access_key, k.user_uuid, k.group_id, k.domain_name, a.slot_name,
         sum(coalesce(a.used, a.requested))::text AS held
       FROM resource_allocations a JOIN kernels k ON k.id = a.kernel_id
       WHERE a.free_at IS NULL AND k.session_type <> 'SYSTEM'
         AND k.status = ANY(${sql.array([...placedKernelStatuses])}::varchar[])
-      GROUP BY 1, 2, 3, 4`,
+      GROUP BY 1, 2, 3, 4, 5`,
     sql`
       SELECT access_key, session_type = 'SYSTEM' AS is_sftp, count(*)::int AS sessions
       FROM sessions
@@ -180,6 +276,7 @@ export async function selectOccupancy(sql: Db): Promise<Occupancy> {
       GROUP BY 1, 2`,
   ]);
   const keypairs = new Map<string, Slots>();
+  const users = new Map<string, Slots>();
   const projects = new Map<string, Slots>();
   const domains = new Map<string, Slots>();
   const add = (map: Map<string, Slots>, key: string, slots: Slots) =>
@@ -187,6 +284,7 @@ export async function selectOccupancy(sql: Db): Promise<Occupancy> {
   for (const row of v.parse(v.array(occupancyRow), [...held])) {
     const slots = new Map([[row.slot_name, row.held]]);
     if (row.access_key !== null) add(keypairs, row.access_key, slots);
+    add(users, row.user_uuid, slots);
     add(projects, row.group_id, slots);
     add(domains, row.domain_name, slots);
   }
@@ -195,13 +293,24 @@ export async function selectOccupancy(sql: Db): Promise<Occupancy> {
     new Map(
       rows.filter((row) => row.is_sftp === isSftp).map((row) => [row.access_key, row.sessions]),
     );
-  return { keypairs, projects, domains, sessions: countOf(false), sftpSessions: countOf(true) };
+  return {
+    ...{ keypairs, users, projects, domains },
+    ...{ sessions: countOf(false), sftpSessions: countOf(true) },
+  };
 }
 
 const keypairLimitRow = v.object({
   access_key: v.string(),
   max_concurrent_sessions: v.number(),
   max_concurrent_sftp_sessions: v.number(),
+  max_pending_session_count: v.nullable(v.number()),
+  max_pending_session_resource_slots: v.nullable(slotMapColumn),
+  total_resource_slots: slotMapColumn,
+  default_for_unspecified: v.picklist(['LIMITED', 'UNLIMITED']),
+});
+
+const userLimitRow = v.object({
+  id: v.string(),
   total_resource_slots: slotMapColumn,
   default_for_unspecified: v.picklist(['LIMITED', 'UNLIMITED']),
 });
@@ -217,9 +326,13 @@ function limits(map: SlotMap, unnamed: SlotLimits['unnamed']): SlotLimits {
 
 export interface LimitTables {
   readonly keypairLimits: ReadonlyMap<string, KeypairLimits>;
+  readonly userLimits: ReadonlyMap<string, SlotLimits>;
   readonly projectLimits: ReadonlyMap<string, SlotLimits>;
   readonly domainLimits: ReadonlyMap<string, SlotLimits>;
 }
+
+const unnamedBy = (policy: 'LIMITED' | 'UNLIMITED'): SlotLimits['unnamed'] =>
+  policy === 'LIMITED' ? 'forbidden' : 'unlimited';
 
 /** The limits that concern the given sessions. */
 export async function selectLimits(
@@ -227,12 +340,18 @@ export async function selectLimits(
   sessions: readonly PendingSession[],
 ): Promise<LimitTables> {
   const distinct = (values: string[]) => sql.array([...new Set(values)]);
-  const [keypairs, projects, domains] = await Promise.all([
+  const [keypairs, users, projects, domains] = await Promise.all([
     sql`
       SELECT k.access_key, p.max_concurrent_sessions, p.max_concurrent_sftp_sessions,
+        p.max_pending_session_count, p.max_pending_session_resource_slots,
         p.total_resource_slots, p.default_for_unspecified
       FROM keypairs k JOIN keypair_resource_policies p ON p.name = k.resource_policy
       WHERE k.access_key = ANY(${distinct(sessions.map((item) => item.accessKey))}::varchar[])`,
+    sql`
+      SELECT u.uuid::text AS id, p.total_resource_slots, p.default_for_unspecified
+      FROM users u JOIN keypairs k ON k.access_key = u.main_access_key
+      JOIN keypair_resource_policies p ON p.name = k.resource_policy
+      WHERE u.uuid = ANY(${distinct(sessions.map((item) => item.userId))}::uuid[])`,
     sql`
       SELECT id::text AS id, total_resource_slots FROM groups
       WHERE id = ANY(${distinct(sessions.map((item) => item.projectId))}::uuid[])`,
@@ -249,16 +368,25 @@ export async function selectLimits(
   const ofKeypair = (row: v.InferOutput<typeof keypairLimitRow>): KeypairLimits => ({
     maxConcurrentSessions: row.max_concurrent_sessions > 0 ? row.max_concurrent_sessions : null,
     maxConcurrentSftpSessions: row.max_concurrent_sftp_sessions,
-    slots: limits(
-      row.total_resource_slots,
-      row.default_for_unspecified === 'LIMITED' ? 'forbidden' : 'unlimited',
-    ),
+    maxPendingSessions: row.max_pending_session_count,
+    pendingSlots:
+      row.max_pending_session_resource_slots &&
+      limits(row.max_pending_session_resource_slots, 'unlimited'),
+    slots: limits(row.total_resource_slots, unnamedBy(row.default_for_unspecified)),
   });
   return {
     keypairLimits: new Map(
       v
         .parse(v.array(keypairLimitRow), [...keypairs])
         .map((row) => [row.access_key, ofKeypair(row)]),
+    ),
+    userLimits: new Map(
+      v
+        .parse(v.array(userLimitRow), [...users])
+        .map((row) => [
+          row.id,
+          limits(row.total_resource_slots, unnamedBy(row.default_for_unspecified)),
+        ]),
     ),
     projectLimits: scoped(projects),
     domainLimits: scoped(domains),

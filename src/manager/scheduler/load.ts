@@ -1,0 +1,90 @@
+/** Takes the snapshot that a decision is made from. */
+import * as v from 'valibot';
+import type { ManagerContext } from '../context.ts';
+import { listAllResourceGroups, type ResourceGroup } from '../resource-group/service.ts';
+import {
+  defaultGroupRules,
+  type GroupRules,
+  type PendingSession,
+  type Snapshot,
+} from './snapshot.ts';
+import {
+  selectAgents,
+  selectEnding,
+  selectLimits,
+  selectOccupancy,
+  selectPending,
+} from './store.ts';
+
+export type SnapshotContext = Pick<ManagerContext, 'sql' | 'clock' | 'config' | 'settings'>;
+
+/** Most sessions with kernels on one agent, in the configuration store; absent: no limit. */
+const MAX_SESSIONS_KEY = 'config/agent/max-container-count';
+
+const sequencer = v.fallback(v.picklist(['fifo', 'lifo', 'drf', 'fair-share']), 'fifo');
+const seconds = v.pipe(v.number(), v.minValue(0));
+/** Of `scheduler_opts.config`; seconds for which smaller sessions may pass one that waits for room. */
+const configured = v.fallback(v.object({ reserve_after: v.optional(seconds) }), {});
+
+const maxSessions = v.fallback(
+  v.nullable(v.pipe(v.string(), v.trim(), v.regex(/^\d+$/), v.transform(Number))),
+  null,
+);
+
+function rulesOf(group: ResourceGroup): GroupRules {
+  const { reserve_after } = v.parse(configured, group.schedulerOptions.config);
+  return {
+    // Groups are checked when they are written; rows of old databases may hold anything.
+    sequencer: v.parse(sequencer, group.scheduler),
+    strategy: group.schedulerOptions.agent_selection_strategy,
+    lastAgent: group.roundRobinAgent,
+    reserveAfterMs:
+      reserve_after === undefined ? defaultGroupRules.reserveAfterMs : reserve_after * 1000,
+  };
+}
+
+/** Whether somebody has waited so long that agents may be kept free, which needs to know ends. */
+function mayReserve(
+  pending: readonly PendingSession[],
+  groups: Snapshot['groups'],
+  now: Date,
+): boolean {
+  return pending.some(({ scalingGroup, createdAt }) => {
+    const { reserveAfterMs } = groups.get(scalingGroup) ?? defaultGroupRules;
+    return now.getTime() - createdAt.getTime() >= reserveAfterMs;
+  });
+}
+
+/**
+ * Everything that a plan for the given sessions depends on, at this moment.
+ * @param withEnds whether known ends of running sessions are wanted in any case.
+ */
+export async function takeSnapshot(
+  ctx: SnapshotContext,
+  pending: readonly PendingSession[],
+  { withEnds = false } = {},
+): Promise<Snapshot> {
+  const now = ctx.clock.now();
+  const [agents, occupancy, limits, list, limit] = await Promise.all([
+    selectAgents(ctx.sql),
+    selectOccupancy(ctx.sql),
+    selectLimits(ctx.sql, pending),
+    listAllResourceGroups(ctx.sql),
+    ctx.config.get(MAX_SESSIONS_KEY),
+  ]);
+  const groups = new Map(list.map((group) => [group.name, rulesOf(group)]));
+  const ending =
+    withEnds || mayReserve(pending, groups, now) ? await selectEnding(ctx.sql, now) : [];
+  return {
+    now,
+    groups,
+    slotPriority: ctx.settings.agentSelectionResourcePriority,
+    maxSessionsPerAgent: v.parse(maxSessions, limit ?? null),
+    ...{ agents, pending, ending, occupancy },
+    ...limits,
+  };
+}
+
+/** The sessions that wait to be placed. */
+export const loadPending = (ctx: SnapshotContext): Promise<PendingSession[]> =>
+  selectPending(ctx.sql);
