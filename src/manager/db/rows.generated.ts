@@ -523,6 +523,7 @@ export interface ScalingGroupRow {
   fair_share_spec: unknown;
   default_deployment_options: unknown;
   default_session_options: unknown;
+  round_robin_agent: string | null;
 }
 
 /** A row of session_callbacks. */
