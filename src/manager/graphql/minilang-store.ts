@@ -2,8 +2,10 @@
  * Filters and orders as SQL fragments. A list declares which fields it offers and how each is
  * stored; values are always bound, never spliced into the text.
  */
+
 import type { Fragment, Sql } from 'postgres';
 import { BackendError } from '../../common/errors.ts';
+import { isUuid } from '../../common/ids.ts';
 import {
   type FilterOperator,
   type FilterScalar,
@@ -78,9 +80,19 @@ function boundValue(field: FilterField, name: string, value: FilterScalar): stri
   }
 }
 
-/** The field's side of a comparison of single values; ids are compared as text. */
+/** The field's side of a comparison of single values as text. */
 const operandOf = (sql: Sql, field: FilterField): Fragment =>
   field.kind === 'uuid' ? sql`(${field.column})::text` : field.column;
+
+/** Both sides of a comparison of single values. An id is compared as such, so that an index serves. */
+const sides = (
+  sql: Sql,
+  field: FilterField,
+  value: string | boolean,
+): readonly [Fragment, Fragment] =>
+  field.kind === 'uuid' && isUuid(String(value))
+    ? [field.column, sql`${String(value)}::text::uuid`]
+    : [operandOf(sql, field), bind(sql, field, value)];
 
 function compareOne(
   sql: Sql,
@@ -174,12 +186,12 @@ function testToSql(
     const others = field.members.filter((member) => member !== bound);
     return sql`${field.column} = any(${others}::text[])`;
   }
-  const right = bind(sql, field, bound);
+  const [left, right] = sides(sql, field, bound);
   if (field.kind === 'text-array') {
     const inner = compareOne(sql, sql`element`, operator, right);
     return sql`exists (select 1 from unnest(${field.column}) as element where ${inner ?? sql`false`})`;
   }
-  const comparison = compareOne(sql, operandOf(sql, field), operator, right);
+  const comparison = compareOne(sql, left, operator, right);
   if (!comparison) throw filterError(`'${operator}' does not apply to '${name}'`);
   return comparison;
 }
@@ -194,10 +206,10 @@ function bind(sql: Sql, field: FilterField, value: string | boolean): Fragment {
 }
 
 function equals(sql: Sql, field: FilterField, value: string | boolean): Fragment {
-  const right = bind(sql, field, value);
+  const [left, right] = sides(sql, field, value);
   return field.kind === 'text-array'
     ? sql`${right} = any(${field.column})`
-    : sql`${operandOf(sql, field)} = ${right}`;
+    : sql`${left} = ${right}`;
 }
 
 function joinOr<T>(sql: Sql, items: readonly T[], each: (item: T) => Fragment): Fragment {

@@ -114,6 +114,29 @@ describe('in PostgreSQL', () => {
     return rows.map((row) => row.id);
   };
 
+  test('an id is found by an index; what is no id belongs to no row', async () => {
+    await sql`create table keyed as select gen_random_uuid() as uid from generate_series(1, 2000)`;
+    await sql`alter table keyed add primary key (uid)`;
+    await sql`analyze keyed`;
+    const [row] = await sql<{ uid: string }[]>`select uid from keyed limit 1`;
+    const uid = row?.uid ?? '';
+    const where = (filter: string) => filterToSql(sql, filter, fields);
+    for (const filter of [`uid == "${uid}"`, `uid in ["${uid.toUpperCase()}", "x"]`]) {
+      const found = await sql<{ uid: string }[]>`select uid from keyed where ${where(filter)}`;
+      expect(found.map((each) => each.uid)).toEqual([uid]);
+    }
+    const plan = await sql`explain select from keyed where ${where(`uid == "${uid}"`)}`;
+    expect(JSON.stringify(plan)).toContain('Index');
+    const count = async (filter: string) => {
+      const [counted] = await sql`select count(*)::int as n from keyed where ${where(filter)}`;
+      return counted?.n;
+    };
+    expect(await count('uid == "x"')).toBe(0);
+    expect(await count('uid != "x"')).toBe(2000);
+    expect(await count(`uid != "${uid}"`)).toBe(1999);
+    expect(await count(`uid >= "${'0'.repeat(8)}-0000-0000-0000-${'0'.repeat(12)}"`)).toBe(2000);
+  });
+
   test.each<[string | null, number[]]>([
     [null, [1, 2, 3, 4]],
     ['name == "alpha"', [1]],
