@@ -189,6 +189,11 @@ describe('hosts', () => {
       `/folders/_/hosts?group_id=${t.projects.default}`,
     );
     expect(inProject[1]).toMatchObject({ allowed: [HOST] });
+    const foreign = `/folders/_/hosts?group_id=${t.projects.elsewhere}`;
+    for (const who of ['user', 'admin', 'monitor'] as const) {
+      expect((await t.call(who, 'GET', foreign))[0]).toBe(404);
+    }
+    expect((await t.call('superadmin', 'GET', foreign))[0]).toBe(200);
     const all = { default: HOST, allowed: [HOST] };
     expect(await t.call('superadmin', 'GET', '/folders/_/all-hosts')).toEqual([200, all]);
     expect(await t.call('user', 'GET', '/folders/_/allowed_types')).toEqual([

@@ -1,4 +1,5 @@
 /** SQL about what is allowed on storage hosts. */
+import type { Fragment } from 'postgres';
 import * as v from 'valibot';
 import type { Db } from '../db/connect.ts';
 import { type HostPermissions, hostPermissionsColumn } from '../db/json.ts';
@@ -13,26 +14,43 @@ export interface HostScope {
   readonly onlyProject?: boolean;
 }
 
+type Asker = Pick<Caller, 'userId' | 'domainName' | 'resourcePolicy' | 'role' | 'isSuperadmin'>;
+
+const member = (sql: Db, { userId }: Asker): Fragment => sql`
+  EXISTS (SELECT FROM association_groups_users a
+           WHERE a.group_id = g.id AND a.user_id = ${userId})`;
+
+/** Projects that the caller may name: theirs, or, for administrators, those of the domain. */
+function inReach(sql: Db, caller: Asker): Fragment {
+  if (caller.isSuperadmin) return sql`true`;
+  const inDomain = sql`g.domain_name = ${caller.domainName}`;
+  return caller.role === 'admin'
+    ? sql`(${inDomain} OR ${member(sql, caller)})`
+    : sql`(${member(sql, caller)} OR (g.type = 'model-store' AND ${inDomain}))`;
+}
+
+export async function isProjectInReach(
+  sql: Db,
+  caller: Asker,
+  projectId: string,
+): Promise<boolean> {
+  const [row] = await sql`
+    SELECT FROM groups g WHERE g.id = ${projectId} AND ${inReach(sql, caller)}`;
+  return row !== undefined;
+}
+
 /**
  * What the caller's domain, projects and keypair policy allow, one map each. A named project counts
- * when it is in the caller's reach: theirs, or, for administrators, of the domain.
+ * when it is in the caller's reach.
  */
 export async function selectHostPermissions(
   sql: Db,
-  caller: Pick<Caller, 'userId' | 'domainName' | 'resourcePolicy' | 'role' | 'isSuperadmin'>,
+  caller: Asker,
   { projectId = null, onlyProject = false }: HostScope,
 ): Promise<HostPermissions[]> {
   const named = projectId === null ? sql`false` : sql`g.id = ${projectId}`;
-  const member = sql`EXISTS (SELECT FROM association_groups_users a
-                              WHERE a.group_id = g.id AND a.user_id = ${caller.userId})`;
-  const inReach = caller.isSuperadmin
-    ? sql`true`
-    : caller.role === 'admin'
-      ? sql`(g.domain_name = ${caller.domainName} OR ${member})`
-      : sql`(${member} OR (g.type = 'model-store' AND g.domain_name = ${caller.domainName}))`;
-  const projects = onlyProject
-    ? sql`${named} AND ${inReach}`
-    : sql`(${member} OR (${named} AND ${inReach}))`;
+  const reached = sql`${named} AND ${inReach(sql, caller)}`;
+  const projects = onlyProject ? reached : sql`(${member(sql, caller)} OR (${reached}))`;
   const found = await sql`
     SELECT d.allowed_vfolder_hosts AS hosts FROM domains d
      WHERE d.name = ${caller.domainName} AND d.is_active

@@ -6,7 +6,11 @@ import type { HOST_PERMISSIONS } from '../db/json.ts';
 import type { Caller } from '../http/route.ts';
 import { listVolumes, type VolumeInfo, volumeUsage } from '../storage/client.ts';
 import { readVolumeSettings, type VolumeSettings } from '../storage/settings.ts';
-import { type HostScope, selectHostPermissions } from './host-permission-store.ts';
+import {
+  type HostScope,
+  isProjectInReach,
+  selectHostPermissions,
+} from './host-permission-store.ts';
 
 export type HostPermission = (typeof HOST_PERMISSIONS)[number];
 
@@ -105,8 +109,14 @@ async function exposedUsage(
   }
 }
 
-/** The hosts that a caller may use, in a project if one is given, with what is shown of each. */
+/**
+ * The hosts that a caller may use, in a project if one is given, with what is shown of each.
+ * @throws BackendError ProjectNotFound for a project that is not the caller's to name.
+ */
 export async function usableHosts(ctx: ManagerContext, caller: Caller, projectId: string | null) {
+  if (projectId !== null && !(await isProjectInReach(ctx.sql, caller, projectId))) {
+    throw new BackendError('ProjectNotFound', `There is no project ${projectId} of yours.`);
+  }
   const settings = await readVolumeSettings(ctx.config);
   const scope = { projectId, onlyProject: projectId !== null };
   const allowed = await allowedHosts(ctx.sql, caller, scope);

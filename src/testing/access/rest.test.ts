@@ -240,7 +240,7 @@ describe('parameters that name rows', () => {
   const leftOut = [
     ...['POST /session', 'POST /session/_/create', 'PATCH /session/:session_name'],
     ...['POST /session/:session_name/upload', 'POST /auth/signout', 'GET /folders/_/shared'],
-    ...['GET /folders/_/hosts', 'GET /template/session', 'GET /template/cluster'],
+    ...['GET /template/session', 'GET /template/cluster'],
     ...['POST /folders/invitations/update/:inv_id', 'POST /folders/invitations/delete'],
     ...['DELETE /folders/invitations/delete', 'POST /folders/purge'],
   ];
