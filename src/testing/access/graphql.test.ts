@@ -18,9 +18,9 @@ import {
   rowNamed,
   type TenantRows,
 } from '../tenant-rows.ts';
-import { type Grant, graphqlAccess, ruleOf, rules } from './table.ts';
+import { type Grant, graphqlAccess, ruleOf, rules } from './graphql-table.ts';
 
-const TABLE = 'src/testing/access/table.ts';
+const TABLE = 'src/testing/access/graphql-table.ts';
 
 const askers = [
   { who: 'user', role: 'user', as: 'user' },

@@ -29,7 +29,7 @@ import {
   rowNamed,
   type TenantRows,
 } from '../tenant-rows.ts';
-import { restAccess } from './table.ts';
+import { restAccess } from './rest-table.ts';
 
 const TASK_TEMPLATE = `[{ template: { api_version: 6, kind: task_template, metadata: { name: some },
   spec: { kernel: { image: nothing } } } }]`;
@@ -37,7 +37,7 @@ const CLUSTER_TEMPLATE = `{ api_version: 6, kind: cluster_template, mode: single
   metadata: { name: some }, spec: { nodes: [{ role: main,
   session_template: 00000000-0000-4000-8000-000000000000 }] } }`;
 
-const TABLE = 'src/testing/access/table.ts';
+const TABLE = 'src/testing/access/rest-table.ts';
 
 const nameOf = ({ method, path }: { method: string; path: string }) => `${method} ${path}`;
 
