@@ -10,26 +10,11 @@ import type {
   UserRoleRow,
 } from '../db/rows.generated.ts';
 import type { Listed, PageWish } from '../graphql/page.ts';
-import { type ListSource, selectListPage, selectListPages } from '../graphql/page-store.ts';
-import {
-  type V2FieldTable,
-  type V2OrderTable,
-  type V2Query,
-  v2FilterToSql,
-  v2OrderTerms,
-} from '../graphql/v2-filter-store.ts';
+import { selectListPage, selectListPages } from '../graphql/page-store.ts';
+import type { V2FieldTable, V2Query } from '../graphql/v2-filter-store.ts';
+import { type V2ListShape, v2Source } from '../graphql/v2-list-store.ts';
 import { elementWords, operationWords } from './elements.ts';
 import { asUuid } from './store.ts';
-
-/** How a list's rows are read, filtered and ordered; newest first unless ordered. */
-interface ListShape {
-  readonly columns: (sql: Sql) => Fragment;
-  readonly from: (sql: Sql) => Fragment;
-  readonly fields: (sql: Sql) => V2FieldTable;
-  readonly orders: (sql: Sql) => V2OrderTable;
-  readonly newest: (sql: Sql) => Fragment;
-  readonly key: (sql: Sql) => Fragment;
-}
 
 const lower = (member: string): string => member.toLowerCase();
 
@@ -48,7 +33,7 @@ const permissionFields = (sql: Sql): V2FieldTable => ({
   createdAt: { kind: 'time', column: sql`p.created_at` },
 });
 
-const roles: ListShape = {
+const roles: V2ListShape = {
   columns: (sql) => sql`r.*`,
   from: (sql) => sql`roles r`,
   fields: (sql) => ({
@@ -67,9 +52,10 @@ const roles: ListShape = {
   }),
   newest: (sql) => sql`r.created_at`,
   key: (sql) => sql`r.id`,
+  keyType: 'uuid',
 };
 
-const permissions: ListShape = {
+const permissions: V2ListShape = {
   columns: (sql) => sql`p.*`,
   from: (sql) => sql`permissions p`,
   fields: permissionFields,
@@ -80,9 +66,10 @@ const permissions: ListShape = {
   }),
   newest: (sql) => sql`p.created_at`,
   key: (sql) => sql`p.id`,
+  keyType: 'uuid',
 };
 
-const assignments: ListShape = {
+const assignments: V2ListShape = {
   columns: (sql) => sql`m.*`,
   from: (sql) => sql`user_roles m join users u on u.uuid = m.user_id`,
   fields: (sql) => ({
@@ -112,10 +99,11 @@ const assignments: ListShape = {
   }),
   newest: (sql) => sql`m.granted_at`,
   key: (sql) => sql`m.id`,
+  keyType: 'uuid',
 };
 
 /** Where something lies. */
-const places: ListShape = {
+const places: V2ListShape = {
   columns: (sql) => sql`a.*`,
   from: (sql) => sql`association_scopes_entities a`,
   fields: (sql) => ({
@@ -125,9 +113,10 @@ const places: ListShape = {
   orders: (sql) => ({ ENTITY_TYPE: sql`a.entity_type`, REGISTERED_AT: sql`a.registered_at` }),
   newest: (sql) => sql`a.registered_at`,
   key: (sql) => sql`a.id`,
+  keyType: 'uuid',
 };
 
-const invitations: ListShape = {
+const invitations: V2ListShape = {
   columns: (sql) => sql`i.*`,
   from: (sql) => sql`role_invitations i`,
   fields: (sql) => ({
@@ -159,9 +148,10 @@ const invitations: ListShape = {
   }),
   newest: (sql) => sql`i.created_at`,
   key: (sql) => sql`i.id`,
+  keyType: 'uuid',
 };
 
-const presets: ListShape = {
+const presets: V2ListShape = {
   columns: (sql) => sql`t.*`,
   from: (sql) => sql`role_presets t`,
   fields: (sql) => ({
@@ -178,9 +168,10 @@ const presets: ListShape = {
   }),
   newest: (sql) => sql`t.created_at`,
   key: (sql) => sql`t.id`,
+  keyType: 'uuid',
 };
 
-const presetPermissions: ListShape = {
+const presetPermissions: V2ListShape = {
   columns: (sql) => sql`q.*`,
   from: (sql) => sql`role_permission_presets q`,
   fields: (sql) => ({
@@ -196,26 +187,8 @@ const presetPermissions: ListShape = {
   }),
   newest: (sql) => sql`q.created_at`,
   key: (sql) => sql`q.id`,
+  keyType: 'uuid',
 };
-
-function sourceOf(
-  sql: Sql,
-  shape: ListShape,
-  query: V2Query,
-  wish: PageWish,
-  scope: Fragment,
-): ListSource {
-  const newest = [{ column: shape.newest(sql), descending: true }];
-  return {
-    columns: shape.columns(sql),
-    from: shape.from(sql),
-    scope,
-    filter: v2FilterToSql(sql, query.filter, shape.fields(sql)),
-    order: v2OrderTerms(wish.page.mode, query.orderBy, shape.orders(sql), newest),
-    key: shape.key(sql),
-    keyType: 'uuid',
-  };
-}
 
 /** Roles anywhere, or those that lie in a project. */
 export function selectRoles(
@@ -230,7 +203,7 @@ export function selectRoles(
       : sql`r.id in (select ${asUuid(sql, sql`a.entity_id`)} from association_scopes_entities a
                       where a.scope_type = 'project' and a.scope_id = ${of.projectId}
                         and a.entity_type = 'role')`;
-  return selectListPage(sql, sourceOf(sql, roles, query, wish, scope), wish);
+  return selectListPage(sql, v2Source(sql, roles, query, wish, scope), wish);
 }
 
 export const selectPermissions = (
@@ -238,7 +211,7 @@ export const selectPermissions = (
   query: V2Query,
   wish: PageWish,
 ): Promise<Listed<PermissionRow>> =>
-  selectListPage(sql, sourceOf(sql, permissions, query, wish, sql`true`), wish);
+  selectListPage(sql, v2Source(sql, permissions, query, wish, sql`true`), wish);
 
 /** Everybody's assignments, or one user's. */
 export function selectAssignments(
@@ -248,7 +221,7 @@ export function selectAssignments(
   wish: PageWish,
 ): Promise<Listed<UserRoleRow>> {
   const scope = of === 'all' ? sql`true` : sql`m.user_id = ${of.userId}`;
-  return selectListPage(sql, sourceOf(sql, assignments, query, wish, scope), wish);
+  return selectListPage(sql, v2Source(sql, assignments, query, wish, scope), wish);
 }
 
 export type InvitationScope =
@@ -269,7 +242,7 @@ export function selectInvitations(
     if ('inviterId' in of) return sql`i.inviter_user_id = ${of.inviterId}`;
     return sql`i.role_id = ${of.roleId}`;
   };
-  return selectListPage(sql, sourceOf(sql, invitations, query, wish, scope()), wish);
+  return selectListPage(sql, v2Source(sql, invitations, query, wish, scope()), wish);
 }
 
 export const selectPresets = (
@@ -277,7 +250,7 @@ export const selectPresets = (
   query: V2Query,
   wish: PageWish,
 ): Promise<Listed<RolePresetRow>> =>
-  selectListPage(sql, sourceOf(sql, presets, query, wish, sql`true`), wish);
+  selectListPage(sql, v2Source(sql, presets, query, wish, sql`true`), wish);
 
 type Pages<Row> = Promise<Map<string, Listed<Row>>>;
 
@@ -288,7 +261,7 @@ export const selectPermissionsOfRoles = (
   query: V2Query,
   wish: PageWish,
 ): Pages<PermissionRow> =>
-  selectListPages(sql, sourceOf(sql, permissions, query, wish, sql`p.role_id = parent.id`), wish, {
+  selectListPages(sql, v2Source(sql, permissions, query, wish, sql`p.role_id = parent.id`), wish, {
     ids: roleIds,
     type: 'uuid',
   });
@@ -300,7 +273,7 @@ export const selectAssignmentsOfRoles = (
   query: V2Query,
   wish: PageWish,
 ): Pages<UserRoleRow> =>
-  selectListPages(sql, sourceOf(sql, assignments, query, wish, sql`m.role_id = parent.id`), wish, {
+  selectListPages(sql, v2Source(sql, assignments, query, wish, sql`m.role_id = parent.id`), wish, {
     ids: roleIds,
     type: 'uuid',
   });
@@ -313,7 +286,7 @@ export const selectPlacesOfRoles = (
   wish: PageWish,
 ): Pages<AssociationScopeEntityRow> => {
   const scope = sql`a.entity_type = 'role' and a.entity_id = parent.id`;
-  const source = sourceOf(sql, places, query, wish, scope);
+  const source = v2Source(sql, places, query, wish, scope);
   return selectListPages(sql, source, wish, { ids: roleIds, type: 'text' });
 };
 
@@ -325,7 +298,7 @@ export const selectPermissionsOfPresets = (
   wish: PageWish,
 ): Pages<RolePermissionPresetRow> => {
   const scope = sql`q.role_preset_id = parent.id`;
-  const source = sourceOf(sql, presetPermissions, query, wish, scope);
+  const source = v2Source(sql, presetPermissions, query, wish, scope);
   return selectListPages(sql, source, wish, { ids: presetIds, type: 'uuid' });
 };
 

@@ -2,13 +2,8 @@
 import type { Sql } from 'postgres';
 import type { Listed, PageWish } from '../graphql/page.ts';
 import { selectListPage } from '../graphql/page-store.ts';
-import {
-  type V2FieldTable,
-  type V2OrderTable,
-  type V2Query,
-  v2FilterToSql,
-  v2OrderTerms,
-} from '../graphql/v2-filter-store.ts';
+import type { V2FieldTable, V2OrderTable, V2Query } from '../graphql/v2-filter-store.ts';
+import { type V2ListShape, v2Source } from '../graphql/v2-list-store.ts';
 import { type DomainRecord, type DomainScope, visible, withGroups } from './store.ts';
 
 const fields = (sql: Sql): V2FieldTable => ({
@@ -49,6 +44,16 @@ const orders = (sql: Sql): V2OrderTable => ({
   USER_EMAIL: sql`(select min(u.email) from users u where u.domain_name = domains.name)`,
 });
 
+const domains: V2ListShape = {
+  columns: (sql) => sql`domains.*, ${withGroups(sql)}`,
+  from: (sql) => sql`domains`,
+  fields,
+  orders,
+  newest: (sql) => sql`domains.created_at`,
+  key: (sql) => sql`domains.name`,
+  keyType: 'text',
+};
+
 /**
  * Domains, only those to which a resource group belongs if that is given.
  * @throws BackendError InvalidGraphQLParameters for a filter that is too large, InvalidCursor.
@@ -65,15 +70,6 @@ export function selectDomainsV2(
       ? sql`true`
       : sql`exists (select from sgroups_for_domains s
                      where s.domain = domains.name and s.scaling_group = ${resourceGroup})`;
-  const newestFirst = [{ column: sql`domains.created_at`, descending: true }];
-  const source = {
-    columns: sql`domains.*, ${withGroups(sql)}`,
-    from: sql`domains`,
-    scope: visible(sql, scope),
-    filter: sql`${v2FilterToSql(sql, query.filter, fields(sql))} and ${using}`,
-    order: v2OrderTerms(wish.page.mode, query.orderBy, orders(sql), newestFirst),
-    key: sql`domains.name`,
-    keyType: 'text' as const,
-  };
+  const source = v2Source(sql, domains, query, wish, visible(sql, scope), using);
   return selectListPage(sql, source, wish);
 }

@@ -1,14 +1,9 @@
 /** SQL of the newer lists of keypairs. */
-import type { Fragment, Sql } from 'postgres';
+import type { Sql } from 'postgres';
 import type { Listed, PageWish } from '../graphql/page.ts';
-import { type ListSource, selectListPage, selectListPages } from '../graphql/page-store.ts';
-import {
-  type V2FieldTable,
-  type V2OrderTable,
-  type V2Query,
-  v2FilterToSql,
-  v2OrderTerms,
-} from '../graphql/v2-filter-store.ts';
+import { selectListPage, selectListPages } from '../graphql/page-store.ts';
+import type { V2FieldTable, V2OrderTable, V2Query } from '../graphql/v2-filter-store.ts';
+import { type V2ListShape, v2Source } from '../graphql/v2-list-store.ts';
 import { columns, type KeypairRecord, type KeypairScope, visible } from './store.ts';
 
 const fields = (sql: Sql): V2FieldTable => ({
@@ -29,24 +24,15 @@ const orders = (sql: Sql): V2OrderTable => ({
   RESOURCE_POLICY: sql`k.resource_policy`,
 });
 
-function listSource(
-  sql: Sql,
-  scope: KeypairScope,
-  query: V2Query,
-  mode: PageWish['page']['mode'],
-  more: Fragment,
-): ListSource {
-  const newestFirst = [{ column: sql`k.created_at`, descending: true }];
-  return {
-    columns: columns(sql),
-    from: sql`keypairs k join users u on u.uuid = k."user"`,
-    scope: visible(sql, scope),
-    filter: sql`${v2FilterToSql(sql, query.filter, fields(sql))} and ${more}`,
-    order: v2OrderTerms(mode, query.orderBy, orders(sql), newestFirst),
-    key: sql`k.access_key`,
-    keyType: 'text',
-  };
-}
+const keypairs: V2ListShape = {
+  columns,
+  from: (sql) => sql`keypairs k join users u on u.uuid = k."user"`,
+  fields,
+  orders,
+  newest: (sql) => sql`k.created_at`,
+  key: (sql) => sql`k.access_key`,
+  keyType: 'text',
+};
 
 /** @throws BackendError InvalidGraphQLParameters for a filter that is too large, InvalidCursor. */
 export const selectKeypairsV2 = (
@@ -55,7 +41,7 @@ export const selectKeypairsV2 = (
   query: V2Query,
   wish: PageWish,
 ): Promise<Listed<KeypairRecord>> =>
-  selectListPage(sql, listSource(sql, scope, query, wish.page.mode, sql`true`), wish);
+  selectListPage(sql, v2Source(sql, keypairs, query, wish, visible(sql, scope)), wish);
 
 /** The keypairs that have each resource policy, by its name. */
 export function selectKeypairsOfPolicies(
@@ -66,6 +52,6 @@ export function selectKeypairsOfPolicies(
   wish: PageWish,
 ): Promise<Map<string, Listed<KeypairRecord>>> {
   const having = sql`k.resource_policy = parent.id`;
-  const source = listSource(sql, scope, query, wish.page.mode, having);
+  const source = v2Source(sql, keypairs, query, wish, visible(sql, scope), having);
   return selectListPages(sql, source, wish, { ids: policyNames, type: 'text' });
 }

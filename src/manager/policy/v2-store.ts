@@ -2,13 +2,8 @@
 import type { Fragment, Sql } from 'postgres';
 import type { Listed, PageWish } from '../graphql/page.ts';
 import { selectListPage } from '../graphql/page-store.ts';
-import {
-  type V2FieldTable,
-  type V2OrderTable,
-  type V2Query,
-  v2FilterToSql,
-  v2OrderTerms,
-} from '../graphql/v2-filter-store.ts';
+import type { V2FieldTable, V2OrderTable, V2Query } from '../graphql/v2-filter-store.ts';
+import { type V2ListShape, v2Source } from '../graphql/v2-list-store.ts';
 import { type PolicyKind, type PolicyRows, tableOf } from './manage-store.ts';
 
 /** Input field → column, of those that hold numbers. */
@@ -61,6 +56,16 @@ const orders = (sql: Sql, kind: PolicyKind): V2OrderTable =>
     ]),
   );
 
+const policies = (kind: PolicyKind): V2ListShape => ({
+  columns: (sql) => sql`p.*`,
+  from: (sql) => sql`${sql(tableOf(kind))} p`,
+  fields: (sql) => fields(sql, kind),
+  orders: (sql) => orders(sql, kind),
+  newest: (sql) => sql`p.created_at`,
+  key: (sql) => sql`p.name`,
+  keyType: 'text',
+});
+
 /** @throws BackendError InvalidGraphQLParameters for a filter that is too large, InvalidCursor. */
 export function selectPoliciesV2<K extends PolicyKind>(
   sql: Sql,
@@ -68,15 +73,6 @@ export function selectPoliciesV2<K extends PolicyKind>(
   query: V2Query,
   wish: PageWish,
 ): Promise<Listed<PolicyRows[K]>> {
-  const newestFirst = [{ column: sql`p.created_at`, descending: true }];
-  const source = {
-    columns: sql`p.*`,
-    from: sql`${sql(tableOf(kind))} p`,
-    scope: sql`true`,
-    filter: v2FilterToSql(sql, query.filter, fields(sql, kind)),
-    order: v2OrderTerms(wish.page.mode, query.orderBy, orders(sql, kind), newestFirst),
-    key: sql`p.name`,
-    keyType: 'text' as const,
-  };
+  const source = v2Source(sql, policies(kind), query, wish, sql`true`);
   return selectListPage(sql, source, wish);
 }

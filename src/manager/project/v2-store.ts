@@ -1,14 +1,9 @@
 /** SQL of the newer lists of projects. */
 import type { Fragment, Sql } from 'postgres';
 import type { Listed, PageWish } from '../graphql/page.ts';
-import { type ListSource, selectListPage, selectListPages } from '../graphql/page-store.ts';
-import {
-  type V2FieldTable,
-  type V2OrderTable,
-  type V2Query,
-  v2FilterToSql,
-  v2OrderTerms,
-} from '../graphql/v2-filter-store.ts';
+import { selectListPage, selectListPages } from '../graphql/page-store.ts';
+import type { V2FieldTable, V2OrderTable, V2Query } from '../graphql/v2-filter-store.ts';
+import { type V2ListShape, v2Source } from '../graphql/v2-list-store.ts';
 import { columns, type ProjectRecord, type ProjectScope, visible } from './store.ts';
 
 const members = (sql: Sql, selected: Fragment, condition: Fragment): Fragment => sql`
@@ -61,24 +56,15 @@ const orders = (sql: Sql): V2OrderTable => ({
   USER_EMAIL: sql`(${members(sql, sql`min(u.email)`, sql`true`)})`,
 });
 
-function listSource(
-  sql: Sql,
-  scope: ProjectScope,
-  query: V2Query,
-  mode: PageWish['page']['mode'],
-  more: Fragment,
-): ListSource {
-  const newestFirst = [{ column: sql`g.created_at`, descending: true }];
-  return {
-    columns: columns(sql),
-    from: sql`groups g`,
-    scope: visible(sql, scope),
-    filter: sql`${v2FilterToSql(sql, query.filter, fields(sql))} and ${more}`,
-    order: v2OrderTerms(mode, query.orderBy, orders(sql), newestFirst),
-    key: sql`g.id`,
-    keyType: 'uuid',
-  };
-}
+const projects: V2ListShape = {
+  columns,
+  from: (sql) => sql`groups g`,
+  fields,
+  orders,
+  newest: (sql) => sql`g.created_at`,
+  key: (sql) => sql`g.id`,
+  keyType: 'uuid',
+};
 
 /**
  * Projects, of one domain only if that is given.
@@ -92,7 +78,7 @@ export function selectProjectsV2(
 ): Promise<Listed<ProjectRecord>> {
   const { domainName } = query;
   const more = domainName === undefined ? sql`true` : sql`g.domain_name = ${domainName}`;
-  return selectListPage(sql, listSource(sql, scope, query, wish.page.mode, more), wish);
+  return selectListPage(sql, v2Source(sql, projects, query, wish, visible(sql, scope), more), wish);
 }
 
 /** The projects of each domain, by its name. */
@@ -104,7 +90,7 @@ export function selectProjectsOfDomains(
   wish: PageWish,
 ): Promise<Map<string, Listed<ProjectRecord>>> {
   const inDomain = sql`g.domain_name = parent.id`;
-  const source = listSource(sql, scope, query, wish.page.mode, inDomain);
+  const source = v2Source(sql, projects, query, wish, visible(sql, scope), inDomain);
   return selectListPages(sql, source, wish, { ids: domainNames, type: 'text' });
 }
 
@@ -118,6 +104,6 @@ export function selectProjectsOfUsers(
 ): Promise<Map<string, Listed<ProjectRecord>>> {
   const joined = sql`exists (select from association_groups_users m
                               where m.group_id = g.id and m.user_id = parent.id)`;
-  const source = listSource(sql, scope, query, wish.page.mode, joined);
+  const source = v2Source(sql, projects, query, wish, visible(sql, scope), joined);
   return selectListPages(sql, source, wish, { ids: userIds, type: 'uuid' });
 }

@@ -3,13 +3,8 @@ import type { Sql } from 'postgres';
 import type { ScalingGroupRow } from '../db/rows.generated.ts';
 import type { Listed, PageWish } from '../graphql/page.ts';
 import { selectListPage } from '../graphql/page-store.ts';
-import {
-  type V2FieldTable,
-  type V2OrderTable,
-  type V2Query,
-  v2FilterToSql,
-  v2OrderTerms,
-} from '../graphql/v2-filter-store.ts';
+import type { V2FieldTable, V2OrderTable, V2Query } from '../graphql/v2-filter-store.ts';
+import { type V2ListShape, v2Source } from '../graphql/v2-list-store.ts';
 
 const fields = (sql: Sql): V2FieldTable => ({
   name: { kind: 'text', column: sql`g.name` },
@@ -24,6 +19,16 @@ const orders = (sql: Sql): V2OrderTable => ({
   IS_ACTIVE: sql`g.is_active`,
 });
 
+const groups: V2ListShape = {
+  columns: (sql) => sql`g.*`,
+  from: (sql) => sql`scaling_groups g`,
+  fields,
+  orders,
+  newest: (sql) => sql`g.created_at`,
+  key: (sql) => sql`g.name`,
+  keyType: 'text',
+};
+
 /**
  * Resource groups, newest first unless ordered.
  * @param visible which may be seen, by name and whether those that are not public; null means all.
@@ -35,18 +40,10 @@ export function selectGroupsV2(
   query: V2Query,
   wish: PageWish,
 ): Promise<Listed<ScalingGroupRow>> {
-  const newestFirst = [{ column: sql`g.created_at`, descending: true }];
-  const source = {
-    columns: sql`g.*`,
-    from: sql`scaling_groups g`,
-    scope:
-      visible === null
-        ? sql`true`
-        : sql`g.name = ANY (${[...visible.names]}::text[]) AND (g.is_public OR ${visible.hidden})`,
-    filter: v2FilterToSql(sql, query.filter, fields(sql)),
-    order: v2OrderTerms(wish.page.mode, query.orderBy, orders(sql), newestFirst),
-    key: sql`g.name`,
-    keyType: 'text' as const,
-  };
+  const scope =
+    visible === null
+      ? sql`true`
+      : sql`g.name = ANY (${[...visible.names]}::text[]) AND (g.is_public OR ${visible.hidden})`;
+  const source = v2Source(sql, groups, query, wish, scope);
   return selectListPage(sql, source, wish);
 }

@@ -2,13 +2,9 @@
 import type { Fragment, Sql } from 'postgres';
 import * as v from 'valibot';
 import { type Listed, mapListed, type PageWish } from '../graphql/page.ts';
-import { type ListSource, selectListPage } from '../graphql/page-store.ts';
-import {
-  type V2FieldTable,
-  type V2Query,
-  v2FilterToSql,
-  v2OrderTerms,
-} from '../graphql/v2-filter-store.ts';
+import { selectListPage } from '../graphql/page-store.ts';
+import type { V2FieldTable, V2Query } from '../graphql/v2-filter-store.ts';
+import { type V2ListShape, v2Source } from '../graphql/v2-list-store.ts';
 
 export const schedulingResults = [
   'SUCCESS',
@@ -64,6 +60,16 @@ const fields = (sql: Sql): V2FieldTable => ({
   updatedAt: { kind: 'time', column: sql`h.updated_at` },
 });
 
+const histories: V2ListShape = {
+  columns,
+  from: (sql) => sql`session_scheduling_history h`,
+  fields,
+  orders: (sql) => ({ CREATED_AT: sql`h.created_at`, UPDATED_AT: sql`h.updated_at` }),
+  newest: (sql) => sql`h.created_at`,
+  key: (sql) => sql`h.id`,
+  keyType: 'uuid',
+};
+
 /**
  * One page of history, newest first unless ordered.
  * @param sessionId only of this session; null: of all, which is for superadmins.
@@ -75,20 +81,8 @@ export async function selectSessionHistory(
   query: V2Query,
   wish: PageWish,
 ): Promise<Listed<SessionHistoryRow>> {
-  const source: ListSource = {
-    columns: columns(sql),
-    from: sql`session_scheduling_history h`,
-    scope: sessionId === null ? sql`true` : sql`h.session_id = ${sessionId}::uuid`,
-    filter: v2FilterToSql(sql, query.filter, fields(sql)),
-    order: v2OrderTerms(
-      wish.page.mode,
-      query.orderBy,
-      { CREATED_AT: sql`h.created_at`, UPDATED_AT: sql`h.updated_at` },
-      [{ column: sql`h.created_at`, descending: true }],
-    ),
-    key: sql`h.id`,
-    keyType: 'uuid',
-  };
+  const scope = sessionId === null ? sql`true` : sql`h.session_id = ${sessionId}::uuid`;
+  const source = v2Source(sql, histories, query, wish, scope);
   return mapListed(await selectListPage<object>(sql, source, wish), (row) =>
     v.parse(historyRow, row),
   );

@@ -4,13 +4,9 @@ import * as v from 'valibot';
 import { servicePort } from '../../common/protocol/kernel.ts';
 import { slotMapColumn } from '../db/json.ts';
 import { type Listed, mapListed, type PageWish } from '../graphql/page.ts';
-import { type ListSource, selectListPage } from '../graphql/page-store.ts';
-import {
-  type V2FieldTable,
-  type V2Query,
-  v2FilterToSql,
-  v2OrderTerms,
-} from '../graphql/v2-filter-store.ts';
+import { selectListPage } from '../graphql/page-store.ts';
+import type { V2Query } from '../graphql/v2-filter-store.ts';
+import { type V2ListShape, v2Source } from '../graphql/v2-list-store.ts';
 import { kernelStatus, sessionResult, sessionStatus } from './status.ts';
 
 /** Whose rows are listed. */
@@ -89,6 +85,29 @@ function inScope(sql: Sql, scope: V2Scope, projectId: Fragment, sessionId: Fragm
   }
 }
 
+const sessions: V2ListShape = {
+  columns: sessionColumns,
+  from: (sql) => sql`sessions s`,
+  fields: (sql) => ({
+    id: { kind: 'uuid', column: sql`s.id` },
+    status: { kind: 'enum', column: foldedStatus(sql, sql`s.status`) },
+    name: { kind: 'text', column: sql`s.name` },
+    domainName: { kind: 'text', column: sql`s.domain_name` },
+    projectId: { kind: 'uuid', column: sql`s.group_id` },
+    userUuid: { kind: 'uuid', column: sql`s.user_uuid` },
+  }),
+  orders: (sql) => ({
+    CREATED_AT: sql`s.created_at`,
+    TERMINATED_AT: sql`s.terminated_at`,
+    STATUS: foldedStatus(sql, sql`s.status`),
+    ID: sql`s.id`,
+    NAME: sql`s.name`,
+  }),
+  newest: (sql) => sql`s.created_at`,
+  key: (sql) => sql`s.id`,
+  keyType: 'uuid',
+};
+
 /**
  * One page of sessions, newest first unless ordered.
  * @throws BackendError InvalidGraphQLParameters for a filter that is too large, InvalidCursor.
@@ -99,33 +118,8 @@ export async function selectSessionsV2(
   query: V2Query,
   wish: PageWish,
 ): Promise<Listed<SessionV2Row>> {
-  const status = foldedStatus(sql, sql`s.status`);
-  const fields: V2FieldTable = {
-    id: { kind: 'uuid', column: sql`s.id` },
-    status: { kind: 'enum', column: status },
-    name: { kind: 'text', column: sql`s.name` },
-    domainName: { kind: 'text', column: sql`s.domain_name` },
-    projectId: { kind: 'uuid', column: sql`s.group_id` },
-    userUuid: { kind: 'uuid', column: sql`s.user_uuid` },
-  };
-  const orders = {
-    CREATED_AT: sql`s.created_at`,
-    TERMINATED_AT: sql`s.terminated_at`,
-    STATUS: status,
-    ID: sql`s.id`,
-    NAME: sql`s.name`,
-  };
-  const source: ListSource = {
-    columns: sessionColumns(sql),
-    from: sql`sessions s`,
-    scope: inScope(sql, scope, sql`s.group_id`, sql`s.id`),
-    filter: v2FilterToSql(sql, query.filter, fields),
-    order: v2OrderTerms(wish.page.mode, query.orderBy, orders, [
-      { column: sql`s.created_at`, descending: true },
-    ]),
-    key: sql`s.id`,
-    keyType: 'uuid',
-  };
+  const within = inScope(sql, scope, sql`s.group_id`, sql`s.id`);
+  const source = v2Source(sql, sessions, query, wish, within);
   return mapListed(await selectListPage<object>(sql, source, wish), parseSession);
 }
 
@@ -181,6 +175,27 @@ const kernelColumns = (sql: Sql): Fragment => sql`
 
 const parseKernel = (row: unknown): KernelV2Row => v.parse(kernelRow, row);
 
+const kernels: V2ListShape = {
+  columns: kernelColumns,
+  from: (sql) => sql`kernels k`,
+  fields: (sql) => ({
+    id: { kind: 'uuid', column: sql`k.id` },
+    status: { kind: 'enum', column: foldedStatus(sql, sql`k.status`) },
+    sessionId: { kind: 'uuid', column: sql`k.session_id` },
+  }),
+  orders: (sql) => ({
+    CREATED_AT: sql`k.created_at`,
+    TERMINATED_AT: sql`k.terminated_at`,
+    STATUS: foldedStatus(sql, sql`k.status`),
+    CLUSTER_MODE: sql`k.cluster_mode`,
+    CLUSTER_HOSTNAME: sql`k.cluster_hostname`,
+    CLUSTER_IDX: sql`k.cluster_idx`,
+  }),
+  newest: (sql) => sql`k.created_at`,
+  key: (sql) => sql`k.id`,
+  keyType: 'uuid',
+};
+
 /** One page of kernels; those of a session in its own order, else newest first, unless ordered. */
 export async function selectKernelsV2(
   sql: Sql,
@@ -188,31 +203,8 @@ export async function selectKernelsV2(
   query: V2Query,
   wish: PageWish,
 ): Promise<Listed<KernelV2Row>> {
-  const status = foldedStatus(sql, sql`k.status`);
-  const fields: V2FieldTable = {
-    id: { kind: 'uuid', column: sql`k.id` },
-    status: { kind: 'enum', column: status },
-    sessionId: { kind: 'uuid', column: sql`k.session_id` },
-  };
-  const orders = {
-    CREATED_AT: sql`k.created_at`,
-    TERMINATED_AT: sql`k.terminated_at`,
-    STATUS: status,
-    CLUSTER_MODE: sql`k.cluster_mode`,
-    CLUSTER_HOSTNAME: sql`k.cluster_hostname`,
-    CLUSTER_IDX: sql`k.cluster_idx`,
-  };
-  const source: ListSource = {
-    columns: kernelColumns(sql),
-    from: sql`kernels k`,
-    scope: inScope(sql, scope, sql`k.group_id`, sql`k.session_id`),
-    filter: v2FilterToSql(sql, query.filter, fields),
-    order: v2OrderTerms(wish.page.mode, query.orderBy, orders, [
-      { column: sql`k.created_at`, descending: true },
-    ]),
-    key: sql`k.id`,
-    keyType: 'uuid',
-  };
+  const within = inScope(sql, scope, sql`k.group_id`, sql`k.session_id`);
+  const source = v2Source(sql, kernels, query, wish, within);
   return mapListed(await selectListPage<object>(sql, source, wish), parseKernel);
 }
 

@@ -1,14 +1,9 @@
 /** SQL of the newer lists of users. */
 import type { Fragment, Sql } from 'postgres';
 import type { Listed, PageWish } from '../graphql/page.ts';
-import { type ListSource, selectListPage, selectListPages } from '../graphql/page-store.ts';
-import {
-  type V2FieldTable,
-  type V2OrderTable,
-  type V2Query,
-  v2FilterToSql,
-  v2OrderTerms,
-} from '../graphql/v2-filter-store.ts';
+import { selectListPage, selectListPages } from '../graphql/page-store.ts';
+import type { V2FieldTable, V2OrderTable, V2Query } from '../graphql/v2-filter-store.ts';
+import { type V2ListShape, v2Source } from '../graphql/v2-list-store.ts';
 import { columns, type UserRecord, type UserScope, visible } from './store.ts';
 
 /** Members of the enums to what is stored. */
@@ -67,24 +62,15 @@ const orders = (sql: Sql): V2OrderTable => ({
       where m.user_id = u.uuid)`,
 });
 
-function listSource(
-  sql: Sql,
-  scope: UserScope,
-  query: V2Query,
-  mode: PageWish['page']['mode'],
-  more: Fragment,
-): ListSource {
-  const newestFirst = [{ column: sql`u.created_at`, descending: true }];
-  return {
-    columns: columns(sql),
-    from: sql`users u`,
-    scope: visible(sql, scope),
-    filter: sql`${v2FilterToSql(sql, query.filter, fields(sql))} and ${more}`,
-    order: v2OrderTerms(mode, query.orderBy, orders(sql), newestFirst),
-    key: sql`u.uuid`,
-    keyType: 'uuid',
-  };
-}
+const users: V2ListShape = {
+  columns,
+  from: (sql) => sql`users u`,
+  fields,
+  orders,
+  newest: (sql) => sql`u.created_at`,
+  key: (sql) => sql`u.uuid`,
+  keyType: 'uuid',
+};
 
 const member = (sql: Sql, projectId: Fragment): Fragment => sql`
   exists (select from association_groups_users m
@@ -104,7 +90,7 @@ export function selectUsersV2(
   const more = sql`
     ${domainName === undefined ? sql`true` : sql`u.domain_name = ${domainName}`}
     and ${projectId === undefined ? sql`true` : member(sql, sql`${projectId}::uuid`)}`;
-  return selectListPage(sql, listSource(sql, scope, query, wish.page.mode, more), wish);
+  return selectListPage(sql, v2Source(sql, users, query, wish, visible(sql, scope), more), wish);
 }
 
 /** The users of each domain, by its name. */
@@ -116,7 +102,7 @@ export function selectUsersOfDomains(
   wish: PageWish,
 ): Promise<Map<string, Listed<UserRecord>>> {
   const inDomain = sql`u.domain_name = parent.id`;
-  const source = listSource(sql, scope, query, wish.page.mode, inDomain);
+  const source = v2Source(sql, users, query, wish, visible(sql, scope), inDomain);
   return selectListPages(sql, source, wish, { ids: domainNames, type: 'text' });
 }
 
@@ -129,6 +115,6 @@ export function selectUsersOfProjects(
   wish: PageWish,
 ): Promise<Map<string, Listed<UserRecord>>> {
   const inProject = member(sql, sql`parent.id`);
-  const source = listSource(sql, scope, query, wish.page.mode, inProject);
+  const source = v2Source(sql, users, query, wish, visible(sql, scope), inProject);
   return selectListPages(sql, source, wish, { ids: projectIds, type: 'uuid' });
 }
