@@ -21,6 +21,14 @@ const commands: CommandRecord = {
     description: "Stop this machine's cluster.",
     load: () => import('../src/standalone/cli/down.ts'),
   },
+  dev: {
+    description: 'The components of an installation, as background processes.',
+    commands: async () => (await import('../src/install/cli/index.ts')).devCommands,
+  },
+  install: {
+    description: 'Install Backend.AI, or look after an installation.',
+    load: () => import('../src/install/cli/install.ts'),
+  },
   'kernel-runner': {
     description: 'Run code inside a session; the agent starts this.',
     hidden: true,

@@ -13,6 +13,10 @@ const schema: CommandRecord = {
 };
 
 const fixture: CommandRecord = {
+  'create-accounts': {
+    description: 'Make the first accounts, with fresh secrets.',
+    load: async () => ({ default: (await import('./fixture.ts')).createAccounts }),
+  },
   populate: {
     description: 'Fill tables from a fixture file.',
     load: async () => ({ default: (await import('./fixture.ts')).populate }),

@@ -1,0 +1,158 @@
+/** Installations from beginning to end, with the real servers: made, looked after, taken away. */
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expectClearFailure, mustRun, runCli } from '../testing/faults/programs.ts';
+import { startTestPostgres } from '../testing/postgres.ts';
+import {
+  freePort,
+  missingTool,
+  requireOrSkip,
+  startEtcd,
+  startRedis,
+  type TestService,
+} from '../testing/services.ts';
+
+setDefaultTimeout(180_000);
+const INSTALL_TIMEOUT_MS = 120_000;
+
+const reason =
+  missingTool('redis-server', 'redis-server') ??
+  missingTool('etcd', 'etcd-server') ??
+  (process.platform === 'linux' ? null : 'sessions of the process backend need Linux');
+
+describe.if(requireOrSkip(reason))('a packaged installation on existing servers', () => {
+  const home = mkdtempSync(join(tmpdir(), 'bai-install-'));
+  const target = join(home, 'cluster');
+  let postgres: Awaited<ReturnType<typeof startTestPostgres>>;
+  let redis: TestService;
+  let etcd: TestService;
+  let at: { cwd: string; env: Record<string, string> };
+  let options: string[];
+
+  beforeAll(async () => {
+    [postgres, redis, etcd] = await Promise.all([startTestPostgres(), startRedis(), startEtcd()]);
+    const database = new URL(postgres.url('postgres'));
+    const ports: string[] = [];
+    for (const name of [
+      '--manager-port',
+      '--manager-internal-port',
+      '--webserver-port',
+      '--agent-rpc-port',
+      '--agent-service-port',
+      '--storage-client-port',
+      '--storage-manager-port',
+    ]) {
+      ports.push(name, String(await freePort()));
+    }
+    at = { cwd: home, env: { BACKEND_DB_PASSWORD: decodeURIComponent(database.password) } };
+    const envId = `t${home.slice(-6).replace(/[^A-Za-z0-9]/g, '0')}`;
+    options = [
+      ...['install', '--mode', 'package', '--non-interactive', '--target-path', target],
+      ...['--env-id', envId],
+      ...['--postgres-addr', `${database.hostname}:${database.port}`, '--redis-addr', redis.addr],
+      ...['--etcd-addr', etcd.addr, '--db-user', database.username, '--db-name', envId],
+      ...ports,
+    ];
+    const { default: connect } = await import('postgres');
+    const sql = connect(postgres.url('postgres'));
+    await sql`CREATE DATABASE ${sql(envId)}`;
+    await sql.end();
+  });
+
+  afterAll(async () => {
+    if (existsSync(join(target, 'INSTALL-INFO'))) {
+      await runCli(['dev', 'stop', '--target-path', target], {
+        ...at,
+        timeoutMs: INSTALL_TIMEOUT_MS,
+      });
+    }
+    await Promise.all([postgres?.discard(), redis?.stop(), etcd?.stop()]);
+    rmSync(home, { recursive: true, force: true });
+  });
+
+  const install = (...more: string[]) =>
+    mustRun([...options, ...more], { ...at, timeoutMs: INSTALL_TIMEOUT_MS });
+  const maintain = (action: string, ...more: string[]) =>
+    mustRun(
+      [
+        ...['install', '--mode', 'maintain', '--action', action, '--non-interactive', '--verbose'],
+        ...['--target-path', target, ...more],
+      ],
+      { ...at, timeoutMs: INSTALL_TIMEOUT_MS },
+    );
+
+  test('what is missing is told all at once, and nothing is done', async () => {
+    const wrong = options.map((text) => (text === redis.addr ? '127.0.0.1:1' : text));
+    const outcome = await runCli(wrong, { ...at, timeoutMs: INSTALL_TIMEOUT_MS });
+    expectClearFailure(outcome, 'Redis does not take connections at 127.0.0.1:1', '--redis-addr');
+    expect(existsSync(join(target, 'etc'))).toBe(false);
+  });
+
+  test('a dry run shows the steps and does none', async () => {
+    const { stdout } = await install('--dry-run');
+    expect(stdout).toContain('Create the tables');
+    expect(existsSync(join(target, 'etc'))).toBe(false);
+  });
+
+  test('runs a session at the end', async () => {
+    const { stderr, stdout } = await install('--verbose');
+    expect(stderr).toContain('hello world');
+    expect(stdout).toContain('admin@lablup.com');
+    expect(statSync(join(target, 'etc/manager.toml')).mode & 0o077).toBe(0);
+    expect(statSync(join(target, 'accounts.json')).mode & 0o077).toBe(0);
+  });
+
+  test('its components are looked after by dev', async () => {
+    const place = ['--target-path', target];
+    const status = async () => {
+      const { code, stdout } = await runCli(['--output', 'json', 'dev', 'status', ...place], at);
+      const { services }: { services: { name: string; ready: boolean }[] } = JSON.parse(stdout);
+      return { code, ready: services.filter(({ ready }) => ready).map(({ name }) => name) };
+    };
+    expect(await status()).toEqual({ code: 0, ready: ['storage', 'mgr', 'agent', 'web'] });
+    await mustRun(['dev', 'stop', 'web', ...place], { ...at, timeoutMs: INSTALL_TIMEOUT_MS });
+    expect(await status()).toEqual({ code: 1, ready: ['storage', 'mgr', 'agent'] });
+    await mustRun(['dev', 'start', ...place], { ...at, timeoutMs: INSTALL_TIMEOUT_MS });
+    expect((await status()).code).toBe(0);
+    const log = await mustRun(['dev', 'log', 'mgr', ...place], at);
+    expect(log.stdout).toContain('INFO');
+    expectClearFailure(
+      await runCli(['dev', 'stop', 'webb', ...place], at),
+      'No such service: webb',
+    );
+  });
+
+  test('installing again keeps secrets, accounts and what runs', async () => {
+    const files = ['secrets.json', 'accounts.json', 'run/mgr.pid'].map((name) =>
+      join(target, name),
+    );
+    const before = files.map((path) => readFileSync(path, 'utf8'));
+    const { stderr } = await install();
+    expect(stderr).toContain('(was done)');
+    expect(files.map((path) => readFileSync(path, 'utf8'))).toEqual(before);
+  });
+
+  test('an upgrade restarts everything', async () => {
+    const pid = readFileSync(join(target, 'run/mgr.pid'), 'utf8');
+    await maintain('upgrade');
+    expect(readFileSync(join(target, 'run/mgr.pid'), 'utf8')).not.toBe(pid);
+    await mustRun(['dev', 'status', '--target-path', target], at);
+  });
+
+  test('uninstalling with --purge ends sessions and leaves nothing', async () => {
+    const account = readFileSync(join(target, 'env-local-user-api.sh'), 'utf8');
+    const env = Object.fromEntries(
+      [...account.matchAll(/^export (\w+)=(\S+)$/gm)].map(([, name, value]) => [name, value ?? '']),
+    );
+    await mustRun(['run', '-t', 'left-behind', 'python', '-c', 'print(1)'], { cwd: home, env });
+    await maintain('uninstall', '--purge');
+    const { stdout } = Bun.spawnSync(['pgrep', '-f', target]);
+    expect(stdout.toString()).toBe('');
+    expect(readdirSync(home).filter((name) => name === 'cluster')).toEqual([]);
+    const { code, stderr } = await runCli(['dev', 'status', '--target-path', target], at);
+    expect(code).toBe(1);
+    expect(stderr).toContain(`There is no installation in ${target}`);
+  });
+});

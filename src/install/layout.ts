@@ -1,0 +1,132 @@
+/** Where the files of an installation lie, and the secrets that are made up once for it. */
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import * as v from 'valibot';
+import { errorMessage, UserError } from '../common/errors.ts';
+import { type Random, randomString } from '../common/random.ts';
+import type { InstallRequest } from './request.ts';
+
+const SECRET_LENGTH = 48;
+
+export interface Layout {
+  /** The installation's folder. */
+  readonly root: string;
+  /** The executable, or the launcher of a checkout. */
+  readonly executable: string;
+  /** manager.toml and the others; the components are started in it. */
+  readonly config: string;
+  /** State of the components. */
+  readonly state: string;
+  /** Sockets. */
+  readonly sockets: string;
+  readonly logs: string;
+  /** Process ids of the components. */
+  readonly run: string;
+  /** The folder of the volume local:volume1. */
+  readonly volume: string;
+  readonly halfstack: string;
+  readonly installLog: string;
+  /** What was installed: upstream's name and shape, for the tools that read it. */
+  readonly info: string;
+}
+
+export function layoutOf(targetPath: string): Layout {
+  return {
+    root: targetPath,
+    executable: join(targetPath, 'bin/backend.ai'),
+    config: join(targetPath, 'etc'),
+    state: join(targetPath, 'var'),
+    sockets: join(targetPath, 'ipc'),
+    logs: join(targetPath, 'logs'),
+    run: join(targetPath, 'run'),
+    volume: join(targetPath, 'volumes/volume1'),
+    halfstack: join(targetPath, 'halfstack'),
+    installLog: join(targetPath, 'install.log'),
+    info: join(targetPath, 'INSTALL-INFO'),
+  };
+}
+
+const secretsRecord = v.object({
+  /** Of PostgreSQL, when this installation starts it. */
+  database: v.string(),
+  storageToken: v.string(),
+  storageManager: v.string(),
+});
+export type Secrets = v.InferOutput<typeof secretsRecord>;
+
+const secretsPath = (layout: Layout) => join(layout.root, 'secrets.json');
+
+/** The installation's secrets: made at the first call, kept in a file of its owner. */
+export function loadOrCreateSecrets(layout: Layout, random: Random): Secrets {
+  const path = secretsPath(layout);
+  if (existsSync(path)) {
+    try {
+      return v.parse(secretsRecord, JSON.parse(readFileSync(path, 'utf8')));
+    } catch (error) {
+      throw new UserError(`${path} cannot be read: ${errorMessage(error)}`, {
+        hint: 'Restore it from a backup; the configuration files below etc/ hold the same secrets.',
+      });
+    }
+  }
+  const fresh: Secrets = {
+    database: randomString(random, SECRET_LENGTH),
+    storageToken: randomString(random, SECRET_LENGTH),
+    storageManager: randomString(random, SECRET_LENGTH),
+  };
+  writeOwnFile(path, `${JSON.stringify(fresh, null, 2)}\n`);
+  return fresh;
+}
+
+/** Replaces a file at once, readable by its owner only: configuration files hold secrets. */
+export function writeOwnFile(path: string, text: string, mode = 0o600): void {
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(`${path}.new`, text, { mode });
+  renameSync(`${path}.new`, path);
+}
+
+/** What was asked for, kept so that `maintain` knows what there is. The password is not in it. */
+const infoRecord = v.object({
+  version: v.string(),
+  type: v.picklist(['source', 'package']),
+  last_updated: v.string(),
+  base_path: v.string(),
+  mode: v.picklist(['develop', 'package']),
+  env_id: v.string(),
+  public_address: v.string(),
+  agent_backend: v.picklist(['process', 'docker', 'dummy']),
+  halfstack: v.picklist(['compose', 'existing']),
+  servers: v.object({ postgres: v.string(), redis: v.string(), etcd: v.string() }),
+  database: v.object({ name: v.string(), user: v.string() }),
+  ports: v.record(v.string(), v.number()),
+});
+export type InstallInfo = v.InferOutput<typeof infoRecord>;
+
+export function writeInfo(layout: Layout, info: InstallInfo): void {
+  writeOwnFile(layout.info, `${JSON.stringify(info, null, 2)}\n`, 0o644);
+}
+
+/** @throws UserError when there is no installation, or its record is damaged. */
+export function readInfo(layout: Layout): InstallInfo {
+  if (!existsSync(layout.info)) {
+    throw new UserError(`There is no installation in ${layout.root}.`, {
+      hint: 'Name its folder with --target-path, or make one: backend.ai install --mode package.',
+    });
+  }
+  try {
+    return v.parse(infoRecord, JSON.parse(readFileSync(layout.info, 'utf8')));
+  } catch (error) {
+    throw new UserError(`${layout.info} cannot be read: ${errorMessage(error)}`, {
+      hint: 'Restore it from a backup, or install again over it with the same options.',
+    });
+  }
+}
+
+/** The addresses of the three servers: those given, or those that compose publishes. */
+export function serverAddresses(request: InstallRequest) {
+  const local = (port: number) => `127.0.0.1:${port}`;
+  return {
+    postgres: request.existing.postgres ?? local(request.ports.postgres),
+    redis: request.existing.redis ?? local(request.ports.redis),
+    etcd: request.existing.etcd ?? local(request.ports.etcd),
+  };
+}

@@ -1,0 +1,268 @@
+/**
+ * `maintain`: what becomes of an installation afterwards. An upgrade that does not come up again is
+ * taken back; uninstalling leaves nothing but, unless told otherwise, the data.
+ */
+import { existsSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { errorMessage, UserError } from '../../common/errors.ts';
+import { VERSION } from '../../common/version.ts';
+import { type InstallInfo, type Layout, layoutOf, readInfo, writeInfo } from '../layout.ts';
+import { platformCheck } from '../parts/checks.ts';
+import { runInstalled } from '../parts/data.ts';
+import { forgetPrevious, placeExecutable, restorePrevious } from '../parts/executable.ts';
+import { COMPOSE_REMEDY, composeArguments, findCompose } from '../parts/halfstack.ts';
+import { accepts, runningPid, servicesOf, startService, stopService } from '../parts/services.ts';
+import { systemUnitFolder, unitName } from '../parts/units.ts';
+import type { InstallRequest, Ports } from '../request.ts';
+import { runCommand } from '../shell.ts';
+import type { Plan, Step, StepContext } from '../step.ts';
+import { accountEnvironment, type Environment, serversPlan, usesUnits } from './servers.ts';
+import { removeStandaloneSteps, standaloneExecutable, standalonePlan } from './standalone.ts';
+
+/** The request that led to an installation, as far as its record tells. */
+export function requestOf(info: InstallInfo, request: InstallRequest): InstallRequest {
+  const ports: Ports = { ...request.ports, ...info.ports };
+  return {
+    ...request,
+    mode: info.mode,
+    envId: info.env_id,
+    publicAddress: info.public_address,
+    agentBackend: info.agent_backend,
+    halfstack: info.halfstack,
+    existing: info.halfstack === 'existing' ? info.servers : {},
+    database: { ...info.database, password: request.database.password },
+    ports,
+  };
+}
+
+/** Stops and starts all components, as units or as processes. */
+class Components {
+  readonly #info: InstallInfo;
+  readonly #layout: Layout;
+  readonly #environment: Environment;
+
+  constructor(info: InstallInfo, layout: Layout, environment: Environment) {
+    this.#info = info;
+    this.#layout = layout;
+    this.#environment = environment;
+  }
+
+  get #units(): string[] | null {
+    if (!usesUnits(this.#info.mode, this.#environment)) return null;
+    return servicesOf(this.#info).map((spec) => unitName(spec, this.#info.env_id));
+  }
+
+  /** @returns the names of those that ran. */
+  async stop(context: StepContext): Promise<string[]> {
+    const units = this.#units;
+    if (units !== null) {
+      await runCommand(['systemctl', 'stop', ...units], context);
+      return servicesOf(this.#info).map(({ name }) => name);
+    }
+    const ran: string[] = [];
+    for (const spec of servicesOf(this.#info).toReversed()) {
+      context.progress(`stopping the ${spec.title.toLowerCase()}`);
+      if (await stopService(this.#layout, spec, this.#environment)) ran.push(spec.name);
+    }
+    return ran;
+  }
+
+  async start(context: StepContext, names: readonly string[]): Promise<void> {
+    const units = this.#units;
+    if (units !== null) await runCommand(['systemctl', 'start', ...units], context);
+    for (const spec of servicesOf(this.#info).filter(({ name }) => names.includes(name))) {
+      context.progress(`starting the ${spec.title.toLowerCase()}`);
+      await startService(this.#layout, spec, [this.#layout.executable], {
+        clock: this.#environment.clock,
+        signal: context.signal,
+      });
+    }
+  }
+}
+
+const withoutEnd = (context: StepContext): StepContext => ({
+  ...context,
+  signal: new AbortController().signal,
+});
+
+function upgradeStep(info: InstallInfo, layout: Layout, environment: Environment): Step {
+  const components = new Components(info, layout, environment);
+  return {
+    id: 'upgrade',
+    title: `Replace ${layout.executable}, bring the tables up to date, start again`,
+    async run(context) {
+      const names = await components.stop(context);
+      await placeExecutable(layout.executable);
+      try {
+        await runInstalled(
+          layout,
+          ['mgr', 'schema', 'oneshot', '-f', join(layout.config, 'manager.toml')],
+          context,
+        );
+        await components.start(context, names);
+      } catch (error) {
+        context.log(`taken back: ${errorMessage(error)}`);
+        // Also when the user stops it now: a cluster that stands still helps nobody.
+        const calm = withoutEnd(context);
+        await components.stop(calm);
+        const isBack = await restorePrevious(layout.executable);
+        if (isBack) await components.start(calm, names);
+        throw new UserError(`The new version did not start: ${errorMessage(error)}`, {
+          hint: isBack
+            ? 'The version of before runs again. Tables that were changed stay so; they still fit it.'
+            : 'This is a checkout, so there is no version of before to go back to.',
+          cause: error,
+        });
+      }
+      await forgetPrevious(layout.executable);
+      writeInfo(layout, { ...info, version: VERSION, last_updated: new Date().toISOString() });
+    },
+  };
+}
+
+function uninstallSteps(
+  info: InstallInfo,
+  layout: Layout,
+  environment: Environment,
+  purge: boolean,
+): Step[] {
+  const components = new Components(info, layout, environment);
+  const units = servicesOf(info).map((spec) => unitName(spec, info.env_id));
+  const byUnits = usesUnits(info.mode, environment);
+  const removeUnits: Step = {
+    id: 'units',
+    title: 'Remove the units',
+    async run(context) {
+      await runCommand(['systemctl', 'disable', ...units], context);
+      for (const name of units) await rm(join(systemUnitFolder, name), { force: true });
+      await runCommand(['systemctl', 'daemon-reload'], context);
+    },
+  };
+  const removeHalfstack: Step = {
+    id: 'halfstack',
+    title: purge
+      ? 'Remove PostgreSQL, Redis and etcd with their data'
+      : 'Stop PostgreSQL, Redis and etcd',
+    async run(context) {
+      const compose = await findCompose(context.signal);
+      if (compose === null) throw new UserError('compose is gone.', { hint: COMPOSE_REMEDY });
+      const base = composeArguments(compose, layout, info.env_id);
+      await runCommand([...base, 'down', ...(purge ? ['--volumes'] : [])], context);
+    },
+  };
+  return [
+    {
+      id: 'sessions',
+      title: 'End all sessions',
+      isDone: async () => !(await accepts(info.ports.manager ?? 0)),
+      async run(context) {
+        const env = accountEnvironment(layout, 'admin');
+        // Without its agent nobody would end them afterwards.
+        for (const how of ['freeze --force-kill', 'freeze --wait', 'unfreeze']) {
+          const args = ['admin', 'manager', ...how.split(' ')];
+          await runInstalled(layout, args, context, { env });
+        }
+      },
+    },
+    {
+      id: 'stop',
+      title: 'Stop the components',
+      async run(context) {
+        await components.stop(context);
+      },
+    },
+    ...(byUnits ? [removeUnits] : []),
+    ...(info.halfstack === 'compose' ? [removeHalfstack] : []),
+    {
+      id: 'files',
+      title: purge
+        ? `Remove ${layout.root}`
+        : `Remove the program and its files from ${layout.root}`,
+      async run() {
+        const files = purge
+          ? [layout.root]
+          : [
+              layout.executable,
+              layout.run,
+              layout.sockets,
+              join(layout.root, 'units'),
+              layout.info,
+            ];
+        for (const path of files) await rm(path, { recursive: true, force: true });
+      },
+    },
+  ];
+}
+
+function areStopped(info: InstallInfo, layout: Layout): boolean {
+  return servicesOf(info).every((spec) => runningPid(layout, spec) === null);
+}
+
+function standaloneMaintenance(request: InstallRequest, environment: Environment): Plan {
+  if (request.maintenance === 'uninstall') {
+    return {
+      title: 'Uninstall',
+      summary: [
+        'The cluster of this machine is stopped and the program removed.',
+        request.purge ? 'All its data is deleted.' : 'Its data stays.',
+      ],
+      checks: [],
+      logFile: null,
+      steps: removeStandaloneSteps(request, environment),
+      report: async () => [],
+    };
+  }
+  const plan = standalonePlan(request, environment);
+  const executable = standaloneExecutable(request);
+  if (request.maintenance === 'repair') return plan;
+  const stop: Step = {
+    id: 'down',
+    title: 'Stop the cluster; its sessions go on',
+    isDone: async () => !existsSync(executable),
+    run: async (context) => {
+      await runCommand([executable, 'down', '--env-id', request.envId], context);
+    },
+  };
+  return { ...plan, title: 'Upgrade', steps: [stop, ...plan.steps] };
+}
+
+export function maintenancePlan(request: InstallRequest, environment: Environment): Plan {
+  const layout = layoutOf(request.targetPath);
+  if (!existsSync(layout.info)) return standaloneMaintenance(request, environment);
+  const info = readInfo(layout);
+  const base = {
+    checks: [platformCheck()],
+    logFile: layout.installLog,
+    report: async () => [],
+  };
+  switch (request.maintenance) {
+    case 'repair':
+      return { ...serversPlan(requestOf(info, request), environment), title: 'Repair' };
+    case 'upgrade':
+      return {
+        ...base,
+        title: 'Upgrade',
+        summary: [
+          `${layout.root} holds version ${info.version}; this program replaces it.`,
+          'Sessions go on meanwhile. When it does not start, the old one comes back.',
+        ],
+        steps: [upgradeStep(info, layout, environment)],
+      };
+    case 'uninstall':
+      return {
+        ...base,
+        title: 'Uninstall',
+        summary: [
+          `${layout.root}, version ${info.version}.`,
+          request.purge
+            ? 'Programs, configuration and all data are deleted.'
+            : 'Programs are removed; configuration, folders and databases stay.',
+          ...(areStopped(info, layout) ? [] : ['Running components are stopped first.']),
+        ],
+        // The folder that the log would lie in goes away.
+        logFile: null,
+        steps: uninstallSteps(info, layout, environment, request.purge),
+      };
+  }
+}

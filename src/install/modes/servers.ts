@@ -1,0 +1,267 @@
+/**
+ * `develop` and `package`: the components as separate programs on PostgreSQL, Redis and etcd. They
+ * differ in where things lie and how the components are kept running.
+ */
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import * as v from 'valibot';
+import type { Clock } from '../../common/clock.ts';
+import { checkoutRoot } from '../../common/executable.ts';
+import { localAccount } from '../../common/local-cluster.ts';
+import type { Random } from '../../common/random.ts';
+import { VERSION } from '../../common/version.ts';
+import {
+  type InstallInfo,
+  type Layout,
+  layoutOf,
+  loadOrCreateSecrets,
+  serverAddresses,
+  writeInfo,
+  writeOwnFile,
+} from '../layout.ts';
+import { dockerCheck, folderCheck, platformCheck, portCheck } from '../parts/checks.ts';
+import { writeConfigFiles } from '../parts/config-files.ts';
+import { accountsPath, dataSteps, runInstalled } from '../parts/data.ts';
+import { executableStep } from '../parts/executable.ts';
+import { composeCheck, composeStep, existingServerChecks } from '../parts/halfstack.ts';
+import { runningPid, servicesOf, startService } from '../parts/services.ts';
+import { isSystemdRunning, systemUnitFolder, unitFor } from '../parts/units.ts';
+import type { InstallRequest } from '../request.ts';
+import { runCommand } from '../shell.ts';
+import type { Check, Plan, ReportPage, Step } from '../step.ts';
+
+export interface Environment {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly signal: AbortSignal;
+  /** Whether this user may write units of the system. */
+  readonly isRoot: boolean;
+  readonly userName: string;
+}
+
+const usesCompose = ({ halfstack, existing }: InstallRequest): boolean =>
+  halfstack === 'compose' ||
+  (halfstack === 'auto' && Object.values(existing).every((address) => address === undefined));
+
+export function infoOf(request: InstallRequest): InstallInfo {
+  const { ports, database } = request;
+  return {
+    version: VERSION,
+    type: checkoutRoot === null ? 'package' : 'source',
+    last_updated: new Date().toISOString(),
+    base_path: request.targetPath,
+    mode: request.mode === 'develop' ? 'develop' : 'package',
+    env_id: request.envId,
+    public_address: request.publicAddress,
+    agent_backend: request.agentBackend,
+    halfstack: usesCompose(request) ? 'compose' : 'existing',
+    servers: serverAddresses(request),
+    database: { name: database.name, user: database.user },
+    ports: { ...ports },
+  };
+}
+
+/** The password of the database: the given one, or that with which compose starts it. */
+function withDatabasePassword(request: InstallRequest, layout: Layout, random: Random) {
+  if (request.database.password !== '' || !usesCompose(request)) return request;
+  const { database: password } = loadOrCreateSecrets(layout, random);
+  return { ...request, database: { ...request.database, password } };
+}
+
+function checksOf(request: InstallRequest, layout: Layout, signal: AbortSignal): Check[] {
+  const services = servicesOf({ ports: { ...request.ports } });
+  const flags: Record<string, string> = {
+    mgr: '--manager-port',
+    web: '--webserver-port',
+    agent: '--agent-rpc-port',
+    storage: '--storage-manager-port',
+  };
+  return [
+    platformCheck(),
+    folderCheck(request.targetPath),
+    ...(request.agentBackend === 'docker' ? [dockerCheck()] : []),
+    ...(usesCompose(request) ? [composeCheck(signal)] : existingServerChecks(request)),
+    ...services.map((spec) =>
+      portCheck(
+        spec.port,
+        spec.title.toLowerCase(),
+        flags[spec.name] ?? '',
+        () => runningPid(layout, spec) !== null,
+      ),
+    ),
+  ];
+}
+
+function configStep(request: InstallRequest, layout: Layout, random: Random): Step {
+  return {
+    id: 'config',
+    title: `Write the configuration files to ${layout.config}`,
+    async run(context) {
+      for (const folder of [layout.state, layout.sockets, layout.logs, layout.volume]) {
+        mkdirSync(folder, { recursive: true });
+      }
+      const secrets = loadOrCreateSecrets(layout, random);
+      writeConfigFiles(withDatabasePassword(request, layout, random), layout, secrets);
+      writeInfo(layout, infoOf(request));
+      context.log(`wrote manager.toml, agent.toml, storage-proxy.toml and webserver.conf`);
+    },
+  };
+}
+
+/** With systemd and its owner's rights: units. Else, processes that `backend.ai dev` looks after. */
+export const usesUnits = (mode: InstallInfo['mode'], { isRoot }: Environment): boolean =>
+  mode === 'package' && isRoot && isSystemdRunning();
+
+function unitSteps(info: InstallInfo, layout: Layout, environment: Environment): Step[] {
+  const folder = join(layout.root, 'units');
+  const units = servicesOf(info).map((spec) =>
+    unitFor(spec, layout, {
+      envId: info.env_id,
+      user: environment.isRoot ? null : environment.userName,
+    }),
+  );
+  const write: Step = {
+    id: 'units',
+    title: `Write systemd units to ${folder}`,
+    async run() {
+      for (const { name, text } of units) writeOwnFile(join(folder, name), text, 0o644);
+    },
+  };
+  if (!usesUnits(info.mode, environment)) return [write];
+  const enable: Step = {
+    id: 'enable',
+    title: 'Start the components as services of the system',
+    async run(context) {
+      for (const { name, text } of units) {
+        writeOwnFile(join(systemUnitFolder, name), text, 0o644);
+      }
+      await runCommand(['systemctl', 'daemon-reload'], context);
+      const names = units.map(({ name }) => name);
+      await runCommand(['systemctl', 'enable', ...names], context);
+      await runCommand(['systemctl', 'restart', ...names], context);
+    },
+  };
+  return [write, enable];
+}
+
+function startSteps(info: InstallInfo, layout: Layout, { clock }: Environment): Step[] {
+  return servicesOf(info).map((spec) => ({
+    id: `start-${spec.name}`,
+    title: `Start the ${spec.title.toLowerCase()}`,
+    run: (context) =>
+      startService(layout, spec, [layout.executable], { clock, signal: context.signal }),
+  }));
+}
+
+const HELLO = 'print("hello world")';
+const HELLO_TIMEOUT_MS = 60_000;
+
+/** A session that says hello proves that all components work together. */
+function helloStep(layout: Layout): Step {
+  return {
+    id: 'hello',
+    title: 'Run a session that prints hello world',
+    async run(context) {
+      await runInstalled(layout, ['mgr', 'image', 'rescan', 'local'], context);
+      const output = await runInstalled(layout, ['run', '--rm', 'python', '-c', HELLO], context, {
+        env: accountEnvironment(layout, 'user'),
+        timeoutMs: HELLO_TIMEOUT_MS,
+      });
+      context.log(output);
+    },
+  };
+}
+
+const accountsFile = v.pipe(v.string(), v.parseJson(), v.array(localAccount));
+
+export const readAccounts = (layout: Layout) =>
+  existsSync(accountsPath(layout))
+    ? v.parse(accountsFile, readFileSync(accountsPath(layout), 'utf8'))
+    : [];
+
+/** What points a client at the cluster as one of its accounts. */
+export function accountEnvironment(layout: Layout, name: string): Record<string, string> {
+  const text = readFileSync(join(layout.root, `env-local-${name}-api.sh`), 'utf8');
+  const found = [...text.matchAll(/^export (\w+)=(?:'([^']*)'|(\S*))$/gm)];
+  return Object.fromEntries(
+    found.map(([, key = '', quoted, plain]) => [key, quoted ?? plain ?? '']),
+  );
+}
+
+function reportPages(request: InstallRequest, layout: Layout): ReportPage[] {
+  const { ports, publicAddress, mode } = request;
+  const at = mode === 'develop' && request.envId !== 'default' ? ` --env-id ${request.envId}` : '';
+  const place = mode === 'develop' ? at : ` --target-path ${layout.root}`;
+  return [
+    {
+      title: 'Cluster',
+      lines: [
+        `Web page      http://${publicAddress}:${ports.web}`,
+        `API endpoint  http://${publicAddress}:${ports.manager}`,
+        `Folder        ${layout.root}`,
+        '',
+        'Clients on this machine:',
+        `  source ${layout.root}/env-local-user-api.sh`,
+        `  ${layout.executable} run --rm python -c '${HELLO}'`,
+      ],
+    },
+    {
+      title: 'Accounts',
+      lines: [
+        `Kept in ${accountsPath(layout)}, for its owner only.`,
+        '',
+        ...readAccounts(layout).map(({ email, role, password }) =>
+          [email.padEnd(26), role.padEnd(11), password].join('  '),
+        ),
+      ],
+    },
+    {
+      title: 'Components',
+      lines: [
+        `${layout.executable} dev status${place}`,
+        `${layout.executable} dev restart mgr${place}`,
+        `${layout.executable} dev log agent -f${place}`,
+        '',
+        ...servicesOf({ ports: { ...ports } }).map(
+          (spec) =>
+            `${spec.title.padEnd(15)} port ${spec.port}, ${layout.config}/${spec.configFile}`,
+        ),
+      ],
+    },
+  ];
+}
+
+export function serversPlan(request: InstallRequest, environment: Environment): Plan {
+  const layout = layoutOf(request.targetPath);
+  const { random } = environment;
+  const info = infoOf(request);
+  const byUnits = usesUnits(info.mode, environment);
+  const addresses = serverAddresses(request);
+  return {
+    title: request.mode === 'develop' ? 'Development installation' : 'Packaged installation',
+    summary: [
+      `Everything goes to ${layout.root}.`,
+      usesCompose(request)
+        ? `Compose starts PostgreSQL, Redis and etcd on ports ${request.ports.postgres}, ${request.ports.redis} and ${request.ports.etcd}.`
+        : `It uses PostgreSQL at ${addresses.postgres}, Redis at ${addresses.redis} and etcd at ${addresses.etcd}.`,
+      `Sessions of the agent: ${request.agentBackend}.`,
+      request.start
+        ? `Manager, agent, storage proxy and web server are started ${byUnits ? 'as services of the system' : 'in the background'}.`
+        : 'Nothing is started.',
+    ],
+    checks: checksOf(request, layout, environment.signal),
+    logFile: layout.installLog,
+    steps: [
+      executableStep(layout.executable),
+      configStep(request, layout, random),
+      ...(usesCompose(request)
+        ? [composeStep(request, layout, () => loadOrCreateSecrets(layout, random))]
+        : []),
+      ...dataSteps(request, layout, random),
+      ...(info.mode === 'package' ? unitSteps(info, layout, environment) : []),
+      ...(request.start && !byUnits ? startSteps(info, layout, environment) : []),
+      ...(request.start && request.agentBackend === 'process' ? [helloStep(layout)] : []),
+    ],
+    report: async () => reportPages(request, layout),
+  };
+}

@@ -1,0 +1,207 @@
+/** `standalone`: the whole cluster in one process with its own PostgreSQL, for one machine. */
+import { existsSync, readFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { homedir, userInfo } from 'node:os';
+import { join } from 'node:path';
+import { clusterFolder, findLocalCluster } from '../../common/local-cluster.ts';
+import { writeOwnFile } from '../layout.ts';
+import { folderCheck, platformCheck } from '../parts/checks.ts';
+import { executableStep, forgetPrevious } from '../parts/executable.ts';
+import { isSystemdRunning, systemUnitFolder } from '../parts/units.ts';
+import { defaultTarget, type InstallRequest } from '../request.ts';
+import { runCommand } from '../shell.ts';
+import type { Plan, ReportPage, Step } from '../step.ts';
+import type { Environment } from './servers.ts';
+
+const START_TIMEOUT_MS = 120_000;
+const HELLO_TIMEOUT_MS = 60_000;
+
+/** In the named folder; for upkeep, where an installation without a named one would be. */
+export function standaloneExecutable({ mode, targetPath, envId }: InstallRequest): string {
+  const named = join(targetPath, 'bin/backend.ai');
+  if (mode === 'standalone' || existsSync(named)) return named;
+  return join(defaultTarget('standalone', envId, process.env), 'bin/backend.ai');
+}
+
+const unitName = (envId: string): string =>
+  envId === 'default' ? 'backend.ai.service' : `backend.ai-${envId}.service`;
+
+/** A unit of the system when root installs it; else one of the user's own. */
+function unitPlace(envId: string, { isRoot }: Pick<Environment, 'isRoot'>) {
+  const folder = isRoot ? systemUnitFolder : join(homedir(), '.config/systemd/user');
+  return {
+    path: join(folder, unitName(envId)),
+    systemctl: isRoot ? ['systemctl'] : ['systemctl', '--user'],
+  };
+}
+
+function unitText(executable: string, envId: string, isRoot: boolean): string {
+  return [
+    '[Unit]',
+    `Description=Backend.AI cluster of this machine (${envId})`,
+    'After=network-online.target',
+    '',
+    '[Service]',
+    'Type=exec',
+    `ExecStart=${executable} up --quiet --env-id ${envId}`,
+    `Environment=HOME=${isRoot ? userInfo().homedir : '%h'}`,
+    'Restart=on-failure',
+    'RestartSec=2',
+    'TimeoutStopSec=60',
+    '# Sessions are children of the cluster and outlive it.',
+    'KillMode=process',
+    'Delegate=yes',
+    'LimitNOFILE=1048576',
+    '',
+    '[Install]',
+    `WantedBy=${isRoot ? 'multi-user.target' : 'default.target'}`,
+    '',
+  ].join('\n');
+}
+
+/** Whether systemd would look after a cluster of this user. */
+function canUseUnits({ isRoot }: Pick<Environment, 'isRoot'>): boolean {
+  if (!isSystemdRunning()) return false;
+  return isRoot || existsSync(process.env.XDG_RUNTIME_DIR ?? '/nowhere');
+}
+
+function startSteps(executable: string, request: InstallRequest, environment: Environment): Step[] {
+  const { envId } = request;
+  const { path, systemctl } = unitPlace(envId, environment);
+  const folder = clusterFolder(process.env, { envId });
+  const service: Step = {
+    id: 'service',
+    title: 'Let systemd start the cluster, now and at every boot',
+    async run(context) {
+      writeOwnFile(path, unitText(executable, envId, environment.isRoot), 0o644);
+      await runCommand([...systemctl, 'daemon-reload'], context);
+      await runCommand([...systemctl, 'enable', unitName(envId)], context);
+      await runCommand([...systemctl, 'restart', unitName(envId)], context);
+    },
+  };
+  const up: Step = {
+    id: 'up',
+    title: 'Start the cluster',
+    isDone: async () => findLocalCluster(folder) !== null,
+    run: async (context) => {
+      await runCommand([executable, 'up', '--detach', '--quiet', '--env-id', envId], context, {
+        timeoutMs: START_TIMEOUT_MS,
+      });
+    },
+  };
+  return canUseUnits(environment) ? [service, up] : [up];
+}
+
+function helloStep(executable: string, envId: string): Step {
+  return {
+    id: 'hello',
+    title: 'Run a session that prints hello world',
+    run: async (context) => {
+      await runCommand(
+        [executable, 'run', '--rm', 'python', '-c', 'print("hello world")'],
+        context,
+        { env: { BACKEND_ENV_ID: envId }, timeoutMs: HELLO_TIMEOUT_MS },
+      );
+    },
+  };
+}
+
+function reportPages(executable: string, envId: string): ReportPage[] {
+  const cluster = findLocalCluster(clusterFolder(process.env, { envId }));
+  if (cluster === null) return [];
+  const at = envId === 'default' ? '' : ` --env-id ${envId}`;
+  return [
+    {
+      title: 'Cluster',
+      lines: [
+        `Web page      ${cluster.webUrl}`,
+        `API endpoint  ${cluster.endpoint}`,
+        '',
+        `${executable} run --rm python -c 'print("hello world")'`,
+        `${executable} status${at}`,
+        `${executable} down${at}`,
+      ],
+    },
+    {
+      title: 'Accounts',
+      lines: cluster.accounts.map(({ email, role, password }) =>
+        [email.padEnd(26), role.padEnd(11), password].join('  '),
+      ),
+    },
+  ];
+}
+
+export function standalonePlan(request: InstallRequest, environment: Environment): Plan {
+  const executable = standaloneExecutable(request);
+  const { envId } = request;
+  return {
+    title: 'Cluster of this machine',
+    summary: [
+      `The executable goes to ${executable}.`,
+      `PostgreSQL and all data lie in ${clusterFolder(process.env, { envId })}.`,
+      canUseUnits(environment) ? 'systemd keeps it running.' : 'It runs in the background.',
+    ],
+    checks: [
+      platformCheck(),
+      folderCheck(executable),
+      folderCheck(clusterFolder(process.env, { envId })),
+    ],
+    logFile: null,
+    steps: [
+      executableStep(executable),
+      ...(request.start
+        ? [...startSteps(executable, request, environment), helloStep(executable, envId)]
+        : []),
+    ],
+    report: async () => reportPages(executable, envId),
+  };
+}
+
+/** The steps that take a cluster of this machine away again. */
+export function removeStandaloneSteps(request: InstallRequest, environment: Environment): Step[] {
+  const executable = standaloneExecutable(request);
+  const { envId } = request;
+  const { path, systemctl } = unitPlace(envId, environment);
+  const removeService: Step = {
+    id: 'service',
+    title: 'Remove its service',
+    async run(context) {
+      await runCommand([...systemctl, 'disable', '--now', unitName(envId)], context);
+      await rm(path, { force: true });
+      await runCommand([...systemctl, 'daemon-reload'], context);
+    },
+  };
+  const folder = clusterFolder(process.env, { envId });
+  const removeData: Step = {
+    id: 'data',
+    title: `Delete ${folder}`,
+    async run() {
+      // Where root's PostgreSQL keeps its files when it may not enter the folder.
+      const note = join(folder, 'postgres.location');
+      const elsewhere = existsSync(note) ? readFileSync(note, 'utf8').trim() : '';
+      if (elsewhere !== '') await rm(elsewhere, { recursive: true, force: true });
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+  return [
+    ...(existsSync(path) ? [removeService] : []),
+    {
+      id: 'down',
+      title: 'End sessions and stop the cluster',
+      isDone: async () => findLocalCluster(clusterFolder(process.env, { envId })) === null,
+      run: async (context) => {
+        await runCommand([executable, 'down', '--sessions', '--env-id', envId], context);
+      },
+    },
+    {
+      id: 'executable',
+      title: `Remove ${executable}`,
+      isDone: async () => !existsSync(executable),
+      async run() {
+        await rm(executable, { force: true });
+        await forgetPrevious(executable);
+      },
+    },
+    ...(request.purge ? [removeData] : []),
+  ];
+}

@@ -1,0 +1,131 @@
+/** The configuration files of the components of one machine. */
+import { hostname } from 'node:os';
+import { stringify } from 'smol-toml';
+import { type Layout, type Secrets, serverAddresses, writeOwnFile } from '../layout.ts';
+import { type InstallRequest, listenAddress } from '../request.ts';
+
+type Table = Record<string, unknown>;
+
+const HEADER =
+  '# Written by `backend.ai install`; it is written anew by `install --mode maintain`.\n';
+
+function logging(layout: Layout, component: string): Table {
+  return {
+    level: 'INFO',
+    drivers: ['console', 'file'],
+    file: { path: layout.logs, filename: `${component}.log` },
+  };
+}
+
+const etcdSection = (request: InstallRequest): Table => ({
+  addr: serverAddresses(request).etcd,
+  namespace: namespaceOf(request),
+});
+
+/** The name under which this installation keeps its settings in etcd. */
+const namespaceOf = ({ envId }: InstallRequest): string => (envId === 'default' ? 'local' : envId);
+
+function managerToml(request: InstallRequest, layout: Layout): Table {
+  const { ports, database } = request;
+  return {
+    db: { addr: serverAddresses(request).postgres, ...database },
+    etcd: etcdSection(request),
+    manager: {
+      id: `i-${hostname()}-${request.envId}`,
+      'service-addr': `${listenAddress(request.publicAddress)}:${ports.manager}`,
+      'internal-addr': `${listenAddress(request.publicAddress)}:${ports.managerInternal}`,
+    },
+    logging: logging(layout, 'manager'),
+  };
+}
+
+function agentToml(request: InstallRequest, layout: Layout): Table {
+  const { ports, agentBackend } = request;
+  const listen = listenAddress(request.publicAddress);
+  return {
+    etcd: etcdSection(request),
+    agent: {
+      backend: agentBackend,
+      id: `i-${hostname()}-${request.envId}`,
+      'scaling-group': 'default',
+      'rpc-listen-addr': `${listen}:${ports.agentRpc}`,
+      'service-addr': `${listen}:${ports.agentService}`,
+      'var-base-path': `${layout.state}/agent`,
+      'ipc-base-path': `${layout.sockets}/agent`,
+    },
+    container: {
+      'bind-host': listen,
+      'advertised-host': request.publicAddress,
+      'scratch-root': `${layout.root}/scratches`,
+    },
+    resource: { 'reserved-cpu': 0, 'reserved-mem': '512M', 'reserved-disk': '1G' },
+    logging: logging(layout, 'agent'),
+  };
+}
+
+function storageToml(request: InstallRequest, layout: Layout, secrets: Secrets): Table {
+  const listen = listenAddress(request.publicAddress);
+  return {
+    'storage-proxy': {
+      'node-id': `i-${hostname()}-${request.envId}`,
+      secret: secrets.storageToken,
+    },
+    api: {
+      client: { 'service-addr': `${listen}:${request.ports.storageClient}` },
+      manager: {
+        'service-addr': `127.0.0.1:${request.ports.storageManager}`,
+        secret: secrets.storageManager,
+      },
+    },
+    volume: { volume1: { backend: 'vfs', path: layout.volume } },
+    logging: logging(layout, 'storage-proxy'),
+  };
+}
+
+function webToml(request: InstallRequest, layout: Layout): Table {
+  const { ports } = request;
+  return {
+    service: { ip: listenAddress(request.publicAddress), port: ports.web },
+    security: { 'cookie-secure': false },
+    api: { endpoint: `http://127.0.0.1:${ports.manager}` },
+    session: { redis: { addr: serverAddresses(request).redis } },
+    logging: logging(layout, 'webserver'),
+  };
+}
+
+/** @param request with the password of the database that is really used. */
+export function writeConfigFiles(request: InstallRequest, layout: Layout, secrets: Secrets): void {
+  const files: [string, Table][] = [
+    ['manager.toml', managerToml(request, layout)],
+    ['agent.toml', agentToml(request, layout)],
+    ['storage-proxy.toml', storageToml(request, layout, secrets)],
+    ['webserver.conf', webToml(request, layout)],
+  ];
+  for (const [name, table] of files) {
+    writeOwnFile(`${layout.config}/${name}`, `${HEADER}${stringify(table)}`);
+  }
+}
+
+/** What the configuration store has to say, below `config` and `volumes`. */
+export function storedSettings(request: InstallRequest, secrets: Secrets) {
+  const { ports, publicAddress } = request;
+  return {
+    config: {
+      redis: { addr: serverAddresses(request).redis },
+      docker: { image: { auto_pull: 'tag' } },
+    },
+    volumes: {
+      _types: { user: '', group: '' },
+      default_host: 'local:volume1',
+      proxies: {
+        local: {
+          client_api: `http://${publicAddress}:${ports.storageClient}`,
+          manager_api: `http://127.0.0.1:${ports.storageManager}`,
+          secret: secrets.storageManager,
+          ssl_verify: 'false',
+        },
+      },
+      exposed_volume_info: 'percentage',
+    },
+  };
+}

@@ -1,0 +1,62 @@
+/** What the servers below have to hold before the components start: settings, tables, accounts. */
+import { join } from 'node:path';
+import type { Random } from '../../common/random.ts';
+import { type Layout, loadOrCreateSecrets, writeOwnFile } from '../layout.ts';
+import type { InstallRequest } from '../request.ts';
+import { runCommand } from '../shell.ts';
+import type { Step, StepContext } from '../step.ts';
+import { storedSettings } from './config-files.ts';
+
+/** Holds the accounts' passwords and keys, which the database does not. */
+export const accountsPath = (layout: Layout): string => join(layout.root, 'accounts.json');
+
+/** A command of the installed program, in its configuration folder. */
+export function runInstalled(
+  layout: Layout,
+  args: readonly string[],
+  context: StepContext,
+  options: { env?: Record<string, string>; timeoutMs?: number; quiet?: boolean } = {},
+): Promise<string> {
+  return runCommand([layout.executable, ...args], context, { cwd: layout.config, ...options });
+}
+
+const managerConfig = (layout: Layout) => ['-f', join(layout.config, 'manager.toml')];
+
+export function dataSteps(request: InstallRequest, layout: Layout, random: Random): Step[] {
+  return [
+    {
+      id: 'settings',
+      title: "Write the cluster's settings to etcd",
+      async run(context) {
+        const settings = storedSettings(request, loadOrCreateSecrets(layout, random));
+        for (const [key, tree] of Object.entries(settings)) {
+          const file = join(layout.config, `.${key}.json`);
+          writeOwnFile(file, JSON.stringify(tree));
+          const args = ['mgr', 'etcd', 'put-json', key, file, ...managerConfig(layout)];
+          await runInstalled(layout, args, context);
+        }
+      },
+    },
+    {
+      id: 'schema',
+      title: 'Create the tables',
+      run: async (context) => {
+        await runInstalled(layout, ['mgr', 'schema', 'oneshot', ...managerConfig(layout)], context);
+      },
+    },
+    {
+      id: 'accounts',
+      title: 'Make the first accounts, with secrets of their own',
+      run: async (context) => {
+        await runInstalled(
+          layout,
+          [
+            ...['mgr', 'fixture', 'create-accounts', accountsPath(layout)],
+            ...['--env-dir', layout.root, ...managerConfig(layout)],
+          ],
+          context,
+        );
+      },
+    },
+  ];
+}

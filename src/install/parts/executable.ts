@@ -1,0 +1,68 @@
+/** Puts the executable where it stays: a copy of the compiled file, or a way into the checkout. */
+import { constants, existsSync } from 'node:fs';
+import { chmod, copyFile, mkdir, readFile, rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { checkoutRoot, selfCommand } from '../../common/executable.ts';
+import { writeOwnFile } from '../layout.ts';
+import { runCommand } from '../shell.ts';
+import type { Step, StepContext } from '../step.ts';
+
+const VERSION_TIMEOUT_MS = 30_000;
+
+const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
+
+/** Started from a checkout there is nothing to copy: a line of shell leads back to it. */
+const launcherText = (): string =>
+  `#!/bin/sh\n# Leads to the checkout that this installation was made from.\nexec ${selfCommand()
+    .map(quote)
+    .join(' ')} "$@"\n`;
+
+/** Puts this program at `path` at once; the one that was there is kept as `path.previous`. */
+export async function placeExecutable(path: string): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  if (checkoutRoot !== null) {
+    writeOwnFile(path, launcherText(), 0o755);
+    return;
+  }
+  await copyFile(process.execPath, `${path}.new`, constants.COPYFILE_FICLONE);
+  await chmod(`${path}.new`, 0o755);
+  if (existsSync(path)) await copyFile(path, `${path}.previous`, constants.COPYFILE_FICLONE);
+  await rename(`${path}.new`, path);
+}
+
+async function isPlaced(path: string): Promise<boolean> {
+  if (!existsSync(path)) return false;
+  if (checkoutRoot !== null) return (await readFile(path, 'utf8')) === launcherText();
+  if (path === process.execPath) return true;
+  const [here, there] = [Bun.file(process.execPath), Bun.file(path)];
+  if (here.size !== there.size) return false;
+  return (await hashOf(process.execPath)) === (await hashOf(path));
+}
+
+async function hashOf(path: string): Promise<string> {
+  const hash = new Bun.CryptoHasher('sha256');
+  for await (const chunk of Bun.file(path).stream()) hash.update(chunk);
+  return hash.digest('hex');
+}
+
+/** Brings back the executable of before an upgrade. @returns whether there was one. */
+export async function restorePrevious(path: string): Promise<boolean> {
+  if (!existsSync(`${path}.previous`)) return false;
+  await rename(`${path}.previous`, path);
+  return true;
+}
+
+export const forgetPrevious = (path: string): Promise<void> =>
+  rm(`${path}.previous`, { force: true });
+
+export function executableStep(path: string): Step {
+  return {
+    id: 'executable',
+    title: `Put the executable at ${path}`,
+    isDone: () => isPlaced(path),
+    async run(context: StepContext) {
+      await placeExecutable(path);
+      await runCommand([path, '--version'], context, { timeoutMs: VERSION_TIMEOUT_MS });
+    },
+  };
+}

@@ -1,0 +1,96 @@
+/** What the user asked the installer for, from the command line or the screens. */
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { checkoutRoot } from '../common/executable.ts';
+
+export const MODES = ['standalone', 'develop', 'package', 'maintain'] as const;
+export type Mode = (typeof MODES)[number];
+
+export const MAINTENANCE = ['upgrade', 'repair', 'uninstall'] as const;
+export type Maintenance = (typeof MAINTENANCE)[number];
+
+export const HALFSTACKS = ['auto', 'compose', 'existing'] as const;
+export type HalfstackChoice = (typeof HALFSTACKS)[number];
+
+/** Servers that exist already: `host:port` each. */
+export interface ExistingServers {
+  readonly postgres: string;
+  readonly redis: string;
+  readonly etcd: string;
+}
+
+/** Ports of the components and, with compose, of the servers below them. */
+export interface Ports {
+  readonly postgres: number;
+  readonly redis: number;
+  readonly etcd: number;
+  readonly manager: number;
+  readonly managerInternal: number;
+  readonly web: number;
+  readonly agentRpc: number;
+  readonly agentService: number;
+  readonly storageClient: number;
+  readonly storageManager: number;
+}
+
+export interface InstallRequest {
+  readonly mode: Mode;
+  /**
+   * Folder that everything of a `develop` or `package` installation lies in; for `standalone`, that
+   * whose `bin` gets the executable.
+   */
+  readonly targetPath: string;
+  /** Tells installations on one machine apart. */
+  readonly envId: string;
+  /** Address that clients use; servers listen on all addresses unless it is a loopback one. */
+  readonly publicAddress: string;
+  readonly agentBackend: 'process' | 'docker' | 'dummy';
+  readonly halfstack: HalfstackChoice;
+  readonly existing: Partial<ExistingServers>;
+  readonly database: { readonly name: string; readonly user: string; readonly password: string };
+  readonly ports: Ports;
+  /** Whether the components are started, and units installed, at the end. */
+  readonly start: boolean;
+  readonly maintenance: Maintenance;
+  /** `uninstall` also removes data. */
+  readonly purge: boolean;
+}
+
+/** Upstream's ports of a packaged installation. */
+export const PACKAGE_PORTS: Ports = {
+  postgres: 8100,
+  redis: 8110,
+  etcd: 8120,
+  manager: 8091,
+  managerInternal: 18080,
+  web: 8090,
+  agentRpc: 6011,
+  agentService: 6003,
+  storageClient: 6021,
+  storageManager: 6022,
+};
+
+/** Upstream's ports of a development installation. */
+export const DEVELOP_PORTS: Ports = { ...PACKAGE_PORTS, postgres: 8101, redis: 8111, etcd: 8121 };
+
+/** The mode that fits here: `develop` in a checkout, as upstream's installer decides. */
+export const defaultMode = (): Mode => (checkoutRoot === null ? 'standalone' : 'develop');
+
+/** Where an installation goes unless somebody says otherwise. */
+export function defaultTarget(
+  mode: Mode,
+  envId: string,
+  env: Readonly<Record<string, string | undefined>>,
+): string {
+  if (mode === 'develop' && checkoutRoot !== null) return join(checkoutRoot, '.dev', envId);
+  const home = env.HOME || homedir();
+  if (mode !== 'standalone') return resolve(home, 'backendai');
+  // The place for users' own programs: on the path of most shells.
+  return process.getuid?.() === 0 ? '/usr/local' : resolve(home, '.local');
+}
+
+const LOOPBACK = /^(localhost|127\.|\[?::1\]?$)/;
+
+/** The address that servers listen on. */
+export const listenAddress = (publicAddress: string): string =>
+  LOOPBACK.test(publicAddress) ? '127.0.0.1' : '0.0.0.0';

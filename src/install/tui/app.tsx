@@ -1,0 +1,99 @@
+/** The screens: menu of modes, what will be done, doing it with its log, the report. */
+import { Box, Text, useApp, useInput } from 'ink';
+import { useEffect, useState } from 'react';
+import { VERSION } from '../../common/version.ts';
+import type { Environment } from '../modes/servers.ts';
+import { planFor } from '../plan.ts';
+import { DEVELOP_PORTS, defaultTarget, type InstallRequest, PACKAGE_PORTS } from '../request.ts';
+import { ModeMenu } from './mode-menu.tsx';
+import { Review } from './review.tsx';
+import { Work } from './work.tsx';
+
+interface AppProps {
+  readonly request: InstallRequest;
+  readonly environment: Environment;
+  readonly isModeGiven: boolean;
+  /** Asks the step that runs to stop. */
+  readonly onCancel: () => void;
+  readonly onResult: (exitCode: number) => void;
+}
+
+type Screen = 'menu' | 'review' | 'work';
+
+export function App(props: AppProps) {
+  const { environment, onCancel, onResult } = props;
+  const [request, setRequest] = useState(props.request);
+  const [screen, setScreen] = useState<Screen>(props.isModeGiven ? 'review' : 'menu');
+  const [isRunning, setRunning] = useState(false);
+  const [isCancelled, setCancelled] = useState(false);
+  const { exit } = useApp();
+  useInput((input, key) => {
+    const wantsOut = (key.ctrl && input === 'c') || (input === 'q' && screen !== 'review');
+    if (!wantsOut) return;
+    if (!isRunning || isCancelled) {
+      exit();
+      return;
+    }
+    setCancelled(true);
+    onCancel();
+  });
+  // Keys reach the screens only once the terminal is in raw mode, which the effect above sees to.
+  const [isReady, setReady] = useState(false);
+  useEffect(() => setReady(true), []);
+  if (!isReady) return <Header />;
+  return (
+    <Box flexDirection="column" width="100%">
+      <Header />
+      {screen === 'menu' && (
+        <ModeMenu
+          request={request}
+          onChoose={(mode, maintenance) => {
+            setRequest({
+              ...request,
+              mode,
+              maintenance: maintenance ?? request.maintenance,
+              ports: mode === 'develop' ? DEVELOP_PORTS : PACKAGE_PORTS,
+              targetPath: defaultTarget(mode, request.envId, process.env),
+            });
+            setScreen('review');
+          }}
+        />
+      )}
+      {screen === 'review' && (
+        <Review
+          request={request}
+          environment={environment}
+          onChange={setRequest}
+          onBack={() => (props.isModeGiven ? exit() : setScreen('menu'))}
+          onGo={() => setScreen('work')}
+        />
+      )}
+      {screen === 'work' && (
+        <Work
+          plan={planFor(request, environment)}
+          environment={environment}
+          onRunning={setRunning}
+          onResult={onResult}
+        />
+      )}
+      {isCancelled && isRunning && (
+        <Text color="yellow">
+          Stopping after what is being done. Press q again to leave at once.
+        </Text>
+      )}
+    </Box>
+  );
+}
+
+function Header() {
+  return (
+    <Box marginBottom={1} justifyContent="space-between">
+      <Text bold color="green">
+        Backend.AI
+      </Text>
+      <Text dimColor>
+        {VERSION} on {process.platform}-{process.arch}
+      </Text>
+    </Box>
+  );
+}

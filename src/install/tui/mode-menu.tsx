@@ -1,0 +1,90 @@
+/** The first screen: what there is to do. */
+import { Box, Text, useInput } from 'ink';
+import { useState } from 'react';
+import { checkoutRoot } from '../../common/executable.ts';
+import type { InstallRequest, Maintenance, Mode } from '../request.ts';
+
+interface Entry {
+  readonly mode: Mode;
+  readonly maintenance?: Maintenance;
+  readonly title: string;
+  readonly detail: string;
+}
+
+const ENTRIES: readonly Entry[] = [
+  {
+    mode: 'standalone',
+    title: 'Cluster of this machine',
+    detail: 'One process with everything in it, PostgreSQL too. Ready in seconds.',
+  },
+  {
+    mode: 'develop',
+    title: 'Development',
+    detail: 'The components from this checkout, on PostgreSQL, Redis and etcd.',
+  },
+  {
+    mode: 'package',
+    title: 'Production',
+    detail: 'Separate components in a folder of their own, as services of the system.',
+  },
+  {
+    mode: 'maintain',
+    maintenance: 'upgrade',
+    title: 'Upgrade',
+    detail: 'Put this version in the place of an installed one; it is taken back if it fails.',
+  },
+  {
+    mode: 'maintain',
+    maintenance: 'repair',
+    title: 'Repair',
+    detail: 'Go through all steps of an installation again and do what is missing.',
+  },
+  {
+    mode: 'maintain',
+    maintenance: 'uninstall',
+    title: 'Uninstall',
+    detail: 'Stop and remove an installation; its data stays.',
+  },
+];
+
+/** `develop` needs sources. */
+const isPossible = ({ mode }: Entry): boolean => mode !== 'develop' || checkoutRoot !== null;
+
+export function ModeMenu({
+  request,
+  onChoose,
+}: {
+  readonly request: InstallRequest;
+  readonly onChoose: (mode: Mode, maintenance: Maintenance | undefined) => void;
+}) {
+  const entries = ENTRIES.filter(isPossible);
+  const [at, setAt] = useState(
+    Math.max(
+      0,
+      entries.findIndex(({ mode }) => mode === request.mode),
+    ),
+  );
+  useInput((_input, key) => {
+    if (key.upArrow) setAt((at + entries.length - 1) % entries.length);
+    if (key.downArrow) setAt((at + 1) % entries.length);
+    const chosen = entries[at];
+    if (key.return && chosen) onChoose(chosen.mode, chosen.maintenance);
+  });
+  return (
+    <Box flexDirection="column">
+      <Text>What do you want to do?</Text>
+      <Box flexDirection="column" marginY={1}>
+        {entries.map(({ title }, index) => (
+          <Text key={title} color={index === at ? 'cyan' : undefined} bold={index === at}>
+            {index === at ? '❯ ' : '  '}
+            {title}
+          </Text>
+        ))}
+      </Box>
+      <Text wrap="wrap">{entries[at]?.detail}</Text>
+      <Box marginTop={1}>
+        <Text dimColor>↑ ↓ choose · enter go on · q quit</Text>
+      </Box>
+    </Box>
+  );
+}
