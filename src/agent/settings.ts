@@ -5,6 +5,9 @@ import type { HostPort } from '../common/config/values.ts';
 
 export type BackendName = 'docker' | 'process' | 'dummy';
 
+/** User of containers when the agent itself runs as root. */
+export const ORDINARY_USER = { uid: 1000, gid: 1000 };
+
 export interface ContainerSettings {
   /** Address of this node on which services inside kernels are reached. */
   readonly bindHost: string;

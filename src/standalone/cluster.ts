@@ -11,7 +11,7 @@ import { openAccelerators } from '../accelerator/open.ts';
 import { openBackend } from '../agent/backends/open.ts';
 import { agentSettingsFrom } from '../agent/config-file.ts';
 import { type RunningAgent, startAgent } from '../agent/main.ts';
-import type { BackendName } from '../agent/settings.ts';
+import { type BackendName, ORDINARY_USER } from '../agent/settings.ts';
 import type { Clock } from '../common/clock.ts';
 import { writeEnvironmentFiles } from '../common/environment-files.ts';
 import { BackendError, UserError } from '../common/errors.ts';
@@ -31,6 +31,7 @@ import { migrate } from '../manager/db/migrate.ts';
 import { type Manager, startManager } from '../manager/main.ts';
 import { managerSettings } from '../manager/settings.ts';
 import type { StorageProxy } from '../storage/main.ts';
+import type { OwnerSettings } from '../storage/settings.ts';
 import type { ConfigStore } from '../stores/config/port.ts';
 import { openPostgresConfigStore } from '../stores/config/postgres.ts';
 import { createMemoryLiveStore } from '../stores/live/memory.ts';
@@ -169,9 +170,18 @@ export async function startCluster(options: ClusterOptions): Promise<RunningClus
   };
 }
 
+/**
+ * Who owns new folders: containers of an agent that is root run as an ordinary user, who must be able
+ * to write. Sessions of the process backend are this process's own user, and get in by the group.
+ */
+const folderOwner = (backend: BackendName): OwnerSettings | null =>
+  backend === 'docker' && process.getuid?.() === 0
+    ? { ...ORDINARY_USER, gid: 0, groupWrites: true }
+    : null;
+
 /** Where folders are kept. Only the manager and people on this machine reach it. */
 async function startStorage(
-  { folder, clock, random, log, progress }: ClusterOptions,
+  { folder, backend, clock, random, log, progress }: ClusterOptions,
   remembered: Remembered,
   config: ConfigStore,
 ): Promise<StorageProxy> {
@@ -181,7 +191,7 @@ async function startStorage(
     return port;
   };
   return startLocalStorage({
-    ...{ folder, config, clock, random, hostname: HOST },
+    ...{ folder, config, clock, random, hostname: HOST, owner: folderOwner(backend) },
     managerPort: await portFor(remembered.storageManagerPort ?? STORAGE_MANAGER_PORT),
     clientPort: await portFor(remembered.storageClientPort ?? STORAGE_CLIENT_PORT),
     log: log.child({ component: 'storage' }),

@@ -8,7 +8,7 @@ import { UserError } from '../common/errors.ts';
 import type { Logger } from '../common/logger.ts';
 import { type Random, randomString } from '../common/random.ts';
 import { type StorageProxy, startStorageProxy } from '../storage/main.ts';
-import { localStorageSettings } from '../storage/settings.ts';
+import { localStorageSettings, type OwnerSettings } from '../storage/settings.ts';
 import type { ConfigStore } from '../stores/config/port.ts';
 
 /** What managers call the proxy: the first half of a folder's host. */
@@ -68,6 +68,8 @@ export interface LocalStorageOptions {
   readonly hostname: string;
   readonly managerPort: number;
   readonly clientPort: number;
+  /** Who owns new folders; null: this process. */
+  readonly owner: OwnerSettings | null;
   readonly config: ConfigStore;
   readonly clock: Clock;
   readonly random: Random;
@@ -75,7 +77,7 @@ export interface LocalStorageOptions {
 }
 
 export async function startLocalStorage(options: LocalStorageOptions): Promise<StorageProxy> {
-  const { folder, hostname, config, clock, random, log } = options;
+  const { folder, hostname, owner, config, clock, random, log } = options;
   const path = join(folder, 'storage', VOLUME);
   await mkdir(path, { recursive: true, mode: 0o755 });
   const { token, manager } = await loadOrCreateSecrets(folder, random);
@@ -84,6 +86,7 @@ export async function startLocalStorage(options: LocalStorageOptions): Promise<S
       nodeId: PROXY,
       tokenSecret: token,
       managerSecret: manager,
+      owner,
       volumes: [{ name: VOLUME, backend: 'vfs', path, fsprefix: '.' }],
     }),
     managerListen: { hostname, port: options.managerPort, tls: null },

@@ -27,6 +27,8 @@ export interface VolumeSettings {
 export interface OwnerSettings {
   readonly uid: number;
   readonly gid: number;
+  /** Whether the group may write too: where sessions of several kinds run as different users. */
+  readonly groupWrites?: boolean;
 }
 
 export interface StorageSettings {
@@ -48,7 +50,8 @@ export interface StorageSettings {
   readonly volumes: readonly VolumeSettings[];
 }
 
-type Chosen = Pick<StorageSettings, 'nodeId' | 'tokenSecret' | 'managerSecret' | 'volumes'>;
+type Chosen = Pick<StorageSettings, 'nodeId' | 'tokenSecret' | 'managerSecret' | 'volumes'> &
+  Partial<Pick<StorageSettings, 'owner'>>;
 
 /** What a proxy without a storage-proxy.toml does, as inside `up`. */
 export const localStorageSettings = (chosen: Chosen): StorageSettings => ({

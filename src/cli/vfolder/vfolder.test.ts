@@ -56,7 +56,8 @@ test('a folder is made, described, renamed, and listed', async () => {
   expect(await json('list-project')).toMatchObject({ total_count: 0 });
   const wrong = await run('info', 'nothing');
   expect([wrong.exitCode, wrong.err]).toEqual([1, expect.stringContaining('nothing')]);
-  const taken = await run('create', 'data', HOST);
+  expect((await run('create', 'third', '--unmanaged')).exitCode).toBe(2);
+  const taken = await run('create', 'data');
   expect([taken.exitCode, taken.err]).toEqual([1, expect.stringContaining('already exists')]);
 });
 

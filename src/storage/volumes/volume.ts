@@ -28,6 +28,7 @@ import {
 } from './backend.ts';
 
 const CURRENT_LAYOUT = '3';
+const GROUP_WRITE = 0o020;
 const SCOPE_MODE = 0o755;
 /** Ours, beside the quota scopes; never the name of one. */
 const PRIVATE_FOLDER = '.backend.ai';
@@ -208,7 +209,7 @@ export class Volume {
   async #giveAway(path: string, mode: number): Promise<void> {
     if (this.#owner) await chown(path, this.#owner.uid, this.#owner.gid);
     // The umask does not apply to what a manager asks for.
-    await chmod(path, mode);
+    await chmod(path, this.#owner?.groupWrites ? mode | GROUP_WRITE : mode);
   }
 
   /**

@@ -15,6 +15,7 @@ import type { AgentImage } from '../../../common/protocol/manager.ts';
 import { allocationsIn } from '../../resources/allocations.ts';
 import type { Grant } from '../../resources/grant.ts';
 import { connectRunnerSocket } from '../../runner-client.ts';
+import { ORDINARY_USER } from '../../settings.ts';
 import { ScratchSizes } from '../../stats/scratch-size.ts';
 import type { KernelUsage } from '../../stats/usage.ts';
 import type {
@@ -53,8 +54,6 @@ import { type Prepared, prepareHost } from './preparation.ts';
 import { containerUsages } from './usage.ts';
 
 const START_TIMEOUT_MS = 120_000;
-/** User of kernels when the agent itself runs as root. */
-const ORDINARY_USER: Owner = { uid: 1000, gid: 1000 };
 
 export interface DockerBackendOptions {
   agentId: string;

@@ -1,4 +1,6 @@
 /** `vfolder create|info|rename|update-options|clone|delete|restore|…`: folders as a whole. */
+
+import type { Client } from '../../../client/index.ts';
 import {
   argument,
   booleanExpression,
@@ -6,6 +8,8 @@ import {
   defineCommand,
   flag,
   option,
+  optionalArgument,
+  UsageError,
 } from '../../../common/command.ts';
 import { UserError } from '../../../common/errors.ts';
 import { changesOf } from '../../admin/shared.ts';
@@ -42,10 +46,29 @@ export const listAllowedTypes = defineCommand({
   },
 });
 
+/** @throws UserError when it is for the user to choose. */
+async function usualHost({ folder }: Client): Promise<string> {
+  const { default: usual, allowed } = await folder.hosts();
+  const [first, ...others] = allowed;
+  if (usual !== null && allowed.includes(usual)) return usual;
+  if (first === undefined) {
+    throw new UserError('You may not use any storage host.', {
+      hint: "Ask an administrator to allow one to your domain, project or keypair's policy.",
+    });
+  }
+  if (others.length === 0) return first;
+  throw new UserError('There are several storage hosts, and none of them is the default.', {
+    hint: `Name one after the folder's name: ${allowed.join(', ')}.`,
+  });
+}
+
 export const create = defineCommand({
   positionals: {
     name: argument('NAME', "The new folder's name."),
-    host: argument('HOST', 'proxy:volume where it is kept, or a path with --unmanaged.'),
+    host: optionalArgument(
+      'HOST',
+      'proxy:volume where it is kept; the default or only one when absent. A path with --unmanaged.',
+    ),
   },
   options: {
     group: option(['-g', '--group'], 'ID', 'Make it a folder of this project.'),
@@ -58,11 +81,15 @@ export const create = defineCommand({
   async run({ options, args, io, globals }) {
     const client = await connect({ io, globals });
     const { unmanaged, ...wanted } = options;
+    if (unmanaged && args.host === undefined) {
+      throw new UsageError('--unmanaged needs the path of the hosts in place of HOST.');
+    }
     const made = await client.folder.create({
       ...wanted,
       name: args.name,
-      host: unmanaged ? null : args.host,
-      ...(unmanaged && { unmanagedPath: args.host }),
+      ...(unmanaged
+        ? { host: null, unmanagedPath: args.host }
+        : { host: args.host ?? (await usualHost(client)) }),
     });
     if (globals.output === 'json') printJson(io, itemsDocument([made], 1));
     else io.stdout.write(`Virtual folder "${made.name}" is created.\n`);
