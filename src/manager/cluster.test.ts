@@ -112,8 +112,11 @@ describe('a cluster on one agent', () => {
     await eventually('all kernels are wished for', () => agent.kernels.size === 3);
     const [main, sub1] = await kernelsOf(sessionId);
     agent.bringUp(main?.id);
+    const waiting = running(sessionId);
     agent.end(sub1?.id, 'failed-to-create', 'No space left on device.');
     const over = await ended(sessionId);
+    // Whoever waits for it to run learns why it will not.
+    expect(await waiting).toMatchObject({ status: 'TERMINATED', statusInfo: 'failed-to-create' });
     expect(over).toMatchObject({
       ...{ status: 'TERMINATED', statusInfo: 'failed-to-create' },
       statusData: { error: { name: 'failed-to-create', repr: 'No space left on device.' } },

@@ -1,17 +1,19 @@
 /** Waiting for a session to come up or to end. */
 import { BackendError } from '../../common/errors.ts';
 import type { ManagerContext } from '../context.ts';
-import { isTerminal, type SessionStatus } from './status.ts';
+import { isTerminal } from './status.ts';
 import { selectById } from './store.ts';
 import type { SessionRecord } from './types.ts';
 
 /** The safety net behind lost announcements. Milliseconds. */
 const POLL_MS = 5_000;
 
-function isReached(status: SessionStatus, until: 'running' | 'ended'): boolean {
+function isReached({ status, statusHistory }: SessionRecord, until: 'running' | 'ended'): boolean {
   if (isTerminal(status)) return true;
   if (until === 'ended') return false;
-  return status === 'RUNNING' || status === 'RUNNING_DEGRADED' || status === 'TERMINATING';
+  if (status === 'RUNNING' || status === 'RUNNING_DEGRADED') return true;
+  // A cluster that fails to start ends before it ran; what it ended of is told when it is over.
+  return status === 'TERMINATING' && statusHistory.RUNNING !== undefined;
 }
 
 /**
@@ -45,7 +47,7 @@ export async function waitForSession(
       dirty = false;
       const session = await selectById(ctx.sql, sessionId);
       if (!session) throw new BackendError('SessionNotFound', `There is no session ${sessionId}.`);
-      if (isReached(session.status, until)) return session;
+      if (isReached(session, until)) return session;
       const leftMs = deadline === null ? POLL_MS : deadline - ctx.clock.monotonicMs();
       if (leftMs <= 0) return null;
       if (dirty) continue;

@@ -1,7 +1,7 @@
 /**
- * A cluster of separate programs, as an operator runs it: `mgr start-server`, two `ag start-server`
- * (real processes, and simulated kernels), a durable PostgreSQL, Redis and etcd. Any of the programs
- * may be killed; what is dead is started again.
+ * A cluster of separate programs, as an operator runs it: `mgr start-server`, some `ag start-server`
+ * (real processes and simulated kernels, unless others are asked for), a durable PostgreSQL, Redis and
+ * etcd. Any of the programs may be killed; what is dead is started again.
  */
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -23,8 +23,10 @@ import { freePort, startEtcd, startRedis, type TestService } from '../services.t
 import { until } from '../until.ts';
 import { mustRun, Program } from './programs.ts';
 
-/** Resource group of the agent whose kernels are simulated; the other one serves `default`. */
+/** Resource group of the agent whose kernels are simulated. */
 export const SIMULATED_GROUP = 'simulated';
+/** Resource group of the agents with containers; those with processes serve `default`. */
+export const CONTAINER_GROUP = 'containers';
 const START_TIMEOUT_MS = 30_000;
 
 /** Accounts, policies and images' minimum sizes so that 50 sessions fit on two cores. */
@@ -36,8 +38,25 @@ const fixture = v.looseObject({
   sgroups_for_domains: v.array(v.looseObject({ scaling_group: v.string() })),
 });
 
-export type Part = 'manager' | 'process agent' | 'dummy agent' | 'PostgreSQL';
-type ServerName = Exclude<Part, 'PostgreSQL'>;
+const agentPlans = {
+  'process agent': { id: 'i-process', backend: 'process', group: 'default' },
+  'second agent': { id: 'i-second', backend: 'process', group: 'default' },
+  'dummy agent': { id: 'i-dummy', backend: 'dummy', group: SIMULATED_GROUP },
+  'docker agent': { id: 'i-docker', backend: 'docker', group: CONTAINER_GROUP },
+  'second docker agent': { id: 'i-docker-two', backend: 'docker', group: CONTAINER_GROUP },
+} as const;
+type AgentName = keyof typeof agentPlans;
+
+type ServerName = 'manager' | AgentName;
+export type Part = ServerName | 'PostgreSQL';
+
+export interface DistributedOptions {
+  readonly agents?: readonly AgentName[];
+  /** Address that agents publish the services of containers on. */
+  readonly bindHost?: string;
+  /** Given to the agents beside a clean environment. */
+  readonly agentEnvironment?: Readonly<Record<string, string>>;
+}
 
 export interface DistributedCluster {
   readonly sql: Sql;
@@ -67,15 +86,17 @@ async function prepareFixture(folder: string): Promise<{ path: string; keys: [st
   const [group, link] = [tables.scaling_groups[0], tables.sgroups_for_domains[0]];
   const key = tables.keypairs.find(({ is_admin }) => is_admin);
   if (!group || !link || !key) throw new Error(`${example} lacks a group or an administrator`);
+  const others = [SIMULATED_GROUP, CONTAINER_GROUP];
   const path = join(folder, 'fixture.json');
   const more = {
     ...inOrder,
     keypair_resource_policies: tables.keypair_resource_policies.map((policy) => ({
       ...policy,
       max_concurrent_sessions: 1000,
+      max_containers_per_session: 8,
     })),
-    scaling_groups: [group, { ...group, name: SIMULATED_GROUP }],
-    sgroups_for_domains: [link, { ...link, scaling_group: SIMULATED_GROUP }],
+    scaling_groups: [group, ...others.map((name) => ({ ...group, name }))],
+    sgroups_for_domains: [link, ...others.map((name) => ({ ...link, scaling_group: name }))],
   };
   await writeFile(path, JSON.stringify(more));
   return { path, keys: [key.access_key, key.secret_key] };
@@ -110,17 +131,22 @@ file = { path = ".", filename = "server.log" }
 `;
 }
 
-const agentToml = (etcd: string, rpcPort: number, backend: string, group: string) => `[etcd]
+const agentToml = (
+  etcd: string,
+  rpcPort: number,
+  { id, backend, group }: (typeof agentPlans)[AgentName],
+  bindHost: string,
+) => `[etcd]
 addr = "${etcd}"
 namespace = "faults"
 [agent]
 backend = "${backend}"
-id = "i-${backend}"
+id = "${id}"
 scaling-group = "${group}"
 rpc-listen-addr = "127.0.0.1:${rpcPort}"
 var-base-path = "state"
 [container]
-bind-host = "127.0.0.1"
+bind-host = "${bindHost}"
 [resource]
 reserved-cpu = 0
 reserved-mem = "256m"
@@ -169,22 +195,24 @@ async function killPostgres(folder: string): Promise<void> {
 class Servers {
   readonly #folder: string;
   readonly #running = new Map<ServerName, Program>();
-  readonly #commands: Record<ServerName, readonly string[]> = {
-    manager: ['mgr', 'start-server'],
-    'process agent': ['ag', 'start-server'],
-    'dummy agent': ['ag', 'start-server'],
-  };
+  readonly #agentEnvironment: Readonly<Record<string, string>>;
 
-  constructor(folder: string) {
+  constructor(folder: string, agentEnvironment: Readonly<Record<string, string>>) {
     this.#folder = folder;
+    this.#agentEnvironment = agentEnvironment;
   }
 
   folderOf(name: ServerName): string {
-    return join(this.#folder, name.replace(' ', '-'));
+    return join(this.#folder, name.replaceAll(' ', '-'));
   }
 
   start(name: ServerName): void {
-    this.#running.set(name, new Program(this.#commands[name], { cwd: this.folderOf(name) }));
+    const cwd = this.folderOf(name);
+    const program =
+      name === 'manager'
+        ? new Program(['mgr', 'start-server'], { cwd })
+        : new Program(['ag', 'start-server'], { cwd, env: this.#agentEnvironment });
+    this.#running.set(name, program);
   }
 
   async restart(name: ServerName): Promise<void> {
@@ -210,27 +238,26 @@ class Servers {
 
   async stop(): Promise<void> {
     // Agents say goodbye to the manager, so it ends last.
-    for (const name of ['process agent', 'dummy agent', 'manager'] as const) {
-      await this.#running.get(name)?.stop();
-    }
+    const agents = [...this.#running].filter(([name]) => name !== 'manager');
+    for (const [, agent] of agents) await agent.stop();
+    await this.#running.get('manager')?.stop();
   }
 }
 
-async function writeSettings(servers: Servers, addresses: Addresses): Promise<void> {
+async function writeSettings(
+  servers: Servers,
+  agents: readonly AgentName[],
+  addresses: Addresses & { readonly bindHost: string },
+): Promise<void> {
   const files: [ServerName, string, string][] = [
     ['manager', 'manager.toml', managerToml(addresses)],
-    [
-      'process agent',
-      'agent.toml',
-      agentToml(addresses.etcd, await freePort(), 'process', 'default'),
-    ],
-    [
-      'dummy agent',
-      'agent.toml',
-      agentToml(addresses.etcd, await freePort(), 'dummy', SIMULATED_GROUP),
-    ],
-    ['dummy agent', 'agent.dummy.toml', DUMMY_TOML],
   ];
+  for (const name of agents) {
+    const { etcd, bindHost } = addresses;
+    const text = agentToml(etcd, await freePort(), agentPlans[name], bindHost);
+    files.push([name, 'agent.toml', text]);
+    if (name === 'dummy agent') files.push([name, 'agent.dummy.toml', DUMMY_TOML]);
+  }
   for (const [name, file, text] of files) {
     await mkdir(servers.folderOf(name), { recursive: true });
     await writeFile(join(servers.folderOf(name), file), text, { mode: 0o600 });
@@ -249,8 +276,18 @@ async function configure(servers: Servers, redis: TestService, fixturePath: stri
   await mustRun(['mgr', 'fixture', 'populate', fixturePath], at);
 }
 
-/** Starts everything and waits until both agents are known and their images can be used. */
-export async function startDistributedCluster(): Promise<DistributedCluster> {
+/** An image of each kind of backend. */
+const someImage = {
+  process: 'local/bash',
+  dummy: 'local/dummy',
+  docker: 'local/testing/',
+} as const;
+
+/** Starts everything and waits until the agents are known and their images can be used. */
+export async function startDistributedCluster(
+  options: DistributedOptions = {},
+): Promise<DistributedCluster> {
+  const { agents = ['process agent', 'dummy agent'], bindHost = '127.0.0.1' } = options;
   await using undo = new AsyncDisposableStack();
   const folder = await mkdtemp(join(tmpdir(), 'bai-faults-'));
   undo.defer(() => rm(folder, { recursive: true, force: true }));
@@ -269,23 +306,27 @@ export async function startDistributedCluster(): Promise<DistributedCluster> {
   await createDatabase(database.server.url('postgres'), 'backend', silentLog);
   const url = database.server.url('backend');
   const [api, internal] = [await freePort(), await freePort()];
-  const servers = new Servers(folder);
-  await writeSettings(servers, { database: url, etcd: etcd.addr, api, internal });
+  const servers = new Servers(folder, options.agentEnvironment ?? {});
+  await writeSettings(servers, agents, {
+    ...{ database: url, etcd: etcd.addr, api, internal, bindHost },
+  });
   const { path, keys } = await prepareFixture(folder);
   await configure(servers, redis, path);
   const sql: Sql = postgres(url, { max: 4, types: databaseTypes, onnotice: () => {} });
   undo.defer(() => sql.end({ timeout: 5 }));
 
   undo.defer(() => servers.stop());
-  for (const name of ['manager', 'process agent', 'dummy agent'] as const) servers.start(name);
+  for (const name of ['manager', ...agents] as const) servers.start(name);
+  const images = [...new Set(agents.map((name) => someImage[agentPlans[name].backend]))];
   const known = async () => {
     servers.assertAlive();
     const [row] = await sql<{ agents: number; images: number }[]>`SELECT
       (SELECT count(*) FROM agents WHERE status = 'ALIVE') AS agents,
-      (SELECT count(*) FROM images WHERE name ~ 'local/(bash|dummy)') AS images`;
-    return row !== undefined && row.agents === 2 && row.images >= 2;
+      (SELECT count(*) FROM unnest(${images}::text[]) AS wanted
+        WHERE EXISTS (SELECT FROM images WHERE starts_with(name, wanted))) AS images`;
+    return row?.agents === agents.length && row.images === images.length;
   };
-  await until(known, 'both agents and their images are known', START_TIMEOUT_MS);
+  await until(known, 'the agents and their images are known', START_TIMEOUT_MS);
   await shrinkImages(sql);
   const [accessKey, secretKey] = keys;
   const clientEnvironment = {

@@ -72,7 +72,10 @@ async function patiently<T>(what: string, request: () => Promise<T>): Promise<T>
   }
 }
 
-/** Real ones are batch sessions that succeed or fail, and interactive ones; python and bash. */
+/**
+ * Real ones are batch sessions that succeed or fail, and interactive ones; python and bash. Some have
+ * two kernels.
+ */
 function startSession(name: string, index: number): Promise<unknown> {
   const isReal = index < REAL_SESSIONS;
   const batch = { type: 'batch', startupCommand: index % 6 === 0 ? 'exit 3' : 'true' } as const;
@@ -83,6 +86,7 @@ function startSession(name: string, index: number): Promise<unknown> {
     resources: isReal ? { cpu: '0.1', mem: '192m' } : { cpu: '1', mem: '192m' },
     enqueueOnly: true,
     ...(isReal && index % 3 === 0 ? batch : {}),
+    ...(index % 7 === 5 ? { clusterSize: 2 } : {}),
   };
   return patiently(name, () =>
     cluster.client.session.create(spec, AbortSignal.timeout(REQUEST_TIMEOUT_MS)),
