@@ -8,6 +8,7 @@ import { systemClock } from '../../../common/clock.ts';
 import type { KernelSpec } from '../../../common/protocol/kernel.ts';
 import { silentLogger } from '../../../logging/logger.ts';
 import { freePort } from '../../../testing/services.ts';
+import { noGrant } from '../../resources/grant.ts';
 import type { Peer, RunnerClient } from '../backend.ts';
 import { loopbackOf } from '../cluster-files.ts';
 import { runCode, testSpec } from '../testing/conformance.ts';
@@ -46,7 +47,7 @@ async function start(sessionId: string, hostname: string, more: Partial<KernelSp
     cluster: { ...base.cluster, size: 2, hostname, sshKeypair: keys },
   };
   const limit = () => AbortSignal.timeout(TIMEOUT_MS / 2);
-  await backend.create(spec, [], limit());
+  await backend.create(spec, noGrant, limit());
   return { spec, runner: await backend.connectRunner(spec.kernelId, limit()) };
 }
 
