@@ -271,6 +271,8 @@ function toSettings(file: AgentFile): AgentSettings {
     publicHost: agent['public-host'] ?? null,
     varBasePath: agent['var-base-path'],
     ipcBasePath: agent['ipc-base-path'],
+    abuseReportPath: agent['abuse-report-path'] ?? null,
+    imageCommitPath: agent['image-commit-path'] ?? null,
     kernelCreationConcurrency: agent['kernel-creation-concurrency'],
     syncIntervalMs: agent['sync-container-lifecycles'].interval,
     container: toContainer(file.container),

@@ -16,6 +16,7 @@ import { VERSION } from '../common/version.ts';
 import { GroupAssignment } from './assignment.ts';
 import type { Backend, HostCapacity } from './backends/backend.ts';
 import { joinClusters } from './clusters.ts';
+import { Commits } from './commits.ts';
 import { Executor } from './executor.ts';
 import { HeartbeatSender } from './heartbeat.ts';
 import { foundKernel, KernelRegistry } from './kernels.ts';
@@ -233,12 +234,15 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     clock,
     log,
   });
+  const commits = new Commits(backend, log);
   const api = agentService({
     agentId: settings.id,
     version: VERSION,
     registry,
     backend,
     families: parts.allocator.families,
+    commits,
+    abuseReportPath: settings.abuseReportPath,
     accept: (desired) => wishes.accept(desired),
     join: (joins) =>
       joinClusters(
@@ -271,6 +275,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     await heartbeats.stop();
     await statistics.stop();
     await executor.stop();
+    await commits.stop();
     await outbox.stop();
     await sayGoodbye(options);
     await backend.close();

@@ -1,9 +1,12 @@
 /** The calls of the manager, answered. */
 import type { DeviceFamily } from '../accelerator/family.ts';
+import { BackendError } from '../common/errors.ts';
 import type { agentApi } from '../common/protocol/agent.ts';
 import type { ClusterJoin, DesiredKernel } from '../common/protocol/kernel.ts';
 import type { ApiOf } from '../common/rpc/api.ts';
+import { readAbuseReport } from './abuse-report.ts';
 import type { Backend } from './backends/backend.ts';
+import type { Commits } from './commits.ts';
 import { downloadArchive, downloadFile, uploadFile } from './file-transfer.ts';
 import { describeHardware } from './hardware.ts';
 import type { KernelRegistry } from './kernels.ts';
@@ -21,6 +24,9 @@ export interface ServiceOptions {
   registry: KernelRegistry;
   backend: Backend;
   families: readonly DeviceFamily[];
+  commits: Commits;
+  /** Folder in which a watcher of this node leaves its reports; null when there is none. */
+  abuseReportPath: string | null;
   /** Records wishes for kernels. @returns how many were new or still matter. */
   accept: (wishes: readonly DesiredKernel[]) => number;
   /** Tells kernels of clusters of each other. */
@@ -32,6 +38,7 @@ export interface ServiceOptions {
 /** Implements the agent's side of the protocol. */
 export function agentService(options: ServiceOptions): ApiOf<typeof agentApi> {
   const { agentId, version, registry, backend, families, accept, assignGroup } = options;
+  const { commits, abuseReportPath } = options;
   const runner = (kernelId: string) => registry.runner(kernelId);
   return {
     ping: async () => ({ agentId, version }),
@@ -72,6 +79,14 @@ export function agentService(options: ServiceOptions): ApiOf<typeof agentApi> {
     downloadArchive: async ({ kernelId, path }) => ({
       data: await downloadArchive(runner(kernelId), path),
     }),
+    commit: async ({ kernelId, target }) => {
+      if (!registry.running().includes(kernelId)) {
+        throw new BackendError('KernelNotFound', `Kernel ${kernelId} does not run on this agent.`);
+      }
+      return { started: commits.start(kernelId, target) };
+    },
+    abuseReport: ({ kernelId }) => readAbuseReport(abuseReportPath, kernelId),
+    commitState: async ({ kernelId }) => commits.state(kernelId),
     downloadFile: async ({ kernelId, path }) => ({
       data: await downloadFile(runner(kernelId), path),
     }),

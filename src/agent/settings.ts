@@ -62,6 +62,10 @@ export interface AgentSettings {
   /** State that outlives the agent. */
   readonly varBasePath: string;
   readonly ipcBasePath: string;
+  /** Where a watcher of this node leaves `report.<kernel id>.json`; null: there is none. */
+  readonly abuseReportPath: string | null;
+  /** Where archives of containers are written; null: below the agent's state. */
+  readonly imageCommitPath: string | null;
   /** Kernels created at the same time. */
   readonly kernelCreationConcurrency: number;
   /** How often kernels are compared with what the manager wants. Milliseconds. */

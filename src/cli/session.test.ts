@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startTestServer } from '../testing/session-server.ts';
+import { until } from '../testing/until.ts';
 import { treeLines } from './commands/session/show-graph.ts';
 import { endOf } from './commands/session/watch.ts';
 import { runCommand } from './testing/program.ts';
@@ -108,6 +109,28 @@ test.each([
   ['session_started', null, null],
 ])('what %s with exit code %p means for watching', (event, exitCode, expected) => {
   expect(endOf(event, exitCode)).toBe(expected);
+});
+
+test('commit, convert-to-image and abuse-history', async () => {
+  const [kernel] = await server.sql`SELECT id::text AS id FROM kernels
+    WHERE session_id = ${server.sessionId}`;
+  const kernelId = String(kernel?.id);
+  const { commits, abuseReports } = server.agent;
+  const committed = await run('session', 'commit', 'work');
+  expect(committed).toMatchObject({ exitCode: 0, out: '' });
+  expect(committed.err).toContain('∙ Request to commit Session(name or id: work)');
+  commits.set(kernelId, { state: 'failed', message: 'no space left', image: null });
+  const converting = run('session', 'convert-to-image', 'work', 'mine');
+  await until(() => commits.get(kernelId)?.state === 'ongoing', 'the agent is asked');
+  commits.set(kernelId, { state: 'failed', message: 'no space left', image: null });
+  const failed = await converting;
+  expect(failed).toMatchObject({ exitCode: 1 });
+  expect(failed.err).toContain('Error during the operation: no space left');
+  expect(await run('session', 'convert-to-image', 'work', 'a/b')).toMatchObject({ exitCode: 1 });
+  abuseReports.set(kernelId, { state: 'mining' });
+  expect(JSON.parse((await run('session', 'abuse-history', 'work')).out)).toEqual({
+    state: 'mining',
+  });
 });
 
 test('scheduling-history, of one session and of all', async () => {

@@ -303,6 +303,31 @@ export class SessionApi {
     });
   }
 
+  /** What was found wrong with a session; empty when nothing was. */
+  abusingReport(session: string): Promise<Record<string, unknown>> {
+    return this.http.json(
+      v.record(v.string(), v.unknown()),
+      this.at(session, 'GET', '/abusing-report'),
+    );
+  }
+
+  /** Begins to write a session's container into an archive on its agent. */
+  async commit(session: string): Promise<{ taskId: string; path: string }> {
+    const begun = await this.http.json(v.object({ bgtask_id: v.string(), path: v.string() }), {
+      ...this.at(session, 'POST', '/commit'),
+    });
+    return { taskId: begun.bgtask_id, path: begun.path };
+  }
+
+  /** Begins to make an image of a session, for oneself. @returns the background task's id. */
+  async convertToImage(session: string, imageName: string): Promise<string> {
+    const begun = await this.http.json(v.object({ task_id: v.string() }), {
+      ...this.at(session, 'POST', '/imagify'),
+      body: { image_name: imageName },
+    });
+    return begun.task_id;
+  }
+
   /** The sessions that this one waits for, as a tree. */
   dependencyGraph(session: string): Promise<DependencyNode> {
     return this.http.json(dependencyNode, this.at(session, 'GET', '/dependency-graph'));

@@ -7,6 +7,7 @@
  */
 import { BackendError } from '../common/errors.ts';
 import type { agentApi } from '../common/protocol/agent.ts';
+import type { CommitState, CommitTarget } from '../common/protocol/commit.ts';
 import type { ConsoleItem, ExecuteRequest, ExecuteSlice } from '../common/protocol/execution.ts';
 import type { ServicePlace } from '../common/protocol/service.ts';
 import type { ApiOf } from '../common/rpc/api.ts';
@@ -22,6 +23,10 @@ export class ScriptedAgent {
   readonly groups: string[] = [];
   /** Where its services are reached, by name. */
   readonly services = new Map<string, ServicePlace>();
+  /** What it was asked to commit, in order, and how far that is, by kernel. */
+  readonly commitTargets: CommitTarget[] = [];
+  readonly abuseReports = new Map<string, Record<string, unknown>>();
+  readonly commits = new Map<string, CommitState>();
   /** Devices by kernel, as it tells when it is asked. */
   devices: Awaited<ReturnType<AgentClient['attachedDevices']>> = {};
   /** While true every call fails as if the agent's machine were gone. */
@@ -84,6 +89,19 @@ export class ScriptedAgent {
         return null;
       }),
     downloadArchive: async ({ path }) => this.#reachable(() => this.#read(path)),
+    commit: async ({ kernelId, target }) =>
+      this.#reachable(() => {
+        if (this.commits.get(kernelId)?.state === 'ongoing') return { started: false };
+        this.commitTargets.push(target);
+        this.commits.set(kernelId, { state: 'ongoing', message: 'Committing', image: null });
+        return { started: true };
+      }),
+    abuseReport: async ({ kernelId }) =>
+      this.#reachable(() => this.abuseReports.get(kernelId) ?? null),
+    commitState: async ({ kernelId }) =>
+      this.#reachable(
+        () => this.commits.get(kernelId) ?? { state: 'none', message: '', image: null },
+      ),
     downloadFile: async ({ path }) => this.#reachable(() => this.#read(path)),
   };
 

@@ -87,6 +87,9 @@ export class SimulatedAgent {
       uploadFile: absent,
       downloadArchive: absent,
       downloadFile: absent,
+      commit: absent,
+      commitState: absent,
+      abuseReport: absent,
     };
   })();
 

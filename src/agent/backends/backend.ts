@@ -3,6 +3,7 @@
  * allocation; a backend only touches the host. One conformance suite runs on every backend.
  */
 import type * as v from 'valibot';
+import type { CommitTarget } from '../../common/protocol/commit.ts';
 import type { ClusterPeer, KernelSpec, ServicePort } from '../../common/protocol/kernel.ts';
 import type { AgentImage } from '../../common/protocol/manager.ts';
 import type { RunnerOp, runnerResults } from '../../common/protocol/runner.ts';
@@ -105,6 +106,17 @@ export interface Backend {
   list(): Promise<HostKernel[]>;
   /** The last `maxBytes` of the kernel's output; empty when there is none. */
   logs(kernelId: string, maxBytes: number): Promise<string>;
+  /**
+   * Keeps what is in the kernel's container; absent where kernels have none.
+   * @param say tells what it is at.
+   * @returns the image that was made, if one was to be.
+   */
+  commit?(
+    kernelId: string,
+    target: CommitTarget,
+    say: (text: string) => void,
+    signal: AbortSignal,
+  ): Promise<AgentImage | null>;
   /** What these kernels use at the moment. Those that can't be looked at are left out. */
   usage(kernelIds: readonly string[]): Promise<ReadonlyMap<string, KernelUsage>>;
   /**

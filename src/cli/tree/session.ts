@@ -57,6 +57,18 @@ export const sessionShortcuts: CommandRecord = {
 
 export const sessionCommands: CommandRecord = {
   ...sessionShortcuts,
+  'abuse-history': {
+    description: 'Show what was found wrong with a session.',
+    load: () => import('../commands/session/abuse-history.ts'),
+  },
+  commit: {
+    description: 'Write what is in a session into an archive on its agent.',
+    load: async () => ({ default: (await import('../commands/session/commit.ts')).commit }),
+  },
+  'convert-to-image': {
+    description: 'Make an image of a session.',
+    load: async () => ({ default: (await import('../commands/session/commit.ts')).convert }),
+  },
   download: {
     description: 'Copy files out of a session.',
     load: () => import('../commands/session/download.ts'),

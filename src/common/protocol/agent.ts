@@ -1,6 +1,7 @@
 /** The calls the manager makes to an agent. */
 import * as v from 'valibot';
 import { type Api, method } from '../rpc/api.ts';
+import { commitState, commitTarget } from './commit.ts';
 import { completionRequest, executeRequest, executeSlice, fileListing } from './execution.ts';
 import { clusterJoin, desiredKernel, kernelCreationInfo } from './kernel.ts';
 import { serviceOptions, servicePlace } from './service.ts';
@@ -118,4 +119,18 @@ export const agentApi = {
     result: v.object({ data: v.string() }),
     timeoutMs: 60_000,
   }),
+  /** Begins to commit a kernel's container. `started` is false while one of it is under way. */
+  commit: method({
+    params: v.object({ ...kernelRef, target: commitTarget }),
+    result: v.object({ started: v.boolean() }),
+    timeoutMs: 10_000,
+  }),
+  /** What a watcher of this node found wrong with a kernel; null when it found nothing. */
+  abuseReport: method({
+    params: v.object(kernelRef),
+    result: v.nullable(v.record(v.string(), v.unknown())),
+    timeoutMs: 10_000,
+  }),
+  /** How far the last commit of a kernel is. */
+  commitState: method({ params: v.object(kernelRef), result: commitState, timeoutMs: 10_000 }),
 } satisfies Api;

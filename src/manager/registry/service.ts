@@ -173,6 +173,10 @@ export async function registryOfGroup(
   };
 }
 
+/** Whether a project's images are kept in a registry of its own. */
+export const projectKeepsImages = async (sql: Db, projectId: string): Promise<boolean> =>
+  (await store.selectOfProject(sql, projectId)) !== null;
+
 const clientOf = (row: ContainerRegistryRow, clock: Clock, signal: AbortSignal): OciClient =>
   new OciClient(
     {

@@ -2,6 +2,7 @@
 import type { ManagerContext } from '../context.ts';
 import type { Route } from '../http/route.ts';
 import { eventRoutes } from './events.ts';
+import { commitRoutes } from './rest-commit.ts';
 import { createRoutes } from './rest-create.ts';
 import { executionRoutes } from './rest-execution.ts';
 import { fileRoutes } from './rest-files.ts';
@@ -15,6 +16,7 @@ export const sessionRoutes = (ctx: ManagerContext): Route[] => [
   ...createRoutes(ctx),
   ...templateCreationRoutes(ctx),
   ...lifecycleRoutes(ctx),
+  ...commitRoutes(ctx),
   ...executionRoutes(ctx),
   ...fileRoutes(ctx),
   ...streamRoutes(ctx),

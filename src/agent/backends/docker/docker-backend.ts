@@ -10,6 +10,7 @@ import { DockerEngine, DockerError, isMissing } from '../../../common/docker/eng
 import { BackendError, errorMessage } from '../../../common/errors.ts';
 import { servicePortsOf } from '../../../common/images/labels.ts';
 import type { Logger } from '../../../common/logger.ts';
+import type { CommitTarget } from '../../../common/protocol/commit.ts';
 import type { KernelSpec, ServicePort } from '../../../common/protocol/kernel.ts';
 import type { AgentImage } from '../../../common/protocol/manager.ts';
 import { allocationsIn } from '../../resources/allocations.ts';
@@ -31,6 +32,7 @@ import { hasJoined, isClustered } from '../cluster-files.ts';
 import { HostPorts } from '../host-ports.ts';
 import { emptyTrash, removeToTrash } from '../trash.ts';
 import { asNetworkFailure, ClusterNetworks } from './cluster-networks.ts';
+import { commitKernel } from './commit.ts';
 import { KERNEL_LABEL } from './container-spec.ts';
 import { Containers, type FoundContainer } from './containers.ts';
 import { type DaemonTraits, describeDaemon, gapsOf } from './daemon.ts';
@@ -76,6 +78,8 @@ export interface DockerBackendOptions {
   kernelGid: number | null;
   /** Size of a kernel's whole log. Bytes. */
   logBytes: number;
+  /** Absolute path of the folder that archives of containers are written to. */
+  commitFolder: string;
   /** Keeps containers of ended kernels, to look into them. */
   keepEnded?: boolean;
   /** Processes and threads in one kernel. */
@@ -359,6 +363,26 @@ export class DockerBackend implements Backend {
     const { containers } = await this.#connected();
     const [container] = await containers.find(kernelId);
     return container ? await containerLog(this.#engine, container.containerId, maxBytes) : '';
+  }
+
+  async commit(
+    kernelId: string,
+    target: CommitTarget,
+    say: (text: string) => void,
+    signal: AbortSignal,
+  ): Promise<AgentImage | null> {
+    const { containers } = await this.#connected();
+    const [container] = await containers.find(kernelId);
+    if (!container) {
+      throw new BackendError('KernelNotFound', `Kernel ${kernelId} has no container any more.`);
+    }
+    const kernel = { kernelId, containerId: container.containerId };
+    const folder = this.#options.commitFolder;
+    await commitKernel(this.#engine, kernel, target, { folder, say, signal });
+    if (target.kind === 'archive') return null;
+    this.#images.invalidate();
+    const known = await this.#images.list(true);
+    return known.find(({ canonical }) => canonical === target.canonical) ?? null;
   }
 
   async usage(kernelIds: readonly string[]): Promise<ReadonlyMap<string, KernelUsage>> {

@@ -1,5 +1,5 @@
 /** Opens the docker backend as the agent's settings ask for it. */
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { Clock } from '../../../common/clock.ts';
 import { dockerSocketPath } from '../../../common/docker/socket.ts';
 import { BackendError, UserError } from '../../../common/errors.ts';
@@ -33,6 +33,7 @@ export async function openDockerBackend(options: OpenDockerOptions): Promise<Doc
     kernelUid: container.kernelUid,
     kernelGid: container.kernelGid,
     logBytes: Number(settings.containerLogs.maxLengthBytes),
+    commitFolder: resolve(settings.imageCommitPath ?? join(stateDir, 'commit')),
     keepEnded: settings.debug.skipContainerDeletion,
   });
   try {

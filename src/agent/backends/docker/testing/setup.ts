@@ -51,6 +51,7 @@ export async function makeDockerSetup(
         kernelUid: null,
         kernelGid: null,
         logBytes: 1024 * 1024,
+        commitFolder: join(folder, 'commits'),
         ...options,
       }),
     cleanUp: () => rm(folder, { recursive: true, force: true }),
