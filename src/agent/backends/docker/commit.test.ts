@@ -7,6 +7,7 @@ import { pack } from 'tar-stream';
 import { DockerEngine } from '../../../common/docker/engine.ts';
 import { sharedDocker } from '../../../testing/docker.ts';
 import { importTestImage } from '../../../testing/images.ts';
+import { noGrant } from '../../resources/grant.ts';
 import { runCode, testSpec } from '../testing/conformance.ts';
 import { changesOf } from './commit.ts';
 import type { DockerBackend } from './docker-backend.ts';
@@ -70,7 +71,7 @@ describe.skipIf(!usable)('committing', () => {
       await backend.destroy(kernelId, 0);
       if (image === null) throw new Error('no image');
       const spec = testSpec(image);
-      await backend.create(spec, [], deadline());
+      await backend.create(spec, noGrant, deadline());
       const runner = await backend.connectRunner(spec.kernelId, deadline());
       expect(await runCode(runner, 'cat /srv/made.txt')).toMatchObject({ stdout: 'by me\n' });
       runner.close();
