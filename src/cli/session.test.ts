@@ -191,3 +191,26 @@ test('templates: create, list, get, update, delete', async () => {
   const gone = await run('create-from-template', id, '--enqueue-only');
   expect(gone).toMatchObject({ exitCode: 1, err: expect.stringContaining('There is no template') });
 });
+
+test('session explain says why a session waits, and that others do not', async () => {
+  const { sql } = server;
+  const [doomed] = await sql`SELECT k.id FROM kernels k JOIN sessions s ON s.id = k.session_id
+    WHERE s.name = 'doomed'`;
+  await sql`INSERT INTO resource_allocations (kernel_id, slot_name, requested)
+    VALUES (${String(doomed?.id)}, 'cpu', 40)`;
+  await sql`DELETE FROM session_dependencies`;
+  const { out, exitCode } = await run('session', 'explain', 'doomed');
+  expect(exitCode).toBe(0);
+  expect(out).toContain('doomed: PENDING\nAgentSelector: No agent of resource group');
+  expect(out).toContain('Closest: agent i-one lacks 37.5 of cpu (2.5 of 40).');
+  expect(out).toContain('Place 1 of 1 in the queue.');
+  expect(out).toContain('It would start now with at most cpu=2 per kernel.');
+  const json = await run('--output', 'json', 'session', 'explain', 'doomed');
+  expect(JSON.parse(json.out)).toMatchObject({
+    ...{ name: 'doomed', status: 'PENDING' },
+    explanation: { starts_now: false, suggestion: { resources: '{"cpu":"2"}' } },
+  });
+  const running = await run('session', 'explain', 'work');
+  expect(running.out).toBe('work: RUNNING\nIt does not wait: it is RUNNING.\n');
+  expect(await run('session', 'explain', 'nosuch')).toMatchObject({ exitCode: 1 });
+});

@@ -69,6 +69,8 @@ import { resourceGroupV2Graphql } from './resource-group/v2-graphql.ts';
 import { resourcePresetGraphql } from './resource-preset/graphql.ts';
 import { resourcePresetRoutes } from './resource-preset/rest.ts';
 import { resourceSlotGraphql } from './resource-slot/graphql.ts';
+import { explainGraphql } from './scheduler/explain-graphql.ts';
+import { schedulerRoutes } from './scheduler/rest.ts';
 import { describedRoutes, startServer, systemRoutes } from './server.ts';
 import { sessionGraphql } from './session/graphql.ts';
 import { sessionEventsGraphql } from './session/graphql-events.ts';
@@ -137,6 +139,7 @@ export const graphqlModules: readonly GraphqlModule[] = [
   keypairSessionsGraphql,
   sessionEventsGraphql,
   sessionNodeGraphql,
+  explainGraphql,
   kernelNodeGraphql,
   sessionHistoryGraphql,
   backgroundTaskGraphql,
@@ -192,6 +195,7 @@ export const featureRoutes = (ctx: ManagerContext, graphql: GraphqlEngine): Rout
   ...containerRegistryRoutes(ctx),
   ...resourceGroupRoutes(ctx),
   ...resourcePresetRoutes(ctx),
+  ...schedulerRoutes(ctx),
   ...graphqlRoutes(ctx, graphql),
 ];
 

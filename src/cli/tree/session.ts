@@ -73,6 +73,10 @@ export const sessionCommands: CommandRecord = {
     description: 'Copy files out of a session.',
     load: () => import('../commands/session/download.ts'),
   },
+  explain: {
+    description: 'Tell why a session waits, and what would start it.',
+    load: () => import('../commands/session/explain.ts'),
+  },
   list: sessionList,
   logs: {
     description: "Show the output of a session's containers.",

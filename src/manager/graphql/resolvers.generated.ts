@@ -3181,6 +3181,8 @@ export type ComputeSessionNode = Node & {
   readonly dependents: Maybe<ComputeSessionConnection>;
   readonly dependees: Maybe<ComputeSessionConnection>;
   readonly graph: Maybe<ComputeSessionConnection>;
+  /** Why the session waits, and what would start it; null unless it is PENDING. */
+  readonly pending_explanation: Maybe<SessionPendingExplanation>;
   readonly vfolder_nodes: Maybe<VirtualFolderConnection>;
 };
 
@@ -3263,6 +3265,66 @@ export type SessionPendingQueueEdge = {
   readonly __typename?: 'SessionPendingQueueEdge';
   readonly node: Maybe<ComputeSessionNode>;
   readonly cursor: Scalars['String']['output'];
+};
+
+export type SessionPendingExplanation = {
+  readonly __typename?: 'SessionPendingExplanation';
+  /** The next pass of the scheduler starts it. */
+  readonly starts_now: Scalars['Boolean']['output'];
+  /** Where it starts then. */
+  readonly agent_ids: ReadonlyArray<Scalars['String']['output']>;
+  readonly failed_rules: ReadonlyArray<SessionSchedulingRule>;
+  readonly passed_rules: ReadonlyArray<Scalars['String']['output']>;
+  /** From 1, in the resource group. */
+  readonly queue_position: Scalars['Int']['output'];
+  readonly queue_length: Scalars['Int']['output'];
+  /** Agents are kept free for a session that has waited longer. */
+  readonly is_behind_reservation: Scalars['Boolean']['output'];
+  /** Agents are kept free for this session. */
+  readonly has_reservation: Scalars['Boolean']['output'];
+  readonly closest_agents: ReadonlyArray<SessionClosestAgent>;
+  /** By the known ends of other sessions; null: cannot be known. */
+  readonly estimated_start: Maybe<Scalars['DateTime']['output']>;
+  /** The smallest change with which it would start now; null: none would help. */
+  readonly suggestion: Maybe<SessionRequestSuggestion>;
+};
+
+export type SessionSchedulingRule = {
+  readonly __typename?: 'SessionSchedulingRule';
+  readonly name: Scalars['String']['output'];
+  readonly message: Scalars['String']['output'];
+};
+
+/** The agent that comes closest to taking some of the kernels. */
+export type SessionClosestAgent = {
+  readonly __typename?: 'SessionClosestAgent';
+  readonly kernel_ids: ReadonlyArray<Scalars['ID']['output']>;
+  /** null where agents are hidden. */
+  readonly agent_id: Maybe<Scalars['String']['output']>;
+  /** The agent's architecture, where the image needs another one. */
+  readonly wrong_architecture: Maybe<Scalars['String']['output']>;
+  readonly has_too_many_sessions: Scalars['Boolean']['output'];
+  readonly missing: ReadonlyArray<SessionMissingSlot>;
+};
+
+export type SessionMissingSlot = {
+  readonly __typename?: 'SessionMissingSlot';
+  readonly slot: Scalars['String']['output'];
+  readonly requested: Scalars['String']['output'];
+  readonly available: Scalars['String']['output'];
+  readonly missing: Scalars['String']['output'];
+};
+
+export type SessionRequestSuggestion = {
+  readonly __typename?: 'SessionRequestSuggestion';
+  readonly summary: Scalars['String']['output'];
+  /** Most of each slot that a kernel may ask for; slots left out stay as they are. */
+  readonly resources: Maybe<Scalars['JSONString']['output']>;
+  readonly cluster_size: Maybe<Scalars['Int']['output']>;
+  readonly cluster_mode: Maybe<Scalars['String']['output']>;
+  readonly any_agent: Scalars['Boolean']['output'];
+  readonly start_now: Scalars['Boolean']['output'];
+  readonly without_dependencies: Scalars['Boolean']['output'];
 };
 
 export type AgentNode = Node & {
@@ -7943,6 +8005,11 @@ export type ResolversTypes = {
   ComputeSessionEdge: ResolverTypeWrapper<Omit<ComputeSessionEdge, 'node'> & { node?: Maybe<ResolversTypes['ComputeSessionNode']> }>;
   SessionPendingQueueConnection: ResolverTypeWrapper<Omit<SessionPendingQueueConnection, 'edges'> & { edges: ReadonlyArray<Maybe<ResolversTypes['SessionPendingQueueEdge']>> }>;
   SessionPendingQueueEdge: ResolverTypeWrapper<Omit<SessionPendingQueueEdge, 'node'> & { node?: Maybe<ResolversTypes['ComputeSessionNode']> }>;
+  SessionPendingExplanation: ResolverTypeWrapper<SessionPendingExplanation>;
+  SessionSchedulingRule: ResolverTypeWrapper<SessionSchedulingRule>;
+  SessionClosestAgent: ResolverTypeWrapper<SessionClosestAgent>;
+  SessionMissingSlot: ResolverTypeWrapper<SessionMissingSlot>;
+  SessionRequestSuggestion: ResolverTypeWrapper<SessionRequestSuggestion>;
   AgentNode: ResolverTypeWrapper<AgentParent>;
   KernelNode: ResolverTypeWrapper<ContainerRow>;
   KernelConnection: ResolverTypeWrapper<Omit<KernelConnection, 'edges'> & { edges: ReadonlyArray<Maybe<ResolversTypes['KernelEdge']>> }>;
@@ -8630,6 +8697,11 @@ export type ResolversParentTypes = {
   ComputeSessionEdge: Omit<ComputeSessionEdge, 'node'> & { node?: Maybe<ResolversParentTypes['ComputeSessionNode']> };
   SessionPendingQueueConnection: Omit<SessionPendingQueueConnection, 'edges'> & { edges: ReadonlyArray<Maybe<ResolversParentTypes['SessionPendingQueueEdge']>> };
   SessionPendingQueueEdge: Omit<SessionPendingQueueEdge, 'node'> & { node?: Maybe<ResolversParentTypes['ComputeSessionNode']> };
+  SessionPendingExplanation: SessionPendingExplanation;
+  SessionSchedulingRule: SessionSchedulingRule;
+  SessionClosestAgent: SessionClosestAgent;
+  SessionMissingSlot: SessionMissingSlot;
+  SessionRequestSuggestion: SessionRequestSuggestion;
   AgentNode: AgentParent;
   KernelNode: ContainerRow;
   KernelConnection: Omit<KernelConnection, 'edges'> & { edges: ReadonlyArray<Maybe<ResolversParentTypes['KernelEdge']>> };
@@ -10055,6 +10127,7 @@ export type ComputeSessionNodeResolvers<ContextType = GraphqlContext, ParentType
   dependents?: Resolver<Maybe<ResolversTypes['ComputeSessionConnection']>, ParentType, ContextType, Partial<ComputeSessionNodedependentsArgs>>;
   dependees?: Resolver<Maybe<ResolversTypes['ComputeSessionConnection']>, ParentType, ContextType, Partial<ComputeSessionNodedependeesArgs>>;
   graph?: Resolver<Maybe<ResolversTypes['ComputeSessionConnection']>, ParentType, ContextType, Partial<ComputeSessionNodegraphArgs>>;
+  pending_explanation?: Resolver<Maybe<ResolversTypes['SessionPendingExplanation']>, ParentType, ContextType>;
   vfolder_nodes?: Resolver<Maybe<ResolversTypes['VirtualFolderConnection']>, ParentType, ContextType, Partial<ComputeSessionNodevfolder_nodesArgs>>;
   __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
 };
@@ -10079,6 +10152,50 @@ export type SessionPendingQueueConnectionResolvers<ContextType = GraphqlContext,
 export type SessionPendingQueueEdgeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['SessionPendingQueueEdge'] = ResolversParentTypes['SessionPendingQueueEdge']> = {
   node?: Resolver<Maybe<ResolversTypes['ComputeSessionNode']>, ParentType, ContextType>;
   cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
+export type SessionPendingExplanationResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['SessionPendingExplanation'] = ResolversParentTypes['SessionPendingExplanation']> = {
+  starts_now?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
+  agent_ids?: Resolver<ReadonlyArray<ResolversTypes['String']>, ParentType, ContextType>;
+  failed_rules?: Resolver<ReadonlyArray<ResolversTypes['SessionSchedulingRule']>, ParentType, ContextType>;
+  passed_rules?: Resolver<ReadonlyArray<ResolversTypes['String']>, ParentType, ContextType>;
+  queue_position?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+  queue_length?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+  is_behind_reservation?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
+  has_reservation?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
+  closest_agents?: Resolver<ReadonlyArray<ResolversTypes['SessionClosestAgent']>, ParentType, ContextType>;
+  estimated_start?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
+  suggestion?: Resolver<Maybe<ResolversTypes['SessionRequestSuggestion']>, ParentType, ContextType>;
+};
+
+export type SessionSchedulingRuleResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['SessionSchedulingRule'] = ResolversParentTypes['SessionSchedulingRule']> = {
+  name?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  message?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
+export type SessionClosestAgentResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['SessionClosestAgent'] = ResolversParentTypes['SessionClosestAgent']> = {
+  kernel_ids?: Resolver<ReadonlyArray<ResolversTypes['ID']>, ParentType, ContextType>;
+  agent_id?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  wrong_architecture?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  has_too_many_sessions?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
+  missing?: Resolver<ReadonlyArray<ResolversTypes['SessionMissingSlot']>, ParentType, ContextType>;
+};
+
+export type SessionMissingSlotResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['SessionMissingSlot'] = ResolversParentTypes['SessionMissingSlot']> = {
+  slot?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  requested?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  available?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  missing?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
+export type SessionRequestSuggestionResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['SessionRequestSuggestion'] = ResolversParentTypes['SessionRequestSuggestion']> = {
+  summary?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  resources?: Resolver<Maybe<ResolversTypes['JSONString']>, ParentType, ContextType>;
+  cluster_size?: Resolver<Maybe<ResolversTypes['Int']>, ParentType, ContextType>;
+  cluster_mode?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  any_agent?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
+  start_now?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
+  without_dependencies?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
 };
 
 export type AgentNodeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['AgentNode'] = ResolversParentTypes['AgentNode']> = {
@@ -12362,6 +12479,11 @@ export type Resolvers<ContextType = GraphqlContext> = {
   ComputeSessionEdge?: ComputeSessionEdgeResolvers<ContextType>;
   SessionPendingQueueConnection?: SessionPendingQueueConnectionResolvers<ContextType>;
   SessionPendingQueueEdge?: SessionPendingQueueEdgeResolvers<ContextType>;
+  SessionPendingExplanation?: SessionPendingExplanationResolvers<ContextType>;
+  SessionSchedulingRule?: SessionSchedulingRuleResolvers<ContextType>;
+  SessionClosestAgent?: SessionClosestAgentResolvers<ContextType>;
+  SessionMissingSlot?: SessionMissingSlotResolvers<ContextType>;
+  SessionRequestSuggestion?: SessionRequestSuggestionResolvers<ContextType>;
   AgentNode?: AgentNodeResolvers<ContextType>;
   KernelNode?: KernelNodeResolvers<ContextType>;
   KernelConnection?: KernelConnectionResolvers<ContextType>;

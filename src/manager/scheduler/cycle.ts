@@ -3,9 +3,9 @@ import type { ManagerContext } from '../context.ts';
 import { rememberRoundRobin } from '../resource-group/service.ts';
 import { applyPlacements, type Placement } from '../session/transition.ts';
 import { loadPending, takeSnapshot } from './load.ts';
+import { recordWaiting, type WaitingNote } from './note-store.ts';
 import { type Plan, type PlannedPlacement, plan } from './plan.ts';
 import type { PendingSession } from './snapshot.ts';
-import { recordWaiting, type WaitingNote } from './store.ts';
 
 /** How often an unchanged reason is written down again. Milliseconds. */
 const REPEAT_NOTE_MS = 30_000;

@@ -25,7 +25,7 @@ export interface Obstacles {
   readonly isFull: boolean;
 }
 
-interface Limits {
+export interface Limits {
   readonly space: SlotSpace;
   readonly maxSessionsPerAgent: number | null;
 }
@@ -81,7 +81,7 @@ export function describeObstacles(
   },
   failing: Requirement,
   limits: Limits,
-  reservation: { readonly sessionId: string; readonly agents: readonly number[] } | null,
+  reservation: { readonly agents: readonly number[] } | null,
 ): string {
   const { session, table, requirements, designated } = waiting;
   const group = `resource group '${session.scalingGroup}'`;
@@ -102,8 +102,6 @@ export function describeObstacles(
       ? `No agent of ${group} has room`
       : `The agents of ${group} have room for some of its ${requirements.length} kernels, not for all at once`;
   const kept = reservation?.agents.map((agent) => table.ids[agent]).join(', ');
-  const why = kept
-    ? ` What is free on ${kept} is kept for session ${reservation?.sessionId}, which has waited longest.`
-    : '';
+  const why = kept ? ` What is free on ${kept} is kept for a session that has waited longer.` : '';
   return `${who}: ${lines.join('; ')}${more}.${why}`;
 }

@@ -291,11 +291,11 @@ describe('backfill', () => {
     expect(placedIn(snapshot([busy], [large(), small], after(6000)))).toEqual(['small']);
   });
 
-  test('after a while the agent is kept free, and the others are told for whom', () => {
+  test('after a while the agent is kept free, and the others are told so', () => {
     const taken = snapshot([busy], [large(), small], after(5000));
     expect(placedIn(taken)).toEqual([]);
     expect(plan(taken).waiting[1]?.failed[0]?.msg).toContain(
-      'What is free on i-a is kept for session large',
+      'What is free on i-a is kept for a session that has waited longer',
     );
   });
 

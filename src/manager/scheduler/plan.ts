@@ -4,6 +4,7 @@
  */
 import { Accounts } from './accounts.ts';
 import { AgentTable } from './agent-table.ts';
+import type { Limits } from './obstacles.ts';
 import { type Chosen, type Failure, type PlannedCandidate, Planner } from './planner.ts';
 import type { Release } from './reservation.ts';
 import { type Requirement, weighingRanks } from './selectors.ts';
@@ -45,6 +46,8 @@ export class Planning {
   readonly space: SlotSpace;
   readonly planner: Planner;
   readonly tables = new Map<string, AgentTable>();
+  /** What obstacles are measured by. */
+  readonly limits: Limits;
   readonly #snapshot: Snapshot;
   readonly #accounts: Accounts;
   readonly #ranks: readonly number[];
@@ -58,6 +61,7 @@ export class Planning {
     const releases = this.#releases();
     const { space } = this;
     const accounts = this.#accounts;
+    this.limits = { space, maxSessionsPerAgent };
     this.planner = new Planner({ now, space, accounts, maxSessionsPerAgent, releases });
     const agents = Map.groupBy(snapshot.agents, ({ scalingGroup }) => scalingGroup);
     for (const name of new Set(snapshot.pending.map(({ scalingGroup }) => scalingGroup))) {
@@ -154,14 +158,21 @@ function toPlacement(
 }
 
 /** Decides for every pending session: a place, or a reason to wait. */
-export function plan(snapshot: Snapshot): Plan {
-  const planning = new Planning(snapshot);
+export const plan = (snapshot: Snapshot): Plan => planWith(new Planning(snapshot), snapshot);
+
+/** @param inTurn called before each session is decided about; it must change nothing. */
+export function planWith(
+  planning: Planning,
+  snapshot: Snapshot,
+  inTurn?: (candidate: PlannedCandidate) => void,
+): Plan {
   const placements: PlannedPlacement[] = [];
   const waiting: Waiting[] = [];
   const lastAgents = new Map<string, string>();
   let nextStartAt: Date | null = null;
   for (const candidate of planning.line()) {
     const { session, table } = candidate;
+    inTurn?.(candidate);
     const verdict = planning.planner.decide(candidate);
     if ('chosen' in verdict) {
       const placement = toPlacement(candidate, verdict.chosen, verdict.passed);

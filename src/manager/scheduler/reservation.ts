@@ -21,7 +21,7 @@ interface Waiting {
 }
 
 /** How much of the demand the agent lacks, each slot as a part of what is asked. */
-function deficit(table: AgentTable, agent: number, { slots, amounts }: Demand): number {
+export function deficit(table: AgentTable, agent: number, { slots, amounts }: Demand): number {
   let lacking = 0;
   slots.forEach((slot, at) => {
     const amount = amounts[at] ?? 0;

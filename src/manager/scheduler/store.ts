@@ -1,8 +1,9 @@
-/** The SQL of scheduling: reading a snapshot, and writing down why sessions wait. */
+/** The SQL of scheduling: reading a snapshot. */
 import * as v from 'valibot';
+import { parseSize } from '../../common/sizes.ts';
 import { addSlots, parseAmount, parseSlots, type SlotMap, type Slots } from '../../common/slots.ts';
 import type { Db } from '../db/connect.ts';
-import { amountColumn, jsonText, slotMapColumn } from '../db/json.ts';
+import { amountColumn, slotMapColumn } from '../db/json.ts';
 import {
   clusterModeColumn,
   occupyingSessionStatuses,
@@ -393,60 +394,62 @@ export async function selectLimits(
   };
 }
 
-/** Why a session still waits. */
-export interface WaitingNote {
-  readonly sessionId: string;
-  readonly failed: readonly { readonly name: string; readonly msg: string }[];
-  readonly passed: readonly string[];
+const imageLimitsRow = v.object({
+  session_id: v.string(),
+  resources: v.nullable(v.record(v.string(), v.object({ min: v.nullish(v.string(), null) }))),
+  shmem: v.nullable(v.string()),
+});
+
+/** What each kernel's image needs at least, and the shared memory that it has asked for. */
+export async function selectImageLimits(sql: Db, sessionIds: readonly string[]) {
+  const rows = await sql`
+    SELECT k.session_id, i.resources, k.resource_opts->>'shmem' AS shmem
+    FROM kernels k LEFT JOIN images i ON i.id = k.image_id
+    WHERE k.session_id = ANY(${sql.array([...sessionIds])}::uuid[])`;
+  return v.parse(v.array(imageLimitsRow), [...rows]).map((row) => ({
+    sessionId: row.session_id,
+    resources: row.resources ?? {},
+    shmemBytes: (row.shmem === null ? null : parseSize(row.shmem)) ?? 0n,
+  }));
 }
 
-/**
- * Keeps the reasons in `status_data.scheduler` and in the history, where a repeated reason counts
- * up instead of adding a row.
- */
-export async function recordWaiting(
+const outlookRow = v.object({
+  dependencies: v.nullable(v.array(dependencyItem)),
+  domain_factor: factor,
+  project_factor: factor,
+  user_factor: factor,
+});
+
+/** What a session that is not stored would depend on, and its owner's fair shares. */
+export async function selectPendingDependencies(
   sql: Db,
-  notes: readonly WaitingNote[],
-  now: Date,
-): Promise<void> {
-  const rows = jsonText(
-    notes.map(({ sessionId, failed, passed }) => ({
-      id: sessionId,
-      failed,
-      passed: passed.map((name) => ({ name })),
-      code: failed[0]?.name ?? 'unknown',
-      msg: failed.map((item) => item.msg).join(' '),
-    })),
-  );
-  await sql`
-    WITH note AS (
-      SELECT * FROM jsonb_to_recordset(${rows}::text::jsonb)
-        AS c(id uuid, failed jsonb, passed jsonb, code varchar, msg text)
-    ), waiting AS (
-      UPDATE sessions s SET status_info = 'no-available-instances',
-        status_data = coalesce(s.status_data, '{}') || jsonb_build_object('scheduler',
-          coalesce(s.status_data->'scheduler', '{}') || jsonb_build_object(
-            'failed_predicates', note.failed, 'passed_predicates', note.passed, 'msg', note.msg,
-            'retries', coalesce((s.status_data->'scheduler'->>'retries')::int, 0) + 1,
-            'last_try', to_jsonb(${now}::timestamptz)))
-      FROM note WHERE s.id = note.id AND s.status = 'PENDING'
-      RETURNING s.id, note.code, note.msg
-    ), latest AS (
-      SELECT w.id, w.code, w.msg, h.id AS history_id, h.phase, h.error_code
-      FROM waiting w LEFT JOIN LATERAL (
-        SELECT * FROM session_scheduling_history h WHERE h.session_id = w.id
-        ORDER BY h.created_at DESC, h.id LIMIT 1
-      ) h ON true
-    ), merged AS (
-      UPDATE session_scheduling_history h
-      SET attempts = h.attempts + 1, updated_at = ${now}, message = latest.msg
-      FROM latest WHERE h.id = latest.history_id AND h.phase = 'schedule-sessions'
-        AND h.from_status = 'PENDING' AND h.to_status = 'PENDING' AND h.error_code = latest.code
-      RETURNING h.session_id
-    )
-    INSERT INTO session_scheduling_history (session_id, phase, from_status, to_status, result,
-      error_code, message, attempts, created_at, updated_at)
-    SELECT id, 'schedule-sessions', 'PENDING', 'PENDING', 'NEED_RETRY', code, msg, 1,
-      ${now}::timestamptz, ${now}::timestamptz
-    FROM latest WHERE id NOT IN (SELECT session_id FROM merged)`;
+  item: {
+    readonly dependencies: readonly string[];
+    readonly scalingGroup: string;
+    readonly domainName: string;
+    readonly groupId: string;
+    readonly userId: string;
+  },
+): Promise<Pick<PendingSession, 'dependencies' | 'fairShare'>> {
+  const rows = await sql`
+    SELECT (
+      SELECT json_agg(json_build_object(
+        'id', p.id, 'name', p.name, 'status', p.status, 'result', p.result))
+      FROM sessions p WHERE p.id = ANY(${sql.array([...item.dependencies])}::uuid[])
+    ) AS dependencies, (
+      SELECT fair_share_factor FROM domain_fair_shares
+      WHERE resource_group = ${item.scalingGroup} AND domain_name = ${item.domainName}
+    ) AS domain_factor, (
+      SELECT fair_share_factor FROM project_fair_shares
+      WHERE resource_group = ${item.scalingGroup} AND project_id = ${item.groupId}
+    ) AS project_factor, (
+      SELECT fair_share_factor FROM user_fair_shares
+      WHERE resource_group = ${item.scalingGroup} AND user_uuid = ${item.userId}
+        AND project_id = ${item.groupId}
+    ) AS user_factor`;
+  const [row] = v.parse(v.tuple([outlookRow]), [...rows]);
+  return {
+    dependencies: (row.dependencies ?? []).map(toDependency),
+    fairShare: { domain: row.domain_factor, project: row.project_factor, user: row.user_factor },
+  };
 }

@@ -158,6 +158,8 @@ export interface NewKernel {
     readonly registry: string;
   };
   readonly slots: Slots;
+  /** What its image needs at least. */
+  readonly least: Slots;
   readonly resourceOpts: Readonly<Record<string, unknown>>;
   /** Everything that programs see. */
   readonly environ: Readonly<Record<string, string>>;

@@ -38,7 +38,7 @@ import {
   selectSlotDefinitions,
 } from './enqueue-store.ts';
 import { checkPreopenPorts, kernelEnvironment } from './environment.ts';
-import { type AgentCapacity, resolveResources, type SlotDefinition } from './resources.ts';
+import { type AgentCapacity, leastOf, resolveResources, type SlotDefinition } from './resources.ts';
 import type { EnqueueRequest, EnqueueResult, RoleRequest } from './types.ts';
 
 const UNIQUE_VIOLATION = '23505';
@@ -246,6 +246,7 @@ function newKernels(ctx: ManagerContext, found: Findings, sessionId: string): Ne
     const { kernelId: id, ...rest } = place;
     return {
       ...{ id, ...rest, image, slots, bootstrapScript },
+      least: leastOf(image, shmemBytes),
       resourceOpts: { ...asked.resourceOpts, shmem: shmemBytes.toString() },
       environ: kernelEnvironment(environment, place),
       startupCommand: asked.startupCommand,
@@ -317,6 +318,84 @@ async function imagesOf(
   );
 }
 
+interface Prepared {
+  /** The image of each role. */
+  readonly images: readonly Image[];
+  /** The rest of the checks, which only a new session needs. */
+  readonly complete: () => Promise<NewSession>;
+}
+
+/**
+ * Validates a request, the cheap part at once.
+ * @param isDry whether the session will not be made: then it needs no secrets.
+ */
+async function prepare(
+  ctx: ManagerContext,
+  owner: Caller,
+  request: EnqueueRequest,
+  isDry: boolean,
+): Promise<Prepared> {
+  const { sql } = ctx;
+  const asked = rolesOf(request);
+  checkRequest(request, asked);
+  const clusterSize = clusterSizeOf(asked);
+  const domain = request.domain || owner.domainName;
+  const { userId, accessKey } = owner;
+  const [project, images, policy, account, storedScript, definitions] = await Promise.all([
+    projectOfMember(sql, {
+      ...{ userId, domain, nameOrId: request.group },
+      anyMember: administers(owner, domain),
+    }),
+    imagesOf(ctx, asked, { domainName: domain, userId }),
+    loadKeypairPolicy(sql, accessKey),
+    selectOwner(sql, userId, accessKey),
+    storedBootstrapScript(sql, accessKey),
+    selectSlotDefinitions(sql),
+  ]);
+  for (const image of images) checkImageOwner(image, owner);
+
+  const complete = async (): Promise<NewSession> => {
+    if (!account) throw new BackendError('UserNotFound');
+    checkPolicy(request, clusterSize, policy, account);
+    const scope = { domain, projectId: project.id, accessKey };
+    const group = await chooseResourceGroup(sql, scope, request.scalingGroup);
+    checkSessionType(request, group);
+    const roles = asked.flatMap((role, index) => {
+      const image = images[index];
+      return image ? resolveRole(role, image, definitions, storedScript) : [];
+    });
+    const [agents] = await Promise.all([
+      selectCapacities(sql, group.name),
+      checkPendingSlots(ctx, owner, policy, totalDemand(roles)),
+      checkDependencies(ctx, request, owner, domain),
+    ]);
+    const able = checkAgents(request, group, agents);
+    checkClusterServable(roles, request.clusterMode, group.name, able);
+    // Last, as it asks the storage proxies.
+    const mounts = await resolveMounts(ctx, { owner, projectId: project.id }, request.mounts);
+    const session = { accessKey, projectId: project.id, domainName: project.domainName };
+    const places = mounts.map((mount) => mount.kernel_path);
+    await checkBesideMounts(sql, session, places);
+    const sshKeypair = clusterSize > 1 && !isDry ? await generateSshKeypair() : null;
+    return newSession(ctx, {
+      ...{ owner, request, project, roles, group, account, mounts, sshKeypair },
+    });
+  };
+  return { images, complete };
+}
+
+/**
+ * Validates a session as `enqueueSession` does, and makes none.
+ * @throws BackendError naming the rule that refuses the request.
+ */
+export async function trySession(
+  ctx: ManagerContext,
+  owner: Caller,
+  request: EnqueueRequest,
+): Promise<NewSession> {
+  return (await prepare(ctx, owner, request, true)).complete();
+}
+
 /**
  * Validates and stores a session, then wakes the scheduler. Returns before it is scheduled.
  * @throws BackendError naming the rule that refuses the request; SessionAlreadyExists carries
@@ -327,54 +406,13 @@ export async function enqueueSession(
   owner: Caller,
   request: EnqueueRequest,
 ): Promise<EnqueueResult> {
-  const { sql } = ctx;
-  const asked = rolesOf(request);
-  checkRequest(request, asked);
-  const clusterSize = clusterSizeOf(asked);
-  const domain = request.domain || owner.domainName;
-  const { userId, accessKey } = owner;
-  const [project, images, existing, policy, account, storedScript, definitions] = await Promise.all(
-    [
-      projectOfMember(sql, {
-        ...{ userId, domain, nameOrId: request.group },
-        anyMember: administers(owner, domain),
-      }),
-      imagesOf(ctx, asked, { domainName: domain, userId }),
-      selectLiveByName(sql, userId, request.sessionName),
-      loadKeypairPolicy(sql, accessKey),
-      selectOwner(sql, userId, accessKey),
-      storedBootstrapScript(sql, accessKey),
-      selectSlotDefinitions(sql),
-    ],
-  );
-  for (const image of images) checkImageOwner(image, owner);
+  const [{ images, complete }, existing] = await Promise.all([
+    prepare(ctx, owner, request, false),
+    selectLiveByName(ctx.sql, owner.userId, request.sessionName),
+  ]);
   const reused = reuseExisting(existing, owner, request, images);
   if (reused) return reused;
-  if (!account) throw new BackendError('UserNotFound');
-  checkPolicy(request, clusterSize, policy, account);
-  const scope = { domain, projectId: project.id, accessKey };
-  const group = await chooseResourceGroup(sql, scope, request.scalingGroup);
-  checkSessionType(request, group);
-  const roles = asked.flatMap((role, index) => {
-    const image = images[index];
-    return image ? resolveRole(role, image, definitions, storedScript) : [];
-  });
-  const [agents] = await Promise.all([
-    selectCapacities(sql, group.name),
-    checkPendingSlots(ctx, owner, policy, totalDemand(roles)),
-    checkDependencies(ctx, request, owner, domain),
-  ]);
-  const able = checkAgents(request, group, agents);
-  checkClusterServable(roles, request.clusterMode, group.name, able);
-  // Last, as it asks the storage proxies.
-  const mounts = await resolveMounts(ctx, { owner, projectId: project.id }, request.mounts);
-  const session = { accessKey, projectId: project.id, domainName: project.domainName };
-  const places = mounts.map((mount) => mount.kernel_path);
-  await checkBesideMounts(sql, session, places);
-  const sshKeypair = clusterSize > 1 ? await generateSshKeypair() : null;
-  const item = newSession(ctx, {
-    ...{ owner, request, project, roles, group, account, mounts, sshKeypair },
-  });
+  const item = await complete();
   await store(ctx, item);
   ctx.events.publish({
     ...{ type: 'session-status', sessionId: item.id, status: 'PENDING', reason: '' },

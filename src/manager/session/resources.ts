@@ -27,6 +27,7 @@ export interface ResolvedResources {
 const SHMEM_LABEL = 'ai.backend.resource.preferred.shmem';
 const DEFAULT_SHMEM_BYTES = 64n * 1024n * 1024n;
 const SCALE = 1_000_000n;
+const MEBIBYTE = 1024n * 1024n;
 /** For images that say nothing. */
 const INTRINSIC_MIN: Slots = new Map([
   ['cpu', 1n * SCALE],
@@ -86,9 +87,26 @@ function resolveShmem(options: EnqueueRequest['resourceOpts'], image: ImageLimit
   return parseSize(image.labels[SHMEM_LABEL] ?? '') ?? DEFAULT_SHMEM_BYTES;
 }
 
-function minimumOf(image: ImageLimits, slot: string): bigint {
+interface Minimums {
+  readonly resources: Readonly<Record<string, { readonly min: string | null }>>;
+}
+
+function minimumOf(image: Minimums, slot: string): bigint {
   const text = image.resources[slot]?.min;
   return (text == null ? null : parseAmount(text)) ?? 0n;
+}
+
+/** What a kernel of the image must ask for at least. Millionths. */
+export function leastOf(image: Minimums, shmemBytes: bigint): Slots {
+  const out = new Map<string, bigint>([
+    ['cpu', SCALE],
+    ['mem', (shmemBytes + MEBIBYTE) * SCALE],
+  ]);
+  for (const slot of Object.keys(image.resources)) {
+    const minimum = minimumOf(image, slot);
+    if (minimum > (out.get(slot) ?? 0n)) out.set(slot, minimum);
+  }
+  return out;
 }
 
 /**

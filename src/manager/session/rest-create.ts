@@ -98,6 +98,24 @@ function reply(result: EnqueueResult, status: string, session: SessionRecord | n
 }
 
 /**
+ * What the body of `POST /session` asks for.
+ * @param agents agents that somebody who may choose them has chosen; null: those of the config.
+ * @throws BackendError InvalidAPIParameters, InsufficientPrivilege.
+ */
+export function creationRequest(
+  ctx: ManagerContext,
+  request: AuthenticatedRequest,
+  body: CreateSessionBody,
+  agents: readonly string[] | null = null,
+): EnqueueRequest {
+  const sent = parseCreationConfig(body.config, request.apiVersion[0]);
+  refuseUnavailable(sent);
+  refuseAgentChoice(ctx, request.caller, sent);
+  const config = { ...sent, agentList: agents ?? sent.agentList };
+  return toEnqueueRequest(body, config, ctx.clock.now());
+}
+
+/**
  * Creates a session and, unless it is only enqueued, waits until it runs.
  * @param options.agents agents that somebody who may choose them has chosen; null: those of the config.
  */
@@ -107,16 +125,9 @@ export async function createSession(
   body: CreateSessionBody,
   options: { readonly agents: readonly string[] | null } = { agents: null },
 ): Promise<RouteResult> {
-  const sent = parseCreationConfig(body.config, request.apiVersion[0]);
-  refuseUnavailable(sent);
-  refuseAgentChoice(ctx, request.caller, sent);
-  const config = { ...sent, agentList: options.agents ?? sent.agentList };
+  const asked = creationRequest(ctx, request, body, options.agents);
   const owner = await resolveOwner(ctx.sql, request.caller, body.owner_access_key);
-  const enqueued = await enqueueSession(
-    ctx,
-    owner,
-    toEnqueueRequest(body, config, ctx.clock.now()),
-  );
+  const enqueued = await enqueueSession(ctx, owner, asked);
   if (body.enqueue_only) return reply(enqueued, enqueued.status, null);
   const session = await waitForSession(ctx, enqueued.sessionId, {
     until: 'running',

@@ -25,7 +25,9 @@ import {
 import { applyReports } from './transition.ts';
 import type { KernelRecord, SessionMatch, SessionRecord } from './types.ts';
 
-export { enqueueSession } from './enqueue.ts';
+export { enqueueSession, trySession } from './enqueue.ts';
+export type { NewSession } from './enqueue-store.ts';
+export { leastOf } from './resources.ts';
 export type * from './types.ts';
 export { waitForSession } from './wait.ts';
 

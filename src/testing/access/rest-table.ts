@@ -74,6 +74,7 @@ export const restAccess: Readonly<
   'POST /logs/error/:log_id/clear': ['user', 'read', 'own'],
   'GET /resource/presets': ['user', 'any', 'shared'],
   'POST /resource/check-presets': ['user', 'any', 'own'],
+  'POST /resource/what-if': ['user', 'read', 'own'],
   'GET /resource/stats/user/month': ['user', 'any'],
   'GET /resource/stats/admin/month': ['superadmin', 'any'],
   'GET /resource/usage/month': ['superadmin', 'any'],
