@@ -61,17 +61,20 @@ async function pushManifest(base: string, reference: string, mediaType: string, 
 const MANIFEST = 'application/vnd.oci.image.manifest.v1+json';
 const INDEX = 'application/vnd.oci.image.index.v1+json';
 const LAYER = 'application/vnd.oci.image.layer.v1.tar';
+/** An archive of nothing: two blocks of zeros. */
+const EMPTY_TAR = '\0'.repeat(1024);
 
 async function pushImage(
   base: string,
   reference: string,
   { architecture, labels = {} }: { architecture: string; labels?: Record<string, string> },
 ) {
+  const layer = await pushBlob(base, EMPTY_TAR);
+  const rootfs = { type: 'layers', diff_ids: [layer.digest] };
   const config = await pushBlob(
     base,
-    JSON.stringify({ architecture, os: 'linux', config: { Labels: labels } }),
+    JSON.stringify({ architecture, os: 'linux', config: { Labels: labels }, rootfs }),
   );
-  const layer = await pushBlob(base, `layer of ${architecture}`);
   const manifest = await pushManifest(base, reference, MANIFEST, {
     config: { mediaType: 'application/vnd.oci.image.config.v1+json', ...config },
     layers: [{ mediaType: LAYER, ...layer }],

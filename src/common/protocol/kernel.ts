@@ -36,6 +36,11 @@ export const kernelSpec = v.object({
     isLocal: v.boolean(),
     /** When to pull: compare digests, pull when the tag is absent, or never. */
     autoPull: v.picklist(['digest', 'tag', 'none']),
+    /** As whom its registry is asked; null: as nobody. Kept nowhere on the agent. */
+    registryAccount: v.optional(
+      v.nullable(v.object({ username: v.string(), password: v.string() })),
+      null,
+    ),
   }),
   cluster: v.object({
     mode: v.picklist(['single-node', 'multi-node']),

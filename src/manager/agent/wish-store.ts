@@ -51,6 +51,8 @@ const specRow = v.object({
   config_digest: v.nullable(v.string()),
   labels: v.nullable(labelsColumn),
   is_local: v.nullable(v.boolean()),
+  registry_username: v.nullable(v.string()),
+  registry_password: v.nullable(v.string()),
   cluster_mode: clusterModeColumn,
   cluster_size: v.number(),
   cluster_role: v.string(),
@@ -92,6 +94,11 @@ function environOf(entries: readonly string[]): Record<string, string> {
   return out;
 }
 
+function accountOf(row: v.InferOutput<typeof specRow>): KernelSpec['image']['registryAccount'] {
+  const { registry_username: username, registry_password: password } = row;
+  return username && password ? { username, password } : null;
+}
+
 export type AutoPull = KernelSpec['image']['autoPull'];
 
 function toSpec(row: v.InferOutput<typeof specRow>, autoPull: AutoPull): KernelSpec {
@@ -111,6 +118,7 @@ function toSpec(row: v.InferOutput<typeof specRow>, autoPull: AutoPull): KernelS
       labels: row.labels ?? {},
       isLocal: row.is_local ?? false,
       autoPull,
+      registryAccount: accountOf(row),
     },
     cluster: {
       mode: row.cluster_mode,
@@ -156,7 +164,8 @@ export async function selectSpecs(
   if (kernelIds.length === 0) return [];
   const rows = await sql`
     SELECT k.id, k.session_id, k.session_name, k.session_type, k.access_key, k.user_uuid,
-      k.group_id, k.image, k.architecture, i.config_digest, i.labels, i.is_local, k.cluster_mode,
+      k.group_id, k.image, k.architecture, i.config_digest, i.labels, i.is_local,
+      c.username AS registry_username, c.password AS registry_password, k.cluster_mode,
       k.cluster_size, k.cluster_role, k.cluster_idx, k.local_rank, k.cluster_hostname,
       s.cluster_ssh_keypair,
       (SELECT json_object_agg(a.slot_name, trim_scale(a.requested)::text)
@@ -169,6 +178,7 @@ export async function selectSpecs(
       g.dotfiles AS project_dotfiles, d.dotfiles AS domain_dotfiles,
       k.vfolder_mounts
     FROM kernels k JOIN sessions s ON s.id = k.session_id LEFT JOIN images i ON i.id = k.image_id
+      LEFT JOIN container_registries c ON c.id = i.registry_id
       LEFT JOIN scaling_groups r ON r.name = k.scaling_group
       LEFT JOIN keypairs p ON p.access_key = k.access_key
       LEFT JOIN groups g ON g.id = k.group_id LEFT JOIN domains d ON d.name = k.domain_name

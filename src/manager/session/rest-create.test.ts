@@ -242,6 +242,23 @@ test('what is asked for reaches the agent', async () => {
   expect(spec?.environ.GREETING).toBe('hi');
 });
 
+test("the account of the image's registry reaches the agent, and nobody else", async () => {
+  const account = { username: 'robot', password: 'hush' };
+  const specOf = (name: string) =>
+    [...agent.kernels.values()].find((kernel) => kernel.spec.sessionName === name)?.spec;
+  const [open, closed] = [freshName(), freshName()];
+  await create({ name: open });
+  expect(specOf(open)?.image.registryAccount).toBeNull();
+  await ctx.sql`update container_registries set ${ctx.sql({ ...account })}`;
+  try {
+    const { body } = await create({ name: closed });
+    expect(specOf(closed)?.image.registryAccount).toEqual(account);
+    expect(JSON.stringify(body)).not.toContain(account.password);
+  } finally {
+    await ctx.sql`update container_registries set username = null, password = null`;
+  }
+});
+
 describe('from a template', () => {
   const path = '/session/_/create-from-template';
 

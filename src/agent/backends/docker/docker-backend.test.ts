@@ -3,11 +3,14 @@ import { afterAll, afterEach, beforeEach, describe, expect, test } from 'bun:tes
 import { randomUUID } from 'node:crypto';
 import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { DockerEngine } from '../../../common/docker/engine.ts';
+import { DockerEngine, isMissing } from '../../../common/docker/engine.ts';
 import { sharedDocker } from '../../../testing/docker.ts';
 import { importTestImage } from '../../../testing/images.ts';
+import { REGISTRY_ACCOUNT, startTestRegistry } from '../../../testing/registry.ts';
+import { missingTool, requireOrSkip } from '../../../testing/services.ts';
 import { noGrant } from '../../resources/grant.ts';
 import type { KernelExit, RunnerClient } from '../backend.ts';
+import { recordText } from '../record.ts';
 import { eventually, runCode, testSpec } from '../testing/conformance.ts';
 import type { DockerBackend } from './docker-backend.ts';
 import { canRunDocker, deadline, makeDockerSetup, startKernel } from './testing/setup.ts';
@@ -16,6 +19,7 @@ const TIMEOUT_MS = 90_000;
 const MIB = 1024 * 1024;
 
 const usable = canRunDocker();
+const hasRegistry = requireOrSkip(missingTool('docker-registry', 'docker-registry'));
 const daemon = usable ? await sharedDocker() : null;
 if (daemon) {
   for (const name of ['python', 'musl', 'bare'] as const) {
@@ -395,6 +399,41 @@ print(sum(p.wait() != 0 for p in all) > 0)
       await expect(
         backend.pullImage(named('127.0.0.1:1/some/image:1'), deadline()),
       ).rejects.toThrow('127.0.0.1:1/some/image:1 could not be pulled');
+    },
+    TIMEOUT_MS,
+  );
+
+  test.skipIf(!hasRegistry)(
+    'an image of a closed registry is pulled with the account of that registry, which is not kept',
+    async () => {
+      const registry = await startTestRegistry();
+      const canonical = `${registry.addr}/closed/image:1`;
+      const architecture = process.arch === 'x64' ? 'amd64' : process.arch;
+      try {
+        await registry.push('closed/image', '1', [{ architecture }]);
+        const image = (await backend.scanImages())[0];
+        if (!image) throw new Error('no image');
+        const spec = testSpec(image);
+        const as = (registryAccount: typeof spec.image.registryAccount) => ({
+          ...spec,
+          image: { ...spec.image, canonical, registryAccount },
+        });
+        await expect(backend.pullImage(as(null), deadline())).rejects.toThrow('may the account');
+        const wrong = { ...REGISTRY_ACCOUNT, password: 'wrong' };
+        await expect(backend.pullImage(as(wrong), deadline())).rejects.toThrow('may the account');
+        await backend.pullImage(as(REGISTRY_ACCOUNT), deadline());
+        expect(await backend.hasImage(as(null))).toBe(true);
+        const kept = recordText({ spec: as(REGISTRY_ACCOUNT) });
+        expect(kept).toContain(canonical);
+        expect(kept).not.toContain(REGISTRY_ACCOUNT.password);
+      } finally {
+        await engine
+          .call((docker) => docker.getImage(canonical).remove())
+          .catch((error: unknown) => {
+            if (!isMissing(error)) throw error;
+          });
+        await registry.stop();
+      }
     },
     TIMEOUT_MS,
   );

@@ -23,6 +23,13 @@ const MAX_KNOWN_IDS = 10_000;
 const inspected = v.object({ Id: v.string() });
 const progressLine = v.object({ error: v.optional(v.string()) });
 
+/** The account of the image's registry, as the daemon takes it. */
+function accountFor({ canonical, registryAccount }: KernelSpec['image']) {
+  if (registryAccount === null) return {};
+  const [serveraddress] = canonical.split('/', 1);
+  return { authconfig: { ...registryAccount, serveraddress } };
+}
+
 export class ImageStore {
   readonly #engine: DockerEngine;
   readonly #clock: Clock;
@@ -99,7 +106,7 @@ export class ImageStore {
     }
     try {
       const stream = await this.#engine.call(
-        (docker) => docker.pull(tag, { abortSignal: signal }),
+        (docker) => docker.pull(tag, { abortSignal: signal, ...accountFor(image) }),
         { timeoutMs: PULL_STALL_MS, signal },
       );
       await this.#follow(v.parse(answerStream, stream), signal);
@@ -108,7 +115,7 @@ export class ImageStore {
       if (error instanceof BackendError) throw error;
       throw new BackendError(
         'ImageNotFound',
-        `${canonical} could not be pulled: ${errorMessage(error)}. Does it exist, and may this agent read the registry?`,
+        `${canonical} could not be pulled: ${errorMessage(error)}. Does it exist, and may the account that is stored with its registry read it?`,
         { cause: error },
       );
     } finally {

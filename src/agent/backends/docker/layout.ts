@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import * as v from 'valibot';
 import { kernelSpec, servicePort } from '../../../common/protocol/kernel.ts';
 import { recordedAllocations } from '../../resources/allocations.ts';
+import { recordText } from '../record.ts';
 
 const kernelRecord = v.object({
   version: v.literal(1),
@@ -80,7 +81,7 @@ export async function makeFolders(layout: KernelLayout, owner: Owner): Promise<v
 }
 
 export const writeRecord = (layout: KernelLayout, record: KernelRecord): Promise<void> =>
-  writeFile(layout.record, JSON.stringify(record), { mode: 0o600 });
+  writeFile(layout.record, recordText(record), { mode: 0o600 });
 
 /** @returns null when there is no readable record. */
 export async function readRecord(layout: KernelLayout): Promise<KernelRecord | null> {

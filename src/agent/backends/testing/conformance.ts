@@ -66,6 +66,7 @@ export function testSpec(image: AgentImage, overrides: Partial<KernelSpec> = {})
       labels: image.labels,
       isLocal: true,
       autoPull: 'none',
+      registryAccount: null,
     },
     cluster: {
       mode: 'single-node',
