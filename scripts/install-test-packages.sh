@@ -18,6 +18,8 @@ need ip iproute2
 need tmux tmux
 need chromium chromium
 need python3 python3
+need ssh openssh-client
+need rsync rsync
 need curl curl
 need unzip unzip
 need busybox busybox-static

@@ -6,6 +6,8 @@ export interface Libc {
   pipe2(fds: Int32Array, flags: number): number;
   /** @returns the process id that was reaped, 0 or -1. */
   waitpid(pid: number, flags: number): number;
+  /** A device's own operation, which reads or fills `argument`. @returns 0 on success. */
+  ioctl(fd: number, request: number, argument: Int32Array | Uint16Array): number;
   /** Sets from where in an open file the next write goes. @returns whether it did. */
   seek(fd: number, offset: number): boolean;
 }
@@ -23,11 +25,13 @@ function load(): Libc | null {
       const { symbols } = dlopen(name, {
         pipe2: { args: ['ptr', 'i32'], returns: 'i32' },
         waitpid: { args: ['i32', 'ptr', 'i32'], returns: 'i32' },
+        ioctl: { args: ['i32', 'u64', 'ptr'], returns: 'i32' },
         lseek: { args: ['i32', 'i64', 'i32'], returns: 'i64' },
       });
       return {
         pipe2: (fds, flags) => symbols.pipe2(ptr(fds), flags),
         waitpid: (pid, flags) => symbols.waitpid(pid, null, flags),
+        ioctl: (fd, request, argument) => symbols.ioctl(fd, request, ptr(argument)),
         seek: (fd, offset) => symbols.lseek(fd, offset, SEEK_SET) === BigInt(offset),
       };
     } catch {

@@ -24,6 +24,8 @@ export interface RunnerOptions {
   readonly runtimePath: string;
   /** The address that services listen on. */
   readonly serviceHost: string;
+  /** Names of the services that the runner itself offers. */
+  readonly builtIn: ReadonlySet<string>;
   /** Where the image says how its services start. */
   readonly definitionsFolder?: string;
   readonly log: ContainerLog;
@@ -71,6 +73,7 @@ export class Runner {
       runtimePath: options.runtimePath || (python ?? ''),
       host: options.serviceHost,
       definitionsFolder: options.definitionsFolder ?? DEFINITIONS_FOLDER,
+      builtIn: options.builtIn,
       random,
       note: (message) => void options.log.write(2, new TextEncoder().encode(`${message}\n`)),
     });

@@ -19,6 +19,8 @@ const RESOLVE_TIMEOUT_MS = 5_000;
 /** Written last: the kernel has joined. */
 const JOINED_FILE = 'cluster.json';
 const SSH_FOLDER = 'ssh';
+/** Below the folder that a kernel sees as its configuration. */
+export const CLUSTER_PUBLIC_KEY = 'ssh/id_cluster.pub';
 
 /** Hosts files of kernels begin with this. */
 export const LOOPBACK_HOSTS = '127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n';

@@ -82,6 +82,19 @@ export function parseServicePorts(label: string): ServicePort[] {
   return services;
 }
 
+/** What the runner itself serves in every session. */
+export const SSH_SERVICE = { name: 'sshd', protocol: 'tcp', port: 2200 } as const;
+
+/** The services that every session has from the runner. */
+export const sessionServices = (): ServicePort[] =>
+  [SSH_SERVICE].map(({ name, protocol, port }) => ({
+    name,
+    protocol,
+    container_ports: [port],
+    host_ports: [null],
+    is_inference: false,
+  }));
+
 /** The services of a kernel: those of its image, and the ports its owner asked to open. */
 export function servicePortsOf(labels: Labels, preopenPorts: readonly number[]): ServicePort[] {
   const services = parseServicePorts(labels[`${LABEL_PREFIX}service-ports`] ?? '');

@@ -99,6 +99,10 @@ export const runnerEnvironment = {
   bootstrap: 'BACKENDAI_RUNNER_BOOTSTRAP',
   /** The address that services listen on: every one in a container, the node's where it is shared. */
   serviceHost: 'BACKENDAI_RUNNER_SERVICE_HOST',
+  /** Port of the SSH server; without one there is none. */
+  sshPort: 'BACKENDAI_RUNNER_SSH_PORT',
+  /** Files of public keys, separated by `:`, that may come in beside the user's own. */
+  trustedKeys: 'BACKENDAI_RUNNER_TRUSTED_KEYS',
 } as const;
 
 const SHIELD_PREFIX = 'BACKENDAI_RUNNER_USER_';

@@ -44,7 +44,7 @@ export interface ProgramSpec {
   readonly stdin?: boolean;
 }
 
-class PipeSource implements ByteSource {
+export class PipeSource implements ByteSource {
   private readonly fd: number;
   private readonly reader: ReadableStreamDefaultReader<Uint8Array>;
   private open = true;
@@ -100,12 +100,13 @@ function sourceOf(fd: number | undefined, stream: Readable | null): ByteSource {
   return stream === null ? emptySource : new StreamSource(stream);
 }
 
-function exitOf(code: number | null, signal: NodeJS.Signals | null): ProgramExit {
+export function exitOf(code: number | null, signal: NodeJS.Signals | null): ProgramExit {
   if (signal !== null) return { exitCode: 128 + (constants.signals[signal] ?? 0), signal };
   return { exitCode: code ?? 1, signal: null };
 }
 
-function started(child: ChildProcess): Promise<number> {
+/** Resolves with the process id. Rejects when the program can't be started. */
+export function started(child: ChildProcess): Promise<number> {
   return new Promise((resolve, reject) => {
     child.once('error', reject);
     child.once('spawn', () => resolve(child.pid ?? 0));
@@ -158,7 +159,7 @@ export async function startProgram(spec: ProgramSpec): Promise<Program> {
 }
 
 /** When memory runs out the system shall end the user's program, not the session with it. */
-function preferAsVictim(pid: number): void {
+export function preferAsVictim(pid: number): void {
   try {
     writeFileSync(`/proc/${pid}/oom_score_adj`, '500');
   } catch {
@@ -166,7 +167,7 @@ function preferAsVictim(pid: number): void {
   }
 }
 
-function signalGroup(pid: number, name: NodeJS.Signals): boolean {
+export function signalGroup(pid: number, name: NodeJS.Signals): boolean {
   try {
     process.kill(-pid, name);
     return true;

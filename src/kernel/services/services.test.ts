@@ -65,6 +65,7 @@ beforeAll(async () => {
     runtimePath: process.execPath,
     host: '127.0.0.1',
     definitionsFolder: folder,
+    builtIn: new Set(['sshd']),
     random: systemRandom,
     note: (message) => notes.push(message),
   });
@@ -146,6 +147,10 @@ test('started once, used by all, restarted when it dies, and ended', async () =>
   await until(async () => (await ask()) === null, 'it is gone');
   expect(await start('web')).toBe('started');
   expect((await ask())?.rest).toEqual(['--size', '1', '2']);
+});
+
+test('what the session serves itself is there', async () => {
+  expect(await start('sshd')).toBe('running');
 });
 
 test('an opened port is the user’s own; it is not waited for', async () => {

@@ -29,6 +29,8 @@ export interface ServicesOptions {
   /** The address that services shall listen on. */
   readonly host: string;
   readonly definitionsFolder: string;
+  /** Names of what the runner itself serves for as long as the session lives. */
+  readonly builtIn: ReadonlySet<string>;
   readonly random: Random;
   /** Takes lines for the session's log. */
   readonly note: (message: string) => void;
@@ -65,7 +67,7 @@ export class Services {
    */
   async start(request: ServiceRequest): Promise<'started' | 'running'> {
     const { name, protocol } = request;
-    if (protocol === 'preopen') return 'running';
+    if (protocol === 'preopen' || this.#options.builtIn.has(name)) return 'running';
     if (!SERVICE_NAME.test(name)) {
       throw new RunnerError('bad-request', `'${name}' can't be the name of a service.`);
     }

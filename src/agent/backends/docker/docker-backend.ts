@@ -8,7 +8,7 @@ import * as v from 'valibot';
 import type { Clock } from '../../../common/clock.ts';
 import { DockerEngine, DockerError, isMissing } from '../../../common/docker/engine.ts';
 import { BackendError, errorMessage } from '../../../common/errors.ts';
-import { servicePortsOf } from '../../../common/images/labels.ts';
+import { servicePortsOf, sessionServices } from '../../../common/images/labels.ts';
 import type { Logger } from '../../../common/logger.ts';
 import type { CommitTarget } from '../../../common/protocol/commit.ts';
 import type { KernelSpec, ServicePort } from '../../../common/protocol/kernel.ts';
@@ -259,7 +259,10 @@ export class DockerBackend implements Backend {
   }
 
   async #servicePorts(spec: KernelSpec): Promise<ServicePort[]> {
-    const services = servicePortsOf(spec.image.labels, spec.preopenPorts);
+    const services = [
+      ...sessionServices(),
+      ...servicePortsOf(spec.image.labels, spec.preopenPorts),
+    ];
     const count = services.reduce((sum, service) => sum + service.container_ports.length, 0);
     const ports = await this.#ports.take(spec.kernelId, count);
     return services.map((service) => ({

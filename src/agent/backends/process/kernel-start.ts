@@ -3,12 +3,13 @@ import { chmod, mkdir, symlink, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { checkoutRoot, runnerCommand } from '../../../common/executable.ts';
 import type { HostRuntime } from '../../../common/images/host-runtimes.ts';
-import { coreCountVariables, runtimeOf } from '../../../common/images/labels.ts';
-import type { KernelSpec } from '../../../common/protocol/kernel.ts';
+import { coreCountVariables, runtimeOf, SSH_SERVICE } from '../../../common/images/labels.ts';
+import type { KernelSpec, ServicePort } from '../../../common/protocol/kernel.ts';
 import { runnerEnvironment } from '../../../common/protocol/runner.ts';
 import { environmentText, type Grant, resourceText } from '../../resources/grant.ts';
 import type { Peer } from '../backend.ts';
 import {
+  CLUSTER_PUBLIC_KEY,
   hostAddresses,
   hostLines,
   includeSshConfig,
@@ -41,6 +42,7 @@ export interface KernelParts {
   readonly sandbox: SandboxKind;
   readonly runtimes: readonly HostRuntime[];
   readonly runtime: HostRuntime | null;
+  readonly servicePorts: readonly ServicePort[];
   /** Address that services listen on. */
   readonly serviceHost: string;
   readonly grant: Grant;
@@ -63,6 +65,9 @@ function innerPaths(layout: KernelLayout, sandbox: SandboxKind) {
     config: '/home/config',
   };
 }
+
+const portText = ({ servicePorts }: KernelParts, service: string): string =>
+  String(servicePorts.find(({ name }) => name === service)?.container_ports[0] ?? '');
 
 /** The complete environment of the runner and, less the runner's own part, of user programs. */
 export function kernelEnvironment(parts: KernelParts): Record<string, string> {
@@ -96,6 +101,8 @@ export function kernelEnvironment(parts: KernelParts): Record<string, string> {
     [runnerEnvironment.runtimeType]: type,
     [runnerEnvironment.runtimePath]: runtimePath,
     [runnerEnvironment.serviceHost]: parts.serviceHost,
+    [runnerEnvironment.sshPort]: portText(parts, SSH_SERVICE.name),
+    [runnerEnvironment.trustedKeys]: join(inner.config, CLUSTER_PUBLIC_KEY),
     [runnerEnvironment.bootstrap]: spec.bootstrapScript === null ? '' : inner.bootstrap,
   };
   return withHooks(variables, attachment.hooks.map(hookTarget(sandbox)));

@@ -14,7 +14,7 @@ import {
   type HostRuntime,
   isUnchanged,
 } from '../../../common/images/host-runtimes.ts';
-import { servicePortsOf } from '../../../common/images/labels.ts';
+import { servicePortsOf, sessionServices } from '../../../common/images/labels.ts';
 import type { Logger } from '../../../common/logger.ts';
 import type { KernelSpec, ServicePort } from '../../../common/protocol/kernel.ts';
 import type { AgentImage } from '../../../common/protocol/manager.ts';
@@ -211,6 +211,7 @@ export class ProcessBackend implements Backend {
       sandbox: host.sandbox,
       runtimes: host.runtimes,
       runtime,
+      servicePorts,
       serviceHost: this.#options.bindHost ?? LOOPBACK,
       grant,
       pinnedCpus: cgroups.enforced.has('cpuset') ? [] : grant.cpuIds,
@@ -230,7 +231,10 @@ export class ProcessBackend implements Backend {
    * no other session has. Ports that the user named are opened by the user's own programs.
    */
   async #servicePorts(spec: KernelSpec): Promise<ServicePort[]> {
-    const services = servicePortsOf(spec.image.labels, spec.preopenPorts);
+    const services = [
+      ...sessionServices(),
+      ...servicePortsOf(spec.image.labels, spec.preopenPorts),
+    ];
     const isChosen = ({ protocol }: ServicePort) => protocol !== 'preopen';
     const counts = services.filter(isChosen).map((service) => service.container_ports.length);
     const ports = await this.#ports.take(

@@ -22,6 +22,8 @@ import { hostArchitecture } from '../../../common/images/labels.ts';
 import type { ExecuteSlice } from '../../../common/protocol/execution.ts';
 import type { KernelSpec } from '../../../common/protocol/kernel.ts';
 import type { AgentImage } from '../../../common/protocol/manager.ts';
+import { missingForSsh, sshRun } from '../../../testing/openssh.ts';
+import { requireOrSkip } from '../../../testing/services.ts';
 import { until } from '../../../testing/until.ts';
 import { type Grant, noGrant } from '../../resources/grant.ts';
 import type { Backend, KernelExit, RunnerClient } from '../backend.ts';
@@ -466,6 +468,33 @@ export function backendConformance(
           expect((await runCode(runner, './.deep/er/run.sh')).stdout).toBe('ran\n');
           const changed = 'echo more >> .greeting && touch .deep/er/new && echo done';
           expect((await runCode(runner, changed)).stdout).toBe('done\n');
+        },
+        TEST_TIMEOUT_MS,
+      );
+
+      test.skipIf(!requireOrSkip(missingForSsh()))(
+        'an SSH client comes in by the key in the home folder, and gets a terminal',
+        async () => {
+          const { created, runner } = await start(testSpec(image));
+          const port = created.servicePorts.find(({ name }) => name === 'sshd')?.host_ports[0];
+          const key = await until(
+            () =>
+              runner.call({ op: 'read-file', path: 'id_container', offset: 0 }).catch(() => null),
+            'there is a key',
+            DEADLINE_MS,
+          );
+          const folder = await mkdtemp(join(tmpdir(), 'ssh-key-'));
+          try {
+            await writeFile(join(folder, 'id_container'), Buffer.from(key.data, 'base64'), {
+              mode: 0o600,
+            });
+            const target = { keyFolder: folder, to: port ?? 0 };
+            const done = await sshRun(target, ['-tt', 'test -t 1; echo $? $HOME $BACKENDAI_TEST']);
+            expect(done).toMatchObject({ exitCode: 0 });
+            expect(done.stdout).toMatch(/^0 \/\S+ it's set\r\n$/);
+          } finally {
+            await rm(folder, { recursive: true, force: true });
+          }
         },
         TEST_TIMEOUT_MS,
       );
