@@ -21,6 +21,11 @@ const file = v.looseObject({
   mode: v.union([v.number(), v.string()]),
   modified: v.string(),
 });
+const filePage = v.object({ items: v.array(file), next: v.optional(v.nullable(v.string())) });
+/** Pages of one directory that are asked for: a million entries with the server's usual limit. */
+const MAX_PAGES = 1000;
+/** How many entries upstream's storage proxies list by default, without telling of more. */
+const LISTED_WITHOUT_PAGES = 1000;
 const itemResult = v.object({ item: v.string(), msg: v.nullish(v.string(), null) });
 const results = v.object({
   results: v.object({ success: v.array(itemResult), failed: v.array(itemResult) }),
@@ -161,8 +166,23 @@ export class FolderApi {
     });
   }
 
-  async files(id: string, path: string): Promise<FolderFile[]> {
-    return (await this.get(v.object({ items: v.array(file) }), `/${id}/files`, { path })).items;
+  /**
+   * All entries of a directory, page by page.
+   * @returns isWhole: false when the server has no pages, and may have left out some.
+   */
+  async files(id: string, path: string): Promise<{ items: FolderFile[]; isWhole: boolean }> {
+    const items: FolderFile[] = [];
+    let after: string | undefined;
+    for (let pages = 0; pages < MAX_PAGES; pages += 1) {
+      const page = await this.get(filePage, `/${id}/files`, { path, after });
+      items.push(...page.items);
+      if (page.next === undefined) {
+        return { items, isWhole: page.items.length < LISTED_WITHOUT_PAGES };
+      }
+      if (page.next === null) return { items, isWhole: true };
+      after = page.next;
+    }
+    return { items, isWhole: false };
   }
 
   async mkdir(

@@ -12,11 +12,6 @@ import type { LocalEntry } from './local.ts';
 
 /** Files that are under way at a time. */
 const PARALLEL = 4;
-/**
- * How many entries storage proxies list by default. Nothing tells whether there are more, and a copy
- * must not leave out files without saying so.
- */
-const LISTING_LIMIT = 1000;
 /** Directories that one request makes. */
 const MAX_DIRECTORIES = 50;
 
@@ -121,14 +116,12 @@ export async function remoteTree(
   const tree: RemoteTree = { files: [], directories: [] };
   const visit = async (directory: string): Promise<void> => {
     if (directory !== '.') tree.directories.push(directory);
-    const items = await client.folder.files(folderId, directory);
-    if (items.length === LISTING_LIMIT) {
-      throw new UserError(
-        `${directory} may hold more than the ${LISTING_LIMIT} files that the server lists.`,
-        {
-          hint: "Nothing is copied. An administrator can raise the storage proxy's scandir-limit.",
-        },
-      );
+    const { items, isWhole } = await client.folder.files(folderId, directory);
+    // A copy must not leave out files without saying so.
+    if (!isWhole) {
+      throw new UserError(`${directory} may hold more than the ${items.length} files listed.`, {
+        hint: "Nothing is copied. An administrator can raise the storage proxy's scandir-limit.",
+      });
     }
     for (const { name, type, size, modified } of items) {
       const at = under(directory, name);
@@ -149,7 +142,7 @@ async function remoteFiles(
 ): Promise<{ files: RemoteFile[]; directories: string[] }> {
   const isRoot = path === '.' || path === '';
   const name = path.replace(/\/+$/, '').split('/').at(-1);
-  const siblings = isRoot ? [] : await client.folder.files(folderId, dirname(path));
+  const siblings = isRoot ? [] : (await client.folder.files(folderId, dirname(path))).items;
   const isDirectory =
     isRoot || siblings.some((item) => item.name === name && item.type === 'DIRECTORY');
   if (!isDirectory) return { files: [{ path, place: path }], directories: [] };

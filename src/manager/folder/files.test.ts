@@ -36,6 +36,24 @@ test('directories are made, and each that fails is told', async () => {
   expect(await list()).toEqual(['DIRECTORY a', 'DIRECTORY c', 'DIRECTORY d']);
 });
 
+test('a directory comes in pages, in the order of names', async () => {
+  await t.call('user', 'POST', `/folders/${id}/mkdir`, { path: ['p/b', 'p/a', 'p/é', 'p/c'] });
+  const page = async (query: string): Promise<[string[], unknown]> => {
+    const [status, body] = await t.call('user', 'GET', `/folders/${id}/files?path=p${query}`);
+    expect(status).toBe(200);
+    const { items, next } = v.parse(v.object({ ...listing.entries, next: v.unknown() }), body);
+    return [items.map(({ name }) => name), next];
+  };
+  expect(await page('')).toEqual([['a', 'b', 'c', 'é'], null]);
+  expect(await page('&limit=3')).toEqual([['a', 'b', 'c'], 'c']);
+  expect(await page('&limit=3&after=c')).toEqual([['é'], null]);
+  expect(await page('&after=bb')).toEqual([['c', 'é'], null]);
+  expect(await page('&after=zzz&limit=1')).toEqual([['é'], null]);
+  const wrong = await t.call('user', 'GET', `/folders/${id}/files?path=p&limit=0`);
+  expect(wrong[0]).toBe(400);
+  await t.call('user', 'DELETE', `/folders/${id}/delete-files`, { files: ['p'], recursive: true });
+});
+
 test('files are renamed, moved and deleted', async () => {
   const post = async (action: string, body: object) =>
     (await t.call('user', 'POST', `/folders/${id}/${action}`, body))[0];

@@ -10,15 +10,17 @@ import { followTask } from './work.ts';
 type Parameters2<F extends (...args: never[]) => unknown> = Parameters<F>[2];
 
 /** What a directory holds. */
+/** One page of a directory; `next` is what the next page is asked for with, as `after`. */
 export async function listFiles(
   ctx: ManagerContext,
   caller: Caller,
   nameOrId: string,
-  path: string,
+  { path, ...page }: { readonly path: string; readonly after?: string; readonly limit?: number },
 ) {
   const folder = await findManagedFolder(ctx.sql, caller, nameOrId, 'read_content');
-  const items = await storage.listFiles(ctx, placeOf(folder), path === '' ? '.' : path);
-  return items.map(({ name, type, stat }) => ({
+  const relpath = path === '' ? '.' : path;
+  const { items, next } = await storage.listFiles(ctx, placeOf(folder), relpath, page);
+  const shown = items.map(({ name, type, stat }) => ({
     name,
     type,
     size: stat.size,
@@ -26,6 +28,7 @@ export async function listFiles(
     created: stat.created,
     modified: stat.modified,
   }));
+  return { items: shown, next };
 }
 
 export async function makeDirectories(

@@ -41,7 +41,15 @@ const renameBody = aliased(
 );
 const moveBody = v.object({ src: pathField, dst: pathField });
 const deleteBody = v.object({ files: paths, recursive: v.nullish(flag(false), false) });
-const listQuery = v.object({ path: v.optional(pathField, '') });
+const MAX_PAGE = 100_000;
+/** Ours beyond upstream: `limit`, and `after`, the `next` of the page before. */
+const listQuery = v.object({
+  path: v.optional(pathField, ''),
+  after: v.optional(v.string()),
+  limit: v.optional(
+    v.pipe(v.string(), v.digits(), v.transform(Number), v.minValue(1), v.maxValue(MAX_PAGE)),
+  ),
+});
 
 function ticketRoutes(ctx: ManagerContext): Route[] {
   return [
@@ -140,8 +148,8 @@ export const folderFileRoutes = (ctx: ManagerContext): Route[] => [
       ...reading('GET', '/:name/files', 'List a directory of a folder.'),
       takes: { ...ofFolder, query: listQuery },
     },
-    async ({ caller }, { params, query: { path } }) => ({
-      json: { items: await files.listFiles(ctx, caller, params.name, path) },
+    async ({ caller }, { params, query }) => ({
+      json: await files.listFiles(ctx, caller, params.name, query),
     }),
   ),
   route(

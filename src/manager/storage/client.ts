@@ -239,6 +239,8 @@ export async function makeDirectories(
 }
 
 const listing = v.object({
+  /** The name after which the next page begins; proxies that don't page give none. */
+  next: v.nullish(v.string(), null),
   items: v.array(
     v.looseObject({
       name: v.string(),
@@ -253,9 +255,14 @@ const listing = v.object({
   ),
 });
 
-export const listFiles = async (ctx: StorageContext, place: FolderPlace, relpath: string) =>
-  (await ask(ctx, place.host, ['POST', '/folder/file/list'], { ...at(place), relpath }, listing))
-    .items;
+/** One page of a directory, in the order of names. */
+export const listFiles = (
+  ctx: StorageContext,
+  place: FolderPlace,
+  relpath: string,
+  page: { readonly after?: string; readonly limit?: number } = {},
+) =>
+  ask(ctx, place.host, ['POST', '/folder/file/list'], { ...at(place), relpath, ...page }, listing);
 
 export async function renameFile(
   ctx: StorageContext,

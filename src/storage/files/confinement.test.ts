@@ -185,7 +185,10 @@ async function archive(names: readonly string[], followsLinks: boolean): Promise
 
 /** Every operation there is; what it gives back must not come from outside. */
 const operations: Record<string, (path: string, other: string) => Promise<string>> = {
-  list: async (path) => JSON.stringify((await listFolder(root, path, 0)).map(({ name }) => name)),
+  list: async (path) => {
+    const { items } = await listFolder(root, path, { after: null, limit: 0 });
+    return JSON.stringify(items.map(({ name }) => name));
+  },
   read: readAll,
   zip: (path) => archive([path], true),
   tar: (path, other) => archive([path, other], false),

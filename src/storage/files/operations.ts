@@ -2,7 +2,7 @@
 import { lstat, mkdir, readlink, rename } from 'node:fs/promises';
 import { errorCode } from '../../common/errors.ts';
 import { StorageError } from '../problems.ts';
-import { eachOf, kindOf, namesIn } from './entries.ts';
+import { eachOf, kindOf, type Page, pageOf } from './entries.ts';
 import { findPlace, inheritOwner, makeFolderLikeParent, OpenFolder, type Place } from './place.ts';
 import { type RemoveOptions, removeEntry } from './remove.ts';
 
@@ -51,19 +51,21 @@ export async function makeFolder(
   await inheritOwner(place.path, place.folder);
 }
 
-/**
- * The entries of a folder, by name.
- * @param limit of entries; 0 for all.
- */
-export async function listFolder(root: string, path: string, limit: number): Promise<ListedFile[]> {
+/** A page of the entries of a folder; `next` is the name after which the next page begins. */
+export async function listFolder(
+  root: string,
+  path: string,
+  page: Page,
+): Promise<{ items: ListedFile[]; next: string | null }> {
   await using place = await findPlace(root, path);
   await using folder = await openListed(place, path);
-  const all = (await namesIn(folder)).sort((a, b) => (a.name < b.name ? -1 : 1));
+  const { entries, hasMore } = await pageOf(folder, page);
   const items: (ListedFile | null)[] = [];
-  await eachOf([...(limit === 0 ? all : all.slice(0, limit)).entries()], async ([at, entry]) => {
+  await eachOf([...entries.entries()], async ([at, entry]) => {
     items[at] = await describe(entry.name, entry.path);
   });
-  return items.filter((item) => item !== null);
+  const next = hasMore ? (entries.at(-1)?.name ?? null) : null;
+  return { items: items.filter((item) => item !== null), next };
 }
 
 async function openListed(place: Place, path: string): Promise<OpenFolder> {

@@ -34,6 +34,13 @@ const archiveName = v.pipe(
   ),
 );
 
+/** Ours beyond upstream: `after`, the `next` of the page before, and `limit`. 0 is without limit. */
+const listParams = v.object({
+  ...fileParams.entries,
+  after: v.nullish(v.string(), null),
+  limit: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0)), 0),
+});
+
 /** Makes several folders; one that cannot be made does not stop the others. */
 async function makeFolders(
   { volumes }: StorageContext,
@@ -78,9 +85,12 @@ function changeRoutes(context: StorageContext): ManagerRoute[] {
       }),
       (params) => makeFolders(context, params),
     ),
-    route('POST', '/folder/file/list', fileParams, async ({ volume, vfid, relpath }) =>
-      ok({ items: await listFolder(await rootOf(volume, vfid), relpath, settings.scandirLimit) }),
-    ),
+    route('POST', '/folder/file/list', listParams, async (params) => {
+      const { volume, vfid, relpath, after, limit } = params;
+      const cap = settings.scandirLimit;
+      const page = { after, limit: cap === 0 ? limit : Math.min(limit || cap, cap) };
+      return ok(await listFolder(await rootOf(volume, vfid), relpath, page));
+    }),
     route(
       'POST',
       '/folder/file/rename',

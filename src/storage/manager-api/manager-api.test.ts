@@ -267,6 +267,7 @@ describe('files', () => {
         { name: 'b', type: 'DIRECTORY', stat, symlink_target: '' },
         { name: 'c', type: 'SYMLINK', stat, symlink_target: 'a' },
       ],
+      next: null,
     });
     const missing = await ask('POST', '/folder/file/list', { ...folder, relpath: 'none' });
     expect(missing.status).toBe(404);

@@ -10,6 +10,7 @@ import {
 import { UserError } from '../../../common/errors.ts';
 import { confirmed } from '../../admin/shared.ts';
 import { connect } from '../../connect.ts';
+import { printStatus } from '../../framework/glyphs.ts';
 import { itemsDocument, printJson } from '../../output/json.ts';
 import { formatTable } from '../../output/table.ts';
 import { downloadPaths, uploadEntries } from '../../vfolder/copy.ts';
@@ -36,7 +37,8 @@ export const ls = defineCommand({
   },
   async run({ args, io, globals }) {
     const client = await connect({ io, globals });
-    const items = await client.folder.files(await client.folder.idOf(args.name), args.path ?? '.');
+    const id = await client.folder.idOf(args.name);
+    const { items, isWhole } = await client.folder.files(id, args.path ?? '.');
     if (globals.output === 'json') printJson(io, itemsDocument(items, items.length));
     else {
       const rows = items.map(({ name, type, size, modified, mode }) => [
@@ -47,6 +49,7 @@ export const ls = defineCommand({
       ]);
       io.stdout.write(formatTable(['File name', 'Size', 'Modified', 'Mode'], rows));
     }
+    if (!isWhole) printStatus(io.stderr, 'warn', 'There may be more; the server lists no further.');
     return 0;
   },
 });
