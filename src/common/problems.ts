@@ -58,11 +58,23 @@ export const problems = {
     'Background Task Not Found',
     'bgtask_read_not-found',
   ),
+  ClientIPNotAllowed: problem(
+    403,
+    'client-ip-not-allowed',
+    'Client address not allowed.',
+    'appproxy_access_forbidden',
+  ),
   ConcurrencyLimitExceeded: problem(
     412,
     'concurrency-limit-exceeded',
     'Concurrent session limit exceeded.',
     'session_check-limit_forbidden',
+  ),
+  ContainerConnectionRefused: problem(
+    502,
+    'appproxy/container-connection-refused',
+    'Cannot connect to Backend.AI kernel.',
+    'kernel_access_unreachable',
   ),
   ContainerRegistryGroupsAssociationNotFound: problem(
     404,
@@ -247,6 +259,12 @@ export const problems = {
     'general-error',
     'General Backend API Error.',
     'container-registry_create_bad-request',
+  ),
+  InvalidCredentials: problem(
+    401,
+    'invalid-credentials',
+    'Authentication credentials not valid.',
+    'agent_auth_unauthorized',
   ),
   InvalidCursor: problem(
     400,
@@ -444,6 +462,12 @@ export const problems = {
     'permission-not-found',
     'The permission does not exist.',
     'permission_read_not-found',
+  ),
+  PortNotAvailable: problem(
+    409,
+    'appproxy/port-not-available',
+    'Designated port already occupied.',
+    'agent_setup_already-exists',
   ),
   ProjectHasActiveKernelsError: problem(
     409,
@@ -757,6 +781,12 @@ export const problems = {
     'vfolder-permission-error',
     'The virtual folder does not permit the specified permission.',
     'vfolder_access_forbidden',
+  ),
+  WorkerNotAvailable: problem(
+    503,
+    'appproxy/worker-not-available',
+    'Worker not available.',
+    'agent_access_not-found',
   ),
 } as const;
 

@@ -33,7 +33,10 @@ const SESSION_ID = /^[\w-]{8,128}$/;
 
 export const isWebSessionId = (text: string): boolean => SESSION_ID.test(text);
 
-export const webSessionKey = (id: string): string => `AIOHTTP_SESSION_${id}`;
+/** The cookie in which browsers keep a sign-in. */
+export const SESSION_COOKIE = 'AIOHTTP_SESSION';
+
+export const webSessionKey = (id: string): string => `${SESSION_COOKIE}_${id}`;
 
 export function encodeWebSession(session: WebSession): string {
   return JSON.stringify({

@@ -1,6 +1,7 @@
 /** manager.toml: upstream's sections and keys, read into what the manager is started with. */
 import { cpus, hostname } from 'node:os';
 import * as v from 'valibot';
+import { isAddressBlock } from '../common/address-blocks.ts';
 import type { SearchPlaces } from '../common/config/find.ts';
 import { loadConfigFile } from '../common/config/load.ts';
 import {
@@ -19,7 +20,6 @@ import {
   number,
   textOrNothing,
 } from '../common/config/values.ts';
-import { isAddressBlock } from './auth/client-ip.ts';
 import { type ManagerSettings, managerSettings } from './settings.ts';
 
 const address = (fallback: HostPort) => v.optional(hostPort(fallback), fallback);

@@ -63,7 +63,7 @@ function serverUrl(): Promise<string> {
   return shared;
 }
 
-const silentLogger: Logger = {
+export const silentLogger: Logger = {
   trace() {},
   debug() {},
   info() {},

@@ -4,13 +4,13 @@ import {
   decodeWebSession,
   encodeWebSession,
   isWebSessionId,
-  type WebSessionToken,
+  SESSION_COOKIE,
   webSessionKey,
+  type WebSessionToken,
 } from '../common/web-session.ts';
 import type { LiveStore } from '../stores/live/port.ts';
 
 const HEADER = 'x-backendai-sessionid';
-const COOKIE = 'AIOHTTP_SESSION';
 
 export interface BrowserSession {
   /** What the browser named, whether or not it is signed in; null when it named nothing. */
@@ -50,7 +50,7 @@ export class BrowserSessions {
 
   /** The header wins over the cookie, for browsers that block cookies. */
   async load(request: Request): Promise<BrowserSession> {
-    const id = request.headers.get(HEADER) || cookieOf(request, COOKIE);
+    const id = request.headers.get(HEADER) || cookieOf(request, SESSION_COOKIE);
     if (id === null || !isWebSessionId(id)) return { id: null, token: null };
     const stored = decodeWebSession((await this.#live.get(webSessionKey(id))) ?? '{}');
     if (stored === null) return { id, token: null };
@@ -73,7 +73,7 @@ export class BrowserSessions {
   /** @returns the headers that make the browser forget it. */
   async close(id: string | null): Promise<Headers> {
     if (id !== null) await this.#live.delete(webSessionKey(id));
-    return new Headers({ 'Set-Cookie': `${COOKIE}=; HttpOnly; Path=/; Max-Age=0` });
+    return new Headers({ 'Set-Cookie': `${SESSION_COOKIE}=; HttpOnly; Path=/; Max-Age=0` });
   }
 
   async #save(id: string, token: WebSessionToken, expiresSec: number): Promise<Headers> {
@@ -83,7 +83,7 @@ export class BrowserSessions {
     await this.#live.set(webSessionKey(id), text, { ttlMs: lifetimeSec * 1000 });
     // Lax: other sites can't act in the browser's name, and links to this one still work.
     const cookie = [
-      `${COOKIE}=${id}`,
+      `${SESSION_COOKIE}=${id}`,
       'HttpOnly',
       'SameSite=Lax',
       'Path=/',

@@ -1,7 +1,8 @@
 /** Where requests come from, as far as headers that anybody can send are to be believed. */
 import { describe, expect, test } from 'bun:test';
+import { isAddressBlock } from '../../common/address-blocks.ts';
 import { signedHeaders, type TestServer, testManagerServer } from '../../testing/manager.ts';
-import { ClientAddresses, isAddressBlock, isAllowedAddress } from './client-ip.ts';
+import { ClientAddresses, isAllowedAddress } from './client-ip.ts';
 
 const of = (trusted: string[], forwarded: string | null, peer: string | null) =>
   new ClientAddresses(trusted).of(

@@ -2,8 +2,14 @@
 import type { Sql } from 'postgres';
 import { UserError } from '../../common/errors.ts';
 import type { Logger } from '../../common/logger.ts';
+import {
+  appliedVersions,
+  applyMigrations,
+  createHistory,
+  type Migration,
+} from '../../stores/sql/migrate.ts';
 import type { Db } from './connect.ts';
-import { type Migration, migrations } from './migrations/index.ts';
+import { migrations } from './migrations/index.ts';
 
 /** Any fixed number: names the lock that migrating processes queue for. */
 const MIGRATION_LOCK = 7_120_260_404;
@@ -31,12 +37,8 @@ export async function schemaState(
   sql: Db,
   known: readonly Migration[] = migrations,
 ): Promise<SchemaState> {
-  const applied = new Set<number>();
+  const applied = await appliedVersions(sql);
   let upstreamRevision: string | null = null;
-  if (await tableExists(sql, 'schema_migrations')) {
-    const rows = await sql<{ version: number }[]>`SELECT version FROM schema_migrations`;
-    for (const { version } of rows) applied.add(version);
-  }
   if (await tableExists(sql, 'alembic_version')) {
     const [row] = await sql<{ version_num: string }[]>`SELECT version_num FROM alembic_version`;
     upstreamRevision = row?.version_num ?? null;
@@ -88,10 +90,7 @@ async function prepare(sql: Db): Promise<void> {
   await sql`CREATE TABLE alembic_version (
     version_num varchar(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY)`;
   await sql`INSERT INTO alembic_version VALUES (${UPSTREAM_REVISION})`;
-  await sql`CREATE TABLE schema_migrations (
-    version integer NOT NULL CONSTRAINT pk_schema_migrations PRIMARY KEY,
-    name text NOT NULL,
-    applied_at timestamptz DEFAULT now() NOT NULL)`;
+  await createHistory(sql);
 }
 
 /**
@@ -107,27 +106,14 @@ export async function migrate(
   log?: Logger,
   known: readonly Migration[] = migrations,
 ): Promise<number> {
-  let applied = 0;
-  // Each step takes the lock for its own transaction, so no connection has to be held across them.
-  for (let step = 0; step <= known.length; step++) {
-    const done = await sql.begin(async (tx) => {
-      // Waiting for others and rewriting a large table may both take long.
-      await tx`SET LOCAL statement_timeout = 0`;
-      await tx`SELECT pg_advisory_xact_lock(${MIGRATION_LOCK})`;
+  return await applyMigrations(sql, {
+    migrations: known,
+    lock: MIGRATION_LOCK,
+    async begin(tx) {
       const state = await schemaState(tx, known);
       assertOurs(state);
       if (state.version === 0) await prepare(tx);
-      const next = known.find(({ version }) => version === state.missing[0]);
-      if (next === undefined) return true;
-      // Filling a new table from a large old one takes as long as it takes.
-      await tx`SET LOCAL statement_timeout = 0`;
-      await tx.unsafe(next.sql);
-      await tx`INSERT INTO schema_migrations (version, name) VALUES (${next.version}, ${next.name})`;
-      applied += 1;
-      log?.info('applied a migration', { version: next.version, name: next.name });
-      return false;
-    });
-    if (done) break;
-  }
-  return applied;
+    },
+    log,
+  });
 }

@@ -1,4 +1,5 @@
 /** The schema's history: every migration in the order in which it is applied. */
+import type { Migration } from '../../../stores/sql/migrate.ts';
 import core from './0001_core.sql' with { type: 'text' };
 import resources from './0002_resources.sql' with { type: 'text' };
 import sessions from './0003_sessions.sql' with { type: 'text' };
@@ -17,13 +18,6 @@ import groupTime from './0016_group_time.sql' with { type: 'text' };
 import clusters from './0017_clusters.sql' with { type: 'text' };
 import sessionTemplates from './0018_session_templates.sql' with { type: 'text' };
 import scheduler from './0023_scheduler.sql' with { type: 'text' };
-
-export interface Migration {
-  /** Grows; the number that opens the file's name. */
-  readonly version: number;
-  readonly name: string;
-  readonly sql: string;
-}
 
 export const migrations: readonly Migration[] = [
   { version: 1, name: 'core', sql: core },

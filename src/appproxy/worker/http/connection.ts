@@ -1,0 +1,307 @@
+/** A client's HTTP connection: its requests one after the other, each checked and passed on. */
+import type { Clock } from '../../../common/clock.ts';
+import type { ProblemName } from '../../../common/problems.ts';
+import type { Access, Refusal } from '../access.ts';
+import type { Circuit } from '../circuit.ts';
+import type { Counters } from '../counters.ts';
+import { splice } from '../splice.ts';
+import type { Wire, WireOwner } from '../wire.ts';
+import { Exchange, type ExchangeClient } from './exchange.ts';
+import { type ForwardFacts, requestHeadFor } from './forward.ts';
+import { HEAD_END, HeadError, MAX_HEAD_BYTES, parseRequestHead, type RequestHead } from './head.ts';
+import { refusalFor } from './refuse.ts';
+
+/** A head has to be complete so long after its first byte, and the next piece of a body. */
+const HEAD_MS = 20_000;
+const BODY_MS = 60_000;
+/** A client that waits for its next request. */
+const IDLE_MS = 75_000;
+/** A client that takes nothing of its answer, or said that it sends nothing more. */
+const STALLED_MS = 300_000;
+const HALF_CLOSED_MS = 60_000;
+/** How long a refused client may take to read why. */
+const LINGER_MS = 5_000;
+
+/** What connections of one listener share. */
+export interface HttpDoor {
+  /** The circuit that a request is for, or null when there is none. */
+  circuitFor(head: RequestHead): Circuit | null;
+  /** How the client got here: what the application is told. */
+  readonly scheme: 'http' | 'https';
+  readonly access: Access;
+  readonly clock: Clock;
+  readonly counters: Counters;
+  clientAddress(head: RequestHead): string;
+  /** Told once, when the connection is over. */
+  closed(connection: HttpConnection): void;
+}
+
+type State = 'head' | 'checking' | 'exchange' | 'tunnel' | 'closing';
+
+export class HttpConnection implements WireOwner, ExchangeClient {
+  readonly wire: Wire;
+  readonly #door: HttpDoor;
+  #state: State = 'head';
+  #unread: Buffer | null = null;
+  #exchange: Exchange | null = null;
+  #circuit: Circuit | null = null;
+  #hasEnded = false;
+  /** When to give up, on the monotonic clock. */
+  #deadlineMs: number;
+
+  constructor(wire: Wire, door: HttpDoor) {
+    this.wire = wire;
+    this.#door = door;
+    this.#deadlineMs = door.clock.monotonicMs() + HEAD_MS;
+  }
+
+  #expectWithin(ms: number): void {
+    this.#deadlineMs = this.#door.clock.monotonicMs() + ms;
+  }
+
+  /** Breaks off what takes too long; called every few seconds. */
+  checkTime(nowMs: number): void {
+    if (nowMs < this.#deadlineMs) return;
+    this.#exchange?.abort();
+    // What the system still has to deliver survives a close.
+    if (this.#state === 'closing' && this.wire.isDrained) this.wire.close();
+    else this.wire.destroy();
+  }
+
+  received(chunk: Buffer): void {
+    if (this.#state === 'head') {
+      if (this.#unread === null) this.#expectWithin(HEAD_MS);
+      this.#keep(chunk);
+      this.#readHead();
+    } else if (this.#state === 'exchange' && this.#exchange?.isReady) this.#giveBody(chunk);
+    else if (this.#state !== 'closing') {
+      this.#keep(chunk);
+      this.wire.pause();
+    }
+  }
+
+  #keep(chunk: Buffer): void {
+    this.#unread = this.#unread === null ? chunk : Buffer.concat([this.#unread, chunk]);
+  }
+
+  #giveBody(chunk: Buffer): void {
+    const exchange = this.#exchange;
+    if (exchange === null) return;
+    const bytes = exchange.give(chunk);
+    if (this.#exchange !== exchange) return;
+    this.#deadlineMs = Number.POSITIVE_INFINITY;
+    if (!exchange.isRequestDone) this.#expectWithin(BODY_MS);
+    if (bytes < chunk.length) {
+      this.#keep(chunk.subarray(bytes));
+      this.wire.pause();
+    }
+  }
+
+  #readHead(): void {
+    let unread = this.#unread;
+    if (unread === null) return;
+    // An empty line before a request is tolerated, as RFC 9112 asks for.
+    if (unread[0] === 13 && unread[1] === 10) unread = unread.subarray(2);
+    const end = unread.indexOf(HEAD_END);
+    if (end === -1 ? unread.length > MAX_HEAD_BYTES : end > MAX_HEAD_BYTES) {
+      this.#refuse(null, 'GenericBadRequest', 'The head of the request is too long.', 431);
+      return;
+    }
+    if (end === -1) {
+      if (this.#hasEnded) this.wire.close();
+      return;
+    }
+    const rest = unread.subarray(end + HEAD_END.length);
+    this.#unread = rest.length === 0 ? null : rest;
+    let head: RequestHead;
+    try {
+      head = parseRequestHead(unread.toString('latin1', 0, end));
+    } catch (error) {
+      if (!(error instanceof HeadError)) throw error;
+      this.#refuse(null, 'GenericBadRequest', error.message, error.status);
+      return;
+    }
+    this.#check(head);
+  }
+
+  #check(head: RequestHead): void {
+    const circuit = this.#door.circuitFor(head);
+    if (circuit === null) {
+      this.#refuse(head, 'GenericBadRequest', `No application is served at ${head.host}.`);
+      return;
+    }
+    if (this.#circuit !== circuit) {
+      this.#circuit?.closed(this.wire);
+      circuit.opened(this.wire);
+      this.#circuit = circuit;
+    }
+    const clientAddress = this.#door.clientAddress(head);
+    const verdict = this.#door.access.check(circuit, head, clientAddress);
+    if (!(verdict instanceof Promise)) {
+      this.#judged(circuit, head, clientAddress, verdict);
+      return;
+    }
+    this.#state = 'checking';
+    verdict.then(
+      (refusal) => this.#judged(circuit, head, clientAddress, refusal),
+      () => this.#refuse(head, 'InternalServerError', 'The token could not be checked.'),
+    );
+  }
+
+  #judged(
+    circuit: Circuit,
+    head: RequestHead,
+    clientAddress: string,
+    refusal: Refusal | null,
+  ): void {
+    if (!this.wire.isOpen) return;
+    if (refusal !== null) {
+      this.#refuse(head, refusal.problem, refusal.message);
+      return;
+    }
+    circuit.used();
+    this.#door.counters.requests += 1;
+    const facts: ForwardFacts = {
+      scheme: this.#door.scheme,
+      clientAddress,
+      app: circuit.info.app,
+      hidesAuthorization: circuit.info.app_mode === 'inference' && !circuit.info.open_to_public,
+    };
+    const exchange = new Exchange(this, circuit, head, requestHeadFor(head, facts));
+    this.#exchange = exchange;
+    this.#state = 'exchange';
+    this.#deadlineMs = Number.POSITIVE_INFINITY;
+    this.#door.counters.pending += 1;
+    exchange.start(() => this.#exchangeIsReady(exchange));
+  }
+
+  /** The application is connected: give it what has come of the body. */
+  #exchangeIsReady(exchange: Exchange): void {
+    if (this.#exchange !== exchange || exchange.isRequestDone) return;
+    this.#expectWithin(BODY_MS);
+    const unread = this.#unread;
+    this.#unread = null;
+    if (unread !== null) this.#giveBody(unread);
+    if (this.#unread === null) this.wire.resume();
+  }
+
+  #exchangeIsOver(): void {
+    if (this.#exchange === null) return;
+    this.#exchange = null;
+    this.#door.counters.pending -= 1;
+  }
+
+  answered(goesOn: boolean): void {
+    this.#exchangeIsOver();
+    this.#door.counters.answers += 1;
+    if (!goesOn || this.#hasEnded) {
+      this.#close();
+      return;
+    }
+    this.#state = 'head';
+    this.#expectWithin(IDLE_MS);
+    if (!this.wire.isDrained) {
+      // The next request has to wait until this answer is taken.
+      this.#expectWithin(STALLED_MS);
+      this.wire.pause();
+      return;
+    }
+    this.#next();
+  }
+
+  /** Goes on with what has come since. */
+  #next(): void {
+    this.wire.resume();
+    if (this.#unread !== null) this.#readHead();
+  }
+
+  malformed(message: string): void {
+    this.#exchangeIsOver();
+    this.#refuse(null, 'GenericBadRequest', message);
+  }
+
+  unanswered(message: string): void {
+    const head = this.#exchange?.head ?? null;
+    this.#exchangeIsOver();
+    this.#refuse(head, 'ContainerConnectionRefused', message);
+  }
+
+  broken(): void {
+    this.#exchangeIsOver();
+    this.wire.destroy();
+  }
+
+  upgraded(app: Wire): void {
+    this.#exchangeIsOver();
+    this.#state = 'tunnel';
+    this.#deadlineMs = Number.POSITIVE_INFINITY;
+    const [circuit, { counters, clock }] = [this.#circuit, this.#door];
+    if (circuit === null) return;
+    circuit.held += 1;
+    counters.webSocketsOpened += 1;
+    const early = this.#unread;
+    this.#unread = null;
+    if (early !== null) app.write(early);
+    splice(this.wire, app, {
+      clock,
+      traffic: counters.webSocketTraffic,
+      onClosed: () => {
+        circuit.held -= 1;
+        counters.webSocketsClosed += 1;
+        this.#leave();
+      },
+    });
+  }
+
+  #refuse(head: RequestHead | null, problem: ProblemName, message: string, status?: number): void {
+    this.wire.write(refusalFor(head, problem, message, status));
+    this.#door.counters.refusals += 1;
+    this.#close();
+  }
+
+  /** Ends the connection gently: what the client still sends is dropped, so that it gets the answer. */
+  #close(): void {
+    this.#state = 'closing';
+    this.#unread = null;
+    this.#expectWithin(this.wire.isDrained ? LINGER_MS : STALLED_MS);
+    if (this.#hasEnded) this.wire.close();
+    else this.wire.end();
+    this.wire.resume();
+  }
+
+  stalled(): void {
+    this.#expectWithin(STALLED_MS);
+  }
+
+  drained(): void {
+    if (this.#exchange !== null) {
+      this.#deadlineMs = Number.POSITIVE_INFINITY;
+      this.#exchange.clientDrained();
+    } else if (this.#state === 'head') {
+      this.#expectWithin(IDLE_MS);
+      this.#next();
+    }
+  }
+
+  ended(): void {
+    this.#hasEnded = true;
+    if (this.#exchange === null && this.#state !== 'checking') this.wire.close();
+    else if (this.#exchange?.isRequestDone) this.#expectWithin(HALF_CLOSED_MS);
+    else if (this.#exchange?.isReady) {
+      this.#exchange.abort();
+      this.#exchangeIsOver();
+      this.wire.destroy();
+    }
+  }
+
+  closed(): void {
+    this.#exchange?.abort();
+    this.#exchangeIsOver();
+    this.#leave();
+  }
+
+  #leave(): void {
+    this.#circuit?.closed(this.wire);
+    this.#door.closed(this);
+  }
+}

@@ -1,0 +1,61 @@
+/** A client's plain TCP connection, for applications that do not speak HTTP. */
+import type { Clock } from '../../common/clock.ts';
+import type { Circuit } from './circuit.ts';
+import type { Counters } from './counters.ts';
+import { splice } from './splice.ts';
+import { connectWire, type Wire } from './wire.ts';
+
+const CONNECT_TIMEOUT_MS = 10_000;
+
+/**
+ * Connects the client with the application. TCP tells nothing about who it is: addresses are all
+ * that is checked, the rest is up to the application.
+ * @param onClosed told once, when the connection is over.
+ */
+export async function serveTcp(
+  wire: Wire,
+  circuit: Circuit,
+  options: { clientAddress: string; clock: Clock; counters: Counters; onClosed: () => void },
+): Promise<void> {
+  const { clientAddress, clock, counters, onClosed } = options;
+  let isGone = false;
+  const gone = () => {
+    isGone = true;
+    circuit.closed(wire);
+    onClosed();
+  };
+  wire.owner = { received() {}, drained() {}, ended() {}, closed: gone };
+  wire.pause();
+  circuit.opened(wire);
+  const route = circuit.admitsAddress(clientAddress) ? circuit.chooseRoute() : null;
+  if (route === null) {
+    wire.destroy();
+    return;
+  }
+  let app: Wire;
+  try {
+    app = await connectWire(route.kernel_host, route.kernel_port, CONNECT_TIMEOUT_MS);
+  } catch {
+    // To the client that is what it looks like when the application itself refuses.
+    circuit.routeFailed(route);
+    wire.destroy();
+    return;
+  }
+  circuit.routeWorked(route);
+  if (isGone) {
+    app.destroy();
+    return;
+  }
+  circuit.used();
+  circuit.held += 1;
+  counters.tcpOpened += 1;
+  splice(wire, app, {
+    clock,
+    traffic: counters.tcpTraffic,
+    onClosed() {
+      circuit.held -= 1;
+      counters.tcpClosed += 1;
+      gone();
+    },
+  });
+}

@@ -1,0 +1,207 @@
+/**
+ * One end of a TCP connection, as the proxy uses it: bytes are handed to an owner, what the system
+ * does not take yet waits here, and both halves can end on their own.
+ */
+import type { Socket, SocketHandler, TCPSocketListener } from 'bun';
+import { errorMessage } from '../../common/errors.ts';
+
+/** What becomes of a connection. Calls stop after `closed`, which comes exactly once. */
+export interface WireOwner {
+  received(chunk: Buffer): void;
+  /** All that waited is written. */
+  drained(): void;
+  /** The other side will send nothing more. */
+  ended(): void;
+  closed(): void;
+}
+
+const nobody: WireOwner = { received() {}, drained() {}, ended() {}, closed() {} };
+
+export class Wire {
+  owner: WireOwner = nobody;
+  #socket: Socket<Wire> | null = null;
+  #waiting: Buffer | null = null;
+  #isEnding = false;
+  #isClosing = false;
+  #isPaused = false;
+
+  get isOpen(): boolean {
+    return this.#socket !== null;
+  }
+
+  /** The address of the other side; empty once the connection is gone. */
+  get remoteAddress(): string {
+    return this.#socket?.remoteAddress ?? '';
+  }
+
+  /** Whether nothing waits to be written. */
+  get isDrained(): boolean {
+    return this.#waiting === null;
+  }
+
+  /**
+   * Writes, keeping what the system does not take.
+   * @returns whether all was taken; if not, send no more before `drained`.
+   */
+  write(chunk: Buffer): boolean {
+    if (this.#socket === null || this.#isEnding) return true;
+    if (this.#waiting !== null) {
+      this.#waiting = Buffer.concat([this.#waiting, chunk]);
+      return false;
+    }
+    const written = Math.max(0, this.#socket.write(chunk));
+    if (written === chunk.length) return true;
+    this.#waiting = written === 0 ? chunk : chunk.subarray(written);
+    return false;
+  }
+
+  /** Tells the other side that nothing more comes, once all is written. */
+  end(): void {
+    if (this.#isEnding && !this.#isClosing) return;
+    this.#isEnding = true;
+    if (this.#waiting === null) this.#finish();
+  }
+
+  /** Stops reading, so that the other side is slowed down. */
+  pause(): void {
+    if (this.#isPaused) return;
+    this.#isPaused = true;
+    this.#socket?.pause();
+  }
+
+  resume(): void {
+    if (!this.#isPaused) return;
+    this.#isPaused = false;
+    this.#socket?.resume();
+  }
+
+  /** Closes both halves, once all is written. */
+  close(): void {
+    this.#isClosing = true;
+    this.end();
+  }
+
+  /** Breaks the connection off; what waits is lost. */
+  destroy(): void {
+    this.#socket?.terminate();
+  }
+
+  #finish(): void {
+    if (this.#isClosing) this.#socket?.end();
+    else this.#socket?.shutdown();
+  }
+
+  opened(socket: Socket<Wire>): void {
+    this.#socket = socket;
+    socket.setNoDelay(true);
+    if (this.#isPaused) socket.pause();
+  }
+
+  writable(): void {
+    const chunk = this.#waiting;
+    if (chunk !== null && this.#socket !== null) {
+      const written = Math.max(0, this.#socket.write(chunk));
+      if (written < chunk.length) {
+        this.#waiting = chunk.subarray(written);
+        return;
+      }
+      this.#waiting = null;
+      if (this.#isEnding) this.#finish();
+    }
+    if (!this.#isEnding) this.owner.drained();
+  }
+
+  gone(): void {
+    if (this.#socket === null) return;
+    this.#socket = null;
+    this.#waiting = null;
+    const { owner } = this;
+    this.owner = nobody;
+    owner.closed();
+  }
+}
+
+const events: Omit<SocketHandler<Wire>, 'open'> = {
+  data: (socket, chunk) => socket.data.owner.received(chunk),
+  drain: (socket) => socket.data.writable(),
+  end: (socket) => socket.data.owner.ended(),
+  close: (socket) => socket.data.gone(),
+  // `close` follows, and says the same.
+  error() {},
+};
+
+export interface WireTls {
+  readonly certFile: string;
+  readonly keyFile: string;
+}
+
+/**
+ * Listens for connections.
+ * @param accept gives each new connection its owner.
+ * @throws Error of the system when the address cannot be bound.
+ */
+export function listenForWires(
+  address: { hostname: string; port: number; tls: WireTls | null },
+  accept: (wire: Wire) => void,
+): TCPSocketListener<Wire> {
+  return Bun.listen<Wire>({
+    hostname: address.hostname,
+    port: address.port,
+    exclusive: true,
+    allowHalfOpen: true,
+    ...(address.tls === null
+      ? {}
+      : { tls: { cert: Bun.file(address.tls.certFile), key: Bun.file(address.tls.keyFile) } }),
+    socket: {
+      ...events,
+      open(socket) {
+        const wire = new Wire();
+        socket.data = wire;
+        wire.opened(socket);
+        accept(wire);
+      },
+    },
+  });
+}
+
+/**
+ * Opens a connection. Its owner is told `closed` when that fails later on.
+ * @throws Error saying why it cannot be opened; within `timeoutMs`.
+ */
+export async function connectWire(
+  hostname: string,
+  port: number,
+  timeoutMs: number,
+): Promise<Wire> {
+  const wire = new Wire();
+  const opened = Promise.withResolvers<Wire>();
+  const late = setTimeout(
+    () => opened.reject(new Error(`no connection within ${timeoutMs / 1000} seconds`)),
+    timeoutMs,
+  );
+  let isAwaited = true;
+  Bun.connect<Wire>({
+    hostname,
+    port,
+    allowHalfOpen: true,
+    data: wire,
+    socket: {
+      ...events,
+      open(socket) {
+        if (!isAwaited) {
+          socket.terminate();
+          return;
+        }
+        wire.opened(socket);
+        opened.resolve(wire);
+      },
+      connectError: (_socket, error) => opened.reject(error),
+    },
+  }).catch((error: unknown) => opened.reject(new Error(errorMessage(error))));
+  try {
+    return await opened.promise;
+  } finally {
+    isAwaited = false;
+    clearTimeout(late);
+  }
+}
