@@ -13,6 +13,17 @@ const commands: CommandRecord = {
     options,
     commands: async () => (await import('../src/agent/cli/index.ts')).agCommands,
   },
+  'app-proxy-coordinator': {
+    description: 'The coordinator of the app proxy.',
+    options,
+    commands: async () =>
+      (await import('../src/appproxy/coordinator/cli/index.ts')).coordinatorCommands,
+  },
+  'app-proxy-worker': {
+    description: 'A worker of the app proxy.',
+    options,
+    commands: async () => (await import('../src/appproxy/worker/cli/index.ts')).workerCommands,
+  },
   doctor: {
     description: 'Check what this machine can do.',
     load: () => import('../src/standalone/cli/doctor.ts'),

@@ -1,6 +1,7 @@
 /** Who gets to an application: every kind of circuit × every kind of visitor. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
 import { connect } from 'node:net';
+import type { TCPSocketListener } from 'bun';
 import { SignJWT } from 'jose';
 import { systemRandom } from '../common/random.ts';
 import { type OpenedApp, PROXY_SECRETS, TestProxy, testSession } from '../testing/app-proxy.ts';
@@ -10,7 +11,7 @@ setDefaultTimeout(60_000);
 
 let proxy: TestProxy;
 let app: ReturnType<typeof Bun.serve>;
-let echo: ReturnType<typeof Bun.listen>;
+let echo: TCPSocketListener;
 const owner = testSession();
 const stranger = testSession();
 

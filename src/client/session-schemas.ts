@@ -119,3 +119,18 @@ export const fileItem = v.object({
   mode: v.string(),
 });
 export type FileItem = v.InferOutput<typeof fileItem>;
+
+/** What an app is started with. */
+export interface ServiceStart {
+  /** One of the session's service ports, by name. */
+  readonly app: string;
+  /** One of the ports that the app has inside the session; its first when absent. */
+  readonly port?: number;
+  readonly envs?: Readonly<Record<string, string>>;
+  readonly arguments?: Readonly<Record<string, string | null>>;
+  readonly ownerAccessKey?: string;
+}
+
+/** With these a client opens the app: `<wsproxy_addr>/v2/proxy/<token>/<session id>/add?app=…`. */
+export const startedService = v.object({ token: v.string(), wsproxy_addr: v.string() });
+export type StartedService = v.InferOutput<typeof startedService>;

@@ -13,14 +13,19 @@ import {
   executionSlice,
   type FileItem,
   fileItem,
+  type ServiceStart,
   type SessionMatch,
   type SessionMount,
   type SessionSpec,
+  type StartedService,
   sessionMatch,
+  startedService,
   type TemplateOverrides,
 } from './session-schemas.ts';
 import { ExecutionStream } from './stream.ts';
 
+/** Longer than a server gives an app to come up. Milliseconds. */
+const SERVICE_START_MS = 60_000;
 /** Most files and bytes that one upload request may carry; the server refuses more. */
 export const UPLOAD_MAX_FILES = 20;
 export const UPLOAD_MAX_FILE_BYTES = 1024 * 1024;
@@ -326,6 +331,30 @@ export class SessionApi {
       body: { image_name: imageName },
     });
     return begun.task_id;
+  }
+
+  /** Starts an app unless it runs, and gives what it is opened with. */
+  startService(session: string, start: ServiceStart): Promise<StartedService> {
+    return this.http.json(startedService, {
+      ...this.at(session, 'POST', '/start-service'),
+      query: { owner_access_key: start.ownerAccessKey },
+      body: {
+        app: start.app,
+        port: start.port,
+        envs: start.envs && JSON.stringify(start.envs),
+        arguments: start.arguments && JSON.stringify(start.arguments),
+      },
+      timeoutMs: SERVICE_START_MS,
+    });
+  }
+
+  /** Ends an app; harmless when it does not run. */
+  shutdownService(session: string, app: string, options: OwnerOption = {}): Promise<void> {
+    return this.http.done({
+      ...this.at(session, 'POST', '/shutdown-service'),
+      query: { owner_access_key: options.ownerAccessKey },
+      body: { service_name: app },
+    });
   }
 
   /** The sessions that this one waits for, as a tree. */

@@ -46,6 +46,12 @@ export const problems = {
     'Invalid response from AppProxy.',
     'appproxy_request_invalid-data-format',
   ),
+  AppServiceStartFailed: problem(
+    500,
+    'app-service-start-failed',
+    'Failed to start the application service.',
+    'session_start_internal-error',
+  ),
   AuthorizationFailed: problem(
     401,
     'auth-failed',

@@ -18,6 +18,7 @@ import { takeUpWork } from './folder/work.ts';
 import { type Loop, startLoop } from './loop.ts';
 import { createScheduler } from './scheduler/cycle.ts';
 import { startElection } from './scheduler/leader.ts';
+import { endAppsPass } from './session/apps.ts';
 import { createCallbackSender } from './session/callback.ts';
 
 export interface ControlPlane {
@@ -34,6 +35,10 @@ const DISPATCH_SWEEP_MS = 1_000;
 /** Also how exactly repetitions of a failed call keep their times. */
 const CALLBACK_SWEEP_MS = 1_000;
 const FOLDER_SWEEP_MS = 30_000;
+const APP_SWEEP_MS = 60_000;
+const APP_RETRY_MS = 5_000;
+/** Statuses of sessions that nothing should lead to any more. */
+const ENDING = new Set(['TERMINATING', 'TERMINATED', 'ERROR', 'CANCELLED']);
 const MAX_LIVENESS_MS = 1_000;
 const STOP_GRACE_MS = 1_000;
 const AUTO_PULL_KEY = 'config/docker/image/auto_pull';
@@ -50,7 +55,7 @@ async function watchAutoPull(ctx: ManagerContext) {
 }
 
 interface LeaderLoops {
-  wake(loop: WakefulLoop): void;
+  wake(loop: WakefulLoop | 'apps'): void;
   stop(): Promise<void>;
 }
 
@@ -128,14 +133,23 @@ function startLeaderLoops(ctx: ManagerContext, followed: Followed): LeaderLoops 
     log,
     run: () => sender.pass(),
   });
-  const woken: Readonly<Record<WakefulLoop, Loop>> = {
+  const apps = startLoop({
+    name: 'app proxies',
+    sweepMs: APP_SWEEP_MS,
+    retryMs: APP_RETRY_MS,
+    clock,
+    log,
+    run: () => endAppsPass(ctx),
+  });
+  const woken: Readonly<Record<WakefulLoop | 'apps', Loop>> = {
     ...{ schedule: scheduling, start: dispatching, terminate: dispatching, callback: callbacks },
+    apps,
   };
   return {
     wake: (loop) => woken[loop].wake(),
     async stop() {
       await Promise.all(
-        [scheduling, dispatching, liveness, folders, fairShares, callbacks].map((loop) =>
+        [scheduling, dispatching, liveness, folders, fairShares, callbacks, apps].map((loop) =>
           loop.stop(),
         ),
       );
@@ -168,6 +182,7 @@ export async function startControlPlane(ctx: ManagerContext): Promise<ControlPla
   };
   const unsubscribe = ctx.events.subscribe((event) => {
     if (event.type === 'wake') loops?.wake(event.loop);
+    if (event.type === 'session-status' && ENDING.has(event.status)) loops?.wake('apps');
   });
   const { sql, clock, log } = ctx;
   const election = startElection({ sql, clock, log, onChange: lead });

@@ -39,6 +39,7 @@ import type { LiveStore } from '../stores/live/port.ts';
 import { startWebServer, type WebServer } from '../web/main.ts';
 import { defaultWebSettings } from '../web/settings.ts';
 import { provideAccounts } from './accounts.ts';
+import { startLocalAppProxy } from './app-proxy.ts';
 import { lockFolder } from './lock.ts';
 import { postgresPlace } from './place.ts';
 import { ensurePostgresBinaries } from './postgres/binaries.ts';
@@ -50,6 +51,7 @@ import { supervisePostgres } from './supervisor.ts';
 const HOST = '127.0.0.1';
 const MANAGER_PORT = 8091;
 const WEB_PORT = 8090;
+const APP_PROXY_PORTS = { coordinator: 10_200, http: 10_201, tcp: 10_202 };
 const STORAGE_CLIENT_PORT = 6021;
 const STORAGE_MANAGER_PORT = 6022;
 const DATABASE = 'backend';
@@ -85,6 +87,16 @@ export interface RunningCluster {
   readonly failed: Promise<never>;
   /** Ends manager, agent, storage proxy and PostgreSQL. Sessions keep running and are adopted by the next start. */
   stop(): Promise<void>;
+}
+
+interface LocalDatabase {
+  /** The manager's pool. */
+  readonly sql: Sql;
+  readonly port: number;
+  /** Of a database of the same server. */
+  readonly url: (name: string) => string;
+  /** Rejects when the server cannot be kept running. */
+  readonly lost: Promise<never>;
 }
 
 /** Steps that undo the start, run latest first. */
@@ -135,6 +147,9 @@ export async function startCluster(options: ClusterOptions): Promise<RunningClus
   const { agent, isolationGaps } = await startLocalAgent(options, { manager, config }, teardown);
   local.agent = agent.api;
 
+  const appProxy = await startAppProxy(options, remembered, { database, live });
+  teardown.defer(() => appProxy.stop());
+
   const web = await startWeb(options, remembered.webPort ?? WEB_PORT, { manager, live });
   teardown.defer(() => web.stop());
 
@@ -151,6 +166,7 @@ export async function startCluster(options: ClusterOptions): Promise<RunningClus
   };
   const environmentFiles = writeEnvironmentFiles(folder, record.endpoint, accounts);
   await remember(folder, {
+    ...appProxy.ports,
     managerPort: port,
     postgresPort: database.port,
     storageClientPort: Number(new URL(storage.clientUrl).port),
@@ -198,6 +214,35 @@ async function startStorage(
   });
 }
 
+/** What makes applications of sessions reachable; nobody but this machine gets to it. */
+async function startAppProxy(
+  { folder, clock, random, log, progress }: ClusterOptions,
+  remembered: Remembered,
+  { database, live }: { database: LocalDatabase; live: LiveStore },
+) {
+  progress('Starting the app proxy');
+  const port = (wanted: number) => pickPort(wanted, HOST, random);
+  const ports = {
+    coordinator: await port(remembered.appProxyPort ?? APP_PROXY_PORTS.coordinator),
+    http: await port(remembered.appProxyHttpPort ?? APP_PROXY_PORTS.http),
+    tcp: await port(remembered.appProxyTcpPort ?? APP_PROXY_PORTS.tcp),
+  };
+  const proxy = await startLocalAppProxy({
+    ...{ folder, hostname: HOST, ports, live, clock, random },
+    databaseUrl: database.url,
+    managerSql: database.sql,
+    log: log.child({ component: 'appproxy' }),
+  });
+  return {
+    stop: () => proxy.stop(),
+    ports: {
+      appProxyPort: ports.coordinator,
+      appProxyHttpPort: ports.http,
+      appProxyTcpPort: ports.tcp,
+    },
+  };
+}
+
 /** The page for people, on the same machine only and so without TLS. */
 async function startWeb(
   { clock, random, log, progress, webuiFolder }: ClusterOptions,
@@ -226,7 +271,7 @@ async function startDatabase(
   options: ClusterOptions,
   wantedPort: number,
   teardown: Teardown,
-): Promise<{ sql: Sql; port: number; lost: Promise<never> }> {
+): Promise<LocalDatabase> {
   const { folder, clock, random, log, progress } = options;
   const place = await postgresPlace(folder, random);
   progress('Starting PostgreSQL');
@@ -256,7 +301,8 @@ async function startDatabase(
   );
   teardown.defer(() => sql.end({ timeout: 5 }));
   await migrate(sql, log);
-  return { sql, port: postgres.server.port, lost: postgres.lost };
+  const { server, lost } = postgres;
+  return { sql, port: server.port, url: (name) => server.url(name), lost };
 }
 
 async function startLocalAgent(

@@ -5,6 +5,9 @@ import { join } from 'node:path';
 import * as v from 'valibot';
 
 const remembered = v.object({
+  appProxyPort: v.optional(v.number()),
+  appProxyHttpPort: v.optional(v.number()),
+  appProxyTcpPort: v.optional(v.number()),
   managerPort: v.optional(v.number()),
   postgresPort: v.optional(v.number()),
   storageClientPort: v.optional(v.number()),

@@ -1,48 +1,17 @@
 /** The cluster's storage proxy: one volume below the cluster's folder, and the manager told of it. */
-import { existsSync } from 'node:fs';
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import * as v from 'valibot';
 import type { Clock } from '../common/clock.ts';
-import { UserError } from '../common/errors.ts';
 import type { Logger } from '../common/logger.ts';
-import { type Random, randomString } from '../common/random.ts';
+import type { Random } from '../common/random.ts';
 import { type StorageProxy, startStorageProxy } from '../storage/main.ts';
 import { localStorageSettings, type OwnerSettings } from '../storage/settings.ts';
 import type { ConfigStore } from '../stores/config/port.ts';
+import { loadOrCreateSecrets } from './secrets.ts';
 
 /** What managers call the proxy: the first half of a folder's host. */
 const PROXY = 'local';
 const VOLUME = 'volume1';
-const SECRET_LENGTH = 48;
-
-const secrets = v.object({
-  /** Kept, so that an upload goes on after a restart. */
-  token: v.string(),
-  manager: v.string(),
-});
-
-async function loadOrCreateSecrets(folder: string, random: Random) {
-  const path = join(folder, 'storage-secrets.json');
-  if (existsSync(path)) {
-    try {
-      return v.parse(secrets, JSON.parse(await readFile(path, 'utf8')));
-    } catch (error) {
-      throw new UserError(`${path} cannot be read.`, {
-        hint: 'Delete it: a new one is made, and uploads that are going on have to begin again.',
-        cause: error,
-      });
-    }
-  }
-  const fresh = {
-    token: randomString(random, SECRET_LENGTH),
-    manager: randomString(random, SECRET_LENGTH),
-  };
-  await writeFile(`${path}.new`, JSON.stringify(fresh), { mode: 0o600 });
-  await rename(`${path}.new`, path);
-  return fresh;
-}
-
 /** Where the proxy is; and, unless somebody set them otherwise, that its volume is used for folders. */
 async function tellManager(config: ConfigStore, proxy: StorageProxy, secret: string) {
   const place = `volumes/proxies/${PROXY}`;
@@ -80,7 +49,13 @@ export async function startLocalStorage(options: LocalStorageOptions): Promise<S
   const { folder, hostname, owner, config, clock, random, log } = options;
   const path = join(folder, 'storage', VOLUME);
   await mkdir(path, { recursive: true, mode: 0o755 });
-  const { token, manager } = await loadOrCreateSecrets(folder, random);
+  const { token, manager } = await loadOrCreateSecrets(
+    folder,
+    'storage-secrets.json',
+    // The first is kept so that an upload goes on after a restart.
+    ['token', 'manager'],
+    { random, loss: 'uploads that are going on have to begin again' },
+  );
   const proxy = await startStorageProxy({
     settings: localStorageSettings({
       nodeId: PROXY,

@@ -1,5 +1,6 @@
 /** An app proxy for tests: a coordinator on a database of its own, and workers on free ports. */
 
+import type { TCPSocketListener } from 'bun';
 import { type Coordinator, startCoordinator } from '../appproxy/coordinator/main.ts';
 import { migrateCoordinator } from '../appproxy/coordinator/schema.ts';
 import type { CoordinatorSettings } from '../appproxy/coordinator/settings.ts';
@@ -21,7 +22,7 @@ export async function freePorts(count: number): Promise<[number, number]> {
   for (;;) {
     const first = await freePort();
     const probes = Array.from({ length: count }, (_none, index) => first + index);
-    const servers: ReturnType<typeof Bun.listen>[] = [];
+    const servers: TCPSocketListener[] = [];
     try {
       for (const port of probes) {
         servers.push(Bun.listen({ hostname: HOST, port, exclusive: true, socket: { data() {} } }));

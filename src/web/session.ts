@@ -5,8 +5,8 @@ import {
   encodeWebSession,
   isWebSessionId,
   SESSION_COOKIE,
-  webSessionKey,
   type WebSessionToken,
+  webSessionKey,
 } from '../common/web-session.ts';
 import type { LiveStore } from '../stores/live/port.ts';
 

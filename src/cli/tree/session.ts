@@ -98,6 +98,14 @@ export const sessionCommands: CommandRecord = {
     description: 'Show which sessions a session waits for.',
     load: () => import('../commands/session/show-graph.ts'),
   },
+  'shutdown-service': {
+    description: 'End an app of a session.',
+    load: () => import('../commands/session/shutdown-service.ts'),
+  },
+  'start-service': {
+    description: 'Start an app of a session, and show what it is opened with.',
+    load: () => import('../commands/session/start-service.ts'),
+  },
   'status-history': {
     description: 'Show when a session had which status.',
     load: () => import('../commands/session/status-history.ts'),

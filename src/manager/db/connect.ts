@@ -1,8 +1,6 @@
 /** The connection pool to PostgreSQL, which managers share the making of with other components. */
 export {
   connectDatabase,
-  type DatabaseAddress,
-  type DatabaseOptions,
   type Db,
   databaseTypes,
   describeAddress,

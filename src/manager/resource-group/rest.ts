@@ -6,7 +6,7 @@ import { route } from '../http/declare.ts';
 import { aliased } from '../http/parameters.ts';
 import type { Caller, Route } from '../http/route.ts';
 import { projectOfMember } from '../project/service.ts';
-import { appProxyVersion, LOCAL_PROXY_VERSION } from './app-proxy.ts';
+import { AppProxyClient, LOCAL_PROXY_VERSION } from './app-proxy.ts';
 import { allowedResourceGroups, type ResourceGroup, usableGroups } from './service.ts';
 
 /** Longest name or id that is looked for. Characters. */
@@ -72,8 +72,9 @@ export function resourceGroupRoutes(ctx: ManagerContext): Route[] {
             `You may use no resource group '${wanted}'.`,
           );
         }
-        const { wsproxyAddr: address } = found;
-        const version = address ? await appProxyVersion(ctx.clock, address) : LOCAL_PROXY_VERSION;
+        const { appProxy } = found;
+        if (appProxy === null) return { json: { wsproxy_version: LOCAL_PROXY_VERSION } };
+        const { version } = await new AppProxyClient(ctx.clock, appProxy).status();
         return { json: { wsproxy_version: version } };
       },
     ),

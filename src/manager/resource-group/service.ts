@@ -7,6 +7,7 @@ import type { ScalingGroupRow } from '../db/rows.generated.ts';
 import { type Listed, mapListed, type PageWish } from '../graphql/page.ts';
 import type { V2Query } from '../graphql/v2-filter-store.ts';
 import type { Caller } from '../http/route.ts';
+import type { AppProxyAddress } from './app-proxy.ts';
 import {
   type DefaultSessionOptions,
   defaultSessionOptions,
@@ -29,6 +30,8 @@ export interface ResourceGroup {
   readonly isPublic: boolean;
   readonly createdAt: Date;
   readonly wsproxyAddr: string | null;
+  /** How managers reach the app proxy of its sessions; null when there is none. */
+  readonly appProxy: AppProxyAddress | null;
   readonly driver: string;
   /** fifo, lifo, drf or fair-share. */
   readonly scheduler: string;
@@ -48,6 +51,7 @@ function toResourceGroup(row: ScalingGroupRow): ResourceGroup {
     isPublic: row.is_public,
     createdAt: row.created_at,
     wsproxyAddr: row.wsproxy_addr,
+    appProxy: row.wsproxy_addr ? { url: row.wsproxy_addr, token: row.wsproxy_api_token } : null,
     driver: row.driver,
     scheduler: row.scheduler,
     schedulerOptions: v.parse(schedulerOptions, row.scheduler_opts),

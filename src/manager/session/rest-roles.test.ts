@@ -42,6 +42,8 @@ const CALLS: Readonly<Record<string, { query?: string; body?: unknown }>> = {
   'GET /session/:session_name/dependency-graph': {},
   'GET /session/:session_name/direct-access-info': {},
   'GET /session/:session_name/logs': {},
+  'POST /session/:session_name/start-service': { body: { app: 'nosuch' } },
+  'POST /session/:session_name/shutdown-service': { query: 'service_name=nosuch' },
   'GET /session/:session_name/files': {},
   'GET /stream/session/:session_name/apps': {},
   'GET /events/session': { query: 'scope=nosuch' },

@@ -2,6 +2,7 @@
 import type { ManagerContext } from '../context.ts';
 import type { Route } from '../http/route.ts';
 import { eventRoutes } from './events.ts';
+import { appRoutes } from './rest-apps.ts';
 import { commitRoutes } from './rest-commit.ts';
 import { createRoutes } from './rest-create.ts';
 import { executionRoutes } from './rest-execution.ts';
@@ -19,6 +20,7 @@ export const sessionRoutes = (ctx: ManagerContext): Route[] => [
   ...commitRoutes(ctx),
   ...executionRoutes(ctx),
   ...fileRoutes(ctx),
+  ...appRoutes(ctx),
   ...streamRoutes(ctx),
   ...eventRoutes(ctx),
 ];

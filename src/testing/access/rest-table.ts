@@ -100,6 +100,8 @@ export const restAccess: Readonly<
   'POST /session/:session_name/complete': ['user', 'read', 'own'],
   'POST /session/:session_name/interrupt': ['user', 'read', 'own'],
   'GET /session/:session_name/logs': ['user', 'read', 'own'],
+  'POST /session/:session_name/start-service': ['user', 'read', 'own'],
+  'POST /session/:session_name/shutdown-service': ['user', 'read', 'own'],
   'GET /session/:session_name/files': ['user', 'read', 'own'],
   'POST /session/:session_name/upload': ['user', 'read', 'own'],
   'POST /session/:session_name/download': ['user', 'read', 'own'],
