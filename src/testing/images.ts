@@ -94,7 +94,28 @@ async function addMusl(root: string): Promise<void> {
   await rm(source);
 }
 
+/** Git alone: the program, and the names under which it calls itself. */
+async function addGit(root: string): Promise<void> {
+  await cp('/usr/bin/git', join(root, 'usr/bin/git'));
+  await mkdir(join(root, 'usr/lib/git-core'), { recursive: true });
+  await symlink('../../bin/git', join(root, 'usr/lib/git-core/git'));
+  for (const name of ['git-upload-pack', 'git-receive-pack']) {
+    await symlink('git', join(root, 'usr/bin', name));
+  }
+}
+
 const recipes = {
+  /** glibc, bash and Git. */
+  git: {
+    tag: 'testing/git:1',
+    packages: ['bash', 'libc6', 'libpcre2-8-0', 'zlib1g'],
+    labels: { 'base-distro': 'ubuntu22.04', 'runtime-type': 'app', 'resource.min.mem': '64m' },
+    complete: async (root: string) => {
+      await addGit(root);
+      await addBusybox(root, 'usr/bin');
+      await addAccounts(root);
+    },
+  },
   /** glibc, Python with its whole standard library, bash. */
   python: {
     tag: 'testing/python:3-debian',

@@ -1,0 +1,250 @@
+/**
+ * The lives of sessions through the command line, on real kernels of two backends: batch jobs that
+ * depend on each other, a job that runs out of time, a template that clones a repository, and images.
+ */
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import * as v from 'valibot';
+import { canRunDocker } from '../agent/backends/docker/testing/setup.ts';
+import { runCommand } from '../cli/testing/program.ts';
+import { systemClock } from '../common/clock.ts';
+import { DockerEngine } from '../common/docker/engine.ts';
+import { systemRandom } from '../common/random.ts';
+import { sharedDocker, type TestDocker } from '../testing/docker.ts';
+import { importTestImage } from '../testing/images.ts';
+import { silentLog } from '../testing/manager.ts';
+import { until } from '../testing/until.ts';
+import { type RunningCluster, startCluster } from './cluster.ts';
+
+const TIMEOUT_MS = 180_000;
+const GIT = 'git -c user.name=T -c user.email=t@test.example -c init.defaultBranch=main';
+
+/** A job of bash that first makes a repository, which is then cloned as the template says. */
+const template = (image: string) => `
+template:
+  api_version: "6"
+  kind: task_template
+  metadata: {name: with-code, tag: nightly}
+  spec:
+    kernel:
+      image: ${image}
+      environ: {GREETING: hello}
+      run:
+        bootstrap: |
+          echo "$GREETING" > greeting.txt
+          ${GIT} init -q origin && cd origin
+          echo first > file.txt && ${GIT} add . && ${GIT} commit -qm one && ${GIT} branch old
+          echo second > file.txt && ${GIT} commit -qam two && cd ..
+      git: {repository: /home/work/origin, branch: old, destination_dir: code}
+    resources: {cpu: 1, mem: 256m}
+`;
+
+const backends = [
+  { backend: 'process', image: 'bash', usable: true },
+  { backend: 'docker', image: 'local/testing/git:1', usable: canRunDocker() },
+] as const;
+
+describe.each(backends)('on the $backend backend', ({ backend, image, usable }) => {
+  const check = test.skipIf(!usable);
+  let folder: string;
+  let cluster: RunningCluster;
+  let daemon: TestDocker | undefined;
+  let env: Record<string, string>;
+  const dockerHost = process.env.DOCKER_HOST;
+  const told: string[] = [];
+  const receiver = Bun.serve({
+    hostname: '127.0.0.1',
+    port: 0,
+    async fetch(request) {
+      told.push(v.parse(v.object({ event: v.string() }), await request.json()).event);
+      return new Response();
+    },
+  });
+
+  beforeAll(async () => {
+    if (!usable) return;
+    folder = await mkdtemp(join(tmpdir(), 'lives-'));
+    if (backend === 'docker') {
+      daemon = await sharedDocker();
+      await importTestImage(daemon.socketPath, 'git');
+      process.env.DOCKER_HOST = `unix://${daemon.socketPath}`;
+    }
+    cluster = await startCluster({
+      envId: `lives-${backend}`,
+      folder: join(folder, 'cluster'),
+      backend,
+      managerPort: 0,
+      clock: systemClock,
+      random: systemRandom,
+      log: silentLog,
+      progress: () => {},
+    });
+    const [row] = await cluster.manager.ctx.sql<{ accessKey: string; secretKey: string }[]>`
+      SELECT access_key AS "accessKey", secret_key AS "secretKey" FROM keypairs
+       WHERE user_id = 'user@lablup.com' AND is_active ORDER BY created_at LIMIT 1`;
+    env = {
+      BACKEND_ENDPOINT: cluster.manager.url,
+      BACKEND_ACCESS_KEY: row?.accessKey ?? '',
+      BACKEND_SECRET_KEY: row?.secretKey ?? '',
+    };
+  }, TIMEOUT_MS);
+
+  afterAll(async () => {
+    if (!usable) return;
+    const live = await run('--output', 'json', 'ps', '-f', 'name');
+    const names = v.parse(listed(v.object({ name: v.string() })), JSON.parse(live.out));
+    for (const { name } of names.items) await run('rm', '-f', name);
+    const ended = async () =>
+      (
+        await cluster.manager.ctx.sql`SELECT 1 FROM sessions
+        WHERE status NOT IN ('TERMINATED', 'CANCELLED')`
+      ).length === 0;
+    await until(ended, 'all sessions have ended', TIMEOUT_MS);
+    await cluster.stop();
+    if (dockerHost === undefined) delete process.env.DOCKER_HOST;
+    else process.env.DOCKER_HOST = dockerHost;
+    await daemon?.stop();
+    await receiver.stop(true);
+    await rm(folder, { recursive: true, force: true });
+  }, TIMEOUT_MS);
+
+  const listed = <S extends v.GenericSchema>(item: S) => v.object({ items: v.array(item) });
+  const run = (...argv: string[]) => runCommand(argv, { env, cwd: folder });
+  async function ok(...argv: string[]) {
+    const outcome = await run(...argv);
+    expect({ argv, ...outcome }).toMatchObject({ exitCode: 0 });
+    return outcome;
+  }
+
+  const size = ['-r', 'cpu=1', '-r', 'mem=256m'];
+  /** @returns the id of a batch session that was enqueued. */
+  async function job(name: string, command: string, ...more: string[]): Promise<string> {
+    const batch = ['--type', 'batch', '-c', command, '--enqueue-only', ...size, ...more];
+    const { out } = await ok('--output', 'json', 'session', 'create', '-t', name, ...batch, image);
+    return v.parse(v.object({ session_id: v.string() }), JSON.parse(out)).session_id;
+  }
+
+  const lifeOf = v.object({
+    name: v.string(),
+    status: v.string(),
+    status_info: v.string(),
+    result: v.string(),
+  });
+  /** How sessions ended, by name, once they all have. */
+  async function ends(...names: string[]) {
+    const over = new Map<string, v.InferOutput<typeof lifeOf>>();
+    const all = async () => {
+      const fields = 'name,status,status_info,result';
+      const { out } = await ok('--output', 'json', 'ps', '--dead', '-f', fields);
+      for (const life of v.parse(listed(lifeOf), JSON.parse(out)).items) over.set(life.name, life);
+      return names.every((name) => over.has(name));
+    };
+    await until(all, `${names.join(', ')} have ended`, TIMEOUT_MS);
+    return names.map((name) => over.get(name));
+  }
+
+  check(
+    'jobs run after those they depend on, and not at all after one that failed',
+    async () => {
+      const hook = `http://127.0.0.1:${receiver.port}/`;
+      const first = await job('first', 'true', '--callback-url', hook);
+      const second = await job('second', 'true', '--depends', first);
+      const last = await job('last', 'exit 3', '--depends', second, '--depends', first);
+      const never = await job('never', 'true', '--depends', last);
+      const { out } = await ok('session', 'show-graph', never);
+      const words = Array.from(out.matchAll(/first|second|last|never/g), ([word]) => word);
+      expect(words.slice(0, 2)).toEqual(['never', 'last']);
+      expect(words.slice(2).toSorted()).toEqual(['first', 'first', 'second']);
+      const [one, two, three, four] = await ends('first', 'second', 'last', 'never');
+      for (const life of [one, two]) {
+        expect(life).toMatchObject({
+          ...{ status: 'TERMINATED', result: 'SUCCESS', status_info: 'task-finished' },
+        });
+      }
+      expect(three).toMatchObject({ result: 'FAILURE', status_info: 'task-failed' });
+      expect(four).toMatchObject({
+        ...{ status: 'CANCELLED', result: 'UNDEFINED', status_info: 'dependency-failed' },
+      });
+      const history = await ok(
+        'scheduling-history',
+        'session',
+        'list',
+        '-v',
+        '--session-id',
+        never,
+      );
+      expect(history.out).toContain("waited for session 'last'");
+      await until(() => told.includes('terminated'), 'the end is told');
+      expect(told.filter((event) => /enqueued|started|success|terminat/.test(event))).toEqual([
+        'enqueued',
+        'started',
+        'success',
+        'terminating',
+        'terminated',
+      ]);
+    },
+    TIMEOUT_MS,
+  );
+
+  check(
+    'a job that runs out of time fails for that',
+    async () => {
+      await job('slow', 'sleep 600', '--timeout', '2s');
+      expect(await ends('slow')).toMatchObject([
+        { status: 'TERMINATED', result: 'FAILURE', status_info: 'task-timeout' },
+      ]);
+    },
+    TIMEOUT_MS,
+  );
+
+  check(
+    'a template: its script, its variables and its repository are in the session',
+    async () => {
+      await writeFile(join(folder, 'template.yaml'), template(image));
+      const { err } = await ok('session-template', 'create', '-f', 'template.yaml');
+      const id = /[0-9a-f]{32}/.exec(err)?.[0] ?? '';
+      await ok('create-from-template', id, '-t', 'templated', '-e', 'GREETING=welcome');
+      await ok(
+        'session',
+        'download',
+        'templated',
+        'greeting.txt',
+        'code/file.txt',
+        '--dest',
+        'got',
+      );
+      expect(await readFile(join(folder, 'got/greeting.txt'), 'utf8')).toBe('welcome\n');
+      const names = ['got/code/file.txt', 'got/file.txt'].map((name) =>
+        Bun.file(join(folder, name)),
+      );
+      const texts = await Promise.all(
+        names.map(async (file) => ((await file.exists()) ? file.text() : '')),
+      );
+      expect(texts.join('')).toBe('first\n');
+      const { out } = await ok('--output', 'json', 'ps', '-f', 'name,tag');
+      expect(JSON.parse(out).items).toContainEqual({ name: 'templated', tag: 'nightly' });
+
+      const converted = await run('session', 'convert-to-image', 'templated', 'mine');
+      if (backend === 'docker') {
+        expect(converted).toMatchObject({ exitCode: 0 });
+        const made = /local\/\S+-customized_[0-9a-f]{32}/.exec(converted.err)?.[0] ?? '';
+        await ok('session', 'create', '-t', 'from-image', ...size, made);
+        await forgetImage(made);
+      } else {
+        expect(converted).toMatchObject({ exitCode: 1 });
+        expect(converted.err).toContain('no containers to commit');
+      }
+    },
+    TIMEOUT_MS,
+  );
+
+  /** Ends the session of an image, and removes it from the daemon that other tests use too. */
+  async function forgetImage(canonical: string): Promise<void> {
+    await ok('rm', 'from-image');
+    await ends('from-image');
+    const engine = new DockerEngine(daemon?.socketPath ?? '');
+    await engine.call((docker) => docker.getImage(canonical.replace('local/', '')).remove());
+  }
+});
