@@ -18,6 +18,8 @@ export interface AcceleratorOptions extends AcceleratorSelection {
   /** Absent: looked for in the usual places. */
   readonly mockFile?: string | undefined;
   readonly places: SearchPlaces;
+  /** How the backend can attach devices: drivers of a container engine, or `device-files`. */
+  readonly drivers: readonly string[];
   /** Where administrators keep the settings of families; null: nowhere. */
   readonly store: ConfigStore | null;
   readonly random: Random;
@@ -49,12 +51,18 @@ export async function openAccelerators(options: AcceleratorOptions): Promise<Dev
     ...settings[key],
     ...(await storedSettings(store, key)),
   });
-  const isAllowed = (name: string) =>
-    !block.map(shortName).includes(name) && allow?.map(shortName).includes(name);
+  const isAllowed = (name: string, byDefault: boolean) =>
+    !block.map(shortName).includes(name) && (allow?.map(shortName).includes(name) ?? byDefault);
   const families: DeviceFamily[] = [];
-  if (isAllowed('mock')) {
+  if (isAllowed('mock', false)) {
     const { mockFamily } = await import('./mock.ts');
     families.push(await mockFamily({ ...options, explicitPath: options.mockFile, configured }));
+  }
+  if (isAllowed('cuda', true)) {
+    const { cudaFamily } = await import('./cuda.ts');
+    const program = Bun.which('nvidia-smi');
+    const family = await cudaFamily({ ...options, program, configured });
+    if (family) families.push(family);
   }
   const keys = families.map(({ key }) => key);
   if (new Set(keys).size < keys.length) {

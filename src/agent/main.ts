@@ -24,6 +24,7 @@ import { Outbox } from './outbox.ts';
 import { Allocator } from './resources/allocator.ts';
 import { agentService } from './service.ts';
 import type { AgentSettings } from './settings.ts';
+import { AcceleratorMeter } from './stats/accelerators.ts';
 import { StatisticsReporter } from './stats/reporter.ts';
 import { Wishes } from './wishes.ts';
 
@@ -225,11 +226,14 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       outbox.retryNow();
     },
   });
+  const meter = new AcceleratorMeter(parts.allocator.families, log);
   const statistics = new StatisticsReporter({
     agentId: settings.id,
     intervalMs: options.statisticsIntervalMs ?? STATISTICS_INTERVAL_MS,
     running: () => registry.running(),
     measure: (kernelIds) => backend.usage(kernelIds),
+    accelerators: () => meter.look(),
+    heldBy: (kernelId) => registry.get(kernelId)?.allocations ?? {},
     send: (report) => manager.reportStatistics(report),
     clock,
     log,

@@ -325,21 +325,22 @@ async function startLocalAgent(
     resource: { 'reserved-cpu': 0, 'reserved-mem': '256m' },
   });
   const log = options.log.child({ component: 'agent' });
-  const accelerators = await openAccelerators({
-    allow: mockFile === undefined ? null : ['mock'],
-    block: [],
-    settings: {},
-    mockFile,
-    places: { cwd: folder, home: folder },
-    store: config,
-    random,
-    log,
-  });
   const backend = await openBackend({
     settings,
     stateDir,
     hiddenPaths: [dirname(folder)],
     clock,
+    random,
+    log,
+  });
+  const accelerators = await openAccelerators({
+    allow: mockFile === undefined ? null : ['mock'],
+    block: [],
+    settings: {},
+    mockFile,
+    drivers: (await backend.capacity()).deviceDrivers,
+    places: { cwd: folder, home: folder },
+    store: config,
     random,
     log,
   });

@@ -110,13 +110,14 @@ export default defineCommand({
     const { link, store } = await linkToManager(settings, opened, { keys, log });
     await link.waitForManager(stop);
     const parts = { clock: systemClock, random: systemRandom, log };
+    const backend = await openBackend({ ...parts, settings, stateDir });
     const accelerators = await openAccelerators({
       ...parts,
       ...settings.accelerators,
+      drivers: (await backend.capacity()).deviceDrivers,
       places,
       store,
     });
-    const backend = await openBackend({ ...parts, settings, stateDir });
     const { host, port } = settings.rpcListenAddr;
     const agent = await startAgent({
       ...parts,

@@ -10,9 +10,9 @@ import {
 } from '../../common/protocol/statistics.ts';
 import type { KernelUsage, NodeUsage } from './usage.ts';
 
-interface Measurement {
+export interface Measurement {
   readonly metric: string;
-  readonly unit: 'msec' | 'percent' | 'bytes' | 'bps';
+  readonly unit: 'msec' | 'percent' | 'bytes' | 'bps' | 'Watts' | 'Celsius';
   readonly value: number;
   /** null: unbounded. Given the time since the measurement before. */
   readonly capacity: ((elapsedMs: number) => number) | null;
@@ -125,8 +125,10 @@ function kernelMeasurements(usage: KernelUsage, nodeMemoryBytes: number): Measur
   return found;
 }
 
-/** Node metric and device (null: the node as a whole) → measurement. */
-function nodeMeasurements(usage: NodeUsage): [string | null, Measurement][] {
+/** Device (null: the node as a whole) and what was measured of it. */
+export type DeviceMeasurement = readonly [string | null, Measurement];
+
+function nodeMeasurements(usage: NodeUsage): DeviceMeasurement[] {
   const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
   const cpu = (usedMs: number, cpus: number): Measurement => ({
     metric: 'cpu_util',
@@ -184,10 +186,17 @@ export class MetricTracker {
   readonly #devices = new Map<string, MetricSeries>();
   #kernels = new Map<string, MetricSeries>();
 
-  /** @param atMs monotonic time of the measurement. */
-  takeNode(usage: NodeUsage, atMs: number): NodeStatistics {
+  /**
+   * @param accelerators what was measured of them, by device; null: of all of a family.
+   * @param atMs monotonic time of the measurement.
+   */
+  takeNode(
+    usage: NodeUsage,
+    accelerators: readonly DeviceMeasurement[],
+    atMs: number,
+  ): NodeStatistics {
     const statistics: NodeStatistics = { node: {}, devices: {} };
-    for (const [device, measurement] of nodeMeasurements(usage)) {
+    for (const [device, measurement] of [...nodeMeasurements(usage), ...accelerators]) {
       const { metric } = measurement;
       if (device === null) {
         statistics.node[metric] = this.#node.take(measurement, atMs);
@@ -202,10 +211,15 @@ export class MetricTracker {
     return statistics;
   }
 
-  /** Kernels that are not in `usages` any more are forgotten. @param atMs monotonic time. */
+  /**
+   * Kernels that are not in `usages` any more are forgotten.
+   * @param acceleratorsOf what was measured of the accelerators that a kernel holds.
+   * @param atMs monotonic time.
+   */
   takeKernels(
     usages: ReadonlyMap<string, KernelUsage>,
     nodeMemoryBytes: number,
+    acceleratorsOf: (kernelId: string) => readonly Measurement[],
     atMs: number,
   ): Map<string, Metrics> {
     const kept = new Map<string, MetricSeries>();
@@ -214,7 +228,8 @@ export class MetricTracker {
       const series = this.#kernels.get(kernelId) ?? new MetricSeries();
       kept.set(kernelId, series);
       const metrics: Metrics = {};
-      for (const measurement of kernelMeasurements(usage, nodeMemoryBytes)) {
+      const measured = [...kernelMeasurements(usage, nodeMemoryBytes), ...acceleratorsOf(kernelId)];
+      for (const measurement of measured) {
         metrics[measurement.metric] = series.take(measurement, atMs);
       }
       all.set(kernelId, metrics);

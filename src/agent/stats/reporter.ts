@@ -6,6 +6,8 @@ import type { Clock } from '../../common/clock.ts';
 import { errorMessage } from '../../common/errors.ts';
 import type { Logger } from '../../common/logger.ts';
 import { MAX_KERNELS_PER_REPORT, type StatisticsReport } from '../../common/protocol/statistics.ts';
+import type { Allocations } from '../resources/allocations.ts';
+import type { AcceleratorFigures } from './accelerators.ts';
 import { MetricTracker } from './metrics.ts';
 import { readNodeUsage } from './node-usage.ts';
 import type { KernelUsage } from './usage.ts';
@@ -17,6 +19,10 @@ export interface StatisticsOptions {
   running: () => string[];
   /** Looks at kernels; those that can't be looked at are left out. */
   measure: (kernelIds: readonly string[]) => Promise<ReadonlyMap<string, KernelUsage>>;
+  /** Looks at the accelerators of the node. */
+  accelerators: () => Promise<AcceleratorFigures>;
+  /** What a kernel holds. */
+  heldBy: (kernelId: string) => Allocations;
   send: (report: StatisticsReport) => Promise<null>;
   clock: Clock;
   log: Logger;
@@ -62,12 +68,20 @@ export class StatisticsReporter {
   }
 
   async #report(): Promise<void> {
-    const { agentId, intervalMs, running, measure, send, clock } = this.#options;
-    const nodeUsage = await readNodeUsage();
-    const node = this.#tracker.takeNode(nodeUsage, clock.monotonicMs());
+    const { agentId, intervalMs, running, measure, heldBy, send, clock } = this.#options;
+    const [nodeUsage, accelerators] = await Promise.all([
+      readNodeUsage(),
+      this.#options.accelerators(),
+    ]);
+    const node = this.#tracker.takeNode(nodeUsage, accelerators.node, clock.monotonicMs());
     const usages = await measure(running());
     const kernels = [
-      ...this.#tracker.takeKernels(usages, nodeUsage.memoryTotalBytes, clock.monotonicMs()),
+      ...this.#tracker.takeKernels(
+        usages,
+        nodeUsage.memoryTotalBytes,
+        (kernelId) => accelerators.of(heldBy(kernelId)),
+        clock.monotonicMs(),
+      ),
     ];
     const report = { agentId, intervalMs };
     for (let first = 0; first === 0 || first < kernels.length; first += MAX_KERNELS_PER_REPORT) {

@@ -37,7 +37,7 @@ describe('figures of a kernel', () => {
     const tracker = new MetricTracker();
     let last = new Map();
     for (const [usage, atMs] of looks) {
-      last = tracker.takeKernels(new Map([['k', { ...idle, ...usage }]]), 8 * GIB, atMs);
+      last = tracker.takeKernels(new Map([['k', { ...idle, ...usage }]]), 8 * GIB, () => [], atMs);
     }
     return last.get('k');
   };
@@ -95,7 +95,12 @@ describe('figures of a kernel', () => {
   test('a kernel that was away begins anew', () => {
     const tracker = new MetricTracker();
     const look = (ids: string[], cpuUsedMs: number, atMs: number) =>
-      tracker.takeKernels(new Map(ids.map((id) => [id, { ...idle, cpuUsedMs }])), GIB, atMs);
+      tracker.takeKernels(
+        new Map(ids.map((id) => [id, { ...idle, cpuUsedMs }])),
+        GIB,
+        () => [],
+        atMs,
+      );
     look(['k'], 0, 0);
     look([], 0, 1000);
     expect(look(['k'], 900, 2000).get('k')?.cpu_util?.current).toBe('0');
@@ -115,9 +120,9 @@ test('figures of a node: CPU time of the interval, memory, disks, network, and e
     netRxBytes: 0,
     netTxBytes: 0,
   };
-  tracker.takeNode(node, 0);
+  tracker.takeNode(node, [], 0);
   const later = { ...node, cpuUsedMs: [3000, 2500], netTxBytes: 8000 };
-  const { node: whole, devices } = tracker.takeNode(later, 4000);
+  const { node: whole, devices } = tracker.takeNode(later, [], 4000);
   expect(whole.cpu_util).toMatchObject({ current: '2500', capacity: '8000', pct: '31.25' });
   expect(devices.cpu_util?.['0']).toMatchObject({
     current: '2000',
@@ -207,6 +212,8 @@ describe('reports', () => {
       intervalMs: 10,
       running: () => kernelIds,
       measure: async (ids) => new Map(ids.map((id) => [id, idle])),
+      accelerators: async () => ({ node: [], of: () => [] }),
+      heldBy: () => ({}),
       send: (report) => manager.reportStatistics(report),
       clock: systemClock,
       log: silentLog,
