@@ -84,10 +84,11 @@ export function parseServicePorts(label: string): ServicePort[] {
 
 /** What the runner itself serves in every session. */
 export const SSH_SERVICE = { name: 'sshd', protocol: 'tcp', port: 2200 } as const;
+export const TERMINAL_SERVICE = { name: 'ttyd', protocol: 'http', port: 7681 } as const;
 
 /** The services that every session has from the runner. */
 export const sessionServices = (): ServicePort[] =>
-  [SSH_SERVICE].map(({ name, protocol, port }) => ({
+  [SSH_SERVICE, TERMINAL_SERVICE].map(({ name, protocol, port }) => ({
     name,
     protocol,
     container_ports: [port],

@@ -101,6 +101,8 @@ export const runnerEnvironment = {
   serviceHost: 'BACKENDAI_RUNNER_SERVICE_HOST',
   /** Port of the SSH server; without one there is none. */
   sshPort: 'BACKENDAI_RUNNER_SSH_PORT',
+  /** Port of the web terminal; without one there is none. */
+  terminalPort: 'BACKENDAI_RUNNER_TERMINAL_PORT',
   /** Files of public keys, separated by `:`, that may come in beside the user's own. */
   trustedKeys: 'BACKENDAI_RUNNER_TRUSTED_KEYS',
 } as const;

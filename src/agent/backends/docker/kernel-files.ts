@@ -1,7 +1,12 @@
 /** What a container finds in its environment and in /home/config. */
 import { appendFile, chmod, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { coreCountVariables, runtimeOf, SSH_SERVICE } from '../../../common/images/labels.ts';
+import {
+  coreCountVariables,
+  runtimeOf,
+  SSH_SERVICE,
+  TERMINAL_SERVICE,
+} from '../../../common/images/labels.ts';
 import type { KernelSpec } from '../../../common/protocol/kernel.ts';
 import { runnerEnvironment } from '../../../common/protocol/runner.ts';
 import { environmentText, type Grant, resourceText } from '../../resources/grant.ts';
@@ -49,6 +54,7 @@ export function runnerVariables(spec: KernelSpec): Record<string, string> {
     // What is reachable from outside is what the daemon publishes.
     [runnerEnvironment.serviceHost]: '0.0.0.0',
     [runnerEnvironment.sshPort]: String(SSH_SERVICE.port),
+    [runnerEnvironment.terminalPort]: String(TERMINAL_SERVICE.port),
     [runnerEnvironment.bootstrap]:
       spec.bootstrapScript === null ? '' : `${CONFIG_MOUNT}/${BOOTSTRAP_NAME}`,
   };

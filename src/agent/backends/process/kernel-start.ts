@@ -3,7 +3,12 @@ import { chmod, mkdir, symlink, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { checkoutRoot, runnerCommand } from '../../../common/executable.ts';
 import type { HostRuntime } from '../../../common/images/host-runtimes.ts';
-import { coreCountVariables, runtimeOf, SSH_SERVICE } from '../../../common/images/labels.ts';
+import {
+  coreCountVariables,
+  runtimeOf,
+  SSH_SERVICE,
+  TERMINAL_SERVICE,
+} from '../../../common/images/labels.ts';
 import type { KernelSpec, ServicePort } from '../../../common/protocol/kernel.ts';
 import { runnerEnvironment } from '../../../common/protocol/runner.ts';
 import { environmentText, type Grant, resourceText } from '../../resources/grant.ts';
@@ -102,6 +107,7 @@ export function kernelEnvironment(parts: KernelParts): Record<string, string> {
     [runnerEnvironment.runtimePath]: runtimePath,
     [runnerEnvironment.serviceHost]: parts.serviceHost,
     [runnerEnvironment.sshPort]: portText(parts, SSH_SERVICE.name),
+    [runnerEnvironment.terminalPort]: portText(parts, TERMINAL_SERVICE.name),
     [runnerEnvironment.trustedKeys]: join(inner.config, CLUSTER_PUBLIC_KEY),
     [runnerEnvironment.bootstrap]: spec.bootstrapScript === null ? '' : inner.bootstrap,
   };
