@@ -1,7 +1,9 @@
 #!/bin/sh
 # Compiles the whole product into one executable.
-#   scripts/build.sh          dist/backend.ai for this platform
-#   scripts/build.sh --all    dist/backend.ai-<platform> for every platform, with SHA256SUMS
+#   scripts/build.sh                         dist/backend.ai for this platform
+#   scripts/build.sh --all                   dist/release for every platform: compressed executables,
+#                                            install.sh, a bill of materials, SHA256SUMS
+#   scripts/build.sh --release PLATFORM...   the same for some, such as linux-x64 or darwin-arm64
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd -P)
 cd "$root"

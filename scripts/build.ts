@@ -3,12 +3,15 @@
  * target platform, and attaches both to the pinned Bun of that platform.
  */
 import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { createReadStream, createWriteStream, existsSync } from 'node:fs';
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { createGzip } from 'node:zlib';
 import packageJson from '../package.json' with { type: 'json' };
 import { copyServerPrograms, POSTGRES_VERSION } from '../src/standalone/postgres/package.ts';
+import { billOfMaterials } from './bill-of-materials.ts';
 
 interface Target {
   /** Suffix of the file in dist/. */
@@ -62,6 +65,9 @@ const PROGRAMS = ['compiled.ts', 'backend.ai.ts', 'kernel-runner.ts'];
 const RELEASE_LEVEL = 19;
 const QUICK_LEVEL = 6;
 
+/** Whether another Bun than the one that runs this is built into it. */
+const isForeign = ({ name }: Target): boolean => name !== `${process.platform}-${process.arch}`;
+
 const bunVersion = packageJson.packageManager.replace('bun@', '');
 const root = dirname(import.meta.dir);
 const dist = join(root, 'dist');
@@ -111,17 +117,10 @@ async function packPostgres(platform: string, work: string, level: number): Prom
   return out;
 }
 
-async function build(
-  target: Target,
-  outfile: string,
-  work: string,
-  foreign: boolean,
-): Promise<void> {
-  const assets =
-    target.postgres === null
-      ? []
-      : [await packPostgres(target.postgres, work, foreign ? RELEASE_LEVEL : QUICK_LEVEL)];
-  const executable = foreign
+/** @param level of zstd, for PostgreSQL's programs. */
+async function build(target: Target, outfile: string, work: string, level: number): Promise<void> {
+  const assets = target.postgres === null ? [] : [await packPostgres(target.postgres, work, level)];
+  const executable = isForeign(target)
     ? [
         `--compile-executable-path=${await bunExecutable(target, work)}`,
         `--target=${target.target}`,
@@ -151,44 +150,70 @@ async function bunExecutable(target: Target, work: string): Promise<string> {
   return join(await packageFolder(target.bun, bunVersion, work), 'bin/bun');
 }
 
-async function main(args: readonly string[]): Promise<void> {
-  const unknown = args.filter((arg) => arg !== '--all');
-  if (unknown.length > 0) {
-    console.error(`Error: unknown argument ${unknown.join(' ')}; usage: scripts/build.sh [--all]`);
-    process.exit(2);
+const USAGE = 'usage: scripts/build.sh [--all | --release PLATFORM...]';
+
+/** Which platforms a release is made for; null to build only dist/backend.ai of this one. */
+function releaseTargets(args: readonly string[]): readonly Target[] | null {
+  const [first, ...names] = args;
+  if (first === undefined) return null;
+  if (first === '--all' && names.length === 0) return TARGETS;
+  const wrong = names.find((name) => !TARGETS.some((target) => target.name === name));
+  if (first === '--release' && names.length > 0 && wrong === undefined) {
+    return TARGETS.filter(({ name }) => names.includes(name));
   }
+  const platforms = TARGETS.map(({ name }) => name).join(', ');
+  console.error(
+    `Error: ${wrong ?? args.join(' ')} is not known; ${USAGE}; platforms: ${platforms}`,
+  );
+  process.exit(2);
+}
+
+async function main(args: readonly string[]): Promise<void> {
+  const targets = releaseTargets(args);
   const work = await mkdtemp(join(tmpdir(), 'backend.ai-build-'));
   try {
     await mkdir(dist, { recursive: true });
-    const here = TARGETS.find(({ name }) => name === `${process.platform}-${process.arch}`);
-    if (!args.includes('--all')) {
+    const here = TARGETS.find((target) => !isForeign(target));
+    if (targets === null) {
       if (!here)
         throw new Error(`this platform (${process.platform}-${process.arch}) is not supported`);
-      await build(here, join(dist, 'backend.ai'), work, false);
+      await build(here, join(dist, 'backend.ai'), work, QUICK_LEVEL);
       console.error(`✓ ${join('dist', 'backend.ai')}`);
       return;
     }
-    for (const target of TARGETS) {
-      await build(target, join(dist, `backend.ai-${target.name}`), work, true);
-      console.error(`✓ ${join('dist', `backend.ai-${target.name}`)}`);
-    }
-    await writeChecksums();
+    await release(targets, work);
   } finally {
     await rm(work, { recursive: true, force: true });
   }
 }
 
-async function writeChecksums(): Promise<void> {
-  const files = (await readdir(dist)).filter((name) => name.startsWith('backend.ai-')).sort();
-  const lines: string[] = [];
-  for (const file of files) {
-    lines.push(
-      `${createHash('sha256')
-        .update(await readFile(join(dist, file)))
-        .digest('hex')}  ${file}`,
-    );
+/** Fills dist/release: the compressed executables, the installer, what is in them, and checksums. */
+async function release(targets: readonly Target[], work: string): Promise<void> {
+  const folder = join(dist, 'release');
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(folder, { recursive: true });
+  for (const target of targets) {
+    const executable = join(work, `backend.ai-${target.name}`);
+    await build(target, executable, work, RELEASE_LEVEL);
+    const packed = join(folder, `backend.ai-${target.name}.gz`);
+    await pipeline(createReadStream(executable), createGzip(), createWriteStream(packed));
+    await rm(executable);
+    console.error(`✓ ${packed.slice(root.length + 1)}`);
   }
-  await writeFile(join(dist, 'SHA256SUMS'), `${lines.join('\n')}\n`);
+  await copyFile(join(root, 'scripts/install.sh'), join(folder, 'install.sh'));
+  const bill = await billOfMaterials(root);
+  await writeFile(join(folder, 'backend.ai.cdx.json'), `${JSON.stringify(bill, null, 2)}\n`);
+  await writeChecksums(folder);
+}
+
+async function writeChecksums(folder: string): Promise<void> {
+  const lines: string[] = [];
+  for (const file of (await readdir(folder)).sort()) {
+    const hash = createHash('sha256');
+    await pipeline(createReadStream(join(folder, file)), hash);
+    lines.push(`${hash.digest('hex')}  ${file}\n`);
+  }
+  await writeFile(join(folder, 'SHA256SUMS'), lines.join(''));
 }
 
 await main(process.argv.slice(2));

@@ -3,7 +3,7 @@
  * from a home that the PostgreSQL account cannot enter, under /var/lib, with a note in the folder.
  */
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type Random, randomString } from '../common/random.ts';
 import { canReach, serverAccount } from './postgres/account.ts';
@@ -34,4 +34,14 @@ export async function postgresPlace(clusterFolder: string, random: Random): Prom
     folder: (await readFile(note, 'utf8')).trim(),
     runtimeDir: join(SHARED_STATE, 'runtime'),
   };
+}
+
+/** Deletes everything of a cluster that does not run; what clusters share stays. */
+export async function removeCluster(clusterFolder: string): Promise<void> {
+  const note = join(clusterFolder, 'postgres.location');
+  if (existsSync(note)) {
+    const folder = (await readFile(note, 'utf8')).trim();
+    if (dirname(folder) === SHARED_STATE) await rm(folder, { recursive: true, force: true });
+  }
+  await rm(clusterFolder, { recursive: true, force: true });
 }

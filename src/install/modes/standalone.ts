@@ -1,5 +1,5 @@
 /** `standalone`: the whole cluster in one process with its own PostgreSQL, for one machine. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { homedir, userInfo } from 'node:os';
 import { join } from 'node:path';
@@ -171,26 +171,17 @@ export function removeStandaloneSteps(request: InstallRequest, environment: Envi
       await runCommand([...systemctl, 'daemon-reload'], context);
     },
   };
-  const folder = clusterFolder(process.env, { envId });
-  const removeData: Step = {
-    id: 'data',
-    title: `Delete ${folder}`,
-    async run() {
-      // Where root's PostgreSQL keeps its files when it may not enter the folder.
-      const note = join(folder, 'postgres.location');
-      const elsewhere = existsSync(note) ? readFileSync(note, 'utf8').trim() : '';
-      if (elsewhere !== '') await rm(elsewhere, { recursive: true, force: true });
-      await rm(folder, { recursive: true, force: true });
-    },
-  };
   return [
     ...(existsSync(path) ? [removeService] : []),
     {
       id: 'down',
-      title: 'End sessions and stop the cluster',
-      isDone: async () => findLocalCluster(clusterFolder(process.env, { envId })) === null,
+      title: request.purge
+        ? 'End sessions, stop the cluster, delete its data'
+        : 'End sessions and stop the cluster',
+      isDone: async () => !existsSync(executable),
       run: async (context) => {
-        await runCommand([executable, 'down', '--sessions', '--env-id', envId], context);
+        const how = request.purge ? '--purge' : '--sessions';
+        await runCommand([executable, 'down', how, '--env-id', envId], context);
       },
     },
     {
@@ -202,6 +193,5 @@ export function removeStandaloneSteps(request: InstallRequest, environment: Envi
         await forgetPrevious(executable);
       },
     },
-    ...(request.purge ? [removeData] : []),
   ];
 }

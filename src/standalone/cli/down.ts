@@ -5,6 +5,7 @@ import { defineCommand, flag } from '../../common/command.ts';
 import { UserError } from '../../common/errors.ts';
 import { findLocalCluster, type LocalCluster } from '../../common/local-cluster.ts';
 import { lockOwner } from '../lock.ts';
+import { removeCluster } from '../place.ts';
 import { folderOf, placeOptions } from './options.ts';
 
 const STOP_TIMEOUT_MS = 40_000;
@@ -28,12 +29,13 @@ export default defineCommand({
   options: {
     ...placeOptions,
     sessions: flag(['--sessions'], 'Also end all running sessions first.'),
+    purge: flag(['--purge'], 'Also end all sessions, and delete the data of the cluster.'),
   },
   async run({ options, io, globals }) {
     const folder = folderOf(options, io);
     const cluster = findLocalCluster(folder);
     if (cluster !== null) {
-      if (options.sessions) {
+      if (options.sessions || options.purge) {
         const { endAllSessions } = await import('../sessions.ts');
         const count = await endAllSessions(cluster, systemClock);
         printStatus(io.stderr, 'done', `${count} session${count === 1 ? '' : 's'} ended.`);
@@ -41,13 +43,22 @@ export default defineCommand({
       printStatus(io.stderr, 'wait', 'Stopping the local cluster');
       await stop(folder, cluster);
     }
+    if (options.purge) {
+      if (cluster === null && lockOwner(folder) !== null) {
+        throw new UserError(`The cluster in ${folder} is just starting or stopping.`, {
+          hint: 'Run this again in a moment.',
+        });
+      }
+      await removeCluster(folder);
+    }
     if (globals.output === 'json') {
-      io.stdout.write(`${JSON.stringify({ stopped: cluster !== null, folder }, null, 2)}\n`);
+      const done = { stopped: cluster !== null, purged: options.purge, folder };
+      io.stdout.write(`${JSON.stringify(done, null, 2)}\n`);
     } else {
-      const text =
-        cluster === null
-          ? `No cluster is running on ${folder}.`
-          : `The local cluster is stopped. Its data stays in ${folder}.`;
+      const stopped = cluster === null ? 'No cluster is running' : 'The local cluster is stopped';
+      const text = options.purge
+        ? `${stopped}; ${folder} is deleted.`
+        : `${stopped}. Its data stays in ${folder}.`;
       printStatus(io.stderr, cluster === null ? 'info' : 'done', text);
     }
     return 0;

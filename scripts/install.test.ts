@@ -1,0 +1,144 @@
+/** A release made here and installed from, as its users do: from a folder, and from an address. */
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
+import {
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import * as v from 'valibot';
+
+setDefaultTimeout(300_000);
+const root = join(import.meta.dir, '..');
+const release = join(root, 'dist/release');
+const home = mkdtempSync(join(tmpdir(), 'bai-release-'));
+const platform = `${process.platform}-${process.arch}`;
+const packed = `backend.ai-${platform}.gz`;
+const executable = join(home, 'local/bin/backend.ai');
+const env = {
+  PATH: process.env.PATH ?? '',
+  HOME: home,
+  LANG: 'C.UTF-8',
+  BACKEND_DATA_DIR: join(home, 'data'),
+};
+
+async function run(argv: string[], cwd = home) {
+  const child = Bun.spawn(argv, { cwd, env, stdin: 'ignore', stdout: 'pipe', stderr: 'pipe' });
+  const [stdout, stderr, code] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+    child.exited,
+  ]);
+  return { stdout, stderr, code };
+}
+
+const options = ['--mode', 'standalone', '--target-path', join(home, 'local'), '--non-interactive'];
+
+beforeAll(async () => {
+  const build = Bun.spawn(['sh', join(root, 'scripts/build.sh'), '--release', platform], {
+    cwd: root,
+    stdout: 'ignore',
+    stderr: 'inherit',
+  });
+  expect(await build.exited).toBe(0);
+});
+
+afterAll(async () => {
+  if (existsSync(executable)) await run([executable, 'down', '--purge']);
+  rmSync(home, { recursive: true, force: true });
+});
+
+describe('a release', () => {
+  test('tells what is in it, with licences and checksums', () => {
+    const bill = v.parse(
+      v.object({
+        specVersion: v.literal('1.6'),
+        components: v.array(
+          v.looseObject({
+            name: v.string(),
+            version: v.string(),
+            licenses: v.optional(v.array(v.unknown())),
+          }),
+        ),
+      }),
+      JSON.parse(readFileSync(join(release, 'backend.ai.cdx.json'), 'utf8')),
+    );
+    const names = bill.components.map(({ name }) => name);
+    expect(names).toContain('bun');
+    expect(names).toContain('postgresql');
+    expect(names).toContain('react');
+    expect(names).not.toContain('typescript');
+    const unlicensed = bill.components.filter(
+      ({ licenses, name }) => licenses === undefined && !['bun', 'postgresql'].includes(name),
+    );
+    expect(unlicensed.length).toBeLessThan(bill.components.length / 10);
+  });
+
+  test('a damaged file is refused before it is run', async () => {
+    const damaged = mkdtempSync(join(home, 'damaged-'));
+    for (const name of ['SHA256SUMS', 'install.sh']) {
+      copyFileSync(join(release, name), join(damaged, name));
+    }
+    writeFileSync(join(damaged, packed), 'something else');
+    const { code, stderr } = await run(['sh', join(damaged, 'install.sh'), ...options]);
+    expect(stderr).toContain(`${packed} is damaged`);
+    expect(code).toBe(1);
+    expect(existsSync(executable)).toBe(false);
+  });
+
+  test('an address with nothing there is said to be so', async () => {
+    using server = Bun.serve({
+      hostname: '127.0.0.1',
+      port: 0,
+      fetch: () => new Response('no', { status: 404 }),
+    });
+    const script = join(release, 'install.sh');
+    const { code, stderr } = await run(['sh', script, '--from', server.url.href, ...options]);
+    expect(stderr).toContain('SHA256SUMS could not be fetched');
+    expect(code).toBe(1);
+  });
+
+  test('is installed by one line, from an address, up to a session that says hello', async () => {
+    using server = Bun.serve({
+      hostname: '127.0.0.1',
+      port: 0,
+      fetch: (request) => new Response(Bun.file(join(release, new URL(request.url).pathname))),
+    });
+    const line = `curl -fsSL ${server.url}install.sh | sh -s -- --from ${server.url} ${options.join(' ')} --verbose`;
+    const { code, stdout, stderr } = await run(['sh', '-c', line]);
+    expect(stderr).toContain('✓ the checksum is right');
+    expect(stderr).toContain('  hello world\n');
+    expect(stdout).toContain('admin@lablup.com');
+    expect(code).toBe(0);
+  });
+
+  test('once more from the folder finds everything done', async () => {
+    const { code, stderr } = await run(['sh', join(release, 'install.sh'), ...options]);
+    expect(stderr).toContain('Start the cluster (was done)');
+    expect(code).toBe(0);
+  });
+
+  test('what it installed passes the smoke test', async () => {
+    const { code, stderr } = await run(['sh', join(root, 'scripts/smoke.sh'), executable]);
+    expect(stderr).toContain('✓ all well');
+    expect(code).toBe(0);
+  });
+
+  test('is uninstalled without leaving anything', async () => {
+    const how = ['--mode', 'maintain', '--action', 'uninstall', '--purge', '--non-interactive'];
+    const { code } = await run([
+      executable,
+      'install',
+      ...how,
+      '--target-path',
+      join(home, 'local'),
+    ]);
+    expect(code).toBe(0);
+    expect(existsSync(executable)).toBe(false);
+    expect(existsSync(join(home, 'data/default'))).toBe(false);
+  });
+});
