@@ -69,7 +69,8 @@ function orphanReport(orphan: Orphan, now: Date, graceMs: number): Report | null
 function overdueReport(kernelId: string, status: KernelStatus, limitSec: number): Report {
   const about = { kernelId, onlyIn: [status] };
   const message = `It stayed in ${status} for more than ${limitSec} seconds.`;
-  if (status === 'SCHEDULED') {
+  // Nothing has begun to run: another agent may do better.
+  if (status === 'SCHEDULED' || status === 'PREPARED') {
     return { ...about, kind: 'unscheduled', reason: 'failed-to-start', message };
   }
   if (status === 'TERMINATING') {
@@ -110,7 +111,7 @@ async function settleOverdue(ctx: LivenessContext, tolerance: HangTolerance): Pr
     selectOutOfTime(ctx.sql, now, BATCH_GRACE_SEC, MAX_KERNELS),
   ]);
   const reports: Report[] = [
-    ...stuck.map(({ id, status }) => overdueReport(id, status, finite[status] ?? 0)),
+    ...stuck.map((kernel) => overdueReport(kernel.id, kernel.status, kernel.limit_sec)),
     ...waiting.map(
       (kernelId): Report => ({
         ...{ kernelId, kind: 'terminate', onlyIn: ['PENDING'], message: null },

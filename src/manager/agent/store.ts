@@ -180,20 +180,39 @@ export async function selectOrphans(sql: Db, limit: number): Promise<Orphan[]> {
   return v.parse(v.array(orphanRow), [...rows]);
 }
 
-const overdueRow = v.object({ id: v.string(), status: kernelStatus });
+const overdueRow = v.object({ id: v.string(), status: kernelStatus, limit_sec: v.number() });
 
-/** Kernels that have been in their status for longer than `limitsSec` allows; at most `limit`. */
+/** Upstream's handlers, whose options a session carries, by the status in which each is at work. */
+const HANDLERS = {
+  SCHEDULED: 'check-precondition',
+  PREPARING: 'check-precondition',
+  PULLING: 'check-precondition',
+  PREPARED: 'start-sessions',
+  CREATING: 'start-sessions',
+  TERMINATING: 'terminate-sessions',
+};
+
+/**
+ * Kernels that have been in their status for longer than their session's options allow, or else
+ * `limitsSec`; at most `limit`.
+ */
 export async function selectOverdue(
   sql: Db,
   limitsSec: Readonly<Record<string, number>>,
   now: Date,
   limit: number,
 ): Promise<v.InferOutput<typeof overdueRow>[]> {
+  const handlers = jsonText(HANDLERS);
   const rows = await sql`
-    SELECT k.id, k.status
+    SELECT k.id, k.status, d.seconds::float AS limit_sec
     FROM jsonb_each_text(${jsonText(limitsSec)}::text::jsonb) AS c
     JOIN kernels k ON k.status = c.key
-    WHERE k.status_changed < ${now}::timestamptz - c.value::numeric * interval '1 second'
+    JOIN sessions s ON s.id = k.session_id
+    CROSS JOIN LATERAL (SELECT s.options->'handler_options' AS said,
+      ${handlers}::text::jsonb->>k.status AS handler) AS o
+    CROSS JOIN LATERAL (SELECT coalesce((o.said#>>ARRAY['by_handler', o.handler, 'timeout'])::numeric,
+      (o.said#>>'{default,timeout}')::numeric, c.value::numeric) AS seconds) AS d
+    WHERE k.status_changed < ${now}::timestamptz - d.seconds * interval '1 second'
     ORDER BY k.id LIMIT ${limit}`;
   return v.parse(v.array(overdueRow), [...rows]);
 }

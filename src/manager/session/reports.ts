@@ -74,6 +74,8 @@ export interface SessionState {
   readonly statusInfo: string | null;
   readonly statusData: Readonly<Record<string, unknown>>;
   readonly result: SessionResult;
+  /** How often it may go back to the queue before it is given up; null: as often as it takes. */
+  readonly maxRetries: number | null;
   /** Called at each change of status. */
   readonly callbackUrl: string | null;
   readonly kernels: readonly KernelState[];

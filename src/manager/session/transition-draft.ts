@@ -122,9 +122,6 @@ export function endData(
   };
 }
 
-/** How often a session is placed anew before it is given up. */
-const MAX_RESETS = 5;
-
 function resetsOf(session: SessionDraft): number {
   const { resets } = objectOf(session.statusData.scheduler);
   return typeof resets === 'number' ? resets : 0;
@@ -132,8 +129,11 @@ function resetsOf(session: SessionDraft): number {
 
 /** A session that failed to start too often ends instead of waiting for yet another agent. */
 export function withinRetries(session: SessionDraft, report: Report): Report {
-  if (report.kind !== 'unscheduled' || resetsOf(session) < MAX_RESETS) return report;
-  const message = `Gave up after ${MAX_RESETS + 1} attempts to start. The last one: ${report.message}`;
+  const { maxRetries } = session.before;
+  if (report.kind !== 'unscheduled' || maxRetries === null) return report;
+  if (resetsOf(session) < maxRetries) return report;
+  const attempts = maxRetries === 0 ? 'one attempt' : `${maxRetries + 1} attempts`;
+  const message = `Gave up after ${attempts} to start. The last one: ${report.message}`;
   return { ...report, kind: 'force-terminate', reason: 'EXCEEDED_MAX_RETRIES', message };
 }
 

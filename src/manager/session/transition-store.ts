@@ -20,6 +20,7 @@ const sessionRow = v.object({
   status_data: v.nullable(v.record(v.string(), v.unknown())),
   result: sessionResult,
   callback_url: v.nullable(v.string()),
+  max_retries: v.nullable(v.number()),
 });
 
 const kernelRow = v.object({
@@ -51,13 +52,22 @@ function groupBy<T>(items: readonly T[], key: (item: T) => string): Map<string, 
   return out;
 }
 
+/** As the session's options say of starting it, else as they say in general, else five times. */
+const maxRetries = (sql: Db) => sql`
+  CASE WHEN jsonb_typeof(options#>'{handler_options,by_handler,start-sessions,max_retry_count}') = 'number'
+      THEN (options#>>'{handler_options,by_handler,start-sessions,max_retry_count}')::numeric::int
+    WHEN options#>'{handler_options,default}' ? 'max_retry_count'
+      THEN (options#>>'{handler_options,default,max_retry_count}')::numeric::int
+    ELSE 5 END AS max_retries`;
+
 /** Locks the sessions of the given kernels until the transaction ends, and reads them whole. */
 export async function lockSessions(tx: Db, kernelIds: readonly string[]): Promise<SessionState[]> {
   const ids = tx.array([...new Set(kernelIds)]);
   // Sent together: the later statements see what the lock waited for.
   const [sessions, kernels, allocations] = await Promise.all([
     tx`
-      SELECT id, status, status_info, status_data, result, callback_url FROM sessions
+      SELECT id, status, status_info, status_data, result, callback_url, ${maxRetries(tx)}
+      FROM sessions
       WHERE id IN (SELECT session_id FROM kernels WHERE id = ANY(${ids}::uuid[]))
       ORDER BY id FOR NO KEY UPDATE`,
     tx`
@@ -82,6 +92,7 @@ export async function lockSessions(tx: Db, kernelIds: readonly string[]): Promis
     statusData: row.status_data ?? {},
     result: row.result,
     callbackUrl: row.callback_url,
+    maxRetries: row.max_retries,
     kernels: (ofSession.get(row.id) ?? []).map((kernel) =>
       kernelState(kernel, held.get(kernel.id) ?? []),
     ),

@@ -97,6 +97,42 @@ test("a request's preemptibility and its group's options are kept with the sessi
   }
 });
 
+test("a resource group's limits of handlers count: how often and for how long a start is tried", async () => {
+  const options = (handler: object) =>
+    JSON.stringify({ handler_options: { by_handler: handler, default: { max_retry_count: 3 } } });
+  const setOptions = (text: string) =>
+    cluster.sql`UPDATE scaling_groups SET default_session_options = ${text}::text::jsonb`;
+  await setOptions(
+    options({ 'start-sessions': { max_retry_count: 1 }, 'check-precondition': { timeout: 20 } }),
+  );
+  try {
+    const agent = await cluster.join(await cluster.start(), new SimulatedAgent());
+    agent.stalled = true;
+    const slow = await cluster.enqueue('slow');
+    await reached(slow, 'PREPARING');
+    for (let step = 0; step < 3; step += 1) {
+      cluster.clock.jump(10_000);
+      await agent.heartbeat();
+    }
+    expect((await ended(slow))?.statusData).toMatchObject({
+      error: { repr: 'It stayed in PREPARING for more than 20 seconds.' },
+    });
+    await setOptions(options({ 'start-sessions': { max_retry_count: 1 } }));
+    const sessionId = await cluster.enqueue('twice');
+    await eventually('it is given up', async () => {
+      cluster.clock.jump(60_000);
+      const status = await statusOf(sessionId);
+      if (status === 'PENDING') await agent.heartbeat();
+      return status === 'TERMINATED' || status === 'CANCELLED';
+    });
+    expect(JSON.stringify((await getSession(cluster.ctx, sessionId)).statusData)).toContain(
+      'Gave up after 2 attempts',
+    );
+  } finally {
+    await setOptions('{}');
+  }
+});
+
 test('going back to the queue gives the reserved slots of the agent back', async () => {
   const agent = await cluster.join(await cluster.start(), new SimulatedAgent());
   agent.stalled = true;
