@@ -6,11 +6,12 @@ import { loadPending, takeSnapshot } from './load.ts';
 import { recordWaiting, type WaitingNote } from './note-store.ts';
 import { type Plan, type PlannedPlacement, plan } from './plan.ts';
 import type { PendingSession } from './snapshot.ts';
+import { MAX_PENDING_PER_GROUP } from './store.ts';
 
 /** How often an unchanged reason is written down again. Milliseconds. */
 const REPEAT_NOTE_MS = 30_000;
 /** Placements that are applied in one transaction. */
-const BATCH = 500;
+const BATCH = 1000;
 /** Plans per pass: a refused placement means that somebody else was faster, so plan again. */
 const MAX_PLANS = 5;
 
@@ -93,6 +94,10 @@ export function createScheduler(ctx: SchedulerContext): Scheduler {
         if (refused > 0 && round < MAX_PLANS) {
           ctx.log.debug('placements were refused, planning again', { refused });
           continue;
+        }
+        if (decided.placements.length > refused && pending.length >= MAX_PENDING_PER_GROUP) {
+          // The queue may be longer than what is read at a time.
+          ctx.events.publish({ type: 'wake', loop: 'schedule' });
         }
         const due = notes.select(decided.waiting, ctx.clock.monotonicMs());
         if (due.length > 0) await recordWaiting(ctx.sql, due, ctx.clock.now());

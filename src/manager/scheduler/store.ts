@@ -24,7 +24,7 @@ import type {
 } from './snapshot.ts';
 
 /** Pending sessions considered at a time, per resource group: the first in line. */
-const MAX_PENDING_PER_GROUP = 10_000;
+export const MAX_PENDING_PER_GROUP = 10_000;
 /** Running sessions with a known end that are looked at: those that end first. */
 const MAX_ENDING = 10_000;
 

@@ -7,6 +7,7 @@ const BENCHES: Record<string, () => Promise<{ run: (executable: string) => Promi
   docker: () => import('./docker.ts'),
   storage: () => import('./storage.ts'),
   api: () => import('./api.ts'),
+  schedule: () => import('./schedule.ts'),
 };
 
 const names = process.argv.slice(2);

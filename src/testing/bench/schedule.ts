@@ -1,0 +1,161 @@
+/**
+ * Scheduling: how many sessions a second are decided, and decided and committed in PostgreSQL, on
+ * clusters and queues of several sizes; and how long one session takes from the request to the agent.
+ */
+import { cpus, loadavg } from 'node:os';
+import type { Sql } from 'postgres';
+import { createScheduler } from '../../manager/scheduler/cycle.ts';
+import { loadPending, takeSnapshot } from '../../manager/scheduler/load.ts';
+import { plan } from '../../manager/scheduler/plan.ts';
+import { checkAccounting } from '../../manager/session/accounting-store.ts';
+import { controlPlaneFixture } from '../control-plane.ts';
+import { testManagerContext } from '../manager.ts';
+import { insertProject } from '../sessions.ts';
+import { SimulatedAgent } from '../simulated-agent.ts';
+import { until } from '../until.ts';
+import { percentile, printTable, sample } from './measure.ts';
+import { benchSnapshot, insertAgents, insertQueue } from './schedule-rows.ts';
+
+const PURE = [
+  [100, 10_000],
+  [1_000, 1_000],
+  [1_000, 10_000],
+  [1_000, 100_000],
+  [5_000, 10_000],
+] as const;
+const COMMITTED = [
+  [100, 1_000],
+  [1_000, 1_000],
+  [1_000, 10_000],
+  [5_000, 10_000],
+] as const;
+const PURE_RUNS = 3;
+const PURE_GOAL = 50_000;
+const COMMITTED_GOAL = 2_000;
+const RPC_GOAL_MS = 15;
+const RPC_RUNS = 200;
+const RPC_WARM_UP = 20;
+/** A pass may leave sessions to the next one. */
+const MAX_PASSES = 100;
+
+const rate = (count: number, ms: number) => Math.round((count / ms) * 1000);
+const versus = (value: number, goal: number) => `${value} ${value >= goal ? '✓' : '✗'}`;
+
+/** Wall time, and the time this process had a processor: on a busy machine they differ. */
+interface Spent {
+  readonly wallMs: number;
+  readonly cpuMs: number;
+}
+
+function spend(work: () => void): Spent {
+  const [cpu, startedMs] = [process.cpuUsage(), performance.now()];
+  work();
+  const used = process.cpuUsage(cpu);
+  return { wallMs: performance.now() - startedMs, cpuMs: (used.user + used.system) / 1000 };
+}
+
+function measurePure(): void {
+  console.log('\nThe decision alone: snapshot → plan');
+  console.log(
+    '| agents | queue | placed | wall ms | cpu ms | sessions/s | per cpu second | goal |',
+  );
+  console.log('|---|---|---|---|---|---|---|---|');
+  for (const [agents, queue] of PURE) {
+    const taken = benchSnapshot(agents, queue);
+    let placed = 0;
+    const runs = Array.from({ length: PURE_RUNS }, () =>
+      spend(() => {
+        placed = plan(taken).placements.length;
+      }),
+    );
+    const wallMs = Math.min(...runs.map((run) => run.wallMs));
+    const cpuMs = Math.min(...runs.map((run) => run.cpuMs));
+    const cells = [agents, queue, placed, wallMs.toFixed(1), cpuMs.toFixed(1)];
+    const rates = [versus(rate(queue, wallMs), PURE_GOAL), rate(queue, cpuMs)];
+    console.log(`| ${[...cells, ...rates, `≥ ${PURE_GOAL}`].join(' | ')} |`);
+  }
+}
+
+async function countScheduled(sql: Sql): Promise<number> {
+  const [row] = await sql`SELECT count(*)::int AS n FROM sessions WHERE status = 'SCHEDULED'`;
+  return Number(row?.n);
+}
+
+async function measureCommitted(agents: number, queue: number): Promise<string> {
+  const manager = await testManagerContext();
+  try {
+    const { ctx } = manager;
+    const { sql } = ctx;
+    const projectId = await insertProject(sql);
+    await insertAgents(sql, agents);
+    await insertQueue(sql, queue, projectId);
+    await sql`UPDATE keypair_resource_policies SET max_concurrent_sessions = 0,
+      default_for_unspecified = 'UNLIMITED', total_resource_slots = '{}'`;
+    const startedMs = performance.now();
+    const taken = await takeSnapshot(ctx, await loadPending(ctx));
+    const readMs = performance.now() - startedMs;
+    const { wallMs: planMs } = spend(() => void plan(taken));
+    const scheduler = createScheduler(ctx);
+    const passedMs = performance.now();
+    let scheduled = 0;
+    for (let pass = 0; pass < MAX_PASSES; pass += 1) {
+      await scheduler.pass();
+      const now = await countScheduled(sql);
+      if (now === scheduled) break;
+      scheduled = now;
+      if (scheduled === queue) break;
+    }
+    const totalMs = performance.now() - passedMs;
+    const problems = await checkAccounting(sql);
+    if (problems.length > 0) throw new Error(`the books do not balance: ${problems[0]}`);
+    const applyMs = totalMs - readMs - planMs;
+    const split = [readMs, planMs, applyMs].map((ms) => `${ms.toFixed(0)}`);
+    return `| ${[
+      ...[agents, queue, scheduled, totalMs.toFixed(0), ...split],
+      ...[versus(rate(scheduled, totalMs), COMMITTED_GOAL), `≥ ${COMMITTED_GOAL}`],
+    ].join(' | ')} |`;
+  } finally {
+    await manager.close();
+  }
+}
+
+/** From the call that enqueues until the agent has been told; nothing else is going on. */
+async function measureFirstCall(): Promise<void> {
+  const fixture = await controlPlaneFixture();
+  try {
+    const plane = await fixture.start();
+    await until(plane.isLeader, 'it leads', 30_000);
+    const agent = new SimulatedAgent({ slots: { cpu: '4096', mem: '109951162777600' } });
+    await fixture.join(plane, agent);
+    const { sql } = fixture;
+    await sql`UPDATE keypair_resource_policies SET max_concurrent_sessions = 0`;
+    const one = async (index: number) => {
+      const told = agent.started.length;
+      await fixture.enqueue(`bench-${index}`);
+      while (agent.started.length === told) await Bun.sleep(0);
+    };
+    await sample(RPC_WARM_UP, one);
+    const samples = await sample(RPC_RUNS, (index) => one(RPC_WARM_UP + index));
+    const roundTrips = await sample(RPC_RUNS, async () => void (await sql`SELECT 1`));
+    printTable('One session on an idle cluster: enqueue → agent RPC', [
+      {
+        ...{ what: 'enqueue → agent told', samples, unit: 'ms', goal: RPC_GOAL_MS },
+        peer: { what: 'one SELECT 1', samples: roundTrips },
+      },
+    ]);
+    console.log(`p99 ${percentile(samples, 0.99).toFixed(1)} ms`);
+  } finally {
+    await fixture.close();
+  }
+}
+
+export async function run(): Promise<void> {
+  const [load] = loadavg();
+  console.log(`${cpus().length} processors, load ${load?.toFixed(1)} before the run`);
+  measurePure();
+  console.log('\nDecided and committed in PostgreSQL, history included');
+  console.log('| agents | queue | placed | total ms | read | plan | apply | sessions/s | goal |');
+  console.log('|---|---|---|---|---|---|---|---|---|');
+  for (const [agents, queue] of COMMITTED) console.log(await measureCommitted(agents, queue));
+  await measureFirstCall();
+}
