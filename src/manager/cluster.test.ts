@@ -32,7 +32,7 @@ const specsOf = (agents: readonly SimulatedAgent[]) =>
 beforeAll(async () => {
   cluster = await controlPlaneFixture();
   await cluster.sql`UPDATE keypair_resource_policies SET max_containers_per_session = 4`;
-});
+}, 60_000);
 
 afterEach(async () => {
   await cluster.quiesce();

@@ -85,11 +85,23 @@ export const taskTemplate = aliased(
 );
 export type TaskTemplate = v.InferOutput<typeof taskTemplate>;
 
+/** An id with dashes, or without, as the answers to clients have them. Gives the first form. */
+const templateId = v.pipe(
+  v.string(),
+  v.regex(/^[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}$/i, 'not the id of a template'),
+  v.transform((id) =>
+    id
+      .replaceAll('-', '')
+      .toLowerCase()
+      .replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5'),
+  ),
+);
+
 const node = aliased(
   { session_template: ['sessionTemplate'] },
   v.object({
     role: v.pipe(v.string(), v.regex(/^[a-z][a-z0-9-]{0,15}$/, 'a role is a short word')),
-    session_template: v.pipe(v.string(), v.uuid()),
+    session_template: templateId,
     replicas: v.nullish(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(1000)), 1),
   }),
 );

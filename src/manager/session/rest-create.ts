@@ -37,7 +37,8 @@ function startTime(body: CreateSessionBody, now: Date): Date | null {
   );
 }
 
-function toEnqueueRequest(
+/** The session that a body asks for, its config read already. */
+export function toEnqueueRequest(
   body: CreateSessionBody,
   config: CreationConfig,
   now: Date,
@@ -127,16 +128,40 @@ export async function createSession(
 ): Promise<RouteResult> {
   const asked = creationRequest(ctx, request, body, options.agents);
   const owner = await resolveOwner(ctx.sql, request.caller, body.owner_access_key);
-  const enqueued = await enqueueSession(ctx, owner, asked);
-  if (body.enqueue_only) return reply(enqueued, enqueued.status, null);
-  const session = await waitForSession(ctx, enqueued.sessionId, {
-    until: 'running',
-    timeoutMs: body.max_wait_seconds > 0 ? body.max_wait_seconds * 1000 : null,
+  const { result, status, session } = await enqueueAndWait(ctx, owner, asked, {
+    enqueueOnly: body.enqueue_only,
+    maxWaitSeconds: body.max_wait_seconds,
     signal: request.signal,
   });
-  if (session === null) return reply(enqueued, 'TIMEOUT', null);
+  return reply(result, status, session);
+}
+
+/**
+ * Enqueues a session and, unless it is only enqueued, waits until it runs.
+ * @param wait.maxWaitSeconds 0: as long as it takes.
+ * @returns its status, `TIMEOUT` when the time is up; the session once it runs.
+ * @throws BackendError for what cannot be enqueued, or ended before it ran.
+ */
+export async function enqueueAndWait(
+  ctx: ManagerContext,
+  owner: Caller,
+  asked: EnqueueRequest,
+  wait: {
+    readonly enqueueOnly: boolean;
+    readonly maxWaitSeconds: number;
+    readonly signal: AbortSignal;
+  },
+): Promise<{ result: EnqueueResult; status: string; session: SessionRecord | null }> {
+  const result = await enqueueSession(ctx, owner, asked);
+  if (wait.enqueueOnly) return { result, status: result.status, session: null };
+  const session = await waitForSession(ctx, result.sessionId, {
+    until: 'running',
+    timeoutMs: wait.maxWaitSeconds > 0 ? wait.maxWaitSeconds * 1000 : null,
+    signal: wait.signal,
+  });
+  if (session === null) return { result, status: 'TIMEOUT', session };
   if (isTerminal(session.status)) throw endedBeforeRunning(session);
-  return reply(enqueued, session.status, session);
+  return { result, status: session.status, session };
 }
 
 function refuseAgentChoice(ctx: ManagerContext, caller: Caller, config: CreationConfig): void {

@@ -38,6 +38,9 @@ const CALLS: Readonly<Record<string, { query?: string; body?: unknown }>> = {
   'POST /session/:session_name/commit': {},
   'GET /session/:session_name/commit': {},
   'POST /session/:session_name/imagify': { body: { image_name: 'mine' } },
+  'POST /session/_/create-cluster': {
+    body: { template_id: 'b9d3e8f0-6b3e-4d0c-9c43-1d8a3a1b2c3e', session_name: 'yyyy' },
+  },
   'POST /session/_/create-from-template': { body: { template_id: null, image: 'x', name: 'y' } },
   'GET /session/:session_name/dependency-graph': {},
   'GET /session/:session_name/direct-access-info': {},

@@ -44,7 +44,7 @@ const fromTemplate = aliased(
 );
 const takes = { body: fromTemplate };
 
-function parseBody(body: unknown) {
+export function parseBody(body: unknown) {
   const parsed = v.safeParse(createSessionBody, body);
   if (parsed.success) return parsed.output;
   throw new BackendError(
@@ -54,7 +54,7 @@ function parseBody(body: unknown) {
 }
 
 /** @throws BackendError for a stored template that an older version accepted and this one does not. */
-function parseTemplate(template: unknown) {
+export function parseTemplate(template: unknown) {
   const parsed = v.safeParse(taskTemplate, template);
   if (parsed.success) return parsed.output;
   throw new BackendError(

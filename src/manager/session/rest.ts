@@ -3,6 +3,7 @@ import type { ManagerContext } from '../context.ts';
 import type { Route } from '../http/route.ts';
 import { eventRoutes } from './events.ts';
 import { appRoutes } from './rest-apps.ts';
+import { clusterCreationRoutes } from './rest-cluster.ts';
 import { commitRoutes } from './rest-commit.ts';
 import { createRoutes } from './rest-create.ts';
 import { executionRoutes } from './rest-execution.ts';
@@ -16,6 +17,7 @@ export { sessionSocketRoutes } from './stream.ts';
 export const sessionRoutes = (ctx: ManagerContext): Route[] => [
   ...createRoutes(ctx),
   ...templateCreationRoutes(ctx),
+  ...clusterCreationRoutes(ctx),
   ...lifecycleRoutes(ctx),
   ...commitRoutes(ctx),
   ...executionRoutes(ctx),

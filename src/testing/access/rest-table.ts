@@ -84,6 +84,7 @@ export const restAccess: Readonly<
   'POST /session': ['user', 'all', 'own'],
   'POST /session/_/create': ['user', 'all', 'own'],
   'POST /session/_/create-from-template': ['user', 'all', 'own'],
+  'POST /session/_/create-cluster': ['user', 'all', 'own'],
   'GET /session/_/match': ['user', 'read', 'own'],
   'GET /session/:session_name': ['user', 'read', 'own'],
   'DELETE /session/:session_name': ['user', 'read', 'own'],
