@@ -15,6 +15,7 @@ need docker-registry docker-registry
 need debootstrap debootstrap
 need unshare util-linux
 need ip iproute2
+need ssh openssh-client
 need tmux tmux
 need chromium chromium
 need python3 python3

@@ -180,7 +180,7 @@ describe('a cluster on several agents', () => {
     const one = await cluster.join(plane, small('i-one', '1'));
     const sessionId = await cluster.enqueue('wide', { clusterSize: 2, clusterMode: 'multi-node' });
     await eventually('a reason is written down', async () =>
-      JSON.stringify((await getSession(cluster.ctx, sessionId)).statusData).includes('cpu'),
+      JSON.stringify((await getSession(cluster.ctx, sessionId)).statusData).includes('not for all'),
     );
     expect(one.kernels.size).toBe(0);
     const two = await cluster.join(plane, small('i-two', '1'));

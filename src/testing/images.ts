@@ -116,10 +116,10 @@ const recipes = {
       await addAccounts(root);
     },
   },
-  /** glibc, Python with its whole standard library, bash. */
+  /** glibc, Python with its whole standard library, bash, an SSH client. */
   python: {
     tag: 'testing/python:3-debian',
-    packages: ['bash', 'libc6', 'python3'],
+    packages: ['bash', 'libc6', 'openssh-client', 'python3'],
     labels: {
       'base-distro': 'ubuntu22.04',
       'runtime-type': 'python',

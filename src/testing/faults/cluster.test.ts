@@ -138,6 +138,13 @@ while True:
         if time.monotonic() > end: raise
         time.sleep(0.1)`;
 
+/** What a command in another kernel prints, in both streams, and its exit code. */
+const overSsh = (name: string, command: string) => `
+import subprocess
+done = subprocess.run(["ssh", "${name}", "${command}"], capture_output=True, text=True,
+    stdin=subprocess.DEVNULL, timeout=30)
+print([done.stdout, done.stderr, done.returncode])`;
+
 async function untilEnded(session: string): Promise<string> {
   const isOver = async () => (await sessionOf(session)).status === 'TERMINATED';
   await until(isOver, `${session} has ended`, DEADLINE_MS).catch(async (error) => {
@@ -196,6 +203,8 @@ describe.skipIf(!isReady)('a cluster', () => {
       expect(kernels.map(({ agent }) => agent).sort()).toEqual(['i-process', 'i-second']);
       expect(await python('wide', visit('sub1'))).toBe('sub1\n');
       expect(await python('wide', visit('main1'))).toBe('main1\n');
+      expect(await python('wide', overSsh('sub1', 'hostname'))).toBe("['sub1\\n', '', 0]\n");
+      expect(await python('wide', overSsh('main1', 'hostname'))).toBe("['main1\\n', '', 0]\n");
       const environ = 'import os; print(os.environ["BACKENDAI_CLUSTER_HOSTS"])';
       expect(await python('wide', environ)).toBe('main1,sub1\n');
 
@@ -243,6 +252,7 @@ describe.skipIf(!isReady)('a cluster', () => {
       );
       expect(new Set((await kernelsOf('boxed')).map(({ agent }) => agent)).size).toBe(1);
       expect(await python('boxed', visit('sub1'))).toBe('sub1\n');
+      expect(await python('boxed', overSsh('sub1', 'hostname'))).toBe("['sub1\\n', '', 0]\n");
       expect(await leftovers('boxed')).toContain(`bai-singlenode-${(await sessionOf('boxed')).id}`);
       const [main] = await kernelsOf('boxed');
       const holder = main?.agent === 'i-docker' ? 'docker agent' : 'second docker agent';
@@ -255,13 +265,15 @@ describe.skipIf(!isReady)('a cluster', () => {
   );
 
   test(
-    'of containers on two agents: each knows the host of the other',
+    'of containers on two agents: each knows the host of the other, and its SSH server there',
     async () => {
       const image = 'local/testing/python:3-debian';
       await create('spread', image, '""', ...ACROSS, '--sgroup', CONTAINER_GROUP);
       expect(new Set((await kernelsOf('spread')).map(({ agent }) => agent)).size).toBe(2);
       const address = 'import socket; print(socket.gethostbyname("sub1"))';
       expect(await python('spread', address)).toBe(`${await gateway()}\n`);
+      const there = 'echo $BACKENDAI_CLUSTER_HOST; exit 3';
+      expect(await python('spread', overSsh('sub1', there))).toBe("['sub1\\n', '', 3]\n");
       await cluster.client.session.destroy('spread');
       expect(await untilEnded('spread')).toBe('user-requested');
       await untilGone('spread');
