@@ -4,10 +4,15 @@ import type { TCPSocketListener } from 'bun';
 import { type Coordinator, startCoordinator } from '../appproxy/coordinator/main.ts';
 import { migrateCoordinator } from '../appproxy/coordinator/schema.ts';
 import type { CoordinatorSettings } from '../appproxy/coordinator/settings.ts';
-import { TOKEN_HEADER } from '../appproxy/shared/protocol.ts';
+import { Permits } from '../appproxy/shared/permits.ts';
+import { type CircuitInfo, TOKEN_HEADER } from '../appproxy/shared/protocol.ts';
+import { ProxyTokens } from '../appproxy/shared/tokens.ts';
+import { Access } from '../appproxy/worker/access.ts';
+import { Counters } from '../appproxy/worker/counters.ts';
+import { Frontend } from '../appproxy/worker/frontend.ts';
 import { type ProxyWorker, startWorker } from '../appproxy/worker/main.ts';
 import type { WorkerSettings } from '../appproxy/worker/settings.ts';
-import { systemClock } from '../common/clock.ts';
+import { type Clock, systemClock } from '../common/clock.ts';
 import type { Logger } from '../common/logger.ts';
 import { systemRandom } from '../common/random.ts';
 import { createMemoryLiveStore } from '../stores/live/memory.ts';
@@ -112,18 +117,29 @@ export class TestProxy {
   readonly #workers: ProxyWorker[] = [];
   #coordinator: Coordinator | null = null;
   readonly #settings: Partial<CoordinatorSettings>;
+  readonly #clock: Clock;
 
-  private constructor(db: TestDatabase, port: number, settings: Partial<CoordinatorSettings>) {
+  private constructor(
+    db: TestDatabase,
+    port: number,
+    settings: Partial<CoordinatorSettings>,
+    clock: Clock,
+  ) {
     this.db = db;
     this.port = port;
     this.#settings = settings;
+    this.#clock = clock;
     this.log = silentLogger;
   }
 
-  static async start(settings: Partial<CoordinatorSettings> = {}): Promise<TestProxy> {
+  /** @param clock of the coordinator. */
+  static async start(
+    settings: Partial<CoordinatorSettings> = {},
+    clock: Clock = systemClock,
+  ): Promise<TestProxy> {
     const db = await testDatabase({ migrated: false });
     await migrateCoordinator(db.sql);
-    const proxy = new TestProxy(db, await freePort(), settings);
+    const proxy = new TestProxy(db, await freePort(), settings, clock);
     await proxy.startCoordinator();
     return proxy;
   }
@@ -136,9 +152,9 @@ export class TestProxy {
     this.#coordinator = await startCoordinator({
       settings: coordinatorSettings(this.port, this.#settings),
       sql: this.db.sql,
-      live: createMemoryLiveStore({ clock: systemClock }),
+      live: createMemoryLiveStore({ clock: this.#clock }),
       listen: { hostname: HOST, port: this.port, tls: null },
-      clock: systemClock,
+      clock: this.#clock,
       random: systemRandom,
       log: this.log,
     });
@@ -230,4 +246,40 @@ export class TestProxy {
     await this.stopCoordinator();
     await this.db.drop();
   }
+}
+
+/** A worker's front without coordinator: one circuit that leads to `appPort`. */
+export function testFrontend(options: {
+  readonly appPort: number;
+  readonly ports: readonly [number, number];
+  readonly clock?: Clock;
+  readonly circuit?: Partial<CircuitInfo>;
+  readonly settings?: Partial<WorkerSettings>;
+}): { frontend: Frontend; counters: Counters; info: CircuitInfo; permits: Permits } {
+  const { appPort, ports, clock = systemClock } = options;
+  const settings = workerSettings('http://127.0.0.1:1', ports, options.settings);
+  const permits = new Permits(settings.permits, clock);
+  const access = new Access(permits, new ProxyTokens(settings.jwtSecret, clock), clock);
+  const counters = new Counters();
+  const frontend = Frontend.start({
+    ...{ settings, access, counters, clock, random: systemRandom, log: silentLogger },
+  });
+  const [id, session] = [systemRandom.uuid(), systemRandom.uuid()];
+  const info: CircuitInfo = {
+    ...{ id, app: 'app', protocol: 'http', worker: systemRandom.uuid(), app_mode: 'interactive' },
+    ...{ frontend_mode: 'port', envs: {}, arguments: null, open_to_public: true },
+    ...{ allowed_client_ips: null, port: ports[0], subdomain: null, user_id: systemRandom.uuid() },
+    ...{ endpoint_id: null, runtime_variant: null, session_ids: [session] },
+    route_info: [
+      {
+        ...{ route_id: null, session_id: session, session_name: null, kernel_host: HOST },
+        ...{ kernel_port: appPort, protocol: 'http', traffic_ratio: 1 },
+      },
+    ],
+    ...{ created_at: '2026-01-01T00:00:00Z', updated_at: '2026-01-01T00:00:00Z' },
+    ...options.circuit,
+  };
+  const failed = frontend.apply([info]);
+  if (failed.length > 0) throw new Error(JSON.stringify(failed));
+  return { frontend, counters, info, permits };
 }

@@ -22,7 +22,7 @@ const routeKey = (route: RouteInfo): string =>
 export class Circuit {
   #info: CircuitInfo;
   #allowed: AddressBlocks | null;
-  readonly #clock: Clock;
+  readonly clock: Clock;
   readonly #random: Random;
   readonly #health = new Map<string, RouteHealth>();
   readonly #wires = new Set<Wire>();
@@ -36,7 +36,7 @@ export class Circuit {
   constructor(info: CircuitInfo, clock: Clock, random: Random) {
     this.#info = info;
     this.#allowed = Circuit.#blocksOf(info);
-    this.#clock = clock;
+    this.clock = clock;
     this.#random = random;
     this.idle = new IdleConnections(clock);
   }
@@ -68,7 +68,7 @@ export class Circuit {
     const active = this.#info.route_info.filter(({ traffic_ratio }) => traffic_ratio > 0);
     const [only] = active;
     if (active.length <= 1) return only ?? null;
-    const nowMs = this.#clock.monotonicMs();
+    const nowMs = this.clock.monotonicMs();
     const healthy = active.filter((route) => {
       const health = this.#health.get(routeKey(route));
       return !health || health.failures < MAX_FAILURES || health.retryMs <= nowMs;
@@ -91,17 +91,17 @@ export class Circuit {
 
   routeFailed(route: RouteInfo): void {
     const failures = (this.#health.get(routeKey(route))?.failures ?? 0) + 1;
-    const retryMs = this.#clock.monotonicMs() + LEFT_OUT_MS;
+    const retryMs = this.clock.monotonicMs() + LEFT_OUT_MS;
     this.#health.set(routeKey(route), { failures, retryMs });
   }
 
   used(): void {
     this.requests += 1;
-    this.#lastAccessMs = this.#clock.now().getTime();
+    this.#lastAccessMs = this.clock.now().getTime();
   }
 
   get lastAccessMs(): number {
-    if (this.held > 0) this.#lastAccessMs = this.#clock.now().getTime();
+    if (this.held > 0) this.#lastAccessMs = this.clock.now().getTime();
     return this.#lastAccessMs;
   }
 

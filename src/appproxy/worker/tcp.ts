@@ -34,7 +34,10 @@ export async function serveTcp(
   }
   let app: Wire;
   try {
-    app = await connectWire(route.kernel_host, route.kernel_port, CONNECT_TIMEOUT_MS);
+    app = await connectWire(route.kernel_host, route.kernel_port, {
+      clock,
+      timeoutMs: CONNECT_TIMEOUT_MS,
+    });
   } catch {
     // To the client that is what it looks like when the application itself refuses.
     circuit.routeFailed(route);

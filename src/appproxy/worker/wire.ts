@@ -3,6 +3,7 @@
  * does not take yet waits here, and both halves can end on their own.
  */
 import type { Socket, SocketHandler, TCPSocketListener } from 'bun';
+import type { Clock } from '../../common/clock.ts';
 import { errorMessage } from '../../common/errors.ts';
 
 /** What becomes of a connection. Calls stop after `closed`, which comes exactly once. */
@@ -79,6 +80,12 @@ export class Wire {
   close(): void {
     this.#isClosing = true;
     this.end();
+  }
+
+  /** Breaks the connection off without telling its owner. */
+  abandon(): void {
+    this.owner = nobody;
+    this.destroy();
   }
 
   /** Breaks the connection off; what waits is lost. */
@@ -171,13 +178,12 @@ export function listenForWires(
 export async function connectWire(
   hostname: string,
   port: number,
-  timeoutMs: number,
+  { clock, timeoutMs }: { clock: Clock; timeoutMs: number },
 ): Promise<Wire> {
   const wire = new Wire();
   const opened = Promise.withResolvers<Wire>();
-  const late = setTimeout(
-    () => opened.reject(new Error(`no connection within ${timeoutMs / 1000} seconds`)),
-    timeoutMs,
+  const late = clock.timer(timeoutMs, () =>
+    opened.reject(new Error(`no connection within ${timeoutMs / 1000} seconds`)),
   );
   let isAwaited = true;
   Bun.connect<Wire>({
@@ -202,6 +208,6 @@ export async function connectWire(
     return await opened.promise;
   } finally {
     isAwaited = false;
-    clearTimeout(late);
+    late.cancel();
   }
 }

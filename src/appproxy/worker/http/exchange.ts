@@ -100,7 +100,10 @@ export class Exchange implements WireOwner {
 
   async #connect(route: RouteInfo, onReady: () => void): Promise<void> {
     try {
-      const wire = await connectWire(route.kernel_host, route.kernel_port, CONNECT_TIMEOUT_MS);
+      const wire = await connectWire(route.kernel_host, route.kernel_port, {
+        clock: this.#circuit.clock,
+        timeoutMs: CONNECT_TIMEOUT_MS,
+      });
       this.#circuit.routeWorked(route);
       if (this.#isOver) {
         wire.destroy();
@@ -282,7 +285,7 @@ export class Exchange implements WireOwner {
       }
       // It closed the idle connection while the request was on its way.
       this.#isReused = false;
-      this.#app?.destroy();
+      this.#app?.abandon();
       this.#app = null;
       void this.#connect(this.#route, () => {});
     } else if (this.#answer.length === 'until-close') this.#finish(false);
