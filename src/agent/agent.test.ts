@@ -382,3 +382,32 @@ test('over the network, only a trusted manager is answered', async () => {
   await expect(stranger.ping({})).rejects.toBeInstanceOf(BackendError);
   await eventually(() => manager.heartbeats.at(-1)?.addr === baseUrl);
 });
+
+describe('those who watch over it', () => {
+  test('find its health, and what its kernels use', async () => {
+    const agent = await start({ serviceListen: { host: '127.0.0.1', port: 0 } });
+    const spec = await newSpec();
+    await agent.api.sync({ kernels: [run(spec)] });
+    const get = async (path: string) => await fetch(`${agent.serviceUrl}${path}`);
+    expect(await (await get('/health')).json()).toMatchObject({ status: 'ok', component: 'agent' });
+    expect((await get('/livez')).status).toBe(200);
+    expect((await get('/secrets')).status).toBe(404);
+    const labels = `kernel_id="${spec.kernelId}",session_id="${spec.sessionId}"`;
+    await eventually(async () => (await (await get('/metrics')).text()).includes(labels));
+    expect(await (await get('/metrics')).text()).toContain('backendai_device_utilization{');
+  });
+
+  test('are not served where the address is taken, and sessions run all the same', async () => {
+    const other = Bun.serve({ hostname: '127.0.0.1', port: 0, fetch: () => new Response() });
+    try {
+      const port = other.port ?? 0;
+      const agent = await start({ serviceListen: { host: '127.0.0.1', port } });
+      expect(agent.serviceUrl).toBeNull();
+      const spec = await newSpec();
+      await agent.api.sync({ kernels: [run(spec)] });
+      await eventually(() => started(spec) !== undefined);
+    } finally {
+      await other.stop(true);
+    }
+  });
+});

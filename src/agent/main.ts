@@ -3,6 +3,7 @@ import { cpuFamily } from '../accelerator/cpu.ts';
 import type { DeviceFamily } from '../accelerator/family.ts';
 import { memoryFamily } from '../accelerator/memory.ts';
 import type { Clock, Timer } from '../common/clock.ts';
+import type { HostPort } from '../common/config/values.ts';
 import { errorMessage, UserError } from '../common/errors.ts';
 import { hostArchitecture } from '../common/images/labels.ts';
 import type { Logger } from '../common/logger.ts';
@@ -13,16 +14,20 @@ import type { ApiOf } from '../common/rpc/api.ts';
 import { rpcHandler } from '../common/rpc/server.ts';
 import { type NodeKeys, requestVerifier } from '../common/rpc/signature.ts';
 import { VERSION } from '../common/version.ts';
+import { type AnsweredCall, callMetrics } from '../metrics/calls.ts';
+import { createRegistry } from '../metrics/registry.ts';
+import { type KernelLabels, utilizationMetrics } from '../metrics/utilization.ts';
 import { GroupAssignment } from './assignment.ts';
 import type { Backend, HostCapacity } from './backends/backend.ts';
 import { joinClusters } from './clusters.ts';
 import { Commits } from './commits.ts';
 import { Executor } from './executor.ts';
 import { HeartbeatSender } from './heartbeat.ts';
-import { foundKernel, KernelRegistry } from './kernels.ts';
+import { foundKernel, type Kernel, KernelRegistry } from './kernels.ts';
 import { Outbox } from './outbox.ts';
 import { Allocator } from './resources/allocator.ts';
 import { agentService } from './service.ts';
+import { serveServiceHttp } from './service-http.ts';
 import type { AgentSettings } from './settings.ts';
 import { AcceleratorMeter } from './stats/accelerators.ts';
 import { StatisticsReporter } from './stats/reporter.ts';
@@ -56,6 +61,8 @@ export interface AgentOptions {
   stateDir: string;
   /** Absent: the manager calls the returned `api` in this process. */
   listen?: AgentListen;
+  /** Where health and metrics are served; absent: nowhere. */
+  serviceListen?: HostPort;
   /** How often statistics are reported, when not every five seconds. */
   statisticsIntervalMs?: number;
   clock: Clock;
@@ -68,16 +75,23 @@ export interface RunningAgent {
   readonly api: ApiOf<typeof agentApi>;
   /** Where it listens; null without `listen`. */
   readonly url: string | null;
+  /** Where health and metrics are; null where they are not served. */
+  readonly serviceUrl: string | null;
   /** Says goodbye to the manager. Kernels keep running. */
   stop(): Promise<void>;
 }
 
-function serve(options: AgentOptions, api: ApiOf<typeof agentApi>) {
+function serve(
+  options: AgentOptions,
+  api: ApiOf<typeof agentApi>,
+  note: (answered: AnsweredCall) => void,
+) {
   const { listen, keys, clock, log } = options;
   if (!listen) return null;
   const handler = rpcHandler(agentApi, api, {
     verify: requestVerifier({ clock, isTrusted: listen.isTrusted, self: keys.publicKey }),
     keys,
+    onAnswer: (method, elapsedMs, problem) => note({ method, elapsedMs, problem }),
     onError: (error, method) => log.error(`The call ${method} failed`, { error: String(error) }),
   });
   try {
@@ -226,6 +240,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       outbox.retryNow();
     },
   });
+  const metrics = createRegistry();
   const meter = new AcceleratorMeter(parts.allocator.families, log);
   const statistics = new StatisticsReporter({
     agentId: settings.id,
@@ -233,6 +248,8 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     running: () => registry.running(),
     measure: (kernelIds) => backend.usage(kernelIds),
     accelerators: () => meter.look(),
+    metrics: utilizationMetrics(metrics, settings.id),
+    labelsOf: (kernelId) => kernelLabels(registry.get(kernelId)),
     heldBy: (kernelId) => registry.get(kernelId)?.allocations ?? {},
     send: (report) => manager.reportStatistics(report),
     clock,
@@ -261,7 +278,10 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   await using undo = new AsyncDisposableStack();
   undo.defer(() => outbox.stop());
   await adoptKernels(backend, parts);
-  const server = serve(options, api);
+  const server = serve(options, api, callMetrics(metrics));
+  const service = options.serviceListen
+    ? serveServiceHttp(options.serviceListen, { registry: metrics, log })
+    : null;
   undo.move();
   const url = server ? `http://${server.hostname}:${server.port}` : null;
   for (const kernel of registry.all()) executor.wake(kernel);
@@ -276,6 +296,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   const stop = async () => {
     changes.cancel();
     await server?.stop();
+    await service?.stop();
     await heartbeats.stop();
     await statistics.stop();
     await executor.stop();
@@ -289,12 +310,20 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     agentId: settings.id,
     api,
     url,
+    serviceUrl: service?.url ?? null,
     stop: () => {
       stopping ??= stop();
       return stopping;
     },
   };
 }
+
+const kernelLabels = (kernel: Kernel | undefined): KernelLabels => ({
+  kernel_id: kernel?.kernelId ?? '',
+  session_id: kernel?.sessionId ?? '',
+  user_id: kernel?.spec?.ownerUserId ?? '',
+  project_id: kernel?.spec?.ownerProjectId ?? '',
+});
 
 const endedKernels = (events: readonly AgentEvent[], ackedSeq: number): string[] =>
   events

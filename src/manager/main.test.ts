@@ -81,6 +81,14 @@ describe('a running manager', () => {
     expect((await call('GET', '/session/nothing')).status).toBe(404);
   });
 
+  test('tells what it counts on the internal address only', async () => {
+    const response = await fetch(`${manager.internalUrl}/metrics`);
+    expect(response.status).toBe(200);
+    const lines = (await response.text()).split('\n');
+    expect(lines.some((line) => line.includes('endpoint="/admin/gql"'))).toBe(true);
+    expect((await fetch(`${manager.url}/metrics`)).status).toBe(404);
+  });
+
   test('becomes the leader when it is alone', async () => {
     await until(() => manager.isLeader(), 'the manager leads');
   });

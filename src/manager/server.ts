@@ -1,5 +1,7 @@
 /** Composes the features into one HTTP server. */
 import { errorMessage } from '../common/errors.ts';
+import { createRegistry, exposition, type MetricsRegistry } from '../metrics/registry.ts';
+import { requestMetrics } from '../metrics/requests.ts';
 import { accountRoutes } from './auth/account-rest.ts';
 import { KeypairCache } from './auth/keypair-cache.ts';
 import { loginRoutes } from './auth/login-rest.ts';
@@ -8,6 +10,7 @@ import { authRoutes } from './auth/rest.ts';
 import { twoFactorRoutes } from './auth/two-factor-rest.ts';
 import { configRoutes } from './config/rest.ts';
 import type { ManagerContext } from './context.ts';
+import { publicRoute } from './http/declare.ts';
 import { type HttpListener, type ListenAddress, listen } from './http/listen.ts';
 import { mountRoutes, type Serve } from './http/mount.ts';
 import { openApiDocument } from './http/openapi.ts';
@@ -20,6 +23,13 @@ import { countQuery, findActiveKeypair } from './keypair/service.ts';
 
 /** A change of these may change who is let in. */
 const ACCOUNT_ENTITIES: ReadonlySet<string> = new Set(['user', 'keypair', 'domain']);
+
+/** What Prometheus reads; on the internal address only. */
+const metricsRoute = (registry: MetricsRegistry): Route =>
+  publicRoute(
+    { method: 'GET', gate: 'any', takes: {}, path: '/metrics', summary: 'Tell what is counted.' },
+    () => exposition(registry),
+  );
 
 export interface ServerOptions {
   readonly listen: ListenAddress;
@@ -84,11 +94,13 @@ export async function startServer(
     log: ctx.log,
     write: (key, count) => countQuery(ctx.sql, key, count),
   });
+  const metrics = createRegistry();
   const pipeline = new Pipeline({
     ctx,
     statusGate,
     findKeypair: (key) => keypairs.find(key),
     onAuthenticated: (key) => queries.count(key),
+    onAnswered: requestMetrics(metrics),
   });
   const { maxWebSocketMessageBytes } = ctx.settings;
   const mount = (routes: readonly Route[], sockets: readonly SocketRoute[]): Serve =>
@@ -129,7 +141,7 @@ export async function startServer(
     listeners.push(main);
     if (options.internalListen === undefined) return { url: main.url, internalUrl: null, stop };
     const serveInternal = mount(
-      [...healthRoutes(ctx, true), ...(options.internalRoutes ?? [])],
+      [...healthRoutes(ctx, true), metricsRoute(metrics), ...(options.internalRoutes ?? [])],
       [],
     );
     const internal = await listen(options.internalListen, serveInternal, {

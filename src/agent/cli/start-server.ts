@@ -124,6 +124,7 @@ export default defineCommand({
       settings,
       backend,
       accelerators,
+      serviceListen: settings.serviceAddr,
       manager: link.calls,
       keys,
       stateDir,

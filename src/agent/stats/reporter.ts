@@ -6,6 +6,7 @@ import type { Clock } from '../../common/clock.ts';
 import { errorMessage } from '../../common/errors.ts';
 import type { Logger } from '../../common/logger.ts';
 import { MAX_KERNELS_PER_REPORT, type StatisticsReport } from '../../common/protocol/statistics.ts';
+import type { KernelLabels, UtilizationMetrics } from '../../metrics/utilization.ts';
 import type { Allocations } from '../resources/allocations.ts';
 import type { AcceleratorFigures } from './accelerators.ts';
 import { MetricTracker } from './metrics.ts';
@@ -23,6 +24,9 @@ export interface StatisticsOptions {
   accelerators: () => Promise<AcceleratorFigures>;
   /** What a kernel holds. */
   heldBy: (kernelId: string) => Allocations;
+  /** Where scrapers read it. */
+  metrics: UtilizationMetrics;
+  labelsOf: (kernelId: string) => KernelLabels;
   send: (report: StatisticsReport) => Promise<null>;
   clock: Clock;
   log: Logger;
@@ -49,13 +53,16 @@ export class StatisticsReporter {
   }
 
   async #run(): Promise<void> {
-    const { intervalMs, clock, log } = this.#options;
+    const { intervalMs, metrics, clock, log } = this.#options;
     while (!this.#stopping.signal.aborted) {
       try {
+        metrics.count('trigger');
         await this.#report();
+        metrics.count('success');
         if (!this.#isHealthy) log.info('Statistics are reported again');
         this.#isHealthy = true;
       } catch (error) {
+        metrics.count('failure');
         if (this.#isHealthy) {
           log.warn('Statistics could not be reported', { error: errorMessage(error) });
         }
@@ -68,7 +75,7 @@ export class StatisticsReporter {
   }
 
   async #report(): Promise<void> {
-    const { agentId, intervalMs, running, measure, heldBy, send, clock } = this.#options;
+    const { agentId, intervalMs, running, measure, heldBy, labelsOf, send, clock } = this.#options;
     const [nodeUsage, accelerators] = await Promise.all([
       readNodeUsage(),
       this.#options.accelerators(),
@@ -83,6 +90,10 @@ export class StatisticsReporter {
         clock.monotonicMs(),
       ),
     ];
+    this.#options.metrics.note({
+      node,
+      kernels: kernels.map(([id, metrics]) => ({ labels: labelsOf(id), metrics })),
+    });
     const report = { agentId, intervalMs };
     for (let first = 0; first === 0 || first < kernels.length; first += MAX_KERNELS_PER_REPORT) {
       if (this.#stopping.signal.aborted) return;

@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import * as v from 'valibot';
 import { systemClock } from '../../common/clock.ts';
 import { statisticsReport } from '../../common/protocol/statistics.ts';
+import { createRegistry } from '../../metrics/registry.ts';
+import { utilizationMetrics } from '../../metrics/utilization.ts';
 import { until } from '../../testing/until.ts';
 import { RecordingManager, silentLog } from '../testing/fakes.ts';
 import { MetricTracker } from './metrics.ts';
@@ -214,6 +216,8 @@ describe('reports', () => {
       measure: async (ids) => new Map(ids.map((id) => [id, idle])),
       accelerators: async () => ({ node: [], of: () => [] }),
       heldBy: () => ({}),
+      metrics: utilizationMetrics(createRegistry(), 'i-test'),
+      labelsOf: (id) => ({ kernel_id: id, session_id: '', user_id: '', project_id: '' }),
       send: (report) => manager.reportStatistics(report),
       clock: systemClock,
       log: silentLog,

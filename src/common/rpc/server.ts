@@ -19,6 +19,8 @@ export interface RpcHandlerOptions {
   /** Own keys, to sign answers with. Without them clients that pin the peer refuse the answers. */
   keys?: NodeKeys;
   maxBodyBytes?: number;
+  /** Told of every answer to a method that exists. @param problem null when it succeeded. */
+  onAnswer?: (method: string, elapsedMs: number, problem: string | null) => void;
   /** Told of failures that are nobody's expected answer; the caller sees InternalServerError. */
   onError?: (error: unknown, method: string) => void;
 }
@@ -81,6 +83,11 @@ export function rpcHandler<A extends Api>(
     const { pathname } = new URL(request.url);
     const name = pathname.startsWith(RPC_PREFIX) ? pathname.slice(RPC_PREFIX.length) : '';
     const nonce = request.headers.get(rpcHeaders.nonce);
+    const startedMs = performance.now();
+    const note = (problem: string | null) => {
+      if (Object.hasOwn(api, name))
+        options.onAnswer?.(name, performance.now() - startedMs, problem);
+    };
     try {
       if (!Object.hasOwn(api, name)) throw new BackendError('URLNotFound');
       if (request.method !== 'POST') throw new BackendError('MethodNotAllowed');
@@ -93,11 +100,14 @@ export function rpcHandler<A extends Api>(
       });
       const methods =
         typeof implementation === 'function' ? implementation(caller) : implementation;
-      return answer(nonce, 200, { result: await runMethod(api, methods, name, body) });
+      const result = await runMethod(api, methods, name, body);
+      note(null);
+      return answer(nonce, 200, { result });
     } catch (error) {
       const known = error instanceof BackendError ? error : null;
       if (!known) options.onError?.(error, name);
       const failure = known ?? new BackendError('InternalServerError');
+      note(failure.problem);
       return answer(nonce, failure.status, { ...failure.toDocument(), problem: failure.problem });
     }
   };

@@ -3,6 +3,8 @@
  * documents, authentication, API version, rate limit, role, manager status.
  */
 import { BackendError, errorMessage } from '../../common/errors.ts';
+import { problems } from '../../common/problems.ts';
+import type { AnsweredRequest } from '../../metrics/requests.ts';
 import { ClientAddresses } from '../auth/client-ip.ts';
 import { authenticate, type Principal } from '../auth/service.ts';
 import type { ManagerContext } from '../context.ts';
@@ -18,7 +20,10 @@ import { rawTarget } from './target.ts';
 import { requestedVersion } from './versions.ts';
 
 /** What an operation demands before its handler runs. */
-export type Demands = Pick<Route, 'auth' | 'gate'>;
+export type Demands = Pick<Route, 'auth' | 'gate'> & {
+  /** Its path, with parameters as they are written in the route; absent: no operation has it. */
+  readonly path?: string;
+};
 
 /** A request as it came off the socket. */
 export interface Arrival {
@@ -44,6 +49,8 @@ export interface PipelineOptions {
   findKeypair(accessKey: string): Promise<ActiveKeypair | null>;
   /** Told of every authenticated request. */
   onAuthenticated(accessKey: string): void;
+  /** Told of every answer. */
+  onAnswered(answered: AnsweredRequest): void;
 }
 
 const REQUEST_ID = /^[\w.:-]{1,128}$/;
@@ -100,13 +107,24 @@ export class Pipeline {
     const requestId =
       given !== null && REQUEST_ID.test(given) ? given : this.#options.ctx.random.uuid();
     const extra: Record<string, string> = {};
+    const { clock } = this.#options.ctx;
+    const startedMs = clock.monotonicMs();
+    let errorCode: string | null = null;
     let response: Response;
     try {
       const admitted = await this.#admit(arrival, demands, requestId, extra);
       response = await handle(admitted);
     } catch (error) {
+      errorCode = problems[toKnownError(error).problem].code;
       response = this.#fail(arrival, error, requestId);
     }
+    this.#options.onAnswered({
+      method: request.method,
+      endpoint: demands.path ?? '',
+      status: response.status,
+      errorCode,
+      elapsedMs: clock.monotonicMs() - startedMs,
+    });
     return decorate(response, request, { ...extra, 'X-BackendAI-RequestID': requestId });
   }
 

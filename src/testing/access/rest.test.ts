@@ -101,6 +101,7 @@ test('each role reaches what the table says and nothing else', async () => {
       statusGate,
       findKeypair: (key) => findActiveKeypair(tenants.ctx.sql, key),
       onAuthenticated: () => {},
+      onAnswered: () => {},
     }),
     routes: declared.map(harmless),
     sockets: [],
