@@ -214,7 +214,7 @@ const EFFECTIVE = new Set([
     ...['port-reuse-cooldown-sec', 'scratch-root'],
   ]),
   ...keysOf('resource', [
-    ...['reserved-cpu', 'reserved-mem', 'reserved-disk', 'memory-align-size'],
+    ...['reserved-cpu', 'reserved-mem', 'memory-align-size'],
     ...['allocation-order', 'affinity-policy'],
   ]),
   ...keysOf('container-logs', ['max-length', 'chunk-size']),
@@ -243,7 +243,6 @@ const toContainer = (section: AgentFile['container']): ContainerSettings => ({
 const toResource = (section: AgentFile['resource']): ResourceSettings => ({
   reservedCpu: section['reserved-cpu'],
   reservedMemBytes: section['reserved-mem'],
-  reservedDiskBytes: section['reserved-disk'],
   memoryAlignBytes: section['memory-align-size'],
   allocationOrder: section['allocation-order'],
   affinityPolicy: section['affinity-policy'],

@@ -28,7 +28,6 @@ export interface ResourceSettings {
   /** CPUs kept for the system. */
   readonly reservedCpu: number;
   readonly reservedMemBytes: bigint;
-  readonly reservedDiskBytes: bigint;
   /** Usable memory is rounded down to a multiple of this. Bytes. */
   readonly memoryAlignBytes: bigint;
   /** Which resources are allocated first. */

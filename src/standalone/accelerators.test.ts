@@ -111,6 +111,11 @@ async function end(name: string): Promise<void> {
   );
 }
 
+const checkedPresets = v.object({
+  presets: v.array(v.object({ name: v.string(), allocatable: v.boolean() })),
+  scaling_group_remaining: v.record(v.string(), v.string()),
+});
+
 const agentRows = v.object({
   agent_list: v.object({
     items: v.array(
@@ -157,6 +162,62 @@ test(
       ...ran,
       out: ran.out.split('\n').filter((line) => line.startsWith('1 ')),
     }).toMatchObject({ exitCode: 0, out: [`1 cuda 0:40g ${FIRST}`] });
+  },
+  TIMEOUT_MS,
+);
+
+test(
+  'presets and quotas count devices',
+  async () => {
+    const { sql } = cluster.manager.ctx;
+    for (const [name, devices] of [
+      ['two-gpus', '2'],
+      ['three-gpus', '3'],
+    ] as const) {
+      const slots = JSON.stringify({ cpu: '1', mem: '134217728', 'cuda.device': devices });
+      await sql`INSERT INTO resource_presets (name, resource_slots)
+        VALUES (${name}, ${slots}::text::jsonb)`;
+    }
+    const presets = async () => {
+      const response = await user('POST', '/resource/check-presets', { group: 'default' });
+      const found = v.parse(checkedPresets, await response.json());
+      const allocatable = (name: string) => found.presets.find((p) => p.name === name)?.allocatable;
+      return {
+        remaining: found.scaling_group_remaining['cuda.device'],
+        two: allocatable('two-gpus'),
+        three: allocatable('three-gpus'),
+      };
+    };
+    const isFree = async () => (await presets()).remaining === '2';
+    await until(isFree, 'the session of before has ended', TIMEOUT_MS);
+    expect(await presets()).toEqual({ remaining: '2', two: true, three: false });
+    const [policy] = await sql<{ name: string; slots: string }[]>`
+      SELECT p.name, p.total_resource_slots::text AS slots FROM keypair_resource_policies p
+        JOIN keypairs k ON k.resource_policy = p.name WHERE k.access_key = ${keys.accessKey}`;
+    if (!policy) throw new Error('the user has no policy');
+    const limit = (slots: string) => sql`UPDATE keypair_resource_policies
+      SET total_resource_slots = ${slots}::text::jsonb WHERE name = ${policy.name}`;
+    await limit(JSON.stringify({ ...JSON.parse(policy.slots), 'cuda.device': '1' }));
+    expect(await presets()).toEqual({ remaining: '1', two: false, three: false });
+    const asked = await user('POST', '/session', {
+      clientSessionToken: 'too-much',
+      lang: 'bash',
+      enqueueOnly: true,
+      config: { resources: { cpu: 1, mem: '128m', 'cuda.device': 2 } },
+    });
+    expect(asked.status).toBe(201);
+    await until(
+      async () => {
+        const [session] = await sql<{ data: string | null }[]>`
+          SELECT status_data->'scheduler'->'failed_predicates' AS data FROM sessions
+          WHERE name = 'too-much' AND status = 'PENDING'`;
+        return JSON.stringify(session?.data ?? '').includes('KeypairResourceLimitValidator');
+      },
+      'the quota holds the session back',
+      TIMEOUT_MS,
+    );
+    await end('too-much');
+    await limit(policy.slots);
   },
   TIMEOUT_MS,
 );
