@@ -10,6 +10,7 @@ import type { NodeKeys } from '../common/rpc/keys.ts';
 import type { ConfigStore } from '../stores/config/port.ts';
 import type { LiveStore } from '../stores/live/port.ts';
 import { agentGraphql } from './agent/graphql.ts';
+import { joinRoute } from './agent/join.ts';
 import { KnownAgents } from './agent/known-agents.ts';
 import { agentNodeGraphql } from './agent/node-graphql.ts';
 import { agentGatewayRoute, announceManager, httpAgentDirectory } from './agent-link.ts';
@@ -263,12 +264,15 @@ export async function startManager(options: ManagerOptions): Promise<Manager> {
   const known = await KnownAgents.open(config);
   started.defer(() => known.close());
 
-  const gatewayRoute = agentGatewayRoute(controlPlane.gateway, known, link);
+  const agentRoutes = [
+    agentGatewayRoute(controlPlane.gateway, known, link),
+    joinRoute({ config, clock, keys: managerKeys, managerId: id }),
+  ];
   const server = await startServer(ctx, {
     listen: options.listen,
     internalListen: options.internalListen,
-    internalRoutes: [gatewayRoute],
-    routes: [...featureRoutes(ctx, graphql), gatewayRoute],
+    internalRoutes: agentRoutes,
+    routes: [...featureRoutes(ctx, graphql), ...agentRoutes],
     sockets: featureSockets(ctx, graphql),
   });
   started.defer(() => server.stop(STOP_GRACE_MS));

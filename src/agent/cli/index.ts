@@ -29,6 +29,10 @@ export const agCommands: CommandRecord = {
       },
     },
   },
+  join: {
+    description: 'Make this machine a node of a cluster.',
+    load: () => import('./join.ts'),
+  },
   'start-server': {
     description: 'Run an agent on this machine.',
     load: () => import('./start-server.ts'),

@@ -20,3 +20,19 @@ export async function trustAgent(config: ConfigStore, agentId: string, key: stri
   v.parse(v.pipe(v.string(), v.regex(AGENT_ID)), agentId);
   await config.put(keyPath(agentId), v.parse(publicKey, key));
 }
+
+/** As `trustAgent`, for a name that nobody has. @returns whether it was still free. */
+export async function trustNewAgent(
+  config: ConfigStore,
+  agentId: string,
+  key: string,
+): Promise<boolean> {
+  v.parse(v.pipe(v.string(), v.regex(AGENT_ID)), agentId);
+  return await config.compareAndPut(keyPath(agentId), null, v.parse(publicKey, key));
+}
+
+/** From now on the agent's calls are refused. @returns whether it was known. */
+export async function distrustAgent(config: ConfigStore, agentId: string): Promise<boolean> {
+  if (!AGENT_ID.test(agentId)) return false;
+  return await config.delete(keyPath(agentId));
+}

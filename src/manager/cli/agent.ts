@@ -1,12 +1,13 @@
-/** `mgr agent ping`: whether an agent answers this manager's calls. */
+/** `mgr agent`: whether an agent answers this manager's calls; and an end to trusting one. */
 import { systemClock } from '../../common/clock.ts';
 import { argument, decimal, defineCommand, optionWithDefault } from '../../common/command.ts';
 import { UserError } from '../../common/errors.ts';
 import { systemRandom } from '../../common/random.ts';
 import { loadKeys } from '../../common/rpc/keys.ts';
 import { pingAgent } from '../agent/ping.ts';
+import { distrustAgent } from '../agent/trust.ts';
 import { httpAgentDirectory } from '../agent-link.ts';
-import { readConfig, withTables } from './context.ts';
+import { configOptions, readConfig, withConfigStore, withTables } from './context.ts';
 import { keyFile } from './keys.ts';
 import { invocationOf, options as schemaOptions } from './schema.ts';
 
@@ -40,5 +41,23 @@ export const ping = defineCommand({
       io.stdout.write(`Agent ${agentId} answers at ${addr} (version ${version}).\n`);
       return 0;
     });
+  },
+});
+
+export const revoke = defineCommand({
+  help: 'No longer trust an agent: its calls are refused from now on. What it runs goes on until the manager counts it as lost. It may join again with a token.',
+  options: configOptions,
+  positionals: { agentId: argument('AGENT_ID', 'Id of the agent.') },
+  async run({ options: { config }, args: { agentId }, io }) {
+    const wasKnown = await withConfigStore({ io, configPath: config }, (store) =>
+      distrustAgent(store, agentId),
+    );
+    if (!wasKnown) {
+      throw new UserError(`No agent ${agentId} is known.`, {
+        hint: 'backend.ai admin agent list shows the agents.',
+      });
+    }
+    io.stdout.write(`Agent ${agentId} is no longer trusted.\n`);
+    return 0;
   },
 });

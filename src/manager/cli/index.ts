@@ -146,6 +146,25 @@ const agent: CommandRecord = {
     description: 'Check whether an agent answers.',
     load: async () => ({ default: (await import('./agent.ts')).ping }),
   },
+  revoke: {
+    description: 'No longer trust an agent.',
+    load: async () => ({ default: (await import('./agent.ts')).revoke }),
+  },
+};
+
+const token: CommandRecord = {
+  create: {
+    description: 'Make a token for new agents.',
+    load: async () => ({ default: (await import('./token.ts')).create }),
+  },
+  list: {
+    description: 'Show the tokens that can still be used.',
+    load: async () => ({ default: (await import('./token.ts')).list }),
+  },
+  revoke: {
+    description: 'Make a token useless.',
+    load: async () => ({ default: (await import('./token.ts')).revoke }),
+  },
 };
 
 const config: CommandRecord = {
@@ -208,4 +227,5 @@ export const mgrCommands: CommandRecord = {
     description: 'Run the manager.',
     load: () => import('./start-server.ts'),
   },
+  token: { description: 'Let new agents join.', commands: token },
 };
