@@ -12,6 +12,9 @@ const stateFolder = (env: Environment): string =>
 /** Not upstream's `cookie.dat`, which only Python can read. */
 export const signInsPath = (env: Environment): string => join(stateFolder(env), 'sign-ins.json');
 
+/** Keys of sessions, for SSH clients. */
+export const sshFolder = (env: Environment): string => join(stateFolder(env), 'ssh');
+
 const namePath = (env: Environment): string => join(stateFolder(env), 'config.json');
 const announcementPath = (env: Environment): string => join(stateFolder(env), 'announcement.json');
 

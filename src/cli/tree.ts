@@ -5,6 +5,8 @@ import { group, leaf } from './tree/leaf.ts';
 import { sessionCommands, sessionList, sessionShortcuts } from './tree/session.ts';
 import { folderCommands } from './tree/vfolder.ts';
 
+const app = () => import('./commands/app.ts');
+const ssh = () => import('./commands/ssh.ts');
 const account = () => import('./commands/account.ts');
 const dotfile = () => import('./commands/dotfile.ts');
 const image = () => import('./commands/image.ts');
@@ -16,6 +18,8 @@ const template = () => import('./commands/session-template.ts');
 export const clientCommands: CommandRecord = {
   ...sessionShortcuts,
   admin: group('Administration of the cluster.', adminCommands),
+  app: leaf('Use an app of a session at a port of this machine.', async () => (await app()).app),
+  apps: leaf('List the apps of a session.', async () => (await app()).apps),
   completion: {
     description: 'Set up completion of commands in your shell.',
     load: () => import('./commands/completion.ts'),
@@ -38,6 +42,11 @@ export const clientCommands: CommandRecord = {
   }),
   login: leaf('Sign in at a web server.', async () => (await account()).login),
   logout: leaf('Sign out of the web server.', async () => (await account()).logout),
+  'proxy-stdio': {
+    description: 'Connect standard input and output with an app of a session.',
+    hidden: true,
+    load: async () => ({ default: (await ssh()).proxyStdio }),
+  },
   ps: sessionList,
   run: {
     description: 'Run code or files in a session.',
@@ -63,6 +72,7 @@ export const clientCommands: CommandRecord = {
     },
     ['sesstpl'],
   ),
+  'ssh-config': leaf('Let ssh reach sessions by name.', async () => (await ssh()).sshConfig),
   'update-password': leaf('Replace your password.', async () => (await account()).updatePassword),
   'update-password-no-auth': leaf(
     'Replace a password that has expired.',

@@ -27,6 +27,7 @@ export type {
   ExecuteStart,
   ExecutionSlice,
   FileItem,
+  SessionApp,
   SessionMatch,
   SessionMount,
   SessionSpec,
@@ -35,3 +36,4 @@ export type {
 export { SignIns } from './sign-ins.ts';
 export type { ServerSentEvent } from './sse.ts';
 export type { ExecutionStream } from './stream.ts';
+export { relaySocket, relayTunnel } from './tunnel.ts';

@@ -131,6 +131,18 @@ export interface ServiceStart {
   readonly ownerAccessKey?: string;
 }
 
+/** An app of a session as clients list it. */
+export const sessionApp = v.object({
+  name: v.string(),
+  protocol: v.string(),
+  /** Inside the session. */
+  ports: v.array(v.number()),
+  url_template: v.optional(v.nullable(v.string())),
+  allowed_arguments: v.optional(v.nullable(v.array(v.string()))),
+  allowed_envs: v.optional(v.nullable(v.array(v.string()))),
+});
+export type SessionApp = v.InferOutput<typeof sessionApp>;
+
 /** With these a client opens the app: `<wsproxy_addr>/v2/proxy/<token>/<session id>/add?app=…`. */
 export const startedService = v.object({ token: v.string(), wsproxy_addr: v.string() });
 export type StartedService = v.InferOutput<typeof startedService>;

@@ -14,15 +14,18 @@ import {
   type FileItem,
   fileItem,
   type ServiceStart,
+  type SessionApp,
   type SessionMatch,
   type SessionMount,
   type SessionSpec,
   type StartedService,
+  sessionApp,
   sessionMatch,
   startedService,
   type TemplateOverrides,
 } from './session-schemas.ts';
 import { ExecutionStream } from './stream.ts';
+import { Tunnel } from './tunnel.ts';
 
 /** Longer than a server gives an app to come up. Milliseconds. */
 const SERVICE_START_MS = 60_000;
@@ -346,6 +349,29 @@ export class SessionApi {
       },
       timeoutMs: SERVICE_START_MS,
     });
+  }
+
+  /** The apps that a session offers. */
+  apps(session: string): Promise<SessionApp[]> {
+    return this.http.json(v.array(sessionApp), {
+      method: 'GET',
+      path: `/stream/session/${encodeURIComponent(session)}/apps`,
+    });
+  }
+
+  /** Connects to an app, which is started unless it runs. */
+  async tunnel(session: string, start: ServiceStart): Promise<Tunnel> {
+    const path = `/stream/session/${encodeURIComponent(session)}/tcpproxy`;
+    const { app, port, envs, arguments: args } = start;
+    const query = {
+      app,
+      port: port === undefined ? undefined : String(port),
+      envs: envs && JSON.stringify(envs),
+      arguments: args && JSON.stringify(args),
+    };
+    const { url, headers } = await this.http.stream(path, query, 'ws');
+    const { tls, config } = this.http;
+    return await Tunnel.open(url, { headers, tls, timeoutMs: config.connectionTimeoutMs });
   }
 
   /** Ends an app; harmless when it does not run. */

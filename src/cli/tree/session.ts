@@ -34,6 +34,16 @@ const restart: CommandEntry = {
   load: () => import('../commands/session/restart.ts'),
 };
 
+const scp: CommandEntry = {
+  description: 'Copy files to or from a session.',
+  load: async () => ({ default: (await import('../commands/ssh.ts')).scp }),
+};
+
+const ssh: CommandEntry = {
+  description: 'Open a shell in a session.',
+  load: async () => ({ default: (await import('../commands/ssh.ts')).ssh }),
+};
+
 const watch: CommandEntry = {
   description: 'Follow a session until it is over.',
   load: () => import('../commands/session/watch.ts'),
@@ -52,6 +62,8 @@ export const sessionShortcuts: CommandRecord = {
   events,
   info,
   restart,
+  scp,
+  ssh,
   watch,
 };
 

@@ -1,47 +1,13 @@
 /** Routes that start and end applications of a session. */
 import * as v from 'valibot';
-import { BackendError } from '../../common/errors.ts';
-import { type ServiceOptions, serviceOptions } from '../../common/protocol/service.ts';
 import type { ManagerContext } from '../context.ts';
 import { route } from '../http/declare.ts';
 import { aliased } from '../http/parameters.ts';
 import type { Route } from '../http/route.ts';
+import { appOptions, appPort, jsonObject } from './app-options.ts';
 import { openApp } from './apps.ts';
 import { callKernel } from './kernel-call.ts';
 import { findSession, ofSession, sessionOperation } from './request.ts';
-
-/** Values as people write them in JSON: numbers and booleans are as good as their text. */
-const looseValue = v.union([
-  v.null(),
-  v.string(),
-  v.pipe(v.union([v.number(), v.boolean()]), v.transform(String)),
-  v.array(v.pipe(v.union([v.string(), v.number(), v.boolean()]), v.transform(String))),
-]);
-
-/** A JSON object, or text that is one; the word `null` stands for none. */
-const jsonObject = v.optional(
-  v.union([
-    v.pipe(
-      v.nullable(v.record(v.string(), looseValue)),
-      v.transform((value) => value ?? {}),
-    ),
-    v.pipe(
-      v.string(),
-      v.transform((text) => (text.trim() === '' ? 'null' : text)),
-      v.parseJson(undefined, 'expected a JSON object'),
-      v.nullable(v.record(v.string(), looseValue)),
-      v.transform((value) => value ?? {}),
-    ),
-  ]),
-  {},
-);
-
-const portNumber = v.pipe(
-  v.union([v.number(), v.pipe(v.string(), v.regex(/^\d{1,5}$/), v.transform(Number))]),
-  v.integer(),
-  v.minValue(1024, 'expected a port from 1024 to 65535'),
-  v.maxValue(65_535, 'expected a port from 1024 to 65535'),
-);
 
 const start = {
   ...ofSession,
@@ -49,23 +15,13 @@ const start = {
     { app: ['service'] },
     v.object({
       app: v.pipe(v.string(), v.nonEmpty()),
-      port: v.nullish(portNumber, null),
+      port: v.nullish(appPort, null),
       envs: jsonObject,
       arguments: jsonObject,
       login_session_token: v.nullish(v.pipe(v.string(), v.maxLength(127)), null),
     }),
   ),
 };
-
-function optionsOf(given: { envs: unknown; arguments: unknown }): ServiceOptions {
-  const parsed = v.safeParse(serviceOptions, given);
-  if (parsed.success) return parsed.output;
-  const [issue] = parsed.issues;
-  throw new BackendError(
-    'InvalidAPIParameters',
-    `${v.getDotPath(issue) ?? 'the options'}: ${issue.message}`,
-  );
-}
 
 const shutdown = {
   ...ofSession,
@@ -85,7 +41,7 @@ export const appRoutes = (ctx: ManagerContext): Route[] => [
     async (request, input) => {
       const { app, port, envs, arguments: args, login_session_token } = input.body;
       const session = await findSession(ctx, request, input);
-      const options = optionsOf({ envs, arguments: args });
+      const options = appOptions({ envs, arguments: args });
       const opened = await openApp(ctx, session, { app, port, options }, login_session_token);
       return { json: { token: opened.token, wsproxy_addr: opened.proxyUrl } };
     },

@@ -1,9 +1,10 @@
 /** Sessions in the shapes of the REST API. */
 import type { ServicePort } from '../../common/protocol/kernel.ts';
+import type { ServiceOffer } from '../../common/protocol/service.ts';
 import { isoTime, isoTimeOrNull } from '../../common/time.ts';
 import type { SessionRecord } from './service.ts';
 
-interface ServiceApp {
+interface ServiceApp extends ServiceOffer {
   readonly name: string;
   readonly protocol: string;
   readonly ports: readonly number[];
@@ -11,7 +12,10 @@ interface ServiceApp {
 
 /** The apps of a kernel as clients list them. */
 export const serviceApps = (ports: readonly ServicePort[]): ServiceApp[] =>
-  ports.map(({ name, protocol, container_ports }) => ({ name, protocol, ports: container_ports }));
+  ports.map(({ name, protocol, container_ports, host_ports: _, is_inference: __, ...offer }) => ({
+    ...{ name, protocol, ports: container_ports },
+    ...offer,
+  }));
 
 /**
  * The legacy info object of `GET /session/{name}`. Maps are sent as JSON text and an absent

@@ -9,6 +9,7 @@ import { callKernel } from './kernel-call.ts';
 import { findSession, ofSession, type SessionInput, sessionOperation } from './request.ts';
 import type { SessionRecord } from './service.ts';
 import { serviceApps } from './shape.ts';
+import { tunnelRoutes } from './tunnel.ts';
 
 /** Longest wait for output before an empty frame shows that the run goes on. Milliseconds. */
 const QUIET_MS = 5000;
@@ -171,4 +172,5 @@ export const sessionSocketRoutes = (ctx: ManagerContext): SocketRoute[] => [
     },
     (request, input, peer) => streamExecute(ctx, request, input, peer),
   ),
+  ...tunnelRoutes(ctx),
 ];

@@ -121,6 +121,8 @@ export const restAccess: Readonly<
   'DELETE /template/cluster/:template_id': ['user', 'read', 'own'],
   'GET /stream/session/:session_name/apps': ['user', 'read', 'own'],
   'GET /stream/session/:session_name/execute': ['user', 'read', 'own'],
+  'GET /stream/session/:session_name/httpproxy': ['user', 'read', 'own'],
+  'GET /stream/session/:session_name/tcpproxy': ['user', 'read', 'own'],
   'GET /events/session': ['user', 'read', 'own'],
   'GET /folders': ['user', 'read', 'own'],
   'GET /folders/_/id': ['user', 'read', 'own'],
