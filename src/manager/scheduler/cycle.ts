@@ -2,11 +2,11 @@
 import type { ManagerContext } from '../context.ts';
 import { rememberRoundRobin } from '../resource-group/service.ts';
 import { applyPlacements, type Placement } from '../session/transition.ts';
-import { loadPending, takeSnapshot } from './load.ts';
+import { PendingQueue, takeSnapshot } from './load.ts';
 import { recordWaiting, type WaitingNote } from './note-store.ts';
+import { MAX_PENDING_PER_GROUP } from './pending-store.ts';
 import { type Plan, type PlannedPlacement, plan } from './plan.ts';
 import type { PendingSession } from './snapshot.ts';
-import { MAX_PENDING_PER_GROUP } from './store.ts';
 
 /** How often an unchanged reason is written down again. Milliseconds. */
 const REPEAT_NOTE_MS = 30_000;
@@ -47,14 +47,17 @@ function toPlacement(
   };
 }
 
-/** Notes that are new, differ from the last ones, or are old enough to be repeated. */
+/**
+ * Notes that are new, name other rules than the last ones, or are old enough to be repeated: their
+ * numbers change with everything that starts and ends.
+ */
 class NoteFilter {
   private last = new Map<string, { text: string; atMs: number }>();
 
   select(waiting: readonly WaitingNote[], nowMs: number): WaitingNote[] {
     const next = new Map<string, { text: string; atMs: number }>();
     const due = waiting.filter((note) => {
-      const text = JSON.stringify(note.failed);
+      const text = note.failed.map(({ name }) => name).join();
       const before = this.last.get(note.sessionId);
       const repeat = before?.text === text && nowMs - before.atMs < REPEAT_NOTE_MS;
       next.set(note.sessionId, repeat && before ? before : { text, atMs: nowMs });
@@ -68,6 +71,7 @@ class NoteFilter {
 /** Makes a scheduler. It remembers nothing that matters. */
 export function createScheduler(ctx: SchedulerContext): Scheduler {
   const notes = new NoteFilter();
+  const queue = new PendingQueue();
 
   const apply = async (decided: Plan, pending: readonly PendingSession[]): Promise<number> => {
     if (decided.placements.length === 0) return 0;
@@ -87,11 +91,13 @@ export function createScheduler(ctx: SchedulerContext): Scheduler {
   return {
     async pass() {
       for (let round = 1; ; round += 1) {
-        const pending = await loadPending(ctx);
+        const pending = await queue.load(ctx);
         if (pending.length === 0) return null;
         const decided = plan(await takeSnapshot(ctx, pending));
         const refused = await apply(decided, pending);
         if (refused > 0 && round < MAX_PLANS) {
+          // What was refused may not be what it was.
+          queue.forget();
           ctx.log.debug('placements were refused, planning again', { refused });
           continue;
         }

@@ -4,9 +4,9 @@ import type { ManagerContext } from '../context.ts';
 import type { Caller } from '../http/route.ts';
 import { leastOf, type NewSession } from '../session/service.ts';
 import { type Explanation, explain } from './explain.ts';
-import { loadPending, takeSnapshot } from './load.ts';
+import { PendingQueue, takeSnapshot } from './load.ts';
+import { selectImageLimits, selectPendingDependencies } from './pending-store.ts';
 import type { PendingSession } from './snapshot.ts';
-import { selectImageLimits, selectPendingDependencies } from './store.ts';
 
 /**
  * Why each of the sessions waits; those that do not wait are left out.
@@ -16,7 +16,10 @@ export async function explainSessions(
   ctx: ManagerContext,
   ids: readonly string[],
 ): Promise<Map<string, Explanation>> {
-  const [pending, limits] = await Promise.all([loadPending(ctx), selectImageLimits(ctx.sql, ids)]);
+  const [pending, limits] = await Promise.all([
+    new PendingQueue().load(ctx),
+    selectImageLimits(ctx.sql, ids),
+  ]);
   const snapshot = await takeSnapshot(ctx, pending, { withEnds: true });
   const minimums = new Map<string, Slots>();
   for (const { sessionId, resources, shmemBytes } of limits) {
@@ -57,7 +60,7 @@ export async function explainRequest(
   ctx: ManagerContext,
   item: NewSession,
 ): Promise<Explanation | null> {
-  const [waiting, asked] = await Promise.all([loadPending(ctx), asPending(ctx, item)]);
+  const [waiting, asked] = await Promise.all([new PendingQueue().load(ctx), asPending(ctx, item)]);
   const snapshot = await takeSnapshot(ctx, [...waiting, asked], { withEnds: true });
   const least = new Map<string, bigint>();
   for (const { least: needed } of item.kernels) {

@@ -2,19 +2,14 @@
 import * as v from 'valibot';
 import type { ManagerContext } from '../context.ts';
 import { listAllResourceGroups, type ResourceGroup } from '../resource-group/service.ts';
+import { type PendingDetails, selectPendingDetails, selectQueue } from './pending-store.ts';
 import {
   defaultGroupRules,
   type GroupRules,
   type PendingSession,
   type Snapshot,
 } from './snapshot.ts';
-import {
-  selectAgents,
-  selectEnding,
-  selectLimits,
-  selectOccupancy,
-  selectPending,
-} from './store.ts';
+import { selectAgents, selectEnding, selectLimits, selectOccupancy } from './store.ts';
 
 export type SnapshotContext = Pick<ManagerContext, 'sql' | 'clock' | 'config' | 'settings'>;
 
@@ -85,6 +80,31 @@ export async function takeSnapshot(
   };
 }
 
-/** The sessions that wait to be placed. */
-export const loadPending = (ctx: SnapshotContext): Promise<PendingSession[]> =>
-  selectPending(ctx.sql);
+/**
+ * The sessions that wait to be placed. It remembers what does not change about them, so that a long
+ * queue is not read anew whenever something happens.
+ */
+export class PendingQueue {
+  #known: ReadonlyMap<string, PendingDetails> = new Map();
+
+  async load({ sql }: Pick<SnapshotContext, 'sql'>): Promise<PendingSession[]> {
+    const queue = await selectQueue(sql);
+    const unknown = queue.flatMap(({ id }) => (this.#known.has(id) ? [] : id));
+    const read = unknown.length > 0 ? await selectPendingDetails(sql, unknown) : [];
+    const fresh = new Map(read.map((details) => [details.id, details]));
+    const known = new Map<string, PendingDetails>();
+    const pending = queue.flatMap((entry): PendingSession[] => {
+      const details = this.#known.get(entry.id) ?? fresh.get(entry.id);
+      if (!details) return [];
+      known.set(entry.id, details);
+      return [{ ...details, ...entry }];
+    });
+    this.#known = known;
+    return pending;
+  }
+
+  /** Reads everything again the next time. */
+  forget(): void {
+    this.#known = new Map();
+  }
+}

@@ -71,7 +71,10 @@ function inWords(obstacles: Obstacles, requirement: Requirement, limits: Limits)
   return isFull ? `has ${limits.maxSessionsPerAgent} sessions, as many as it may` : 'fits';
 }
 
-/** A sentence about the agents, the first ones of them by name. */
+/**
+ * A sentence about the agents, the first ones of them by name.
+ * @param hopeless a requirement that no agent has room for; null: there is room for each, not for all.
+ */
 export function describeObstacles(
   waiting: {
     readonly session: PendingSession;
@@ -79,7 +82,7 @@ export function describeObstacles(
     readonly requirements: readonly Requirement[];
     readonly designated: readonly number[] | null;
   },
-  failing: Requirement,
+  hopeless: Requirement | null,
   limits: Limits,
   reservation: { readonly agents: readonly number[] } | null,
 ): string {
@@ -89,6 +92,8 @@ export function describeObstacles(
   if (agents.length === 0) {
     return `No agent of ${group} is available. It starts when one joins or comes back.`;
   }
+  const failing = hopeless ?? requirements[0];
+  if (!failing) throw new RangeError(`session ${session.id} has no kernels`);
   const lines = agents
     .slice(0, MAX_EXPLAINED)
     .map(
@@ -96,11 +101,9 @@ export function describeObstacles(
         `${table.ids[agent]} (${inWords(obstaclesOn(table, agent, failing, limits), failing, limits)})`,
     );
   const more = agents.length > MAX_EXPLAINED ? `, and ${agents.length - MAX_EXPLAINED} more` : '';
-  // What the first requirement meets is what there was; later ones come after their siblings.
-  const who =
-    failing === requirements[0]
-      ? `No agent of ${group} has room`
-      : `The agents of ${group} have room for some of its ${requirements.length} kernels, not for all at once`;
+  const who = hopeless
+    ? `No agent of ${group} has room`
+    : `The agents of ${group} have room for some of its ${requirements.length} kernels, not for all at once`;
   const kept = reservation?.agents.map((agent) => table.ids[agent]).join(', ');
   const why = kept ? ` What is free on ${kept} is kept for a session that has waited longer.` : '';
   return `${who}: ${lines.join('; ')}${more}.${why}`;

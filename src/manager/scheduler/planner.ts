@@ -16,9 +16,6 @@ export interface Chosen {
   readonly agent: number;
 }
 
-/** Where the kernels go, or the first requirement that has no agent. */
-type Choice = { readonly chosen: readonly Chosen[] } | { readonly failing: Requirement };
-
 export interface Failure {
   readonly name: string;
   readonly msg: string;
@@ -37,6 +34,7 @@ export interface PlannedCandidate extends Candidate {
 }
 
 export const ALL_PASSED: readonly string[] = validators.map(([name]) => name);
+const NOBODY: ReadonlySet<number> = new Set();
 const PASSED_AND_PLACED: readonly string[] = [...ALL_PASSED, NO_ROOM];
 
 /** For whom agents of a group are kept free, and from when they will be, if that is known. */
@@ -84,21 +82,27 @@ export class Planner {
       const failing = new Set(failed.map(({ name }) => name));
       return { failed, passed: ALL_PASSED.filter((name) => !failing.has(name)) };
     }
-    const choice = this.#choose(candidate);
-    if ('chosen' in choice) return { chosen: choice.chosen, passed: PASSED_AND_PLACED };
-    const msg = this.#describe(candidate, choice.failing);
+    const chosen = this.#choose(candidate);
+    if (chosen) return { chosen, passed: PASSED_AND_PLACED };
+    const msg = this.#describe(candidate);
     return { failed: [{ name: NO_ROOM, msg }], passed: ALL_PASSED };
   }
 
-  #describe(candidate: PlannedCandidate, failing: Requirement): string {
-    const { session, designated } = candidate;
+  /** Whether the session would start now. As `judge`, without the words. */
+  wouldStart(candidate: PlannedCandidate): boolean {
+    if (validators.some(([, check]) => check(candidate, this.#input) !== null)) return false;
+    return this.#choose(candidate) !== null;
+  }
+
+  #describe(candidate: PlannedCandidate): string {
+    const { session, designated, requirements } = candidate;
     const reservation = this.reservationOn(candidate.table);
-    const ofAlone = failing === candidate.requirements[0];
-    const key = `${session.scalingGroup}/${failing.shape}/${reservation?.sessionId}`;
-    const known = ofAlone && !designated ? this.#words.get(key) : undefined;
-    if (known !== undefined) return known;
-    const words = describeObstacles(candidate, failing, this.#input, reservation);
-    if (ofAlone && !designated) this.#words.set(key, words);
+    const hopeless = requirements.find((requirement) => this.#isHopeless(candidate, requirement));
+    const describe = () => describeObstacles(candidate, hopeless ?? null, this.#input, reservation);
+    if (!hopeless || designated) return describe();
+    const key = `${session.scalingGroup}/${hopeless.shape}/${reservation?.sessionId}`;
+    const words = this.#words.get(key) ?? describe();
+    this.#words.set(key, words);
     return words;
   }
 
@@ -129,36 +133,44 @@ export class Planner {
   }
 
   /** Agents kept free are for whoever they are kept for, and for those who are gone before. */
-  #choose(candidate: PlannedCandidate): Choice {
+  #choose(candidate: PlannedCandidate): Chosen[] | null {
     const { table, session, requirements } = candidate;
-    const hopeless = this.#hopeless.get(table);
-    const failing = hopeless && requirements.find(({ shape }) => hopeless.has(shape));
-    const choice = failing ? { failing } : this.#chooseAgents(candidate);
+    const hopeless = this.#hopelessOn(table);
+    const chosen = requirements.some(({ shape }) => hopeless.has(shape))
+      ? null
+      : this.#chooseAgents(candidate);
     const reservation = this.#reservations.get(table);
-    if ('chosen' in choice) return choice;
-    if (reservation && shortEnough(session, reservation.startsAt, this.#input.now)) {
-      return table.withoutHolds(() => this.#chooseAgents(candidate));
-    }
-    const isFirst = choice.failing === requirements[0];
-    if (!isFirst || candidate.designated) return choice;
-    if (hopeless) hopeless.add(choice.failing.shape);
-    else this.#hopeless.set(table, new Set([choice.failing.shape]));
-    return choice;
+    if (chosen || !reservation) return chosen;
+    if (!shortEnough(session, reservation.startsAt, this.#input.now)) return null;
+    return table.withoutHolds(() => this.#chooseAgents(candidate));
   }
 
-  /** An agent for every requirement, or one that is without: all or nothing. */
-  #chooseAgents({ table, requirements, designated, avoided }: PlannedCandidate): Choice {
+  #hopelessOn(table: AgentTable): Set<string> {
+    const known = this.#hopeless.get(table) ?? new Set<string>();
+    this.#hopeless.set(table, known);
+    return known;
+  }
+
+  /** Whether no agent has room for the requirement, even without the others of the session. */
+  #isHopeless({ table, designated }: PlannedCandidate, requirement: Requirement): boolean {
+    const hopeless = this.#hopelessOn(table);
+    if (hopeless.has(requirement.shape)) return true;
+    const maxSessions = this.#input.maxSessionsPerAgent;
+    const wish = { requirement, designated, avoided: NOBODY, maxSessions, own: NOBODY };
+    if (selectAgent(table, wish) >= 0) return false;
+    if (!designated) hopeless.add(requirement.shape);
+    return true;
+  }
+
+  /** An agent for every requirement, or null when one is without: all or nothing. */
+  #chooseAgents({ table, requirements, designated, avoided }: PlannedCandidate): Chosen[] | null {
     const { cursor } = table;
     const chosen: Chosen[] = [];
     const own = new Set<number>();
     const maxSessions = this.#input.maxSessionsPerAgent;
-    let failing: Requirement | undefined;
     for (const requirement of requirements) {
       const agent = selectAgent(table, { requirement, designated, avoided, maxSessions, own });
-      if (agent < 0) {
-        failing = requirement;
-        break;
-      }
+      if (agent < 0) break;
       chosen.push({ requirement, agent });
       if (requirements.length === 1) continue;
       own.add(agent);
@@ -169,7 +181,7 @@ export class Planner {
       for (const { requirement, agent } of chosen) table.giveBack(agent, requirement.demand);
     }
     table.cursor = cursor;
-    return failing ? { failing } : { chosen };
+    return chosen.length === requirements.length ? chosen : null;
   }
 
   /** Only the first of a group that has waited long enough: more would leave agents idle. */

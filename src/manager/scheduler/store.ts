@@ -1,155 +1,24 @@
 /** The SQL of scheduling: reading a snapshot. */
 import * as v from 'valibot';
-import { parseSize } from '../../common/sizes.ts';
 import { addSlots, parseAmount, parseSlots, type SlotMap, type Slots } from '../../common/slots.ts';
 import type { Db } from '../db/connect.ts';
 import { amountColumn, slotMapColumn } from '../db/json.ts';
 import {
-  clusterModeColumn,
   occupyingSessionStatuses,
   placedKernelStatuses,
-  sessionResult,
-  sessionStatus,
   sessionTypeColumn,
 } from '../session/status.ts';
 import type {
   AgentSnapshot,
-  Dependency,
   EndingSession,
-  FairShareFactors,
   KeypairLimits,
   Occupancy,
   PendingSession,
   SlotLimits,
 } from './snapshot.ts';
 
-/** Pending sessions considered at a time, per resource group: the first in line. */
-export const MAX_PENDING_PER_GROUP = 10_000;
 /** Running sessions with a known end that are looked at: those that end first. */
 const MAX_ENDING = 10_000;
-
-const strings = v.pipe(
-  v.nullish(v.array(v.string()), []),
-  v.transform((list) => list ?? []),
-);
-
-const kernelItem = v.object({
-  id: v.string(),
-  architecture: v.nullable(v.string()),
-  requested: slotMapColumn,
-});
-
-const dependencyItem = v.object({
-  id: v.string(),
-  name: v.nullable(v.string()),
-  status: sessionStatus,
-  result: sessionResult,
-});
-
-/** Who has no factor yet has used nothing of what is due. */
-const factor = v.pipe(
-  v.nullable(v.string()),
-  v.transform((text) => (text === null ? 1 : Number(text))),
-);
-
-const pendingRow = v.object({
-  id: v.string(),
-  access_key: v.string(),
-  user_uuid: v.string(),
-  group_id: v.string(),
-  domain_name: v.string(),
-  scaling_group_name: v.string(),
-  session_type: sessionTypeColumn,
-  cluster_mode: clusterModeColumn,
-  priority: v.number(),
-  created_at: v.date(),
-  starts_at: v.nullable(v.date()),
-  batch_timeout: v.nullable(v.number()),
-  domain_factor: factor,
-  project_factor: factor,
-  user_factor: factor,
-  designated_agent_ids: strings,
-  failed_agents: strings,
-  kernels: v.array(kernelItem),
-  dependencies: v.nullable(v.array(dependencyItem)),
-});
-
-const toDependency = (item: v.InferOutput<typeof dependencyItem>): Dependency => ({
-  ...item,
-  name: item.name ?? item.id,
-});
-
-function toPending(row: v.InferOutput<typeof pendingRow>): PendingSession {
-  return {
-    id: row.id,
-    accessKey: row.access_key,
-    userId: row.user_uuid,
-    projectId: row.group_id,
-    domainName: row.domain_name,
-    scalingGroup: row.scaling_group_name,
-    sessionType: row.session_type,
-    clusterMode: row.cluster_mode,
-    priority: row.priority,
-    createdAt: row.created_at,
-    startsAt: row.starts_at,
-    durationSec: row.session_type === 'batch' ? row.batch_timeout : null,
-    fairShare: {
-      domain: row.domain_factor,
-      project: row.project_factor,
-      user: row.user_factor,
-    } satisfies FairShareFactors,
-    kernels: row.kernels.map((kernel) => ({
-      id: kernel.id,
-      architecture: kernel.architecture ?? 'x86_64',
-      requested: parseSlots(kernel.requested),
-    })),
-    designatedAgents: row.designated_agent_ids,
-    failedAgents: row.failed_agents,
-    dependencies: (row.dependencies ?? []).map(toDependency),
-  };
-}
-
-/** Sessions that wait to be placed, all of their kernels PENDING; the first in line of each group. */
-export async function selectPending(sql: Db): Promise<PendingSession[]> {
-  const rows = await sql`
-    WITH line AS (
-      SELECT s.*, g.scheduler, row_number() OVER (
-        PARTITION BY s.scaling_group_name ORDER BY s.priority DESC,
-          CASE g.scheduler WHEN 'lifo' THEN -extract(epoch FROM s.created_at)
-            ELSE extract(epoch FROM s.created_at) END, s.id) AS place
-      FROM sessions s JOIN scaling_groups g ON g.name = s.scaling_group_name
-      WHERE s.status IN ('PENDING', 'DEPRIORITIZING') AND s.scaling_group_name IS NOT NULL
-        AND s.access_key IS NOT NULL
-    )
-    SELECT s.id, s.access_key, s.user_uuid, s.group_id, s.domain_name, s.scaling_group_name,
-      s.session_type, s.cluster_mode, s.priority, s.created_at, s.starts_at, s.batch_timeout,
-      s.designated_agent_ids, df.fair_share_factor AS domain_factor,
-      pf.fair_share_factor AS project_factor, uf.fair_share_factor AS user_factor,
-      s.status_data->'scheduler'->'failed_agents' AS failed_agents, k.kernels, d.dependencies
-    FROM line s
-    CROSS JOIN LATERAL (
-      SELECT json_agg(json_build_object('id', k.id, 'architecture', k.architecture, 'requested', (
-          SELECT json_object_agg(a.slot_name, a.requested::text) FROM resource_allocations a
-          WHERE a.kernel_id = k.id AND a.free_at IS NULL)) ORDER BY k.cluster_idx, k.id) AS kernels
-      FROM kernels k WHERE k.session_id = s.id
-      HAVING bool_and(k.status = 'PENDING')
-    ) k
-    LEFT JOIN LATERAL (
-      SELECT json_agg(json_build_object(
-        'id', p.id, 'name', p.name, 'status', p.status, 'result', p.result)) AS dependencies
-      FROM session_dependencies sd JOIN sessions p ON p.id = sd.depends_on
-      WHERE sd.session_id = s.id
-    ) d ON true
-    LEFT JOIN domain_fair_shares df ON s.scheduler = 'fair-share'
-      AND df.resource_group = s.scaling_group_name AND df.domain_name = s.domain_name
-    LEFT JOIN project_fair_shares pf ON s.scheduler = 'fair-share'
-      AND pf.resource_group = s.scaling_group_name AND pf.project_id = s.group_id
-    LEFT JOIN user_fair_shares uf ON s.scheduler = 'fair-share'
-      AND uf.resource_group = s.scaling_group_name AND uf.user_uuid = s.user_uuid
-      AND uf.project_id = s.group_id
-    WHERE s.place <= ${MAX_PENDING_PER_GROUP}`;
-  return v.parse(v.array(pendingRow), [...rows]).map(toPending);
-}
 
 const agentRow = v.object({
   id: v.string(),
@@ -391,65 +260,5 @@ export async function selectLimits(
     ),
     projectLimits: scoped(projects),
     domainLimits: scoped(domains),
-  };
-}
-
-const imageLimitsRow = v.object({
-  session_id: v.string(),
-  resources: v.nullable(v.record(v.string(), v.object({ min: v.nullish(v.string(), null) }))),
-  shmem: v.nullable(v.string()),
-});
-
-/** What each kernel's image needs at least, and the shared memory that it has asked for. */
-export async function selectImageLimits(sql: Db, sessionIds: readonly string[]) {
-  const rows = await sql`
-    SELECT k.session_id, i.resources, k.resource_opts->>'shmem' AS shmem
-    FROM kernels k LEFT JOIN images i ON i.id = k.image_id
-    WHERE k.session_id = ANY(${sql.array([...sessionIds])}::uuid[])`;
-  return v.parse(v.array(imageLimitsRow), [...rows]).map((row) => ({
-    sessionId: row.session_id,
-    resources: row.resources ?? {},
-    shmemBytes: (row.shmem === null ? null : parseSize(row.shmem)) ?? 0n,
-  }));
-}
-
-const outlookRow = v.object({
-  dependencies: v.nullable(v.array(dependencyItem)),
-  domain_factor: factor,
-  project_factor: factor,
-  user_factor: factor,
-});
-
-/** What a session that is not stored would depend on, and its owner's fair shares. */
-export async function selectPendingDependencies(
-  sql: Db,
-  item: {
-    readonly dependencies: readonly string[];
-    readonly scalingGroup: string;
-    readonly domainName: string;
-    readonly groupId: string;
-    readonly userId: string;
-  },
-): Promise<Pick<PendingSession, 'dependencies' | 'fairShare'>> {
-  const rows = await sql`
-    SELECT (
-      SELECT json_agg(json_build_object(
-        'id', p.id, 'name', p.name, 'status', p.status, 'result', p.result))
-      FROM sessions p WHERE p.id = ANY(${sql.array([...item.dependencies])}::uuid[])
-    ) AS dependencies, (
-      SELECT fair_share_factor FROM domain_fair_shares
-      WHERE resource_group = ${item.scalingGroup} AND domain_name = ${item.domainName}
-    ) AS domain_factor, (
-      SELECT fair_share_factor FROM project_fair_shares
-      WHERE resource_group = ${item.scalingGroup} AND project_id = ${item.groupId}
-    ) AS project_factor, (
-      SELECT fair_share_factor FROM user_fair_shares
-      WHERE resource_group = ${item.scalingGroup} AND user_uuid = ${item.userId}
-        AND project_id = ${item.groupId}
-    ) AS user_factor`;
-  const [row] = v.parse(v.tuple([outlookRow]), [...rows]);
-  return {
-    dependencies: (row.dependencies ?? []).map(toDependency),
-    fairShare: { domain: row.domain_factor, project: row.project_factor, user: row.user_factor },
   };
 }

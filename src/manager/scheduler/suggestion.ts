@@ -170,7 +170,7 @@ export function suggest(
   minimum: Slots,
 ): Suggestion | null {
   const starts = (change: Suggestion) =>
-    'chosen' in planning.planner.judge(planning.candidate(applySuggestion(session, change)));
+    planning.planner.wouldStart(planning.candidate(applySuggestion(session, change)));
   const base = unblocked(failed);
   const bases: Suggestion[] = [base];
   const isCluster = session.kernels.length > 1 && session.clusterMode === 'single-node';

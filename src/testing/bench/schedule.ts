@@ -4,11 +4,14 @@
  */
 import { cpus, loadavg } from 'node:os';
 import type { Sql } from 'postgres';
+import type { ManagerContext } from '../../manager/context.ts';
 import { createScheduler } from '../../manager/scheduler/cycle.ts';
-import { loadPending, takeSnapshot } from '../../manager/scheduler/load.ts';
+import { explainRequest } from '../../manager/scheduler/explain-service.ts';
+import { PendingQueue, takeSnapshot } from '../../manager/scheduler/load.ts';
 import { plan } from '../../manager/scheduler/plan.ts';
 import { checkAccounting } from '../../manager/session/accounting-store.ts';
-import { controlPlaneFixture } from '../control-plane.ts';
+import { trySession } from '../../manager/session/service.ts';
+import { controlPlaneFixture, sessionRequest } from '../control-plane.ts';
 import { testManagerContext } from '../manager.ts';
 import { insertProject } from '../sessions.ts';
 import { SimulatedAgent } from '../simulated-agent.ts';
@@ -29,6 +32,11 @@ const COMMITTED = [
   [1_000, 10_000],
   [5_000, 10_000],
 ] as const;
+/** Agents and queue of a cluster that is full. */
+const FULL = [10, 10_000] as const;
+const FULL_PASSES = 10;
+const WHAT_IF_RUNS = 100;
+const WHAT_IF_GOAL_MS = 10;
 const PURE_RUNS = 3;
 const PURE_GOAL = 50_000;
 const COMMITTED_GOAL = 2_000;
@@ -81,18 +89,30 @@ async function countScheduled(sql: Sql): Promise<number> {
   return Number(row?.n);
 }
 
-async function measureCommitted(agents: number, queue: number): Promise<string> {
-  const manager = await testManagerContext();
+/** A manager without loops, and a cluster without limits. */
+async function withCluster<T>(
+  agents: number,
+  queue: number,
+  work: (ctx: ManagerContext) => Promise<T>,
+): Promise<T> {
+  const { ctx, close } = await testManagerContext();
   try {
-    const { ctx } = manager;
-    const { sql } = ctx;
-    const projectId = await insertProject(sql);
-    await insertAgents(sql, agents);
-    await insertQueue(sql, queue, projectId);
-    await sql`UPDATE keypair_resource_policies SET max_concurrent_sessions = 0,
+    const projectId = await insertProject(ctx.sql);
+    await insertAgents(ctx.sql, agents);
+    await insertQueue(ctx.sql, queue, projectId);
+    await ctx.sql`UPDATE keypair_resource_policies SET max_concurrent_sessions = 0,
       default_for_unspecified = 'UNLIMITED', total_resource_slots = '{}'`;
+    return await work(ctx);
+  } finally {
+    await close();
+  }
+}
+
+const measureCommitted = (agents: number, queue: number): Promise<string> =>
+  withCluster(agents, queue, async (ctx) => {
+    const { sql } = ctx;
     const startedMs = performance.now();
-    const taken = await takeSnapshot(ctx, await loadPending(ctx));
+    const taken = await takeSnapshot(ctx, await new PendingQueue().load(ctx));
     const readMs = performance.now() - startedMs;
     const { wallMs: planMs } = spend(() => void plan(taken));
     const scheduler = createScheduler(ctx);
@@ -114,9 +134,18 @@ async function measureCommitted(agents: number, queue: number): Promise<string> 
       ...[agents, queue, scheduled, totalMs.toFixed(0), ...split],
       ...[versus(rate(scheduled, totalMs), COMMITTED_GOAL), `≥ ${COMMITTED_GOAL}`],
     ].join(' | ')} |`;
-  } finally {
-    await manager.close();
-  }
+  });
+
+/** What each event costs when nothing more fits: the queue is looked through again. */
+async function measureFull(): Promise<void> {
+  const [agents, queue] = FULL;
+  const samples = await withCluster(agents, queue, async (ctx) => {
+    const scheduler = createScheduler(ctx);
+    await scheduler.pass();
+    return sample(FULL_PASSES, async () => void (await scheduler.pass()));
+  });
+  const what = `one pass, ${agents} full agents, ${queue} waiting`;
+  printTable('A queue that waits', [{ what, samples, unit: 'ms' }]);
 }
 
 /** From the call that enqueues until the agent has been told; nothing else is going on. */
@@ -136,12 +165,17 @@ async function measureFirstCall(): Promise<void> {
     };
     await sample(RPC_WARM_UP, one);
     const samples = await sample(RPC_RUNS, (index) => one(RPC_WARM_UP + index));
+    const whatIf = await sample(WHAT_IF_RUNS, async () => {
+      const request = sessionRequest('maybe', { resources: { cpu: 4000, mem: '1g' } });
+      await explainRequest(fixture.ctx, await trySession(fixture.ctx, fixture.caller, request));
+    });
     const roundTrips = await sample(RPC_RUNS, async () => void (await sql`SELECT 1`));
     printTable('One session on an idle cluster: enqueue → agent RPC', [
       {
         ...{ what: 'enqueue → agent told', samples, unit: 'ms', goal: RPC_GOAL_MS },
         peer: { what: 'one SELECT 1', samples: roundTrips },
       },
+      { what: 'what-if of a request', samples: whatIf, unit: 'ms', goal: WHAT_IF_GOAL_MS },
     ]);
     console.log(`p99 ${percentile(samples, 0.99).toFixed(1)} ms`);
   } finally {
@@ -157,5 +191,6 @@ export async function run(): Promise<void> {
   console.log('| agents | queue | placed | total ms | read | plan | apply | sessions/s | goal |');
   console.log('|---|---|---|---|---|---|---|---|---|');
   for (const [agents, queue] of COMMITTED) console.log(await measureCommitted(agents, queue));
+  await measureFull();
   await measureFirstCall();
 }
