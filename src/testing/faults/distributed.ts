@@ -27,7 +27,7 @@ import { mustRun, Program } from './programs.ts';
 export const SIMULATED_GROUP = 'simulated';
 /** Resource group of the agents with containers; those with processes serve `default`. */
 export const CONTAINER_GROUP = 'containers';
-const START_TIMEOUT_MS = 30_000;
+const START_TIMEOUT_MS = 80_000;
 
 /** Accounts, policies and images' minimum sizes so that 50 sessions fit on two cores. */
 const account = v.object({ access_key: v.string(), secret_key: v.string(), is_admin: v.boolean() });

@@ -5,18 +5,15 @@
 import { join } from 'node:path';
 import type { ContainerCreateOptions } from 'dockerode';
 import * as v from 'valibot';
-import type { Clock } from '../../../common/clock.ts';
 import { DockerEngine, DockerError, isMissing } from '../../../common/docker/engine.ts';
 import { BackendError, errorMessage } from '../../../common/errors.ts';
 import { servicePortsOf, sessionServices } from '../../../common/images/labels.ts';
-import type { Logger } from '../../../common/logger.ts';
 import type { CommitTarget } from '../../../common/protocol/commit.ts';
 import type { KernelSpec, ServicePort } from '../../../common/protocol/kernel.ts';
 import type { AgentImage } from '../../../common/protocol/manager.ts';
 import { allocationsIn } from '../../resources/allocations.ts';
 import type { Grant } from '../../resources/grant.ts';
 import { connectRunnerSocket } from '../../runner-client.ts';
-import { ORDINARY_USER } from '../../settings.ts';
 import { ScratchSizes } from '../../stats/scratch-size.ts';
 import type { KernelUsage } from '../../stats/usage.ts';
 import type {
@@ -29,7 +26,7 @@ import type {
   RunnerClient,
 } from '../backend.ts';
 import { hasJoined, isClustered } from '../cluster-files.ts';
-import { HostPorts } from '../host-ports.ts';
+import type { HostPorts } from '../host-ports.ts';
 import { emptyTrash, removeToTrash } from '../trash.ts';
 import { asNetworkFailure, ClusterNetworks } from './cluster-networks.ts';
 import { commitKernel } from './commit.ts';
@@ -52,47 +49,11 @@ import {
   trashFolder,
 } from './layout.ts';
 import { containerLog } from './log-stream.ts';
+import { type DockerBackendOptions, hostPortsOf, ownerOf } from './options.ts';
 import { type Prepared, prepareHost } from './preparation.ts';
 import { containerUsages } from './usage.ts';
 
 const START_TIMEOUT_MS = 120_000;
-
-export interface DockerBackendOptions {
-  agentId: string;
-  /** The daemon's Unix socket. */
-  socketPath: string;
-  /** The agent's own folder. */
-  stateDir: string;
-  /** Absolute path of the folder that holds each kernel's /home/work. */
-  scratchRoot: string;
-  clock: Clock;
-  log: Logger;
-  /** Host under which service ports are reachable, as told to others. */
-  kernelHost: string;
-  /** Address that service ports are bound to. */
-  bindHost: string;
-  portRange: readonly [number, number];
-  portReuseCooldownMs: number;
-  /** null: the agent's own, or 1000 when that is root. */
-  kernelUid: number | null;
-  kernelGid: number | null;
-  /** Size of a kernel's whole log. Bytes. */
-  logBytes: number;
-  /** Absolute path of the folder that archives of containers are written to. */
-  commitFolder: string;
-  /** Keeps containers of ended kernels, to look into them. */
-  keepEnded?: boolean;
-  /** Processes and threads in one kernel. */
-  pidsLimit?: number;
-}
-
-/** The ids that kernels run with. */
-function ownerOf({ kernelUid, kernelGid }: DockerBackendOptions): Owner {
-  const uid = process.getuid?.() ?? 0;
-  const gid = process.getgid?.() ?? 0;
-  const own = uid === 0 ? ORDINARY_USER : { uid, gid };
-  return { uid: kernelUid ?? own.uid, gid: kernelGid ?? own.gid };
-}
 
 /** What is known once the daemon answered. */
 interface Connection {
@@ -119,17 +80,12 @@ export class DockerBackend implements Backend {
   #preparing: Promise<Prepared> | null = null;
 
   constructor(options: DockerBackendOptions) {
-    const { socketPath, clock, log, portRange, portReuseCooldownMs, bindHost } = options;
+    const { socketPath, clock, log } = options;
     this.#options = options;
     this.#owner = ownerOf(options);
     this.#engine = new DockerEngine(socketPath, clock);
     this.#images = new ImageStore(this.#engine, clock);
-    this.#ports = new HostPorts({
-      range: portRange,
-      cooldownMs: portReuseCooldownMs,
-      bindHost,
-      clock,
-    });
+    this.#ports = hostPortsOf(options);
     this.#scratchSizes = new ScratchSizes(clock);
     this.#watch = new ExitWatch((exit) => {
       for (const listener of this.#listeners) listener(exit);

@@ -12,7 +12,8 @@ import { requireOrSkip } from '../../../../testing/services.ts';
 import { noGrant } from '../../../resources/grant.ts';
 import type { RunnerClient } from '../../backend.ts';
 import { testSpec } from '../../testing/conformance.ts';
-import { DockerBackend, type DockerBackendOptions } from '../docker-backend.ts';
+import { DockerBackend } from '../docker-backend.ts';
+import type { DockerBackendOptions } from '../options.ts';
 
 export const DEADLINE_MS = 30_000;
 export const deadline = (): AbortSignal => AbortSignal.timeout(DEADLINE_MS);
