@@ -17,6 +17,8 @@ export const commitTarget = v.variant('kind', [
     kind: v.literal('image'),
     canonical: v.string(),
     labels: v.record(v.string(), v.string()),
+    /** The account with which it is pushed to its registry; null: it stays with the daemon. */
+    push: v.nullable(v.object({ username: v.string(), password: v.string() })),
   }),
 ]);
 export type CommitTarget = v.InferOutput<typeof commitTarget>;

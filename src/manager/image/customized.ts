@@ -3,6 +3,7 @@ import { BackendError } from '../../common/errors.ts';
 import { CUSTOMIZED_OWNER_LABEL, LABEL_PREFIX } from '../../common/images/labels.ts';
 import type { ManagerContext } from '../context.ts';
 import type { Caller } from '../http/route.ts';
+import type { ImageKeeper } from '../registry/service.ts';
 import { selectCustomizedLimit, selectCustomizedOf } from './customized-store.ts';
 import { LOCAL_REGISTRY } from './reference.ts';
 
@@ -17,6 +18,7 @@ const plainTag = (tag: string): string => tag.replace(/-customized_[0-9a-f]+$/, 
 /**
  * Names a new image of `caller`, or a new version of the one with that name.
  * @param base canonical name of the image that the session runs.
+ * @param keeper the registry that is to keep it; null: it stays on its agent.
  * @throws BackendError QuotaExceeded with `data {limit, current}`.
  */
 export async function nameCustomizedImage(
@@ -24,6 +26,7 @@ export async function nameCustomizedImage(
   caller: Caller,
   name: string,
   base: string,
+  keeper: Pick<ImageKeeper, 'registryName' | 'project'> | null,
 ): Promise<CustomizedImage> {
   const [own, limit] = await Promise.all([
     selectCustomizedOf(ctx.sql, caller.userId),
@@ -39,8 +42,9 @@ export async function nameCustomizedImage(
   }
   const id = existing?.id ?? ctx.random.uuid().replaceAll('-', '');
   const [last = '', tag = 'latest'] = base.slice(base.lastIndexOf('/') + 1).split(':');
+  const place = keeper === null ? LOCAL_REGISTRY : `${keeper.registryName}/${keeper.project}`;
   return {
-    canonical: `${LOCAL_REGISTRY}/${last}:${plainTag(tag)}-customized_${id}`,
+    canonical: `${place}/${last}:${plainTag(tag)}-customized_${id}`,
     labels: {
       [CUSTOMIZED_OWNER_LABEL]: `user:${caller.userId}`,
       [`${LABEL_PREFIX}customized-image.name`]: name,

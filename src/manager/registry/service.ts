@@ -4,6 +4,7 @@ import * as v from 'valibot';
 import type { Clock } from '../../common/clock.ts';
 import { BackendError } from '../../common/errors.ts';
 import { isUuid } from '../../common/ids.ts';
+import type { AgentImage } from '../../common/protocol/manager.ts';
 import type { Db } from '../db/connect.ts';
 import type { ContainerRegistryRow } from '../db/rows.generated.ts';
 import type { ListQuery } from '../graphql/minilang-store.ts';
@@ -11,6 +12,7 @@ import type { Listed, PageWish } from '../graphql/page.ts';
 import { requireSuperadmin } from '../graphql/scope.ts';
 import type { Caller } from '../http/route.ts';
 import { OciClient } from './oci-client.ts';
+import { readTag } from './scan.ts';
 import * as store from './store.ts';
 
 export type { RegistryConfiguration, RegistryRecord } from './store.ts';
@@ -173,9 +175,35 @@ export async function registryOfGroup(
   };
 }
 
-/** Whether a project's images are kept in a registry of its own. */
-export const projectKeepsImages = async (sql: Db, projectId: string): Promise<boolean> =>
-  (await store.selectOfProject(sql, projectId)) !== null;
+/** Where a project keeps its images, and the account that writes there. */
+export interface ImageKeeper {
+  readonly registryName: string;
+  /** The project within the registry. */
+  readonly project: string;
+  readonly account: { readonly username: string; readonly password: string };
+}
+
+/** The registry that keeps a project's images; null when it has none of its own. */
+export async function imageKeeperOf(sql: Db, projectId: string): Promise<ImageKeeper | null> {
+  const row = await store.selectOfProject(sql, projectId);
+  if (row === null) return null;
+  return {
+    registryName: row.registry_name,
+    project: row.project ?? '',
+    account: { username: row.username ?? '', password: row.password ?? '' },
+  };
+}
+
+/** An image as the registry of a project has it. @throws RegistryFailure. */
+export async function readKeptImage(
+  { sql, clock }: { readonly sql: Db; readonly clock: Clock },
+  projectId: string,
+  image: { readonly repository: string; readonly tag: string },
+  signal: AbortSignal,
+): Promise<AgentImage[]> {
+  const { client, name } = await registryOfGroup(sql, projectId, clock, signal);
+  return readTag(client, name, image.repository, image.tag);
+}
 
 const clientOf = (row: ContainerRegistryRow, clock: Clock, signal: AbortSignal): OciClient =>
   new OciClient(

@@ -5,8 +5,9 @@ import {
   type TestManagerContext,
   testManagerContext,
 } from '../../testing/manager.ts';
+import { REGISTRY_ACCOUNT, startTestRegistry } from '../../testing/registry.ts';
 import { ScriptedAgent } from '../../testing/scripted-agent.ts';
-import { eventually } from '../../testing/services.ts';
+import { eventually, missingTool, requireOrSkip } from '../../testing/services.ts';
 import {
   type InsertedSession,
   insertAgent,
@@ -23,6 +24,7 @@ let ctx: ManagerContext;
 let server: ManagerServer;
 let session: InsertedSession;
 const agent = new ScriptedAgent();
+const hasRegistry = requireOrSkip(missingTool('docker-registry', 'docker-registry'));
 const START_TIMEOUT_MS = 60_000;
 
 beforeAll(async () => {
@@ -177,13 +179,40 @@ test('the quota of images, and what cannot be made', async () => {
   expect((await imagify({ image_name: 'x' }, 'admin')).status).toBe(404);
   expect((await call('POST', '/session/waiting/commit')).status).toBe(400);
   await sql`UPDATE user_resource_policies SET max_customized_image_count = 3`;
-  await sql`INSERT INTO container_registries (url, registry_name, type, project)
-    VALUES ('http://127.0.0.1:9', 'images.test', 'harbor2', 'team')`;
-  await sql`UPDATE groups SET container_registry = '{"registry": "images.test", "project": "team"}'`;
-  const kept = await imagify({ image_name: 'x' });
-  expect([kept.status, kept.body.msg]).toEqual([400, expect.stringContaining('registry')]);
   expect(agent.commitTargets).toEqual([]);
   agent.away = true;
   await eventually('it is away', async () => (await call('GET', path('/commit'))).status === 503);
   agent.away = false;
 });
+
+test.skipIf(!hasRegistry)(
+  'an image of a project with a registry is pushed there and read from there',
+  async () => {
+    const registry = await startTestRegistry();
+    try {
+      const { username, password } = REGISTRY_ACCOUNT;
+      await ctx.sql`INSERT INTO container_registries (url, registry_name, type, project, username, password)
+      VALUES (${registry.url}, ${registry.addr}, 'docker', 'team', ${username}, ${password})`;
+      await ctx.sql`UPDATE groups SET container_registry =
+      ${JSON.stringify({ registry: registry.addr, project: 'team' })}::text::jsonb`;
+      const { body } = await call('POST', path('/imagify'), { image_name: 'pushed' });
+      const target = agent.commitTargets.at(-1);
+      if (target?.kind !== 'image') throw new Error('no image was asked for');
+      expect(target.push).toEqual(REGISTRY_ACCOUNT);
+      expect(target.canonical).toStartWith(`${registry.addr}/team/python:3-debian-customized_`);
+      const [repository = '', tag = ''] = target.canonical
+        .slice(registry.addr.length + 1)
+        .split(':');
+      const labels = { 'ai.backend.kernelspec': '1', ...target.labels };
+      const [digest] = await registry.push(repository, tag, [{ architecture: 'amd64', labels }]);
+      agent.commits.set(session.kernelId, { state: 'done', message: '', image: null });
+      expect(await outcome(body.task_id)).toMatchObject({ state: 'done' });
+      const [row] =
+        await ctx.sql`SELECT trim(config_digest) AS config_digest, architecture FROM images
+      WHERE name = ${target.canonical}`;
+      expect(row).toEqual({ config_digest: digest, architecture: 'x86_64' });
+    } finally {
+      await registry.stop();
+    }
+  },
+);

@@ -1,20 +1,24 @@
 /** Keeping what is in a session: as an archive on its agent, or as an image to make sessions of. */
 import { BackendError, errorMessage } from '../../common/errors.ts';
 import type { CommitState, CommitTarget } from '../../common/protocol/commit.ts';
+import type { AgentImage } from '../../common/protocol/manager.ts';
 import type { TaskRun } from '../background-task/service.ts';
 import type { ManagerContext } from '../context.ts';
 import type { Caller } from '../http/route.ts';
 import { upsertImages } from '../image/catalog.ts';
 import { nameCustomizedImage } from '../image/customized.ts';
-import { projectKeepsImages } from '../registry/service.ts';
+import { parseCanonical } from '../image/reference.ts';
+import { type ImageKeeper, imageKeeperOf, readKeptImage } from '../registry/service.ts';
 import { callKernel } from './kernel-call.ts';
 import type { SessionRecord } from './service.ts';
 
 const LOOK_MS = 1_000;
 /** An agent that does not answer for this long is given up; its commit may go on. Milliseconds. */
 const SILENCE_MS = 120_000;
-/** Committing, writing, done. */
+/** Committing, then writing or pushing, done. */
 const STEPS = 3;
+/** A registry tells of one image within this. Milliseconds. */
+const READ_TIMEOUT_MS = 60_000;
 
 const stateOf = (ctx: ManagerContext, session: SessionRecord): Promise<CommitState> =>
   callKernel(ctx, session, session.mainKernel, ({ agent, kernelId }) =>
@@ -101,9 +105,30 @@ export async function isCommitting(ctx: ManagerContext, session: SessionRecord):
   return (await stateOf(ctx, session)).state === 'ongoing';
 }
 
+/** What became of a commit into an image: what the catalogue is to have. */
+async function madeImages(
+  ctx: ManagerContext,
+  projectId: string,
+  canonical: string,
+  keeper: ImageKeeper | null,
+  { image }: CommitState,
+): Promise<AgentImage[]> {
+  if (keeper !== null) {
+    const parts = parseCanonical(canonical);
+    if (parts === null) throw new Error(`${canonical} is no name of an image.`);
+    const { image: repository, tag } = parts;
+    const signal = AbortSignal.timeout(READ_TIMEOUT_MS);
+    return readKeptImage(ctx, projectId, { repository, tag }, signal);
+  }
+  if (image === null) throw new Error('The image is not among those of its agent.');
+  // No short names: others' sessions could come by them.
+  return [{ ...image, aliases: [] }];
+}
+
 /**
- * Begins to make an image of a session, for its maker alone. @returns the background task's id.
- * @throws BackendError QuotaExceeded; InvalidAPIParameters for projects whose images are in a registry.
+ * Begins to make an image of a session, for its maker alone; it is pushed to the registry of the
+ * session's project, if that has one. @returns the background task's id.
+ * @throws BackendError QuotaExceeded.
  */
 export async function convertToImage(
   ctx: ManagerContext,
@@ -111,19 +136,15 @@ export async function convertToImage(
   session: SessionRecord,
   name: string,
 ): Promise<string> {
-  if (await projectKeepsImages(ctx.sql, session.groupId)) {
-    throw new BackendError(
-      'InvalidAPIParameters',
-      "The project's images are kept in a container registry, to which this server does not push.",
-    );
-  }
   const base = session.mainKernel.image ?? '';
-  const image = await nameCustomizedImage(ctx, caller, name, base);
-  await begin(ctx, session, { kind: 'image', ...image, labels: { ...image.labels } });
-  const run = follow(ctx, session, async ({ image: made }) => {
-    if (made === null) throw new Error('The image is not among those of its agent.');
-    await upsertImages(ctx.sql, [{ ...made, aliases: [] }], { revive: true });
-    return `The image is ${made.canonical}.`;
+  const keeper = await imageKeeperOf(ctx.sql, session.groupId);
+  const { canonical, labels } = await nameCustomizedImage(ctx, caller, name, base, keeper);
+  const push = keeper && { ...keeper.account };
+  await begin(ctx, session, { kind: 'image', canonical, labels: { ...labels }, push });
+  const run = follow(ctx, session, async (state) => {
+    const made = await madeImages(ctx, session.groupId, canonical, keeper, state);
+    await upsertImages(ctx.sql, made, { revive: true });
+    return `The image is ${canonical}.`;
   });
   return ctx.tasks.start(caller, `Converting session ${session.name} to image ${name}`, run);
 }

@@ -7,6 +7,8 @@ import { pack } from 'tar-stream';
 import { DockerEngine } from '../../../common/docker/engine.ts';
 import { sharedDocker } from '../../../testing/docker.ts';
 import { importTestImage } from '../../../testing/images.ts';
+import { REGISTRY_ACCOUNT, startTestRegistry } from '../../../testing/registry.ts';
+import { missingTool, requireOrSkip } from '../../../testing/services.ts';
 import { noGrant } from '../../resources/grant.ts';
 import { runCode, testSpec } from '../testing/conformance.ts';
 import { changesOf } from './commit.ts';
@@ -18,6 +20,7 @@ const CANONICAL = 'local/testing/kept:1-customized_0af1';
 const TAG = 'testing/kept:1-customized_0af1';
 
 const usable = canRunDocker();
+const hasRegistry = requireOrSkip(missingTool('docker-registry', 'docker-registry'));
 const daemon = usable ? await sharedDocker() : null;
 if (daemon) await importTestImage(daemon.socketPath, 'bare');
 afterAll(async () => await daemon?.stop(), TIMEOUT_MS);
@@ -57,7 +60,7 @@ describe.skipIf(!usable)('committing', () => {
     async () => {
       const kernelId = await startChanged();
       const labels = { 'ai.backend.customized-image.name': 'mine "$HOME"' };
-      const target = { kind: 'image', canonical: CANONICAL, labels } as const;
+      const target = { kind: 'image', canonical: CANONICAL, labels, push: null } as const;
       const said: string[] = [];
       const image = await backend.commit(kernelId, target, (text) => said.push(text), deadline());
       expect(said).toEqual(['Committing the container']);
@@ -103,6 +106,38 @@ describe.skipIf(!usable)('committing', () => {
     TIMEOUT_MS,
   );
 
+  test.skipIf(!hasRegistry)(
+    'an image is pushed where its name says, and a registry that refuses is told of',
+    async () => {
+      const registry = await startTestRegistry();
+      const name = `${registry.addr}/team/kept:1`;
+      try {
+        const kernelId = await startChanged();
+        const target = { kind: 'image', canonical: name, labels: { who: 'me' } } as const;
+        const wrong = { ...REGISTRY_ACCOUNT, password: 'guessed' };
+        await expect(
+          backend.commit(kernelId, { ...target, push: wrong }, () => {}, deadline()),
+        ).rejects.toThrow(/denied|unauthorized|authentication/i);
+        const said: string[] = [];
+        const push = REGISTRY_ACCOUNT;
+        const say = (text: string) => said.push(text);
+        await backend.commit(kernelId, { ...target, push }, say, deadline());
+        expect(said).toEqual(['Committing the container', 'Pushing the image']);
+        const account = btoa(
+          String.fromCharCode(...Buffer.from(`${push.username}:${push.password}`)),
+        );
+        const answer = await fetch(`${registry.url}/v2/team/kept/tags/list`, {
+          headers: { Authorization: `Basic ${account}` },
+        });
+        expect(await answer.json()).toEqual({ name: 'team/kept', tags: ['1'] });
+      } finally {
+        await engine.call((docker) => docker.getImage(name).remove()).catch(() => {});
+        await registry.stop();
+      }
+    },
+    TIMEOUT_MS,
+  );
+
   test(
     'a kernel without a container is refused',
     async () => {
@@ -123,10 +158,13 @@ test('the instructions of a commit keep every text as it is', () => {
     Entrypoint: [],
     WorkingDir: '/data',
     User: 'me',
+    Labels: { kept: 'as "it" was' },
   };
-  const changes = changesOf(base, ['PATH=/changed', 'TOKEN=hush', 'ODD=', 'not valid=1'], {
-    a: 'b',
-  });
+  const container = {
+    Env: ['PATH=/changed', 'TOKEN=hush', 'ODD=', 'not valid=1'],
+    Labels: { kept: 'changed', 'ai.backend.kernel-id': 'hush' },
+  };
+  const changes = changesOf(base, container, { a: 'b' });
   expect(changes).toContain('ENTRYPOINT ["env"]');
   expect(changes).toContain('CMD ["sh","-c","x"]');
   expect(changes).toContain('WORKDIR /data');
@@ -135,5 +173,7 @@ test('the instructions of a commit keep every text as it is', () => {
   expect(changes).toContain('ENV ODD="a \\"b\\" \\$c \\\\"');
   expect(changes).toContain('ENV TOKEN=""');
   expect(changes).toContain('LABEL "a"="b"');
+  expect(changes).toContain('LABEL "kept"="as \\"it\\" was"');
+  expect(changes).toContain('LABEL "ai.backend.kernel-id"=""');
   expect(changes.join('\n')).not.toContain('hush');
 });

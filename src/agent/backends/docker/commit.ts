@@ -10,11 +10,12 @@ import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
 import { pack } from 'tar-stream';
 import * as v from 'valibot';
+import type { Clock } from '../../../common/clock.ts';
 import { answerStream, type DockerEngine } from '../../../common/docker/engine.ts';
 import { tagOfCanonical } from '../../../common/images/docker.ts';
 import { LABEL_PREFIX } from '../../../common/images/labels.ts';
 import type { CommitTarget } from '../../../common/protocol/commit.ts';
-import { INSTANCE_LABEL, KERNEL_LABEL, OWNER_LABEL, SESSION_LABEL } from './container-spec.ts';
+import { followProgress, STALL_MS } from './progress.ts';
 
 /** Containers may hold tens of gigabytes. Milliseconds. */
 const COMMIT_TIMEOUT_MS = 2 * 60 * 60 * 1000;
@@ -29,12 +30,16 @@ const imageConfig = v.object({
       Entrypoint: v.nullish(v.array(v.string()), []),
       WorkingDir: v.optional(v.string(), ''),
       User: v.optional(v.string(), ''),
+      Labels: v.nullish(v.record(v.string(), v.string()), {}),
     }),
   ),
 });
 const containerConfig = v.object({
   Image: v.string(),
-  Config: v.object({ Env: v.nullish(v.array(v.string()), []) }),
+  Config: v.object({
+    Env: v.nullish(v.array(v.string()), []),
+    Labels: v.nullish(v.record(v.string(), v.string()), {}),
+  }),
 });
 type Config = NonNullable<v.InferOutput<typeof imageConfig>['Config']>;
 
@@ -50,14 +55,17 @@ const nameOf = (variable: string): string => variable.slice(0, Math.max(0, varia
  */
 export function changesOf(
   base: Config,
-  variables: readonly string[],
+  container: { readonly Env: readonly string[]; readonly Labels: Readonly<Record<string, string>> },
   labels: Readonly<Record<string, string>>,
 ): string[] {
   // Empty, it would find no program; unset, as below, containers have a usual one.
   const kept = new Set([...base.Env.map(nameOf), 'PATH']);
-  const emptied = variables.map(nameOf).filter((name) => /^\w+$/.test(name) && !kept.has(name));
-  const own = [KERNEL_LABEL, SESSION_LABEL, INSTANCE_LABEL, OWNER_LABEL];
-  const all = { ...Object.fromEntries(own.map((name) => [name, ''])), ...labels };
+  const emptied = container.Env.map(nameOf).filter((name) => /^\w+$/.test(name) && !kept.has(name));
+  const allLabels = new Map([
+    ...Object.keys(container.Labels).map((name) => [name, ''] as const),
+    ...Object.entries(base.Labels),
+    ...Object.entries(labels),
+  ]);
   return [
     `ENTRYPOINT ${JSON.stringify(base.Entrypoint.length > 0 ? base.Entrypoint : NO_ENTRYPOINT)}`,
     `CMD ${JSON.stringify(base.Cmd)}`,
@@ -68,7 +76,7 @@ export function changesOf(
         `ENV ${nameOf(variable)}=${quoted(variable.slice(nameOf(variable).length + 1))}`,
     ),
     ...emptied.map((name) => `ENV ${name}=""`),
-    ...Object.entries(all).map(([name, value]) => `LABEL ${quoted(name)}=${quoted(value)}`),
+    ...[...allLabels].map(([name, value]) => `LABEL ${quoted(name)}=${quoted(value)}`),
   ];
 }
 
@@ -103,9 +111,9 @@ async function commitContainer(
     imageConfig,
     await engine.call((docker) => docker.getImage(container.Image).inspect(), { signal }),
   );
-  const empty = { Env: [], Cmd: [], Entrypoint: [], WorkingDir: '', User: '' };
+  const empty = { Env: [], Cmd: [], Entrypoint: [], WorkingDir: '', User: '', Labels: {} };
   await mendTemporaryFolder(engine, containerId);
-  const changes = changesOf(base.Config ?? empty, container.Config.Env, labels);
+  const changes = changesOf(base.Config ?? empty, container.Config, labels);
   await engine.call(
     (docker, abortSignal) =>
       docker.getContainer(containerId).commit({ ...image, pause: true, changes, abortSignal }),
@@ -123,6 +131,20 @@ function splitTag(name: string): { repo: string; tag: string } {
 
 async function removeImage(engine: DockerEngine, name: string): Promise<void> {
   await engine.call((docker) => docker.getImage(name).remove({ noprune: false }));
+}
+
+async function pushImage(
+  engine: DockerEngine,
+  { repo, tag }: { readonly repo: string; readonly tag: string },
+  account: { readonly username: string; readonly password: string },
+  options: { readonly clock: Clock; readonly signal: AbortSignal },
+): Promise<void> {
+  const authconfig = { ...account, serveraddress: repo.slice(0, repo.indexOf('/')) };
+  const stream = await engine.call(
+    (docker, abortSignal) => docker.getImage(repo).push({ tag, authconfig, abortSignal }),
+    { timeoutMs: STALL_MS, signal: options.signal },
+  );
+  await followProgress(v.parse(answerStream, stream), options);
 }
 
 /** Writes an image, compressed, to where nothing or a whole file is. */
@@ -155,13 +177,21 @@ export async function commitKernel(
   engine: DockerEngine,
   kernel: { readonly kernelId: string; readonly containerId: string },
   target: CommitTarget,
-  { folder, say, signal }: { folder: string; say: (text: string) => void; signal: AbortSignal },
+  {
+    folder,
+    say,
+    clock,
+    signal,
+  }: { folder: string; say: (text: string) => void; clock: Clock; signal: AbortSignal },
 ): Promise<void> {
   const { kernelId, containerId } = kernel;
   say('Committing the container');
   if (target.kind === 'image') {
     const image = splitTag(tagOfCanonical(target.canonical));
-    return commitContainer(engine, containerId, image, target.labels, signal);
+    await commitContainer(engine, containerId, image, target.labels, signal);
+    if (target.push === null) return;
+    say('Pushing the image');
+    return pushImage(engine, image, target.push, { clock, signal });
   }
   const image = { repo: 'backend.ai/commit', tag: kernelId };
   const name = `${image.repo}:${image.tag}`;

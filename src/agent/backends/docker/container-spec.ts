@@ -16,7 +16,7 @@ const NANO = 1e9;
 const LOG_FILES = 5;
 const NOFILE = 1_048_576;
 
-export const OWNER_LABEL = `${LABEL_PREFIX}owner`;
+const OWNER_LABEL = `${LABEL_PREFIX}owner`;
 export const KERNEL_LABEL = `${LABEL_PREFIX}kernel-id`;
 /** Which of several agents with the same id; see instance.ts. */
 export const INSTANCE_LABEL = `${LABEL_PREFIX}internal.agent-instance`;

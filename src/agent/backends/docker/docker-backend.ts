@@ -336,8 +336,8 @@ export class DockerBackend implements Backend {
       throw new BackendError('KernelNotFound', `Kernel ${kernelId} has no container any more.`);
     }
     const kernel = { kernelId, containerId: container.containerId };
-    const folder = this.#options.commitFolder;
-    await commitKernel(this.#engine, kernel, target, { folder, say, signal });
+    const { commitFolder: folder, clock } = this.#options;
+    await commitKernel(this.#engine, kernel, target, { folder, say, clock, signal });
     if (target.kind === 'archive') return null;
     this.#images.invalidate();
     const known = await this.#images.list(true);

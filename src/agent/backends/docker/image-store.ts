@@ -1,5 +1,4 @@
 /** The images of the daemon as this agent knows them: kept until the daemon says they changed. */
-import type { Readable } from 'node:stream';
 import * as v from 'valibot';
 import type { Clock } from '../../../common/clock.ts';
 import {
@@ -12,16 +11,13 @@ import { BackendError, errorMessage } from '../../../common/errors.ts';
 import { discoverDockerImages, tagOfCanonical } from '../../../common/images/docker.ts';
 import type { KernelSpec } from '../../../common/protocol/kernel.ts';
 import type { AgentImage } from '../../../common/protocol/manager.ts';
+import { followProgress, STALL_MS } from './progress.ts';
 
 /** The daemon tells about changes; this is for those it keeps to itself. */
 const MAX_AGE_MS = 60_000;
-/** A pull that makes no progress for this long is given up. */
-const PULL_STALL_MS = 5 * 60 * 1000;
-const MAX_LINE_CHARACTERS = 1024 * 1024;
 const MAX_KNOWN_IDS = 10_000;
 
 const inspected = v.object({ Id: v.string() });
-const progressLine = v.object({ error: v.optional(v.string()) });
 
 /** The account of the image's registry, as the daemon takes it. */
 function accountFor({ canonical, registryAccount }: KernelSpec['image']) {
@@ -107,9 +103,9 @@ export class ImageStore {
     try {
       const stream = await this.#engine.call(
         (docker) => docker.pull(tag, { abortSignal: signal, ...accountFor(image) }),
-        { timeoutMs: PULL_STALL_MS, signal },
+        { timeoutMs: STALL_MS, signal },
       );
-      await this.#follow(v.parse(answerStream, stream), signal);
+      await followProgress(v.parse(answerStream, stream), { clock: this.#clock, signal });
     } catch (error) {
       signal.throwIfAborted();
       if (error instanceof BackendError) throw error;
@@ -120,31 +116,6 @@ export class ImageStore {
       );
     } finally {
       this.invalidate();
-    }
-  }
-
-  async #follow(stream: Readable, signal: AbortSignal): Promise<void> {
-    const stop = () => stream.destroy(new Error('the pull was given up'));
-    signal.addEventListener('abort', stop, { once: true });
-    let timer = this.#clock.timer(PULL_STALL_MS, stop);
-    let rest = '';
-    try {
-      for await (const chunk of stream) {
-        timer.cancel();
-        timer = this.#clock.timer(PULL_STALL_MS, stop);
-        const lines = (rest + String(chunk)).split('\n');
-        rest = lines.pop() ?? '';
-        if (rest.length > MAX_LINE_CHARACTERS) throw new Error('the daemon sent too long a line');
-        for (const line of lines) {
-          if (line.trim() === '') continue;
-          const { error } = v.parse(progressLine, JSON.parse(line));
-          if (error !== undefined) throw new Error(error);
-        }
-      }
-    } finally {
-      timer.cancel();
-      signal.removeEventListener('abort', stop);
-      stream.destroy();
     }
   }
 }

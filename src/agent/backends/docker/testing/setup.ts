@@ -30,6 +30,10 @@ const silent: Logger = {
 /** Whether containers can be run here; CI machines must be able to. */
 export const canRunDocker = (): boolean => requireOrSkip(missingForDocker() ?? missingForImages());
 
+/** Test files run beside each other, each in a process of its own, and must not meet. */
+const PORTS = 200;
+const FIRST_PORT = 20_000 + (process.pid % 50) * PORTS;
+
 export async function makeDockerSetup(
   socketPath: string,
   options: Partial<DockerBackendOptions> = {},
@@ -47,7 +51,7 @@ export async function makeDockerSetup(
         log: silent,
         kernelHost: '127.0.0.1',
         bindHost: '127.0.0.1',
-        portRange: [20_000, 29_999],
+        portRange: [FIRST_PORT, FIRST_PORT + PORTS - 1],
         portReuseCooldownMs: 0,
         kernelUid: null,
         kernelGid: null,
