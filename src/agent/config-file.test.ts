@@ -33,17 +33,19 @@ test('the sample loads, and every key of it has an effect', () => {
 test('the keys that the sample shows commented out are valid, and their defaults are right', () => {
   const shown = load(sample.replace(/^# ([a-z-]+ = )/gm, '$1'));
   expect(shown.withoutEffect).toEqual([]);
-  const { managerAddr, advertisedRpcAddr, pidFile, ...rest } = shown.settings;
+  const { managerAddr, advertisedRpcAddr, pidFile, accelerators, ...rest } = shown.settings;
   const {
     managerAddr: _,
     advertisedRpcAddr: __,
     pidFile: ___,
+    accelerators: ____,
     ...defaults
   } = load(sample).settings;
   expect(rest).toEqual(defaults);
   expect(managerAddr).toEqual({ host: '127.0.0.1', port: 18080 });
   expect(advertisedRpcAddr).toEqual({ host: '10.0.0.5', port: 6001 });
   expect(pidFile).toBe('./agent.pid');
+  expect(accelerators.allow).toEqual(['ai.backend.accelerator.mock']);
 });
 
 test("a file in upstream's style loads unmodified", () => {
