@@ -15,6 +15,8 @@ import type { ManagerContext } from './context.ts';
 import type { WakefulLoop } from './event/bus.ts';
 import { FAIR_SHARE_SWEEP_MS, fairSharePass } from './fair-share/upkeep.ts';
 import { takeUpWork } from './folder/work.ts';
+import { createIdleChecks } from './idle/pass.ts';
+import { SAMPLE_MS } from './idle/utilization.ts';
 import { type Loop, startLoop } from './loop.ts';
 import { createScheduler } from './scheduler/cycle.ts';
 import { startElection } from './scheduler/leader.ts';
@@ -133,6 +135,14 @@ function startLeaderLoops(ctx: ManagerContext, followed: Followed): LeaderLoops 
     log,
     run: () => sender.pass(),
   });
+  const idleChecks = createIdleChecks(ctx);
+  const idle = startLoop({
+    name: 'idle checks',
+    sweepMs: SAMPLE_MS,
+    clock,
+    log,
+    run: (signal) => idleChecks.pass(signal),
+  });
   const apps = startLoop({
     name: 'app proxies',
     sweepMs: APP_SWEEP_MS,
@@ -149,8 +159,8 @@ function startLeaderLoops(ctx: ManagerContext, followed: Followed): LeaderLoops 
     wake: (loop) => woken[loop].wake(),
     async stop() {
       await Promise.all(
-        [scheduling, dispatching, liveness, folders, fairShares, callbacks, apps].map((loop) =>
-          loop.stop(),
+        [scheduling, dispatching, liveness, folders, fairShares, callbacks, idle, apps].map(
+          (loop) => loop.stop(),
         ),
       );
       await sender.stop();

@@ -8,6 +8,7 @@ import type {
 } from '../../common/protocol/execution.ts';
 import type { ManagerContext } from '../context.ts';
 import { aliased } from '../http/parameters.ts';
+import { noteUse } from '../idle/activity.ts';
 import { callKernel } from './kernel-call.ts';
 import { countQuery, type SessionRecord } from './service.ts';
 
@@ -104,6 +105,7 @@ export async function executeStep(
     const [slice] = await Promise.all([
       agent.execute({ kernelId, request: { ...run, ...pace } }),
       isNew ? count(ctx, kernelId) : null,
+      noteUse(ctx, session.id),
     ]);
     return slice;
   });

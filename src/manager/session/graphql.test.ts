@@ -21,6 +21,11 @@ import { findActiveKeypair } from '../keypair/service.ts';
 import { sessionGraphql } from './graphql.ts';
 import { keypairSessionsGraphql } from './graphql-keypair.ts';
 
+/** What the checkers say of a session without limits. */
+const NOT_IDLE = JSON.stringify({
+  session_lifetime: { remaining: null, remaining_time_type: 'expire_after', extra: null },
+});
+
 let manager: TestManagerContext;
 let mine: InsertedSession;
 let theirs: InsertedSession;
@@ -219,7 +224,7 @@ test('what the command line of upstream selects for one session', async () => {
     status_data: null,
     status_changed: '2026-01-01T00:00:05.000000+00:00',
     result: 'UNDEFINED',
-    idle_checks: '{}',
+    idle_checks: NOT_IDLE,
     dependencies: [{ name: 'ended', id: ended.sessionId }],
   });
   expect(JSON.parse(data.compute_session.occupying_slots)).toEqual({ cpu: '1', mem: '268435456' });

@@ -9,6 +9,7 @@ import type {
   Querycompute_session_listArgs,
 } from '../graphql/resolvers.generated.ts';
 import { nameList, pageOf, scopeByAccessKey } from '../graphql/scope.ts';
+import { idleReportOf } from '../idle/graphql.ts';
 import {
   type ContainerRow,
   containersOfAgents,
@@ -264,8 +265,7 @@ function toComputeSession(row: SessionListRow, context: GraphqlContext) {
     scheduled_at: historyTime(row.status_history, 'SCHEDULED'),
     startup_command: row.startup_command,
     result: row.result,
-    // No idle checker exists, so none is pending; nor does anything report abuse.
-    idle_checks: {},
+    // Nothing reports abuse.
     abusing_reports: [],
     agent_ids: agents,
     agents,
@@ -331,6 +331,7 @@ export const sessionGraphql: GraphqlModule = {
     },
     ComputeContainer: { live_stat: figuresOf, last_stat: figuresOf },
     ComputeSession: {
+      idle_checks: (session, _args, context) => idleReportOf(context, session.id),
       containers: async (session, _args, context) =>
         (await kernelsOf(context, session.id)).map((kernel) => toComputeContainer(kernel, context)),
       dependencies: async (session, _args, context) =>

@@ -6,6 +6,11 @@ import { type Tenants, testTenants } from '../../testing/tenants.ts';
 import { globalId } from '../graphql/global-id.ts';
 import { upsertImages } from '../image/catalog.ts';
 
+/** What the checkers say of a session without limits. */
+const NOT_IDLE = JSON.stringify({
+  session_lifetime: { remaining: null, remaining_time_type: 'expire_after', extra: null },
+});
+
 type Who = Parameters<Tenants['ask']>[0];
 
 let tenants: Tenants;
@@ -151,7 +156,7 @@ describe('what a session says', () => {
       ...{ domain_name: 'default', project_id: tenants.projects.default, user_id: user.userId },
       owner: { id: globalId('UserNode', user.userId), email: user.email },
       ...{ access_key: user.accessKey, status: 'RUNNING', result: 'UNDEFINED' },
-      ...{ queue_position: null, commit_status: null, idle_checks: '{}', agent_ids: ['i-one'] },
+      ...{ queue_position: null, commit_status: null, idle_checks: NOT_IDLE, agent_ids: ['i-one'] },
       ...{ scaling_group: 'default', image_references: ['local/python:3.11'], num_queries: 0 },
     });
     expect(JSON.parse(node.occupied_slots)).toEqual({ cpu: '1', mem: '268435456' });

@@ -17,6 +17,7 @@ import type {
 } from '../graphql/resolvers.generated.ts';
 import { type Scope, wordScalar } from '../graphql/scalars.ts';
 import { nameList, requireSuperadmin } from '../graphql/scope.ts';
+import { idleReportOf } from '../idle/graphql.ts';
 import { userNode } from '../user/node-graphql.ts';
 import { agentsHidden, historyTime, kernelsOf } from './graphql.ts';
 import { kernelNodeConnection } from './kernel-node-graphql.ts';
@@ -178,8 +179,7 @@ export const sessionNodeGraphql: GraphqlModule = {
         session.status === 'PENDING' ? queuePosition(context, session.id) : null,
       // Upstream answers nothing here either: commits are asked about by REST.
       commit_status: () => null,
-      // No idle checker exists, so none is pending.
-      idle_checks: () => ({}),
+      idle_checks: (session, _args, context) => idleReportOf(context, session.id),
       agent_ids: (session, _args, context) =>
         agentsHidden(context) ? null : (session.agent_ids ?? []),
       resource_opts: (session) => session.resource_opts ?? {},

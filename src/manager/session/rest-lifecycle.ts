@@ -5,6 +5,7 @@ import type { ManagerContext } from '../context.ts';
 import { type Input, route } from '../http/declare.ts';
 import { aliased, lenientBoolean } from '../http/parameters.ts';
 import type { AuthenticatedRequest, Route, RouteResult } from '../http/route.ts';
+import { loadIdleReports } from '../idle/report.ts';
 import { dependencyGraph, publicHostOfAgent } from './api-store.ts';
 import { sessionName } from './create-request.ts';
 import {
@@ -102,9 +103,11 @@ const lookingRoutes = (ctx: ManagerContext): Route[] => [
       ...sessionOperation('GET', '/session/:session_name', 'Describe a session.'),
       takes: ofSession,
     },
-    async (request, input) => ({
-      json: sessionInfo(await findSession(ctx, request, input), ctx.clock.now()),
-    }),
+    async (request, input) => {
+      const session = await findSession(ctx, request, input);
+      const reports = await loadIdleReports(ctx, [session.id]);
+      return { json: sessionInfo(session, ctx.clock.now(), reports.get(session.id) ?? {}) };
+    },
   ),
   route(
     {

@@ -76,7 +76,9 @@ describe('one session', () => {
       containerId: 'c0ffee',
       occupiedSlots: '{"cpu":"1","mem":"268435456"}',
       terminationTime: null,
-      idleChecks: {},
+      idleChecks: {
+        session_lifetime: { remaining: null, remaining_time_type: 'expire_after', extra: null },
+      },
     });
     expect(body.creationTime).toMatch(/^\d{4}-.*\+00:00$/);
     expect((await call('GET', `/session/${session.sessionId}`)).body.groupId).toBe(body.groupId);

@@ -2,6 +2,7 @@
 import type { ServicePort } from '../../common/protocol/kernel.ts';
 import type { ServiceOffer } from '../../common/protocol/service.ts';
 import { isoTime, isoTimeOrNull } from '../../common/time.ts';
+import type { IdleReport } from '../idle/report.ts';
 import type { SessionRecord } from './service.ts';
 
 interface ServiceApp extends ServiceOffer {
@@ -21,7 +22,11 @@ export const serviceApps = (ports: readonly ServicePort[]): ServiceApp[] =>
  * The legacy info object of `GET /session/{name}`. Maps are sent as JSON text and an absent
  * status_info as the word "None": clients of many years expect strings there.
  */
-export function sessionInfo(session: SessionRecord, now: Date): Record<string, unknown> {
+export function sessionInfo(
+  session: SessionRecord,
+  now: Date,
+  idleChecks: IdleReport,
+): Record<string, unknown> {
   const kernel = session.mainKernel;
   const image = kernel.image ?? session.images[0] ?? '';
   return {
@@ -48,8 +53,7 @@ export function sessionInfo(session: SessionRecord, now: Date): Record<string, u
     terminationTime: isoTimeOrNull(session.terminatedAt),
     numQueriesExecuted: session.numQueries,
     lastStat: session.lastStat,
-    // No idle checker exists, so none is pending.
-    idleChecks: {},
+    idleChecks,
   };
 }
 
