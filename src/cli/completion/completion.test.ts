@@ -14,7 +14,8 @@ const texts = async (...words: string[]) =>
   (await candidates(clientCommands, words)).map(({ text }) => text);
 
 test('commands, groups and aliases', async () => {
-  expect(await texts('ses')).toEqual(['session']);
+  expect(await texts('vf')).toEqual(['vfolder']);
+  expect(await texts('ses')).toEqual(['session', 'session-template', 'sesstpl']);
   expect(await texts('session', 'l')).toEqual(['list', 'logs', 'ls']);
   expect(await texts('k')).toEqual(['kill']);
   expect(await texts('--output', 'json', 'con')).toEqual(['config']);
@@ -36,9 +37,9 @@ test('nothing where a value or a file is expected', async () => {
 test('what each shell is given', async () => {
   const ask = (request: string, ...words: string[]) =>
     completionAnswer(request, clientCommands, words);
-  expect(await ask('bash_complete', 'ses')).toBe('session\n');
-  expect(await ask('zsh_complete', 'ses')).toBe('session:Compute sessions.\n');
-  expect(await ask('fish_complete', 'ses')).toBe('session\tCompute sessions.\n');
+  expect(await ask('bash_complete', 'vf')).toBe('vfolder\n');
+  expect(await ask('zsh_complete', 'vf')).toBe('vfolder:Folders that sessions can mount.\n');
+  expect(await ask('fish_complete', 'vf')).toBe('vfolder\tFolders that sessions can mount.\n');
   expect(await ask('tcsh_source')).toBeNull();
 });
 

@@ -1,5 +1,5 @@
 /** Who may come in, and who we are: authorised keys, the kernel's host key, the key for downloads. */
-import { chmod, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { errorCode } from '../../common/errors.ts';
 import type { Random } from '../../common/random.ts';
@@ -67,7 +67,9 @@ export async function ensureUserKey(home: string, random: Random): Promise<void>
   if ((await stat(path).catch(() => null)) !== null) return;
   const { privateKey, publicKey } = makeKeyPair('work@backend.ai', random);
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-  await writeFile(join(home, DOWNLOADED_KEY), privateKey, { mode: 0o600 });
-  await chmod(join(home, DOWNLOADED_KEY), 0o600);
+  // At once: a client that waits for the file must not read half of it.
+  const download = join(home, DOWNLOADED_KEY);
+  await writeFile(`${download}.new`, privateKey, { mode: 0o600 });
+  await rename(`${download}.new`, download);
   await writeFile(path, `${publicKey}\n`, { mode: 0o600 });
 }

@@ -291,8 +291,13 @@ describe('filters, orders and pages', () => {
       return calls.filter((query) => !query.includes('pg_catalog')).length;
     };
     try {
-      await queriesOf(1);
-      expect(await queriesOf(6)).toBe(await queriesOf(1));
+      // The server's own queries in between come now and then; the fewest are the page's.
+      const fewest = async (first: number) => {
+        const counts: number[] = [];
+        for (let run = 0; run < 5; run += 1) counts.push(await queriesOf(first));
+        return Math.min(...counts);
+      };
+      expect(await fewest(6)).toBe(await fewest(1));
     } finally {
       sql.options.debug = debug;
     }

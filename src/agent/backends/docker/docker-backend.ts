@@ -126,7 +126,19 @@ export class DockerBackend implements Backend {
     return this.#images.pull(spec, signal);
   }
 
+  /** A host port that was free a moment ago may be somebody else's now: then others are taken. */
   async create(spec: KernelSpec, grant: Grant, signal: AbortSignal): Promise<CreatedKernel> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.#create(spec, grant, signal);
+      } catch (error) {
+        if (attempt >= PORT_ATTEMPTS || !isPortTaken(error)) throw error;
+        signal.throwIfAborted();
+      }
+    }
+  }
+
+  async #create(spec: KernelSpec, grant: Grant, signal: AbortSignal): Promise<CreatedKernel> {
     const { kernelId } = spec;
     const [connection, prepared] = await Promise.all([this.#connected(), this.#prepared()]);
     const imageId = await this.#images.idOf(spec.image.canonical);
@@ -463,6 +475,15 @@ export class DockerBackend implements Backend {
     return this.#preparing;
   }
 }
+
+/** How often a kernel is created anew because of host ports that were taken. */
+const PORT_ATTEMPTS = 5;
+
+/** As Docker says that it can't bind a host port. */
+const isPortTaken = (error: unknown): boolean =>
+  error instanceof BackendError &&
+  error.cause instanceof DockerError &&
+  /address already in use|port is already allocated/.test(error.cause.message);
 
 const isKernelId = (text: string): boolean => v.is(v.pipe(v.string(), v.uuid()), text);
 
