@@ -5,6 +5,7 @@ const BENCHES: Record<string, () => Promise<{ run: (executable: string) => Promi
   start: () => import('./start.ts'),
   hello: () => import('./hello.ts'),
   docker: () => import('./docker.ts'),
+  proxy: () => import('./proxy.ts'),
   storage: () => import('./storage.ts'),
   api: () => import('./api.ts'),
   schedule: () => import('./schedule.ts'),
