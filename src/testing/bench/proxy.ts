@@ -214,7 +214,9 @@ export async function run(executable: string): Promise<void> {
     hostname: '127.0.0.1',
     port: 0,
     fetch: (request, server) =>
-      server.upgrade(request, { data: undefined }) ? undefined : new Response(null, { status: 400 }),
+      server.upgrade(request, { data: undefined })
+        ? undefined
+        : new Response(null, { status: 400 }),
     websocket: { message() {}, idleTimeout: 0 },
   });
   opened.defer(() => sockets.stop(true));
