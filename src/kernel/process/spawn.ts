@@ -40,6 +40,11 @@ export interface ProgramSpec {
   readonly env: Readonly<Record<string, string>>;
   /** Connect file descriptor 3 both ways. */
   readonly control?: boolean;
+  /**
+   * Connect the output through sockets instead of pipes. Where containers may not ask for data
+   * without waiting for it, Bun waits for a silent pipe and does nothing else meanwhile.
+   */
+  readonly sockets?: boolean;
   /** Connect standard input; else it is /dev/null. */
   readonly stdin?: boolean;
 }
@@ -119,8 +124,8 @@ export function started(child: ChildProcess): Promise<number> {
  * @throws when the program cannot be started, e.g. because it does not exist.
  */
 export async function startProgram(spec: ProgramSpec): Promise<Program> {
-  const out = openPipe();
-  const err = openPipe();
+  const out = spec.sockets ? null : openPipe();
+  const err = spec.sockets ? null : openPipe();
   const child = spawn(spec.command, [...spec.args], {
     cwd: spec.cwd,
     env: { ...spec.env },

@@ -109,7 +109,7 @@ export class Supervised {
     const [program = '', ...args] = command;
     log.forget();
     try {
-      this.#program = await startProgram({ command: program, args, cwd, env });
+      this.#program = await startProgram({ command: program, args, cwd, env, sockets: true });
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       throw new RunnerError('failed', `${name} could not be started: ${reason}.`);

@@ -123,7 +123,7 @@ export class SshSession {
     channel: ServerChannel,
     spec: Parameters<typeof startProgram>[0],
   ): Promise<void> {
-    const program = await startProgram({ ...spec, stdin: true });
+    const program = await startProgram({ ...spec, stdin: true, sockets: true });
     const { stdin, exited } = program;
     this.#running = { resize: () => undefined, signal: (name) => void program.signal(name) };
     if (stdin !== null) {

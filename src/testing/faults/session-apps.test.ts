@@ -1,0 +1,172 @@
+/** Sessions' apps from the command line, on both backends: SSH and its kin, and the terminal's page. */
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Browser, startBrowser } from '../browser.ts';
+import { missingForDocker, startTestDocker, type TestDocker } from '../docker.ts';
+import { importTestImage, missingForImages } from '../images.ts';
+import { missingForSsh, runClient } from '../openssh.ts';
+import { freePort, missingTool, requireOrSkip } from '../services.ts';
+import { mustRun, Program, runCli } from './programs.ts';
+
+const TEST_TIMEOUT_MS = 90_000;
+const READY = 'The cluster is ready at';
+const SESSION = 'app-session';
+
+interface Kind {
+  readonly backend: 'process' | 'docker';
+  readonly image: string;
+  readonly missing: string | null;
+}
+const kinds: Kind[] = [
+  { backend: 'process', image: 'bash', missing: null },
+  // The barest image there is: no C library, no SSH, a shell of Busybox.
+  { backend: 'docker', image: 'bare', missing: missingForDocker() ?? missingForImages() },
+];
+
+let browser: Browser;
+const tools = requireOrSkip(missingForSsh() ?? missingTool('chromium', 'chromium'));
+beforeAll(async () => {
+  if (tools) browser = await startBrowser();
+}, TEST_TIMEOUT_MS);
+afterAll(() => browser?.close());
+
+describe.each(kinds)('apps of a session ($backend)', ({ backend, image, missing }) => {
+  const isReady = tools && requireOrSkip(missing);
+  const it = (name: string, body: () => Promise<void>) =>
+    test.skipIf(!isReady)(name, body, TEST_TIMEOUT_MS);
+  let folder = '';
+  let daemon: TestDocker | null = null;
+  let cluster: Program;
+  const at = () => ({
+    cwd: folder,
+    env: {
+      BACKEND_DATA_DIR: join(folder, 'data'),
+      ...(daemon === null ? {} : { DOCKER_HOST: `unix://${daemon.socketPath}` }),
+    },
+  });
+  const cli = (...args: string[]) => runCli(args, at());
+  /** A client of OpenSSH with the settings that `ssh-config` wrote. */
+  const client = (program: string, ...args: string[]) =>
+    runClient([program, '-F', join(folder, '.ssh/config'), ...args], {
+      cwd: folder,
+      env: { HOME: folder, ...at().env },
+    });
+
+  beforeAll(async () => {
+    if (!isReady) return;
+    folder = await mkdtemp(join(tmpdir(), `bai-apps-${backend}-`));
+    // PostgreSQL runs under an account of its own, which has to get there.
+    await chmod(folder, 0o755);
+    if (backend === 'docker') {
+      daemon = await startTestDocker();
+      await importTestImage(daemon.socketPath, 'bare');
+    }
+    cluster = new Program(['up', '--backend', backend], at());
+    await cluster.says(READY);
+    await mustRun(['create', image, '-t', SESSION], at());
+    await mustRun(['ssh-config', SESSION], at());
+    await writeFile(join(folder, 'big'), crypto.getRandomValues(new Uint8Array(65_536)));
+  }, TEST_TIMEOUT_MS);
+
+  afterAll(async () => {
+    if (!isReady) return;
+    await cli('down', '--sessions');
+    await cluster?.kill();
+    await daemon?.stop();
+    await rm(folder, { recursive: true });
+  }, TEST_TIMEOUT_MS);
+
+  it('apps are listed', async () => {
+    expect((await cli('apps', SESSION, '-l')).stdout).toContain('sshd, ttyd');
+    const json = JSON.parse((await cli('--output', 'json', 'apps', SESSION, 'ttyd')).stdout);
+    expect(json).toMatchObject([{ name: 'ttyd', protocol: 'http' }]);
+    expect((await cli('app', SESSION, 'nosuch')).code).toBe(1);
+  });
+
+  it('ssh runs a command and answers its exit code', async () => {
+    const done = await cli('ssh', SESSION, 'echo in $HOME; exit 3');
+    expect(done).toMatchObject({ code: 3, stdout: 'in /home/work\n' });
+    const refused = await cli('ssh', 'no-such-session', 'true');
+    expect(refused.code).not.toBe(0);
+    expect(refused.stderr).toContain("'no-such-session'");
+  });
+
+  it('scp, and sftp by the name of the session', async () => {
+    expect((await cli('scp', SESSION, 'big', 'work@localhost:copy')).code).toBe(0);
+    expect((await cli('scp', SESSION, ':copy', 'back')).code).toBe(0);
+    const sent = await readFile(join(folder, 'big'));
+    expect(sent.equals(await readFile(join(folder, 'back')))).toBe(true);
+    expect(await client('scp', `${SESSION}:copy`, 'again')).toMatchObject({ exitCode: 0 });
+    await writeFile(join(folder, 'batch'), 'ls -l copy\nrename copy moved\n');
+    const listed = await client('sftp', '-b', 'batch', SESSION);
+    expect(listed.stdout).toMatch(/65536 .* copy/);
+  });
+
+  it('ssh by name: a terminal, and ports forwarded both ways', async () => {
+    const shown = await client('ssh', '-tt', SESSION, 'test -t 0 && echo terminal');
+    expect(shown.stdout).toContain('terminal');
+    using server = Bun.serve({ port: 0, hostname: '127.0.0.1', fetch: () => new Response('here') });
+    const [near, far] = [await freePort(), await freePort()];
+    const tunnel = Bun.spawn(
+      [
+        ...['ssh', '-F', join(folder, '.ssh/config'), '-o', 'ExitOnForwardFailure=yes'],
+        ...['-R', `${far}:127.0.0.1:${server.port}`, '-L', `${near}:127.0.0.1:${far}`],
+        ...[SESSION, 'echo up; cat'],
+      ],
+      {
+        ...{ stdin: 'pipe', stdout: 'pipe', stderr: 'ignore', cwd: folder },
+        env: { PATH: process.env.PATH ?? '', HOME: folder, ...at().env },
+      },
+    );
+    await tunnel.stdout.getReader().read();
+    // There through one, and back through the other.
+    const answer = await fetch(`http://127.0.0.1:${near}/`, { keepalive: false });
+    expect(await answer.text()).toBe('here');
+    tunnel.stdin.end();
+    expect(await tunnel.exited).toBe(0);
+  });
+
+  it('the terminal’s page is typed into', async () => {
+    const port = await freePort();
+    const proxy = new Program(['app', SESSION, 'ttyd', '-b', String(port)], at());
+    try {
+      await proxy.says(`http://127.0.0.1:${port}`);
+      const page = await browser.newPage();
+      await page.open(`http://127.0.0.1:${port}/`);
+      await page.waitFor('the shell', `document.title.includes('(main1)')`);
+      await page.type('textarea.xterm-helper-textarea', 'cd; echo $((6*7))-$PWD');
+      await page.evaluate(`term.input('\\r')`);
+      const text = `[...Array(term.buffer.active.length).keys()]
+        .map((row) => term.buffer.active.getLine(row).translateToString(true)).join('\\n')`;
+      await page.waitFor('the answer', `${text}.includes('42-/home/work')`);
+    } finally {
+      proxy.signal('SIGINT');
+      expect(await proxy.ended()).toMatchObject({ code: 0 });
+    }
+  });
+
+  test.skipIf(!isReady || backend === 'docker')(
+    'rsync',
+    async () => {
+      const shell = `ssh -F ${join(folder, '.ssh/config')}`;
+      const env = { HOME: folder, ...at().env };
+      const options = { cwd: folder, env };
+      const sync = (from: string, to: string) =>
+        runClient(['rsync', '-a', '-e', shell, from, to], options);
+      expect(await sync('big', `${SESSION}:synced`)).toMatchObject({ exitCode: 0 });
+      expect(await sync(`${SESSION}:synced`, 'fetched')).toMatchObject({ exitCode: 0 });
+      const sent = await readFile(join(folder, 'big'));
+      expect(sent.equals(await readFile(join(folder, 'fetched')))).toBe(true);
+    },
+    TEST_TIMEOUT_MS,
+  );
+
+  it('an app at an address that is taken says so', async () => {
+    using server = Bun.serve({ port: 0, hostname: '127.0.0.1', fetch: () => new Response('') });
+    const outcome = await cli('app', SESSION, 'ttyd', '-b', String(server.port));
+    expect(outcome.code).not.toBe(0);
+    expect(outcome.stderr).toContain('Choose another address with --bind');
+  });
+});
