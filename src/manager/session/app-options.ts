@@ -11,18 +11,25 @@ const looseValue = v.union([
   v.array(v.pipe(v.union([v.string(), v.number(), v.boolean()]), v.transform(String))),
 ]);
 
+/** Lists would pass for records. */
+const plainObject = v.pipe(
+  v.unknown(),
+  v.check((value) => !Array.isArray(value), 'expected a JSON object'),
+  v.record(v.string(), looseValue),
+);
+
 /** A JSON object, or text that is one; the word `null` stands for none. */
 export const jsonObject = v.optional(
   v.union([
     v.pipe(
-      v.nullable(v.record(v.string(), looseValue)),
+      v.nullable(plainObject),
       v.transform((value) => value ?? {}),
     ),
     v.pipe(
       v.string(),
       v.transform((text) => (text.trim() === '' ? 'null' : text)),
       v.parseJson(undefined, 'expected a JSON object'),
-      v.nullable(v.record(v.string(), looseValue)),
+      v.nullable(plainObject),
       v.transform((value) => value ?? {}),
     ),
   ]),
