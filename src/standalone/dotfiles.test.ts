@@ -77,6 +77,10 @@ test(
       { path: '.tool/run', permission: '644', data: '#!/bin/sh\necho it runs\n' },
     ];
     for (const file of own) await put(user, '/user-config/dotfiles', file);
+    const keys = v.parse(
+      v.object({ ssh_public_key: v.string() }),
+      await (await user('PATCH', '/auth/ssh-keypair')).json(),
+    );
     for (const [path, data] of [
       ['.who', 'the project\n'],
       ['.team', 'the team\n'],
@@ -95,6 +99,10 @@ test(
     expect([made.status, await made.clone().text()]).toMatchObject([201, expect.any(String)]);
     expect(await run('with-dotfiles', 'cat seen.txt')).toBe('me\nthe team\nthe domain\n');
     expect(await run('with-dotfiles', './.tool/run')).toBe('it runs\n');
+    const authorized = await run('with-dotfiles', 'cat .ssh/authorized_keys');
+    expect(authorized.trim()).toBe(keys.ssh_public_key.trim());
+    const half = await run('with-dotfiles', 'ssh-keygen -y -f id_container | cut -d" " -f2');
+    expect(authorized).toContain(half.trim());
     const modes = await run('with-dotfiles', 'stat -c "%a %U %n" .who .team .place .tool');
     expect(modes.replaceAll(/ \S+ /g, ' ')).toBe('600 .who\n640 .team\n644 .place\n755 .tool\n');
 

@@ -3,7 +3,7 @@ import * as v from 'valibot';
 import { type ClusterJoin, type KernelSpec, servicePort } from '../../common/protocol/kernel.ts';
 import type { Db } from '../db/connect.ts';
 import { labelsColumn, slotMapColumn } from '../db/json.ts';
-import { placeDotfiles } from '../dotfile/placement.ts';
+import { placeDotfiles, withSshKey } from '../dotfile/placement.ts';
 import { clusterModeColumn, kernelStatus, sessionTypeColumn } from '../session/status.ts';
 
 const dueRow = v.object({
@@ -66,6 +66,8 @@ const specRow = v.object({
   environ: v.nullable(v.array(v.string())),
   bootstrap_script: v.nullable(v.string()),
   keypair_dotfiles: v.nullable(v.instance(Uint8Array)),
+  ssh_public_key: v.nullable(v.string()),
+  ssh_private_key: v.nullable(v.string()),
   project_dotfiles: v.nullable(v.instance(Uint8Array)),
   domain_dotfiles: v.nullable(v.instance(Uint8Array)),
   startup_command: v.nullable(v.string()),
@@ -103,6 +105,7 @@ export type AutoPull = KernelSpec['image']['autoPull'];
 
 function toSpec(row: v.InferOutput<typeof specRow>, autoPull: AutoPull): KernelSpec {
   const isMain = row.cluster_role === 'main' && row.cluster_idx === 1;
+  const mountPaths = (row.vfolder_mounts ?? []).map((mount) => mount.kernel_path);
   return {
     kernelId: row.id,
     sessionId: row.session_id,
@@ -134,13 +137,17 @@ function toSpec(row: v.InferOutput<typeof specRow>, autoPull: AutoPull): KernelS
     shmemBytes: Number(row.shmem ?? 0),
     environ: environOf(row.environ ?? []),
     bootstrapScript: row.bootstrap_script || null,
-    dotfiles: placeDotfiles(
-      {
-        keypair: row.keypair_dotfiles,
-        project: row.project_dotfiles,
-        domain: row.domain_dotfiles,
-      },
-      (row.vfolder_mounts ?? []).map((mount) => mount.kernel_path),
+    dotfiles: withSshKey(
+      placeDotfiles(
+        {
+          keypair: row.keypair_dotfiles,
+          project: row.project_dotfiles,
+          domain: row.domain_dotfiles,
+        },
+        mountPaths,
+      ),
+      { publicKey: row.ssh_public_key, privateKey: row.ssh_private_key },
+      mountPaths,
     ),
     startupCommand: isMain ? row.startup_command : null,
     batchTimeoutMs: row.batch_timeout === null ? null : Number(row.batch_timeout) * 1000,
@@ -175,6 +182,7 @@ export async function selectSpecs(
         r.scheduler_opts->>'allow_fractional_resource_fragmentation', 'true') <> 'false'
         AS may_fragment, k.environ, k.bootstrap_script, k.startup_command,
       s.batch_timeout::text AS batch_timeout, k.preopen_ports, p.dotfiles AS keypair_dotfiles,
+      p.ssh_public_key, p.ssh_private_key,
       g.dotfiles AS project_dotfiles, d.dotfiles AS domain_dotfiles,
       k.vfolder_mounts
     FROM kernels k JOIN sessions s ON s.id = k.session_id LEFT JOIN images i ON i.id = k.image_id

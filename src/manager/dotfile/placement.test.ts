@@ -3,7 +3,7 @@ import { expect, test } from 'bun:test';
 import { join, normalize } from 'node:path';
 import fc from 'fast-check';
 import { type Dotfile, packDotfiles } from './format.ts';
-import { dotfilesInTheWay, placeDotfiles } from './placement.ts';
+import { dotfilesInTheWay, placeDotfiles, withSshKey } from './placement.ts';
 
 const file = (path: string, data = path, perm = '644'): Dotfile => ({ path, perm, data });
 const pack = (own: Dotfile[], project: Dotfile[] = [], domain: Dotfile[] = []) => ({
@@ -68,4 +68,16 @@ test('no path leaves the home folder, and no two collide', () => {
     }),
     { numRuns: 500 },
   );
+});
+
+test("the owner's SSH key lets the owner in, unless the owner brought keys along", () => {
+  const key = { publicKey: 'ssh-ed25519 AAAA me', privateKey: 'secret' };
+  const paths = (...args: Parameters<typeof withSshKey>) =>
+    withSshKey(...args).map(({ path, mode }) => `${path} ${mode.toString(8)}`);
+  expect(paths([], key, [])).toEqual(['.ssh/authorized_keys 600', 'id_container 600']);
+  expect(paths([], { ...key, privateKey: null }, [])).toEqual(['.ssh/authorized_keys 600']);
+  expect(paths([], { publicKey: null, privateKey: null }, [])).toEqual([]);
+  expect(paths([], key, ['/home/work/.ssh'])).toEqual([]);
+  const own = place([file('.ssh/authorized_keys')]);
+  expect(paths(own, key, [])).toEqual(['.ssh/authorized_keys 644']);
 });

@@ -65,3 +65,25 @@ export function placeDotfiles(packed: PackedDotfiles, mounts: readonly string[])
   }
   return placed;
 }
+
+const AUTHORIZED_KEYS = '.ssh/authorized_keys';
+/** Where clients fetch the private half from. */
+const PRIVATE_KEY = 'id_container';
+
+/**
+ * The files with the owner's SSH key among them, which lets the owner in. Files of the owner's own and
+ * mounted folders are not touched: whoever brings authorized keys along decides who comes in.
+ */
+export function withSshKey(
+  placed: readonly Placed[],
+  key: { readonly publicKey: string | null; readonly privateKey: string | null },
+  mounts: readonly string[],
+): Placed[] {
+  const taken = [...inHome(mounts), ...placed.map(({ path }) => path)];
+  const isFree = (path: string) => !taken.some((other) => collide(other, path));
+  const { publicKey, privateKey } = key;
+  if (!publicKey || !isFree(AUTHORIZED_KEYS)) return [...placed];
+  const file = (path: string, text: string) => ({ path, mode: 0o600, data: `${text.trim()}\n` });
+  const secret = privateKey && isFree(PRIVATE_KEY) ? [file(PRIVATE_KEY, privateKey)] : [];
+  return [...placed, file(AUTHORIZED_KEYS, publicKey), ...secret];
+}
