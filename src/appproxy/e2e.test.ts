@@ -119,6 +119,30 @@ describe.skipIf(!canRun)('an app of a process session', () => {
   );
 
   test(
+    'the terminal of the session is typed into',
+    async () => {
+      const client = clientOf('user');
+      const { token, wsproxy_addr } = await client.session.startService('with-app', {
+        app: 'ttyd',
+      });
+      const path = `/v2/proxy/${token}/${sessionId}/add?app=ttyd&protocol=http`;
+      const { url } = Object(await (await fetch(new URL(path, wsproxy_addr))).json());
+      const page = await browser.newPage();
+      await page.evaluate(`location.assign(${JSON.stringify(url)})`);
+      const terminal = "document.querySelector('.xterm-helper-textarea') !== null";
+      await page.waitFor('the page of the terminal', terminal);
+      const rows = "(document.querySelector('.xterm-rows')?.innerText ?? '')";
+      await page.waitFor('the prompt', `${rows}.trim() !== ''`);
+      await page.type('.xterm-helper-textarea', 'echo typed-$((6*7))');
+      await page.waitFor('what is typed', `${rows}.includes('typed-')`);
+      await page.evaluate(`document.querySelector('.xterm-helper-textarea').dispatchEvent(
+        new KeyboardEvent('keydown', { key: 'Enter', code: 'Enter', keyCode: 13, bubbles: true }))`);
+      await page.waitFor('what the shell says', `${rows}.includes('typed-42')`);
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
     'another user cannot start it; the end of the session ends the way to it',
     async () => {
       const stranger = clientOf('user2');

@@ -40,6 +40,8 @@ const dbSection = v.strictObject({
 const redisSection = v.looseObject({
   addr: v.optional(hostPort({ host: '127.0.0.1', port: 6379 })),
   password: v.optional(textOrNothing),
+  /** Ours: that of the managers' [etcd] section, whose keys in Redis these are. */
+  namespace: v.optional(v.string(), 'local'),
 });
 
 const coordinatorSection = v.pipe(
@@ -79,7 +81,7 @@ type CoordinatorFile = v.InferOutput<typeof coordinatorFile>;
 
 const EFFECTIVE = new Set([
   ...['type', 'addr', 'name', 'user', 'password', 'pool-size'].map((key) => `[db] ${key}`),
-  ...['addr', 'password'].map((key) => `[redis] ${key}`),
+  ...['addr', 'password', 'namespace'].map((key) => `[redis] ${key}`),
   ...[
     ...['bind-addr', 'advertised-addr', 'tls-listen', 'tls-cert', 'tls-privkey', 'pid-file'],
     ...['tls-advertised', 'allow-unauthorized-configure-request', 'worker-heartbeat-timeout'],
@@ -102,7 +104,12 @@ export interface CoordinatorConfig {
     readonly maxConnections: number;
   };
   /** null: figures about use are kept in memory. */
-  readonly redis: { readonly addr: string; readonly password?: string } | null;
+  readonly redis: {
+    readonly addr: string;
+    readonly password?: string;
+    /** As managers have it, which read what is kept there. */
+    readonly keyPrefix: string;
+  } | null;
   readonly logging: CoordinatorFile['logging'];
   readonly pidFile: string | null;
   /** Keys and sections of the file that have no effect; worth a debug record. */
@@ -153,6 +160,7 @@ export function loadCoordinatorConfig(options: {
     redis: redis?.addr
       ? {
           addr: formatHostPort(redis.addr),
+          keyPrefix: `backendai:${redis.namespace}:`,
           ...(redis.password === undefined ? {} : { password: redis.password }),
         }
       : null,
