@@ -2,6 +2,7 @@
  * Scheduling: how many sessions a second are decided, and decided and committed in PostgreSQL, on
  * clusters and queues of several sizes; and how long one session takes from the request to the agent.
  */
+import { readFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
 import type { Sql } from 'postgres';
 import type { ManagerContext } from '../../manager/context.ts';
@@ -84,6 +85,21 @@ function measurePure(): void {
   }
 }
 
+/** Clock ticks of /proc in a second, on every Linux that runs here. */
+const TICKS_PER_SEC = 100;
+
+/** Processor time that the server has spent on this database's connections. Milliseconds. */
+async function serverCpuMs(sql: Sql): Promise<number> {
+  const rows = await sql`SELECT pid FROM pg_stat_activity WHERE datname = current_database()`;
+  const ticks = rows.map(({ pid }) => {
+    const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    // What follows the name in parentheses begins with the third field; these are 14 and 15.
+    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+    return Number(fields[11]) + Number(fields[12]);
+  });
+  return (ticks.reduce((sum, each) => sum + each, 0) / TICKS_PER_SEC) * 1000;
+}
+
 async function countScheduled(sql: Sql): Promise<number> {
   const [row] = await sql`SELECT count(*)::int AS n FROM sessions WHERE status = 'SCHEDULED'`;
   return Number(row?.n);
@@ -116,6 +132,7 @@ const measureCommitted = (agents: number, queue: number): Promise<string> =>
     const readMs = performance.now() - startedMs;
     const { wallMs: planMs } = spend(() => void plan(taken));
     const scheduler = createScheduler(ctx);
+    const [serverBeforeMs, own] = [await serverCpuMs(sql), process.cpuUsage()];
     const passedMs = performance.now();
     let scheduled = 0;
     for (let pass = 0; pass < MAX_PASSES; pass += 1) {
@@ -126,10 +143,13 @@ const measureCommitted = (agents: number, queue: number): Promise<string> =>
       if (scheduled === queue) break;
     }
     const totalMs = performance.now() - passedMs;
+    const used = process.cpuUsage(own);
+    const ownCpuMs = (used.user + used.system) / 1000;
+    const cpuMs = [ownCpuMs, (await serverCpuMs(sql)) - serverBeforeMs];
     const problems = await checkAccounting(sql);
     if (problems.length > 0) throw new Error(`the books do not balance: ${problems[0]}`);
     const applyMs = totalMs - readMs - planMs;
-    const split = [readMs, planMs, applyMs].map((ms) => `${ms.toFixed(0)}`);
+    const split = [readMs, planMs, applyMs, ...cpuMs].map((ms) => ms.toFixed(0));
     return `| ${[
       ...[agents, queue, scheduled, totalMs.toFixed(0), ...split],
       ...[versus(rate(scheduled, totalMs), COMMITTED_GOAL), `≥ ${COMMITTED_GOAL}`],
@@ -188,8 +208,10 @@ export async function run(): Promise<void> {
   console.log(`${cpus().length} processors, load ${load?.toFixed(1)} before the run`);
   measurePure();
   console.log('\nDecided and committed in PostgreSQL, history included');
-  console.log('| agents | queue | placed | total ms | read | plan | apply | sessions/s | goal |');
-  console.log('|---|---|---|---|---|---|---|---|---|');
+  console.log(
+    '| agents | queue | placed | total ms | read | plan | apply | own cpu ms | server cpu ms | sessions/s | goal |',
+  );
+  console.log('|---|---|---|---|---|---|---|---|---|---|---|');
   for (const [agents, queue] of COMMITTED) console.log(await measureCommitted(agents, queue));
   await measureFull();
   await measureFirstCall();
