@@ -19,6 +19,8 @@ const evaluated = v.object({
   result: v.object({ value: v.optional(v.unknown()) }),
   exceptionDetails: v.optional(v.unknown()),
 });
+const remoteObject = v.object({ result: v.object({ objectId: v.string() }) });
+const KEY_CODES: Readonly<Record<string, number>> = { Enter: 13, Escape: 27 };
 const logEntry = v.object({ entry: v.object({ level: v.string(), text: v.string() }) });
 
 /** An answer that the page got, or failed to get. */
@@ -38,7 +40,15 @@ export interface Page {
   /** The value of an expression in the page; promises are awaited. */
   evaluate(expression: string): Promise<unknown>;
   /** Waits until the expression is true. */
-  waitFor(what: string, expression: string): Promise<void>;
+  waitFor(what: string, expression: string, deadlineMs?: number): Promise<void>;
+  /** Moves the mouse over the element that the expression gives, and clicks it. */
+  click(what: string, expression: string, deadlineMs?: number): Promise<void>;
+  /** Presses and releases a key such as Enter. */
+  press(key: string): Promise<void>;
+  /** Gives files or a directory to a file input, as a person who chose them. */
+  chooseFiles(selector: string, paths: readonly string[]): Promise<void>;
+  /** Keeps what the page has the browser download in this folder. */
+  downloadTo(folder: string): Promise<void>;
   /** Puts the keyboard's focus on the element and types, as a person would. */
   type(selector: string, text: string): Promise<void>;
   /** What is to be seen, as PNG. */
@@ -179,8 +189,46 @@ class Tab implements Page {
     return result.value;
   }
 
-  async waitFor(what: string, expression: string): Promise<void> {
-    await eventually(what, async () => (await this.evaluate(expression)) === true);
+  async waitFor(what: string, expression: string, deadlineMs?: number): Promise<void> {
+    await eventually(what, async () => (await this.evaluate(expression)) === true, deadlineMs);
+  }
+
+  async click(what: string, expression: string, deadlineMs?: number): Promise<void> {
+    await this.waitFor(what, `!!(${expression})`, deadlineMs);
+    const place = await this.evaluate(`(() => {
+      const element = ${expression};
+      element.scrollIntoView({ block: 'center' });
+      const { x, y, width, height } = element.getBoundingClientRect();
+      return { x: x + width / 2, y: y + height / 2 };
+    })()`);
+    const { x, y } = v.parse(v.object({ x: v.number(), y: v.number() }), place);
+    await this.send('Input.dispatchMouseEvent', { type: 'mouseMoved', x, y });
+    // What moved under the mouse in the meantime, such as a notification, is not what is meant.
+    await this.evaluate(`(${expression}).click()`);
+  }
+
+  async press(key: string): Promise<void> {
+    const windowsVirtualKeyCode = KEY_CODES[key] ?? 0;
+    const stroke = {
+      key,
+      code: key,
+      windowsVirtualKeyCode,
+      ...(key === 'Enter' && { text: '\r' }),
+    };
+    await this.send('Input.dispatchKeyEvent', { type: 'keyDown', ...stroke });
+    await this.send('Input.dispatchKeyEvent', { type: 'keyUp', ...stroke });
+  }
+
+  async chooseFiles(selector: string, paths: readonly string[]): Promise<void> {
+    const found = await this.send('Runtime.evaluate', {
+      expression: `[...document.querySelectorAll(${JSON.stringify(selector)})].at(-1)`,
+    });
+    const { result } = v.parse(remoteObject, found);
+    await this.send('DOM.setFileInputFiles', { objectId: result.objectId, files: paths });
+  }
+
+  async downloadTo(folder: string): Promise<void> {
+    await this.send('Browser.setDownloadBehavior', { behavior: 'allow', downloadPath: folder });
   }
 }
 
