@@ -5,6 +5,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { ApiError, ConnectionError } from '../../client/errors.ts';
 import { checkAccounting } from '../../manager/session/accounting-store.ts';
+import { seeded } from '../seeded.ts';
 import { missingTool, requireOrSkip } from '../services.ts';
 import { until } from '../until.ts';
 import {
@@ -29,17 +30,6 @@ const TEST_TIMEOUT_MS = 280_000;
 const isReady =
   requireOrSkip(missingTool('etcd', 'etcd-server')) &&
   requireOrSkip(missingTool('redis-server', 'redis-server'));
-
-/** A small generator whose whole run follows from its seed (mulberry32). @returns [0, 1). */
-function seeded(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 const ALREADY_EXISTS = 'session_create_already-exists';
 
