@@ -26,8 +26,13 @@ export interface TestDatabase {
   drop(): Promise<void>;
 }
 
-/** A server for throw-away data under the system's temporary folder. */
-export async function startTestPostgres(): Promise<PostgresServer & { discard(): Promise<void> }> {
+/**
+ * A server for throw-away data under the system's temporary folder.
+ * @param options.durable writes as safely as for data that is kept; for measurements.
+ */
+export async function startTestPostgres(
+  options: { durable?: boolean } = {},
+): Promise<PostgresServer & { discard(): Promise<void> }> {
   const folder = mkdtempSync(join(tmpdir(), 'bai-pg-'));
   chmodSync(folder, 0o755);
   const binaries = await ensurePostgresBinaries(
@@ -39,7 +44,7 @@ export async function startTestPostgres(): Promise<PostgresServer & { discard():
     port: 0,
     clock: systemClock,
     random: systemRandom,
-    durable: false,
+    durable: options.durable ?? false,
     maxConnections: 200,
   });
   const janitor = hireJanitor(server.pid, folder, 'QUIT');
@@ -77,9 +82,12 @@ const quiet = { onnotice: () => {} };
 /**
  * A database of its own for a test file, with all migrations applied unless `migrated` is false.
  * Migrated ones are copies of a template that the first caller makes.
+ * @param options.server URL of another server than the run's, without a database name.
  */
-export async function testDatabase(options: { migrated?: boolean } = {}): Promise<TestDatabase> {
-  const server = await serverUrl();
+export async function testDatabase(
+  options: { migrated?: boolean; server?: string } = {},
+): Promise<TestDatabase> {
+  const server = options.server ?? (await serverUrl());
   const name = `test_${randomUUID().replaceAll('-', '').slice(0, 16)}`;
   const admin = postgres(`${server}/postgres`, { max: 1, ...quiet });
   try {

@@ -9,6 +9,7 @@ const BENCHES: Record<string, () => Promise<{ run: (executable: string) => Promi
   storage: () => import('./storage.ts'),
   api: () => import('./api.ts'),
   schedule: () => import('./schedule.ts'),
+  churn: () => import('./churn.ts'),
 };
 
 const names = process.argv.slice(2);
