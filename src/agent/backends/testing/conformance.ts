@@ -441,6 +441,45 @@ export function backendConformance(
         TEST_TIMEOUT_MS,
       );
 
+      test.each([
+        ['query', { code: 'echo begun; sleep 600' }],
+        ['batch', { code: '', options: { exec: 'echo begun; sleep 600' } }],
+      ] as const)(
+        'a silent program does not keep the session from answering (%s)',
+        async (mode, program) => {
+          const { runner } = await start(testSpec(image));
+          const runId = randomUUID();
+          const common = { runId, options: {}, waitMs: 2000, eager: true };
+          const slice = await runner.call({
+            op: 'execute',
+            request: { ...common, mode, ...program },
+          });
+          const output = [...slice.console];
+          const next = async (): Promise<ExecuteSlice> => {
+            const request = { ...common, mode: 'continue', code: '' } as const;
+            const more = await runner.call({ op: 'execute', request });
+            output.push(...more.console);
+            return more;
+          };
+          const hasBegun = () => JSON.stringify(output).includes('begun');
+          await eventually(async () => {
+            if (!hasBegun()) await next();
+            return hasBegun();
+          });
+          // With the program silent, a call that waits for its output does not hold up the others.
+          const waiting = next();
+          expect((await runner.call({ op: 'status' })).languages).toContain('shell');
+          expect((await runner.call({ op: 'list-files', path: '.' })).errors).toBe('');
+          const completion = { code: 'ech', options: {} };
+          const { suggestions } = await runner.call({ op: 'complete', request: completion });
+          expect(suggestions).toBeArray();
+          expect((await waiting).status).toBe('continued');
+          await runner.call({ op: 'interrupt' });
+          await eventually(async () => (await next()).status === 'finished');
+        },
+        TEST_TIMEOUT_MS,
+      );
+
       test(
         'runs the bootstrap script before the first code',
         async () => {
