@@ -74,5 +74,19 @@ export async function ensureUse(
   return nowMs;
 }
 
+/**
+ * Whether somebody is connected to an app of the session through a manager.
+ * @param quietSec a connection that moved nothing for this long counts as closed.
+ */
+export async function isConnected(
+  { live, clock }: Pick<ManagerContext, 'live' | 'clock'>,
+  sessionId: string,
+  quietSec: number,
+): Promise<boolean> {
+  const key = `session.${sessionId}.active_app_connections`;
+  const from = clock.now().getTime() / 1000 - quietSec;
+  return (await live.sortedCount(key, from, Number.POSITIVE_INFINITY)) > 0;
+}
+
 export const forgetUse = ({ live }: Pick<ManagerContext, 'live'>, sessionId: string) =>
   live.delete(keyOf(sessionId));

@@ -2,8 +2,10 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'bun:test';
 import { type ControlPlaneFixture, controlPlaneFixture } from '../../testing/control-plane.ts';
 import { SimulatedAgent } from '../../testing/simulated-agent.ts';
+import { until } from '../../testing/until.ts';
 import { noteStatistics } from '../agent/statistics.ts';
 import { getSession, waitForSession } from '../session/service.ts';
+import { TunnelTracker } from '../session/tunnel-tracker.ts';
 import { noteUse } from './activity.ts';
 import { createIdleChecks } from './pass.ts';
 import { loadIdleReports } from './report.ts';
@@ -89,6 +91,26 @@ test('use keeps a session, and a manager that forgot everything gives it its who
   expect(await statusOf(used)).toBe('RUNNING');
   await advance(100);
   expect(await endOf(used)).toBe('idle-timeout');
+});
+
+test('who is connected is not cut off for being silent, until the connection counts as closed', async () => {
+  await limits({ idle_timeout: 60, max_session_lifetime: 0 });
+  await configure({ enabled: 'network_timeout', 'app-streaming-packet-timeout': '200s' });
+  agent = await cluster.join(await cluster.start(), new SimulatedAgent());
+  const sessionId = await running('connected');
+  await check();
+  const tunnel = new TunnelTracker(cluster.ctx).open(sessionId);
+  await until(
+    async () =>
+      (await cluster.ctx.live.sortedCount(`session.${sessionId}.active_app_connections`, 0, 1e12)) >
+      0,
+    'the tunnel is noted',
+  );
+  await advance(120);
+  expect(await statusOf(sessionId)).toBe('RUNNING');
+  await advance(100);
+  expect(await endOf(sessionId)).toBe('idle-timeout');
+  await tunnel.close();
 });
 
 test('batch jobs have no network timeout, and every session its lifetime', async () => {

@@ -1,7 +1,7 @@
 /** Ends sessions that are idle: a pass of the leader over everything that runs. */
 import type { ManagerContext } from '../context.ts';
 import { terminateSession } from '../session/service.ts';
-import { ensureUse, forgetUse, loadUses } from './activity.ts';
+import { ensureUse, forgetUse, isConnected, loadUses } from './activity.ts';
 import {
   type Activity,
   graceEndMsOf,
@@ -9,10 +9,11 @@ import {
   judge,
   measuredFromMs,
   type Subject,
+  type Verdict,
   windowMsOf,
 } from './checks.ts';
 import { forgetSamples, loadSamples, type Measured, takeSamples } from './samples.ts';
-import { type IdleConfiguration, loadIdleSettings } from './settings.ts';
+import { type IdleConfiguration, type IdleSettings, loadIdleSettings } from './settings.ts';
 import { selectSubjects } from './store.ts';
 import type { Utilization } from './utilization.ts';
 
@@ -58,6 +59,19 @@ async function activities(
   );
 }
 
+/** The verdicts that end the session. Nobody who is connected is cut off for being silent. */
+async function standing(
+  ctx: ManagerContext,
+  { quietStreamSec }: IdleSettings,
+  { sessionId }: Subject,
+  verdicts: readonly Verdict[],
+): Promise<Verdict[]> {
+  const idle = verdicts.filter((verdict) => verdict.idle);
+  const isSilent = idle.some(({ checker }) => checker === 'network_timeout');
+  if (!isSilent || !(await isConnected(ctx, sessionId, quietStreamSec))) return idle;
+  return idle.filter(({ checker }) => checker !== 'network_timeout');
+}
+
 async function end(ctx: ManagerContext, sessionId: string, reason: string): Promise<void> {
   const outcome = await terminateSession(ctx, { sessionId, reason });
   await Promise.all([forgetUse(ctx, sessionId), forgetSamples(ctx, sessionId)]);
@@ -91,7 +105,12 @@ export function createIdleChecks(ctx: ManagerContext): {
           const activity = known[at];
           if (!activity || signal.aborted) return;
           const settings = configuration.of(subject.scalingGroup);
-          const idle = judge(settings, subject, activity, now).find((verdict) => verdict.idle);
+          const [idle] = await standing(
+            ctx,
+            settings,
+            subject,
+            judge(settings, subject, activity, now),
+          );
           if (idle) await end(ctx, subject.sessionId, idleReasons[idle.checker]);
         }
         afterId = subjects.at(-1)?.sessionId ?? null;

@@ -4,6 +4,7 @@
  */
 import { errorMessage } from '../../common/errors.ts';
 import type { ManagerContext } from '../context.ts';
+import { noteUse } from '../idle/activity.ts';
 
 /** How often an open tunnel is noted again, and how old a note may grow. Milliseconds. */
 const NOTE_EVERY_MS = 10_000;
@@ -49,6 +50,7 @@ export class TunnelTracker {
       await live.sortedRemoveByScore(key, 0, (now - STALE_MS) / 1000);
       await live.expire(key, STALE_MS);
     });
+    await noteUse(this.#ctx, sessionId);
   }
 
   async #forget(sessionId: string, id: string): Promise<void> {
@@ -56,6 +58,7 @@ export class TunnelTracker {
     await this.#attempt(async () => {
       await live.sortedRemove(connectionsKey(sessionId), id);
     });
+    await noteUse(this.#ctx, sessionId);
   }
 
   /** Losing a note costs nothing but a session that may look idle; the tunnel goes on. */
