@@ -12,10 +12,10 @@ const MAX_REMEMBERED = 10_000;
 
 export interface WishesOptions {
   registry: KernelRegistry;
-  executor: Executor;
-  outbox: Outbox;
-  clock: Clock;
-  log: Logger;
+  executor: Pick<Executor, 'wish' | 'wake' | 'reportAgain'>;
+  outbox: Pick<Outbox, 'add' | 'unacknowledgedEnds'>;
+  clock: Pick<Clock, 'monotonicMs'>;
+  log: Pick<Logger, 'error'>;
 }
 
 export class Wishes {

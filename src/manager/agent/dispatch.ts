@@ -6,8 +6,8 @@
 import { errorMessage } from '../../common/errors.ts';
 import type { ClusterJoin, DesiredKernel } from '../../common/protocol/kernel.ts';
 import type { ManagerContext } from '../context.ts';
-import type { Report } from '../session/reports.ts';
 import { applyReports } from '../session/transition.ts';
+import { undeliveredReports } from './deadlines.ts';
 import { terminationReasonOf } from './reconcile.ts';
 import {
   type AutoPull,
@@ -23,10 +23,6 @@ const MAX_DUE = 2000;
 const MAX_BATCH = 200;
 /** A wish whose effect has not been seen is repeated after this long. Milliseconds. */
 const REPEAT_MS = 15_000;
-/** A start that could not be delivered for this long goes to another agent. Milliseconds. */
-const GIVE_UP_MS = 20_000;
-/** A cluster whose kernels could not be told of each other for this long ends. Milliseconds. */
-const GIVE_UP_JOIN_MS = 120_000;
 const FIRST_RETRY_MS = 500;
 const MAX_RETRY_MS = 10_000;
 
@@ -98,32 +94,12 @@ async function giveUp(
   kernels: readonly DueKernel[],
   why: string,
 ) {
-  const nowMs = ctx.clock.now().getTime();
-  const isLate = (kernel: DueKernel, limitMs: number) =>
-    nowMs - (kernel.status_changed?.getTime() ?? 0) > limitMs;
-  const late = kernels.filter(
-    (kernel) => kernel.status === 'SCHEDULED' && isLate(kernel, GIVE_UP_MS),
-  );
-  const lone = kernels.filter((kernel) => isJoining(kernel) && isLate(kernel, GIVE_UP_JOIN_MS));
-  if (late.length + lone.length === 0) return;
+  const reports = undeliveredReports(agentId, kernels, why, ctx.clock.now().getTime());
+  if (reports.length === 0) return;
   ctx.log.warn('kernels are taken back from an agent that cannot be told to start them', {
-    ...{ agentId, kernels: late.length + lone.length, why },
+    ...{ agentId, kernels: reports.length, why },
   });
-  const about = { reporter: agentId, reason: 'failed-to-start' } as const;
-  await applyReports(ctx, [
-    ...late.map(
-      ({ id }): Report => ({
-        ...{ ...about, kind: 'unscheduled', kernelId: id, onlyIn: ['SCHEDULED'] },
-        message: `Agent ${agentId} could not be told to start it: ${why}`,
-      }),
-    ),
-    ...lone.map(
-      ({ id }): Report => ({
-        ...{ ...about, kind: 'terminate', kernelId: id, onlyIn: ['RUNNING'] },
-        message: `Agent ${agentId} could not be told where the other kernels are: ${why}`,
-      }),
-    ),
-  ]);
+  await applyReports(ctx, reports);
 }
 
 /**

@@ -4,12 +4,11 @@
  */
 import type { ManagerContext } from '../context.ts';
 import type { Report } from '../session/reports.ts';
-import { isStarting, type KernelStatus } from '../session/status.ts';
 import { applyReports } from '../session/transition.ts';
+import { limitsSec, orphanReport, overdueReport } from './deadlines.ts';
 import type { HangTolerance } from './hang-tolerance.ts';
 import {
   markLost,
-  type Orphan,
   selectDoomed,
   selectOrphans,
   selectOutOfTime,
@@ -27,57 +26,6 @@ const DEFAULT_GRACE_SEC = 300;
 const BATCH_GRACE_SEC = 30;
 /** What agents report of a job that ran out of time. */
 const TIMEOUT_EXIT_CODE = -2;
-
-/** How long a kernel may stay in a status; null: as long as it likes. Seconds. */
-const limitsSec: Readonly<Record<KernelStatus, number | null>> = {
-  PENDING: null,
-  SCHEDULED: 120,
-  PREPARING: 600,
-  BUILDING: 600,
-  PULLING: 7200,
-  PREPARED: 600,
-  CREATING: 1800,
-  RUNNING: null,
-  RESTARTING: 1800,
-  RESIZING: 1800,
-  SUSPENDED: null,
-  TERMINATING: 300,
-  TERMINATED: null,
-  ERROR: null,
-  CANCELLED: null,
-};
-
-/** What becomes of a kernel whose agent is away; null: nothing yet. */
-function orphanReport(orphan: Orphan, now: Date, graceMs: number): Report | null {
-  const about = { kernelId: orphan.id, reporter: orphan.agent, onlyIn: [orphan.status] };
-  const since = orphan.lost_at ?? now;
-  const silence = `Agent ${orphan.agent} has not been heard of since ${since.toISOString()}.`;
-  if (isStarting(orphan.status)) {
-    return { ...about, kind: 'unscheduled', reason: 'agent-lost', message: silence };
-  }
-  const ending = orphan.status === 'TERMINATING';
-  if (!ending && now.getTime() - since.getTime() < graceMs) return null;
-  return {
-    ...about,
-    kind: 'force-terminate',
-    reason: 'agent-termination',
-    message: ending ? null : silence,
-  };
-}
-
-/** What becomes of a kernel that is stuck in `status`. */
-function overdueReport(kernelId: string, status: KernelStatus, limitSec: number): Report {
-  const about = { kernelId, onlyIn: [status] };
-  const message = `It stayed in ${status} for more than ${limitSec} seconds.`;
-  // Nothing has begun to run: another agent may do better.
-  if (status === 'SCHEDULED' || status === 'PREPARED') {
-    return { ...about, kind: 'unscheduled', reason: 'failed-to-start', message };
-  }
-  if (status === 'TERMINATING') {
-    return { ...about, kind: 'force-terminate', reason: 'force-terminated', message };
-  }
-  return { ...about, kind: 'terminate', reason: 'failed-to-start', message };
-}
 
 /** Marks silent agents as lost. Only for a manager that has itself listened for long enough. */
 async function findLostAgents(ctx: LivenessContext, listeningSince: Date): Promise<void> {

@@ -1,7 +1,8 @@
 /** One pass of the scheduler: snapshot, plan, apply, and notes for those that go on waiting. */
 import type { ManagerContext } from '../context.ts';
 import { rememberRoundRobin } from '../resource-group/service.ts';
-import { applyPlacements, type Placement } from '../session/transition.ts';
+import type { Placement } from '../session/placement.ts';
+import { applyPlacements } from '../session/transition.ts';
 import { PendingQueue, takeSnapshot } from './load.ts';
 import { recordWaiting, type WaitingNote } from './note-store.ts';
 import { MAX_PENDING_PER_GROUP } from './pending-store.ts';

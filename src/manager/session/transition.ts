@@ -4,15 +4,14 @@
  */
 import { errorCode } from '../../common/errors.ts';
 import type { AgentEvent } from '../../common/protocol/manager.ts';
-import { addSlots, type Slots, slotsFit, subtractSlots } from '../../common/slots.ts';
 import type { ManagerContext } from '../context.ts';
 import type { Db } from '../db/connect.ts';
 import { reportOf } from './agent-report.ts';
+import { grantPlacements, type Placement } from './placement.ts';
 import type { Report, SessionState } from './reports.ts';
 import { isTerminal } from './status.ts';
 import { type Changes, foldReports } from './transition-fold.ts';
 import {
-  type FreeSlots,
   lockAgentResources,
   lockEventCursor,
   lockSessions,
@@ -22,18 +21,6 @@ import {
 
 /** What a transition needs of the manager. */
 export type TransitionContext = Pick<ManagerContext, 'sql' | 'events' | 'clock' | 'log'>;
-
-/** A session's placement, whole: all of its kernels or none. */
-export interface Placement {
-  readonly sessionId: string;
-  readonly kernels: readonly {
-    readonly kernelId: string;
-    readonly agentId: string;
-    readonly agentAddr: string;
-  }[];
-  /** Kept in `status_data.scheduler`. */
-  readonly scheduler: Readonly<Record<string, unknown>>;
-}
 
 const MAX_ATTEMPTS = 4;
 const DEADLOCK = '40P01';
@@ -126,45 +113,6 @@ export async function applyAgentEvents(
   });
   if (outcome?.changes) announce(ctx, outcome.changes);
   return outcome?.seq ?? null;
-}
-
-/** What a session asks of each agent, taken from its unfreed allocations. */
-function demandOf(session: SessionState, placement: Placement): Map<string, Slots> {
-  const demand = new Map<string, Slots>();
-  for (const { kernelId, agentId } of placement.kernels) {
-    const kernel = session.kernels.find((item) => item.id === kernelId);
-    const slots = new Map(kernel?.allocations.map((item) => [item.slot, item.requested]));
-    demand.set(agentId, addSlots(demand.get(agentId) ?? new Map(), slots));
-  }
-  return demand;
-}
-
-/**
- * Takes the placements that still hold, in order: the session must be waiting with exactly these
- * kernels, and the agents must have room. Pure but for `free`, from which it subtracts.
- */
-function grantPlacements(
-  sessions: readonly SessionState[],
-  placements: readonly Placement[],
-  free: Map<string, FreeSlots>,
-): Placement[] {
-  const byId = new Map(sessions.map((session) => [session.id, session]));
-  return placements.filter((placement) => {
-    const session = byId.get(placement.sessionId);
-    const placed = new Set(placement.kernels.map((kernel) => kernel.kernelId));
-    if (!session || placed.size !== session.kernels.length) return false;
-    if (!session.kernels.every((item) => item.status === 'PENDING' && placed.has(item.id))) {
-      return false;
-    }
-    const demand = [...demandOf(session, placement)];
-    if (!demand.every(([agent, slots]) => slotsFit(slots, free.get(agent) ?? new Map()))) {
-      return false;
-    }
-    for (const [agent, slots] of demand) {
-      free.set(agent, new Map(subtractSlots(free.get(agent) ?? new Map(), slots)));
-    }
-    return true;
-  });
 }
 
 /**
