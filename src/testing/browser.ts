@@ -6,6 +6,8 @@ import * as v from 'valibot';
 import { eventually } from './services.ts';
 
 const ANSWER_TIMEOUT_MS = 15_000;
+/** A page may have to start what it shows there first. Milliseconds. */
+const NEW_TAB_TIMEOUT_MS = 30_000;
 
 const message = v.object({
   id: v.optional(v.number()),
@@ -15,6 +17,7 @@ const message = v.object({
   error: v.optional(v.object({ message: v.string() })),
 });
 const target = v.object({ webSocketDebuggerUrl: v.string() });
+const targets = v.array(v.object({ ...target.entries, type: v.string(), url: v.string() }));
 const evaluated = v.object({
   result: v.object({ value: v.optional(v.unknown()) }),
   exceptionDetails: v.optional(v.unknown()),
@@ -64,6 +67,8 @@ export interface Page {
 export interface Browser {
   /** A new tab; all share cookies, each has session storage of its own. */
   newPage(): Promise<Page>;
+  /** The tab that a page has opened by itself, once its address is such a one. */
+  openedPage(what: string, isMeant: (url: string) => boolean): Promise<Page>;
   close(): Promise<void>;
 }
 
@@ -178,9 +183,10 @@ class Tab implements Page {
     await this.waitFor(`${url} is loaded`, loaded);
   }
 
-  async evaluate(expression: string): Promise<unknown> {
+  async evaluate(expression: string, asPerson = false): Promise<unknown> {
     const answer = await this.send('Runtime.evaluate', {
       expression,
+      userGesture: asPerson,
       awaitPromise: true,
       returnByValue: true,
     });
@@ -204,7 +210,7 @@ class Tab implements Page {
     const { x, y } = v.parse(v.object({ x: v.number(), y: v.number() }), place);
     await this.send('Input.dispatchMouseEvent', { type: 'mouseMoved', x, y });
     // What moved under the mouse in the meantime, such as a notification, is not what is meant.
-    await this.evaluate(`(${expression}).click()`);
+    await this.evaluate(`(${expression}).click()`, true);
   }
 
   async press(key: string): Promise<void> {
@@ -251,7 +257,32 @@ async function openTab(port: string): Promise<{ tab: Tab; socket: WebSocket }> {
     method: 'PUT',
     signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
   });
-  const { webSocketDebuggerUrl } = v.parse(target, await answer.json());
+  return attach(v.parse(target, await answer.json()).webSocketDebuggerUrl);
+}
+
+async function openedTab(
+  port: string,
+  what: string,
+  isMeant: (url: string) => boolean,
+): Promise<{ tab: Tab; socket: WebSocket }> {
+  let address = '';
+  await eventually(
+    what,
+    async () => {
+      const answer = await fetch(`http://127.0.0.1:${port}/json/list`, {
+        signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
+      });
+      const all = v.parse(targets, await answer.json());
+      address =
+        all.find(({ type, url }) => type === 'page' && isMeant(url))?.webSocketDebuggerUrl ?? '';
+      return address !== '';
+    },
+    NEW_TAB_TIMEOUT_MS,
+  );
+  return attach(address);
+}
+
+async function attach(webSocketDebuggerUrl: string): Promise<{ tab: Tab; socket: WebSocket }> {
   const socket = new WebSocket(webSocketDebuggerUrl);
   await new Promise((resolve, reject) => {
     socket.addEventListener('open', resolve);
@@ -294,6 +325,11 @@ export async function startBrowser(): Promise<Browser> {
     return {
       async newPage() {
         const { tab, socket } = await openTab(port);
+        sockets.push(socket);
+        return tab;
+      },
+      async openedPage(what, isMeant) {
+        const { tab, socket } = await openedTab(port, what, isMeant);
         sockets.push(socket);
         return tab;
       },

@@ -12,10 +12,10 @@ import { webuiConfigIni, webuiConfigToml } from './webui-config.ts';
 
 const NONCE_BYTES = 16;
 
-/** The plain page needs nothing from elsewhere. */
+/** The plain page asks only app proxies elsewhere, which a resource group may have anywhere. */
 const PLAIN_PAGE_CSP: CspSettings = {
   'default-src': ["'none'"],
-  'connect-src': ["'self'"],
+  'connect-src': ["'self'", 'https:', 'http:'],
   'img-src': ['data:'],
   'script-src': [],
   'style-src': [],

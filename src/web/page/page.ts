@@ -45,7 +45,7 @@ ${hasOpenId ? openIdForm : ''}
 <p id="message" role="alert"></p>
 <div id="account" hidden>
 <section><h2>Sessions</h2><table id="sessions"><thead><tr><th>Name</th><th>Image</th><th>Type</th>
-<th>Status</th><th>Project</th><th>Created</th></tr></thead><tbody></tbody></table></section>
+<th>Status</th><th>Project</th><th>Created</th><th>Apps</th></tr></thead><tbody></tbody></table></section>
 <section id="agents-section" hidden><h2>Agents</h2><table id="agents"><thead><tr><th>Name</th>
 <th>Status</th><th>Resource group</th><th>Available</th><th>Occupied</th></tr></thead>
 <tbody></tbody></table></section>
