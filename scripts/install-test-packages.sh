@@ -19,7 +19,6 @@ need ssh openssh-client
 need tmux tmux
 need chromium chromium
 need python3 python3
-need ssh openssh-client
 need rsync rsync
 need curl curl
 need unzip unzip
