@@ -16,6 +16,7 @@ need debootstrap debootstrap
 need unshare util-linux
 need ip iproute2
 need ssh openssh-client
+need systemd-analyze systemd
 need tmux tmux
 need chromium chromium
 need python3 python3
