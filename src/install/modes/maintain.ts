@@ -116,7 +116,11 @@ function upgradeStep(info: InstallInfo, layout: Layout, environment: Environment
         });
       }
       await forgetPrevious(layout.executable);
-      writeInfo(layout, { ...info, version: VERSION, last_updated: new Date().toISOString() });
+      writeInfo(layout, {
+        ...info,
+        version: VERSION,
+        last_updated: environment.clock.now().toISOString(),
+      });
     },
   };
 }

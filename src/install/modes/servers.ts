@@ -43,12 +43,12 @@ const usesCompose = ({ halfstack, existing }: InstallRequest): boolean =>
   halfstack === 'compose' ||
   (halfstack === 'auto' && Object.values(existing).every((address) => address === undefined));
 
-export function infoOf(request: InstallRequest): InstallInfo {
+function infoOf(request: InstallRequest, clock: Clock): InstallInfo {
   const { ports, database } = request;
   return {
     version: VERSION,
     type: checkoutRoot === null ? 'package' : 'source',
-    last_updated: new Date().toISOString(),
+    last_updated: clock.now().toISOString(),
     base_path: request.targetPath,
     mode: request.mode === 'develop' ? 'develop' : 'package',
     env_id: request.envId,
@@ -92,7 +92,7 @@ function checksOf(request: InstallRequest, layout: Layout, signal: AbortSignal):
   ];
 }
 
-function configStep(request: InstallRequest, layout: Layout, random: Random): Step {
+function configStep(request: InstallRequest, layout: Layout, { clock, random }: Environment): Step {
   return {
     id: 'config',
     title: `Write the configuration files to ${layout.config}`,
@@ -102,7 +102,7 @@ function configStep(request: InstallRequest, layout: Layout, random: Random): St
       }
       const secrets = loadOrCreateSecrets(layout, random);
       writeConfigFiles(withDatabasePassword(request, layout, random), layout, secrets);
-      writeInfo(layout, infoOf(request));
+      writeInfo(layout, infoOf(request, clock));
       context.log(`wrote manager.toml, agent.toml, storage-proxy.toml and webserver.conf`);
     },
   };
@@ -234,7 +234,7 @@ function reportPages(request: InstallRequest, layout: Layout): ReportPage[] {
 export function serversPlan(request: InstallRequest, environment: Environment): Plan {
   const layout = layoutOf(request.targetPath);
   const { random } = environment;
-  const info = infoOf(request);
+  const info = infoOf(request, environment.clock);
   const byUnits = usesUnits(info.mode, environment);
   const addresses = serverAddresses(request);
   return {
@@ -253,7 +253,7 @@ export function serversPlan(request: InstallRequest, environment: Environment): 
     logFile: layout.installLog,
     steps: [
       executableStep(layout.executable),
-      configStep(request, layout, random),
+      configStep(request, layout, environment),
       ...(usesCompose(request)
         ? [composeStep(request, layout, () => loadOrCreateSecrets(layout, random))]
         : []),

@@ -58,7 +58,7 @@ function agentToml(request: InstallRequest, layout: Layout): Table {
       'advertised-host': request.publicAddress,
       'scratch-root': `${layout.root}/scratches`,
     },
-    resource: { 'reserved-cpu': 0, 'reserved-mem': '512M', 'reserved-disk': '1G' },
+    resource: { 'reserved-cpu': 0, 'reserved-mem': '512M' },
     logging: logging(layout, 'agent'),
   };
 }
