@@ -41,8 +41,8 @@ export interface ProgramSpec {
   /** Connect file descriptor 3 both ways. */
   readonly control?: boolean;
   /**
-   * Connect the output through sockets instead of pipes. Where containers may not ask for data
-   * without waiting for it, Bun waits for a silent pipe and does nothing else meanwhile.
+   * Connect the output through sockets instead of pipes. A program that splices from a silent source
+   * into a pipe holds the pipe's lock, and whoever reads it then sleeps, even without waiting for data.
    */
   readonly sockets?: boolean;
   /** Connect standard input; else it is /dev/null. */

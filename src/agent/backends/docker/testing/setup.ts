@@ -30,9 +30,12 @@ const silent: Logger = {
 /** Whether containers can be run here; CI machines must be able to. */
 export const canRunDocker = (): boolean => requireOrSkip(missingForDocker() ?? missingForImages());
 
-/** Test files run beside each other, each in a process of its own, and must not meet. */
-const PORTS = 200;
-const FIRST_PORT = 20_000 + (process.pid % 50) * PORTS;
+/**
+ * Test files run beside each other, each in a process of its own, and must not meet; nor must they
+ * take a port that `common/ports.ts` has just found free, which are higher.
+ */
+const PORTS = 100;
+const FIRST_PORT = 10_000 + (process.pid % 50) * PORTS;
 
 export async function makeDockerSetup(
   socketPath: string,
