@@ -1,12 +1,12 @@
 /** What the commands remember between runs: sign-ins, who signed in, announcements that were seen. */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import * as v from 'valibot';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-const stateFolder = (env: Environment): string =>
+export const stateFolder = (env: Environment): string =>
   join(env.XDG_STATE_HOME || join(env.HOME || homedir(), '.local/state'), 'backend.ai');
 
 /** Not upstream's `cookie.dat`, which only Python can read. */
@@ -19,7 +19,10 @@ const namePath = (env: Environment): string => join(stateFolder(env), 'config.js
 const announcementPath = (env: Environment): string => join(stateFolder(env), 'announcement.json');
 
 /** A JSON file's content; null when it is missing or not of this shape. */
-function readJson<S extends v.GenericSchema>(path: string, schema: S): v.InferOutput<S> | null {
+export function readJson<S extends v.GenericSchema>(
+  path: string,
+  schema: S,
+): v.InferOutput<S> | null {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
@@ -30,9 +33,12 @@ function readJson<S extends v.GenericSchema>(path: string, schema: S): v.InferOu
   return parsed.success ? parsed.output : null;
 }
 
-function writeJson(path: string, value: unknown): void {
+/** Writes a file for its owner only; whoever reads it meanwhile, or after a crash, finds the old one. */
+export function writeJson(path: string, value: unknown): void {
   mkdirSync(dirname(path), { recursive: true });
-  writeFileSync(path, JSON.stringify(value), { mode: 0o600 });
+  const staging = `${path}.${process.pid}`;
+  writeFileSync(staging, JSON.stringify(value), { mode: 0o600 });
+  renameSync(staging, path);
 }
 
 /** Who signed in last; null when nobody is signed in. */

@@ -27,6 +27,23 @@ export interface TransferOptions {
   readonly report?: (done: number, total: number) => void;
 }
 
+/** How a download is gone on with later, by another program. */
+export interface DownloadResumption {
+  /** What is at the path already, of which version of the file; null when nothing is. */
+  readonly beginning?: { readonly bytes: number; readonly version: string } | null;
+  /**
+   * Told before anything is written: the version, null when the server tells none, how many bytes are
+   * there, and of how many.
+   */
+  readonly begun?: (state: { version: string | null; done: number; total: number }) => void;
+}
+
+/** What `If-Range` takes: a tag that stands for every byte of a file, else a date. */
+function versionOf(headers: Headers): string | null {
+  const tag = headers.get('etag');
+  return tag === null || tag.startsWith('W/') ? headers.get('last-modified') : tag;
+}
+
 /** Whether another try can help: the connection broke, or the server was not ready. */
 const isPassing = (error: unknown): boolean =>
   !(error instanceof ApiError) || error.status >= 500 || error.status === 409;
@@ -75,6 +92,13 @@ export class FileTransfer {
     }
   }
 
+  /** How much has arrived of an upload. Bytes. @throws as `upload`, without another try. */
+  async uploadOffset(ticket: FileTicket, options: TransferOptions): Promise<number> {
+    const headers = { 'Tus-Resumable': '1.0.0' };
+    const state = await this.ask(this.url(ticket, options), { method: 'HEAD', headers });
+    return Number(state.headers.get('upload-offset') ?? 0);
+  }
+
   /**
    * Uploads a file with a ticket for exactly its size.
    * @throws ApiError when it is refused; what fetch throws when breaks do not end.
@@ -83,9 +107,12 @@ export class FileTransfer {
     const url = this.url(ticket, options);
     const headers = { 'Tus-Resumable': '1.0.0' };
     const total = source.size;
+    let furthest = 0;
     await this.persist(options.maxRetries, async (progressed) => {
-      const state = await this.ask(url, { method: 'HEAD', headers });
-      let offset = Number(state.headers.get('upload-offset') ?? 0);
+      let offset = await this.uploadOffset(ticket, options);
+      // What arrived of a part before it broke off is progress too.
+      if (offset > furthest) progressed();
+      furthest = Math.max(furthest, offset);
       options.report?.(offset, total);
       // An empty file takes one empty part.
       do {
@@ -104,19 +131,26 @@ export class FileTransfer {
         const reached = Number(answer.headers.get('upload-offset') ?? offset + part.size);
         if (reached > offset) progressed();
         offset = reached;
+        furthest = Math.max(furthest, offset);
         options.report?.(offset, total);
       } while (offset < total);
     });
   }
 
   /**
-   * Downloads a file to a path where nothing is yet.
+   * Downloads a file to a path where nothing is yet, or its beginning.
    * @throws ApiError when it is refused; what fetch and the file system throw.
    */
-  async download(ticket: FileTicket, path: string, options: TransferOptions): Promise<void> {
+  async download(
+    ticket: FileTicket,
+    path: string,
+    options: TransferOptions,
+    { beginning = null, begun = () => {} }: DownloadResumption = {},
+  ): Promise<void> {
     const url = this.url(ticket, options);
-    let done = 0;
-    let version: string | null = null;
+    // The last byte is asked for again: of a file that is complete nothing could be sent.
+    let done = Math.max(0, (beginning?.bytes ?? 0) - 1);
+    let version: string | null = beginning?.version ?? null;
     await this.persist(options.maxRetries, async (progressed) => {
       const headers: Record<string, string> =
         done > 0 && version !== null ? { Range: `bytes=${done}-`, 'If-Range': version } : {};
@@ -126,9 +160,10 @@ export class FileTransfer {
       const response = await this.ask(url, { headers }, silence.signal);
       // The file changed, or cannot be continued: once more from its beginning.
       if (response.status !== 206) done = 0;
-      version = response.headers.get('last-modified');
+      version = versionOf(response.headers);
       const length = Number(response.headers.get('content-length') ?? 0);
       const total = done + length;
+      begun({ version, done, total });
       options.report?.(done, total);
       const out = createWriteStream(path, done === 0 ? {} : { flags: 'r+', start: done });
       try {

@@ -5,6 +5,7 @@
  * A command file default-exports `defineCommand({...})`; a component's `cli/index.ts` exports a
  * record of entries. The root in `bin/` puts the records of all components together.
  */
+import type { Clock } from './clock.ts';
 
 /** The two output handlers of the root option `--output`. */
 export type OutputFormat = 'console' | 'json';
@@ -29,6 +30,8 @@ export interface CommandIo {
   readonly stderr: OutputStream;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;
+  /** What time it is; the system's clock when absent. */
+  readonly clock?: Clock;
   /** The next piece of standard input, null at its end; the process's own when absent. */
   readonly input?: () => Promise<string | null>;
 }

@@ -1,4 +1,5 @@
 /** A command's outside world for tests: everything it writes is kept. */
+import type { Clock } from '../../common/clock.ts';
 import type { CommandIo, OutputStream } from '../../common/command.ts';
 
 export interface CapturedIo extends CommandIo {
@@ -13,6 +14,7 @@ export function capturedIo(
     cwd?: string;
     /** All of standard input; empty by default. */
     input?: string;
+    clock?: Clock;
   } = {},
 ): CapturedIo {
   const pieces = options.input === undefined ? [] : [options.input];
@@ -30,6 +32,7 @@ export function capturedIo(
     stderr: stream('err'),
     env: options.env ?? {},
     cwd: options.cwd ?? '/',
+    clock: options.clock,
     input: async () => pieces.shift() ?? null,
     out: () => texts.out,
     err: () => texts.err,

@@ -1,4 +1,5 @@
 /** Runs the client's commands in this process, as a shell would. */
+import type { Clock } from '../../common/clock.ts';
 import { reportFailure } from '../framework/failures.ts';
 import { runProgram } from '../framework/program.ts';
 import { clientCommands } from '../tree.ts';
@@ -13,7 +14,7 @@ export interface Outcome {
 /** @param options.input all of standard input. */
 export async function runCommand(
   argv: readonly string[],
-  options: { env: Record<string, string>; cwd?: string; input?: string },
+  options: { env: Record<string, string>; cwd?: string; input?: string; clock?: Clock },
 ): Promise<Outcome> {
   const io = capturedIo(options);
   const exitCode = await runProgram(

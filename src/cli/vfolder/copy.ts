@@ -1,5 +1,5 @@
 /** Copies files and directories between this machine and a folder. */
-import { mkdir, rename, stat } from 'node:fs/promises';
+import { mkdir, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { Client } from '../../client/index.ts';
 import type { TransferOptions } from '../../client/transfer.ts';
@@ -9,6 +9,8 @@ import { pooled } from '../../common/pooled.ts';
 import { formatSize } from '../../common/sizes.ts';
 import { printStatus, WaitingLine } from '../framework/glyphs.ts';
 import type { LocalEntry } from './local.ts';
+import { downloadFile, type TransferPlace, uploadFile } from './transfer.ts';
+import { Unfinished } from './unfinished.ts';
 
 /** Files that are under way at a time. */
 const PARALLEL = 4;
@@ -19,12 +21,14 @@ type Settings = Omit<TransferOptions, 'report'>;
 
 /** A line that tells how much of everything is done; nothing where it could not be overwritten. */
 class Progress {
+  private readonly io: CommandIo;
   private readonly line: WaitingLine | null;
   private readonly verb: string;
   private readonly done = new Map<string, number>();
   private total: number;
 
   constructor(io: CommandIo, verb: string, total: number) {
+    this.io = io;
     this.line = io.stderr.isTTY ? new WaitingLine(io.stderr) : null;
     this.verb = verb;
     this.total = total;
@@ -43,9 +47,28 @@ class Progress {
     };
   }
 
+  /** Writes a line of its own. */
+  say(text: string): void {
+    this.line?.clear();
+    printStatus(this.io.stderr, 'info', text);
+  }
+
   end(): void {
     this.line?.clear();
   }
+}
+
+interface Where {
+  readonly client: Client;
+  readonly io: CommandIo;
+}
+
+/** What moving one file takes; files that nobody can go on with any more are forgotten. */
+function placeOf({ client, io }: Where, progress: Progress): TransferPlace {
+  const unfinished = new Unfinished(client, io);
+  unfinished.forgetExpired();
+  const tell = (text: string): void => progress.say(text);
+  return { client, unfinished, tell, log: io.stderr.isTTY ? () => {} : tell };
 }
 
 const under = (directory: string, path: string): string =>
@@ -56,7 +79,7 @@ const under = (directory: string, path: string): string =>
  * @throws ApiError, ConnectionError; UserError when a directory cannot be made.
  */
 export async function uploadEntries(
-  { client, io }: { readonly client: Client; readonly io: CommandIo },
+  { client, io }: Where,
   folderId: string,
   entries: readonly LocalEntry[],
   target: string,
@@ -77,15 +100,11 @@ export async function uploadEntries(
     'Uploading',
     files.reduce((sum, { size }) => sum + size, 0),
   );
+  const moving = placeOf({ client, io }, progress);
   try {
     await pooled(files, PARALLEL, async ({ path, source, size }) => {
-      const ticket = await client.folder.uploadTicket(folderId, under(target, path), size);
-      if (!io.stderr.isTTY)
-        printStatus(io.stderr, 'info', `Uploading ${source} via ${ticket.url} ...`);
-      // The slice keeps to the size that was announced when the file grows meanwhile.
-      const content = Bun.file(source).slice(0, size);
-      const report = progress.of(path);
-      await client.folder.transfer.upload(ticket, content, { ...settings, report });
+      const key = { local: source, folderId, path: under(target, path) };
+      await uploadFile(moving, key, size, { ...settings, report: progress.of(path) });
     });
   } finally {
     progress.end();
@@ -163,7 +182,7 @@ function placeBelow(base: string, place: string): string {
  * @throws UserError when a file is there already; ApiError, ConnectionError.
  */
 export async function downloadPaths(
-  { client, io }: { readonly client: Client; readonly io: CommandIo },
+  { client, io }: Where,
   folderId: string,
   paths: readonly string[],
   base: string,
@@ -187,16 +206,13 @@ export async function downloadPaths(
     if (there !== null && !replaces) throw new UserError(`${join(base, place)} exists already.`);
   }
   const progress = new Progress(io, 'Downloading', 0);
+  const moving = placeOf({ client, io }, progress);
   try {
     await pooled(files, PARALLEL, async ({ path, place }) => {
-      const target = placeBelow(base, place);
-      await mkdir(dirname(target), { recursive: true });
-      const ticket = await client.folder.downloadTicket(folderId, path);
-      if (!io.stderr.isTTY) printStatus(io.stderr, 'info', `Downloading to ${target} ...`);
+      const local = placeBelow(base, place);
+      await mkdir(dirname(local), { recursive: true });
       const report = progress.of(path);
-      const partial = replaces ? `${target}.part-${process.pid}` : target;
-      await client.folder.transfer.download(ticket, partial, { ...settings, report });
-      if (replaces) await rename(partial, target);
+      await downloadFile(moving, { local, folderId, path }, { ...settings, replaces, report });
     });
   } finally {
     progress.end();

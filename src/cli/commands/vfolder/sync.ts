@@ -11,6 +11,7 @@ import { downloadPaths, remoteTree, uploadEntries } from '../../vfolder/copy.ts'
 import { localEntries } from '../../vfolder/local.ts';
 import { nameArgument, transferOptions, transferSettings } from '../../vfolder/shared.ts';
 import { type FileVersion, planSync } from '../../vfolder/sync-plan.ts';
+import { isPartial } from '../../vfolder/transfer.ts';
 
 type Versions = Map<string, FileVersion>;
 
@@ -18,7 +19,7 @@ async function localVersions(directory: string): Promise<Versions> {
   const found: Versions = new Map();
   const options = { basedir: directory, cwd: directory, recursive: true };
   for (const { path, source, isDirectory, size } of await localEntries(['.'], options)) {
-    if (isDirectory) continue;
+    if (isDirectory || isPartial(path)) continue;
     const { mtimeMs } = await stat(source);
     found.set(path, { size, modifiedMs: Math.floor(mtimeMs) });
   }
