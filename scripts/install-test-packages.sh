@@ -21,6 +21,8 @@ need tmux tmux
 need chromium chromium
 need python3 python3
 need rsync rsync
+need mkfs.xfs xfsprogs
+need linux.uml user-mode-linux
 need curl curl
 need unzip unzip
 need busybox busybox-static

@@ -18,7 +18,7 @@ import {
   size,
   textOrNothing,
 } from '../common/config/values.ts';
-import type { ListenSettings, StorageSettings } from './settings.ts';
+import { type ListenSettings, MACHINE_PROJECTS, type StorageSettings } from './settings.ts';
 
 const text = v.optional(textOrNothing);
 /** A name or a number. */
@@ -86,10 +86,10 @@ const apiSection = v.strictObject({
 });
 
 const volumeSection = v.strictObject({
-  backend: v.picklist(['vfs'], 'expected "vfs"'),
+  backend: v.picklist(['vfs', 'xfs'], 'expected "vfs" or "xfs"'),
   path: v.pipe(v.string(), v.minLength(1)),
   fsprefix: v.optional(v.string(), '.'),
-  options: v.optional(anyTable),
+  options: v.optional(v.looseObject({ 'lock-file-path': text }), {}),
 });
 
 const storageFile = v.looseObject({
@@ -157,8 +157,12 @@ function toSettings({ volume, api, ...file }: StorageFile): StorageConfig['setti
     tokenLifetimeMs: proxy['session-expire'],
     managerSecret: api.manager.secret,
     createsMissingScopes: proxy['allow-auto-quota-scope-creation'],
-    volumes: Object.entries(volume).map(([name, { backend, path, fsprefix }]) => ({
-      ...{ name, backend, path, fsprefix },
+    volumes: Object.entries(volume).map(([name, { options, ...rest }]) => ({
+      ...{ name, ...rest },
+      projects: {
+        ...MACHINE_PROJECTS,
+        lockFile: options['lock-file-path'] ?? MACHINE_PROJECTS.lockFile,
+      },
     })),
   };
 }

@@ -13,14 +13,30 @@ export interface ListenSettings {
   readonly tls: TlsFiles | null;
 }
 
+/** Where XFS projects are noted. */
+export interface ProjectFiles {
+  /** Holds the files `projects` and `projid`. */
+  readonly folder: string;
+  /** Locked with flock(1) while they change. */
+  readonly lockFile: string;
+}
+
+/** Where xfs_quota looks; only root can put anything into either folder. */
+export const MACHINE_PROJECTS: ProjectFiles = {
+  folder: '/etc',
+  lockFile: '/run/backend.ai-xfs.lock',
+};
+
 export interface VolumeSettings {
   /** What managers call it: the second half of a folder's host. */
   readonly name: string;
-  readonly backend: 'vfs';
+  readonly backend: 'vfs' | 'xfs';
   /** Where it is mounted, here and on the agents alike. */
   readonly path: string;
   /** Of `path`, as managers are told. */
   readonly fsprefix: string;
+  /** Of `xfs`; this machine's own by default. */
+  readonly projects?: ProjectFiles;
 }
 
 /** Who owns new folders; null: whoever runs the proxy. */

@@ -146,7 +146,7 @@ async function clone(
   if (await kindOfPath(volume.folderPath(wanted))) return;
   const source = await volume.requireFolder(idOf(folder));
   const { files, diskBytes } = await treeUsage(source, signal);
-  const free = await volume.freeBytes();
+  const free = await volume.freeBytes(wanted.scope);
   if (diskBytes > free) {
     throw new StorageError(
       'NotEnoughSpace',

@@ -53,6 +53,7 @@ export interface QuotaKeeper {
   /** Called once for each new scope, before anything is in it. */
   begin(scope: QuotaScopeId, path: string): Promise<void>;
   usage(scope: QuotaScopeId, path: string): Promise<QuotaUsage>;
+  /** @param limitBytes 0: no limit. */
   setLimit(scope: QuotaScopeId, path: string, limitBytes: number): Promise<void>;
   /** @throws StorageError UnsupportedOperation when a limit cannot be taken away again. */
   unsetLimit(scope: QuotaScopeId, path: string): Promise<void>;
@@ -69,11 +70,21 @@ export interface VolumeBackend {
   readonly folderUsage: ((path: string) => Promise<FolderUsage>) | null;
   /** `fast-scan`: the storage lists and copies trees itself. */
   readonly fastScan: boolean;
+  /**
+   * Called once, when the volume's folder was found to be there.
+   * @throws UserError when the storage below it cannot do what the backend needs.
+   */
+  start(): Promise<void>;
   hardware(): Promise<HardwareInfo>;
   close(): Promise<void>;
 }
 
-export function capabilitiesOf(backend: VolumeBackend): Capability[] {
+type Offers = Pick<
+  VolumeBackend,
+  'quota' | 'performance' | 'capacity' | 'folderUsage' | 'fastScan'
+>;
+
+export function capabilitiesOf(backend: Offers): Capability[] {
   const offered: [Capability, boolean][] = [
     ['vfolder', true],
     ['quota', backend.quota !== null],

@@ -11,6 +11,8 @@ interface Candidate {
   /** An empty folder on the storage. */
   readonly path: string;
   readonly backend: VolumeBackend;
+  /** Limits are rounded up to a multiple of it. Bytes; 1 where they are exact. */
+  readonly limitStepBytes?: number;
   release(): Promise<void>;
 }
 
@@ -98,19 +100,21 @@ export function describeBackend(
         expect(await problemOf(volume.unsetLimit(id.scope))).toBe('UnsupportedOperation');
         return;
       }
-      await volume.setLimit(id.scope, 100_000);
+      const step = candidate.limitStepBytes ?? 1;
+      const kept = (bytes: number) => Math.ceil(bytes / step) * step;
+      await volume.setLimit(id.scope, 10_000_000);
       writeFileSync(join(path, 'x'), 'x'.repeat(4096));
       const { usedBytes, limitBytes } = await volume.scopeUsage(id.scope);
-      expect(limitBytes).toBe(100_000);
+      expect(limitBytes).toBe(kept(10_000_000));
       expect(usedBytes).toBeGreaterThanOrEqual(4096);
       await volume.unsetLimit(id.scope);
       expect((await volume.scopeUsage(id.scope)).limitBytes).toBeNull();
       const fresh = nextScope();
-      await volume.setLimit(fresh, 50_000);
-      expect((await volume.scopeUsage(fresh)).limitBytes).toBe(50_000);
+      await volume.setLimit(fresh, 5_000_000);
+      expect((await volume.scopeUsage(fresh)).limitBytes).toBe(kept(5_000_000));
       const limited = nextScope();
-      await volume.createScope(limited, 70_000);
-      expect((await volume.scopeUsage(limited)).limitBytes).toBe(70_000);
+      await volume.createScope(limited, 7_000_000);
+      expect((await volume.scopeUsage(limited)).limitBytes).toBe(kept(7_000_000));
     });
 
     test('performance is measured, or not claimed', async () => {

@@ -5,9 +5,12 @@ import type { StorageSettings, VolumeSettings } from '../settings.ts';
 import type { VolumeBackend } from './backend.ts';
 import { vfsBackend } from './vfs.ts';
 import { Volume } from './volume.ts';
+import { xfsBackend } from './xfs/backend.ts';
 
-const BACKENDS: Record<VolumeSettings['backend'], (volume: VolumeSettings) => VolumeBackend> = {
+type MakeBackend = (volume: VolumeSettings, log: Logger) => VolumeBackend;
+const BACKENDS: Record<VolumeSettings['backend'], MakeBackend> = {
   vfs: vfsBackend,
+  xfs: xfsBackend,
 };
 
 export class Volumes implements AsyncDisposable {
@@ -21,7 +24,7 @@ export class Volumes implements AsyncDisposable {
   static async open(settings: StorageSettings, log: Logger): Promise<Volumes> {
     const opened: Volume[] = [];
     for (const volume of settings.volumes) {
-      const backend = BACKENDS[volume.backend](volume);
+      const backend = BACKENDS[volume.backend](volume, log);
       opened.push(await Volume.open(volume, backend, settings.owner, log));
     }
     return new Volumes(opened);

@@ -12,6 +12,7 @@ export function vfsBackend({ path }: Pick<VolumeSettings, 'path'>): VolumeBacken
     capacity: null,
     folderUsage: null,
     fastScan: false,
+    async start() {},
     async hardware() {
       try {
         await withinTime(statfs(path));

@@ -49,6 +49,7 @@ function simulatedAppliance(options: { refusesLimits?: boolean } = {}): VolumeBa
       return { fileCount: files, usedBytes: bytes };
     },
     fastScan: true,
+    async start() {},
     hardware: async () => ({ status: 'healthy', statusInfo: null, metadata: {} }),
     async close() {},
   };

@@ -22,6 +22,7 @@ import {
   type Capacity,
   capabilitiesOf,
   type FolderUsage,
+  type QuotaKeeper,
   type QuotaUsage,
   type VolumeBackend,
   withinTime,
@@ -64,6 +65,8 @@ export class Volume {
   readonly backend: VolumeBackend;
   readonly capabilities: readonly Capability[];
   readonly #layout: string;
+  /** Null also in the old layout, where scopes have no folders of their own to count. */
+  readonly #quotaKeeper: QuotaKeeper | null;
   readonly #owner: OwnerSettings | null;
 
   private constructor(
@@ -76,8 +79,9 @@ export class Volume {
     this.path = settings.path;
     this.fsprefix = settings.fsprefix;
     this.backend = backend;
-    this.capabilities = capabilitiesOf(backend);
     this.#layout = layout;
+    this.#quotaKeeper = layout === '2' ? null : backend.quota;
+    this.capabilities = capabilitiesOf({ ...backend, quota: this.#quotaKeeper });
     this.#owner = owner;
   }
 
@@ -102,6 +106,7 @@ export class Volume {
         );
       }
       await mkdir(join(path, PRIVATE_FOLDER), { recursive: true, mode: 0o700 });
+      await backend.start();
       return new Volume(settings, backend, layout, owner);
     } catch (error) {
       if (error instanceof UserError) throw error;
@@ -155,7 +160,7 @@ export class Volume {
       if (errorCode(error) !== 'EEXIST') throw error;
       throw new StorageError('QuotaScopeExists', 'Volume already exists with given quota scope.');
     }
-    const { quota } = this.backend;
+    const quota = this.#quotaKeeper;
     if (quota === null) return;
     try {
       await quota.begin(scope, path);
@@ -180,16 +185,19 @@ export class Volume {
 
   async scopeUsage(scope: QuotaScopeId): Promise<QuotaUsage> {
     const path = await this.#requireScope(scope);
-    const { quota } = this.backend;
+    const quota = this.#quotaKeeper;
     return quota === null ? { usedBytes: null, limitBytes: null } : quota.usage(scope, path);
   }
 
   #quota() {
-    const { quota, name } = this.backend;
-    if (quota !== null) return quota;
+    if (this.#quotaKeeper !== null) return this.#quotaKeeper;
+    const reason =
+      this.backend.quota === null
+        ? `its backend is ${this.backend.name}`
+        : 'its layout is version 2, which has no folders of quota scopes';
     throw new StorageError(
       'UnsupportedOperation',
-      `The volume ${this.name} has no quotas: its backend is ${name}.`,
+      `The volume ${this.name} has no quotas: ${reason}.`,
     );
   }
 
@@ -257,9 +265,10 @@ export class Volume {
     return { capacityBytes: blocks * bsize, usedBytes: (blocks - bfree) * bsize };
   }
 
-  /** Bytes that can still be written. */
-  async freeBytes(): Promise<number> {
-    const { bavail, bsize } = await withinTime(statfs(this.path));
+  /** Bytes that can still be written, by the quota of a scope where the storage tells. */
+  async freeBytes(scope: QuotaScopeId | null): Promise<number> {
+    const path = scope === null ? this.path : this.scopePath(scope);
+    const { bavail, bsize } = await withinTime(statfs(path));
     return bavail * bsize;
   }
 
