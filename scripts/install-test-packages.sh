@@ -2,12 +2,16 @@
 # Installs the Debian packages with the real servers and tools that the tests run: Redis, etcd,
 # Docker, bubblewrap, debootstrap, a terminal, a browser. Does nothing when all are there.
 set -eu
+sh "$(dirname "$0")/fetch-compose.sh" &
+compose=$!
 missing=
 need() { # COMMAND PACKAGE
   command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || missing="$missing $2"
 }
 need redis-server redis-server
 need etcd etcd-server
+need etcdctl etcd-client
+need pg_isready postgresql
 need dockerd docker.io
 need iptables iptables
 need bwrap bubblewrap
@@ -27,7 +31,10 @@ need curl curl
 need unzip unzip
 need busybox busybox-static
 need musl-gcc musl-tools
-[ -z "$missing" ] && exit 0
+if [ -z "$missing" ]; then
+  wait "$compose"
+  exit 0
+fi
 
 if ! command -v apt-get >/dev/null 2>&1; then
   echo "The tests need these, and this system has no apt-get to install them:$missing" >&2
@@ -51,3 +58,4 @@ if ! { DEBIAN_FRONTEND=noninteractive $as_root apt-get update &&
   exit 1
 fi
 rm -f "$log"
+wait "$compose"

@@ -14,14 +14,20 @@ const RECIPE_VERSION = 1;
 const PREFIX = 'ai.backend.';
 const FEATURES = 'batch query uid-match user-input';
 
-interface Recipe {
+/** What the files of an image are. */
+export interface FilesRecipe {
   /** Name within the daemon. */
   readonly tag: string;
   /** Installed Debian packages whose files, with what they depend on, make up the image. */
   readonly packages: readonly string[];
-  readonly labels: Readonly<Record<string, string>>;
+  /** What they depend on and can do without here. */
+  readonly unneeded?: RegExp;
   /** Adds the rest to the image's root folder. */
   readonly complete: (root: string) => Promise<void>;
+}
+
+interface Recipe extends FilesRecipe {
+  readonly labels: Readonly<Record<string, string>>;
 }
 
 const UTILITIES = [
@@ -58,7 +64,7 @@ const UTILITIES = [
 ];
 
 /** A shell and the usual programs in one file that needs no library; what is there already stays. */
-async function addBusybox(root: string, folder: string): Promise<void> {
+export async function addBusybox(root: string, folder: string): Promise<void> {
   const source = ['/usr/bin/busybox', '/bin/busybox'].find((path) => existsSync(path));
   if (source === undefined) throw new Error('busybox-static is not installed');
   await mkdir(join(root, folder), { recursive: true });
@@ -165,7 +171,7 @@ export const missingForImages = (): string | null =>
 const UNNEEDED = /^(dpkg|debconf|perl-base|debianutils|base-files|install-info|tar|init-system.*)$/;
 
 /** The packages and all that they depend on, as installed here, with their versions. */
-async function closure(roots: readonly string[]): Promise<Map<string, string>> {
+async function closure(roots: readonly string[], unneeded?: RegExp): Promise<Map<string, string>> {
   const text = await exec([
     'dpkg-query',
     '--show',
@@ -186,7 +192,7 @@ async function closure(roots: readonly string[]): Promise<Map<string, string>> {
   const queue = [...roots];
   for (let name = queue.pop(); name !== undefined; name = queue.pop()) {
     const info = installed.get(name);
-    if (found.has(name) || UNNEEDED.test(name)) continue;
+    if (found.has(name) || UNNEEDED.test(name) || unneeded?.test(name)) continue;
     if (!info) throw new Error(`the Debian package ${name} is not installed`);
     found.set(name, info.version);
     for (const choice of info.needed) {
@@ -223,8 +229,8 @@ async function copyPackages(names: readonly string[], root: string): Promise<voi
 }
 
 /** Makes the tar of an image unless it is there from an earlier run. @returns its path. */
-async function imageTar(recipe: Recipe): Promise<string> {
-  const packages = await closure(recipe.packages);
+async function imageTar(recipe: FilesRecipe): Promise<string> {
+  const packages = await closure(recipe.packages, recipe.unneeded);
   const key = createHash('sha256')
     .update(`${RECIPE_VERSION} ${recipe.tag} ${recipe.complete} ${UTILITIES}`)
     .update([...packages].sort().join('\n'))
@@ -252,25 +258,51 @@ async function imageTar(recipe: Recipe): Promise<string> {
   return path;
 }
 
+const toDaemon =
+  (socketPath: string) =>
+  (path: string, init: RequestInit = {}) =>
+    fetch(`http://docker${path}`, { ...init, unix: socketPath });
+
 /**
  * Builds an image and imports it into the daemon; quick when it is there already.
- * @returns its name within the daemon; the catalogue's name is `local/` and this.
+ * @param changes lines of a Dockerfile, for what is not files.
  */
-export async function importTestImage(socketPath: string, name: TestImageName): Promise<string> {
-  const recipe: Recipe = recipes[name];
-  const call = (path: string, init: RequestInit = {}) =>
-    fetch(`http://docker${path}`, { ...init, unix: socketPath });
-  if ((await call(`/images/${recipe.tag}/json`)).ok) return recipe.tag;
+export async function importImage(
+  socketPath: string,
+  recipe: FilesRecipe,
+  changes: readonly string[],
+): Promise<void> {
+  const call = toDaemon(socketPath);
+  if ((await call(`/images/${recipe.tag}/json`)).ok) return;
   const [repo = '', tag = ''] = recipe.tag.split(':');
   const query = new URLSearchParams({ fromSrc: '-', repo, tag });
-  const labels = { kernelspec: '1', features: FEATURES, ...recipe.labels };
-  for (const [key, value] of Object.entries(labels)) {
-    query.append('changes', `LABEL ${PREFIX}${key}=${JSON.stringify(value)}`);
-  }
-  query.append('changes', 'ENV PATH=/usr/local/bin:/usr/bin:/bin');
+  for (const change of changes) query.append('changes', change);
   const body = Bun.file(await imageTar(recipe));
   const reply = await call(`/images/create?${query}`, { method: 'POST', body });
   const text = await reply.text();
   if (!reply.ok || text.includes('"error"')) throw new Error(`${recipe.tag}: ${text.trim()}`);
+}
+
+/** Gives an image of the daemon another name. */
+export async function tagImage(socketPath: string, name: string, other: string): Promise<void> {
+  const [repo = '', tag = ''] = other.split(':');
+  const query = new URLSearchParams({ repo, tag });
+  const reply = await toDaemon(socketPath)(`/images/${name}/tag?${query}`, { method: 'POST' });
+  if (!reply.ok) throw new Error(`${other}: ${await reply.text()}`);
+}
+
+/**
+ * An image for sessions.
+ * @returns its name within the daemon; the catalogue's name is `local/` and this.
+ */
+export async function importTestImage(socketPath: string, name: TestImageName): Promise<string> {
+  const recipe: Recipe = recipes[name];
+  const labels = { kernelspec: '1', features: FEATURES, ...recipe.labels };
+  await importImage(socketPath, recipe, [
+    ...Object.entries(labels).map(
+      ([key, value]) => `LABEL ${PREFIX}${key}=${JSON.stringify(value)}`,
+    ),
+    'ENV PATH=/usr/local/bin:/usr/bin:/bin',
+  ]);
   return recipe.tag;
 }

@@ -1,0 +1,123 @@
+/** A development installation on the very compose file of halfstack/: made, used, deleted again. */
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import * as v from 'valibot';
+import { checkoutRoot } from '../common/executable.ts';
+import { composeEnvironment, missingForCompose } from '../testing/compose.ts';
+import { missingForDocker, sharedDocker, type TestDocker } from '../testing/docker.ts';
+import { expectClearFailure, mustRun, runCli } from '../testing/faults/programs.ts';
+import { importHalfstackImages, missingForHalfstackImages } from '../testing/halfstack-images.ts';
+import { freePort, requireOrSkip } from '../testing/services.ts';
+import { projectName } from './parts/halfstack.ts';
+
+setDefaultTimeout(240_000);
+const COMMAND_TIMEOUT_MS = 180_000;
+const reason = missingForDocker() ?? missingForCompose() ?? missingForHalfstackImages();
+
+describe.if(requireOrSkip(reason))('a development installation', () => {
+  const home = mkdtempSync(join(tmpdir(), 'bai-develop-'));
+  const target = join(home, 'dev');
+  const envId = `dev${home.slice(-6).replace(/[^A-Za-z0-9]/g, '0')}`;
+  let docker: TestDocker;
+  let at: { cwd: string; env: Record<string, string>; timeoutMs: number };
+  let options: string[];
+
+  beforeAll(async () => {
+    docker = await sharedDocker();
+    await importHalfstackImages(docker.socketPath);
+    const env = composeEnvironment(join(home, 'docker'), docker.socketPath);
+    at = { cwd: home, env, timeoutMs: COMMAND_TIMEOUT_MS };
+    const ports: string[] = [];
+    for (const name of [
+      ...['postgres', 'redis', 'etcd', 'manager', 'manager-internal', 'webserver', 'agent-rpc'],
+      ...['agent-service', 'storage-client', 'storage-manager'],
+    ]) {
+      ports.push(`--${name}-port`, String(await freePort()));
+    }
+    options = ['--env-id', envId, '--target-path', target, '--verbose', ...ports];
+  });
+
+  afterAll(async () => {
+    if (existsSync(join(target, 'INSTALL-INFO'))) await script('delete-dev.sh', '--yes');
+    await docker?.stop();
+    rmSync(home, { recursive: true, force: true });
+  });
+
+  /** One of the scripts for developers. `--target-path` is added to what it is given. */
+  async function script(name: string, ...args: string[]) {
+    const child = Bun.spawn(
+      ['sh', join(checkoutRoot ?? '.', 'scripts', name), '--target-path', target, ...args],
+      {
+        cwd: home,
+        env: { HOME: process.env.HOME ?? home, LANG: 'C.UTF-8', ...at.env },
+        stdin: 'ignore',
+        stdout: 'pipe',
+        stderr: 'pipe',
+        timeout: COMMAND_TIMEOUT_MS,
+      },
+    );
+    const [stdout, stderr, code] = await Promise.all([
+      new Response(child.stdout).text(),
+      new Response(child.stderr).text(),
+      child.exited,
+    ]);
+    return { stdout, stderr, code };
+  }
+
+  /** How many of Docker's objects belong to the installation. */
+  async function leftInDocker() {
+    const label = `com.docker.compose.project=${projectName(envId)}`;
+    const filters = encodeURIComponent(JSON.stringify({ label: [label] }));
+    const ask = async (path: string) => {
+      const url = `http://docker${path}filters=${filters}`;
+      return await (await fetch(url, { unix: docker.socketPath })).json();
+    };
+    const list = v.array(v.unknown());
+    return {
+      containers: v.parse(list, await ask('/containers/json?all=1&')).length,
+      networks: v.parse(list, await ask('/networks?')).length,
+      volumes: v.parse(v.object({ Volumes: v.nullable(list) }), await ask('/volumes?')).Volumes
+        ?.length,
+    };
+  }
+
+  test('compose starts the three servers, and a session says hello', async () => {
+    const { code, stderr, stdout } = await script('install-dev.sh', ...options);
+    expect(stderr).toContain('✓ Start PostgreSQL, Redis and etcd with compose');
+    expect(stderr).toContain('  hello world\n');
+    expect(stdout).toContain('admin@lablup.com');
+    expect(code).toBe(0);
+    expect(await leftInDocker()).toEqual({ containers: 3, networks: 1, volumes: 2 });
+  });
+
+  test('its components are at work, and once more finds everything done', async () => {
+    await mustRun(['dev', 'status', '--target-path', target], at);
+    const before = readFileSync(join(target, 'run/mgr.pid'), 'utf8');
+    const { code, stderr } = await script('install-dev.sh', ...options);
+    expect(stderr).toContain('(was done)');
+    expect(code).toBe(0);
+    expect(readFileSync(join(target, 'run/mgr.pid'), 'utf8')).toBe(before);
+  });
+
+  test('nothing is deleted without a yes', async () => {
+    const { code, stdout } = await script('delete-dev.sh');
+    expect(stdout).toContain('with all its data? [y/N]');
+    expect(code).toBe(0);
+    await mustRun(['dev', 'status', '--target-path', target], at);
+    const wrong = await script('delete-dev.sh', '--skip-venv');
+    expectClearFailure(wrong, "'--skip-venv' is not an option.", '--skip-db');
+  });
+
+  test('deleted, it leaves nothing', async () => {
+    const { code, stderr } = await script('delete-dev.sh', '--yes');
+    expect(stderr).toContain('✓ Remove PostgreSQL, Redis and etcd with their data');
+    expect(code).toBe(0);
+    expect(await leftInDocker()).toEqual({ containers: 0, networks: 0, volumes: 0 });
+    expect(existsSync(target)).toBe(false);
+    expect(Bun.spawnSync(['pgrep', '-f', target]).stdout.toString()).toBe('');
+    const status = await runCli(['dev', 'status', '--target-path', target], at);
+    expectClearFailure(status, `There is no installation in ${target}`);
+  });
+});
