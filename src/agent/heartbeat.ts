@@ -36,6 +36,11 @@ export class HeartbeatSender {
     this.#running ??= this.#run();
   }
 
+  /** Whether the manager took the last heartbeat. */
+  get isHeard(): boolean {
+    return this.#isReachable === true;
+  }
+
   /** Sends soon, not waiting for the interval to pass. */
   beatNow(): void {
     this.#early.abort();

@@ -1,5 +1,6 @@
 /** The agent's half of joining a cluster: proves that it has the token, and checks the answer. */
-import { connect } from 'node:net';
+import { createSocket } from 'node:dgram';
+import { lookup } from 'node:dns/promises';
 import * as v from 'valibot';
 import { errorMessage, UserError } from '../common/errors.ts';
 import {
@@ -9,6 +10,7 @@ import {
   type JoinRequest,
   type JoinToken,
   joinAnswer,
+  type ManagerAddress,
   proofOf,
 } from '../common/protocol/join.ts';
 import type { Random } from '../common/random.ts';
@@ -18,11 +20,6 @@ const TIMEOUT_MS = 15_000;
 const NONCE_BYTES = 16;
 
 const problemDocument = v.looseObject({ title: v.string(), msg: v.optional(v.string()) });
-
-export interface ManagerAddress {
-  readonly host: string;
-  readonly port: number;
-}
 
 const inUrl = (host: string): string => (host.includes(':') ? `[${host}]` : host);
 
@@ -87,24 +84,26 @@ export async function joinCluster(
   return answer.output;
 }
 
-/** The address of this machine as the manager would see it: that of a connection to it. */
-export function localAddressTowards({ host, port }: ManagerAddress): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const socket = connect({ host, port, timeout: TIMEOUT_MS });
-    const fail = (why: string) => {
-      socket.destroy();
-      reject(
-        new UserError(`The manager at ${host}:${port} cannot be reached: ${why}`, {
-          hint: 'Give the address of its internal API: [manager] internal-addr of manager.toml.',
-        }),
-      );
-    };
-    socket.once('connect', () => {
-      const address = socket.localAddress ?? '127.0.0.1';
-      socket.destroy();
-      resolve(address);
+/**
+ * The address of this machine as the manager sees it: the one from which packets to it leave. Nothing is
+ * sent, so the manager may be away.
+ * @throws UserError when no network leads there.
+ */
+export async function localAddressTowards({ host, port }: ManagerAddress): Promise<string> {
+  const socketTo = async () => {
+    const { address, family } = await lookup(host);
+    const socket = createSocket(family === 6 ? 'udp6' : 'udp4');
+    const { promise, resolve, reject } = Promise.withResolvers<string>();
+    socket.once('error', reject);
+    socket.connect(port, address, () => resolve(socket.address().address));
+    return await promise.finally(() => socket.close());
+  };
+  try {
+    return await socketTo();
+  } catch (error) {
+    throw new UserError(`No network leads to the manager at ${host}: ${errorMessage(error)}`, {
+      hint: "Check the manager's address. Or say by which this machine is reached: --advertise, advertised-rpc-addr and bind-host in agent.toml.",
+      cause: error,
     });
-    socket.once('timeout', () => fail('no answer'));
-    socket.once('error', (error) => fail(errorMessage(error)));
-  });
+  }
 }

@@ -280,7 +280,9 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   await adoptKernels(backend, parts);
   const server = serve(options, api, callMetrics(metrics));
   const service = options.serviceListen
-    ? serveServiceHttp(options.serviceListen, { registry: metrics, log })
+    ? serveServiceHttp(options.serviceListen, {
+        ...{ registry: metrics, log, isReady: () => heartbeats.isHeard },
+      })
     : null;
   undo.move();
   const url = server ? `http://${server.hostname}:${server.port}` : null;

@@ -12,13 +12,26 @@ export interface ServiceHttp {
 }
 
 /**
- * Serves `/health`, `/livez`, `/readyz` and `/metrics`. Sessions don't depend on them, so an address
+ * Serves `/health`, `/livez`, `/readyz` (whether a manager hears it) and `/metrics`. Sessions don't depend on them, so an address
  * that is taken is no reason not to start.
  */
 export function serveServiceHttp(
   { host, port }: HostPort,
-  { registry, log }: { registry: MetricsRegistry; log: Logger },
+  {
+    registry,
+    log,
+    isReady,
+  }: {
+    readonly registry: MetricsRegistry;
+    readonly log: Logger;
+    /** Whether the manager took the last heartbeat. */
+    readonly isReady: () => boolean;
+  },
 ): ServiceHttp {
+  const readiness = () =>
+    isReady()
+      ? new Response(null)
+      : new Response('The manager has not taken a heartbeat.\n', { status: 503 });
   const health = () => Response.json({ status: 'ok', version: VERSION, component: 'agent' });
   try {
     const server = Bun.serve({
@@ -29,7 +42,7 @@ export function serveServiceHttp(
       routes: {
         '/health': { GET: health },
         '/livez': { GET: () => new Response(null) },
-        '/readyz': { GET: () => new Response(null) },
+        '/readyz': { GET: readiness },
         '/metrics': { GET: () => exposition(registry) },
       },
       fetch: () => new Response('There is nothing here.\n', { status: 404 }),

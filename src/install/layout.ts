@@ -90,13 +90,18 @@ const infoRecord = v.object({
   type: v.picklist(['source', 'package']),
   last_updated: v.string(),
   base_path: v.string(),
-  mode: v.picklist(['develop', 'package']),
+  mode: v.picklist(['develop', 'package', 'join']),
   env_id: v.string(),
   public_address: v.string(),
   agent_backend: v.picklist(['process', 'docker', 'dummy']),
-  halfstack: v.picklist(['compose', 'existing']),
-  servers: v.object({ postgres: v.string(), redis: v.string(), etcd: v.string() }),
-  database: v.object({ name: v.string(), user: v.string() }),
+  halfstack: v.picklist(['compose', 'existing', 'none']),
+  /** Of all but nodes, which need none. */
+  servers: v.optional(v.object({ postgres: v.string(), redis: v.string(), etcd: v.string() })),
+  database: v.optional(v.object({ name: v.string(), user: v.string() })),
+  /** Of nodes. */
+  join: v.optional(
+    v.object({ manager: v.string(), agent_id: v.string(), advertise: v.nullable(v.string()) }),
+  ),
   ports: v.record(v.string(), v.number()),
 });
 export type InstallInfo = v.InferOutput<typeof infoRecord>;

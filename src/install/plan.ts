@@ -1,4 +1,5 @@
 /** From a request to the plan that fulfils it. */
+import { joinPlan } from './modes/join.ts';
 import { maintenancePlan } from './modes/maintain.ts';
 import { type Environment, serversPlan } from './modes/servers.ts';
 import { standalonePlan } from './modes/standalone.ts';
@@ -12,6 +13,8 @@ export function planFor(request: InstallRequest, environment: Environment): Plan
     case 'develop':
     case 'package':
       return serversPlan(request, environment);
+    case 'join':
+      return joinPlan(request, environment);
     case 'maintain':
       return maintenancePlan(request, environment);
   }

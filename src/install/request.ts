@@ -3,7 +3,7 @@ import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { checkoutRoot } from '../common/executable.ts';
 
-export const MODES = ['standalone', 'develop', 'package', 'maintain'] as const;
+export const MODES = ['standalone', 'develop', 'package', 'join', 'maintain'] as const;
 export type Mode = (typeof MODES)[number];
 
 export const MAINTENANCE = ['upgrade', 'repair', 'uninstall'] as const;
@@ -17,6 +17,17 @@ export interface ExistingServers {
   readonly postgres: string;
   readonly redis: string;
   readonly etcd: string;
+}
+
+/** For `join`: which cluster, and as what. */
+export interface JoinWish {
+  /** `HOST` or `HOST:PORT` of the manager's internal API; empty when it was not said yet. */
+  readonly manager: string;
+  /** What `mgr token create` printed; empty when it was not said yet. A secret. */
+  readonly token: string;
+  readonly agentId: string;
+  /** Address by which this machine is reached; null: that of its connection to the manager. */
+  readonly advertise: string | null;
 }
 
 /** Ports of the components and, with compose, of the servers below them. */
@@ -36,7 +47,7 @@ export interface Ports {
 export interface InstallRequest {
   readonly mode: Mode;
   /**
-   * Folder that everything of a `develop` or `package` installation lies in; for `standalone`, that
+   * Folder that everything of a `develop`, `package` or `join` installation lies in; for `standalone`, that
    * whose `bin` gets the executable.
    */
   readonly targetPath: string;
@@ -49,6 +60,7 @@ export interface InstallRequest {
   readonly existing: Partial<ExistingServers>;
   readonly database: { readonly name: string; readonly user: string; readonly password: string };
   readonly ports: Ports;
+  readonly join: JoinWish;
   /** Whether the components are started, and units installed, at the end. */
   readonly start: boolean;
   readonly maintenance: Maintenance;

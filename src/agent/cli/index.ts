@@ -20,6 +20,10 @@ export const agCommands: CommandRecord = {
       },
     },
   },
+  'end-kernels': {
+    description: 'End all kernels of this machine, when its agent has stopped for good.',
+    load: () => import('./end-kernels.ts'),
+  },
   health: {
     description: 'Whether what it needs is in order.',
     commands: {

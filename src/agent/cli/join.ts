@@ -15,21 +15,21 @@ import {
   UsageError,
 } from '../../common/command.ts';
 import { UserError } from '../../common/errors.ts';
-import { parseToken } from '../../common/protocol/join.ts';
+import {
+  type ManagerAddress,
+  parseManagerAddress,
+  parseToken,
+} from '../../common/protocol/join.ts';
 import { systemRandom } from '../../common/random.ts';
 import { loadOrCreateKeys } from '../../common/rpc/keys.ts';
-import { joinCluster, localAddressTowards, type ManagerAddress } from '../join.ts';
+import { joinCluster, localAddressTowards } from '../join.ts';
 
-const DEFAULT_MANAGER_PORT = 18_080;
 const port = integer({ min: 1, max: 65_535 });
 
-/** `HOST`, `HOST:PORT` or `[IPv6]:PORT`. */
 function managerAddress(text: string): ManagerAddress {
-  const [, v6, name, digits] =
-    /^(?:http:\/\/)?(?:\[([0-9a-fA-F:]+)\]|([^:[\]/]+))(?::(\d{1,5}))?\/?$/.exec(text) ?? [];
-  const host = v6 ?? name;
-  if (host === undefined) throw new UsageError(`'${text}' is not of the form HOST:PORT.`);
-  return { host, port: digits === undefined ? DEFAULT_MANAGER_PORT : port(digits) };
+  const address = parseManagerAddress(text);
+  if (address === null) throw new UsageError(`'${text}' is not of the form HOST:PORT.`);
+  return address;
 }
 
 const isRoot = (): boolean => process.getuid?.() === 0;
@@ -55,7 +55,7 @@ export default defineCommand({
     advertise: option(
       ['--advertise'],
       'HOST',
-      'Address by which managers reach this machine. [default: that of the connection to them]',
+      'Address by which managers and users reach this machine. [default: found at every start: that of the connection to the manager]',
     ),
     configDir: option(['--config-dir'], 'DIR', 'Where agent.toml goes.'),
     stateDir: option(['--state-dir'], 'DIR', 'Where the agent keeps its state.'),
@@ -85,7 +85,8 @@ export default defineCommand({
     }
     const stateDir = resolve(io.cwd, options.stateDir ?? defaultStateFolder(home));
     const keys = await loadOrCreateKeys(join(stateDir, options.id, 'agent.key'));
-    const address = options.advertise ?? (await localAddressTowards(manager));
+    const fixed = options.advertise;
+    const address = fixed ?? (await localAddressTowards(manager));
     const { managerId, scalingGroup } = await joinCluster(
       manager,
       token,
@@ -100,13 +101,12 @@ export default defineCommand({
         'manager-addr': { host: manager.host, port: manager.port },
         'manager-public-key': token.managerPublicKey,
         'rpc-listen-addr': { host: '0.0.0.0', port: options.rpcPort },
-        'advertised-rpc-addr': { host: address, port: options.rpcPort },
+        ...(fixed && { 'advertised-rpc-addr': { host: fixed, port: options.rpcPort } }),
         'service-addr': { host: '0.0.0.0', port: options.servicePort },
         'var-base-path': stateDir,
       },
       container: {
-        'bind-host': address,
-        'advertised-host': address,
+        ...(fixed && { 'bind-host': fixed, 'advertised-host': fixed }),
         'scratch-root': join(stateDir, 'scratches'),
       },
     };

@@ -1,5 +1,6 @@
 /** `ag start-server`: runs an agent on this machine until it is told to stop. */
 import { mkdir } from 'node:fs/promises';
+import { isIPv6 } from 'node:net';
 import { homedir, hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { openAccelerators } from '../../accelerator/open.ts';
@@ -16,6 +17,7 @@ import { openEtcdConfigStore } from '../../stores/config/etcd.ts';
 import type { ConfigStore } from '../../stores/config/port.ts';
 import { openBackend } from '../backends/open.ts';
 import { loadAgentConfig } from '../config-file.ts';
+import { localAddressTowards } from '../join.ts';
 import { startAgent } from '../main.ts';
 import { ManagerLink, publishAgentKey } from '../manager-link.ts';
 import type { AgentSettings } from '../settings.ts';
@@ -69,12 +71,32 @@ async function linkToManager(
   return { link: ManagerLink.toAddress({ addr, publicKey: managerPublicKey }, options), store };
 }
 
-/** What managers are told to call. An address that means "any" is of no use to them. */
+/** An address that means "any" is of no use to others. */
+const isAny = (host: string): boolean => host === '' || host === '0.0.0.0' || host === '::';
+
+const inUrl = (host: string): string => (isIPv6(host) ? `[${host}]` : host);
+
+/** What managers are told to call. */
 function advertisedUrl({ advertisedRpcAddr, rpcListenAddr }: AgentSettings): string {
-  if (advertisedRpcAddr) return `http://${advertisedRpcAddr.host}:${advertisedRpcAddr.port}`;
-  const { host, port } = rpcListenAddr;
-  const isAny = host === '' || host === '0.0.0.0' || host === '::';
-  return `http://${isAny ? hostname() : host}:${port}`;
+  const { host, port } = advertisedRpcAddr ?? rpcListenAddr;
+  return `http://${isAny(host) ? hostname() : inUrl(host)}:${port}`;
+}
+
+/**
+ * Fills in what only the network knows: an agent that was given its manager's address, and none of its
+ * own, uses that of its connection to the manager, whatever it is today.
+ */
+async function withOwnAddress(settings: AgentSettings): Promise<AgentSettings> {
+  const { managerAddr, advertisedRpcAddr, rpcListenAddr, container } = settings;
+  const isReached = advertisedRpcAddr !== null || !isAny(rpcListenAddr.host);
+  const isServing = container.bindHost !== '' || container.advertisedHost !== null;
+  if (managerAddr === null || (isReached && isServing)) return settings;
+  const host = await localAddressTowards(managerAddr);
+  return {
+    ...settings,
+    advertisedRpcAddr: isReached ? advertisedRpcAddr : { host, port: rpcListenAddr.port },
+    container: isServing ? container : { ...container, bindHost: host, advertisedHost: host },
+  };
 }
 
 export default defineCommand({
@@ -89,15 +111,15 @@ export default defineCommand({
   },
   async run({ options, io }) {
     const places = { cwd: io.cwd, home: io.env.HOME || homedir() };
-    const { settings, withoutEffect } = loadAgentConfig({
+    const { settings: written, withoutEffect } = loadAgentConfig({
       explicitPath: options.config === undefined ? undefined : resolve(io.cwd, options.config),
       places,
       env: io.env,
     });
     const { log, close } = openServerLog({
       component: 'agent',
-      settings: settings.logging,
-      level: options.logLevel ?? (options.debug || settings.debug.enabled ? 'debug' : null),
+      settings: written.logging,
+      level: options.logLevel ?? (options.debug || written.debug.enabled ? 'debug' : null),
       cwd: io.cwd,
     });
     await using opened = new AsyncDisposableStack();
@@ -105,10 +127,11 @@ export default defineCommand({
     for (const key of withoutEffect) log.debug('a setting has no effect', { key });
 
     const stop = endRequested();
-    const stateDir = await stateFolder(settings, io);
+    const stateDir = await stateFolder(written, io);
     const keys = await loadOrCreateKeys(join(stateDir, 'agent.key'));
-    const { link, store } = await linkToManager(settings, opened, { keys, log });
+    const { link, store } = await linkToManager(written, opened, { keys, log });
     await link.waitForManager(stop);
+    const settings = await withOwnAddress(written);
     const parts = { clock: systemClock, random: systemRandom, log };
     const backend = await openBackend({ ...parts, settings, stateDir });
     const accelerators = await openAccelerators({

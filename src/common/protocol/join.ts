@@ -43,6 +43,24 @@ export interface JoinToken {
   readonly managerPublicKey: string;
 }
 
+export interface ManagerAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Of a manager's internal API. */
+const DEFAULT_MANAGER_PORT = 18_080;
+
+/** Reads `HOST`, `HOST:PORT`, `[IPv6]` or `[IPv6]:PORT`; null for anything else. */
+export function parseManagerAddress(text: string): ManagerAddress | null {
+  const [, v6, name, digits] =
+    /^(?:http:\/\/)?(?:\[([0-9a-fA-F:]+)\]|([^:[\]/\s]+))(?::(\d{1,5}))?\/?$/.exec(text.trim()) ??
+    [];
+  const host = v6 ?? name;
+  const port = digits === undefined ? DEFAULT_MANAGER_PORT : Number(digits);
+  return host === undefined || port < 1 || port > 65_535 ? null : { host, port };
+}
+
 export const formatToken = ({ id, secret, managerPublicKey }: JoinToken): string =>
   [PREFIX, id, secret, managerPublicKey].join('.');
 

@@ -1,5 +1,5 @@
 /** `install`: asks what is wanted, on a screen or by options, and does it. */
-import { userInfo } from 'node:os';
+import { hostname, userInfo } from 'node:os';
 import { resolve } from 'node:path';
 import { systemClock } from '../../common/clock.ts';
 import {
@@ -12,6 +12,7 @@ import {
   optionWithDefault,
   UsageError,
 } from '../../common/command.ts';
+import { parseManagerAddress } from '../../common/protocol/join.ts';
 import { systemRandom } from '../../common/random.ts';
 import { endRequested } from '../../common/server-process.ts';
 import type { Environment } from '../modes/servers.ts';
@@ -51,7 +52,7 @@ const options = {
   mode: option(
     ['--mode'],
     `[${MODES.join('|')}]`,
-    'What to install: a cluster of this machine, one for development from this checkout, or one of separate components; or the upkeep of one.',
+    'What to install: a cluster of this machine, one for development from this checkout, one of separate components, or a node of a cluster that runs elsewhere; or the upkeep of one.',
     anyCase(MODES),
   ),
   nonInteractive: flag(['--non-interactive'], 'Ask nothing: do what the options say.'),
@@ -112,6 +113,32 @@ const options = {
     '--storage-manager-port',
     'Port of the storage proxy for managers.',
   ),
+  manager: option(
+    ['--manager'],
+    'HOST[:PORT]',
+    "With --mode join: the manager's internal API.",
+    (text) => {
+      if (parseManagerAddress(text) !== null) return text;
+      throw new UsageError(`'${text}' is not of the form HOST:PORT.`);
+    },
+  ),
+  token: option(
+    ['--token'],
+    'TOKEN',
+    'With --mode join: what `mgr token create` printed. BACKEND_JOIN_TOKEN hides it from other users.',
+  ),
+  agentId: optionWithDefault(
+    ['--agent-id'],
+    'ID',
+    'With --mode join: name of the node.',
+    `i-${hostname()}`,
+    String,
+  ),
+  advertise: option(
+    ['--advertise'],
+    'HOST',
+    'With --mode join: address by which this machine is reached. [default: found at every start]',
+  ),
   noStart: flag(['--no-start'], 'Install only; start nothing.'),
   action: optionWithDefault(
     ['--action'],
@@ -167,6 +194,12 @@ function requestFrom(given: Given, io: CommandIo): InstallRequest {
       password: io.env.BACKEND_DB_PASSWORD ?? '',
     },
     ports: portsOf(mode, given),
+    join: {
+      manager: given.manager ?? '',
+      token: given.token ?? io.env.BACKEND_JOIN_TOKEN ?? '',
+      agentId: given.agentId,
+      advertise: given.advertise ?? null,
+    },
     start: !given.noStart,
     maintenance: given.action,
     purge: given.purge,

@@ -17,6 +17,7 @@ import { systemUnitFolder, unitName } from '../parts/units.ts';
 import type { InstallRequest, Ports } from '../request.ts';
 import { runCommand } from '../shell.ts';
 import type { Plan, Step, StepContext } from '../step.ts';
+import { joinPlan } from './join.ts';
 import { accountEnvironment, type Environment, serversPlan, usesUnits } from './servers.ts';
 import { removeStandaloneSteps, standaloneExecutable, standalonePlan } from './standalone.ts';
 
@@ -29,9 +30,17 @@ export function requestOf(info: InstallInfo, request: InstallRequest): InstallRe
     envId: info.env_id,
     publicAddress: info.public_address,
     agentBackend: info.agent_backend,
-    halfstack: info.halfstack,
-    existing: info.halfstack === 'existing' ? info.servers : {},
-    database: { ...info.database, password: request.database.password },
+    halfstack: info.halfstack === 'none' ? 'auto' : info.halfstack,
+    existing: info.halfstack === 'existing' ? (info.servers ?? {}) : {},
+    database: { ...request.database, ...info.database },
+    join: {
+      ...request.join,
+      ...(info.join && {
+        manager: info.join.manager,
+        agentId: info.join.agent_id,
+        advertise: info.join.advertise,
+      }),
+    },
     ports,
   };
 }
@@ -90,16 +99,18 @@ function upgradeStep(info: InstallInfo, layout: Layout, environment: Environment
   const components = new Components(info, layout, environment);
   return {
     id: 'upgrade',
-    title: `Replace ${layout.executable}, bring the tables up to date, start again`,
+    title:
+      info.mode === 'join'
+        ? `Replace ${layout.executable}, start again`
+        : `Replace ${layout.executable}, bring the tables up to date, start again`,
     async run(context) {
       const names = await components.stop(context);
       await placeExecutable(layout.executable);
       try {
-        await runInstalled(
-          layout,
-          ['mgr', 'schema', 'oneshot', '-f', join(layout.config, 'manager.toml')],
-          context,
-        );
+        if (info.mode !== 'join') {
+          const schema = ['mgr', 'schema', 'oneshot', '-f', join(layout.config, 'manager.toml')];
+          await runInstalled(layout, schema, context);
+        }
         await components.start(context, names);
       } catch (error) {
         context.log(`taken back: ${errorMessage(error)}`);
@@ -155,27 +166,38 @@ function uninstallSteps(
       await runCommand([...base, 'down', ...(purge ? ['--volumes'] : [])], context);
     },
   };
+  const endSessions: Step = {
+    id: 'sessions',
+    title: 'End all sessions',
+    isDone: async () => !(await accepts(info.ports.manager ?? 0)),
+    async run(context) {
+      const env = accountEnvironment(layout, info, 'admin');
+      // Without its agent nobody would end them afterwards.
+      for (const how of ['freeze --force-kill', 'freeze --wait', 'unfreeze']) {
+        const args = ['admin', 'manager', ...how.split(' ')];
+        await runInstalled(layout, args, context, { env });
+      }
+    },
+  };
+  const stop: Step = {
+    id: 'stop',
+    title: 'Stop the components',
+    async run(context) {
+      await components.stop(context);
+    },
+  };
+  const endKernels: Step = {
+    id: 'kernels',
+    title: 'End what its sessions run on this machine',
+    isDone: async () =>
+      !existsSync(layout.executable) || !existsSync(join(layout.config, 'agent.toml')),
+    async run(context) {
+      const config = ['-f', join(layout.config, 'agent.toml')];
+      await runInstalled(layout, ['ag', 'end-kernels', ...config], context);
+    },
+  };
   return [
-    {
-      id: 'sessions',
-      title: 'End all sessions',
-      isDone: async () => !(await accepts(info.ports.manager ?? 0)),
-      async run(context) {
-        const env = accountEnvironment(layout, 'admin');
-        // Without its agent nobody would end them afterwards.
-        for (const how of ['freeze --force-kill', 'freeze --wait', 'unfreeze']) {
-          const args = ['admin', 'manager', ...how.split(' ')];
-          await runInstalled(layout, args, context, { env });
-        }
-      },
-    },
-    {
-      id: 'stop',
-      title: 'Stop the components',
-      async run(context) {
-        await components.stop(context);
-      },
-    },
+    ...(info.mode === 'join' ? [stop, endKernels] : [endSessions, stop]),
     ...(byUnits ? [removeUnits] : []),
     ...(info.halfstack === 'compose' ? [removeHalfstack] : []),
     {
@@ -198,6 +220,9 @@ function uninstallSteps(
     },
   ];
 }
+
+const installPlan = (request: InstallRequest, environment: Environment): Plan =>
+  request.mode === 'join' ? joinPlan(request, environment) : serversPlan(request, environment);
 
 function areStopped(info: InstallInfo, layout: Layout): boolean {
   return servicesOf(info).every((spec) => runningPid(layout, spec) === null);
@@ -242,7 +267,7 @@ export function maintenancePlan(request: InstallRequest, environment: Environmen
   };
   switch (request.maintenance) {
     case 'repair':
-      return { ...serversPlan(requestOf(info, request), environment), title: 'Repair' };
+      return { ...installPlan(requestOf(info, request), environment), title: 'Repair' };
     case 'upgrade':
       return {
         ...base,
@@ -262,6 +287,12 @@ export function maintenancePlan(request: InstallRequest, environment: Environmen
           request.purge
             ? 'Programs, configuration and all data are deleted.'
             : 'Programs are removed; configuration, folders and databases stay.',
+          ...(info.mode === 'join'
+            ? [
+                'Sessions on this node end. At the manager, then: backend.ai mgr agent revoke ' +
+                  (info.join?.agent_id ?? ''),
+              ]
+            : []),
           ...(areStopped(info, layout) ? [] : ['Running components are stopped first.']),
         ],
         // The folder that the log would lie in goes away.

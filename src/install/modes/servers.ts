@@ -6,6 +6,7 @@ import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import type { Clock } from '../../common/clock.ts';
+import { UserError } from '../../common/errors.ts';
 import { checkoutRoot } from '../../common/executable.ts';
 import { localAccount } from '../../common/local-cluster.ts';
 import type { Random } from '../../common/random.ts';
@@ -25,7 +26,7 @@ import { accountsPath, dataSteps, runInstalled } from '../parts/data.ts';
 import { executableStep } from '../parts/executable.ts';
 import { composeCheck, composeStep, existingServerChecks } from '../parts/halfstack.ts';
 import { runningPid, servicesOf, startService } from '../parts/services.ts';
-import { isSystemdRunning, systemUnitFolder, unitFor } from '../parts/units.ts';
+import { isSystemdRunning, systemUnitFolder, unitFor, unitName } from '../parts/units.ts';
 import type { InstallRequest } from '../request.ts';
 import { runCommand } from '../shell.ts';
 import type { Check, Plan, ReportPage, Step } from '../step.ts';
@@ -69,7 +70,7 @@ function withDatabasePassword(request: InstallRequest, layout: Layout, random: R
 }
 
 function checksOf(request: InstallRequest, layout: Layout, signal: AbortSignal): Check[] {
-  const services = servicesOf({ ports: { ...request.ports } });
+  const services = servicesOf({ mode: 'package', ports: { ...request.ports } });
   const flags: Record<string, string> = {
     mgr: '--manager-port',
     web: '--webserver-port',
@@ -110,9 +111,10 @@ function configStep(request: InstallRequest, layout: Layout, { clock, random }: 
 
 /** With systemd and its owner's rights: units. Else, processes that `backend.ai dev` looks after. */
 export const usesUnits = (mode: InstallInfo['mode'], { isRoot }: Environment): boolean =>
-  mode === 'package' && isRoot && isSystemdRunning();
+  mode !== 'develop' && isRoot && isSystemdRunning();
 
-function unitSteps(info: InstallInfo, layout: Layout, environment: Environment): Step[] {
+/** Writes the units; with systemd and the right to, has it start them. */
+export function unitSteps(info: InstallInfo, layout: Layout, environment: Environment): Step[] {
   const folder = join(layout.root, 'units');
   const units = servicesOf(info).map((spec) =>
     unitFor(spec, layout, {
@@ -144,7 +146,8 @@ function unitSteps(info: InstallInfo, layout: Layout, environment: Environment):
   return [write, enable];
 }
 
-function startSteps(info: InstallInfo, layout: Layout, { clock }: Environment): Step[] {
+/** Starts the components as processes in the background. */
+export function startSteps(info: InstallInfo, layout: Layout, { clock }: Environment): Step[] {
   return servicesOf(info).map((spec) => ({
     id: `start-${spec.name}`,
     title: `Start the ${spec.title.toLowerCase()}`,
@@ -153,18 +156,34 @@ function startSteps(info: InstallInfo, layout: Layout, { clock }: Environment): 
   }));
 }
 
+/** What the report says of the next boot when nothing starts the components then. */
+export function rebootLines(info: InstallInfo, layout: Layout, environment: Environment): string[] {
+  if (usesUnits(info.mode, environment)) return [];
+  const start = `${layout.executable} dev start --target-path ${layout.root}`;
+  if (info.mode === 'develop') return ['', 'After a reboot start them again:', `  ${start}`];
+  return [
+    '',
+    'Nothing starts them after a reboot. Have root do that:',
+    `  cp ${layout.root}/units/*.service ${systemUnitFolder} && systemctl daemon-reload`,
+    `  systemctl enable ${servicesOf(info)
+      .map((spec) => unitName(spec, info.env_id))
+      .join(' ')}`,
+    `or, without systemd, a line of crontab: @reboot ${start}`,
+  ];
+}
+
 const HELLO = 'print("hello world")';
 const HELLO_TIMEOUT_MS = 60_000;
 
 /** A session that says hello proves that all components work together. */
-function helloStep(layout: Layout): Step {
+function helloStep(info: InstallInfo, layout: Layout): Step {
   return {
     id: 'hello',
     title: 'Run a session that prints hello world',
     async run(context) {
       await runInstalled(layout, ['mgr', 'image', 'rescan', 'local'], context);
       const output = await runInstalled(layout, ['run', '--rm', 'python', '-c', HELLO], context, {
-        env: accountEnvironment(layout, 'user'),
+        env: accountEnvironment(layout, info, 'user'),
         timeoutMs: HELLO_TIMEOUT_MS,
       });
       context.log(output);
@@ -179,16 +198,35 @@ export const readAccounts = (layout: Layout) =>
     ? v.parse(accountsFile, readFileSync(accountsPath(layout), 'utf8'))
     : [];
 
-/** What points a client at the cluster as one of its accounts. */
-export function accountEnvironment(layout: Layout, name: string): Record<string, string> {
-  const text = readFileSync(join(layout.root, `env-local-${name}-api.sh`), 'utf8');
-  const found = [...text.matchAll(/^export (\w+)=(?:'([^']*)'|(\S*))$/gm)];
-  return Object.fromEntries(
-    found.map(([, key = '', quoted, plain]) => [key, quoted ?? plain ?? '']),
-  );
+/**
+ * What points a client on this machine at the cluster as one of its accounts.
+ * @param name `admin`, `user` or another one of accounts.json.
+ * @throws UserError when the installation has no such account.
+ */
+export function accountEnvironment(
+  layout: Layout,
+  { ports }: Pick<InstallInfo, 'ports'>,
+  name: string,
+): Record<string, string> {
+  const account = readAccounts(layout).find((candidate) => candidate.name === name);
+  if (account === undefined) {
+    throw new UserError(`${accountsPath(layout)} holds no account '${name}'.`, {
+      hint: 'Restore the file from a backup, or run the installation again.',
+    });
+  }
+  return {
+    BACKEND_ENDPOINT_TYPE: 'api',
+    BACKEND_ENDPOINT: `http://127.0.0.1:${ports.manager}`,
+    BACKEND_ACCESS_KEY: account.accessKey,
+    BACKEND_SECRET_KEY: account.secretKey,
+  };
 }
 
-function reportPages(request: InstallRequest, layout: Layout): ReportPage[] {
+function reportPages(
+  request: InstallRequest,
+  layout: Layout,
+  environment: Environment,
+): ReportPage[] {
   const { ports, publicAddress, mode } = request;
   const at = mode === 'develop' && request.envId !== 'default' ? ` --env-id ${request.envId}` : '';
   const place = mode === 'develop' ? at : ` --target-path ${layout.root}`;
@@ -222,10 +260,11 @@ function reportPages(request: InstallRequest, layout: Layout): ReportPage[] {
         `${layout.executable} dev restart mgr${place}`,
         `${layout.executable} dev log agent -f${place}`,
         '',
-        ...servicesOf({ ports: { ...ports } }).map(
+        ...servicesOf({ mode: 'package', ports: { ...ports } }).map(
           (spec) =>
             `${spec.title.padEnd(15)} port ${spec.port}, ${layout.config}/${spec.configFile}`,
         ),
+        ...rebootLines(infoOf(request, environment.clock), layout, environment),
       ],
     },
   ];
@@ -260,8 +299,8 @@ export function serversPlan(request: InstallRequest, environment: Environment): 
       ...dataSteps(request, layout, random),
       ...(info.mode === 'package' ? unitSteps(info, layout, environment) : []),
       ...(request.start && !byUnits ? startSteps(info, layout, environment) : []),
-      ...(request.start && request.agentBackend === 'process' ? [helloStep(layout)] : []),
+      ...(request.start && request.agentBackend === 'process' ? [helloStep(info, layout)] : []),
     ],
-    report: async () => reportPages(request, layout),
+    report: async () => reportPages(request, layout, environment),
   };
 }

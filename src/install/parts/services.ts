@@ -29,9 +29,12 @@ const LINES_OF_LOG = 8;
 const pidRecord = v.object({ pid: v.number(), startTicks: v.nullable(v.number()) });
 
 /** In the order in which they start; they stop in the opposite one. */
-export function servicesOf({ ports }: Pick<InstallInfo, 'ports'>): readonly ServiceSpec[] {
+export function servicesOf({
+  ports,
+  mode,
+}: Pick<InstallInfo, 'ports' | 'mode'>): readonly ServiceSpec[] {
   const port = (name: string) => ports[name] ?? 0;
-  return [
+  const all: readonly ServiceSpec[] = [
     {
       name: 'storage',
       title: 'Storage proxy',
@@ -61,6 +64,7 @@ export function servicesOf({ ports }: Pick<InstallInfo, 'ports'>): readonly Serv
       configFile: 'webserver.conf',
     },
   ];
+  return mode === 'join' ? all.filter(({ name }) => name === 'agent') : all;
 }
 
 export interface ServiceState {

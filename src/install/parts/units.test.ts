@@ -12,7 +12,7 @@ import { unitFor } from './units.ts';
 const folder = mkdtempSync(join(tmpdir(), 'bai-units-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const layout = layoutOf(join(folder, 'cluster'));
-const services = servicesOf({ ports: { ...PACKAGE_PORTS } });
+const services = servicesOf({ mode: 'package', ports: { ...PACKAGE_PORTS } });
 
 test.if(requireOrSkip(missingTool('systemd-analyze', 'systemd')))(
   'systemd-analyze finds nothing wrong',

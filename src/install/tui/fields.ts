@@ -1,5 +1,6 @@
 /** What of a request can be changed on the screen, and which texts are taken. */
 import { resolve } from 'node:path';
+import { parseManagerAddress, parseToken } from '../../common/protocol/join.ts';
 import type { InstallRequest } from '../request.ts';
 
 export interface Field {
@@ -7,11 +8,56 @@ export interface Field {
   readonly value: string;
   /** Enter goes from one to the next. Free text without. */
   readonly choices?: readonly string[];
+  /** It is not shown, and written anew when it is changed. */
+  readonly isSecret?: boolean;
   /** @returns the changed request, or why the text is not taken. */
   accept(text: string): InstallRequest | string;
 }
 
+/** Of a token, its kind. Characters. */
+const SHOWN_OF_SECRET = 9;
 const BACKENDS = ['process', 'docker', 'dummy'] as const;
+
+function joinFields(request: InstallRequest): Field[] {
+  const { join } = request;
+  const changed = (part: Partial<InstallRequest['join']>): InstallRequest => ({
+    ...request,
+    join: { ...join, ...part },
+  });
+  return [
+    {
+      label: 'Manager',
+      value: join.manager,
+      accept: (text) =>
+        parseManagerAddress(text) === null
+          ? 'Give HOST or HOST:PORT of its internal API.'
+          : changed({ manager: text.trim() }),
+    },
+    {
+      label: 'Token',
+      value: join.token,
+      isSecret: true,
+      accept: (text) =>
+        parseToken(text) === null
+          ? 'That is no whole token. Make one at the manager: backend.ai mgr token create.'
+          : changed({ token: text.trim() }),
+    },
+    {
+      label: 'Name of the node',
+      value: join.agentId,
+      accept: (text) =>
+        /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(text)
+          ? changed({ agentId: text })
+          : 'Letters, digits, . _ and -, at most 64.',
+    },
+  ];
+}
+
+/** How the value of a field is shown: of a secret only how it begins. */
+export function shownValue({ value, isSecret }: Pick<Field, 'value' | 'isSecret'>): string {
+  if (value === '') return '(needed)';
+  return isSecret === true ? `${value.slice(0, SHOWN_OF_SECRET)}…` : value;
+}
 
 export function fieldsOf(request: InstallRequest): Field[] {
   const folder: Field = {
@@ -43,6 +89,7 @@ export function fieldsOf(request: InstallRequest): Field[] {
     choices: ['no', 'yes'],
     accept: (text) => ({ ...request, purge: text === 'yes' }),
   };
+  if (request.mode === 'join') return [...joinFields(request), folder, backend];
   if (request.mode === 'standalone') return [folder];
   if (request.mode !== 'maintain') return [folder, publicAddress, backend];
   return request.maintenance === 'uninstall' ? [folder, purge] : [folder];

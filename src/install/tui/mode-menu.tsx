@@ -28,6 +28,11 @@ const ENTRIES: readonly Entry[] = [
     detail: 'Separate components in a folder of their own, as services of the system.',
   },
   {
+    mode: 'join',
+    title: 'Node',
+    detail: 'This machine runs sessions of a cluster whose manager is elsewhere.',
+  },
+  {
     mode: 'maintain',
     maintenance: 'upgrade',
     title: 'Upgrade',

@@ -6,7 +6,7 @@ import type { Environment } from '../modes/servers.ts';
 import { planFor } from '../plan.ts';
 import type { InstallRequest } from '../request.ts';
 import type { Plan } from '../step.ts';
-import { type Field, fieldsOf } from './fields.ts';
+import { type Field, fieldsOf, shownValue } from './fields.ts';
 
 interface ReviewProps {
   readonly request: InstallRequest;
@@ -24,6 +24,9 @@ function planOrProblem(request: InstallRequest, environment: Environment): Plan 
     return errorMessage(error);
   }
 }
+
+const shownDraft = ({ isSecret }: Field, draft: string): string =>
+  `${isSecret === true ? '•'.repeat(draft.length) : draft}█`;
 
 export function Review({ request, environment, onChange, onBack, onGo }: ReviewProps) {
   const fields = fieldsOf(request);
@@ -60,7 +63,7 @@ export function Review({ request, environment, onChange, onBack, onGo }: ReviewP
     else if (key.return && field?.choices) {
       const next = (field.choices.indexOf(field.value) + 1) % field.choices.length;
       accept(field, field.choices[next] ?? field.value);
-    } else if (key.return && field) setDraft(field.value);
+    } else if (key.return && field) setDraft(field.isSecret === true ? '' : field.value);
   });
 
   return (
@@ -75,7 +78,7 @@ export function Review({ request, environment, onChange, onBack, onGo }: ReviewP
           <Text key={row.label} color={index === at ? 'cyan' : undefined} wrap="truncate-end">
             {index === at ? '❯ ' : '  '}
             {row.label.padEnd(18)}
-            {index === at && draft !== null ? `${draft}█` : row.value}
+            {index === at && draft !== null ? shownDraft(row, draft) : shownValue(row)}
           </Text>
         ))}
         <Text color={field === undefined ? 'cyan' : undefined} bold>

@@ -81,6 +81,30 @@ test('fields are changed before anything is done', async () => {
   expect(await child.exited).toBe(130);
 });
 
+test('a token is not shown, and a wrong one is not taken', async () => {
+  const { child, sees, press } = atTerminal('--mode', 'join');
+  await sees('Node of a cluster');
+  await sees('Manager           (needed)');
+  press(DOWN);
+  await sees('❯ Manager');
+  press(ENTER);
+  await sees('█');
+  press('manager.example');
+  await sees('manager.example█');
+  press(ENTER);
+  await sees('of the cluster of manager.example.');
+  press(DOWN);
+  await sees('❯ Token');
+  press(ENTER);
+  await sees('█');
+  press('secret');
+  await sees('••••••█');
+  press(ENTER);
+  await sees('That is no whole token.');
+  press(CTRL_C);
+  expect(await child.exited).toBe(130);
+});
+
 test('what is missing is shown with its remedy, and the exit code says so', async () => {
   const servers = ['--postgres-addr', '--redis-addr', '--etcd-addr'];
   const { child, sees, press } = atTerminal(

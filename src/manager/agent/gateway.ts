@@ -16,6 +16,7 @@ import { noteAgentImages } from '../image/locations.ts';
 import { loadResourceGroup } from '../resource-group/service.ts';
 import { applyAgentEvents, applyReports, skipAgentEvent } from '../session/transition.ts';
 import { type Reconciliation, reconcile } from './reconcile.ts';
+import { noteSilence } from './silence-store.ts';
 import { keepLastStatistics, noteStatistics } from './statistics.ts';
 import {
   type AgentRow,
@@ -158,7 +159,10 @@ class Gateway {
         `Agent ${beat.agentId} wants to join resource group '${beat.scalingGroup}', which does not exist. Create it, or correct scaling-group in agent.toml.`,
       );
     }
-    await sql.begin((tx) => upsertAgent(tx, beat, slots, now));
+    await sql.begin(async (tx) => {
+      await upsertAgent(tx, beat, slots, now);
+      if (row?.status === 'LOST') await noteSilence(tx, 'back', [beat.agentId], now);
+    });
     if (row?.status !== 'ALIVE') {
       log.info(row ? 'an agent is back' : 'an agent joined', { agentId: beat.agentId });
     }

@@ -7,6 +7,7 @@ import type { Report } from '../session/reports.ts';
 import { applyReports } from '../session/transition.ts';
 import { limitsSec, orphanReport, overdueReport } from './deadlines.ts';
 import type { HangTolerance } from './hang-tolerance.ts';
+import { noteSilence } from './silence-store.ts';
 import {
   markLost,
   selectDoomed,
@@ -32,7 +33,12 @@ async function findLostAgents(ctx: LivenessContext, listeningSince: Date): Promi
   const now = ctx.clock.now();
   const deadline = new Date(now.getTime() - ctx.settings.heartbeatTimeoutSec * 1000);
   if (listeningSince > deadline) return;
-  for (const agentId of await markLost(ctx.sql, deadline, now)) {
+  const lost = await ctx.sql.begin(async (tx) => {
+    const ids = await markLost(tx, deadline, now);
+    await noteSilence(tx, 'lost', ids, now);
+    return ids;
+  });
+  for (const agentId of lost) {
     ctx.log.warn('an agent is lost', { agentId, timeoutSec: ctx.settings.heartbeatTimeoutSec });
   }
 }

@@ -54,6 +54,8 @@ export interface DistributedOptions {
   readonly agents?: readonly AgentName[];
   /** Address that agents publish the services of containers on. */
   readonly bindHost?: string;
+  /** Address on which the manager listens for agents; loopback unless it is given. */
+  readonly internalHost?: string;
   /** Given to the agents beside a clean environment. */
   readonly agentEnvironment?: Readonly<Record<string, string>>;
 }
@@ -106,7 +108,7 @@ interface Addresses {
   readonly database: string;
   readonly etcd: string;
   readonly api: number;
-  readonly internal: number;
+  readonly internal: string;
 }
 
 function managerToml({ database, etcd, api, internal }: Addresses): string {
@@ -122,7 +124,7 @@ namespace = "faults"
 [manager]
 id = "i-faults"
 service-addr = "127.0.0.1:${api}"
-internal-addr = "127.0.0.1:${internal}"
+internal-addr = "${internal}"
 heartbeat-timeout = 10.0
 [logging]
 level = "INFO"
@@ -308,7 +310,8 @@ export async function startDistributedCluster(
   const [api, internal] = [await freePort(), await freePort()];
   const servers = new Servers(folder, options.agentEnvironment ?? {});
   await writeSettings(servers, agents, {
-    ...{ database: url, etcd: etcd.addr, api, internal, bindHost },
+    ...{ database: url, etcd: etcd.addr, api, bindHost },
+    internal: `${options.internalHost ?? '127.0.0.1'}:${internal}`,
   });
   const { path, keys } = await prepareFixture(folder);
   await configure(servers, redis, path);

@@ -19,6 +19,8 @@ interface ProgramOptions {
   readonly cwd: string;
   /** Added to a clean environment: nothing of the test run's own settings comes through. */
   readonly env?: Readonly<Record<string, string>>;
+  /** A command that runs the rest of its line somewhere else: on a machine of a test network. */
+  readonly inside?: readonly string[];
 }
 
 function environment({ cwd, env }: ProgramOptions): Record<string, string> {
@@ -41,7 +43,7 @@ export class Program {
 
   constructor(args: readonly string[], options: ProgramOptions) {
     this.#name = `backend.ai ${args.join(' ')}`;
-    this.#child = Bun.spawn([...selfCommand(), ...args], {
+    this.#child = Bun.spawn([...(options.inside ?? []), ...selfCommand(), ...args], {
       cwd: options.cwd,
       stdin: 'ignore',
       stdout: 'pipe',
