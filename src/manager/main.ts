@@ -41,6 +41,7 @@ import { usageBucketGraphql } from './fair-share/usage-graphql.ts';
 import { folderGraphql } from './folder/graphql.ts';
 import { folderRoutes } from './folder/rest.ts';
 import { storageGraphql } from './folder/storage-graphql.ts';
+import { folderFilesV2Graphql } from './folder/v2-files-graphql.ts';
 import { folderV2Graphql } from './folder/v2-graphql.ts';
 import { createGraphqlEngine, type GraphqlEngine } from './graphql/engine.ts';
 import type { GraphqlModule } from './graphql/module.ts';
@@ -157,6 +158,7 @@ export const graphqlModules: readonly GraphqlModule[] = [
   domainGraphql,
   domainNodeGraphql,
   domainV2Graphql,
+  folderFilesV2Graphql,
   folderGraphql,
   folderV2Graphql,
   storageGraphql,

@@ -22,6 +22,7 @@ import {
   loadFolder,
   readFolders,
 } from './service.ts';
+import { listGrantPage } from './sharing.ts';
 
 const TYPE = 'VirtualFolderNode';
 const idOf = ({ id }: FolderRecord): string => id;
@@ -105,6 +106,11 @@ export const folderGraphql: GraphqlModule = {
           idOf,
           load: (wish) => listFolderNodes(ctx.sql, caller, query, wish),
         });
+      },
+      async vfolder_permission_list(_root, args, { ctx, caller }) {
+        const page = { ...pageOf(args), filter: args.filter, order: args.order };
+        const { rows, total } = await listGrantPage(ctx.sql, caller, page);
+        return { items: rows, total_count: total };
       },
       vfolder_host_permissions: () => ({
         vfolder_host_permission_list: [...HOST_PERMISSIONS],

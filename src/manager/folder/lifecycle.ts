@@ -3,12 +3,11 @@ import type { TransactionSql } from 'postgres';
 import { BackendError } from '../../common/errors.ts';
 import { change } from '../audit/service.ts';
 import type { VfolderRow } from '../db/rows.generated.ts';
-import { parseHost, readVolumeSettings } from '../storage/settings.ts';
+import { parseHost } from '../storage/settings.ts';
 import { requireHostPermission } from './hosts.ts';
-import { FOLDER_ENTITY, type FolderChange, quotaScopeOf, requireRoom } from './manage.ts';
+import { FOLDER_ENTITY, type FolderChange, planFor, quotaScopeOf, requireRoom } from './manage.ts';
 import * as store from './manage-store.ts';
 import {
-  checkName,
   type FolderPermission,
   type FolderStatus,
   isUnmanaged,
@@ -16,6 +15,7 @@ import {
   statusesOf,
 } from './rules.ts';
 import { type FolderRecord, findFolder } from './service.ts';
+import { insertGrant } from './sharing-store.ts';
 import { carryOut } from './work.ts';
 import { insertWork } from './work-store.ts';
 
@@ -156,15 +156,18 @@ export interface CloneWishes {
   readonly name: string;
   /** `proxy:volume`; null is where the source is. */
   readonly host: string | null;
-  readonly usageMode: VfolderRow['usage_mode'];
+  /** Null is that of the source. */
+  readonly usageMode: VfolderRow['usage_mode'] | null;
   readonly permission: FolderPermission;
   readonly cloneable: boolean;
+  /** Whose the copy is; null: the caller's. */
+  readonly projectId: string | null;
 }
 
 /**
- * Begins to copy a folder into one of the caller's own. @returns the copy's row and the background
+ * Begins to copy a folder into one of the caller's own, or of a project. @returns the copy's row and the background
  * task that tells how far it is.
- * @throws BackendError as `findFolder`; GenericForbidden when it is not cloneable;
+ * @throws BackendError as `findFolder` and `createFolder`; GenericForbidden when it is not cloneable;
  *   InvalidAPIParameters for a wrong or taken name, another volume, or beyond the policy's limit;
  *   InsufficientStoragePermission without `create-vfolder`.
  */
@@ -184,14 +187,8 @@ export async function cloneFolder(
   if (isUnmanaged(source)) {
     throw new BackendError('VFolderBadRequest', 'A path of the hosts cannot be cloned.');
   }
-  const { types } = await readVolumeSettings(ctx.config);
-  if (!types.includes('user')) {
-    throw new BackendError(
-      'InvalidAPIParameters',
-      'Folders of users are not enabled on this cluster (volumes/_types/user).',
-    );
-  }
-  checkName(wishes.name);
+  const usageMode = wishes.usageMode ?? source.usage_mode;
+  const plan = await planFor(by, { ...wishes, usageMode });
   const host = wishes.host || source.host;
   parseHost(host);
   if (host !== source.host) {
@@ -200,11 +197,11 @@ export async function cloneFolder(
       `A folder is cloned within its volume: '${source.host}', not '${host}'.`,
     );
   }
-  await requireHostPermission(ctx.sql, caller, host, 'create-vfolder');
-  const owner = { kind: 'user', userId: caller.userId } as const;
+  await requireHostPermission(ctx.sql, caller, host, 'create-vfolder', wishes.projectId);
+  const { owner } = plan;
   const copy = await change(by, async (tx, note) => {
     const limits = await store.lockOwner(tx, owner);
-    if (limits === null) throw new BackendError('ObjectNotFound', 'You have no resource policy.');
+    if (limits === null) throw new BackendError('ObjectNotFound', 'The owner has no policy.');
     const taken = await store.isNameTaken(tx, wishes.name, caller.userId, owner);
     requireRoom(limits, taken, wishes.name);
     await store.lockFolder(tx, source.id);
@@ -216,10 +213,10 @@ export async function cloneFolder(
       id: ctx.random.uuid(),
       name: wishes.name,
       host,
-      domainName: caller.domainName,
+      domainName: plan.domainName,
       quotaScopeId: quotaScopeOf(owner),
-      usageMode: wishes.usageMode,
-      permission: wishes.permission,
+      usageMode,
+      permission: plan.permission,
       creator: caller.email,
       creatorId: caller.userId,
       owner,
@@ -227,6 +224,7 @@ export async function cloneFolder(
       cloneable: wishes.cloneable,
       status: 'cloning',
     });
+    if (plan.creatorWrites) await insertGrant(tx, after.id, caller.userId, 'wd');
     await insertWork(tx, after.id, 'clone', source.id);
     note({ entityType: FOLDER_ENTITY, entityId: after.id, operation: 'create', after });
     return after;

@@ -61,7 +61,11 @@ interface Plan {
   readonly creatorWrites: boolean;
 }
 
-async function planForProject(by: FolderChange, wishes: FolderWishes, id: string): Promise<Plan> {
+async function planForProject(
+  by: FolderChange,
+  wishes: Parameters<typeof planFor>[1],
+  id: string,
+): Promise<Plan> {
   const { caller, ctx } = by;
   const project = await store.selectProject(ctx.sql, id, caller.userId);
   const administers =
@@ -94,7 +98,14 @@ async function planForProject(by: FolderChange, wishes: FolderWishes, id: string
   return { ...common, permission: 'ro', creatorWrites: true };
 }
 
-async function planFor(by: FolderChange, wishes: FolderWishes): Promise<Plan> {
+/**
+ * Whose a new folder is to be, and what others may do with it.
+ * @throws BackendError InvalidAPIParameters, GenericForbidden, ProjectNotFound.
+ */
+export async function planFor(
+  by: FolderChange,
+  wishes: Pick<FolderWishes, 'name' | 'usageMode' | 'permission' | 'projectId'>,
+): Promise<Plan> {
   checkName(wishes.name);
   await requireType(by, wishes.projectId === null ? 'user' : 'group');
   if (wishes.projectId !== null) return planForProject(by, wishes, wishes.projectId);

@@ -101,6 +101,7 @@ export function folderLifecycleRoutes(ctx: ManagerContext): Route[] {
         const cloned = await lifecycle.cloneFolder(byOf(ctx, request), params.name, {
           name: given.target_name,
           host: given.target_host,
+          projectId: null,
           usageMode: given.usage_mode,
           permission: given.permission,
           cloneable: given.cloneable,

@@ -12,6 +12,7 @@ export const typeDefs = /* GraphQL */ `
     vfolder_node(id: String!): VirtualFolderNode
     vfolder_nodes(scope_id: ScopeField, project_id: UUID, permission: VFolderPermissionValueField, filter: String, order: String, offset: Int, before: String, after: String, first: Int, last: Int): VirtualFolderConnection
     vfolder_host_permissions: PredefinedAtomicPermission
+    vfolder_permission_list(limit: Int!, offset: Int!, filter: String, order: String): VirtualFolderPermissionList
   }
 
   type VirtualFolder implements Item {
@@ -79,6 +80,20 @@ export const typeDefs = /* GraphQL */ `
   type VirtualFolderEdge {
     node: VirtualFolderNode
     cursor: String!
+  }
+
+  type VirtualFolderPermission implements Item {
+    id: ID
+    permission: String
+    vfolder: UUID
+    vfolder_name: String
+    user: UUID
+    user_email: String
+  }
+
+  type VirtualFolderPermissionList implements PaginatedList {
+    items: [VirtualFolderPermission]!
+    total_count: Int!
   }
 
   type PredefinedAtomicPermission {
@@ -161,6 +176,8 @@ export const v2TypeDefs = /* GraphQL */ `
     restoreVFolder(vfolderId: UUID!): RestoreVFolderPayload
     bulkDeleteVfoldersV2(input: BulkDeleteVFoldersV2Input!): BulkDeleteVFoldersV2Payload
     bulkPurgeVfoldersV2(input: BulkPurgeVFoldersV2Input!): BulkPurgeVFoldersV2Payload
+    purgeVfolderV2(vfolderId: UUID!, options: PurgeVFolderOptionsInput = null): PurgeVFolderV2Payload
+    cloneVfolderV2(vfolderId: UUID!, input: CloneVFolderV2Input!): CloneVFolderV2Payload
   }
 
   type VFolder implements Node {
@@ -293,6 +310,21 @@ export const v2TypeDefs = /* GraphQL */ `
     cascadeModelCard: Boolean! = false
   }
 
+  type PurgeVFolderV2Payload {
+    id: UUID!
+  }
+
+  input CloneVFolderV2Input {
+    name: String!
+    projectId: UUID = null
+    host: String = null
+  }
+
+  type CloneVFolderV2Payload {
+    vfolder: VFolder!
+    bgtaskId: String!
+  }
+
   type BulkPurgeVFoldersV2Payload {
     purgedCount: Int!
     failed: [BulkPurgeVFolderV2Error!]!
@@ -301,5 +333,95 @@ export const v2TypeDefs = /* GraphQL */ `
   type BulkPurgeVFolderV2Error {
     vfolderId: UUID!
     message: String!
+  }
+`;
+
+export const v2FileTypeDefs = /* GraphQL */ `
+  type Query {
+    myStorageHostPermissions: MyStorageHostPermissionsPayload
+  }
+
+  type Mutation {
+    vfolderListFilesV2(vfolderId: UUID!, input: ListFilesV2Input!): ListFilesV2Payload
+    vfolderMkdirV2(vfolderId: UUID!, input: MkdirV2Input!): MkdirV2Payload
+    vfolderMoveFileV2(vfolderId: UUID!, input: MoveFileV2Input!): MoveFileV2Payload
+    vfolderDeleteFilesV2(vfolderId: UUID!, input: DeleteFilesV2Input!): DeleteFilesV2Payload
+    vfolderCreateUploadSessionV2(vfolderId: UUID!, input: CreateUploadSessionV2Input!): CreateUploadSessionV2Payload
+    vfolderCreateDownloadSessionV2(vfolderId: UUID!, input: CreateDownloadSessionV2Input!): CreateDownloadSessionV2Payload
+  }
+
+  type StorageHostPermission {
+    host: String!
+    permissions: [VFolderHostPermissionV2!]!
+  }
+
+  type MyStorageHostPermissionsPayload {
+    items: [StorageHostPermission!]!
+  }
+
+  input ListFilesV2Input {
+    path: String!
+  }
+
+  type VFolderFileEntryV2 {
+    name: String!
+    type: String!
+    size: Int!
+    mode: Int!
+    createdAt: String!
+    updatedAt: String!
+  }
+
+  type ListFilesV2Payload {
+    items: [VFolderFileEntryV2!]!
+  }
+
+  input MkdirV2Input {
+    path: [String!]!
+    parents: Boolean! = true
+    existOk: Boolean! = false
+  }
+
+  type MkdirV2Payload {
+    results: [String!]!
+  }
+
+  input MoveFileV2Input {
+    src: String!
+    dst: String!
+  }
+
+  type MoveFileV2Payload {
+    src: String!
+    dst: String!
+  }
+
+  input DeleteFilesV2Input {
+    files: [String!]!
+    recursive: Boolean! = false
+  }
+
+  type DeleteFilesV2Payload {
+    bgtaskId: String!
+  }
+
+  input CreateUploadSessionV2Input {
+    path: String!
+    size: Int!
+  }
+
+  type CreateUploadSessionV2Payload {
+    token: String!
+    url: String!
+  }
+
+  input CreateDownloadSessionV2Input {
+    path: String!
+    archive: Boolean! = false
+  }
+
+  type CreateDownloadSessionV2Payload {
+    token: String!
+    url: String!
   }
 `;

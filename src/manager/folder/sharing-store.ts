@@ -1,6 +1,14 @@
 /** SQL about what others were granted on folders, and about invitations to them. */
+import type { Fragment, Sql } from 'postgres';
 import type { Db } from '../db/connect.ts';
 import type { VfolderInvitationRow } from '../db/rows.generated.ts';
+import {
+  type FieldTable,
+  filterToSql,
+  type ListPage,
+  orderTable,
+  orderToSql,
+} from '../graphql/minilang-store.ts';
 import type { FolderPermission } from './rules.ts';
 import { relations, type Viewer, within } from './store.ts';
 
@@ -47,29 +55,79 @@ export interface GrantRecord {
   readonly permission: FolderPermission;
 }
 
+/** Folders with their grants, `o`, and to whom those are, `w`. */
+const grantRelations = (sql: Db, viewer: Viewer): Fragment => sql`
+  ${relations(sql, viewer)}
+  JOIN vfolder_permissions o ON o.vfolder = f.id
+  JOIN users w ON w.uuid = o."user"`;
+
 /** The grants that a viewer may know of: on folders they dispose of, and their own. */
-export function selectGrants(
-  sql: Db,
-  viewer: Viewer,
-  folderId: string | null,
-  limit: number,
-): Promise<GrantRecord[]> {
+function grantsWithin(sql: Db, viewer: Viewer): Fragment {
   const disposes = viewer.isSuperadmin
     ? sql`true`
     : viewer.role === 'admin'
       ? sql`(f."user" = ${viewer.userId} OR f.domain_name = ${viewer.domainName})`
       : sql`f."user" = ${viewer.userId}`;
-  return sql<GrantRecord[]>`
-    SELECT f.id AS vfolder_id, f.name AS vfolder_name, f.status,
-           coalesce(f."group", f."user")::text AS owner,
-           CASE WHEN f."group" IS NULL THEN 'user' ELSE 'project' END AS type,
-           o."user", w.email, coalesce(o.permission, 'rw') AS permission
-      FROM ${relations(sql, viewer)}
-      JOIN vfolder_permissions o ON o.vfolder = f.id
-      JOIN users w ON w.uuid = o."user"
-     WHERE ${within(sql, viewer, 'all')} AND (${disposes} OR o."user" = ${viewer.userId})
-       ${folderId === null ? sql`` : sql`AND f.id = ${folderId}`}
-     ORDER BY f.name, w.email LIMIT ${limit}`;
+  return sql`(${within(sql, viewer, 'all')} AND (${disposes} OR o."user" = ${viewer.userId}))`;
+}
+
+/** The grants on one folder or on all, as far as the viewer may know. */
+export const selectGrants = (
+  sql: Db,
+  viewer: Viewer,
+  folderId: string | null,
+  limit: number,
+): Promise<GrantRecord[]> => sql<GrantRecord[]>`
+  SELECT f.id AS vfolder_id, f.name AS vfolder_name, f.status,
+         coalesce(f."group", f."user")::text AS owner,
+         CASE WHEN f."group" IS NULL THEN 'user' ELSE 'project' END AS type,
+         o."user", w.email, coalesce(o.permission, 'rw') AS permission
+    FROM ${grantRelations(sql, viewer)}
+   WHERE ${grantsWithin(sql, viewer)}
+     ${folderId === null ? sql`` : sql`AND f.id = ${folderId}`}
+   ORDER BY f.name, w.email LIMIT ${limit}`;
+
+/** A grant as its list shows it. */
+interface ListedGrant {
+  readonly id: string;
+  readonly permission: FolderPermission;
+  readonly vfolder: string;
+  readonly vfolder_name: string;
+  readonly user: string;
+  readonly user_email: string;
+}
+
+/**
+ * One page of the grants that a viewer may know of, and how many match in all. Those on the newest
+ * folders come first, unless ordered.
+ * @throws BackendError InvalidAPIParameters for a wrong filter or order.
+ */
+export async function selectGrantPage(
+  sql: Sql,
+  viewer: Viewer,
+  page: ListPage,
+): Promise<{ rows: ListedGrant[]; total: number }> {
+  const stored = (value: string) => value.toLowerCase();
+  const table: FieldTable = {
+    permission: { kind: 'enum', column: sql`o.permission::text`, stored },
+    vfolder: { kind: 'uuid', column: sql`f.id` },
+    vfolder_name: { kind: 'text', column: sql`f.name` },
+    user: { kind: 'uuid', column: sql`o."user"` },
+    user_email: { kind: 'text', column: sql`w.email` },
+  };
+  const where = sql`${grantsWithin(sql, viewer)} AND ${filterToSql(sql, page.filter, table)}`;
+  const order = orderToSql(sql, page.order, orderTable(table), {
+    fallback: sql`f.created_at DESC`,
+    tieBreak: sql`o.id`,
+  });
+  const [counted] = await sql<{ total: number }[]>`
+    SELECT count(*)::int AS total FROM ${grantRelations(sql, viewer)} WHERE ${where}`;
+  const rows = await sql<ListedGrant[]>`
+    SELECT o.id, coalesce(o.permission, 'rw') AS permission, f.id AS vfolder,
+           f.name AS vfolder_name, o."user", w.email AS user_email
+      FROM ${grantRelations(sql, viewer)}
+     WHERE ${where} ORDER BY ${order} LIMIT ${page.limit} OFFSET ${page.offset}`;
+  return { rows, total: counted?.total ?? 0 };
 }
 
 export interface Person {

@@ -2,6 +2,7 @@
  * Sharing: owners of personal folders invite others, administrators give members of a project
  * permissions of their own on its folders, and everybody may leave what was shared with them.
  */
+import type { Sql } from 'postgres';
 import { BackendError } from '../../common/errors.ts';
 import { change } from '../audit/service.ts';
 import type { Db } from '../db/connect.ts';
@@ -276,6 +277,13 @@ export async function unshareFolder(
 /** The permissions of users on one folder or on all, as far as the caller may know. */
 export const listGrants = (sql: Db, caller: Caller, folderId: string | null) =>
   store.selectGrants(sql, caller, folderId, MAX_LISTED);
+
+/** One page of them. @throws BackendError InvalidAPIParameters for a wrong filter or order. */
+export const listGrantPage = (
+  sql: Sql,
+  caller: Caller,
+  page: Parameters<typeof store.selectGrantPage>[2],
+) => store.selectGrantPage(sql, caller, page);
 
 /**
  * Changes or, with null, takes away what users were granted on a folder.

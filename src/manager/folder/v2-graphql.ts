@@ -10,9 +10,9 @@ import { requireAdministrator } from '../graphql/scope.ts';
 import { v2ListField } from '../graphql/v2-list.ts';
 import { listProjects, type ProjectRecord } from '../project/service.ts';
 import { loadUserV2 } from '../user/v2-graphql.ts';
-import { deleteForever, restoreFolder, trashFolder } from './lifecycle.ts';
+import { cloneFolder, deleteForever, restoreFolder, trashFolder } from './lifecycle.ts';
 import { type FolderSelection, V2_STATUSES } from './list-store.ts';
-import { createFolder } from './manage.ts';
+import { createFolder, readBack } from './manage.ts';
 import { v2TypeDefs } from './schema.ts';
 import { effectivePermission, type FolderRecord, listFoldersV2, loadFolder } from './service.ts';
 
@@ -141,6 +141,23 @@ export const folderV2Graphql: GraphqlModule = {
           }
         }
         return { purgedCount: ids.length - failed.length, failed };
+      },
+      async purgeVfolderV2(_root, { vfolderId }, context) {
+        await refuseWhenFrozen(context.ctx);
+        await deleteForever(context, vfolderId, { force: false });
+        return { id: vfolderId };
+      },
+      async cloneVfolderV2(_root, { vfolderId, input }, context) {
+        await refuseWhenFrozen(context.ctx);
+        const { copy, taskId } = await cloneFolder(context, vfolderId, {
+          name: input.name,
+          host: input.host ?? null,
+          projectId: input.projectId ?? null,
+          usageMode: null,
+          permission: 'rw',
+          cloneable: false,
+        });
+        return { vfolder: await readBack(context, copy.id), bgtaskId: taskId };
       },
     },
     VFolder: {

@@ -306,6 +306,7 @@ export type Query = {
   readonly domainV2: Maybe<DomainV2>;
   readonly adminDomainsV2: Maybe<DomainV2Connection>;
   readonly rgDomainsV2: Maybe<DomainV2Connection>;
+  readonly myStorageHostPermissions: Maybe<MyStorageHostPermissionsPayload>;
   readonly vfolder: Maybe<VirtualFolder>;
   readonly vfolder_list: Maybe<VirtualFolderList>;
   readonly vfolder_own_list: Maybe<VirtualFolderList>;
@@ -314,6 +315,7 @@ export type Query = {
   readonly vfolder_node: Maybe<VirtualFolderNode>;
   readonly vfolder_nodes: Maybe<VirtualFolderConnection>;
   readonly vfolder_host_permissions: Maybe<PredefinedAtomicPermission>;
+  readonly vfolder_permission_list: Maybe<VirtualFolderPermissionList>;
   readonly vfolderV2: Maybe<VFolder>;
   readonly myVfolders: Maybe<VFolderConnection>;
   readonly projectVfolders: Maybe<VFolderConnection>;
@@ -994,6 +996,14 @@ export type Queryvfolder_nodesArgs = {
 };
 
 
+export type Queryvfolder_permission_listArgs = {
+  limit: Scalars['Int']['input'];
+  offset: Scalars['Int']['input'];
+  filter?: InputMaybe<Scalars['String']['input']>;
+  order?: InputMaybe<Scalars['String']['input']>;
+};
+
+
 export type QueryvfolderV2Args = {
   vfolderId: Scalars['UUID']['input'];
 };
@@ -1549,12 +1559,20 @@ export type Mutation = {
   readonly adminUpdateDomainV2: Maybe<DomainPayload>;
   readonly adminDeleteDomainV2: Maybe<DeleteDomainPayload>;
   readonly adminPurgeDomainV2: Maybe<PurgeDomainPayload>;
+  readonly vfolderListFilesV2: Maybe<ListFilesV2Payload>;
+  readonly vfolderMkdirV2: Maybe<MkdirV2Payload>;
+  readonly vfolderMoveFileV2: Maybe<MoveFileV2Payload>;
+  readonly vfolderDeleteFilesV2: Maybe<DeleteFilesV2Payload>;
+  readonly vfolderCreateUploadSessionV2: Maybe<CreateUploadSessionV2Payload>;
+  readonly vfolderCreateDownloadSessionV2: Maybe<CreateDownloadSessionV2Payload>;
   readonly createVfolderV2: Maybe<CreateVFolderV2Payload>;
   readonly createVFolderInProject: Maybe<CreateVFolderV2Payload>;
   readonly deleteVfolderV2: Maybe<DeleteVFolderV2Payload>;
   readonly restoreVFolder: Maybe<RestoreVFolderPayload>;
   readonly bulkDeleteVfoldersV2: Maybe<BulkDeleteVFoldersV2Payload>;
   readonly bulkPurgeVfoldersV2: Maybe<BulkPurgeVFoldersV2Payload>;
+  readonly purgeVfolderV2: Maybe<PurgeVFolderV2Payload>;
+  readonly cloneVfolderV2: Maybe<CloneVFolderV2Payload>;
   readonly set_quota_scope: Maybe<SetQuotaScope>;
   readonly unset_quota_scope: Maybe<UnsetQuotaScope>;
   readonly create_keypair_resource_policy: Maybe<CreateKeyPairResourcePolicy>;
@@ -1943,6 +1961,42 @@ export type MutationadminPurgeDomainV2Args = {
 };
 
 
+export type MutationvfolderListFilesV2Args = {
+  vfolderId: Scalars['UUID']['input'];
+  input: ListFilesV2Input;
+};
+
+
+export type MutationvfolderMkdirV2Args = {
+  vfolderId: Scalars['UUID']['input'];
+  input: MkdirV2Input;
+};
+
+
+export type MutationvfolderMoveFileV2Args = {
+  vfolderId: Scalars['UUID']['input'];
+  input: MoveFileV2Input;
+};
+
+
+export type MutationvfolderDeleteFilesV2Args = {
+  vfolderId: Scalars['UUID']['input'];
+  input: DeleteFilesV2Input;
+};
+
+
+export type MutationvfolderCreateUploadSessionV2Args = {
+  vfolderId: Scalars['UUID']['input'];
+  input: CreateUploadSessionV2Input;
+};
+
+
+export type MutationvfolderCreateDownloadSessionV2Args = {
+  vfolderId: Scalars['UUID']['input'];
+  input: CreateDownloadSessionV2Input;
+};
+
+
 export type MutationcreateVfolderV2Args = {
   input: CreateVFolderV2Input;
 };
@@ -1971,6 +2025,18 @@ export type MutationbulkDeleteVfoldersV2Args = {
 
 export type MutationbulkPurgeVfoldersV2Args = {
   input: BulkPurgeVFoldersV2Input;
+};
+
+
+export type MutationpurgeVfolderV2Args = {
+  vfolderId: Scalars['UUID']['input'];
+  options?: InputMaybe<PurgeVFolderOptionsInput>;
+};
+
+
+export type MutationcloneVfolderV2Args = {
+  vfolderId: Scalars['UUID']['input'];
+  input: CloneVFolderV2Input;
 };
 
 
@@ -4953,6 +5019,90 @@ export type DomainV2Edge = {
   readonly node: DomainV2;
 };
 
+export type StorageHostPermission = {
+  readonly __typename?: 'StorageHostPermission';
+  readonly host: Scalars['String']['output'];
+  readonly permissions: ReadonlyArray<VFolderHostPermissionV2>;
+};
+
+export type MyStorageHostPermissionsPayload = {
+  readonly __typename?: 'MyStorageHostPermissionsPayload';
+  readonly items: ReadonlyArray<StorageHostPermission>;
+};
+
+export type ListFilesV2Input = {
+  readonly path: Scalars['String']['input'];
+};
+
+export type VFolderFileEntryV2 = {
+  readonly __typename?: 'VFolderFileEntryV2';
+  readonly name: Scalars['String']['output'];
+  readonly type: Scalars['String']['output'];
+  readonly size: Scalars['Int']['output'];
+  readonly mode: Scalars['Int']['output'];
+  readonly createdAt: Scalars['String']['output'];
+  readonly updatedAt: Scalars['String']['output'];
+};
+
+export type ListFilesV2Payload = {
+  readonly __typename?: 'ListFilesV2Payload';
+  readonly items: ReadonlyArray<VFolderFileEntryV2>;
+};
+
+export type MkdirV2Input = {
+  readonly path: ReadonlyArray<Scalars['String']['input']>;
+  readonly parents?: Scalars['Boolean']['input'];
+  readonly existOk?: Scalars['Boolean']['input'];
+};
+
+export type MkdirV2Payload = {
+  readonly __typename?: 'MkdirV2Payload';
+  readonly results: ReadonlyArray<Scalars['String']['output']>;
+};
+
+export type MoveFileV2Input = {
+  readonly src: Scalars['String']['input'];
+  readonly dst: Scalars['String']['input'];
+};
+
+export type MoveFileV2Payload = {
+  readonly __typename?: 'MoveFileV2Payload';
+  readonly src: Scalars['String']['output'];
+  readonly dst: Scalars['String']['output'];
+};
+
+export type DeleteFilesV2Input = {
+  readonly files: ReadonlyArray<Scalars['String']['input']>;
+  readonly recursive?: Scalars['Boolean']['input'];
+};
+
+export type DeleteFilesV2Payload = {
+  readonly __typename?: 'DeleteFilesV2Payload';
+  readonly bgtaskId: Scalars['String']['output'];
+};
+
+export type CreateUploadSessionV2Input = {
+  readonly path: Scalars['String']['input'];
+  readonly size: Scalars['Int']['input'];
+};
+
+export type CreateUploadSessionV2Payload = {
+  readonly __typename?: 'CreateUploadSessionV2Payload';
+  readonly token: Scalars['String']['output'];
+  readonly url: Scalars['String']['output'];
+};
+
+export type CreateDownloadSessionV2Input = {
+  readonly path: Scalars['String']['input'];
+  readonly archive?: Scalars['Boolean']['input'];
+};
+
+export type CreateDownloadSessionV2Payload = {
+  readonly __typename?: 'CreateDownloadSessionV2Payload';
+  readonly token: Scalars['String']['output'];
+  readonly url: Scalars['String']['output'];
+};
+
 export type VirtualFolder = Item & {
   readonly __typename?: 'VirtualFolder';
   readonly id: Maybe<Scalars['ID']['output']>;
@@ -5023,6 +5173,22 @@ export type VirtualFolderEdge = {
   readonly __typename?: 'VirtualFolderEdge';
   readonly node: Maybe<VirtualFolderNode>;
   readonly cursor: Scalars['String']['output'];
+};
+
+export type VirtualFolderPermission = Item & {
+  readonly __typename?: 'VirtualFolderPermission';
+  readonly id: Maybe<Scalars['ID']['output']>;
+  readonly permission: Maybe<Scalars['String']['output']>;
+  readonly vfolder: Maybe<Scalars['UUID']['output']>;
+  readonly vfolder_name: Maybe<Scalars['String']['output']>;
+  readonly user: Maybe<Scalars['UUID']['output']>;
+  readonly user_email: Maybe<Scalars['String']['output']>;
+};
+
+export type VirtualFolderPermissionList = PaginatedList & {
+  readonly __typename?: 'VirtualFolderPermissionList';
+  readonly items: ReadonlyArray<Maybe<VirtualFolderPermission>>;
+  readonly total_count: Scalars['Int']['output'];
 };
 
 export type PredefinedAtomicPermission = {
@@ -5189,6 +5355,23 @@ export type BulkPurgeVFoldersV2Input = {
 
 export type PurgeVFolderOptionsInput = {
   readonly cascadeModelCard?: Scalars['Boolean']['input'];
+};
+
+export type PurgeVFolderV2Payload = {
+  readonly __typename?: 'PurgeVFolderV2Payload';
+  readonly id: Scalars['UUID']['output'];
+};
+
+export type CloneVFolderV2Input = {
+  readonly name: Scalars['String']['input'];
+  readonly projectId?: InputMaybe<Scalars['UUID']['input']>;
+  readonly host?: InputMaybe<Scalars['String']['input']>;
+};
+
+export type CloneVFolderV2Payload = {
+  readonly __typename?: 'CloneVFolderV2Payload';
+  readonly vfolder: VFolder;
+  readonly bgtaskId: Scalars['String']['output'];
 };
 
 export type BulkPurgeVFoldersV2Payload = {
@@ -7812,6 +7995,7 @@ export type ResolversInterfaceTypes<_RefType extends Record<string, unknown>> = 
     | ( AgentSummary )
     | ( UserRecord )
     | ( FolderRecord )
+    | ( VirtualFolderPermission )
     | ( HostVolume )
     | ( QuotaScope )
   ;
@@ -7869,6 +8053,7 @@ export type ResolversInterfaceTypes<_RefType extends Record<string, unknown>> = 
     | ( AgentSummaryList )
     | ( Omit<UserList, 'items'> & { items: ReadonlyArray<Maybe<_RefType['User']>> } )
     | ( Omit<VirtualFolderList, 'items'> & { items: ReadonlyArray<Maybe<_RefType['VirtualFolder']>> } )
+    | ( VirtualFolderPermissionList )
     | ( Omit<StorageVolumeList, 'items'> & { items: ReadonlyArray<Maybe<_RefType['StorageVolume']>> } )
   ;
 };
@@ -8200,12 +8385,29 @@ export type ResolversTypes = {
   DomainV2OrderField: DomainV2OrderField;
   DomainV2Connection: ResolverTypeWrapper<Omit<DomainV2Connection, 'edges'> & { edges: ReadonlyArray<ResolversTypes['DomainV2Edge']> }>;
   DomainV2Edge: ResolverTypeWrapper<Omit<DomainV2Edge, 'node'> & { node: ResolversTypes['DomainV2'] }>;
+  StorageHostPermission: ResolverTypeWrapper<StorageHostPermission>;
+  MyStorageHostPermissionsPayload: ResolverTypeWrapper<MyStorageHostPermissionsPayload>;
+  ListFilesV2Input: ListFilesV2Input;
+  VFolderFileEntryV2: ResolverTypeWrapper<VFolderFileEntryV2>;
+  ListFilesV2Payload: ResolverTypeWrapper<ListFilesV2Payload>;
+  MkdirV2Input: MkdirV2Input;
+  MkdirV2Payload: ResolverTypeWrapper<MkdirV2Payload>;
+  MoveFileV2Input: MoveFileV2Input;
+  MoveFileV2Payload: ResolverTypeWrapper<MoveFileV2Payload>;
+  DeleteFilesV2Input: DeleteFilesV2Input;
+  DeleteFilesV2Payload: ResolverTypeWrapper<DeleteFilesV2Payload>;
+  CreateUploadSessionV2Input: CreateUploadSessionV2Input;
+  CreateUploadSessionV2Payload: ResolverTypeWrapper<CreateUploadSessionV2Payload>;
+  CreateDownloadSessionV2Input: CreateDownloadSessionV2Input;
+  CreateDownloadSessionV2Payload: ResolverTypeWrapper<CreateDownloadSessionV2Payload>;
   VFolderPermissionValueField: ResolverTypeWrapper<Scalars['VFolderPermissionValueField']['output']>;
   VirtualFolder: ResolverTypeWrapper<FolderRecord>;
   VirtualFolderList: ResolverTypeWrapper<Omit<VirtualFolderList, 'items'> & { items: ReadonlyArray<Maybe<ResolversTypes['VirtualFolder']>> }>;
   VirtualFolderNode: ResolverTypeWrapper<FolderRecord>;
   VirtualFolderConnection: ResolverTypeWrapper<Omit<VirtualFolderConnection, 'edges'> & { edges: ReadonlyArray<Maybe<ResolversTypes['VirtualFolderEdge']>> }>;
   VirtualFolderEdge: ResolverTypeWrapper<Omit<VirtualFolderEdge, 'node'> & { node?: Maybe<ResolversTypes['VirtualFolderNode']> }>;
+  VirtualFolderPermission: ResolverTypeWrapper<VirtualFolderPermission>;
+  VirtualFolderPermissionList: ResolverTypeWrapper<VirtualFolderPermissionList>;
   PredefinedAtomicPermission: ResolverTypeWrapper<PredefinedAtomicPermission>;
   VFolder: ResolverTypeWrapper<FolderRecord>;
   VFolderMetadataInfo: ResolverTypeWrapper<VFolderMetadataInfo>;
@@ -8231,6 +8433,9 @@ export type ResolversTypes = {
   BulkDeleteVFoldersV2Payload: ResolverTypeWrapper<BulkDeleteVFoldersV2Payload>;
   BulkPurgeVFoldersV2Input: BulkPurgeVFoldersV2Input;
   PurgeVFolderOptionsInput: PurgeVFolderOptionsInput;
+  PurgeVFolderV2Payload: ResolverTypeWrapper<PurgeVFolderV2Payload>;
+  CloneVFolderV2Input: CloneVFolderV2Input;
+  CloneVFolderV2Payload: ResolverTypeWrapper<Omit<CloneVFolderV2Payload, 'vfolder'> & { vfolder: ResolversTypes['VFolder'] }>;
   BulkPurgeVFoldersV2Payload: ResolverTypeWrapper<BulkPurgeVFoldersV2Payload>;
   BulkPurgeVFolderV2Error: ResolverTypeWrapper<BulkPurgeVFolderV2Error>;
   StorageVolume: ResolverTypeWrapper<HostVolume>;
@@ -8874,12 +9079,29 @@ export type ResolversParentTypes = {
   DomainV2OrderBy: DomainV2OrderBy;
   DomainV2Connection: Omit<DomainV2Connection, 'edges'> & { edges: ReadonlyArray<ResolversParentTypes['DomainV2Edge']> };
   DomainV2Edge: Omit<DomainV2Edge, 'node'> & { node: ResolversParentTypes['DomainV2'] };
+  StorageHostPermission: StorageHostPermission;
+  MyStorageHostPermissionsPayload: MyStorageHostPermissionsPayload;
+  ListFilesV2Input: ListFilesV2Input;
+  VFolderFileEntryV2: VFolderFileEntryV2;
+  ListFilesV2Payload: ListFilesV2Payload;
+  MkdirV2Input: MkdirV2Input;
+  MkdirV2Payload: MkdirV2Payload;
+  MoveFileV2Input: MoveFileV2Input;
+  MoveFileV2Payload: MoveFileV2Payload;
+  DeleteFilesV2Input: DeleteFilesV2Input;
+  DeleteFilesV2Payload: DeleteFilesV2Payload;
+  CreateUploadSessionV2Input: CreateUploadSessionV2Input;
+  CreateUploadSessionV2Payload: CreateUploadSessionV2Payload;
+  CreateDownloadSessionV2Input: CreateDownloadSessionV2Input;
+  CreateDownloadSessionV2Payload: CreateDownloadSessionV2Payload;
   VFolderPermissionValueField: Scalars['VFolderPermissionValueField']['output'];
   VirtualFolder: FolderRecord;
   VirtualFolderList: Omit<VirtualFolderList, 'items'> & { items: ReadonlyArray<Maybe<ResolversParentTypes['VirtualFolder']>> };
   VirtualFolderNode: FolderRecord;
   VirtualFolderConnection: Omit<VirtualFolderConnection, 'edges'> & { edges: ReadonlyArray<Maybe<ResolversParentTypes['VirtualFolderEdge']>> };
   VirtualFolderEdge: Omit<VirtualFolderEdge, 'node'> & { node?: Maybe<ResolversParentTypes['VirtualFolderNode']> };
+  VirtualFolderPermission: VirtualFolderPermission;
+  VirtualFolderPermissionList: VirtualFolderPermissionList;
   PredefinedAtomicPermission: PredefinedAtomicPermission;
   VFolder: FolderRecord;
   VFolderMetadataInfo: VFolderMetadataInfo;
@@ -8900,6 +9122,9 @@ export type ResolversParentTypes = {
   BulkDeleteVFoldersV2Payload: BulkDeleteVFoldersV2Payload;
   BulkPurgeVFoldersV2Input: BulkPurgeVFoldersV2Input;
   PurgeVFolderOptionsInput: PurgeVFolderOptionsInput;
+  PurgeVFolderV2Payload: PurgeVFolderV2Payload;
+  CloneVFolderV2Input: CloneVFolderV2Input;
+  CloneVFolderV2Payload: Omit<CloneVFolderV2Payload, 'vfolder'> & { vfolder: ResolversParentTypes['VFolder'] };
   BulkPurgeVFoldersV2Payload: BulkPurgeVFoldersV2Payload;
   BulkPurgeVFolderV2Error: BulkPurgeVFolderV2Error;
   StorageVolume: HostVolume;
@@ -9249,7 +9474,7 @@ export interface ScopeFieldScalarConfig extends GraphQLScalarTypeConfig<Resolver
 }
 
 export type ItemResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['Item'] = ResolversParentTypes['Item']> = {
-  __resolveType: TypeResolveFn<'KeyPair' | 'ComputeSession' | 'ComputeContainer' | 'Agent' | 'TotalResourceSlot' | 'AgentSummary' | 'User' | 'VirtualFolder' | 'StorageVolume' | 'QuotaScope', ParentType, ContextType>;
+  __resolveType: TypeResolveFn<'KeyPair' | 'ComputeSession' | 'ComputeContainer' | 'Agent' | 'TotalResourceSlot' | 'AgentSummary' | 'User' | 'VirtualFolder' | 'VirtualFolderPermission' | 'StorageVolume' | 'QuotaScope', ParentType, ContextType>;
 };
 
 export type NodeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['Node'] = ResolversParentTypes['Node']> = {
@@ -9257,7 +9482,7 @@ export type NodeResolvers<ContextType = GraphqlContext, ParentType extends Resol
 };
 
 export type PaginatedListResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['PaginatedList'] = ResolversParentTypes['PaginatedList']> = {
-  __resolveType: TypeResolveFn<'KeyPairList' | 'ComputeSessionList' | 'ComputeContainerList' | 'AgentList' | 'AgentSummaryList' | 'UserList' | 'VirtualFolderList' | 'StorageVolumeList', ParentType, ContextType>;
+  __resolveType: TypeResolveFn<'KeyPairList' | 'ComputeSessionList' | 'ComputeContainerList' | 'AgentList' | 'AgentSummaryList' | 'UserList' | 'VirtualFolderList' | 'VirtualFolderPermissionList' | 'StorageVolumeList', ParentType, ContextType>;
 };
 
 export type KVPairResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['KVPair'] = ResolversParentTypes['KVPair']> = {
@@ -9374,6 +9599,7 @@ export type QueryResolvers<ContextType = GraphqlContext, ParentType extends Reso
   domainV2?: Resolver<Maybe<ResolversTypes['DomainV2']>, ParentType, ContextType, RequireFields<QuerydomainV2Args, 'domainName'>>;
   adminDomainsV2?: Resolver<Maybe<ResolversTypes['DomainV2Connection']>, ParentType, ContextType, RequireFields<QueryadminDomainsV2Args, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
   rgDomainsV2?: Resolver<Maybe<ResolversTypes['DomainV2Connection']>, ParentType, ContextType, RequireFields<QueryrgDomainsV2Args, 'scope' | 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  myStorageHostPermissions?: Resolver<Maybe<ResolversTypes['MyStorageHostPermissionsPayload']>, ParentType, ContextType>;
   vfolder?: Resolver<Maybe<ResolversTypes['VirtualFolder']>, ParentType, ContextType, Partial<QueryvfolderArgs>>;
   vfolder_list?: Resolver<Maybe<ResolversTypes['VirtualFolderList']>, ParentType, ContextType, RequireFields<Queryvfolder_listArgs, 'limit' | 'offset'>>;
   vfolder_own_list?: Resolver<Maybe<ResolversTypes['VirtualFolderList']>, ParentType, ContextType, RequireFields<Queryvfolder_own_listArgs, 'limit' | 'offset'>>;
@@ -9382,6 +9608,7 @@ export type QueryResolvers<ContextType = GraphqlContext, ParentType extends Reso
   vfolder_node?: Resolver<Maybe<ResolversTypes['VirtualFolderNode']>, ParentType, ContextType, RequireFields<Queryvfolder_nodeArgs, 'id'>>;
   vfolder_nodes?: Resolver<Maybe<ResolversTypes['VirtualFolderConnection']>, ParentType, ContextType, Partial<Queryvfolder_nodesArgs>>;
   vfolder_host_permissions?: Resolver<Maybe<ResolversTypes['PredefinedAtomicPermission']>, ParentType, ContextType>;
+  vfolder_permission_list?: Resolver<Maybe<ResolversTypes['VirtualFolderPermissionList']>, ParentType, ContextType, RequireFields<Queryvfolder_permission_listArgs, 'limit' | 'offset'>>;
   vfolderV2?: Resolver<Maybe<ResolversTypes['VFolder']>, ParentType, ContextType, RequireFields<QueryvfolderV2Args, 'vfolderId'>>;
   myVfolders?: Resolver<Maybe<ResolversTypes['VFolderConnection']>, ParentType, ContextType, RequireFields<QuerymyVfoldersArgs, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
   projectVfolders?: Resolver<Maybe<ResolversTypes['VFolderConnection']>, ParentType, ContextType, RequireFields<QueryprojectVfoldersArgs, 'projectId' | 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
@@ -9507,12 +9734,20 @@ export type MutationResolvers<ContextType = GraphqlContext, ParentType extends R
   adminUpdateDomainV2?: Resolver<Maybe<ResolversTypes['DomainPayload']>, ParentType, ContextType, RequireFields<MutationadminUpdateDomainV2Args, 'domainName' | 'input'>>;
   adminDeleteDomainV2?: Resolver<Maybe<ResolversTypes['DeleteDomainPayload']>, ParentType, ContextType, RequireFields<MutationadminDeleteDomainV2Args, 'domainName'>>;
   adminPurgeDomainV2?: Resolver<Maybe<ResolversTypes['PurgeDomainPayload']>, ParentType, ContextType, RequireFields<MutationadminPurgeDomainV2Args, 'domainName'>>;
+  vfolderListFilesV2?: Resolver<Maybe<ResolversTypes['ListFilesV2Payload']>, ParentType, ContextType, RequireFields<MutationvfolderListFilesV2Args, 'vfolderId' | 'input'>>;
+  vfolderMkdirV2?: Resolver<Maybe<ResolversTypes['MkdirV2Payload']>, ParentType, ContextType, RequireFields<MutationvfolderMkdirV2Args, 'vfolderId' | 'input'>>;
+  vfolderMoveFileV2?: Resolver<Maybe<ResolversTypes['MoveFileV2Payload']>, ParentType, ContextType, RequireFields<MutationvfolderMoveFileV2Args, 'vfolderId' | 'input'>>;
+  vfolderDeleteFilesV2?: Resolver<Maybe<ResolversTypes['DeleteFilesV2Payload']>, ParentType, ContextType, RequireFields<MutationvfolderDeleteFilesV2Args, 'vfolderId' | 'input'>>;
+  vfolderCreateUploadSessionV2?: Resolver<Maybe<ResolversTypes['CreateUploadSessionV2Payload']>, ParentType, ContextType, RequireFields<MutationvfolderCreateUploadSessionV2Args, 'vfolderId' | 'input'>>;
+  vfolderCreateDownloadSessionV2?: Resolver<Maybe<ResolversTypes['CreateDownloadSessionV2Payload']>, ParentType, ContextType, RequireFields<MutationvfolderCreateDownloadSessionV2Args, 'vfolderId' | 'input'>>;
   createVfolderV2?: Resolver<Maybe<ResolversTypes['CreateVFolderV2Payload']>, ParentType, ContextType, RequireFields<MutationcreateVfolderV2Args, 'input'>>;
   createVFolderInProject?: Resolver<Maybe<ResolversTypes['CreateVFolderV2Payload']>, ParentType, ContextType, RequireFields<MutationcreateVFolderInProjectArgs, 'projectId' | 'input'>>;
   deleteVfolderV2?: Resolver<Maybe<ResolversTypes['DeleteVFolderV2Payload']>, ParentType, ContextType, RequireFields<MutationdeleteVfolderV2Args, 'vfolderId'>>;
   restoreVFolder?: Resolver<Maybe<ResolversTypes['RestoreVFolderPayload']>, ParentType, ContextType, RequireFields<MutationrestoreVFolderArgs, 'vfolderId'>>;
   bulkDeleteVfoldersV2?: Resolver<Maybe<ResolversTypes['BulkDeleteVFoldersV2Payload']>, ParentType, ContextType, RequireFields<MutationbulkDeleteVfoldersV2Args, 'input'>>;
   bulkPurgeVfoldersV2?: Resolver<Maybe<ResolversTypes['BulkPurgeVFoldersV2Payload']>, ParentType, ContextType, RequireFields<MutationbulkPurgeVfoldersV2Args, 'input'>>;
+  purgeVfolderV2?: Resolver<Maybe<ResolversTypes['PurgeVFolderV2Payload']>, ParentType, ContextType, RequireFields<MutationpurgeVfolderV2Args, 'vfolderId' | 'options'>>;
+  cloneVfolderV2?: Resolver<Maybe<ResolversTypes['CloneVFolderV2Payload']>, ParentType, ContextType, RequireFields<MutationcloneVfolderV2Args, 'vfolderId' | 'input'>>;
   set_quota_scope?: Resolver<Maybe<ResolversTypes['SetQuotaScope']>, ParentType, ContextType, RequireFields<Mutationset_quota_scopeArgs, 'props' | 'quota_scope_id' | 'storage_host_name'>>;
   unset_quota_scope?: Resolver<Maybe<ResolversTypes['UnsetQuotaScope']>, ParentType, ContextType, RequireFields<Mutationunset_quota_scopeArgs, 'quota_scope_id' | 'storage_host_name'>>;
   create_keypair_resource_policy?: Resolver<Maybe<ResolversTypes['CreateKeyPairResourcePolicy']>, ParentType, ContextType, RequireFields<Mutationcreate_keypair_resource_policyArgs, 'name' | 'props'>>;
@@ -11047,6 +11282,51 @@ export type DomainV2EdgeResolvers<ContextType = GraphqlContext, ParentType exten
   node?: Resolver<ResolversTypes['DomainV2'], ParentType, ContextType>;
 };
 
+export type StorageHostPermissionResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['StorageHostPermission'] = ResolversParentTypes['StorageHostPermission']> = {
+  host?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  permissions?: Resolver<ReadonlyArray<ResolversTypes['VFolderHostPermissionV2']>, ParentType, ContextType>;
+};
+
+export type MyStorageHostPermissionsPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['MyStorageHostPermissionsPayload'] = ResolversParentTypes['MyStorageHostPermissionsPayload']> = {
+  items?: Resolver<ReadonlyArray<ResolversTypes['StorageHostPermission']>, ParentType, ContextType>;
+};
+
+export type VFolderFileEntryV2Resolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['VFolderFileEntryV2'] = ResolversParentTypes['VFolderFileEntryV2']> = {
+  name?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  type?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  size?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+  mode?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+  createdAt?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  updatedAt?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
+export type ListFilesV2PayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ListFilesV2Payload'] = ResolversParentTypes['ListFilesV2Payload']> = {
+  items?: Resolver<ReadonlyArray<ResolversTypes['VFolderFileEntryV2']>, ParentType, ContextType>;
+};
+
+export type MkdirV2PayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['MkdirV2Payload'] = ResolversParentTypes['MkdirV2Payload']> = {
+  results?: Resolver<ReadonlyArray<ResolversTypes['String']>, ParentType, ContextType>;
+};
+
+export type MoveFileV2PayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['MoveFileV2Payload'] = ResolversParentTypes['MoveFileV2Payload']> = {
+  src?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  dst?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
+export type DeleteFilesV2PayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DeleteFilesV2Payload'] = ResolversParentTypes['DeleteFilesV2Payload']> = {
+  bgtaskId?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
+export type CreateUploadSessionV2PayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['CreateUploadSessionV2Payload'] = ResolversParentTypes['CreateUploadSessionV2Payload']> = {
+  token?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  url?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
+export type CreateDownloadSessionV2PayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['CreateDownloadSessionV2Payload'] = ResolversParentTypes['CreateDownloadSessionV2Payload']> = {
+  token?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  url?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
 export interface VFolderPermissionValueFieldScalarConfig extends GraphQLScalarTypeConfig<ResolversTypes['VFolderPermissionValueField'], any> {
   name: 'VFolderPermissionValueField';
 }
@@ -11121,6 +11401,22 @@ export type VirtualFolderEdgeResolvers<ContextType = GraphqlContext, ParentType 
   cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
 };
 
+export type VirtualFolderPermissionResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['VirtualFolderPermission'] = ResolversParentTypes['VirtualFolderPermission']> = {
+  id?: Resolver<Maybe<ResolversTypes['ID']>, ParentType, ContextType>;
+  permission?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  vfolder?: Resolver<Maybe<ResolversTypes['UUID']>, ParentType, ContextType>;
+  vfolder_name?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  user?: Resolver<Maybe<ResolversTypes['UUID']>, ParentType, ContextType>;
+  user_email?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type VirtualFolderPermissionListResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['VirtualFolderPermissionList'] = ResolversParentTypes['VirtualFolderPermissionList']> = {
+  items?: Resolver<ReadonlyArray<Maybe<ResolversTypes['VirtualFolderPermission']>>, ParentType, ContextType>;
+  total_count?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
 export type PredefinedAtomicPermissionResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['PredefinedAtomicPermission'] = ResolversParentTypes['PredefinedAtomicPermission']> = {
   vfolder_host_permission_list?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['String']>>>, ParentType, ContextType>;
 };
@@ -11185,6 +11481,15 @@ export type RestoreVFolderPayloadResolvers<ContextType = GraphqlContext, ParentT
 
 export type BulkDeleteVFoldersV2PayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['BulkDeleteVFoldersV2Payload'] = ResolversParentTypes['BulkDeleteVFoldersV2Payload']> = {
   deletedCount?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+};
+
+export type PurgeVFolderV2PayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['PurgeVFolderV2Payload'] = ResolversParentTypes['PurgeVFolderV2Payload']> = {
+  id?: Resolver<ResolversTypes['UUID'], ParentType, ContextType>;
+};
+
+export type CloneVFolderV2PayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['CloneVFolderV2Payload'] = ResolversParentTypes['CloneVFolderV2Payload']> = {
+  vfolder?: Resolver<ResolversTypes['VFolder'], ParentType, ContextType>;
+  bgtaskId?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
 };
 
 export type BulkPurgeVFoldersV2PayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['BulkPurgeVFoldersV2Payload'] = ResolversParentTypes['BulkPurgeVFoldersV2Payload']> = {
@@ -12602,12 +12907,23 @@ export type Resolvers<ContextType = GraphqlContext> = {
   DomainLifecycleInfo?: DomainLifecycleInfoResolvers<ContextType>;
   DomainV2Connection?: DomainV2ConnectionResolvers<ContextType>;
   DomainV2Edge?: DomainV2EdgeResolvers<ContextType>;
+  StorageHostPermission?: StorageHostPermissionResolvers<ContextType>;
+  MyStorageHostPermissionsPayload?: MyStorageHostPermissionsPayloadResolvers<ContextType>;
+  VFolderFileEntryV2?: VFolderFileEntryV2Resolvers<ContextType>;
+  ListFilesV2Payload?: ListFilesV2PayloadResolvers<ContextType>;
+  MkdirV2Payload?: MkdirV2PayloadResolvers<ContextType>;
+  MoveFileV2Payload?: MoveFileV2PayloadResolvers<ContextType>;
+  DeleteFilesV2Payload?: DeleteFilesV2PayloadResolvers<ContextType>;
+  CreateUploadSessionV2Payload?: CreateUploadSessionV2PayloadResolvers<ContextType>;
+  CreateDownloadSessionV2Payload?: CreateDownloadSessionV2PayloadResolvers<ContextType>;
   VFolderPermissionValueField?: GraphQLScalarType;
   VirtualFolder?: VirtualFolderResolvers<ContextType>;
   VirtualFolderList?: VirtualFolderListResolvers<ContextType>;
   VirtualFolderNode?: VirtualFolderNodeResolvers<ContextType>;
   VirtualFolderConnection?: VirtualFolderConnectionResolvers<ContextType>;
   VirtualFolderEdge?: VirtualFolderEdgeResolvers<ContextType>;
+  VirtualFolderPermission?: VirtualFolderPermissionResolvers<ContextType>;
+  VirtualFolderPermissionList?: VirtualFolderPermissionListResolvers<ContextType>;
   PredefinedAtomicPermission?: PredefinedAtomicPermissionResolvers<ContextType>;
   VFolder?: VFolderResolvers<ContextType>;
   VFolderMetadataInfo?: VFolderMetadataInfoResolvers<ContextType>;
@@ -12619,6 +12935,8 @@ export type Resolvers<ContextType = GraphqlContext> = {
   DeleteVFolderV2Payload?: DeleteVFolderV2PayloadResolvers<ContextType>;
   RestoreVFolderPayload?: RestoreVFolderPayloadResolvers<ContextType>;
   BulkDeleteVFoldersV2Payload?: BulkDeleteVFoldersV2PayloadResolvers<ContextType>;
+  PurgeVFolderV2Payload?: PurgeVFolderV2PayloadResolvers<ContextType>;
+  CloneVFolderV2Payload?: CloneVFolderV2PayloadResolvers<ContextType>;
   BulkPurgeVFoldersV2Payload?: BulkPurgeVFoldersV2PayloadResolvers<ContextType>;
   BulkPurgeVFolderV2Error?: BulkPurgeVFolderV2ErrorResolvers<ContextType>;
   StorageVolume?: StorageVolumeResolvers<ContextType>;
