@@ -109,6 +109,14 @@ check('the exit code of the code, and nothing but its output when quiet', async 
   await allSessionsEnd();
 });
 
+check('what the session used is free when the command returns', async () => {
+  expect((await run('vfolder', 'create', 'inputs', 'local:volume1')).exitCode).toBe(0);
+  const mounting = ['run', '--rm', '-q', '-v', 'inputs', 'python', '-c', 'print(1)'];
+  expect(await run(...mounting)).toEqual({ exitCode: 0, out: '1\n', err: '' });
+  expect(await liveSessions()).toBe(0);
+  expect(await run('vfolder', 'delete', 'inputs')).toMatchObject({ exitCode: 0 });
+});
+
 check("this machine's cluster is administered by who started it", async () => {
   const { exitCode, out } = await run('--output', 'json', 'admin', 'user', 'list');
   expect(exitCode).toBe(0);

@@ -6,12 +6,14 @@ import {
   type ExecuteStart,
   type SessionSpec,
 } from '../../client/index.ts';
+import { systemClock } from '../../common/clock.ts';
 import type { CommandIo } from '../../common/command.ts';
 import { UserError } from '../../common/errors.ts';
 import { describeFailure } from '../framework/failures.ts';
 import { printStatus, type StatusKind, WaitingLine } from '../framework/glyphs.ts';
 import type { LineReader } from '../framework/prompt.ts';
 import { createSession } from '../session/create.ts';
+import { waitUntilEnded } from '../session/ended.ts';
 import { type LocalFile, uploadFiles } from '../session/transfer.ts';
 import { execute, type RunOutput } from './execution.ts';
 import type { Interrupts } from './interrupts.ts';
@@ -68,13 +70,28 @@ async function sendFiles(
   status('done', 'Uploading done.');
 }
 
-/** A failure is reported, not thrown: it must not hide how the code itself ended. */
+/**
+ * Ends the session and waits for that, so that its folders and resources can be used by the next
+ * command. A failure is reported, not thrown: it must not hide how the code itself ended.
+ */
 async function removeSession(context: RunContext, session: string, status: Status): Promise<void> {
+  const { client, io, quiet, interrupts } = context;
+  const line = new WaitingLine(io.stderr);
   try {
-    await context.client.session.destroy(session);
-    status('done', 'Cleaned up the session.');
+    await client.session.destroy(session);
+    const ended = await waitUntilEnded(client, session, {
+      clock: io.clock ?? systemClock,
+      signal: interrupts.leave,
+      report: (state) => {
+        if (!quiet && io.stderr.isTTY) line.show(`Waiting for the session's end (${state})...`);
+      },
+    });
+    line.clear();
+    if (ended) status('done', 'Cleaned up the session.');
+    else status('info', `Session ${session} ends; what it uses is not free yet.`);
   } catch (error) {
-    if (error instanceof ApiError && error.status === 404) return;
+    line.clear();
+    if (interrupts.leave.aborted || (error instanceof ApiError && error.status === 404)) return;
     status('fail', `Session ${session} was not removed: ${describeFailure(error)}`);
   }
 }
