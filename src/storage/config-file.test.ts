@@ -88,6 +88,52 @@ enabled = false
   });
 });
 
+const s3 = (more: string) => `[storage-proxy]
+secret = "s"
+[api.manager]
+secret = "t"
+[volume.a]
+backend = "vfs"
+path = "/a"
+[artifact-storages.files]
+type = "vfs_storage"
+[artifact-storages.files.vfs_storage]
+base_path = "/files"
+[artifact-storages.models]
+type = "object_storage"
+[artifact-storages.models.object_storage]
+endpoint = "http://127.0.0.1:9000"
+access-key = "a"
+secret_key = "b"
+${more}`;
+
+test('object storages of artifacts', () => {
+  const { settings, withoutEffect } = load(
+    s3(`buckets = ["m"]
+region = "x"
+upload_chunk_size = "16m"
+[artifact-storages.models.object_storage.presigned_upload]
+max_size = "1g"
+`),
+  );
+  expect(withoutEffect).toEqual(['[artifact-storages.files]']);
+  expect(settings.objectStorages).toEqual([
+    {
+      ...{ name: 'models', endpoint: 'http://127.0.0.1:9000', region: 'x', buckets: ['m'] },
+      ...{ accessKey: 'a', secretKey: 'b', uploadChunkBytes: 16 * 1024 ** 2 },
+      presignedUpload: { minBytes: null, maxBytes: 1024 ** 3, expirationSec: 300 },
+      presignedDownload: { expirationSec: 300 },
+    },
+  ]);
+  expect(() => load(s3('buckets = []'))).toThrow('expected at least one bucket');
+  expect(() => load(s3('buckets = ["m"]').replace('http:', 'ftp:'))).toThrow(
+    'expected http://HOST',
+  );
+  expect(() => load(s3('').replace('object_storage"', 'tape"'))).toThrow(
+    'expected "object_storage"',
+  );
+});
+
 test('what is missing or wrong is told with its line', () => {
   const wrong = (text: string) => () => load(text);
   const minimal = '[storage-proxy]\nsecret = "s"\n[api.manager]\nsecret = "t"\n';

@@ -18,7 +18,12 @@ import {
   size,
   textOrNothing,
 } from '../common/config/values.ts';
-import { type ListenSettings, MACHINE_PROJECTS, type StorageSettings } from './settings.ts';
+import {
+  type ListenSettings,
+  MACHINE_PROJECTS,
+  type ObjectStorageSettings,
+  type StorageSettings,
+} from './settings.ts';
 
 const text = v.optional(textOrNothing);
 /** A name or a number. */
@@ -92,6 +97,34 @@ const volumeSection = v.strictObject({
   options: v.optional(v.looseObject({ 'lock-file-path': text }), {}),
 });
 
+const MIN_PART_BYTES = 5 * 1024 * 1024;
+const expiration = v.optional(v.pipe(integer, v.minValue(1), v.maxValue(7 * 24 * 3600)), 300);
+const objectStorageSection = v.strictObject({
+  endpoint: v.pipe(
+    v.string(),
+    v.regex(/^https?:\/\/[^/]+\/?$/, 'expected http://HOST[:PORT] or https'),
+  ),
+  'access-key': secret,
+  'secret-key': secret,
+  buckets: v.pipe(v.array(v.string()), v.minLength(1, 'expected at least one bucket')),
+  region: v.optional(v.pipe(v.string(), v.minLength(1)), 'us-east-1'),
+  'presigned-upload': v.optional(
+    v.strictObject({ 'min-size': v.optional(size), 'max-size': v.optional(size), expiration }),
+    {},
+  ),
+  'presigned-download': v.optional(v.strictObject({ expiration }), {}),
+  'upload-chunk-size': v.optional(size, MIN_PART_BYTES),
+  'download-chunk-size': v.optional(size),
+});
+/** Of the kinds that upstream knows; only object storages have an effect so far. */
+const artifactStorageSection = v.looseObject({
+  type: v.picklist(
+    ['object_storage', 'vfs_storage', 'git_lfs'],
+    'expected "object_storage", "vfs_storage" or "git_lfs"',
+  ),
+  'object-storage': v.optional(objectStorageSection),
+});
+
 const storageFile = v.looseObject({
   etcd: v.optional(etcdSection),
   'storage-proxy': proxySection,
@@ -103,6 +136,7 @@ const storageFile = v.looseObject({
     ),
     v.check((volumes) => Object.keys(volumes).length > 0, 'expected at least one [volume.NAME]'),
   ),
+  'artifact-storages': v.optional(v.record(v.string(), artifactStorageSection), {}),
   logging: v.optional(loggingSection, {}),
   debug: v.optional(anyTable),
   otel: v.optional(anyTable),
@@ -147,6 +181,29 @@ function listenOf(
   return { hostname: addr.host, port: addr.port, tls };
 }
 
+function objectStoragesOf(sections: StorageFile['artifact-storages']): ObjectStorageSettings[] {
+  return Object.entries(sections).flatMap(([name, { type, 'object-storage': given }]) => {
+    if (type !== 'object_storage' || !given) return [];
+    const upload = given['presigned-upload'];
+    const bytes = (value: bigint | number | undefined) =>
+      value === undefined ? null : Number(value);
+    return [
+      {
+        ...{ name, endpoint: given.endpoint, region: given.region, buckets: given.buckets },
+        accessKey: given['access-key'],
+        secretKey: given['secret-key'],
+        presignedUpload: {
+          minBytes: bytes(upload['min-size']),
+          maxBytes: bytes(upload['max-size']),
+          expirationSec: upload.expiration,
+        },
+        presignedDownload: { expirationSec: given['presigned-download'].expiration },
+        uploadChunkBytes: Math.max(Number(given['upload-chunk-size']), MIN_PART_BYTES),
+      },
+    ];
+  });
+}
+
 function toSettings({ volume, api, ...file }: StorageFile): StorageConfig['settings'] {
   const proxy = file['storage-proxy'];
   return {
@@ -157,6 +214,7 @@ function toSettings({ volume, api, ...file }: StorageFile): StorageConfig['setti
     tokenLifetimeMs: proxy['session-expire'],
     managerSecret: api.manager.secret,
     createsMissingScopes: proxy['allow-auto-quota-scope-creation'],
+    objectStorages: objectStoragesOf(file['artifact-storages']),
     volumes: Object.entries(volume).map(([name, { options, ...rest }]) => ({
       ...{ name, ...rest },
       projects: {
@@ -185,7 +243,7 @@ export function loadStorageConfig(options: {
   const { value } = loaded;
   const proxy = value['storage-proxy'];
   const pidFile = proxy['pid-file'];
-  const present = loaded.presentKeys.filter((key) => !key.startsWith('[volume]'));
+  const present = loaded.presentKeys.filter((key) => !/^\[(volume|artifact-storages)\]/.test(key));
   return {
     path: loaded.path,
     settings: toSettings(value),
@@ -197,6 +255,9 @@ export function loadStorageConfig(options: {
     pidFile: pidFile === undefined || pidFile === '/dev/null' ? null : pidFile,
     withoutEffect: [
       ...keysWithoutEffect(present, EFFECTIVE),
+      ...Object.entries(value['artifact-storages']).flatMap(([name, { type }]) =>
+        type === 'object_storage' ? [] : [`[artifact-storages.${name}]`],
+      ),
       ...loaded.unknownSections.map((name) => `[${name}]`),
     ],
   };

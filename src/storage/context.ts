@@ -2,6 +2,7 @@
 import type { Clock } from '../common/clock.ts';
 import type { Logger } from '../common/logger.ts';
 import type { Random } from '../common/random.ts';
+import type { ObjectStorages } from './objects/storages.ts';
 import type { StorageSettings } from './settings.ts';
 import type { TaskBoard } from './tasks/board.ts';
 import type { Tokens } from './tokens.ts';
@@ -10,6 +11,7 @@ import type { Volumes } from './volumes/open.ts';
 export interface StorageContext {
   readonly settings: StorageSettings;
   readonly volumes: Volumes;
+  readonly objects: ObjectStorages;
   readonly tasks: TaskBoard;
   readonly tokens: Tokens;
   readonly clock: Clock;

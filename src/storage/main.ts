@@ -6,8 +6,10 @@ import { serveClientApi } from './client-api/server.ts';
 import type { StorageContext } from './context.ts';
 import { fileRoutes } from './manager-api/files.ts';
 import { folderRoutes } from './manager-api/folders.ts';
+import { objectRoutes } from './manager-api/objects.ts';
 import { serveManagerApi } from './manager-api/server.ts';
 import { volumeRoutes } from './manager-api/volumes.ts';
+import { ObjectStorages } from './objects/storages.ts';
 import type { ListenSettings, StorageSettings } from './settings.ts';
 import { TaskBoard } from './tasks/board.ts';
 import { Tokens } from './tokens.ts';
@@ -41,10 +43,11 @@ export async function startStorageProxy(options: StorageProxyOptions): Promise<S
   const tasks = new TaskBoard({ nodeId, volumes, clock, random, log });
   opened.defer(() => tasks.stop());
   const tokens = new Tokens(settings.tokenSecret, settings.tokenLifetimeMs, clock);
-  const context: StorageContext = { settings, volumes, tasks, tokens, clock, random, log };
+  const objects = new ObjectStorages(settings.objectStorages, clock);
+  const context: StorageContext = { settings, volumes, objects, tasks, tokens, clock, random, log };
   await tasks.resume();
   const managerApi = await serveManagerApi({
-    routes: [...volumeRoutes(context), ...folderRoutes(context), ...fileRoutes(context)],
+    routes: [volumeRoutes, folderRoutes, fileRoutes, objectRoutes].flatMap((of) => of(context)),
     secret: settings.managerSecret,
     listen: options.managerListen,
     log,

@@ -16,6 +16,18 @@ const problem = (status: number, slug: string, title: string, code: string): Pro
 });
 
 const problems = {
+  ArtifactStorageNotFound: problem(
+    404,
+    'not-found',
+    'Storage Not Found',
+    'object-storage_read_not-found',
+  ),
+  BucketNotFound: problem(
+    404,
+    'bucket/object-not-found',
+    'Storage Bucket Not Found',
+    'object-storage_read_not-found',
+  ),
   Busy: problem(503, 'busy', 'Too Busy', 'storage-proxy_request_unavailable'),
   FileNotFound: problem(404, 'file-not-found', 'File not found', 'vfolder_read_not-found'),
   Forbidden: problem(403, 'forbidden', 'Forbidden', 'storage-proxy_auth_forbidden'),
@@ -61,6 +73,18 @@ const problems = {
     'method-not-allowed',
     'Method Not Allowed',
     'storage-proxy_request_method-not-allowed',
+  ),
+  ObjectNotFound: problem(
+    404,
+    'bucket/file/object-not-found',
+    'Storage Bucket File Not Found',
+    'object-storage_read_not-found',
+  ),
+  ObjectStorageFailed: problem(
+    500,
+    'object-info-fetch-failed',
+    'Object Storage Failed',
+    'object-storage_request_unreachable',
   ),
   OffsetMismatch: problem(
     409,

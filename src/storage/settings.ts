@@ -39,6 +39,28 @@ export interface VolumeSettings {
   readonly projects?: ProjectFiles;
 }
 
+/** An S3 server that keeps artifacts. */
+export interface ObjectStorageSettings {
+  /** What managers call it. */
+  readonly name: string;
+  /** `http://host:port` or https. */
+  readonly endpoint: string;
+  readonly region: string;
+  readonly accessKey: string;
+  readonly secretKey: string;
+  /** Those that managers may use. */
+  readonly buckets: readonly string[];
+  /** Sizes in bytes; null: any. */
+  readonly presignedUpload: {
+    readonly minBytes: number | null;
+    readonly maxBytes: number | null;
+    readonly expirationSec: number;
+  };
+  readonly presignedDownload: { readonly expirationSec: number };
+  /** Of the parts in which large objects are stored. S3 takes no less than 5 MiB. */
+  readonly uploadChunkBytes: number;
+}
+
 /** Who owns new folders; null: whoever runs the proxy. */
 export interface OwnerSettings {
   readonly uid: number;
@@ -64,6 +86,7 @@ export interface StorageSettings {
   readonly createsMissingScopes: boolean;
   readonly owner: OwnerSettings | null;
   readonly volumes: readonly VolumeSettings[];
+  readonly objectStorages: readonly ObjectStorageSettings[];
 }
 
 type Chosen = Pick<StorageSettings, 'nodeId' | 'tokenSecret' | 'managerSecret' | 'volumes'> &
@@ -76,5 +99,6 @@ export const localStorageSettings = (chosen: Chosen): StorageSettings => ({
   tokenLifetimeMs: 24 * 3_600_000,
   createsMissingScopes: true,
   owner: null,
+  objectStorages: [],
   ...chosen,
 });

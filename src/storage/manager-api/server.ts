@@ -6,16 +6,19 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { createReadStream, readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
+import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { errorCode, errorMessage, UserError } from '../../common/errors.ts';
 import type { Logger } from '../../common/logger.ts';
 import { StorageError, systemFailure } from '../problems.ts';
 import type { ListenSettings } from '../settings.ts';
 import type { ManagerRoute, Reply } from './route.ts';
+import { Router } from './router.ts';
 
 const MAX_BODY_BYTES = 16 * 1024 * 1024;
 const AUTH_HEADER = 'x-backendai-storage-auth-token';
 const STOP_GRACE_MS = 5_000;
+const octets = { 'Content-Type': 'application/octet-stream' };
 
 export interface ManagerApiOptions {
   readonly routes: readonly ManagerRoute[];
@@ -54,20 +57,21 @@ function parseBody(text: string): unknown {
   }
 }
 
+const isTable = (value: unknown): value is object =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
 const problemOf = (error: StorageError): Reply => ({
   status: error.status,
   problem: error.toDocument(),
 });
 
 class ManagerApi {
-  readonly #routes: ReadonlyMap<string, ManagerRoute>;
-  readonly #paths: ReadonlySet<string>;
+  readonly #router: Router;
   readonly #secret: Buffer;
   readonly #log: Logger;
 
   constructor({ routes, secret, log }: ManagerApiOptions) {
-    this.#routes = new Map(routes.map((route) => [`${route.method} ${route.path}`, route]));
-    this.#paths = new Set(routes.map(({ path }) => path));
+    this.#router = new Router(routes);
     this.#secret = digest(secret);
     this.#log = log;
   }
@@ -83,15 +87,18 @@ class ManagerApi {
 
   async #answer(request: IncomingMessage): Promise<Reply> {
     const url = new URL(request.url ?? '/', 'http://storage-proxy');
-    const route = this.#routes.get(`${request.method} ${url.pathname}`);
-    if (!route?.isOpen) this.#checkSecret(request);
-    if (!route) {
-      if (this.#paths.has(url.pathname)) throw new StorageError('MethodNotAllowed');
+    const found = this.#router.find(request.method ?? 'GET', url.pathname);
+    if (!found?.route.isOpen) this.#checkSecret(request);
+    if (!found) {
+      if (this.#router.knows(url.pathname)) throw new StorageError('MethodNotAllowed');
       throw new StorageError('NotFound', `There is no ${url.pathname} here.`);
     }
+    const { route, parts } = found;
+    const query = Object.fromEntries(url.searchParams);
+    if (route.receive) return await route.receive(request, { ...query, ...parts });
     const text = await bodyOf(request);
-    const params = text === '' ? Object.fromEntries(url.searchParams) : parseBody(text);
-    return await route.run(params);
+    const params = text === '' ? query : parseBody(text);
+    return await route.run(isTable(params) ? { ...params, ...parts } : params);
   }
 
   #checkSecret(request: IncomingMessage): void {
@@ -121,6 +128,10 @@ class ManagerApi {
 
   async #send(response: ServerResponse, reply: Reply): Promise<void> {
     if ('file' in reply) return await this.#sendFile(response, reply);
+    if ('body' in reply) {
+      response.writeHead(200, { ...octets, 'Content-Length': reply.sizeBytes });
+      return await pipeline(Readable.from(reply.body, { objectMode: false }), response);
+    }
     const isProblem = 'problem' in reply;
     const document = isProblem ? reply.problem : reply.json;
     if (document === undefined) {
@@ -135,10 +146,7 @@ class ManagerApi {
     response: ServerResponse,
     { file, sizeBytes }: Extract<Reply, { file: unknown }>,
   ): Promise<void> {
-    response.writeHead(200, {
-      'Content-Type': 'application/octet-stream',
-      'Content-Length': sizeBytes,
-    });
+    response.writeHead(200, { ...octets, 'Content-Length': sizeBytes });
     if (sizeBytes === 0) {
       response.end();
       await file.close();
