@@ -9,6 +9,7 @@ import type { ConfigStore } from '../stores/config/port.ts';
 import type { LiveStore } from '../stores/live/port.ts';
 import type { BackgroundTasks } from './background-task/service.ts';
 import type { EventBus } from './event/bus.ts';
+import type { LargeTotals } from './graphql/large-totals.ts';
 import type { ManagerSettings } from './settings.ts';
 
 export type AgentClient = ApiOf<typeof agentApi>;
@@ -25,6 +26,8 @@ export interface ManagerContext {
   readonly sql: Sql;
   /** For statements that find rows by a key, and only those; see `lookupConnections`. */
   readonly lookups: Sql;
+  /** Totals of the longest lists. */
+  readonly totals: LargeTotals;
   readonly config: ConfigStore;
   readonly live: LiveStore;
   /** Sign-ins of browsers, under the keys that web servers read; no prefix. */

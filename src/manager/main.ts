@@ -44,6 +44,7 @@ import { storageGraphql } from './folder/storage-graphql.ts';
 import { folderFilesV2Graphql } from './folder/v2-files-graphql.ts';
 import { folderV2Graphql } from './folder/v2-graphql.ts';
 import { createGraphqlEngine, type GraphqlEngine } from './graphql/engine.ts';
+import { LargeTotals } from './graphql/large-totals.ts';
 import type { GraphqlModule } from './graphql/module.ts';
 import { graphqlRoutes } from './graphql/rest.ts';
 import { graphqlSockets } from './graphql/socket.ts';
@@ -247,6 +248,7 @@ export async function startManager(options: ManagerOptions): Promise<Manager> {
     id,
     sql,
     lookups,
+    totals: new LargeTotals(clock),
     config,
     live,
     webSessions: options.webSessions ?? live,

@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import * as v from 'valibot';
 import { eventually } from './services.ts';
 
+/** A large application from a cold disk, on a machine that builds something beside it. */
+const LOAD_TIMEOUT_MS = 120_000;
 const ANSWER_TIMEOUT_MS = 15_000;
 /** A page may have to start what it shows there first. Milliseconds. */
 const NEW_TAB_TIMEOUT_MS = 30_000;
@@ -180,7 +182,7 @@ class Tab implements Page {
   async open(url: string): Promise<void> {
     await this.send('Page.navigate', { url });
     const loaded = `location.href.startsWith(${JSON.stringify(url)}) && document.readyState === 'complete'`;
-    await this.waitFor(`${url} is loaded`, loaded);
+    await this.waitFor(`${url} is loaded`, loaded, LOAD_TIMEOUT_MS);
   }
 
   async evaluate(expression: string, asPerson = false): Promise<unknown> {

@@ -10,6 +10,7 @@ import { systemRandom } from '../common/random.ts';
 import { BackgroundTasks } from '../manager/background-task/service.ts';
 import type { ManagerContext } from '../manager/context.ts';
 import type { EventBus, ManagerEvent } from '../manager/event/bus.ts';
+import { LargeTotals } from '../manager/graphql/large-totals.ts';
 import type { Route, SocketRoute } from '../manager/http/route.ts';
 import { canonicalText, sign } from '../manager/http/signature.ts';
 import { type ManagerServer, startServer } from '../manager/server.ts';
@@ -118,6 +119,7 @@ export async function testManagerContext(
     id: 'i-test',
     sql: db.sql,
     lookups: db.sql,
+    totals: new LargeTotals(clock),
     config,
     live,
     webSessions: options.webSessions ?? live,

@@ -114,7 +114,7 @@ function listSessions(
     hideAgents: agentsHidden({ ctx, caller, ...context }),
   };
   return (wish: Parameters<typeof selectSessionNodes>[3]) =>
-    selectSessionNodes(ctx.sql, visibility, query, wish);
+    selectSessionNodes(ctx, visibility, query, wish);
 }
 
 async function totalSlots(args: Querytotal_resource_slotArgs, context: GraphqlContext) {

@@ -4,6 +4,7 @@
  */
 import type { Fragment, Sql } from 'postgres';
 import * as v from 'valibot';
+import type { ManagerContext } from '../context.ts';
 import type { Db } from '../db/connect.ts';
 import {
   type FieldTable,
@@ -170,7 +171,7 @@ const fenced = (sql: Sql, source: ListSource): ListSource => ({
  * @throws BackendError InvalidAPIParameters for a wrong filter or order, InvalidCursor.
  */
 export async function selectSessionNodes(
-  sql: Sql,
+  { sql, totals }: Pick<ManagerContext, 'sql' | 'totals'>,
   visibility: SessionVisibility,
   query: SessionNodeQuery,
   wish: PageWish,
@@ -186,9 +187,11 @@ export async function selectSessionNodes(
     key: sql`s.id`,
     keyType: 'uuid',
   };
-  const total = wish.count
-    ? (await selectListPage<{ id: string }>(sql, source, { ...wish, rows: false })).total
-    : null;
+  const count = async () =>
+    (await selectListPage<{ id: string }>(sql, source, { ...wish, rows: false })).total ?? 0;
+  const { filter, within: place, hideAgents } = query;
+  const list = JSON.stringify(['sessions', visibility, place, filter ?? null, hideAgents]);
+  const total = wish.count ? await totals.get(list, count) : null;
   const page = { ...wish, count: false, rows: wish.rows && total !== 0 };
   const isFew = total !== null && total <= FEW_ROWS;
   const found = await selectListPage<{ id: string }>(
