@@ -198,6 +198,10 @@ const redis: CommandRecord = {
 export const mgrCommands: CommandRecord = {
   agent: { description: 'Reach agents.', commands: agent },
   api: { description: 'Describe the API.', commands: api },
+  backup: {
+    description: 'Write all that the cluster knows to one file.',
+    load: async () => ({ default: (await import('./backup.ts')).backup }),
+  },
   'clear-history': {
     description: 'Remove what has been over for long.',
     load: async () => ({ default: (await import('./clear-history.ts')).clear }),
@@ -222,6 +226,10 @@ export const mgrCommands: CommandRecord = {
   health: { description: 'Whether what it needs is in order.', commands: health },
   image: { description: 'Manage the catalogue of images.', commands: image },
   redis: { description: 'Reach Redis.', commands: redis },
+  restore: {
+    description: 'Restore a backup into an empty cluster.',
+    load: async () => ({ default: (await import('./backup.ts')).restore }),
+  },
   schema: { description: 'Manage the schema of the database.', commands: schema },
   'start-server': {
     description: 'Run the manager.',

@@ -221,11 +221,19 @@ function ephemeral(context: Context): void {
     const entry = await context.store.putEphemeral(`${folder}/e`, 'up', 2000);
     expect(await context.store.get(`${folder}/e`)).toBe('up');
     expect(await context.store.compareAndPut(`${folder}/e`, null, 'x')).toBe(false);
+    await context.store.put(`${folder}/e/lasting`, 'kept');
+    expect([...(await context.store.list(folder)).keys()]).toEqual([
+      `${folder}/e`,
+      `${folder}/e/lasting`,
+    ]);
+    expect([...(await context.store.listLasting(folder)).keys()]).toEqual([`${folder}/e/lasting`]);
+    await context.store.delete(`${folder}/e/lasting`);
     await entry.close();
     await entry.close();
     expect(await context.store.get(`${folder}/e`)).toBeNull();
-    await eventually('both changes', () => watch.changes.length >= 2);
-    expect(watch.changes).toEqual([
+    const own = () => watch.changes.filter(({ key }) => key === `${folder}/e`);
+    await eventually('both changes', () => own().length >= 2);
+    expect(own()).toEqual([
       { type: 'put', key: `${folder}/e`, value: 'up' },
       { type: 'delete', key: `${folder}/e` },
     ]);

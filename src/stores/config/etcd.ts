@@ -97,6 +97,10 @@ class EtcdConfigStore implements ConfigStore {
     return (await this.#listing(prefix)).entries;
   }
 
+  async listLasting(prefix: string): Promise<Map<string, string>> {
+    return (await this.#listing(prefix, ({ lease }) => Number(lease) === 0)).entries;
+  }
+
   async put(key: string, value: string): Promise<void> {
     await this.#run(`Writing '${key}'`, () =>
       this.#client
@@ -217,17 +221,22 @@ class EtcdConfigStore implements ConfigStore {
     return subscription;
   }
 
-  async #listing(prefix: string): Promise<{ entries: Map<string, string>; nextRevision: string }> {
+  async #listing(
+    prefix: string,
+    isWanted: (kv: IKeyValue) => boolean = () => true,
+  ): Promise<{ entries: Map<string, string>; nextRevision: string }> {
     const reply: IRangeResponse = await this.#run(`Listing '${prefix}'`, () =>
       this.#client
         .getAll()
         .inRange(rangeBelow(this.#root + prefix))
         .exec(),
     );
-    const pairs = reply.kvs.map((kv: IKeyValue): [string, string] => [
-      kv.key.toString().slice(this.#root.length),
-      kv.value.toString(),
-    ]);
+    const pairs = reply.kvs
+      .filter(isWanted)
+      .map((kv: IKeyValue): [string, string] => [
+        kv.key.toString().slice(this.#root.length),
+        kv.value.toString(),
+      ]);
     return {
       entries: new Map(pairs.filter(([key]) => isBelow(key, prefix))),
       nextRevision: String(BigInt(reply.header.revision) + 1n),

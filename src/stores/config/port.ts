@@ -19,6 +19,8 @@ export interface ConfigStore {
   get(key: string): Promise<string | null>;
   /** All entries whose key is `prefix` or lies below it; `""` means everything. Keys are full. */
   list(prefix: string): Promise<Map<string, string>>;
+  /** As `list`, without the entries that `putEphemeral` published. */
+  listLasting(prefix: string): Promise<Map<string, string>>;
   put(key: string, value: string): Promise<void>;
   /** Writes all entries or none. */
   putMany(entries: ReadonlyMap<string, string>): Promise<void>;

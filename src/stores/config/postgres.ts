@@ -82,6 +82,10 @@ class PostgresConfigStore implements ConfigStore {
     return this.#run(`Listing '${prefix}'`, store.readBelow(this.#sql, prefix));
   }
 
+  listLasting(prefix: string): Promise<Map<string, string>> {
+    return this.#run(`Listing '${prefix}'`, store.readBelow(this.#sql, prefix, { lasting: true }));
+  }
+
   async put(key: string, value: string): Promise<void> {
     await this.putMany(new Map([[key, value]]));
   }

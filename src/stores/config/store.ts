@@ -64,10 +64,16 @@ export async function readValue(sql: Sql, key: string): Promise<string | null> {
   return row?.value ?? null;
 }
 
-export async function readBelow(sql: Sql, prefix: string): Promise<Map<string, string>> {
+/** @param options.lasting without the entries that go by themselves. */
+export async function readBelow(
+  sql: Sql,
+  prefix: string,
+  options: { readonly lasting?: boolean } = {},
+): Promise<Map<string, string>> {
+  const wanted = options.lasting ? sql`expires_at is null` : alive(sql);
   const rows = await sql<{ key: string; value: string }[]>`
     select key, value from config_entries
-    where ${below(sql, prefix)} and ${alive(sql)}
+    where ${below(sql, prefix)} and ${wanted}
     order by key collate "C"`;
   return new Map(rows.map((row) => [row.key, row.value]));
 }
