@@ -73,6 +73,10 @@ export const clientCommands: CommandRecord = {
     ['sesstpl'],
   ),
   'ssh-config': leaf('Let ssh reach sessions by name.', async () => (await ssh()).sshConfig),
+  top: {
+    description: 'Watch nodes, sessions and the queue, live.',
+    load: () => import('./commands/top.ts'),
+  },
   'update-password': leaf('Replace your password.', async () => (await account()).updatePassword),
   'update-password-no-auth': leaf(
     'Replace a password that has expired.',
