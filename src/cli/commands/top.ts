@@ -1,0 +1,71 @@
+/** `top`: nodes, sessions and the queue with its reasons, live. */
+import { systemClock } from '../../common/clock.ts';
+import { defineCommand, flag, option, UsageError } from '../../common/command.ts';
+import { parseDurationMs } from '../../common/sizes.ts';
+import { connect } from '../connect.ts';
+import { printJson } from '../output/json.ts';
+import { drawTop } from '../top/draw.ts';
+import { seesEverything, takeSnapshot } from '../top/snapshot.ts';
+
+const DEFAULT_MS = 2000;
+const SHORTEST_MS = 500;
+const LONGEST_MS = 3_600_000;
+
+function readDelay(text: string): number {
+  const delay = parseDurationMs(text);
+  if (delay === null || delay < SHORTEST_MS || delay > LONGEST_MS) {
+    throw new UsageError(`'${text}' is not a time between 0.5 seconds and an hour, such as 2s.`);
+  }
+  return delay;
+}
+
+/** Keys as the API writes them. Names of slots have no capitals, so they stay as they are. */
+function snakeCase(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(snakeCase);
+  if (typeof value !== 'object' || value === null) return value;
+  const renamed = Object.entries(value).map(([key, inner]) => [
+    key.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
+    snakeCase(inner),
+  ]);
+  return Object.fromEntries(renamed);
+}
+
+export default defineCommand({
+  help:
+    'Show nodes, sessions and the queue, live: what is used, by whom, and why others wait. ' +
+    'Administrators see everything, others their own sessions. Off a terminal, and with --once, it ' +
+    'prints what there is now.',
+  options: {
+    delay: option(['-d', '--delay'], 'TIME', 'Time between two looks. [default: 2s]', readDelay),
+    once: flag(['--once'], 'Print what there is now, and end.'),
+  },
+  async run({ options: { delay, once }, io, globals }) {
+    // On this machine's cluster both accounts are the user's, and the administrator sees more.
+    const client = await connect({ io, globals }, { localAccount: 'admin' });
+    const seesAll = await seesEverything(client);
+    const take = () => takeSnapshot(client, seesAll);
+    if (globals.output === 'json') {
+      printJson(io, snakeCase(await take()));
+      return 0;
+    }
+    if (once || !io.stdout.isTTY) {
+      const lines = drawTop(await take(), {
+        columns: io.stdout.isTTY ? io.stdout.columns : Number.POSITIVE_INFINITY,
+        rows: null,
+        focus: 'sessions',
+        offsets: { nodes: 0, sessions: 0, queue: 0 },
+        nowMs: systemClock.now().getTime(),
+      });
+      io.stdout.write(`${lines.map(({ text }) => text).join('\n')}\n`);
+      return 0;
+    }
+    const { showTop } = await import('../top/screen.tsx');
+    await showTop({
+      endpoint: await client.endpoint(),
+      clock: systemClock,
+      everyMs: delay ?? DEFAULT_MS,
+      take,
+    });
+    return 0;
+  },
+});
