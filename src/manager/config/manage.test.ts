@@ -135,7 +135,7 @@ test('freezing with force_kill ends every session; those in error are not active
   await until(async () => (await call('user', 'GET', '/acl'))[0] === 200, 'the cluster runs');
 });
 
-test('slot details: of all slots, or of a resource group that is open to the caller', async () => {
+test('slots: those of any agent, or of a resource group that is open to the caller', async () => {
   const { sql } = tenants.db;
   await insertAgent(sql, 'i-1');
   await sql`INSERT INTO sgroups_for_domains (scaling_group, domain) VALUES ('default', 'default')`;
@@ -144,9 +144,16 @@ test('slot details: of all slots, or of a resource group that is open to the cal
   await sql`INSERT INTO resource_slot_types (slot_name, slot_type) VALUES ('tpu.device', 'count')
     ON CONFLICT DO NOTHING`;
   const url = '/config/resource-slots/details';
+  // Known kinds of devices that nobody has are not offered.
+  const kinds = async () => (await call('otherUser', 'GET', '/config/resource-slots'))[1];
+  expect(await kinds()).toEqual({ cpu: 'count', mem: 'bytes' });
+  expect(Object.keys((await call('otherUser', 'GET', url))[1])).toEqual(['cpu', 'mem']);
+  await sql`INSERT INTO agent_resources (agent_id, slot_name, capacity)
+    VALUES ('i-1', 'tpu.device', 4)`;
+  expect(await kinds()).toEqual({ cpu: 'count', mem: 'bytes', 'tpu.device': 'count' });
   const [status, all] = await call('otherUser', 'GET', url);
   expect(status).toBe(200);
-  expect(Object.keys(all)).toContain('tpu.device');
+  expect(Object.keys(all)).toEqual(['cpu', 'mem', 'tpu.device']);
   expect(all.cpu).toEqual({
     slot_name: 'cpu',
     description: 'CPU cores',
@@ -157,8 +164,8 @@ test('slot details: of all slots, or of a resource group that is open to the cal
   });
   const slotsOf = async (who: Who) =>
     Object.keys((await call(who, 'GET', `${url}?sgroup=default`))[1]).sort();
-  expect(await slotsOf('user')).toEqual(['cpu', 'mem']);
-  expect(await slotsOf('superadmin')).toEqual(['cpu', 'mem']);
+  expect(await slotsOf('user')).toEqual(['cpu', 'mem', 'tpu.device']);
+  expect(await slotsOf('superadmin')).toEqual(['cpu', 'mem', 'tpu.device']);
   expect(await slotsOf('otherUser')).toEqual([]);
   expect(await slotsOf('otherAdmin')).toEqual([]);
 });

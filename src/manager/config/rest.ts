@@ -82,10 +82,10 @@ export function configRoutes(ctx: ManagerContext, facts: ServerFacts): Route[] {
         path: '/config/resource-slots',
         gate: 'any',
         auth: 'user',
-        summary: 'List the types of resource slots.',
+        summary: 'List the types of resource slots that agents have.',
         takes: {},
       },
-      async () => ({ json: await service.getSlotTypes(ctx) }),
+      async () => ({ json: await service.getOfferedSlotTypes(ctx) }),
     ),
   ];
 }

@@ -49,6 +49,15 @@ export async function getSlotTypes(ctx: ManagerContext): Promise<Record<string, 
   return Object.fromEntries(rows.map(({ slot_name, slot_type }) => [slot_name, slot_type]));
 }
 
+/**
+ * As `getSlotTypes`, without the kinds of devices that no agent of the cluster has: pages list all that
+ * they are told, with a bar of zero for each.
+ */
+export async function getOfferedSlotTypes(ctx: ManagerContext): Promise<Record<string, SlotType>> {
+  const rows = await store.selectOfferedSlotTypes(ctx.sql);
+  return Object.fromEntries(rows.map(({ slot_name, slot_type }) => [slot_name, slot_type]));
+}
+
 /** How many sessions hold resources at present. */
 export const countActiveSessions = (ctx: ManagerContext): Promise<number> =>
   store.countActiveSessions(ctx.sql);

@@ -14,6 +14,19 @@ export async function selectSlotTypes(sql: Db) {
   return v.parse(slotTypes, rows);
 }
 
+/** Slots that every cluster has, and those of any agent there ever was. */
+const isOffered = (sql: Db) => sql`
+  (t.slot_name IN ('cpu', 'mem')
+   OR t.slot_name IN (SELECT slot_name FROM agent_resources WHERE capacity > 0))`;
+
+/** Name and kind of the resource slots that agents have, in display order. */
+export async function selectOfferedSlotTypes(sql: Db) {
+  const rows = await sql`
+    SELECT t.slot_name, t.slot_type FROM resource_slot_types t
+     WHERE t.enabled AND ${isOffered(sql)} ORDER BY t.rank, t.slot_name`;
+  return v.parse(slotTypes, rows);
+}
+
 const count = v.tuple([v.object({ count: v.number() })]);
 
 /** How many sessions hold resources at present. */
@@ -37,7 +50,7 @@ const slotDetails = v.array(
 
 /**
  * How slots are shown.
- * @param groupName only slots that agents of this resource group have.
+ * @param groupName only slots that agents of this resource group have; null: of any agent.
  * @param scope who asks about a group: it must be open to their domain, a project of theirs or their
  *   keypair; null reaches all.
  */
@@ -60,7 +73,7 @@ export async function selectSlotDetails(
                             AND m.user_id = ${scope.userId}))`;
   const inGroup =
     groupName === null
-      ? sql``
+      ? sql`AND ${isOffered(sql)}`
       : sql`AND EXISTS (SELECT FROM agents a JOIN agent_resources r ON r.agent_id = a.id
                          WHERE a.scaling_group = ${groupName} AND a.status = 'ALIVE'
                            AND r.slot_name = t.slot_name ${open})`;
