@@ -249,11 +249,14 @@ describe('passing on', () => {
     let text = '';
     for await (const chunk of response.body?.pipeThrough(new TextDecoderStream()) ?? []) {
       text += chunk;
-      if (text.includes('event: next') && text.endsWith('\n\n')) break;
+      if (text.includes('CANCELLED') && text.endsWith('\n\n')) break;
     }
     left.abort();
     expect(text).toContain('event: next\ndata: {"data":{"schedulingEventsBySession":');
-    expect(text).toContain('"session":{"status":"CANCELLED"}');
+    // As it was when the page began to watch, and what became of it.
+    expect(text.match(/"session":{"status":"\w+"}/g)).toEqual(
+      ['PENDING', 'CANCELLED'].map((status) => `"session":{"status":"${status}"}`),
+    );
   });
 
   test('without a session only the version is told', async () => {

@@ -39,14 +39,32 @@ const typeDefs = /* GraphQL */ `
   }
 `;
 
+/** The answer about a status; none for those that clients' enum lacks: restarts and lost kernels. */
+function* told(sessionId: string, status: string, reason: string) {
+  const statusTransition = SCHEDULING_STATUSES.find((known) => known === status);
+  if (statusTransition === undefined) return;
+  yield { schedulingEventsBySession: { sessionId, statusTransition, reason } };
+}
+
+/**
+ * What happens to a session, beginning with how it is: whoever read it before subscribing may have
+ * missed all the rest of a short life.
+ */
 async function* schedulingEvents(context: GraphqlContext, sessionId: string) {
-  const { ctx, signal } = context;
-  const wanted = { sessionId, sessions: true, kernels: false };
-  for await (const { status, reason } of statusEvents(ctx, wanted, signal)) {
-    const statusTransition = SCHEDULING_STATUSES.find((known) => known === status);
-    // Clients' enum lacks the statuses of sessions that restart or have lost a kernel.
-    if (statusTransition === undefined) continue;
-    yield { schedulingEventsBySession: { sessionId, statusTransition, reason } };
+  const { ctx, caller, signal } = context;
+  const events = statusEvents(ctx, { sessionId, sessions: true, kernels: false }, signal);
+  try {
+    // It listens from here on; only then is it worth reading how the session is.
+    const first = events.next();
+    const session = await getSessionForCaller(ctx, caller, sessionId, { includeDead: true });
+    yield* told(sessionId, session.status, session.statusInfo ?? '');
+    const { value, done } = await first;
+    if (done) return;
+    yield* told(sessionId, value.status, value.reason);
+    for await (const { status, reason } of events) yield* told(sessionId, status, reason);
+  } finally {
+    // Not waited for: while nothing happens to the session it ends with the request.
+    void events.return(undefined);
   }
 }
 
