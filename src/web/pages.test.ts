@@ -158,6 +158,22 @@ describe('config.toml', () => {
     expect((await fetch(`${files}/config.toml`)).status).toBe(404);
   });
 
+  test('the proxy that the WebUI asks before it ends a session is this server, or the one that is set', async () => {
+    const url = await web();
+    const { wsproxy } = parse(await (await fetch(`${url}/config.toml`)).text());
+    expect(wsproxy).toEqual({ proxyURL: url });
+    // As the WebUI puts it together, with the version that the manager told.
+    const asked = await fetch(new URL('proxy/AKIA/58623', new URL('v2/', url)));
+    expect([asked.status, await asked.json()]).toEqual([
+      200,
+      expect.objectContaining({ code: 404 }),
+    ]);
+    const conf = { service: { wsproxy: { url: 'https://proxy.example' } } };
+    expect(parse(webuiConfigToml(conf, url)).wsproxy).toEqual({
+      proxyURL: 'https://proxy.example',
+    });
+  });
+
   test('is TOML with the values of webserver.conf in either spelling, whatever they are', () => {
     const conf = {
       service: { enable_signup: true, 'hide-agents': false },

@@ -48,6 +48,13 @@ function offersOpenId({ conf }: WebSettings): boolean {
 
 const notFound = () => new WebProblem('generic-not-found', 'There is no such file.');
 
+/**
+ * What the WebUI asks before it ends a session: whether its proxy of old, which kept tunnels by access
+ * key, has some of that session to close. Circuits of the app proxy end with their session.
+ */
+const noOldTunnels: WebRoute['handler'] = async () =>
+  Response.json({ code: 404, message: 'There are no tunnels to close.' });
+
 export class Pages {
   readonly #settings: WebSettings;
   /** Null: no WebUI is configured. */
@@ -73,6 +80,7 @@ export class Pages {
         ? [
             { method: 'GET' as const, path: '/config.toml', handler: config(webuiConfigToml) },
             { method: 'GET' as const, path: '/config.ini', handler: config(webuiConfigIni) },
+            { method: 'GET' as const, path: '/v2/proxy/*', handler: noOldTunnels },
           ]
         : []),
       { method: 'GET', path: '/*', handler: (incoming) => this.#page(incoming) },

@@ -102,11 +102,14 @@ function writeSection(conf: Conf, name: string, rows: readonly Row[], fixed: str
   return [`[${name}]`, ...fixed, ...lines, ''].join('\n');
 }
 
-/** The value of `[service.wsproxy] url`. */
-function wsproxyUrl(conf: Conf): string {
+/**
+ * The value of `[service.wsproxy] url`. Left empty, the WebUI would ask a server on the computer of
+ * whoever uses it each time it ends a session; this server knows what to answer (`pages.ts`).
+ */
+function wsproxyUrl(conf: Conf, endpoint: string): string {
   const table = conf.service?.wsproxy;
   const url = table && typeof table === 'object' && 'url' in table ? table.url : '';
-  return typeof url === 'string' ? url : '';
+  return typeof url === 'string' && url !== '' ? url : endpoint;
 }
 
 /**
@@ -127,7 +130,7 @@ export function webuiConfigToml(conf: Conf, endpoint: string): string {
     writeSection(conf, 'environments', ENVIRONMENTS),
     writeSection(conf, 'menu', MENU),
     writeSection(conf, 'plugin', [['page', 'plugin', 'page', null]]),
-    `[wsproxy]\nproxyURL = ${JSON.stringify(wsproxyUrl(conf))}\n`,
+    `[wsproxy]\nproxyURL = ${JSON.stringify(wsproxyUrl(conf, endpoint))}\n`,
     writeSection(
       conf,
       'pipeline',
@@ -145,6 +148,6 @@ export function webuiConfigIni(conf: Conf, endpoint: string): string {
       'connectionMode = "SESSION"',
     ]),
     writeSection(conf, 'environments', ENVIRONMENTS),
-    `[wsproxy]\nproxyURL = ${JSON.stringify(wsproxyUrl(conf))}\n`,
+    `[wsproxy]\nproxyURL = ${JSON.stringify(wsproxyUrl(conf, endpoint))}\n`,
   ].join('\n');
 }
