@@ -3,11 +3,13 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as v from 'valibot';
+import { systemClock } from '../common/clock.ts';
 import { eventually } from './services.ts';
 
 /** A large application from a cold disk, on a machine that builds something beside it. */
 const LOAD_TIMEOUT_MS = 120_000;
 const ANSWER_TIMEOUT_MS = 15_000;
+const ASK_AGAIN_MS = 25;
 /** A page may have to start what it shows there first. Milliseconds. */
 const NEW_TAB_TIMEOUT_MS = 30_000;
 
@@ -27,6 +29,10 @@ const evaluated = v.object({
 const remoteObject = v.object({ result: v.object({ objectId: v.string() }) });
 const KEY_CODES: Readonly<Record<string, number>> = { Enter: 13, Escape: 27 };
 const logEntry = v.object({ entry: v.object({ level: v.string(), text: v.string() }) });
+const consoleCall = v.object({
+  type: v.string(),
+  args: v.array(v.object({ value: v.optional(v.unknown()), description: v.optional(v.string()) })),
+});
 
 /** An answer that the page got, or failed to get. */
 export interface PageAnswer {
@@ -37,6 +43,8 @@ export interface PageAnswer {
   readonly sent: string | null;
   /** Of JSON answers only. */
   readonly body: string | null;
+  /** Why there was no whole answer; null as well when the page itself gave it up, as by leaving. */
+  readonly failure: string | null;
 }
 
 export interface Page {
@@ -56,13 +64,15 @@ export interface Page {
   downloadTo(folder: string): Promise<void>;
   /** Puts the keyboard's focus on the element and types, as a person would. */
   type(selector: string, text: string): Promise<void>;
+  /** Puts this tab before the others; those behind stand still. */
+  show(): Promise<void>;
   /** What is to be seen, as PNG. */
   screenshot(): Promise<Uint8Array>;
-  /** Uncaught errors and what the browser complained about, oldest first. */
+  /** Uncaught errors, errors on the console and what the browser complained about, oldest first. */
   readonly complaints: readonly string[];
   /** Everything it has fetched, in the order of the answers. */
   readonly answers: readonly PageAnswer[];
-  /** Requests under way. */
+  /** Requests under way; streams of events, which do not end, are none. */
   readonly pending: number;
 }
 
@@ -82,11 +92,18 @@ const responseReceived = v.object({
   requestId: v.string(),
   response: v.object({ status: v.number(), mimeType: v.string() }),
 });
-const requestEnded = v.object({ requestId: v.string() });
+const requestEnded = v.object({
+  requestId: v.string(),
+  errorText: v.optional(v.string()),
+  canceled: v.optional(v.boolean(), false),
+});
 const responseBody = v.object({ body: v.string() });
 const screenshot = v.object({ data: v.string() });
 
-type Exchange = { -readonly [K in keyof PageAnswer]: PageAnswer[K] } & { isJson: boolean };
+type Exchange = { -readonly [K in keyof PageAnswer]: PageAnswer[K] } & {
+  isJson: boolean;
+  isStream: boolean;
+};
 
 class Tab implements Page {
   readonly complaints: string[] = [];
@@ -113,6 +130,10 @@ class Tab implements Page {
     } else if (method === 'Log.entryAdded') {
       const { entry } = v.parse(logEntry, params);
       if (entry.level === 'error') this.complaints.push(entry.text);
+    } else if (method === 'Runtime.consoleAPICalled') {
+      const { type, args } = v.parse(consoleCall, params);
+      const said = args.map(({ value, description }) => description ?? JSON.stringify(value));
+      if (type === 'error') this.complaints.push(`console: ${said.join(' ')}`);
     } else if (method?.startsWith('Network.')) {
       this.#observe(method, params);
     }
@@ -123,24 +144,28 @@ class Tab implements Page {
       const { requestId, request } = v.parse(requestSent, params);
       const { url, method: verb, postData } = request;
       const sent = postData ?? null;
-      const exchange = { method: verb, url, status: 0, sent, body: null, isJson: false };
-      this.#exchanges.set(requestId, exchange);
+      this.#exchanges.set(requestId, {
+        ...{ method: verb, url, status: 0, sent, body: null, failure: null },
+        ...{ isJson: false, isStream: false },
+      });
     } else if (method === 'Network.responseReceived') {
       const { requestId, response } = v.parse(responseReceived, params);
       const exchange = this.#exchanges.get(requestId);
       if (!exchange) return;
       exchange.status = response.status;
       exchange.isJson = response.mimeType.includes('json');
+      exchange.isStream = response.mimeType === 'text/event-stream';
     } else if (method === 'Network.loadingFinished' || method === 'Network.loadingFailed') {
-      const { requestId } = v.parse(requestEnded, params);
-      void this.#ended(requestId);
+      const { requestId, errorText, canceled } = v.parse(requestEnded, params);
+      void this.#ended(requestId, canceled ? null : (errorText ?? null));
     }
   }
 
-  async #ended(requestId: string): Promise<void> {
+  async #ended(requestId: string, failure: string | null): Promise<void> {
     const exchange = this.#exchanges.get(requestId);
     if (!exchange) return;
-    const { isJson, ...answer } = exchange;
+    const { isJson, isStream: _, ...answer } = exchange;
+    answer.failure = failure;
     if (isJson) {
       // The page may have been left already; then its bodies are gone.
       const got = await this.send('Network.getResponseBody', { requestId }).catch(() => null);
@@ -151,7 +176,7 @@ class Tab implements Page {
   }
 
   get pending(): number {
-    return this.#exchanges.size;
+    return [...this.#exchanges.values()].filter(({ isStream }) => !isStream).length;
   }
 
   async type(selector: string, text: string): Promise<void> {
@@ -159,6 +184,10 @@ class Tab implements Page {
     await this.waitFor(`there is ${selector}`, `${element} !== null`);
     await this.evaluate(`${element}.focus()`);
     await this.send('Input.insertText', { text });
+  }
+
+  async show(): Promise<void> {
+    await this.send('Page.bringToFront');
   }
 
   async screenshot(): Promise<Uint8Array> {
@@ -198,7 +227,17 @@ class Tab implements Page {
   }
 
   async waitFor(what: string, expression: string, deadlineMs?: number): Promise<void> {
-    await eventually(what, async () => (await this.evaluate(expression)) === true, deadlineMs);
+    const isTrue = async (): Promise<boolean> => {
+      // A page that is just being left has nothing to say.
+      const value = await this.evaluate(expression).catch((error: unknown) => {
+        if (/context|navigated/i.test(String(error))) return false;
+        throw error;
+      });
+      // Asking without a break would take from the page the time in which it gets there.
+      if (value !== true) await systemClock.sleep(ASK_AGAIN_MS);
+      return value === true;
+    };
+    await eventually(what, isTrue, deadlineMs);
   }
 
   async click(what: string, expression: string, deadlineMs?: number): Promise<void> {
@@ -307,6 +346,8 @@ export async function startBrowser(): Promise<Browser> {
         '--disable-extensions',
         '--disable-background-networking',
       ],
+      // What a page opens seconds after a click is still an answer to it, on a busy machine.
+      '--disable-popup-blocking',
       ...['--remote-debugging-port=0', `--user-data-dir=${profile}`, 'about:blank'],
     ],
     { stdout: 'ignore', stderr: 'ignore' },

@@ -95,6 +95,7 @@ export function complaintOf(answer: PageAnswer): string | null {
   const { pathname, search } = new URL(answer.url);
   const what = `${answer.method} ${pathname}${search}`;
   const asked = (answer.sent ?? '').replace(/\s+/g, ' ').slice(0, 160);
+  if (answer.failure !== null) return `${what} ${answer.failure} ${asked}`;
   if (answer.status >= 400) {
     return `${what} ${answer.status} ${(answer.body ?? '').slice(0, 300)} ${asked}`;
   }

@@ -2,16 +2,19 @@
  * `bun run tour --webui DIR [--shots DIR] [--pages /a,/b] [--as superadmin,user]`: signs in to an
  * unmodified WebUI (its unpacked files) in front of a fresh local cluster, as superadmin and as user,
  * visits its pages in a real browser and tells every failed request, GraphQL error and script error.
- * Ends with 1 when there were any. `--shots` keeps a picture of every page. With `--actions` it does
- * what people do with folders instead of only looking at pages.
+ * Ends with 1 when there were any. `--shots` keeps a picture of every page. With
+ * `--actions folders,sessions,apps` it does what people do there instead of looking at pages.
  */
 import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type Browser, startBrowser } from '../browser.ts';
+import { appActions } from './app-actions.ts';
 import { folderActions } from './folder-actions.ts';
-import { ADMIN_PAGES, isExpected, USER_PAGES } from './pages.ts';
+import { ADMIN_PAGES, USER_PAGES } from './pages.ts';
+import { sessionActions } from './session-actions.ts';
 import { type Account, complaintOf, settle, signIn, startSite } from './site.ts';
+import { Watch } from './visit.ts';
 
 const { values: options } = parseArgs({
   options: {
@@ -19,7 +22,7 @@ const { values: options } = parseArgs({
     shots: { type: 'string' },
     pages: { type: 'string' },
     as: { type: 'string', default: 'superadmin,user' },
-    actions: { type: 'boolean', default: false },
+    actions: { type: 'string' },
   },
 });
 if (options.webui === undefined) {
@@ -42,26 +45,15 @@ async function tour(browser: Browser, url: string, account: Account): Promise<nu
   const wanted = account.role === 'superadmin' ? ADMIN_PAGES : USER_PAGES;
   const pages = options.pages?.split(',') ?? wanted;
   let problems = 0;
-  let answersSeen = 0;
-  let complaintsSeen = 0;
+  const watch = new Watch(page, account.role);
   for (const path of ['(sign-in)', ...pages]) {
     if (path !== '(sign-in)') {
       await page.open(`${url}${path}`);
       await settle(page);
     }
-    const answers = page.answers.slice(answersSeen);
-    answersSeen += answers.length;
-    const complaints = page.complaints.slice(complaintsSeen);
-    complaintsSeen += complaints.length;
-    const wrong = [
-      ...answers.map(complaintOf).filter((text) => text !== null),
-      // The browser repeats failed requests; they are told better above.
-      ...complaints.filter((text) => !text.startsWith('Failed to load resource')),
-    ].filter((text) => !isExpected(account.role, text));
+    const { requests, wrong } = watch.news();
     problems += wrong.length;
-    console.log(
-      `${wrong.length === 0 ? '✓' : '✗'} ${account.role} ${path} (${answers.length} requests)`,
-    );
+    console.log(`${wrong.length === 0 ? '✓' : '✗'} ${account.role} ${path} (${requests} requests)`);
     for (const text of wrong) console.log(`    ${text}`);
     const name = path.replaceAll(/\W+/g, '-').replace(/^-|-$/g, '') || 'root';
     if (shots) await Bun.write(join(shots, `${name}.png`), await page.screenshot());
@@ -69,12 +61,27 @@ async function tour(browser: Browser, url: string, account: Account): Promise<nu
   return problems;
 }
 
+const ACTIONS = new Map([
+  ['folders', folderActions],
+  ['sessions', sessionActions],
+  ['apps', appActions],
+]);
+const chosen = options.actions?.split(',') ?? [];
+const actions = chosen.map((name) => ACTIONS.get(name)).filter((one) => one !== undefined);
+if (actions.length < chosen.length) {
+  console.error(`✘ known actions: ${[...ACTIONS.keys()].join(', ')}`);
+  process.exit(2);
+}
+
 const site = await startSite(options.webui);
 let problems = 0;
 try {
   const { webUrl, accounts } = site;
-  await site.backendAi('run', '-t', 'tour', 'python', '-c', 'print("hello world")');
-  for (const role of options.actions ? [] : options.as.split(',')) {
+  // Something to be seen on the pages.
+  if (actions.length === 0) {
+    await site.backendAi('run', '-t', 'tour', 'python', '-c', 'print("hello world")');
+  }
+  for (const role of actions.length > 0 ? [] : options.as.split(',')) {
     const account = accounts.find((one) => one.role === role);
     if (!account) throw new Error(`there is no account with the role '${role}'`);
     const browser = await startBrowser();
@@ -84,10 +91,10 @@ try {
       await browser.close();
     }
   }
-  if (options.actions) {
+  for (const action of actions) {
     const browser = await startBrowser();
     try {
-      problems += await folderActions(browser, site, options.shots ?? null);
+      problems += await action(browser, site, options.shots ?? null);
     } finally {
       await browser.close();
     }

@@ -1,0 +1,83 @@
+/** What people do with the apps of a session in the WebUI: its own buttons open them. */
+import type { Browser, Page } from '../browser.ts';
+import { drawerButton } from './session-actions.ts';
+import type { Site } from './site.ts';
+import { STEP_MS, type Steps, shown, takeSteps, Visit } from './visit.ts';
+
+const SESSION = 'tour-apps';
+
+class AppVisit extends Visit {
+  #opened = new Set<string>();
+
+  /** The tab that was opened last, in front. */
+  async #openedApp(what: string): Promise<Page> {
+    const isNew = (url: string) =>
+      /^http:/.test(url) && !url.startsWith(this.site.webUrl) && !this.#opened.has(url);
+    const app = await this.browser.openedPage(what, isNew);
+    this.#opened.add(String(await app.evaluate('location.href')));
+    await app.show();
+    return app;
+  }
+
+  /** Types a command and waits until what it prints is to be seen. */
+  async #use(terminal: Page, sum: string, result: string): Promise<void> {
+    const rows = `document.querySelector('.xterm-rows')?.innerText.replaceAll('\\u00a0', ' ') ?? ''`;
+    await terminal.waitFor('the shell asks for a command', `/\\$ *\\s*$/.test(${rows})`, STEP_MS);
+    await terminal.type('.xterm-helper-textarea', `echo typed-$((${sum}))`);
+    await terminal.press('Enter');
+    await terminal.waitFor('the command has run', `(${rows}).includes('typed-${result}')`, STEP_MS);
+  }
+
+  async details(): Promise<void> {
+    await this.site.backendAi('create', 'python', '-t', SESSION);
+    await this.open('/session');
+    await this.click("the session's name", shown('td a', SESSION));
+    await this.see('Session Info');
+  }
+
+  async terminal(): Promise<void> {
+    await this.click('the button of the terminal', drawerButton('terminal'));
+    const terminal = await this.#openedApp('the terminal');
+    await this.#use(terminal, '6*7', '42');
+    await this.page.show();
+    await this.see('Prepared');
+  }
+
+  async dialog(): Promise<void> {
+    await this.click('the button of the apps', drawerButton('app'));
+    await this.see(`App: ${SESSION}`);
+    await this.see('Console');
+  }
+
+  #appInDialog(title: string): string {
+    return `[...document.querySelectorAll('.ant-modal button')].find((one) =>
+      one.getClientRects().length > 0 && one.parentElement.innerText.trim() === '${title}')`;
+  }
+
+  async console(): Promise<void> {
+    await this.click('the console', this.#appInDialog('Console'));
+    const terminal = await this.#openedApp('the console');
+    await this.#use(terminal, '20+3', '23');
+    await this.page.show();
+  }
+
+  steps(): Steps {
+    return [
+      ['details', () => this.details()],
+      ['terminal', () => this.terminal()],
+      ['dialog', () => this.dialog()],
+      ['console', () => this.console()],
+    ];
+  }
+}
+
+/** @returns how many things went wrong. */
+export const appActions = (browser: Browser, site: Site, shots: string | null) =>
+  takeSteps(
+    'apps',
+    site,
+    browser,
+    shots,
+    (...args) => new AppVisit(...args),
+    (visit) => visit.steps(),
+  );
