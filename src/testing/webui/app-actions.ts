@@ -43,30 +43,51 @@ class AppVisit extends Visit {
     await this.see('Prepared');
   }
 
-  async dialog(): Promise<void> {
+  /** Opens the dialog of the apps and clicks the icon above this title. */
+  async #choose(title: string): Promise<void> {
     await this.click('the button of the apps', drawerButton('app'));
     await this.see(`App: ${SESSION}`);
-    await this.see('Console');
-  }
-
-  #appInDialog(title: string): string {
-    return `[...document.querySelectorAll('.ant-modal button')].find((one) =>
+    const icon = `[...document.querySelectorAll('.ant-modal button')].find((one) =>
       one.getClientRects().length > 0 && one.parentElement.innerText.trim() === '${title}')`;
+    await this.click(`the icon of ${title}`, icon);
   }
 
   async console(): Promise<void> {
-    await this.click('the console', this.#appInDialog('Console'));
+    await this.#choose('Console');
     const terminal = await this.#openedApp('the console');
     await this.#use(terminal, '20+3', '23');
     await this.page.show();
+    await this.close();
+  }
+
+  /** Needs a notebook on this machine: its sessions offer what it has. */
+  async notebook(): Promise<void> {
+    await this.#choose('Jupyter Notebook');
+    const tree = await this.#openedApp('the files of the notebook');
+    await tree.click(
+      'the menu of new things',
+      `document.querySelector('#new-dropdown-button')`,
+      STEP_MS,
+    );
+    await tree.click('a new notebook', `document.querySelector('#kernel-python3 a')`, STEP_MS);
+    const notebook = await this.#openedApp('a new notebook');
+    const isConnected = 'globalThis.Jupyter?.notebook?.kernel?.is_connected() === true';
+    await notebook.waitFor('its kernel is connected', isConnected, STEP_MS);
+    await notebook.type('.CodeMirror textarea', `print('cell', 6 * 7, __import__('os').getcwd())`);
+    const run = `document.querySelector('[data-jupyter-action="jupyter-notebook:run-cell-and-select-next"]')`;
+    await notebook.click('the button that runs a cell', run, STEP_MS);
+    const output = `(document.querySelector('.output_stdout')?.innerText ?? '')`;
+    await notebook.waitFor('the output', `${output}.includes('cell 42 /home/work')`, STEP_MS);
+    await this.page.show();
+    await this.close();
   }
 
   steps(): Steps {
     return [
       ['details', () => this.details()],
       ['terminal', () => this.terminal()],
-      ['dialog', () => this.dialog()],
       ['console', () => this.console()],
+      ['notebook', () => this.notebook()],
     ];
   }
 }
