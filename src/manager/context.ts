@@ -10,6 +10,8 @@ import type { LiveStore } from '../stores/live/port.ts';
 import type { BackgroundTasks } from './background-task/service.ts';
 import type { EventBus } from './event/bus.ts';
 import type { LargeTotals } from './graphql/large-totals.ts';
+import type { NewSessions } from './session/new-sessions.ts';
+import type { TransitionQueue } from './session/transition-queue.ts';
 import type { ManagerSettings } from './settings.ts';
 
 export type AgentClient = ApiOf<typeof agentApi>;
@@ -28,6 +30,12 @@ export interface ManagerContext {
   readonly lookups: Sql;
   /** Totals of the longest lists. */
   readonly totals: LargeTotals;
+  /** For transactions of which each statement goes by keys; see `keyedConnections`. */
+  readonly keyed: Sql;
+  /** Where statuses, allocations and the agents' books are changed. */
+  readonly transitions: TransitionQueue;
+  /** What requests for new sessions share. */
+  readonly newSessions: NewSessions;
   readonly config: ConfigStore;
   readonly live: LiveStore;
   /** Sign-ins of browsers, under the keys that web servers read; no prefix. */

@@ -28,7 +28,7 @@ import { factRoutes } from './config/facts-rest.ts';
 import { configManageRoutes } from './config/manage-rest.ts';
 import type { AgentDirectory, ManagerContext } from './context.ts';
 import { startControlPlane } from './control-plane.ts';
-import { lookupConnections } from './db/connect.ts';
+import { keyedConnections, lookupConnections } from './db/connect.ts';
 import { domainGraphql } from './domain/graphql.ts';
 import { domainNodeGraphql } from './domain/node-graphql.ts';
 import { domainV2Graphql } from './domain/v2-graphql.ts';
@@ -79,8 +79,10 @@ import { sessionGraphql } from './session/graphql.ts';
 import { sessionEventsGraphql } from './session/graphql-events.ts';
 import { keypairSessionsGraphql } from './session/graphql-keypair.ts';
 import { kernelNodeGraphql } from './session/kernel-node-graphql.ts';
+import { NewSessions } from './session/new-sessions.ts';
 import { sessionNodeGraphql } from './session/node-graphql.ts';
 import { sessionRoutes, sessionSocketRoutes } from './session/rest.ts';
+import { TransitionQueue } from './session/transition-queue.ts';
 import { sessionV2Graphql } from './session/v2-graphql.ts';
 import { sessionHistoryGraphql } from './session/v2-history-graphql.ts';
 import { kernelV2Graphql } from './session/v2-kernel-graphql.ts';
@@ -244,11 +246,17 @@ export async function startManager(options: ManagerOptions): Promise<Manager> {
   const agents = options.agents ?? httpAgentDirectory(link);
   const lookups = lookupConnections(sql);
   started.defer(() => lookups.end({ timeout: 5 }));
+  const keyed = await keyedConnections(sql);
+  started.defer(() => keyed.end({ timeout: 5 }));
+  const transitions = new TransitionQueue({ sql: keyed, events, clock });
   const ctx: ManagerContext = {
     id,
     sql,
     lookups,
     totals: new LargeTotals(clock),
+    keyed,
+    transitions,
+    newSessions: new NewSessions(keyed, clock),
     config,
     live,
     webSessions: options.webSessions ?? live,

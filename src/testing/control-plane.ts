@@ -8,6 +8,7 @@ import { createEventBus, type ManagedEventBus } from '../manager/event/create.ts
 import type { Caller } from '../manager/http/route.ts';
 import { upsertImages } from '../manager/image/catalog.ts';
 import { type EnqueueRequest, enqueueSession } from '../manager/session/service.ts';
+import { TransitionQueue } from '../manager/session/transition-queue.ts';
 import { testManagerContext } from './manager.ts';
 import type { TestDatabase } from './postgres.ts';
 import { insertProject } from './sessions.ts';
@@ -143,7 +144,8 @@ export async function controlPlaneFixture(
       if (!agent) throw new BackendError('AgentConnectionUnavailable', `no agent ${agentId}`);
       return agent.client;
     };
-    return { ...base.ctx, id, events, agents: { client } };
+    const transitions = new TransitionQueue({ sql: base.ctx.keyed, events, clock });
+    return { ...base.ctx, id, events, transitions, agents: { client } };
   };
   const ctx = await sibling('i-first');
   const quiesce = async () => {

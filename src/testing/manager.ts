@@ -9,11 +9,14 @@ import type { Logger } from '../common/logger.ts';
 import { systemRandom } from '../common/random.ts';
 import { BackgroundTasks } from '../manager/background-task/service.ts';
 import type { ManagerContext } from '../manager/context.ts';
+import { keyedConnections } from '../manager/db/connect.ts';
 import type { EventBus, ManagerEvent } from '../manager/event/bus.ts';
 import { LargeTotals } from '../manager/graphql/large-totals.ts';
 import type { Route, SocketRoute } from '../manager/http/route.ts';
 import { canonicalText, sign } from '../manager/http/signature.ts';
 import { type ManagerServer, startServer } from '../manager/server.ts';
+import { NewSessions } from '../manager/session/new-sessions.ts';
+import { TransitionQueue } from '../manager/session/transition-queue.ts';
 import { openPostgresConfigStore } from '../stores/config/postgres.ts';
 import { createMemoryLiveStore } from '../stores/live/memory.ts';
 import type { LiveStore } from '../stores/live/port.ts';
@@ -115,11 +118,16 @@ export async function testManagerContext(
   const config = await openPostgresConfigStore({ sql: db.sql, log });
   const live = createMemoryLiveStore({ clock });
   const tasks = new BackgroundTasks({ live, clock, random: systemRandom, log });
+  const events = localEventBus();
+  const keyed = await keyedConnections(db.sql);
   const ctx: ManagerContext = {
     id: 'i-test',
     sql: db.sql,
     lookups: db.sql,
     totals: new LargeTotals(clock),
+    keyed,
+    transitions: new TransitionQueue({ sql: keyed, events, clock }),
+    newSessions: new NewSessions(keyed, clock),
     config,
     live,
     webSessions: options.webSessions ?? live,
@@ -128,7 +136,7 @@ export async function testManagerContext(
         throw new BackendError('AgentConnectionUnavailable', `This test has no agent ${agentId}.`);
       },
     },
-    events: localEventBus(),
+    events,
     tasks,
     clock,
     random: systemRandom,
@@ -151,6 +159,7 @@ export async function testManagerContext(
       await tasks.stop();
       await config.close();
       await live.close();
+      await keyed.end({ timeout: 5 });
       await db.drop();
     },
   };

@@ -38,6 +38,8 @@ const isJoining = (kernel: DueKernel): boolean => kernel.status === 'RUNNING';
 
 interface Route {
   busy: boolean;
+  /** More was due than the call under way tells the agent. */
+  hasMore: boolean;
   failures: number;
   /** Monotonic time before which no call is made. */
   notBeforeMs: number;
@@ -45,35 +47,31 @@ interface Route {
 
 type DispatchContext = Pick<
   ManagerContext,
-  'sql' | 'events' | 'clock' | 'log' | 'agents' | 'settings'
+  'sql' | 'keyed' | 'transitions' | 'events' | 'clock' | 'log' | 'agents' | 'settings'
 >;
 
+/** The wish for each of the kernels that start or end. */
 async function wishesFor(
   ctx: DispatchContext,
   autoPull: AutoPull,
   kernels: readonly DueKernel[],
-): Promise<{ kernels: DesiredKernel[]; joins: ClusterJoin[] }> {
+): Promise<Map<string, DesiredKernel>> {
   const starting = kernels.filter((kernel) => kernel.status === 'SCHEDULED');
-  const ids = (items: readonly DueKernel[]) => items.map((kernel) => kernel.id);
-  const [specs, joins] = await Promise.all([
-    selectSpecs(ctx.sql, ids(starting), autoPull),
-    selectJoins(ctx.sql, ids(kernels.filter(isJoining))),
-  ]);
-  const ends = kernels.filter((kernel) => kernel.status !== 'SCHEDULED' && !isJoining(kernel));
-  return {
-    kernels: [
-      ...specs.map((spec): DesiredKernel => ({ desired: 'running', spec })),
-      ...ends.map(
-        (kernel): DesiredKernel => ({
-          desired: 'terminated',
-          kernelId: kernel.id,
-          sessionId: kernel.session_id,
-          reason: terminationReasonOf(kernel.status_info),
-        }),
-      ),
-    ],
-    joins,
-  };
+  const ids = starting.map((kernel) => kernel.id);
+  const specs = await selectSpecs(ctx.keyed, ids, autoPull);
+  const wishes = new Map(
+    specs.map((spec): [string, DesiredKernel] => [spec.kernelId, { desired: 'running', spec }]),
+  );
+  for (const kernel of kernels) {
+    if (kernel.status === 'SCHEDULED' || isJoining(kernel)) continue;
+    wishes.set(kernel.id, {
+      desired: 'terminated',
+      kernelId: kernel.id,
+      sessionId: kernel.session_id,
+      reason: terminationReasonOf(kernel.status_info),
+    });
+  }
+  return wishes;
 }
 
 /** The kernels of clusters that were told of each other. */
@@ -117,16 +115,22 @@ export function createDispatcher(
   const calls = new Set<Promise<void>>();
   const keyOf = (kernel: DueKernel) => `${kernel.id} ${kernel.status}`;
 
-  const send = async (agentId: string, kernels: readonly DueKernel[], route: Route) => {
+  const send = async (
+    agentId: string,
+    kernels: readonly DueKernel[],
+    wishes: readonly DesiredKernel[],
+    route: Route,
+  ) => {
     try {
       const [first] = kernels;
-      const wishes = await wishesFor(ctx, autoPull(), kernels);
-      if (!first || wishes.kernels.length + wishes.joins.length === 0) return;
+      const joining = kernels.filter(isJoining).map((kernel) => kernel.id);
+      const joins = await selectJoins(ctx.keyed, joining);
+      if (!first || wishes.length + joins.length === 0) return;
       const client = ctx.agents.client(agentId, first.agent_addr ?? '', first.identity_key ?? '');
-      if (wishes.kernels.length > 0) await client.sync({ kernels: wishes.kernels });
-      if (wishes.joins.length > 0) {
-        await client.joinClusters({ joins: wishes.joins });
-        await noteJoined(ctx, agentId, wishes.joins);
+      if (wishes.length > 0) await client.sync({ kernels: [...wishes] });
+      if (joins.length > 0) {
+        await client.joinClusters({ joins });
+        await noteJoined(ctx, agentId, joins);
       }
       route.failures = 0;
       const nowMs = ctx.clock.monotonicMs();
@@ -144,22 +148,26 @@ export function createDispatcher(
     }
   };
 
-  const launch = (agentId: string, kernels: readonly DueKernel[], route: Route) => {
+  const launch = (
+    agentId: string,
+    kernels: readonly DueKernel[],
+    wishes: readonly DesiredKernel[],
+    route: Route,
+  ) => {
     route.busy = true;
-    const call = send(agentId, kernels, route)
+    const call = send(agentId, kernels, wishes, route)
       .catch((error) => ctx.log.error('dispatch failed', { agentId, error: errorMessage(error) }))
       .finally(() => {
         route.busy = false;
         calls.delete(call);
-        // More may have become due for this agent while the call was under way.
-        if (route.failures === 0) wake();
+        if (route.failures === 0 && route.hasMore) wake();
       });
     calls.add(call);
   };
 
   return {
     async pass() {
-      const due = await selectDueKernels(ctx.sql, ctx.clock.now(), MAX_DUE);
+      const due = await selectDueKernels(ctx.keyed, ctx.clock.now(), MAX_DUE);
       const nowMs = ctx.clock.monotonicMs();
       const current = new Set(due.map(keyOf));
       accepted = new Map([...accepted].filter(([key]) => current.has(key)));
@@ -169,11 +177,24 @@ export function createDispatcher(
         if (acceptedAt !== undefined && nowMs - acceptedAt < REPEAT_MS) continue;
         byAgent.set(kernel.agent, [...(byAgent.get(kernel.agent) ?? []), kernel]);
       }
+      const next: { agentId: string; kernels: DueKernel[]; route: Route }[] = [];
       for (const [agentId, kernels] of byAgent) {
-        const route = routes.get(agentId) ?? { busy: false, failures: 0, notBeforeMs: 0 };
+        const known = routes.get(agentId);
+        const route = known ?? { busy: false, hasMore: false, failures: 0, notBeforeMs: 0 };
         routes.set(agentId, route);
+        route.hasMore = route.busy || kernels.length > MAX_BATCH;
         if (route.busy || nowMs < route.notBeforeMs) continue;
-        launch(agentId, kernels.slice(0, MAX_BATCH), route);
+        next.push({ agentId, kernels: kernels.slice(0, MAX_BATCH), route });
+      }
+      const told = next.flatMap(({ kernels }) => kernels);
+      const wishes = await wishesFor(ctx, autoPull(), told);
+      for (const { agentId, kernels, route } of next) {
+        launch(
+          agentId,
+          kernels,
+          kernels.flatMap(({ id }) => wishes.get(id) ?? []),
+          route,
+        );
       }
     },
     async idle() {

@@ -32,7 +32,7 @@ import { type AutoPull, selectSpecs } from './wish-store.ts';
 
 export type GatewayContext = Pick<
   ManagerContext,
-  'sql' | 'live' | 'events' | 'clock' | 'log' | 'settings'
+  'sql' | 'live' | 'events' | 'clock' | 'log' | 'settings' | 'transitions'
 >;
 
 /** After this long, what an agent has is told again to a live store that may have lost it. */

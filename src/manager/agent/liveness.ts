@@ -17,7 +17,7 @@ import {
   selectPendingTooLong,
 } from './store.ts';
 
-type LivenessContext = Pick<ManagerContext, 'sql' | 'events' | 'clock' | 'log' | 'settings'>;
+type LivenessContext = Pick<ManagerContext, 'sql' | 'transitions' | 'clock' | 'log' | 'settings'>;
 
 /** Kernels dealt with per pass; the next pass takes the rest. */
 const MAX_KERNELS = 500;

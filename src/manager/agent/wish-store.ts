@@ -18,22 +18,35 @@ const dueRow = v.object({
 });
 export type DueKernel = v.InferOutput<typeof dueRow>;
 
+/** Since when a kernel has something for its agent; as in its index, which holds nothing else. */
+const dueSince = (sql: Db) => sql`
+  (CASE WHEN k.status IN ('SCHEDULED', 'TERMINATING')
+      OR (k.status = 'RUNNING' AND k.cluster_size > 1 AND k.cluster_joined_at IS NULL)
+    THEN k.status_changed END)`;
+
+/** When a kernel ended without its agent's word; as in its index. */
+const unconfirmedSince = (sql: Db) => sql`
+  (CASE WHEN k.status = 'TERMINATED' AND NOT coalesce(k.status_data, '{}') ? 'kernel'
+    THEN k.terminated_at END)`;
+
 /**
  * Kernels whose agent has something to do that it may not know of: start (SCHEDULED), tell them where
- * the others are (RUNNING, as are all kernels of their session), end (TERMINATING), clean up (ended in the books, without its agent's word, in the last minute; later
- * the heartbeat takes care). Agents that are away are left out. At most `limit`.
+ * the others are (RUNNING, as are all kernels of their session), end (TERMINATING), clean up (ended in
+ * the books, without its agent's word, in the last minute; later the heartbeat takes care). Agents that
+ * are away are left out. At most `limit`.
  */
 export async function selectDueKernels(sql: Db, now: Date, limit: number): Promise<DueKernel[]> {
   const rows = await sql`
     SELECT k.id, k.session_id, k.status, k.status_info, k.status_changed, k.agent, k.agent_addr,
       a.identity_key
-    FROM kernels k JOIN agents a ON a.id = k.agent AND a.status = 'ALIVE'
-    WHERE k.status IN ('SCHEDULED', 'TERMINATING')
-      OR (k.status = 'RUNNING' AND k.cluster_size > 1 AND k.cluster_joined_at IS NULL
-        AND NOT EXISTS (SELECT 1 FROM kernels o
-          WHERE o.session_id = k.session_id AND o.status <> 'RUNNING'))
-      OR (k.status = 'TERMINATED' AND k.terminated_at > ${now}::timestamptz - interval '1 minute'
-        AND NOT coalesce(k.status_data, '{}') ? 'kernel')
+    FROM (
+      SELECT * FROM kernels k
+      WHERE ${dueSince(sql)} > '-infinity' AND (k.status <> 'RUNNING' OR NOT EXISTS (
+        SELECT 1 FROM kernels o WHERE o.session_id = k.session_id AND o.status <> 'RUNNING'))
+      UNION ALL
+      SELECT * FROM kernels k
+      WHERE ${unconfirmedSince(sql)} > ${now}::timestamptz - interval '1 minute'
+    ) AS k JOIN agents a ON a.id = k.agent AND a.status = 'ALIVE'
     ORDER BY k.status_changed, k.id LIMIT ${limit}`;
   return v.parse(v.array(dueRow), [...rows]);
 }

@@ -4,6 +4,7 @@ export {
   type Db,
   databaseTypes,
   describeAddress,
+  keyedConnections,
   lookupConnections,
   singleConnection,
 } from '../../stores/sql/connect.ts';

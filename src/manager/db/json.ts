@@ -57,5 +57,11 @@ function cleanJson(value: unknown): unknown {
   );
 }
 
+/** How JSON writes what `cleanJson` is for; also found where it does no harm. */
+const MAYBE_UNFIT = /\\u(0000|d[89a-f])/;
+
 /** JSON text that PostgreSQL takes, whatever an agent or a user put into it. */
-export const jsonText = (value: unknown): string => JSON.stringify(cleanJson(value));
+export function jsonText(value: unknown): string {
+  const text = JSON.stringify(value);
+  return MAYBE_UNFIT.test(text) ? JSON.stringify(cleanJson(value)) : text;
+}

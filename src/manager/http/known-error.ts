@@ -1,8 +1,7 @@
 /** What clients are told of a failure that no operation expected. */
 import { BackendError, errorCode } from '../../common/errors.ts';
+import { isDatabaseAway } from '../db/errors.ts';
 
-/** Failures of the connection to PostgreSQL: the driver's own codes, and SQLSTATE 08, 53300, 57P. */
-const DATABASE_AWAY = /^(CONNECTION_\w+|CONNECT_TIMEOUT|08...|53300|57P..)$/;
 /** A statement ran into its time limit, or waited too long for a lock. */
 const TOOK_TOO_LONG = /^(57014|55P03)$/;
 
@@ -16,7 +15,7 @@ const UNFIT_DATA = /^(22001|22003|22007|22008|22021|22P0[235])$/;
 export function toKnownError(error: unknown): BackendError {
   if (error instanceof BackendError) return error;
   const code = errorCode(error);
-  if (DATABASE_AWAY.test(code)) {
+  if (isDatabaseAway(error)) {
     const message = 'The database cannot be reached at present. Try again later.';
     return new BackendError('DatabaseError', message, { cause: error });
   }

@@ -26,7 +26,7 @@ export interface Scheduler {
 
 type SchedulerContext = Pick<
   ManagerContext,
-  'sql' | 'events' | 'clock' | 'log' | 'settings' | 'config'
+  'sql' | 'keyed' | 'transitions' | 'events' | 'clock' | 'log' | 'settings' | 'config'
 >;
 
 function toPlacement(

@@ -11,7 +11,10 @@ import {
 } from './snapshot.ts';
 import { selectAgents, selectEnding, selectLimits, selectOccupancy } from './store.ts';
 
-export type SnapshotContext = Pick<ManagerContext, 'sql' | 'clock' | 'config' | 'settings'>;
+export type SnapshotContext = Pick<
+  ManagerContext,
+  'sql' | 'keyed' | 'clock' | 'config' | 'settings'
+>;
 
 /** Most sessions with kernels on one agent, in the configuration store; absent: no limit. */
 const MAX_SESSIONS_KEY = 'config/agent/max-container-count';
@@ -87,10 +90,10 @@ export async function takeSnapshot(
 export class PendingQueue {
   #known: ReadonlyMap<string, PendingDetails> = new Map();
 
-  async load({ sql }: Pick<SnapshotContext, 'sql'>): Promise<PendingSession[]> {
+  async load({ sql, keyed }: Pick<SnapshotContext, 'sql' | 'keyed'>): Promise<PendingSession[]> {
     const queue = await selectQueue(sql);
     const unknown = queue.flatMap(({ id }) => (this.#known.has(id) ? [] : id));
-    const read = unknown.length > 0 ? await selectPendingDetails(sql, unknown) : [];
+    const read = unknown.length > 0 ? await selectPendingDetails(keyed, unknown) : [];
     const fresh = new Map(read.map((details) => [details.id, details]));
     const known = new Map<string, PendingDetails>();
     const pending = queue.flatMap((entry): PendingSession[] => {

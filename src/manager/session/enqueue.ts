@@ -25,19 +25,20 @@ import {
 } from './cluster.ts';
 import { MAX_BOOTSTRAP_CHARS } from './create-request.ts';
 import {
+  type AccountRow,
   type ExistingSession,
-  insertSession,
-  type NewKernel,
-  type NewSession,
-  type OwnerRow,
+  type SessionCounts,
+  selectAccount,
   selectCapacities,
+  selectCounts,
   selectDependencies,
   selectLiveByName,
-  selectOwner,
   selectPendingSlots,
   selectSlotDefinitions,
 } from './enqueue-store.ts';
 import { checkPreopenPorts, kernelEnvironment } from './environment.ts';
+import type { NewKernel, NewSession } from './new-session-store.ts';
+import type { GroupFacts, OwnerFacts } from './new-sessions.ts';
 import { type AgentCapacity, leastOf, resolveResources, type SlotDefinition } from './resources.ts';
 import type { EnqueueRequest, EnqueueResult, RoleRequest } from './types.ts';
 
@@ -86,11 +87,26 @@ function checkImageOwner(image: Image, owner: Caller): void {
   throw new BackendError('ImageNotFound', `There is no image '${image.canonical}' you may use.`);
 }
 
+const NO_SESSIONS: SessionCounts = { live: 0, live_sftp: 0, pending: 0 };
+
+/** How many sessions the owner has, as far as the policy limits them. */
+async function countSessions(
+  { sql }: ManagerContext,
+  { accessKey }: Caller,
+  { sessionType }: EnqueueRequest,
+  policy: KeypairPolicy,
+): Promise<SessionCounts> {
+  const { maxConcurrentSessions, maxPendingSessionCount } = policy;
+  const isLimited = sessionType === 'system' || maxConcurrentSessions !== null;
+  if (!isLimited && maxPendingSessionCount === null) return NO_SESSIONS;
+  return await selectCounts(sql, accessKey);
+}
+
 function checkPolicy(
   request: EnqueueRequest,
   clusterSize: number,
   policy: KeypairPolicy,
-  counts: OwnerRow,
+  counts: SessionCounts,
 ): void {
   const isSystem = request.sessionType === 'system';
   const limit = isSystem ? policy.maxConcurrentSftpSessions : policy.maxConcurrentSessions;
@@ -222,7 +238,7 @@ interface Findings {
   readonly project: { readonly id: string; readonly domainName: string };
   readonly roles: readonly ResolvedRole[];
   readonly group: ResourceGroup;
-  readonly account: OwnerRow;
+  readonly account: AccountRow;
   readonly mounts: readonly FolderMount[];
   /** By which the kernels of a cluster reach each other; null for a single kernel. */
   readonly sshKeypair: SshKeypair | null;
@@ -296,7 +312,7 @@ function newSession(ctx: ManagerContext, found: Findings): NewSession {
 
 async function store(ctx: ManagerContext, item: NewSession): Promise<void> {
   try {
-    await insertSession(ctx.sql, item, ctx.clock.now());
+    await ctx.newSessions.store(item);
   } catch (error) {
     // Somebody was faster with the same name.
     const taken = errorCode(error) === UNIQUE_VIOLATION;
@@ -307,15 +323,60 @@ async function store(ctx: ManagerContext, item: NewSession): Promise<void> {
 
 /** The image of each role, in their order. */
 async function imagesOf(
-  { sql }: ManagerContext,
+  { sql, newSessions }: ManagerContext,
   roles: readonly RoleRequest[],
   viewer: { readonly domainName: string; readonly userId: string },
 ): Promise<Image[]> {
   return await Promise.all(
-    roles.map(({ image: reference, architecture }) =>
-      resolveImage(sql, { reference, architecture, viewer }),
-    ),
+    roles.map(({ image: reference, architecture }) => {
+      const wanted = { reference, architecture, viewer };
+      return newSessions.images.share(JSON.stringify(wanted), () => resolveImage(sql, wanted));
+    }),
   );
+}
+
+/** What does not depend on the request but for its project. */
+async function ownerFacts(
+  { sql, newSessions }: ManagerContext,
+  owner: Caller,
+  domain: string,
+  nameOrId: string,
+): Promise<OwnerFacts> {
+  const { userId, accessKey } = owner;
+  const project = { userId, domain, nameOrId, anyMember: administers(owner, domain) };
+  return await newSessions.owners.share(JSON.stringify({ ...project, accessKey }), async () => {
+    const [member, policy, account, storedScript, definitions] = await Promise.all([
+      projectOfMember(sql, project),
+      loadKeypairPolicy(sql, accessKey),
+      selectAccount(sql, userId),
+      storedBootstrapScript(sql, accessKey),
+      selectSlotDefinitions(sql),
+    ]);
+    return { project: member, policy, account, storedScript, definitions };
+  });
+}
+
+/** The resource group that the session goes to, and its agents. */
+async function groupFacts(
+  { sql, newSessions }: ManagerContext,
+  scope: Parameters<typeof chooseResourceGroup>[1],
+  name: string | null,
+): Promise<GroupFacts> {
+  return await newSessions.groups.share(JSON.stringify({ ...scope, name }), async () => {
+    const group = await chooseResourceGroup(sql, scope, name);
+    return { group, agents: await selectCapacities(sql, group.name) };
+  });
+}
+
+/** What the session mounts; the storage proxies are asked. */
+async function mountsFor(
+  ctx: ManagerContext,
+  session: { readonly owner: Caller; readonly projectId: string },
+  request: EnqueueRequest,
+): Promise<readonly FolderMount[]> {
+  const resolve = () => resolveMounts(ctx, session, request.mounts);
+  if (request.mounts.length > 0) return await resolve();
+  return await ctx.newSessions.mounts.share(JSON.stringify(session), resolve);
 }
 
 interface Prepared {
@@ -341,38 +402,34 @@ async function prepare(
   const clusterSize = clusterSizeOf(asked);
   const domain = request.domain || owner.domainName;
   const { userId, accessKey } = owner;
-  const [project, images, policy, account, storedScript, definitions] = await Promise.all([
-    projectOfMember(sql, {
-      ...{ userId, domain, nameOrId: request.group },
-      anyMember: administers(owner, domain),
-    }),
+  const [facts, images] = await Promise.all([
+    ownerFacts(ctx, owner, domain, request.group),
     imagesOf(ctx, asked, { domainName: domain, userId }),
-    loadKeypairPolicy(sql, accessKey),
-    selectOwner(sql, userId, accessKey),
-    storedBootstrapScript(sql, accessKey),
-    selectSlotDefinitions(sql),
   ]);
+  const { project, policy, account, storedScript, definitions } = facts;
   for (const image of images) checkImageOwner(image, owner);
 
   const complete = async (): Promise<NewSession> => {
     if (!account) throw new BackendError('UserNotFound');
-    checkPolicy(request, clusterSize, policy, account);
     const scope = { domain, projectId: project.id, accessKey };
-    const group = await chooseResourceGroup(sql, scope, request.scalingGroup);
+    const [counts, { group, agents }] = await Promise.all([
+      countSessions(ctx, owner, request, policy),
+      groupFacts(ctx, scope, request.scalingGroup),
+    ]);
+    checkPolicy(request, clusterSize, policy, counts);
     checkSessionType(request, group);
     const roles = asked.flatMap((role, index) => {
       const image = images[index];
       return image ? resolveRole(role, image, definitions, storedScript) : [];
     });
-    const [agents] = await Promise.all([
-      selectCapacities(sql, group.name),
+    await Promise.all([
       checkPendingSlots(ctx, owner, policy, totalDemand(roles)),
       checkDependencies(ctx, request, owner, domain),
     ]);
     const able = checkAgents(request, group, agents);
     checkClusterServable(roles, request.clusterMode, group.name, able);
     // Last, as it asks the storage proxies.
-    const mounts = await resolveMounts(ctx, { owner, projectId: project.id }, request.mounts);
+    const mounts = await mountsFor(ctx, { owner, projectId: project.id }, request);
     const session = { accessKey, projectId: project.id, domainName: project.domainName };
     const places = mounts.map((mount) => mount.kernel_path);
     await checkBesideMounts(sql, session, places);

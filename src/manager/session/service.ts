@@ -26,7 +26,7 @@ import { applyReports } from './transition.ts';
 import type { KernelRecord, SessionMatch, SessionRecord } from './types.ts';
 
 export { enqueueSession, trySession } from './enqueue.ts';
-export type { NewSession } from './enqueue-store.ts';
+export type { NewSession } from './new-session-store.ts';
 export { leastOf } from './resources.ts';
 export type * from './types.ts';
 export { waitForSession } from './wait.ts';
@@ -114,13 +114,13 @@ export async function terminateSession(
   const kind = forced ? 'force-terminate' : 'terminate';
   const dependents = recursive ? await selectDependents(ctx.sql, sessionId, MAX_DEPENDENTS) : [];
   const kernelIds = await selectKernelIds(ctx.sql, [...dependents, sessionId]);
-  const changes = await applyReports(
+  const moved = await applyReports(
     ctx,
     kernelIds.map((kernelId) => ({ kind, kernelId, reason, message: null })),
   );
-  const own = changes.sessions.find((session) => session.id === sessionId);
-  if (!own) return null;
-  return own.status === 'CANCELLED' ? 'cancelled' : 'terminated';
+  const status = moved.get(sessionId);
+  if (status === undefined) return null;
+  return status === 'CANCELLED' ? 'cancelled' : 'terminated';
 }
 
 /** What became of each of several sessions. */
@@ -145,16 +145,15 @@ export async function terminateSessions(
   const kernelIds = await selectKernelIds(ctx.sql, sessionIds);
   const reason = forced ? 'force-terminated' : 'user-requested';
   const kind = forced ? 'force-terminate' : 'terminate';
-  const changes = await applyReports(
+  const moved = await applyReports(
     ctx,
     kernelIds.map((kernelId) => ({ kind, kernelId, reason, message: null })),
   );
-  const changed = new Map(changes.sessions.map((session) => [session.id, session.status]));
   const outcome: Terminations = {
     ...{ cancelled: [], terminating: [], forceTerminated: [], skipped: [] },
   };
   for (const id of new Set(sessionIds)) {
-    const status = changed.get(id);
+    const status = moved.get(id);
     if (status === undefined) outcome.skipped.push(id);
     else if (status === 'CANCELLED') outcome.cancelled.push(id);
     else if (forced) outcome.forceTerminated.push(id);

@@ -14,7 +14,7 @@ import {
   sessionPhase,
 } from './lifecycle.ts';
 import type { Report, SessionState } from './reports.ts';
-import { isStarting, isTerminal, type KernelStatus } from './status.ts';
+import { isStarting, isTerminal, type KernelStatus, type SessionStatus } from './status.ts';
 import {
   draftSession,
   endData,
@@ -69,16 +69,25 @@ export interface Changes {
 /** Largest log kept with an ended kernel. Characters. */
 const MAX_LOG_CHARS = 256 * 1024;
 
-class Fold {
+/**
+ * Sessions in memory to which reports are applied, one request after the other, and what has to be
+ * written in the end.
+ */
+export class Fold {
   readonly sessions: SessionDraft[];
   readonly byKernel = new Map<string, { session: SessionDraft; kernel: KernelDraft }>();
   readonly history: HistoryEntry[] = [];
   readonly events: ManagerEvent[] = [];
   readonly callbacks: NewCallback[] = [];
-  readonly deltas = new Map<string, { agentId: string; slot: string; r: bigint; u: bigint }>();
+  private readonly deltas = new Map<
+    string,
+    { agentId: string; slot: string; r: bigint; u: bigint }
+  >();
   readonly usedAllocations: { kernelId: string; slot: string; used: bigint }[] = [];
   readonly freedKernels: string[] = [];
   readonly now: string;
+  /** Sessions that the present request has changed. */
+  private moved = new Set<SessionDraft>();
 
   constructor(sessions: readonly SessionState[], now: Date) {
     this.now = now.toISOString();
@@ -91,7 +100,36 @@ class Fold {
     });
   }
 
-  apply(given: Report): void {
+  /** Applies one request's reports, in order. @returns the sessions it changed, as it leaves them. */
+  applyAll(reports: readonly Report[]): Map<string, SessionStatus> {
+    this.moved = new Set();
+    for (const report of reports) this.apply(report);
+    return new Map([...this.moved].map(({ before, status }) => [before.id, status]));
+  }
+
+  /** All that the reports so far have changed. */
+  changes(): Changes {
+    const drafts = this.sessions.flatMap((session) => session.kernels);
+    return {
+      kernels: drafts.filter((kernel) => kernel.touched).map(kernelChange),
+      sessions: this.sessions.filter((session) => session.touched).map(sessionChange),
+      history: this.history,
+      resources: this.booked(),
+      usedAllocations: this.usedAllocations,
+      freedKernels: this.freedKernels,
+      events: this.events,
+      callbacks: this.callbacks,
+    };
+  }
+
+  /** What the reports so far change in the agents' books. */
+  booked(): ResourceDelta[] {
+    return [...this.deltas.values()]
+      .filter(({ r, u }) => r !== 0n || u !== 0n)
+      .map(({ agentId, slot, r, u }) => ({ agentId, slot, reserved: r, used: u }));
+  }
+
+  private apply(given: Report): void {
     const found = this.byKernel.get(given.kernelId);
     if (!found) return;
     const { session, kernel } = found;
@@ -119,7 +157,7 @@ class Fold {
       session.result = report.result;
       this.callBack(session, report.result.toLowerCase());
       session.statusData = { ...session.statusData, session: { exit_code: report.exitCode } };
-      session.touched = true;
+      this.touch(session);
       kernel.result = report.result;
       kernel.touched = true;
     }
@@ -133,7 +171,7 @@ class Fold {
       kernel.touched = true;
       if (kernel.before.isMain || patch.error) {
         session.statusData = { ...session.statusData, ...patch };
-        session.touched = true;
+        this.touch(session);
       }
     }
   }
@@ -225,7 +263,8 @@ class Fold {
   }
 
   private addDelta(agentId: string, slot: string, reserved: bigint, used: bigint): void {
-    const key = JSON.stringify([agentId, slot]);
+    // Names of slots have no spaces.
+    const key = `${slot} ${agentId}`;
     const delta = this.deltas.get(key) ?? { agentId, slot, r: 0n, u: 0n };
     delta.r += reserved;
     delta.u += used;
@@ -251,6 +290,11 @@ class Fold {
     }
   }
 
+  private touch(session: SessionDraft): void {
+    session.touched = true;
+    this.moved.add(session);
+  }
+
   private callBack({ before }: SessionDraft, event: string): void {
     const { id: sessionId, callbackUrl: url } = before;
     if (url !== null) this.callbacks.push({ sessionId, url, event });
@@ -267,7 +311,7 @@ class Fold {
     );
     if (to === null) return;
     session.status = to;
-    session.touched = true;
+    this.touch(session);
     session.historyPatch[to] = this.now;
     if (from !== 'TERMINATING') session.statusInfo = reasonOf(report) ?? defaultStatusInfo(to);
     if (report.kind === 'unscheduled') {
@@ -299,18 +343,6 @@ export function foldReports(
   now: Date,
 ): Changes {
   const fold = new Fold(sessions, now);
-  for (const report of reports) fold.apply(report);
-  const drafts = fold.sessions.flatMap((session) => session.kernels);
-  return {
-    kernels: drafts.filter((kernel) => kernel.touched).map(kernelChange),
-    sessions: fold.sessions.filter((session) => session.touched).map(sessionChange),
-    history: fold.history,
-    resources: [...fold.deltas.values()]
-      .filter(({ r, u }) => r !== 0n || u !== 0n)
-      .map(({ agentId, slot, r, u }) => ({ agentId, slot, reserved: r, used: u })),
-    usedAllocations: fold.usedAllocations,
-    freedKernels: fold.freedKernels,
-    events: fold.events,
-    callbacks: fold.callbacks,
-  };
+  fold.applyAll(reports);
+  return fold.changes();
 }

@@ -62,25 +62,26 @@ const maxRetries = (sql: Db) => sql`
 
 /** Locks the sessions of the given kernels until the transaction ends, and reads them whole. */
 export async function lockSessions(tx: Db, kernelIds: readonly string[]): Promise<SessionState[]> {
+  if (kernelIds.length === 0) return [];
   const ids = tx.array([...new Set(kernelIds)]);
+  const concerned = tx`ARRAY(SELECT session_id FROM kernels WHERE id = ANY(${ids}::uuid[]))`;
   // Sent together: the later statements see what the lock waited for.
   const [sessions, kernels, allocations] = await Promise.all([
     tx`
       SELECT id, status, status_info, status_data, result, callback_url, ${maxRetries(tx)}
       FROM sessions
-      WHERE id IN (SELECT session_id FROM kernels WHERE id = ANY(${ids}::uuid[]))
+      WHERE id = ANY(${concerned})
       ORDER BY id FOR NO KEY UPDATE`,
     tx`
       SELECT id, session_id, status, status_info, cluster_role, cluster_idx,
         cluster_size > 1 AND cluster_joined_at IS NULL AS must_join, agent, agent_addr
       FROM kernels
-      WHERE session_id IN (SELECT session_id FROM kernels WHERE id = ANY(${ids}::uuid[]))
+      WHERE session_id = ANY(${concerned})
       ORDER BY cluster_idx, id`,
     tx`
       SELECT kernel_id, slot_name, requested, used FROM resource_allocations
-      WHERE free_at IS NULL AND kernel_id IN (
-        SELECT id FROM kernels
-        WHERE session_id IN (SELECT session_id FROM kernels WHERE id = ANY(${ids}::uuid[])))
+      WHERE free_at IS NULL
+        AND kernel_id = ANY(ARRAY(SELECT id FROM kernels WHERE session_id = ANY(${concerned})))
       ORDER BY slot_name`,
   ]);
   const held = groupBy(v.parse(v.array(allocationRow), [...allocations]), (row) => row.kernel_id);
@@ -134,6 +135,7 @@ export async function lockAgentResources(
   tx: Db,
   agentIds: readonly string[],
 ): Promise<Map<string, FreeSlots>> {
+  if (agentIds.length === 0) return new Map();
   const rows = await tx`
     SELECT agent_id, slot_name, capacity, reserved, used FROM agent_resources
     WHERE agent_id = ANY(${tx.array([...new Set(agentIds)])}::varchar[])
@@ -177,20 +179,20 @@ async function writeResources(tx: Db, deltas: readonly ResourceDelta[], now: Dat
     tx`
       SELECT 1 FROM agent_resources WHERE (agent_id, slot_name) IN (
         SELECT agent_id, slot_name
-        FROM jsonb_to_recordset(${rows}::text::jsonb) AS c(agent_id varchar, slot_name varchar))
+        FROM json_to_recordset(${rows}::text::json) AS c(agent_id varchar, slot_name varchar))
       ORDER BY agent_id, slot_name FOR NO KEY UPDATE`,
     tx`
       UPDATE agent_resources r
       SET reserved = greatest(0, r.reserved + c.reserved), used = greatest(0, r.used + c.used),
         updated_at = ${now}
-      FROM jsonb_to_recordset(${rows}::text::jsonb)
+      FROM json_to_recordset(${rows}::text::json)
         AS c(agent_id varchar, slot_name varchar, reserved numeric, used numeric)
       WHERE r.agent_id = c.agent_id AND r.slot_name = c.slot_name
-        AND (c.reserved <= 0 OR r.reserved + c.reserved + r.used <= r.capacity)
-      RETURNING 1`,
+        AND (c.reserved <= 0 OR r.reserved + c.reserved + r.used + c.used <= r.capacity)
+      RETURNING c.reserved > 0 AS reserving`,
   ]);
-  const reserving = deltas.some((delta) => delta.reserved > 0n);
-  if (reserving && updated.length !== deltas.length) {
+  const reserving = deltas.filter((delta) => delta.reserved > 0n).length;
+  if (updated.filter((row) => row.reserving).length !== reserving) {
     throw new Error('a reservation exceeds the capacity of an agent');
   }
 }
@@ -203,7 +205,7 @@ async function writeAllocations(tx: Db, changes: Changes, now: Date) {
     changes.usedAllocations.length > 0 &&
       tx`
         UPDATE resource_allocations a SET used = c.used, used_at = ${now}
-        FROM jsonb_to_recordset(${used}::text::jsonb)
+        FROM json_to_recordset(${used}::text::json)
           AS c("kernelId" uuid, slot varchar, used numeric)
         WHERE a.kernel_id = c."kernelId" AND a.slot_name = c.slot`,
     changes.freedKernels.length > 0 &&
@@ -240,7 +242,7 @@ async function writeKernels(tx: Db, changes: Changes, now: Date) {
       container_log = coalesce(decode(c.logs, 'base64'), k.container_log),
       cluster_joined_at = CASE WHEN c."mustJoin" OR k.cluster_size = 1 THEN NULL
         ELSE coalesce(k.cluster_joined_at, ${now}) END
-    FROM jsonb_to_recordset(${jsonText(rows)}::text::jsonb) AS c(
+    FROM json_to_recordset(${jsonText(rows)}::text::json) AS c(
       id uuid, status varchar, "statusInfo" varchar, "dataPatch" jsonb, "historyPatch" jsonb,
       "agentId" varchar, "agentAddr" varchar, info jsonb, ended boolean, result varchar, logs text,
       "mustJoin" boolean)
@@ -262,7 +264,7 @@ async function writeSessions(tx: Db, changes: Changes, now: Date) {
         ELSE s.starts_at END,
       terminated_at = CASE WHEN c.ended THEN coalesce(s.terminated_at, ${now}) END,
       cluster_ssh_keypair = CASE WHEN c.ended THEN NULL ELSE s.cluster_ssh_keypair END
-    FROM jsonb_to_recordset(${jsonText(changes.sessions)}::text::jsonb) AS c(
+    FROM json_to_recordset(${jsonText(changes.sessions)}::text::json) AS c(
       id uuid, status varchar, "statusInfo" varchar, "statusData" jsonb, "historyPatch" jsonb,
       result varchar, "agentIds" jsonb, "occupyingSlots" jsonb, ended boolean)
     WHERE s.id = c.id`;
@@ -284,7 +286,7 @@ async function insertHistory(tx: Db, entries: readonly HistoryEntry[], now: Date
            created_at, updated_at)
         SELECT "kernelId", "sessionId", phase, "from", "to", result, message, 1, at, at
         FROM (SELECT *, ${now}::timestamptz + index * interval '1 microsecond' AS at
-          FROM jsonb_to_recordset(${jsonText(kernels)}::text::jsonb) AS c("kernelId" uuid,
+          FROM json_to_recordset(${jsonText(kernels)}::text::json) AS c("kernelId" uuid,
             "sessionId" uuid, phase varchar, "from" varchar, "to" varchar, result varchar,
             message text, index int)) AS entries`,
     sessions.length > 0 &&
@@ -294,19 +296,33 @@ async function insertHistory(tx: Db, entries: readonly HistoryEntry[], now: Date
            created_at, updated_at)
         SELECT "sessionId", phase, "from", "to", result, message, 1, at, at
         FROM (SELECT *, ${now}::timestamptz + index * interval '1 microsecond' AS at
-          FROM jsonb_to_recordset(${jsonText(sessions)}::text::jsonb) AS c("sessionId" uuid,
+          FROM json_to_recordset(${jsonText(sessions)}::text::json) AS c("sessionId" uuid,
             phase varchar, "from" varchar, "to" varchar, result varchar, message text,
             index int)) AS entries`,
   ]);
 }
 
-/** Locks the agent's row and reads the number of its last applied event; null: unknown agent. */
-export async function lockEventCursor(tx: Db, agentId: string): Promise<number | null> {
-  const [row] = await tx`
-    SELECT last_event_seq::text AS seq FROM agents WHERE id = ${agentId} FOR NO KEY UPDATE`;
-  return row ? Number(v.parse(v.object({ seq: v.string() }), row).seq) : null;
+const cursorRow = v.object({ id: v.string(), seq: v.pipe(v.string(), v.transform(Number)) });
+
+/** Locks the agents' rows and reads the numbers of their last applied events. */
+export async function lockEventCursors(
+  tx: Db,
+  agentIds: readonly string[],
+): Promise<Map<string, number>> {
+  if (agentIds.length === 0) return new Map();
+  const rows = await tx`
+    SELECT id, last_event_seq::text AS seq FROM agents
+    WHERE id = ANY(${tx.array([...new Set(agentIds)])}::varchar[]) ORDER BY id FOR NO KEY UPDATE`;
+  return new Map(v.parse(v.array(cursorRow), [...rows]).map(({ id, seq }) => [id, seq]));
 }
 
-export async function moveEventCursor(tx: Db, agentId: string, seq: number): Promise<void> {
-  await tx`UPDATE agents SET last_event_seq = ${String(seq)}::bigint WHERE id = ${agentId}`;
+export async function moveEventCursors(
+  tx: Db,
+  cursors: ReadonlyMap<string, number>,
+): Promise<void> {
+  if (cursors.size === 0) return;
+  const rows = jsonText([...cursors].map(([id, seq]) => ({ id, seq })));
+  await tx`
+    UPDATE agents a SET last_event_seq = c.seq
+    FROM json_to_recordset(${rows}::text::json) AS c(id varchar, seq bigint) WHERE a.id = c.id`;
 }

@@ -187,3 +187,29 @@ export function lookupConnections(sql: Sql): Sql {
     types: databaseTypes,
   });
 }
+
+const KEYED_CONNECTIONS = 4;
+
+/**
+ * Connections to the same database for transactions of which each statement goes by keys. Their plans
+ * are kept as long as the connection, and those made while a table is new would read all of it for
+ * ever after: here they always use the indexes. The caller ends it.
+ */
+export async function keyedConnections(sql: Sql): Promise<Sql> {
+  const { connection, ...place } = samePlace(sql);
+  const keyed = postgres({
+    ...place,
+    connection: {
+      ...connection,
+      // As words: the driver leaves out what is false.
+      enable_seqscan: 'off',
+      enable_hashjoin: 'off',
+      enable_mergejoin: 'off',
+    },
+    max: KEYED_CONNECTIONS,
+    types: databaseTypes,
+  });
+  // What the driver must know of arrays it learns with its first connection.
+  await keyed`SELECT 1`;
+  return keyed;
+}

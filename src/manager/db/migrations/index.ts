@@ -17,6 +17,7 @@ import listOrder from './0015_list_order.sql' with { type: 'text' };
 import groupTime from './0016_group_time.sql' with { type: 'text' };
 import clusters from './0017_clusters.sql' with { type: 'text' };
 import sessionTemplates from './0018_session_templates.sql' with { type: 'text' };
+import dueKernels from './0020_due_kernels.sql' with { type: 'text' };
 import folderIndexes from './0021_folder_indexes.sql' with { type: 'text' };
 import scheduler from './0023_scheduler.sql' with { type: 'text' };
 
@@ -38,6 +39,7 @@ export const migrations: readonly Migration[] = [
   { version: 16, name: 'group_time', sql: groupTime },
   { version: 17, name: 'clusters', sql: clusters },
   { version: 18, name: 'session_templates', sql: sessionTemplates },
+  { version: 20, name: 'due_kernels', sql: dueKernels },
   { version: 21, name: 'folder_indexes', sql: folderIndexes },
   { version: 23, name: 'scheduler', sql: scheduler },
 ];
