@@ -186,5 +186,8 @@ export const isOutOfSpace = (error: unknown): boolean => SPACE.has(errorCode(err
 
 /** The failed system call in words, without the paths of this machine. */
 export function systemFailure(error: unknown): string {
+  if (isOutOfSpace(error)) {
+    return `No space is left on the volume, or in the quota of whoever owns the folder (${errorCode(error)}). Delete something and try again.`;
+  }
   return errorMessage(error).replace(/,? *'?\/proc\/self\/fd\/\d+[^']*'?( -> '[^']*')?$/, '');
 }

@@ -24,7 +24,7 @@ export type ClientRoutes = Readonly<Record<string, Readonly<Record<string, Clien
 function failure({ log }: StorageContext, request: Request, error: unknown): Response {
   let told = error;
   if (isOutOfSpace(error)) {
-    told = new StorageError('NotEnoughSpace', `There is no space left: ${systemFailure(error)}`);
+    told = new StorageError('NotEnoughSpace', systemFailure(error));
   }
   if (!(told instanceof StorageError)) {
     log.error('a request failed unexpectedly', {

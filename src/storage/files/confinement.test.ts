@@ -1,6 +1,7 @@
 /**
  * Nothing leaves its folder: generated paths over a tree full of traps, archives of it, and a folder
- * that is exchanged for a link while it is worked in. BACKEND_FUZZ_PATHS sets how many paths are tried.
+ * that is exchanged for a link while it is worked in. BACKEND_FUZZ_PATHS sets how many paths are tried,
+ * BACKEND_FUZZ_UID as whom; `confinement-user.test.ts` sets it.
  */
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import {
@@ -30,6 +31,13 @@ import { treeUsage } from './usage.ts';
 import { checkNames, walkTree } from './walk.ts';
 
 const PATHS = Number(process.env.BACKEND_FUZZ_PATHS ?? 5000);
+// Once all of the program is loaded: a normal user may not be able to read the checkout.
+const UID = process.env.BACKEND_FUZZ_UID;
+if (UID !== undefined) {
+  process.setgroups?.([]);
+  process.setgid?.(Number(UID));
+  process.setuid?.(Number(UID));
+}
 const TIMEOUT_MS = 600_000;
 /** In everything outside: names and contents. */
 const MARKER = 'ESCAPED';
@@ -39,6 +47,7 @@ const root = join(top, 'volume/ab/cd/folder');
 const attic = join(top, 'volume/.attic');
 
 beforeAll(() => {
+  if (UID !== undefined) expect(process.getuid?.()).toBe(Number(UID));
   mkdirSync(join(outside, `${MARKER}-dir`), { recursive: true });
   writeFileSync(join(outside, `${MARKER}-file`), MARKER);
   writeFileSync(join(outside, `${MARKER}-dir`, 'x'), MARKER);
@@ -286,7 +295,9 @@ function exchanger(victim: string) {
       try { renameSync(victim, aside); symlinkSync(outside, victim); } catch {}
       try { unlinkSync(victim); renameSync(aside, victim); } catch {}
     }`;
-  return Bun.spawn([process.execPath, '-e', script, victim, `${victim}-aside`, outside], {
+  // By way of /proc, since a normal user may not reach the executable by its name.
+  const self = existsSync('/proc/self/exe') ? '/proc/self/exe' : process.execPath;
+  return Bun.spawn([self, '-e', script, victim, `${victim}-aside`, outside], {
     stdout: 'ignore',
     stderr: 'ignore',
   });
@@ -330,6 +341,8 @@ test(
         await removeTree(join(root, 'a'), { attic: `${attic}/rm` });
         return '';
       });
+      // It was there all the time.
+      expect(racer.exitCode).toBeNull();
     } finally {
       racer.kill('SIGKILL');
       await racer.exited;
