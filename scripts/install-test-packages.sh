@@ -16,6 +16,10 @@ need dockerd docker.io
 need iptables iptables
 need bwrap bubblewrap
 need docker-registry docker-registry
+need prometheus prometheus
+need prometheus-node-exporter prometheus-node-exporter
+need prometheus-postgres-exporter prometheus-postgres-exporter
+need prometheus-redis-exporter prometheus-redis-exporter
 need debootstrap debootstrap
 need unshare util-linux
 need ip iproute2

@@ -11,11 +11,13 @@ import { agentApi } from '../common/protocol/agent.ts';
 import type { AgentEvent, Heartbeat, managerApi } from '../common/protocol/manager.ts';
 import type { Random } from '../common/random.ts';
 import type { ApiOf } from '../common/rpc/api.ts';
+import { observed } from '../common/rpc/observed.ts';
 import { rpcHandler } from '../common/rpc/server.ts';
 import { type NodeKeys, requestVerifier } from '../common/rpc/signature.ts';
 import { VERSION } from '../common/version.ts';
 import { type AnsweredCall, callMetrics } from '../metrics/calls.ts';
-import { createRegistry } from '../metrics/registry.ts';
+import { createRegistry, type MetricsRegistry } from '../metrics/registry.ts';
+import { serveServiceHttp } from '../metrics/service-http.ts';
 import { type KernelLabels, utilizationMetrics } from '../metrics/utilization.ts';
 import { GroupAssignment } from './assignment.ts';
 import type { Backend, HostCapacity } from './backends/backend.ts';
@@ -27,7 +29,6 @@ import { foundKernel, type Kernel, KernelRegistry } from './kernels.ts';
 import { Outbox } from './outbox.ts';
 import { Allocator } from './resources/allocator.ts';
 import { agentService } from './service.ts';
-import { serveServiceHttp } from './service-http.ts';
 import type { AgentSettings } from './settings.ts';
 import { AcceleratorMeter } from './stats/accelerators.ts';
 import { StatisticsReporter } from './stats/reporter.ts';
@@ -77,6 +78,8 @@ export interface RunningAgent {
   readonly url: string | null;
   /** Where health and metrics are; null where they are not served. */
   readonly serviceUrl: string | null;
+  /** What is told of it to Prometheus. */
+  readonly metrics: MetricsRegistry;
   /** Says goodbye to the manager. Kernels keep running. */
   stop(): Promise<void>;
 }
@@ -278,10 +281,15 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   await using undo = new AsyncDisposableStack();
   undo.defer(() => outbox.stop());
   await adoptKernels(backend, parts);
-  const server = serve(options, api, callMetrics(metrics));
+  const note = callMetrics(metrics);
+  const server = serve(options, api, note);
   const service = options.serviceListen
     ? serveServiceHttp(options.serviceListen, {
-        ...{ registry: metrics, log, isReady: () => heartbeats.isHeard },
+        component: 'agent',
+        metrics: { '/metrics': metrics },
+        setting: 'service-addr in agent.toml',
+        log,
+        isReady: () => heartbeats.isHeard,
       })
     : null;
   undo.move();
@@ -310,9 +318,12 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   let stopping: Promise<void> | null = null;
   return {
     agentId: settings.id,
-    api,
+    api: observed(agentApi, api, (method, elapsedMs, problem) =>
+      note({ method, elapsedMs, problem }),
+    ),
     url,
     serviceUrl: service?.url ?? null,
+    metrics,
     stop: () => {
       stopping ??= stop();
       return stopping;

@@ -29,6 +29,8 @@ const record = v.object({
   backend: v.string(),
   /** The page for people: `http://host:port`. */
   webUrl: v.string(),
+  /** Health, and `/metrics/JOB` of each part; null or absent: its port was taken. */
+  metricsUrl: v.nullish(v.string()),
   /** What sessions can't be limited to or kept from on this machine, in plain words. */
   isolationGaps: v.array(v.string()),
   startedAt: v.string(),

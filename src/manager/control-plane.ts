@@ -6,6 +6,7 @@ import * as v from 'valibot';
 import type { Timer } from '../common/clock.ts';
 import type { managerApi } from '../common/protocol/manager.ts';
 import type { ApiOf } from '../common/rpc/api.ts';
+import type { FinishedPass } from '../metrics/passes.ts';
 import { createDispatcher } from './agent/dispatch.ts';
 import { createAgentGateway } from './agent/gateway.ts';
 import { type HangTolerance, watchHangTolerance } from './agent/hang-tolerance.ts';
@@ -56,12 +57,15 @@ async function watchAutoPull(ctx: ManagerContext) {
   return { current: () => value, close: () => subscription.close() };
 }
 
+/** Told of every pass of a loop. */
+type OnPass = (pass: FinishedPass) => void;
+
 interface LeaderLoops {
   wake(loop: WakefulLoop | 'apps'): void;
   stop(): Promise<void>;
 }
 
-function startScheduling(ctx: ManagerContext): Loop {
+function startScheduling(ctx: ManagerContext, onPass: OnPass): Loop {
   const scheduler = createScheduler(ctx);
   let alarm: Timer | undefined;
   const loop = startLoop({
@@ -69,6 +73,7 @@ function startScheduling(ctx: ManagerContext): Loop {
     sweepMs: SCHEDULE_SWEEP_MS,
     clock: ctx.clock,
     log: ctx.log,
+    onPass,
     async run() {
       const nextStartAt = await scheduler.pass();
       alarm?.cancel();
@@ -93,7 +98,7 @@ interface Followed {
   hangTolerance(): HangTolerance;
 }
 
-function startLeaderLoops(ctx: ManagerContext, followed: Followed): LeaderLoops {
+function startLeaderLoops(ctx: ManagerContext, followed: Followed, onPass: OnPass): LeaderLoops {
   const { clock, log } = ctx;
   const dispatcher = createDispatcher(ctx, followed.autoPull, () => dispatching.wake());
   const dispatching = startLoop({
@@ -101,15 +106,17 @@ function startLeaderLoops(ctx: ManagerContext, followed: Followed): LeaderLoops 
     sweepMs: DISPATCH_SWEEP_MS,
     clock,
     log,
+    onPass,
     run: () => dispatcher.pass(),
   });
-  const scheduling = startScheduling(ctx);
+  const scheduling = startScheduling(ctx, onPass);
   const since = clock.now();
   const liveness = startLoop({
     name: 'liveness',
     sweepMs: Math.min(MAX_LIVENESS_MS, ctx.settings.heartbeatTimeoutSec * 250),
     clock,
     log,
+    onPass,
     run: () => livenessPass(ctx, since, followed.hangTolerance()),
   });
   // A pass lasts as long as a proxy works; leaving the lead ends it.
@@ -118,6 +125,7 @@ function startLeaderLoops(ctx: ManagerContext, followed: Followed): LeaderLoops 
     sweepMs: FOLDER_SWEEP_MS,
     clock,
     log,
+    onPass,
     run: (signal) => takeUpWork(ctx, signal),
   });
   const fairShares = startLoop({
@@ -125,6 +133,7 @@ function startLeaderLoops(ctx: ManagerContext, followed: Followed): LeaderLoops 
     sweepMs: FAIR_SHARE_SWEEP_MS,
     clock,
     log,
+    onPass,
     run: (signal) => fairSharePass(ctx, signal),
   });
   const sender = createCallbackSender(ctx, () => callbacks.wake());
@@ -133,6 +142,7 @@ function startLeaderLoops(ctx: ManagerContext, followed: Followed): LeaderLoops 
     sweepMs: CALLBACK_SWEEP_MS,
     clock,
     log,
+    onPass,
     run: () => sender.pass(),
   });
   const idleChecks = createIdleChecks(ctx);
@@ -141,6 +151,7 @@ function startLeaderLoops(ctx: ManagerContext, followed: Followed): LeaderLoops 
     sweepMs: SAMPLE_MS,
     clock,
     log,
+    onPass,
     run: (signal) => idleChecks.pass(signal),
   });
   const apps = startLoop({
@@ -149,6 +160,7 @@ function startLeaderLoops(ctx: ManagerContext, followed: Followed): LeaderLoops 
     retryMs: APP_RETRY_MS,
     clock,
     log,
+    onPass,
     run: () => endAppsPass(ctx),
   });
   const woken: Readonly<Record<WakefulLoop | 'apps', Loop>> = {
@@ -172,9 +184,13 @@ function startLeaderLoops(ctx: ManagerContext, followed: Followed): LeaderLoops 
 
 /**
  * Starts the control plane. The database must be migrated.
+ * @param onPass told of every pass of the loops.
  * @throws what the configuration store throws when it cannot be read.
  */
-export async function startControlPlane(ctx: ManagerContext): Promise<ControlPlane> {
+export async function startControlPlane(
+  ctx: ManagerContext,
+  onPass: OnPass = () => {},
+): Promise<ControlPlane> {
   const autoPull = await watchAutoPull(ctx);
   const hangTolerance = await watchHangTolerance(ctx);
   const followed = { autoPull: autoPull.current, hangTolerance: hangTolerance.current };
@@ -183,7 +199,7 @@ export async function startControlPlane(ctx: ManagerContext): Promise<ControlPla
 
   const lead = (leading: boolean) => {
     if (leading) {
-      loops = startLeaderLoops(ctx, followed);
+      loops = startLeaderLoops(ctx, followed, onPass);
     } else if (loops) {
       const stopped = loops.stop().finally(() => stopping.delete(stopped));
       stopping.add(stopped);

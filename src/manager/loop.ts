@@ -5,6 +5,7 @@
 import { type Clock, systemClock, type Timer } from '../common/clock.ts';
 import { errorMessage } from '../common/errors.ts';
 import type { Logger } from '../common/logger.ts';
+import type { FinishedPass } from '../metrics/passes.ts';
 
 export interface LoopOptions {
   readonly name: string;
@@ -16,6 +17,8 @@ export interface LoopOptions {
   readonly retryMs?: number;
   readonly clock?: Clock;
   readonly log: Logger;
+  /** Told of every pass. */
+  readonly onPass?: (pass: FinishedPass) => void;
 }
 
 export interface Loop {
@@ -38,17 +41,21 @@ export function startLoop(options: LoopOptions): Loop {
 
   const pass = async () => {
     let pauseMs = sweepMs;
+    let status: FinishedPass['status'] = 'success';
+    const startedMs = clock.monotonicMs();
     try {
       await run(abort.signal);
       if (failing) log.info(`${name}: works again`);
       failing = false;
     } catch (error) {
+      status = 'failure';
       pauseMs = Math.min(retryMs, sweepMs);
       if (!abort.signal.aborted && !failing) {
         log.error(`${name}: failed, will be retried`, { error: errorMessage(error) });
       }
       failing = true;
     }
+    options.onPass?.({ operation: name, status, elapsedMs: clock.monotonicMs() - startedMs });
     current = undefined;
     if (abort.signal.aborted) return;
     // After a failure a pending wake waits too: its cause is most likely still there.

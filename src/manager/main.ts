@@ -7,6 +7,8 @@ import type { managerApi } from '../common/protocol/manager.ts';
 import type { Random } from '../common/random.ts';
 import type { ApiOf } from '../common/rpc/api.ts';
 import type { NodeKeys } from '../common/rpc/keys.ts';
+import { eventMetrics, passMetrics } from '../metrics/passes.ts';
+import { createRegistry, type MetricsRegistry } from '../metrics/registry.ts';
 import type { ConfigStore } from '../stores/config/port.ts';
 import type { LiveStore } from '../stores/live/port.ts';
 import { agentGraphql } from './agent/graphql.ts';
@@ -56,6 +58,7 @@ import { imageNodeGraphql } from './image/node-graphql.ts';
 import { imageV2Graphql } from './image/v2-graphql.ts';
 import { keypairGraphql } from './keypair/graphql.ts';
 import { keypairV2Graphql } from './keypair/v2-graphql.ts';
+import { clusterGauges } from './metrics/gauges.ts';
 import { openIdRoutes } from './openid/rest.ts';
 import { policyGraphql } from './policy/graphql.ts';
 import { policyV2Graphql } from './policy/v2-graphql.ts';
@@ -124,6 +127,8 @@ export interface Manager {
   readonly ctx: ManagerContext;
   /** What agents call; in-process agents use it directly. */
   readonly gateway: ApiOf<typeof managerApi>;
+  /** What is told of it to Prometheus. */
+  readonly metrics: MetricsRegistry;
   /** Whether this manager schedules at present. */
   isLeader(): boolean;
   /** Ends everything it started; the stores stay open. */
@@ -269,7 +274,11 @@ export async function startManager(options: ManagerOptions): Promise<Manager> {
     settings,
   };
 
-  const controlPlane = await startControlPlane(ctx);
+  const metrics = createRegistry();
+  const countEvent = eventMetrics(metrics);
+  started.defer(events.subscribe((event) => countEvent(event.type)));
+  const controlPlane = await startControlPlane(ctx, passMetrics(metrics));
+  clusterGauges({ registry: metrics, sql, isLeader: controlPlane.isLeader, log });
   started.defer(() => controlPlane.stop());
   const graphql = await createGraphqlEngine(ctx, graphqlModules);
   started.defer(() => graphql.close());
@@ -283,6 +292,7 @@ export async function startManager(options: ManagerOptions): Promise<Manager> {
   const server = await startServer(ctx, {
     listen: options.listen,
     internalListen: options.internalListen,
+    metrics,
     internalRoutes: agentRoutes,
     routes: [...featureRoutes(ctx, graphql), ...agentRoutes],
     sockets: featureSockets(ctx, graphql),
@@ -299,6 +309,7 @@ export async function startManager(options: ManagerOptions): Promise<Manager> {
     internalUrl: server.internalUrl,
     ctx,
     gateway: controlPlane.gateway,
+    metrics,
     isLeader: controlPlane.isLeader,
     stop: () => running.disposeAsync(),
   };

@@ -39,6 +39,8 @@ export interface ServerOptions {
   /** Operations of the features, besides those about the server itself. */
   readonly routes: readonly Route[];
   readonly sockets: readonly SocketRoute[];
+  /** What is told of this manager; the server counts its requests in it. A new one by default. */
+  readonly metrics?: MetricsRegistry;
 }
 
 export interface ManagerServer {
@@ -94,7 +96,7 @@ export async function startServer(
     log: ctx.log,
     write: (key, count) => countQuery(ctx.sql, key, count),
   });
-  const metrics = createRegistry();
+  const metrics = options.metrics ?? createRegistry();
   const pipeline = new Pipeline({
     ctx,
     statusGate,

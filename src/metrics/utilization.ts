@@ -59,6 +59,10 @@ export function utilizationMetrics(registry: MetricsRegistry, agentId: string): 
     success: counter('success'),
     failure: counter('failure'),
   };
+  for (const counted of Object.values(rounds)) {
+    // Without a first 0 Prometheus takes the first failure for where counting began.
+    counted.inc({ agent_id: agentId, stat_scope: 'all' }, 0);
+  }
   return {
     note({ node, kernels }) {
       devices.reset();

@@ -41,6 +41,7 @@ export interface LocalAppProxyOptions {
 
 export interface LocalAppProxy {
   readonly url: string;
+  readonly workerUrls: readonly string[];
   stop(): Promise<void>;
 }
 
@@ -121,5 +122,6 @@ export async function startLocalAppProxy(options: LocalAppProxyOptions): Promise
   await start('tcp', TCP_PORTS);
   await pointGroupsAt(options.managerSql, url, secrets.api);
   const running = opened.move();
-  return { url, stop: () => running.disposeAsync() };
+  const workerUrls = [ports.http, ports.tcp].map((port) => `http://${hostname}:${port}`);
+  return { url, workerUrls, stop: () => running.disposeAsync() };
 }

@@ -41,6 +41,7 @@ import { defaultWebSettings } from '../web/settings.ts';
 import { provideAccounts } from './accounts.ts';
 import { startLocalAppProxy } from './app-proxy.ts';
 import { lockFolder } from './lock.ts';
+import { serveLocalMetrics } from './metrics.ts';
 import { postgresPlace } from './place.ts';
 import { ensurePostgresBinaries } from './postgres/binaries.ts';
 import { createDatabase } from './postgres/store.ts';
@@ -51,6 +52,7 @@ import { supervisePostgres } from './supervisor.ts';
 const HOST = '127.0.0.1';
 const MANAGER_PORT = 8091;
 const WEB_PORT = 8090;
+const METRICS_PORT = 18_080;
 const APP_PROXY_PORTS = { coordinator: 10_200, http: 10_201, tcp: 10_202 };
 const STORAGE_CLIENT_PORT = 6021;
 const STORAGE_MANAGER_PORT = 6022;
@@ -153,12 +155,29 @@ export async function startCluster(options: ClusterOptions): Promise<RunningClus
   const web = await startWeb(options, remembered.webPort ?? WEB_PORT, { manager, live });
   teardown.defer(() => web.stop());
 
+  const metricsPort = await pickPort(remembered.metricsPort ?? METRICS_PORT, HOST, random);
+  const metrics = await serveLocalMetrics({
+    ...{ folder, hostname: HOST, port: metricsPort, log },
+    registries: {
+      'backendai-manager': manager.metrics,
+      'backendai-agent': agent.metrics,
+      'backendai-storage-proxy': storage.metrics,
+      'backendai-webserver': web.metrics,
+    },
+    others: [
+      { job: 'backendai-appproxy-coordinator', url: appProxy.url },
+      ...appProxy.workerUrls.map((url) => ({ job: 'backendai-appproxy-worker', url })),
+    ],
+  });
+  teardown.defer(() => metrics.stop());
+
   const record: LocalCluster = {
     envId: options.envId,
     pid: process.pid,
     pidStartTicks: processStartTicks(process.pid),
     endpoint: manager.url,
     webUrl: web.url,
+    metricsUrl: metrics.url,
     backend: options.backend,
     isolationGaps,
     startedAt: clock.now().toISOString(),
@@ -168,6 +187,7 @@ export async function startCluster(options: ClusterOptions): Promise<RunningClus
   await remember(folder, {
     ...appProxy.ports,
     managerPort: port,
+    metricsPort,
     postgresPort: database.port,
     storageClientPort: Number(new URL(storage.clientUrl).port),
     storageManagerPort: Number(new URL(storage.managerUrl).port),
@@ -234,6 +254,8 @@ async function startAppProxy(
     log: log.child({ component: 'appproxy' }),
   });
   return {
+    url: proxy.url,
+    workerUrls: proxy.workerUrls,
     stop: () => proxy.stop(),
     ports: {
       appProxyPort: ports.coordinator,

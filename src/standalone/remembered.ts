@@ -9,6 +9,7 @@ const remembered = v.object({
   appProxyHttpPort: v.optional(v.number()),
   appProxyTcpPort: v.optional(v.number()),
   managerPort: v.optional(v.number()),
+  metricsPort: v.optional(v.number()),
   postgresPort: v.optional(v.number()),
   storageClientPort: v.optional(v.number()),
   storageManagerPort: v.optional(v.number()),

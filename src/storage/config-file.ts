@@ -13,6 +13,7 @@ import {
   anyTable,
   boolean,
   durationMs,
+  type HostPort,
   hostPort,
   integer,
   size,
@@ -83,7 +84,7 @@ const apiSection = v.strictObject({
       ...tlsKeys,
       secret,
       'announce-addr': v.optional(hostPort()),
-      'internal-addr': v.optional(hostPort()),
+      'internal-addr': v.optional(hostPort({ host: '127.0.0.1', port: 16023 }), '127.0.0.1:16023'),
       'announce-internal-addr': v.optional(hostPort()),
     }),
     v.check((section) => hasFiles(section), TLS_MESSAGE),
@@ -167,6 +168,8 @@ export interface StorageConfig {
   readonly group: string | null;
   readonly managerListen: ListenSettings;
   readonly clientListen: ListenSettings;
+  /** Health and metrics. */
+  readonly serviceAddr: HostPort;
   readonly logging: StorageFile['logging'];
   readonly pidFile: string | null;
   /** Keys and sections of the file that have no effect; worth a debug record. */
@@ -251,6 +254,7 @@ export function loadStorageConfig(options: {
     group: proxy.group ?? null,
     managerListen: listenOf(value.api.manager),
     clientListen: listenOf(value.api.client),
+    serviceAddr: value.api.manager['internal-addr'],
     logging: value.logging,
     pidFile: pidFile === undefined || pidFile === '/dev/null' ? null : pidFile,
     withoutEffect: [

@@ -2,6 +2,7 @@
 import type { Clock } from '../common/clock.ts';
 import type { Logger } from '../common/logger.ts';
 import type { Random } from '../common/random.ts';
+import type { AnsweredRequest } from '../metrics/requests.ts';
 import type { ObjectStorages } from './objects/storages.ts';
 import type { StorageSettings } from './settings.ts';
 import type { TaskBoard } from './tasks/board.ts';
@@ -17,4 +18,6 @@ export interface StorageContext {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
+  /** Told of every answer. */
+  readonly onAnswered: (answered: AnsweredRequest) => void;
 }

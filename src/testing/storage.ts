@@ -111,6 +111,9 @@ export async function startTestStorage(
     get clientUrl() {
       return proxy.clientUrl;
     },
+    get metrics() {
+      return proxy.metrics;
+    },
     secret,
     volumePath,
     ask,

@@ -38,6 +38,8 @@ const serviceSection = v.pipe(
         v.union([v.undefined(), v.picklist(['http', 'https'])], 'expected "http" or "https"'),
       ),
     ),
+    // Ours: health and metrics, away from what browsers reach.
+    'internal-addr': v.optional(hostPort()),
     'ssl-enabled': v.optional(boolean, false),
     'ssl-cert': v.optional(textOrNothing),
     'ssl-privkey': v.optional(textOrNothing),
@@ -118,6 +120,8 @@ export interface WebConfig {
     readonly tls?: { readonly certFile: string; readonly keyFile: string };
   };
   readonly managerUrls: readonly string[];
+  /** Health and metrics; null: nowhere. */
+  readonly serviceAddr: HostPort | null;
   /** Null: sign-ins are kept in this process, and end with it. */
   readonly redis: { readonly addr: string; readonly password: string | undefined } | null;
   readonly logging: WebFile['logging'];
@@ -181,6 +185,7 @@ export function loadWebConfig(options: {
       tls: hasTls ? { certFile, keyFile } : undefined,
     },
     managerUrls: api.endpoint,
+    serviceAddr: service['internal-addr'] ?? null,
     redis: redisOf(value),
     logging: value.logging,
     settings: toSettings(value),

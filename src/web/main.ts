@@ -2,10 +2,14 @@
 import { stat } from 'node:fs/promises';
 import { Elysia } from 'elysia';
 import type { Clock } from '../common/clock.ts';
+import type { HostPort } from '../common/config/values.ts';
 import { BackendError, errorCode, errorMessage, UserError } from '../common/errors.ts';
 import { type Front, type FrontListener, serveFront } from '../common/http/front.ts';
 import type { Logger } from '../common/logger.ts';
 import type { Random } from '../common/random.ts';
+import { createRegistry, type MetricsRegistry } from '../metrics/registry.ts';
+import { type AnsweredRequest, requestMetrics } from '../metrics/requests.ts';
+import { serveServiceHttp } from '../metrics/service-http.ts';
 import type { LiveStore } from '../stores/live/port.ts';
 import { exposeToOrigin, preflight } from './cors.ts';
 import { EndpointPool } from './endpoints.ts';
@@ -44,11 +48,15 @@ export interface WebServerOptions {
   };
   /** One manager or several. */
   readonly managerUrl: string | readonly string[];
+  /** Where health and metrics are served; absent: nowhere. */
+  readonly serviceListen?: HostPort;
 }
 
 export interface WebServer {
   /** `http://host:port` (or https) without a trailing slash. */
   readonly url: string;
+  /** What is told of it to Prometheus. */
+  readonly metrics: MetricsRegistry;
   /** Lets running requests end for a few seconds, then closes everything. */
   stop(): Promise<void>;
 }
@@ -71,11 +79,18 @@ class Application {
   readonly #app = new Elysia({ strictPath: true, handler: { standardHostname: false } });
   readonly #scheme: 'http' | 'https';
   readonly #arrivals = new WeakMap<Request, Front>();
+  readonly #onAnswered: (answered: AnsweredRequest) => void;
 
-  constructor(options: WebServerOptions, pool: EndpointPool, files: StaticFiles | null) {
+  constructor(
+    options: WebServerOptions,
+    pool: EndpointPool,
+    files: StaticFiles | null,
+    metrics: MetricsRegistry,
+  ) {
     const { settings, live, clock, log, random } = options;
     this.#options = options;
     this.#pool = pool;
+    this.#onAnswered = requestMetrics(metrics);
     this.#policies = securityPolicies(settings.requestPolicies, settings.responsePolicies);
     this.#sessions = new BrowserSessions(live, clock, {
       maxAgeSec: settings.sessionMaxAgeSec,
@@ -110,11 +125,11 @@ class Application {
       passSocket: (incoming) => this.#passSocket(incoming),
     });
     for (const route of routes) this.#mount(route);
-    this.#app.all('/*', ({ request }) => this.#answer(request, null), { parse: 'none' });
+    this.#app.all('/*', ({ request }) => this.#answer(request, '', null), { parse: 'none' });
   }
 
   #mount({ method, path, handler }: WebRoute): void {
-    this.#app.route(method, path, ({ request }) => this.#answer(request, handler), {
+    this.#app.route(method, path, ({ request }) => this.#answer(request, path, handler), {
       parse: 'none',
     });
   }
@@ -124,7 +139,13 @@ class Application {
     return this.#app.handle(request);
   }
 
-  async #answer(request: Request, handler: WebRoute['handler'] | null): Promise<Response> {
+  /** @param path as its route has it. */
+  async #answer(
+    request: Request,
+    path: string,
+    handler: WebRoute['handler'] | null,
+  ): Promise<Response> {
+    const startedMs = this.#options.clock.monotonicMs();
     const server = this.#arrivals.get(request);
     if (!server) throw new Error('a request reached a route without passing serve()');
     let response: Response;
@@ -149,6 +170,10 @@ class Application {
     }
     this.#policies.secureResponse(response.headers);
     exposeToOrigin(request, response.headers);
+    this.#onAnswered({
+      ...{ method: request.method, endpoint: path, status: response.status, errorCode: null },
+      elapsedMs: this.#options.clock.monotonicMs() - startedMs,
+    });
     return response;
   }
 
@@ -239,15 +264,26 @@ export async function startWebServer(options: WebServerOptions): Promise<WebServ
   const { managerUrl, settings, clock, random, log, listen } = options;
   const urls = typeof managerUrl === 'string' ? [managerUrl] : managerUrl;
   const pool = new EndpointPool(urls, settings.balancing, { clock, random, log });
-  const application = new Application(options, pool, await openFiles(settings));
+  const metrics = createRegistry();
+  const application = new Application(options, pool, await openFiles(settings), metrics);
   const server = await bind(options, application);
   pool.start();
+  const service = options.serviceListen
+    ? serveServiceHttp(options.serviceListen, {
+        component: 'webserver',
+        metrics: { '/metrics': metrics },
+        setting: 'internal-addr in [service] of webserver.conf',
+        log,
+      })
+    : null;
   const host = listen.hostname.includes(':') ? `[${listen.hostname}]` : listen.hostname;
   const url = `${listen.tls ? 'https' : 'http'}://${host}:${server.port}`;
   log.info('the web server is ready', { url, managers: urls });
   return {
     url,
+    metrics,
     async stop() {
+      await service?.stop();
       pool.stop();
       const drained = server.drain();
       const grace = Promise.withResolvers<void>();

@@ -120,8 +120,10 @@ const single = (name: string, type: Metric['type'], help: string, value: number)
   values: [{ value }],
 });
 
-function metrics({ frontend, counters }: WorkerApiOptions): string {
+function metrics({ frontend, counters, settings }: WorkerApiOptions): string {
   const byProtocol = Map.groupBy(frontend.circuits(), ({ info }) => info.protocol);
+  // No circuit is told of as 0, which is more than nothing.
+  if (byProtocol.size === 0) byProtocol.set(settings.protocol, []);
   return metricsText([
     single('requests_received_http', 'counter', 'Requests let in', counters.requests),
     single('responses_sent_http', 'counter', 'Answers passed on', counters.answers),

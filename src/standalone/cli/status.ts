@@ -42,10 +42,12 @@ export default defineCommand({
       io.stdout.write(`${JSON.stringify(shown, null, 2)}\n`);
       return typeof found === 'string' ? 1 : 0;
     }
-    const { endpoint, webUrl, backend, isolationGaps, pid, startedAt, accounts } = cluster;
+    const { endpoint, webUrl, metricsUrl, backend, isolationGaps, pid, startedAt, accounts } =
+      cluster;
     const lines = [
       `API endpoint  ${endpoint}`,
       `Web page      ${webUrl}`,
+      ...(metricsUrl ? [`Metrics       ${folder}/prometheus-targets.json (for Prometheus)`] : []),
       `Backend       ${backend}`,
       `Process       ${pid}, since ${startedAt}`,
       `State         ${folder}`,

@@ -74,6 +74,7 @@ export default defineCommand({
       settings: { ...settings, volumes, owner: ownerOf(config) },
       managerListen: config.managerListen,
       clientListen: config.clientListen,
+      serviceListen: config.serviceAddr,
       clock: systemClock,
       random: systemRandom,
       log,

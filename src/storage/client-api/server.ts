@@ -81,7 +81,15 @@ export async function serveClientApi(
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
       tls: tls ? { cert: Bun.file(tls.certFile), key: Bun.file(tls.keyFile) } : undefined,
       async fetch(request) {
+        const startedMs = context.clock.monotonicMs();
         const answered = await answer(context, routes, request);
+        const { status } = answered instanceof Response ? answered : answered.response;
+        const { pathname } = new URL(request.url);
+        context.onAnswered({
+          ...{ method: request.method, status, errorCode: null },
+          endpoint: Object.hasOwn(routes, pathname) ? pathname : '',
+          elapsedMs: context.clock.monotonicMs() - startedMs,
+        });
         if (answered instanceof Response) return withCors(request, answered);
         // Bun opens a file that it is to send when it gets the response, and so before this is run.
         setImmediate(answered.release);

@@ -10,6 +10,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { errorCode, errorMessage, UserError } from '../../common/errors.ts';
 import type { Logger } from '../../common/logger.ts';
+import type { AnsweredRequest } from '../../metrics/requests.ts';
 import { StorageError, systemFailure } from '../problems.ts';
 import type { ListenSettings } from '../settings.ts';
 import type { ManagerRoute, Reply } from './route.ts';
@@ -25,6 +26,8 @@ export interface ManagerApiOptions {
   readonly secret: string;
   readonly listen: ListenSettings;
   readonly log: Logger;
+  /** Told of every answer. */
+  readonly onAnswered: (answered: AnsweredRequest) => void;
 }
 
 export interface Listening {
@@ -69,20 +72,31 @@ class ManagerApi {
   readonly #router: Router;
   readonly #secret: Buffer;
   readonly #log: Logger;
+  readonly #onAnswered: ManagerApiOptions['onAnswered'];
 
-  constructor({ routes, secret, log }: ManagerApiOptions) {
+  constructor({ routes, secret, log, onAnswered }: ManagerApiOptions) {
     this.#router = new Router(routes);
     this.#secret = digest(secret);
     this.#log = log;
+    this.#onAnswered = onAnswered;
   }
 
   async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const startedMs = performance.now();
+    response.once('close', () => this.#count(request, response, performance.now() - startedMs));
     try {
       await this.#send(response, await this.#answer(request));
     } catch (error) {
       if (response.headersSent) response.destroy();
       else await this.#send(response, this.#failure(request, error));
     }
+  }
+
+  #count({ method = '', url }: IncomingMessage, { statusCode }: ServerResponse, elapsedMs: number) {
+    const path = url?.split('?', 1)[0] ?? '';
+    // Unknown paths are whatever somebody tries; as labels they would be without end.
+    const endpoint = this.#router.find(method, path)?.route.path ?? '';
+    this.#onAnswered({ method, endpoint, status: statusCode, errorCode: null, elapsedMs });
   }
 
   async #answer(request: IncomingMessage): Promise<Reply> {

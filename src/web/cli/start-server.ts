@@ -61,6 +61,7 @@ export default defineCommand({
       random: systemRandom,
       log,
       listen: config.listen,
+      serviceListen: config.serviceAddr ?? undefined,
       managerUrl: config.managerUrls,
     });
     opened.defer(() => server.stop());
