@@ -112,6 +112,22 @@ function serve(
   }
 }
 
+/** Health and metrics, where they are wanted. */
+const serveWatchers = (
+  { serviceListen, log }: AgentOptions,
+  metrics: MetricsRegistry,
+  isReady: () => boolean,
+) =>
+  serviceListen
+    ? serveServiceHttp(serviceListen, {
+        component: 'agent',
+        metrics: { '/metrics': metrics },
+        setting: 'service-addr in agent.toml',
+        log,
+        isReady,
+      })
+    : null;
+
 interface Parts {
   readonly registry: KernelRegistry;
   readonly outbox: Outbox;
@@ -283,15 +299,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   await adoptKernels(backend, parts);
   const note = callMetrics(metrics);
   const server = serve(options, api, note);
-  const service = options.serviceListen
-    ? serveServiceHttp(options.serviceListen, {
-        component: 'agent',
-        metrics: { '/metrics': metrics },
-        setting: 'service-addr in agent.toml',
-        log,
-        isReady: () => heartbeats.isHeard,
-      })
-    : null;
+  const service = serveWatchers(options, metrics, () => heartbeats.isHeard);
   undo.move();
   const url = server ? `http://${server.hostname}:${server.port}` : null;
   for (const kernel of registry.all()) executor.wake(kernel);
