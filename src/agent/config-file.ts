@@ -4,10 +4,12 @@ import * as v from 'valibot';
 import type { SearchPlaces } from '../common/config/find.ts';
 import { loadConfigFile } from '../common/config/load.ts';
 import {
+  EFFECTIVE_OTEL,
   etcdEnvironment,
   etcdSection,
   keysWithoutEffect,
   loggingSection,
+  otelSection,
 } from '../common/config/sections.ts';
 import {
   anyTable,
@@ -171,7 +173,7 @@ const agentFile = v.strictObject({
   api: v.optional(anyTable),
   watcher: v.optional(anyTable),
   pyroscope: v.optional(anyTable),
-  otel: v.optional(anyTable),
+  otel: v.optional(otelSection, {}),
   'service-discovery': v.optional(anyTable),
   plugins: v.optional(
     v.looseObject({ accelerator: v.optional(v.record(v.string(), anyTable), {}) }),
@@ -225,6 +227,7 @@ const EFFECTIVE = new Set([
     ...['enabled', 'skip-container-deletion', 'log-kernel-config', 'log-heartbeats'],
     'heartbeat-interval',
   ]),
+  ...EFFECTIVE_OTEL,
   ...keysOf('logging', ['level', 'drivers', 'console', 'file']),
 ]);
 
@@ -295,6 +298,7 @@ function toSettings(file: AgentFile): AgentSettings {
     managerPublicKey: agent['manager-public-key'] ?? null,
     etcd: file.etcd ?? null,
     logging: file.logging,
+    otel: file.otel,
     pidFile: pidFile === undefined || pidFile === '/dev/null' ? null : pidFile,
   };
 }

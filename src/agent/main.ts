@@ -14,6 +14,7 @@ import type { ApiOf } from '../common/rpc/api.ts';
 import { observed } from '../common/rpc/observed.ts';
 import { rpcHandler } from '../common/rpc/server.ts';
 import { type NodeKeys, requestVerifier } from '../common/rpc/signature.ts';
+import { noTracer, type Tracer } from '../common/tracing.ts';
 import { VERSION } from '../common/version.ts';
 import { type AnsweredCall, callMetrics } from '../metrics/calls.ts';
 import { createRegistry, type MetricsRegistry } from '../metrics/registry.ts';
@@ -66,6 +67,8 @@ export interface AgentOptions {
   serviceListen?: HostPort;
   /** How often statistics are reported, when not every five seconds. */
   statisticsIntervalMs?: number;
+  /** Of the calls that it answers; none by default. */
+  tracer?: Tracer;
   clock: Clock;
   random: Random;
   log: Logger;
@@ -94,6 +97,7 @@ function serve(
   const handler = rpcHandler(agentApi, api, {
     verify: requestVerifier({ clock, isTrusted: listen.isTrusted, self: keys.publicKey }),
     keys,
+    tracer: options.tracer,
     onAnswer: (method, elapsedMs, problem) => note({ method, elapsedMs, problem }),
     onError: (error, method) => log.error(`The call ${method} failed`, { error: String(error) }),
   });
@@ -326,9 +330,10 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   let stopping: Promise<void> | null = null;
   return {
     agentId: settings.id,
-    api: observed(agentApi, api, (method, elapsedMs, problem) =>
-      note({ method, elapsedMs, problem }),
-    ),
+    api: observed(agentApi, api, {
+      onAnswer: (method, elapsedMs, problem) => note({ method, elapsedMs, problem }),
+      tracer: options.tracer ?? noTracer,
+    }),
     url,
     serviceUrl: service?.url ?? null,
     metrics,

@@ -15,6 +15,7 @@ import {
   runnerReply,
   runnerResults,
 } from '../common/protocol/runner.ts';
+import { currentSpan, type Span } from '../common/tracing.ts';
 import type { RunnerClient, RunnerResults } from './backends/backend.ts';
 
 const DEFAULT_TIMEOUT_MS = 15_000;
@@ -26,6 +27,8 @@ const O_PATH = 0o10000000;
 const QUICK_TRIES = 200;
 const QUICK_RETRY_MS = 1;
 const RETRY_MS = 10;
+/** Runners reach no collector, so the agent tells of what they did. */
+const RUNNER_SERVICE = 'backend.ai-kernel-runner';
 const NEWLINE = 0x0a;
 /** Pieces of an unfinished line that are kept apart. */
 const MAX_CHUNKS = 4096;
@@ -55,6 +58,8 @@ function parseResult<N extends RunnerOp['op']>(name: N, result: unknown): Runner
 
 interface PendingCall {
   readonly op: RunnerOp['op'];
+  /** What it is done for. */
+  readonly span: Span | null;
   settle(outcome: { result: unknown } | { error: unknown }): void;
 }
 
@@ -174,7 +179,9 @@ class SocketRunnerClient implements RunnerClient {
       );
     }
     const id = this.#nextId++;
-    const line = Buffer.from(`${JSON.stringify({ id, body: op })}\n`);
+    const span = currentSpan();
+    const request = { id, body: op, ...(span && { timed: true }) };
+    const line = Buffer.from(`${JSON.stringify(request)}\n`);
     if (line.length > MAX_LINE_BYTES) {
       return Promise.reject(
         new BackendError('InvalidAPIParameters', `The request exceeds ${MAX_LINE_BYTES} bytes.`),
@@ -195,6 +202,7 @@ class SocketRunnerClient implements RunnerClient {
     options.signal?.addEventListener('abort', onAbort, { once: true });
     this.#pending.set(id, {
       op: op.op,
+      span,
       settle: (outcome) => {
         this.#pending.delete(id);
         timer.cancel();
@@ -221,6 +229,7 @@ class SocketRunnerClient implements RunnerClient {
     const call = this.#pending.get(reply.id);
     // An answer to a call that was given up meanwhile.
     if (!call) return;
+    if (reply.times) call.span?.addMeasured(RUNNER_SERVICE, call.op, reply.times);
     if (reply.ok) call.settle({ result: reply.result });
     else {
       const { code, message } = reply.error;

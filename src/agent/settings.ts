@@ -1,6 +1,6 @@
 /** The agent's settings, as agent.toml and the environment give them. */
 import type { AcceleratorSelection } from '../accelerator/open.ts';
-import type { EtcdSettings, LoggingSettings } from '../common/config/sections.ts';
+import type { EtcdSettings, LoggingSettings, OtelSettings } from '../common/config/sections.ts';
 import type { HostPort } from '../common/config/values.ts';
 
 export type BackendName = 'docker' | 'process' | 'dummy';
@@ -86,5 +86,6 @@ export interface AgentSettings {
   /** Absent when `manager-addr` makes etcd unnecessary. */
   readonly etcd: EtcdSettings | null;
   readonly logging: LoggingSettings;
+  readonly otel: OtelSettings;
   readonly pidFile: string | null;
 }

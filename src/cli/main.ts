@@ -2,6 +2,7 @@
 import type { CommandRecord } from '../common/command.ts';
 import { BROKEN_PIPE_EXIT_CODE, BrokenPipe, dieOnInterrupt, processIo } from './framework/io.ts';
 import { runProgram } from './framework/program.ts';
+import { clientCommands } from './tree.ts';
 
 /** @param version of the whole product. */
 export async function main(commands: CommandRecord, version: string): Promise<never> {
@@ -19,6 +20,7 @@ export async function main(commands: CommandRecord, version: string): Promise<ne
       description: 'Backend.AI: run compute sessions on a cluster, or run the cluster itself.',
       version,
       commands,
+      traced: new Set(Object.keys(clientCommands)),
     },
     process.argv.slice(2),
     io,

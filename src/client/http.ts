@@ -6,6 +6,7 @@ import * as v from 'valibot';
 import { type Clock, systemClock } from '../common/clock.ts';
 import { errorCode } from '../common/errors.ts';
 import { type Random, systemRandom } from '../common/random.ts';
+import { traceHeaders } from '../common/tracing.ts';
 import type { ClientConfig } from './config.ts';
 import { ApiError, ConnectionError } from './errors.ts';
 import { type Identity, keypairIdentity, signInIdentity } from './identity.ts';
@@ -312,6 +313,7 @@ export class HttpClient {
     return {
       'User-Agent': USER_AGENT,
       'X-BackendAI-Domain': this.config.domain,
+      ...traceHeaders(),
       ...this.identity.headers({ method, url, contentType }, endpoint, this.clock.now()),
     };
   }

@@ -18,6 +18,9 @@ const MAX_PENDING_REQUESTS = 64;
 /** Performs an operation for a caller, who is gone when the connection is lost. */
 export type OpHandler = (body: RunnerOp, caller: Caller) => Promise<unknown>;
 
+/** The wall clock, finer than `Date` tells it. */
+const unixMs = (): number => performance.timeOrigin + performance.now();
+
 const anyRequest = v.object({ id: v.number() });
 
 /** Serves a connection until it closes. Never rejects. */
@@ -90,10 +93,14 @@ async function answer(
     const message = `Not a valid request: ${issue.message}`;
     return { id, ok: false, error: { code: 'bad-request', message } };
   }
+  const { body, timed } = request.output;
+  const startUnixMs = unixMs();
+  const times = () => (timed ? { times: { startUnixMs, endUnixMs: unixMs() } } : {});
   try {
-    return { id, ok: true, result: await handle(request.output.body, caller) };
+    const result = await handle(body, caller);
+    return { id, ok: true, result, ...times() };
   } catch (error) {
     const code = error instanceof RunnerError ? error.code : 'failed';
-    return { id, ok: false, error: { code, message: errorMessage(error) } };
+    return { id, ok: false, error: { code, message: errorMessage(error) }, ...times() };
   }
 }

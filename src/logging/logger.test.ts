@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { systemClock } from '../common/clock.ts';
 import { UserError } from '../common/errors.ts';
+import { withSpan } from '../common/tracing.ts';
 import { openLogFile } from './file.ts';
 import { createLogger, type LoggerOptions, parseLogLevel } from './logger.ts';
 
@@ -180,4 +181,18 @@ test('a log file that cannot be opened is told with a remedy', () => {
   const open = () => openLogFile({ path: join('/dev/null', 'x', 'm.log') });
   expect(open).toThrow(UserError);
   expect(open).toThrow('/dev/null/x/m.log');
+});
+
+test('records written for a span name its trace', () => {
+  const lines: string[] = [];
+  const log = createLogger({
+    component: 'manager',
+    format: 'json',
+    write: (line) => lines.push(line),
+  });
+  const context = { traceId: 'a'.repeat(32), spanId: 'b'.repeat(16) };
+  withSpan({ context, set: () => {}, addMeasured: () => {} }, () => log.info('within'));
+  log.info('outside');
+  expect(JSON.parse(lines[0] ?? '')).toMatchObject({ message: 'within', ...context });
+  expect(lines[1]).not.toContain('traceId');
 });

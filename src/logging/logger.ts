@@ -1,6 +1,7 @@
 /** The implementation of the logging interface: filters by level and writes one line per record. */
 import { type Clock, systemClock } from '../common/clock.ts';
 import type { LogFields, Logger } from '../common/logger.ts';
+import { currentSpan } from '../common/tracing.ts';
 import { formatHuman, formatJson } from './format.ts';
 import { redact } from './redact.ts';
 
@@ -56,7 +57,9 @@ export function createLogger(options: LoggerOptions): Logger {
   const make = (bound: LogFields): Logger => {
     const log = (level: LogRecord['level'], message: string, fields?: LogFields): void => {
       if (SEVERITY[level] < threshold) return;
-      const shown = redact({ ...bound, ...fields });
+      const span = currentSpan();
+      const trace = span && { traceId: span.context.traceId, spanId: span.context.spanId };
+      const shown = redact({ ...bound, ...fields, ...trace });
       write(
         format({
           time: clock.now(),

@@ -5,10 +5,13 @@ import { isAddressBlock } from '../common/address-blocks.ts';
 import type { SearchPlaces } from '../common/config/find.ts';
 import { loadConfigFile } from '../common/config/load.ts';
 import {
+  EFFECTIVE_OTEL,
   etcdEnvironment,
   etcdSection,
   keysWithoutEffect,
   loggingSection,
+  type OtelSettings,
+  otelSection,
 } from '../common/config/sections.ts';
 import {
   anyTable,
@@ -130,7 +133,6 @@ const acceptedSections = {
   metric: v.optional(anyTable),
   volumes: v.optional(anyTable),
   'resource-slots': v.optional(anyTable),
-  otel: v.optional(anyTable),
   'service-discovery': v.optional(anyTable),
   'artifact-registry': v.optional(anyTable),
   reservoir: v.optional(anyTable),
@@ -143,6 +145,7 @@ const managerFile = v.strictObject({
   etcd: v.optional(etcdSection, {}),
   manager: v.optional(managerSection, {}),
   logging: v.optional(loggingSection, {}),
+  otel: v.optional(otelSection, {}),
   debug: v.optional(debugSection, {}),
   auth: v.optional(authSection, {}),
   'docker-registry': v.optional(v.strictObject({ 'ssl-verify': v.optional(boolean, true) }), {}),
@@ -181,6 +184,7 @@ const EFFECTIVE = new Set([
     ...['max-wsmsg-size', 'rpc-auth-manager-keypair', 'rbac', 'trusted-proxies'],
   ].map((key) => `[manager] ${key}`),
   ...['level', 'drivers', 'console', 'file'].map((key) => `[logging] ${key}`),
+  ...EFFECTIVE_OTEL,
   '[auth] max-password-age',
   '[auth] login-session-max-age',
   '[debug] enabled',
@@ -210,6 +214,7 @@ export interface ManagerConfig {
   };
   readonly etcd: ManagerFile['etcd'];
   readonly logging: ManagerFile['logging'];
+  readonly otel: OtelSettings;
   readonly settings: ManagerSettings;
   /** Keys and sections of the file that have no effect; worth a debug record. */
   readonly withoutEffect: readonly string[];
@@ -233,7 +238,7 @@ export function loadManagerConfig(options: {
     schema: managerFile,
     overrides,
   });
-  const { db, etcd, manager, logging, debug, auth } = loaded.value;
+  const { db, etcd, manager, logging, otel, debug, auth } = loaded.value;
   const { 'ssl-cert': certFile, 'ssl-privkey': keyFile } = manager;
   return {
     path: loaded.path,
@@ -252,6 +257,7 @@ export function loadManagerConfig(options: {
     },
     etcd,
     logging,
+    otel,
     settings: v.parse(managerSettings, {
       heartbeatTimeoutSec: manager['heartbeat-timeout'],
       hideAgents: manager['hide-agents'],

@@ -7,6 +7,7 @@ import type { managerApi } from '../common/protocol/manager.ts';
 import type { Random } from '../common/random.ts';
 import type { ApiOf } from '../common/rpc/api.ts';
 import type { NodeKeys } from '../common/rpc/keys.ts';
+import type { Tracer } from '../common/tracing.ts';
 import { eventMetrics, passMetrics } from '../metrics/passes.ts';
 import { createRegistry, type MetricsRegistry } from '../metrics/registry.ts';
 import type { ConfigStore } from '../stores/config/port.ts';
@@ -115,6 +116,10 @@ export interface ManagerOptions {
   readonly internalListen?: ListenAddress;
   /** URL under which agents find this manager; by default that of the internal, else the main address. */
   readonly advertisedUrl?: string;
+  /** Of the requests that it answers; none by default. */
+  readonly tracer?: Tracer;
+  /** What it tells Prometheus; a new registry by default. */
+  readonly metrics?: MetricsRegistry;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -274,7 +279,7 @@ export async function startManager(options: ManagerOptions): Promise<Manager> {
     settings,
   };
 
-  const metrics = createRegistry();
+  const metrics = options.metrics ?? createRegistry();
   const countEvent = eventMetrics(metrics);
   started.defer(events.subscribe((event) => countEvent(event.type)));
   const controlPlane = await startControlPlane(ctx, passMetrics(metrics));
@@ -293,6 +298,7 @@ export async function startManager(options: ManagerOptions): Promise<Manager> {
     listen: options.listen,
     internalListen: options.internalListen,
     metrics,
+    tracer: options.tracer,
     internalRoutes: agentRoutes,
     routes: [...featureRoutes(ctx, graphql), ...agentRoutes],
     sockets: featureSockets(ctx, graphql),

@@ -1,5 +1,6 @@
 /** Composes the features into one HTTP server. */
 import { errorMessage } from '../common/errors.ts';
+import { noTracer, type Tracer } from '../common/tracing.ts';
 import { createRegistry, exposition, type MetricsRegistry } from '../metrics/registry.ts';
 import { requestMetrics } from '../metrics/requests.ts';
 import { accountRoutes } from './auth/account-rest.ts';
@@ -41,6 +42,8 @@ export interface ServerOptions {
   readonly sockets: readonly SocketRoute[];
   /** What is told of this manager; the server counts its requests in it. A new one by default. */
   readonly metrics?: MetricsRegistry;
+  /** Of the requests; none by default. */
+  readonly tracer?: Tracer;
 }
 
 export interface ManagerServer {
@@ -103,6 +106,7 @@ export async function startServer(
     findKeypair: (key) => keypairs.find(key),
     onAuthenticated: (key) => queries.count(key),
     onAnswered: requestMetrics(metrics),
+    tracer: options.tracer ?? noTracer,
   });
   const { maxWebSocketMessageBytes } = ctx.settings;
   const mount = (routes: readonly Route[], sockets: readonly SocketRoute[]): Serve =>

@@ -25,6 +25,7 @@ import { pickPort } from '../common/ports.ts';
 import { processStartTicks } from '../common/processes.ts';
 import type { Random } from '../common/random.ts';
 import { loadOrCreateKeys } from '../common/rpc/keys.ts';
+import type { Tracer } from '../common/tracing.ts';
 import type { AgentClient } from '../manager/context.ts';
 import { connectDatabase } from '../manager/db/connect.ts';
 import { migrate } from '../manager/db/migrate.ts';
@@ -76,6 +77,8 @@ export interface ClusterOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
+  /** Whose spans go where, by their parts' names; none do by default. */
+  readonly tracerOf?: (service: string) => Tracer;
   /** Told about each step a user may wait for. */
   readonly progress: (message: string) => void;
 }
@@ -142,6 +145,7 @@ export async function startCluster(options: ClusterOptions): Promise<RunningClus
     clock,
     random,
     log: log.child({ component: 'manager' }),
+    tracer: options.tracerOf?.('backend.ai-manager'),
   });
   teardown.defer(() => manager.stop());
 
@@ -267,7 +271,7 @@ async function startAppProxy(
 
 /** The page for people, on the same machine only and so without TLS. */
 async function startWeb(
-  { clock, random, log, progress, webuiFolder }: ClusterOptions,
+  { clock, random, log, progress, webuiFolder, tracerOf }: ClusterOptions,
   wantedPort: number,
   { manager, live }: { manager: Manager; live: LiveStore },
 ): Promise<WebServer> {
@@ -281,6 +285,7 @@ async function startWeb(
     log: log.child({ component: 'web' }),
     listen: { hostname: HOST, port },
     managerUrl: manager.url,
+    tracer: tracerOf?.('backend.ai-webserver'),
   });
 }
 
@@ -385,6 +390,7 @@ async function startLocalAgent(
     clock,
     random,
     log,
+    tracer: options.tracerOf?.('backend.ai-agent'),
   });
   teardown.defer(() => agent.stop());
   const giveUp = clock.timer(REGISTRATION_TIMEOUT_MS, () =>

@@ -4,10 +4,13 @@ import * as v from 'valibot';
 import type { SearchPlaces } from '../common/config/find.ts';
 import { loadConfigFile } from '../common/config/load.ts';
 import {
+  EFFECTIVE_OTEL,
   etcdEnvironment,
   etcdSection,
   keysWithoutEffect,
   loggingSection,
+  type OtelSettings,
+  otelSection,
 } from '../common/config/sections.ts';
 import {
   anyTable,
@@ -140,7 +143,7 @@ const storageFile = v.looseObject({
   'artifact-storages': v.optional(v.record(v.string(), artifactStorageSection), {}),
   logging: v.optional(loggingSection, {}),
   debug: v.optional(anyTable),
-  otel: v.optional(anyTable),
+  otel: v.optional(otelSection, {}),
   pyroscope: v.optional(anyTable),
   'service-discovery': v.optional(anyTable),
 });
@@ -158,6 +161,7 @@ const EFFECTIVE = new Set([
   ].map((key) => `[storage-proxy] ${key}`),
   ...['client', 'manager'].map((key) => `[api] ${key}`),
   ...['level', 'drivers', 'console', 'file'].map((key) => `[logging] ${key}`),
+  ...EFFECTIVE_OTEL,
 ]);
 
 export interface StorageConfig {
@@ -171,6 +175,7 @@ export interface StorageConfig {
   /** Health and metrics. */
   readonly serviceAddr: HostPort;
   readonly logging: StorageFile['logging'];
+  readonly otel: OtelSettings;
   readonly pidFile: string | null;
   /** Keys and sections of the file that have no effect; worth a debug record. */
   readonly withoutEffect: readonly string[];
@@ -256,6 +261,7 @@ export function loadStorageConfig(options: {
     clientListen: listenOf(value.api.client),
     serviceAddr: value.api.manager['internal-addr'],
     logging: value.logging,
+    otel: value.otel,
     pidFile: pidFile === undefined || pidFile === '/dev/null' ? null : pidFile,
     withoutEffect: [
       ...keysWithoutEffect(present, EFFECTIVE),

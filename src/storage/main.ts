@@ -3,6 +3,7 @@ import type { Clock } from '../common/clock.ts';
 import type { HostPort } from '../common/config/values.ts';
 import type { Logger } from '../common/logger.ts';
 import type { Random } from '../common/random.ts';
+import { noTracer, type Tracer } from '../common/tracing.ts';
 import { createRegistry, type MetricsRegistry } from '../metrics/registry.ts';
 import { requestMetrics } from '../metrics/requests.ts';
 import { serveServiceHttp } from '../metrics/service-http.ts';
@@ -28,6 +29,8 @@ export interface StorageProxyOptions {
   readonly clientListen: ListenSettings;
   /** Where health and metrics are served; absent: nowhere. */
   readonly serviceListen?: HostPort;
+  /** Of the requests of managers; none by default. */
+  readonly tracer?: Tracer;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -65,6 +68,7 @@ export async function startStorageProxy(options: StorageProxyOptions): Promise<S
     secret: settings.managerSecret,
     listen: options.managerListen,
     log,
+    tracer: options.tracer ?? noTracer,
     onAnswered,
   });
   opened.defer(() => managerApi.stop());

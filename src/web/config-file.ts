@@ -2,7 +2,7 @@
 import * as v from 'valibot';
 import type { SearchPlaces } from '../common/config/find.ts';
 import { loadConfigFile } from '../common/config/load.ts';
-import { loggingSection } from '../common/config/sections.ts';
+import { loggingSection, type OtelSettings, otelSection } from '../common/config/sections.ts';
 import {
   boolean,
   formatHostPort,
@@ -104,6 +104,7 @@ const webFile = v.looseObject({
   api: apiSection,
   session: v.optional(sessionSection, {}),
   logging: v.optional(loggingSection, {}),
+  otel: v.optional(otelSection, {}),
   resources: freeSection,
   environments: freeSection,
   ui: freeSection,
@@ -125,6 +126,7 @@ export interface WebConfig {
   /** Null: sign-ins are kept in this process, and end with it. */
   readonly redis: { readonly addr: string; readonly password: string | undefined } | null;
   readonly logging: WebFile['logging'];
+  readonly otel: OtelSettings;
   readonly settings: WebSettings;
 }
 
@@ -188,6 +190,7 @@ export function loadWebConfig(options: {
     serviceAddr: service['internal-addr'] ?? null,
     redis: redisOf(value),
     logging: value.logging,
+    otel: value.otel,
     settings: toSettings(value),
   };
 }

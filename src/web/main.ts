@@ -7,6 +7,7 @@ import { BackendError, errorCode, errorMessage, UserError } from '../common/erro
 import { type Front, type FrontListener, serveFront } from '../common/http/front.ts';
 import type { Logger } from '../common/logger.ts';
 import type { Random } from '../common/random.ts';
+import { noTracer, parseTraceparent, type Tracer } from '../common/tracing.ts';
 import { createRegistry, type MetricsRegistry } from '../metrics/registry.ts';
 import { type AnsweredRequest, requestMetrics } from '../metrics/requests.ts';
 import { serveServiceHttp } from '../metrics/service-http.ts';
@@ -31,6 +32,8 @@ const IDLE_SEC = 30;
 /** Largest request body that is passed on. Bytes. */
 const MAX_BODY_BYTES = 64 * 1024 * 1024;
 const STOP_GRACE_MS = 5_000;
+/** No trace begins with a probe. */
+const HEALTH_PATHS: ReadonlySet<string> = new Set(['/health', '/livez', '/readyz']);
 
 export interface WebServerOptions {
   readonly settings: WebSettings;
@@ -50,6 +53,8 @@ export interface WebServerOptions {
   readonly managerUrl: string | readonly string[];
   /** Where health and metrics are served; absent: nowhere. */
   readonly serviceListen?: HostPort;
+  /** Of the requests; none by default. */
+  readonly tracer?: Tracer;
 }
 
 export interface WebServer {
@@ -157,7 +162,7 @@ class Application {
         }
         response = preflight(request);
       } else {
-        response = await handler({
+        response = await this.#traced(request, path, handler, {
           request,
           carrier: server.carrier(request),
           scheme: this.#scheme,
@@ -175,6 +180,29 @@ class Application {
       elapsedMs: this.#options.clock.monotonicMs() - startedMs,
     });
     return response;
+  }
+
+  /** Runs a handler as a span of the trace that the request names. */
+  #traced(
+    request: Request,
+    path: string,
+    handler: WebRoute['handler'],
+    incoming: Incoming,
+  ): Promise<Response> {
+    const tracer = this.#options.tracer ?? noTracer;
+    return tracer.run(
+      {
+        name: `${request.method} ${path}`,
+        kind: 'server',
+        onlyWithin: HEALTH_PATHS.has(path),
+        parent: parseTraceparent(request.headers.get('traceparent')),
+      },
+      async (span) => {
+        const response = await handler(incoming);
+        span?.set({ 'http.response.status_code': response.status });
+        return response;
+      },
+    );
   }
 
   #failure(request: Request, error: unknown): Response {

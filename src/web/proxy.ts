@@ -3,6 +3,7 @@ import { API_VERSION, dateHeader, signature } from '../common/api-signing.ts';
 import type { Clock } from '../common/clock.ts';
 import { errorMessage } from '../common/errors.ts';
 import type { Logger } from '../common/logger.ts';
+import { traceHeaders } from '../common/tracing.ts';
 import type { WebSessionToken } from '../common/web-session.ts';
 import type { EndpointPool } from './endpoints.ts';
 import { getWithBody } from './get-with-body.ts';
@@ -22,6 +23,8 @@ const FORWARDED = [
   'cookie',
   'last-event-id',
   'range',
+  'traceparent',
+  'x-backendai-requestid',
 ];
 
 /** Headers about one connection, and those that this server sets itself. */
@@ -39,6 +42,8 @@ export function forwardedHeaders({ request, scheme, peerAddress }: Incoming): He
     const value = request.headers.get(name);
     if (value !== null) headers.set(name, value);
   }
+  const { traceparent } = traceHeaders();
+  if (traceparent !== undefined) headers.set('traceparent', traceparent);
   const url = new URL(request.url);
   const given = (name: string, fallback: string) =>
     headers.set(name, request.headers.get(name) ?? fallback);

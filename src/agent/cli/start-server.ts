@@ -15,6 +15,7 @@ import { logLevelOption } from '../../logging/options.ts';
 import { openServerLog } from '../../logging/server.ts';
 import { openEtcdConfigStore } from '../../stores/config/etcd.ts';
 import type { ConfigStore } from '../../stores/config/port.ts';
+import { openTracer } from '../../tracing/open.ts';
 import { openBackend } from '../backends/open.ts';
 import { loadAgentConfig } from '../config-file.ts';
 import { localAddressTowards } from '../join.ts';
@@ -126,6 +127,8 @@ export default defineCommand({
     opened.defer(close);
     for (const key of withoutEffect) log.debug('a setting has no effect', { key });
 
+    const tracer = openTracer('backend.ai-agent', settings.otel, { log });
+    opened.defer(() => tracer.close());
     const stop = endRequested();
     const stateDir = await stateFolder(written, io);
     const keys = await loadOrCreateKeys(join(stateDir, 'agent.key'));
@@ -148,6 +151,7 @@ export default defineCommand({
       backend,
       accelerators,
       serviceListen: settings.serviceAddr,
+      tracer,
       manager: link.calls,
       keys,
       stateDir,

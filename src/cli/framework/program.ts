@@ -23,6 +23,7 @@ import {
   UsageError,
 } from '../../common/command.ts';
 import { closest } from '../../common/spelling.ts';
+import { TRACES_VARIABLE } from '../../common/tracing.ts';
 import { parseCommand, readOptions, scanArguments } from './arguments.ts';
 import { commandHelp, commandUsage, groupHelp, groupUsage } from './help.ts';
 
@@ -49,6 +50,8 @@ export interface Program {
   readonly description: string;
   readonly version: string;
   readonly commands: CommandRecord;
+  /** Those whose work is a span; servers make one of each request instead. */
+  readonly traced?: ReadonlySet<string>;
 }
 
 /** Reports a failure of a command and returns the exit code. */
@@ -93,6 +96,21 @@ export async function loadCommands(group: CommandGroup): Promise<CommandRecord> 
   return typeof group.commands === 'function' ? await group.commands() : group.commands;
 }
 
+/** Does a command's work as a span, when the environment names a collector of traces. */
+async function traced<T>(run: Run, commandPath: string, work: () => Promise<T>): Promise<T> {
+  const [, name = ''] = commandPath.split(' ');
+  if (!run.io.env[TRACES_VARIABLE] || !run.program.traced?.has(name)) return await work();
+  const { createLogger } = await import('../../logging/logger.ts');
+  const { tracerFromEnvironment } = await import('../../tracing/open.ts');
+  const log = createLogger({ component: 'cli', write: (line) => run.io.stderr.write(line) });
+  const tracer = tracerFromEnvironment('backend.ai-cli', run.io.env, { log });
+  try {
+    return await tracer.run({ name: commandPath, kind: 'client' }, work);
+  } finally {
+    await tracer.close();
+  }
+}
+
 async function runLeaf(
   run: Run,
   entry: CommandEntry,
@@ -112,13 +130,15 @@ async function runLeaf(
     return;
   }
   try {
-    const code = await command.run({
-      options: parsed.options,
-      args: parsed.args,
-      globals: run.globals,
-      io: run.io,
-      commandPath,
-    });
+    const code = await traced(run, commandPath, () =>
+      command.run({
+        options: parsed.options,
+        args: parsed.args,
+        globals: run.globals,
+        io: run.io,
+        commandPath,
+      }),
+    );
     run.exitCode = code ?? 0;
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;

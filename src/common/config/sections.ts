@@ -67,6 +67,22 @@ export const loggingSection = v.pipe(
 );
 export type LoggingSettings = v.InferOutput<typeof loggingSection>;
 
+/** `[otel]`: where spans of traces are sent. Nothing is, unless `enabled`. */
+export const otelSection = v.strictObject({
+  enabled: v.optional(boolean, false),
+  // The level of log records that upstream sends there; ours go to the logging drivers.
+  'log-level': v.optional(v.string(), 'INFO'),
+  endpoint: v.optional(v.pipe(v.string(), v.url('expected a URL')), 'http://localhost:4317'),
+  'max-queue-size': v.optional(v.pipe(integer, v.minValue(1, 'expected at least 1')), 65_536),
+  'max-export-batch-size': v.optional(v.pipe(integer, v.minValue(1, 'expected at least 1')), 4096),
+});
+export type OtelSettings = v.InferOutput<typeof otelSection>;
+export const EFFECTIVE_OTEL = [
+  ...['enabled', 'endpoint', 'max-queue-size', 'max-export-batch-size'].map(
+    (key) => `[otel] ${key}`,
+  ),
+];
+
 /** Environment variables that every component with an `[etcd]` section understands. */
 export const etcdEnvironment = {
   BACKEND_NAMESPACE: ['etcd', 'namespace'],

@@ -43,7 +43,12 @@ const runnerOps = v.variant('op', [
 ]);
 export type RunnerOp = v.InferOutput<typeof runnerOps>;
 
-export const runnerRequest = v.object({ id: v.number(), body: runnerOps });
+export const runnerRequest = v.object({
+  id: v.number(),
+  body: runnerOps,
+  /** The answer tells when the work was done. */
+  timed: v.optional(v.boolean(), false),
+});
 
 /** Results by operation. */
 export const runnerResults = {
@@ -71,11 +76,15 @@ export const runnerResults = {
   shutdown: v.null(),
 } satisfies Record<RunnerOp['op'], v.GenericSchema<unknown, unknown>>;
 
+/** When the runner worked on a request, by its own clock. Milliseconds since 1970. */
+const times = v.optional(v.object({ startUnixMs: v.number(), endUnixMs: v.number() }));
+
 export const runnerReply = v.union([
-  v.object({ id: v.number(), ok: v.literal(true), result: v.unknown() }),
+  v.object({ id: v.number(), ok: v.literal(true), result: v.unknown(), times }),
   v.object({
     id: v.number(),
     ok: v.literal(false),
+    times,
     error: v.object({
       code: v.picklist(['bad-request', 'not-found', 'forbidden', 'too-large', 'busy', 'failed']),
       message: v.string(),

@@ -4,6 +4,7 @@ import { type Clock, systemClock } from '../clock.ts';
 import { BackendError, errorMessage } from '../errors.ts';
 import { type ProblemName, problems } from '../problems.ts';
 import { type Random, systemRandom } from '../random.ts';
+import { traceHeaders } from '../tracing.ts';
 import type { Api, ApiOf, Method } from './api.ts';
 import { MAX_RPC_BODY_BYTES, readBody } from './body.ts';
 import { issueSummary, RPC_PREFIX } from './server.ts';
@@ -78,7 +79,7 @@ export function rpcClient<A extends Api>(api: A, options: RpcClientOptions): Api
     const response = await send(url.href, {
       method: 'POST',
       body,
-      headers: { ...headers, 'content-type': 'application/json' },
+      headers: { ...headers, ...traceHeaders(), 'content-type': 'application/json' },
       redirect: 'error',
       signal: AbortSignal.timeout(method.timeoutMs),
     });

@@ -1,22 +1,26 @@
 /** A method table's implementation whose calls are told of, for callers in the same process. */
 import { BackendError } from '../errors.ts';
+import type { Tracer } from '../tracing.ts';
 import type { Api, ApiOf } from './api.ts';
 
 /** @param problem null when the call succeeded. */
 export type OnAnswer = (method: string, elapsedMs: number, problem: string | null) => void;
 
-/** The same methods; `onAnswer` is told how each call ended. */
+/** The same methods; each call is a span, and `onAnswer` is told how it ended. */
 export function observed<A extends Api>(
   api: A,
   implementation: ApiOf<A>,
-  onAnswer: OnAnswer,
+  { onAnswer, tracer }: { readonly onAnswer: OnAnswer; readonly tracer: Tracer },
 ): ApiOf<A> {
   const watch =
     <K extends keyof A & string>(name: K): ApiOf<A>[K] =>
     async (params) => {
       const startedMs = performance.now();
       try {
-        const result = await implementation[name](params);
+        const result = await tracer.run(
+          { name: `rpc ${name}`, kind: 'server', onlyWithin: true },
+          () => implementation[name](params),
+        );
         onAnswer(name, performance.now() - startedMs, null);
         return result;
       } catch (error) {

@@ -1,6 +1,7 @@
 /** The serving end of a method table: one POST per call at `/rpc/<method>`, JSON both ways. */
 import * as v from 'valibot';
 import { BackendError, errorMessage } from '../errors.ts';
+import { noTracer, parseTraceparent, type Tracer } from '../tracing.ts';
 import type { Api, ApiOf } from './api.ts';
 import { MAX_RPC_BODY_BYTES, readBody } from './body.ts';
 import {
@@ -21,6 +22,8 @@ export interface RpcHandlerOptions {
   maxBodyBytes?: number;
   /** Told of every answer to a method that exists. @param problem null when it succeeded. */
   onAnswer?: (method: string, elapsedMs: number, problem: string | null) => void;
+  /** Makes each call a span of the trace that the caller names. */
+  tracer?: Tracer;
   /** Told of failures that are nobody's expected answer; the caller sees InternalServerError. */
   onError?: (error: unknown, method: string) => void;
 }
@@ -69,6 +72,7 @@ export function rpcHandler<A extends Api>(
   options: RpcHandlerOptions,
 ): (request: Request) => Promise<Response> {
   const maxBodyBytes = options.maxBodyBytes ?? MAX_RPC_BODY_BYTES;
+  const tracer = options.tracer ?? noTracer;
 
   const answer = (nonce: string | null, status: number, document: unknown): Response => {
     const body = Buffer.from(JSON.stringify(document));
@@ -100,7 +104,15 @@ export function rpcHandler<A extends Api>(
       });
       const methods =
         typeof implementation === 'function' ? implementation(caller) : implementation;
-      const result = await runMethod(api, methods, name, body);
+      const result = await tracer.run(
+        {
+          name: `rpc ${name}`,
+          kind: 'server',
+          onlyWithin: true,
+          parent: parseTraceparent(request.headers.get('traceparent')),
+        },
+        () => runMethod(api, methods, name, body),
+      );
       note(null);
       return answer(nonce, 200, { result });
     } catch (error) {

@@ -9,10 +9,12 @@ import { loadOrCreateKeys } from '../../common/rpc/keys.ts';
 import { aborted, endRequested, pidFile } from '../../common/server-process.ts';
 import { logLevelOption } from '../../logging/options.ts';
 import { openServerLog } from '../../logging/server.ts';
+import { createRegistry } from '../../metrics/registry.ts';
 import { openEtcdConfigStore } from '../../stores/config/etcd.ts';
 import type { ConfigStore } from '../../stores/config/port.ts';
 import { openRedisLiveStore } from '../../stores/live/redis.ts';
 import { readRedisAddress } from '../../stores/live/settings.ts';
+import { openTracer } from '../../tracing/open.ts';
 import type { ManagerConfig } from '../config-file.ts';
 import { connectDatabase } from '../db/connect.ts';
 import { assertCurrent, schemaState } from '../db/migrate.ts';
@@ -61,6 +63,9 @@ export default defineCommand({
     opened.defer(close);
     for (const key of config.withoutEffect) log.debug('a setting has no effect', { key });
 
+    const metrics = createRegistry();
+    const tracer = openTracer('backend.ai-manager', config.otel, { log, registry: metrics });
+    opened.defer(() => tracer.close());
     const stop = endRequested();
     const managerKeys = await loadOrCreateKeys(keyFile(config, io));
     const sql = await openDatabase(config, log);
@@ -85,6 +90,8 @@ export default defineCommand({
       clock: systemClock,
       random: systemRandom,
       log,
+      metrics,
+      tracer,
     });
     opened.defer(() => manager.stop());
     if (config.pidFile !== null) {

@@ -4,6 +4,7 @@
  */
 import { BackendError, errorMessage } from '../../common/errors.ts';
 import { problems } from '../../common/problems.ts';
+import { parseTraceparent, type Tracer } from '../../common/tracing.ts';
 import type { AnsweredRequest } from '../../metrics/requests.ts';
 import { ClientAddresses } from '../auth/client-ip.ts';
 import { authenticate, type Principal } from '../auth/service.ts';
@@ -49,10 +50,14 @@ export interface PipelineOptions {
   findKeypair(accessKey: string): Promise<ActiveKeypair | null>;
   /** Told of every authenticated request. */
   onAuthenticated(accessKey: string): void;
+  /** Makes each request a span of the trace that its `traceparent` names. */
+  readonly tracer: Tracer;
   /** Told of every answer. */
   onAnswered(answered: AnsweredRequest): void;
 }
 
+/** Heartbeats of agents and probes: parts of a trace, but none begins with them. */
+const UNTRACED = /^\/(rpc|health|metrics)\b/;
 const REQUEST_ID = /^[\w.:-]{1,128}$/;
 
 function checkRole(demanded: Demands['auth'], principal: Principal | null): void {
@@ -110,14 +115,27 @@ export class Pipeline {
     const { clock } = this.#options.ctx;
     const startedMs = clock.monotonicMs();
     let errorCode: string | null = null;
-    let response: Response;
-    try {
-      const admitted = await this.#admit(arrival, demands, requestId, extra);
-      response = await handle(admitted);
-    } catch (error) {
-      errorCode = problems[toKnownError(error).problem].code;
-      response = this.#fail(arrival, error, requestId);
-    }
+    const response = await this.#options.tracer.run(
+      {
+        name: `${request.method} ${demands.path ?? 'unknown path'}`,
+        kind: 'server',
+        onlyWithin: UNTRACED.test(demands.path ?? ''),
+        parent: parseTraceparent(request.headers.get('traceparent')),
+        attributes: { 'backendai.request_id': requestId },
+      },
+      async (span) => {
+        let answer: Response;
+        try {
+          const admitted = await this.#admit(arrival, demands, requestId, extra);
+          answer = await handle(admitted);
+        } catch (error) {
+          errorCode = problems[toKnownError(error).problem].code;
+          answer = this.#fail(arrival, error, requestId);
+        }
+        span?.set({ 'http.response.status_code': answer.status });
+        return answer;
+      },
+    );
     this.#options.onAnswered({
       method: request.method,
       endpoint: demands.path ?? '',

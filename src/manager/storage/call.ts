@@ -8,6 +8,7 @@ import * as v from 'valibot';
 import type { Clock } from '../../common/clock.ts';
 import { BackendError, errorCode, errorMessage } from '../../common/errors.ts';
 import type { ProblemName } from '../../common/problems.ts';
+import { traceHeaders } from '../../common/tracing.ts';
 import type { StorageProxy } from './settings.ts';
 
 /** Largest answer. Bytes. */
@@ -60,6 +61,7 @@ function send(
       headers: {
         'X-BackendAI-Storage-Auth-Token': proxy.secret,
         'Content-Type': 'application/json',
+        ...traceHeaders(),
         'Content-Length': Buffer.byteLength(body),
       },
       ...(secure && { rejectUnauthorized: proxy.sslVerify }),

@@ -176,12 +176,15 @@ function endSignal(): Promise<void> {
 }
 
 async function runHere(io: CommandIo, folder: string, given: Options): Promise<void> {
-  const [{ startCluster }, { createLogger }, { systemRandom }] = await Promise.all([
-    import('../cluster.ts'),
-    import('../../logging/logger.ts'),
-    import('../../common/random.ts'),
-  ]);
+  const [{ startCluster }, { createLogger }, { systemRandom }, { tracerFromEnvironment }] =
+    await Promise.all([
+      import('../cluster.ts'),
+      import('../../logging/logger.ts'),
+      import('../../common/random.ts'),
+      import('../../tracing/open.ts'),
+    ]);
   const ended = endSignal();
+  const log = createLogger({ component: 'up', level: given.debug ? 'debug' : 'warn' });
   const cluster = await startCluster({
     envId: given.envId ?? io.env.BACKEND_ENV_ID ?? DEFAULT_ENV_ID,
     folder,
@@ -191,7 +194,8 @@ async function runHere(io: CommandIo, folder: string, given: Options): Promise<v
     mockAcceleratorFile: given.mockAccelerator,
     clock: systemClock,
     random: systemRandom,
-    log: createLogger({ component: 'up', level: given.debug ? 'debug' : 'warn' }),
+    log,
+    tracerOf: (service) => tracerFromEnvironment(service, io.env, { log }),
     progress: (message) => printStatus(io.stderr, 'wait', message),
   });
   const { endpoint, isolationGaps } = cluster.record;

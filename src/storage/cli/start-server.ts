@@ -8,6 +8,7 @@ import { systemRandom } from '../../common/random.ts';
 import { aborted, endRequested, pidFile } from '../../common/server-process.ts';
 import { logLevelOption } from '../../logging/options.ts';
 import { openServerLog } from '../../logging/server.ts';
+import { openTracer } from '../../tracing/open.ts';
 import { loadStorageConfig, type StorageConfig } from '../config-file.ts';
 import { startStorageProxy } from '../main.ts';
 import type { OwnerSettings } from '../settings.ts';
@@ -64,6 +65,8 @@ export default defineCommand({
     await using opened = new AsyncDisposableStack();
     opened.defer(close);
     for (const key of config.withoutEffect) log.debug('a setting has no effect', { key });
+    const tracer = openTracer('backend.ai-storage-proxy', config.otel, { log });
+    opened.defer(() => tracer.close());
     const stop = endRequested();
     const { settings } = config;
     const volumes = settings.volumes.map((volume) => ({
@@ -75,6 +78,7 @@ export default defineCommand({
       managerListen: config.managerListen,
       clientListen: config.clientListen,
       serviceListen: config.serviceAddr,
+      tracer,
       clock: systemClock,
       random: systemRandom,
       log,

@@ -10,6 +10,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { errorCode, errorMessage, UserError } from '../../common/errors.ts';
 import type { Logger } from '../../common/logger.ts';
+import { parseTraceparent, type Tracer } from '../../common/tracing.ts';
 import type { AnsweredRequest } from '../../metrics/requests.ts';
 import { StorageError, systemFailure } from '../problems.ts';
 import type { ListenSettings } from '../settings.ts';
@@ -26,6 +27,7 @@ export interface ManagerApiOptions {
   readonly secret: string;
   readonly listen: ListenSettings;
   readonly log: Logger;
+  readonly tracer: Tracer;
   /** Told of every answer. */
   readonly onAnswered: (answered: AnsweredRequest) => void;
 }
@@ -72,12 +74,14 @@ class ManagerApi {
   readonly #router: Router;
   readonly #secret: Buffer;
   readonly #log: Logger;
+  readonly #tracer: Tracer;
   readonly #onAnswered: ManagerApiOptions['onAnswered'];
 
-  constructor({ routes, secret, log, onAnswered }: ManagerApiOptions) {
+  constructor({ routes, secret, log, tracer, onAnswered }: ManagerApiOptions) {
     this.#router = new Router(routes);
     this.#secret = digest(secret);
     this.#log = log;
+    this.#tracer = tracer;
     this.#onAnswered = onAnswered;
   }
 
@@ -85,7 +89,17 @@ class ManagerApi {
     const startedMs = performance.now();
     response.once('close', () => this.#count(request, response, performance.now() - startedMs));
     try {
-      await this.#send(response, await this.#answer(request));
+      const given = request.headers.traceparent;
+      const reply = await this.#tracer.run(
+        {
+          name: `${request.method} ${request.url?.split('?', 1)[0]}`,
+          kind: 'server',
+          onlyWithin: true,
+          parent: parseTraceparent(typeof given === 'string' ? given : null),
+        },
+        () => this.#answer(request),
+      );
+      await this.#send(response, reply);
     } catch (error) {
       if (response.headersSent) response.destroy();
       else await this.#send(response, this.#failure(request, error));

@@ -3,6 +3,7 @@
  * none of it and changes nothing.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { noTracer } from '../../common/tracing.ts';
 import { createGraphqlEngine } from '../../manager/graphql/engine.ts';
 import { mountRoutes } from '../../manager/http/mount.ts';
 import { Pipeline } from '../../manager/http/pipeline.ts';
@@ -101,6 +102,7 @@ test('each role reaches what the table says and nothing else', async () => {
       statusGate,
       findKeypair: (key) => findActiveKeypair(tenants.ctx.sql, key),
       onAuthenticated: () => {},
+      tracer: noTracer,
       onAnswered: () => {},
     }),
     routes: declared.map(harmless),

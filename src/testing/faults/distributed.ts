@@ -58,6 +58,8 @@ export interface DistributedOptions {
   readonly internalHost?: string;
   /** Given to the agents beside a clean environment. */
   readonly agentEnvironment?: Readonly<Record<string, string>>;
+  /** Put at the end of every server's settings: whole sections. */
+  readonly moreSettings?: string;
 }
 
 export interface DistributedCluster {
@@ -249,14 +251,14 @@ class Servers {
 async function writeSettings(
   servers: Servers,
   agents: readonly AgentName[],
-  addresses: Addresses & { readonly bindHost: string },
+  addresses: Addresses & { readonly bindHost: string; readonly moreSettings: string },
 ): Promise<void> {
   const files: [ServerName, string, string][] = [
-    ['manager', 'manager.toml', managerToml(addresses)],
+    ['manager', 'manager.toml', managerToml(addresses) + addresses.moreSettings],
   ];
   for (const name of agents) {
-    const { etcd, bindHost } = addresses;
-    const text = agentToml(etcd, await freePort(), agentPlans[name], bindHost);
+    const { etcd, bindHost, moreSettings } = addresses;
+    const text = agentToml(etcd, await freePort(), agentPlans[name], bindHost) + moreSettings;
     files.push([name, 'agent.toml', text]);
     if (name === 'dummy agent') files.push([name, 'agent.dummy.toml', DUMMY_TOML]);
   }
@@ -312,6 +314,7 @@ export async function startDistributedCluster(
   await writeSettings(servers, agents, {
     ...{ database: url, etcd: etcd.addr, api, bindHost },
     internal: `${options.internalHost ?? '127.0.0.1'}:${internal}`,
+    moreSettings: options.moreSettings ?? '',
   });
   const { path, keys } = await prepareFixture(folder);
   await configure(servers, redis, path);

@@ -12,6 +12,7 @@ import { openServerLog } from '../../logging/server.ts';
 import { createMemoryLiveStore } from '../../stores/live/memory.ts';
 import type { LiveStore } from '../../stores/live/port.ts';
 import { openRedisLiveStore } from '../../stores/live/redis.ts';
+import { openTracer } from '../../tracing/open.ts';
 import { loadWebConfig, type WebConfig } from '../config-file.ts';
 import { startWebServer } from '../main.ts';
 
@@ -47,6 +48,8 @@ export default defineCommand({
     });
     await using opened = new AsyncDisposableStack();
     opened.defer(close);
+    const tracer = openTracer('backend.ai-webserver', config.otel, { log });
+    opened.defer(() => tracer.close());
     const stop = endRequested();
     const live = await openSessions(config, log);
     opened.defer(() => live.close());
@@ -63,6 +66,7 @@ export default defineCommand({
       listen: config.listen,
       serviceListen: config.serviceAddr ?? undefined,
       managerUrl: config.managerUrls,
+      tracer,
     });
     opened.defer(() => server.stop());
     log.info('stopping', { because: errorMessage(await aborted(stop)) });

@@ -1,0 +1,166 @@
+/** One `backend.ai run` through a web server is one trace through every component, in order. */
+import { afterAll, beforeAll, expect, test } from 'bun:test';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { selfCommand } from '../../common/executable.ts';
+import { hashPassword } from '../../manager/user/password.ts';
+import { type DistributedCluster, startDistributedCluster } from '../faults/distributed.ts';
+import { mustRun, Program } from '../faults/programs.ts';
+import { freePort } from '../services.ts';
+import { until } from '../until.ts';
+import { type CollectedSpan, type Collector, startCollector } from './collector.ts';
+
+const EMAIL = 'admin@lablup.com';
+const PASSWORD = 'correct horse 1!';
+const TIMEOUT_MS = 120_000;
+/** The nodes of tests are small. */
+const SMALL = ['--scaling-group', 'default', '-r', 'cpu=0.1', '-r', 'mem=192m'];
+
+let collector: Collector;
+let cluster: DistributedCluster;
+let web: Program;
+let webUrl = '';
+
+const otel = () => `[otel]\nenabled = true\nendpoint = "${collector.url}"\n`;
+
+/** What a shell has set that uses the web server. */
+const at = () => ({
+  cwd: cluster.folder,
+  env: {
+    BACKEND_ENDPOINT_TYPE: 'session',
+    BACKEND_ENDPOINT: webUrl,
+    XDG_STATE_HOME: cluster.folder,
+    OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
+  },
+});
+
+async function startWeb(): Promise<void> {
+  const port = await freePort();
+  webUrl = `http://127.0.0.1:${port}`;
+  const settings = `[service]
+ip = "127.0.0.1"
+port = ${port}
+[api]
+endpoint = "${cluster.clientEnvironment.BACKEND_ENDPOINT}"
+${otel()}`;
+  await writeFile(join(cluster.folder, 'webserver.conf'), settings);
+  web = new Program(['web', 'start-server'], { cwd: cluster.folder });
+  await web.says('the web server is ready');
+}
+
+async function signIn(): Promise<void> {
+  const hash = await hashPassword(PASSWORD, { algorithm: 'argon2id' });
+  await cluster.sql`UPDATE users SET password = ${hash} WHERE email = ${EMAIL}`;
+  const { cwd, env } = at();
+  const login = Bun.spawn([...selfCommand(), 'login'], {
+    cwd,
+    env: { ...env, PATH: process.env.PATH ?? '', HOME: cwd },
+    stdin: Buffer.from(`${EMAIL}\n${PASSWORD}\n`),
+    stdout: 'ignore',
+    stderr: 'pipe',
+  });
+  const said = await new Response(login.stderr).text();
+  if ((await login.exited) !== 0) throw new Error(`no sign-in: ${said}`);
+}
+
+beforeAll(async () => {
+  collector = startCollector();
+  cluster = await startDistributedCluster({ agents: ['process agent'], moreSettings: otel() });
+  await startWeb();
+  await signIn();
+}, TIMEOUT_MS);
+
+afterAll(async () => {
+  await web?.stop();
+  await cluster?.stop();
+  await collector.stop();
+}, TIMEOUT_MS);
+
+/** The span and those above it, itself first. */
+function lineOf(span: CollectedSpan): CollectedSpan[] {
+  const line = [span];
+  for (let last = span; last.parentSpanId !== undefined; ) {
+    const parent = collector.spans.find(({ spanId }) => spanId === last.parentSpanId);
+    if (!parent) throw new Error(`the parent of ${last.name} was not collected`);
+    line.push(parent);
+    last = parent;
+  }
+  return line;
+}
+
+test(
+  'the command line, web server, manager, agent and runner tell of one trace',
+  async () => {
+    const { stdout } = await mustRun(
+      ['run', '-q', '-t', 'traced', ...SMALL, '-c', 'print("hello")', 'python'],
+      at(),
+    );
+    expect(stdout).toBe('hello\n');
+    const command = await until(
+      () => collector.spans.find(({ name }) => name === 'backend.ai run'),
+      'the command has told of itself',
+    );
+    expect(command.parentSpanId).toBeUndefined();
+    const executed = await until(
+      () =>
+        collector.spans.find(
+          ({ service, name, traceId }) =>
+            service === 'backend.ai-kernel-runner' &&
+            name === 'execute' &&
+            traceId === command.traceId,
+        ),
+      'what the runner did has been told of',
+    );
+    // The servers send by themselves, in an order of their own.
+    await until(
+      () =>
+        ['backend.ai-webserver', 'backend.ai-manager', 'backend.ai-agent'].every((name) =>
+          collector.spans.some((span) => span.service === name && span.traceId === command.traceId),
+        ) && lineComplete(executed),
+      'all servers have told of theirs',
+    );
+    const line = lineOf(executed);
+    expect(line.map(({ service, name }) => [service, name])).toEqual([
+      ['backend.ai-kernel-runner', 'execute'],
+      ['backend.ai-agent', 'rpc execute'],
+      ['backend.ai-manager', 'GET /stream/session/:session_name/execute'],
+      ['backend.ai-webserver', 'GET /func/stream/*'],
+      ['backend.ai-cli', 'backend.ai run'],
+    ]);
+    expect(new Set(line.map(({ traceId }) => traceId))).toEqual(new Set([command.traceId]));
+    for (const [index, span] of line.entries()) {
+      expect(BigInt(span.endTimeUnixNano)).toBeGreaterThanOrEqual(BigInt(span.startTimeUnixNano));
+      const parent = line[index + 1];
+      if (!parent) continue;
+      // One machine, one clock; a millisecond for how coarsely processes tell when they began.
+      const begun = BigInt(span.startTimeUnixNano) + 1_000_000n;
+      expect(begun).toBeGreaterThanOrEqual(BigInt(parent.startTimeUnixNano));
+    }
+    expect(line[2]?.attributes['backendai.request_id']).toBeString();
+    expect(line.every(({ error }) => error === null)).toBe(true);
+  },
+  TIMEOUT_MS,
+);
+
+function lineComplete(span: CollectedSpan): boolean {
+  const parent = collector.spans.find(({ spanId }) => spanId === span.parentSpanId);
+  return span.parentSpanId === undefined || (parent !== undefined && lineComplete(parent));
+}
+
+test('a request from elsewhere goes on with its trace and request id', async () => {
+  const trace = { traceId: 'c'.repeat(32), spanId: 'd'.repeat(16) };
+  const { BACKEND_ENDPOINT } = cluster.clientEnvironment;
+  const response = await fetch(`${BACKEND_ENDPOINT}/no/such/operation`, {
+    headers: {
+      traceparent: `00-${trace.traceId}-${trace.spanId}-01`,
+      'X-BackendAI-RequestID': 'a-request-of-a-test',
+    },
+  });
+  expect(response.headers.get('x-backendai-requestid')).toBe('a-request-of-a-test');
+  const span = await until(
+    () => collector.spans.find(({ traceId }) => traceId === trace.traceId),
+    'the request has been told of',
+  );
+  expect(span).toMatchObject({ parentSpanId: trace.spanId, service: 'backend.ai-manager' });
+  expect(span.attributes['backendai.request_id']).toBe('a-request-of-a-test');
+});
