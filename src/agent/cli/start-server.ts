@@ -127,7 +127,7 @@ export default defineCommand({
     opened.defer(close);
     for (const key of withoutEffect) log.debug('a setting has no effect', { key });
 
-    const tracer = openTracer('backend.ai-agent', settings.otel, { log });
+    const tracer = openTracer('backend.ai-agent', written.otel, { log });
     opened.defer(() => tracer.close());
     const stop = endRequested();
     const stateDir = await stateFolder(written, io);
