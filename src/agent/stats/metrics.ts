@@ -130,11 +130,12 @@ export type DeviceMeasurement = readonly [string | null, Measurement];
 
 function nodeMeasurements(usage: NodeUsage): DeviceMeasurement[] {
   const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
-  const cpu = (usedMs: number, cpus: number): Measurement => ({
+  // Against one processor's time, of the whole node too: readers divide by the number of devices.
+  const cpu = (usedMs: number): Measurement => ({
     metric: 'cpu_util',
     unit: 'msec',
     value: usedMs,
-    capacity: (elapsedMs) => elapsedMs * cpus,
+    capacity: (elapsedMs) => elapsedMs,
     current: 'growth',
   });
   const amount = (metric: string, used: number, total: number): Measurement => ({
@@ -157,8 +158,8 @@ function nodeMeasurements(usage: NodeUsage): DeviceMeasurement[] {
   const rx = net('net_rx', usage.netRxBytes);
   const tx = net('net_tx', usage.netTxBytes);
   return [
-    [null, cpu(sum(cpuUsedMs), cpuUsedMs.length)],
-    ...cpuUsedMs.map((usedMs, id): [string, Measurement] => [String(id), cpu(usedMs, 1)]),
+    [null, cpu(sum(cpuUsedMs))],
+    ...cpuUsedMs.map((usedMs, id): [string, Measurement] => [String(id), cpu(usedMs)]),
     [null, memory],
     ['root', memory],
     [

@@ -125,7 +125,7 @@ test('figures of a node: CPU time of the interval, memory, disks, network, and e
   tracker.takeNode(node, [], 0);
   const later = { ...node, cpuUsedMs: [3000, 2500], netTxBytes: 8000 };
   const { node: whole, devices } = tracker.takeNode(later, [], 4000);
-  expect(whole.cpu_util).toMatchObject({ current: '2500', capacity: '8000', pct: '31.25' });
+  expect(whole.cpu_util).toMatchObject({ current: '2500', capacity: '4000', pct: '62.50' });
   expect(devices.cpu_util?.['0']).toMatchObject({
     current: '2000',
     capacity: '4000',

@@ -38,7 +38,7 @@ export const liveStat = (agent: { id: string }, _args: unknown, context: Graphql
 /** The figures of a node that the older type of agents shows on their own. */
 export const nodeFigures = {
   live_stat: liveStat,
-  /** Percent of the node's whole CPU time. */
+  /** 100 for each processor in full use. */
   cpu_cur_pct: async (agent: { id: string }, _args: unknown, context: GraphqlContext) =>
     Number((await nodeStatistics(context, agent.id))?.node.cpu_util?.pct ?? 0),
   mem_cur_bytes: async (agent: { id: string }, _args: unknown, context: GraphqlContext) =>

@@ -10,6 +10,8 @@ import type { Page, PageAnswer } from '../browser.ts';
 const QUIET_MS = 1200;
 /** Longest wait for that; a page that streams is never quiet. */
 const SETTLE_MS = 20_000;
+/** Until placeholders must have content; a busy machine takes long to run what it fetched. */
+const FILL_MS = 60_000;
 const START_TIMEOUT_MS = 120_000;
 
 const cluster = v.object({
@@ -69,6 +71,20 @@ export async function settle(page: Page): Promise<void> {
     seen = now;
     if (systemClock.monotonicMs() - quietSinceMs > QUIET_MS) return;
     await systemClock.sleep(50);
+  }
+}
+
+const PLACEHOLDERS = '.ant-skeleton, .ant-spin-spinning';
+
+/** What is wrong with a page that keeps showing placeholders; null when its content is there. */
+export async function isUnfinished(page: Page): Promise<string | null> {
+  const shown = `[...document.querySelectorAll('${PLACEHOLDERS}')].filter((one) => one.checkVisibility()).length`;
+  const endMs = systemClock.monotonicMs() + FILL_MS;
+  for (;;) {
+    await settle(page);
+    const count = await page.evaluate(shown);
+    if (count === 0) return null;
+    if (systemClock.monotonicMs() > endMs) return `${count} placeholders have no content`;
   }
 }
 

@@ -1,7 +1,8 @@
 /**
  * `bun run tour --webui DIR [--shots DIR] [--pages /a,/b] [--as superadmin,user]`: signs in to an
  * unmodified WebUI (its unpacked files) in front of a fresh local cluster, as superadmin and as user,
- * visits its pages in a real browser and tells every failed request, GraphQL error and script error.
+ * visits its pages in a real browser and tells every failed request, GraphQL error, script error and
+ * placeholder that gets no content.
  * Ends with 1 when there were any. `--shots` keeps a picture of every page. With
  * `--actions folders,sessions,apps` it does what people do there instead of looking at pages.
  */
@@ -13,7 +14,7 @@ import { appActions } from './app-actions.ts';
 import { folderActions } from './folder-actions.ts';
 import { ADMIN_PAGES, USER_PAGES } from './pages.ts';
 import { sessionActions } from './session-actions.ts';
-import { type Account, complaintOf, settle, signIn, startSite } from './site.ts';
+import { type Account, complaintOf, isUnfinished, signIn, startSite } from './site.ts';
 import { Watch } from './visit.ts';
 
 const { values: options } = parseArgs({
@@ -49,9 +50,10 @@ async function tour(browser: Browser, url: string, account: Account): Promise<nu
   for (const path of ['(sign-in)', ...pages]) {
     if (path !== '(sign-in)') {
       await page.open(`${url}${path}`);
-      await settle(page);
     }
-    const { requests, wrong } = watch.news();
+    const unfinished = await isUnfinished(page);
+    const { requests, wrong: seen } = watch.news();
+    const wrong = unfinished === null ? seen : [unfinished, ...seen];
     problems += wrong.length;
     console.log(`${wrong.length === 0 ? '✓' : '✗'} ${account.role} ${path} (${requests} requests)`);
     for (const text of wrong) console.log(`    ${text}`);
