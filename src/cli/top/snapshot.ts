@@ -22,7 +22,15 @@ const node = v.object({
   schedulable: v.nullable(v.boolean()),
   available_slots: json(amounts),
   occupied_slots: json(amounts),
-  live_stat: v.optional(json(v.looseObject({ node: v.optional(metrics) })), null),
+  live_stat: v.optional(
+    json(
+      v.looseObject({
+        node: v.optional(metrics),
+        devices: v.optional(v.looseObject({ cpu_util: v.optional(metrics) })),
+      }),
+    ),
+    null,
+  ),
 });
 const nodeList = v.nullable(v.object({ items: v.array(node), total_count: v.number() }));
 
@@ -134,6 +142,13 @@ const known = (value: string | number | null | undefined): number | null => {
   return Number.isFinite(number) ? number : null;
 };
 
+/** The share of all processors' time; the server tells it against that of one. */
+function busyPercent({ live_stat: statistics }: v.InferOutput<typeof node>): number | null {
+  const percent = known(statistics?.node?.cpu_util?.pct);
+  const processors = Object.keys(statistics?.devices?.cpu_util ?? {}).length;
+  return percent === null ? null : percent / Math.max(1, processors);
+}
+
 function nodeOf(found: v.InferOutput<typeof node>): TopNode {
   return {
     id: found.id,
@@ -142,7 +157,7 @@ function nodeOf(found: v.InferOutput<typeof node>): TopNode {
     isSchedulable: found.schedulable ?? true,
     total: numbers(found.available_slots),
     used: numbers(found.occupied_slots),
-    cpuPercent: known(found.live_stat?.node?.cpu_util?.pct),
+    cpuPercent: busyPercent(found),
   };
 }
 
