@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from '
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { killAtEveryStep } from '../testing/faults/interrupted.ts';
 import { expectClearFailure, mustRun, runCli } from '../testing/faults/programs.ts';
 import { startTestPostgres } from '../testing/postgres.ts';
 import {
@@ -74,14 +75,10 @@ describe.if(requireOrSkip(reason))('a packaged installation on existing servers'
 
   const install = (...more: string[]) =>
     mustRun([...options, ...more], { ...at, timeoutMs: INSTALL_TIMEOUT_MS });
-  const maintain = (action: string, ...more: string[]) =>
-    mustRun(
-      [
-        ...['install', '--mode', 'maintain', '--action', action, '--non-interactive', '--verbose'],
-        ...['--target-path', target, ...more],
-      ],
-      { ...at, timeoutMs: INSTALL_TIMEOUT_MS },
-    );
+  const maintaining = (action: string, ...more: string[]) => [
+    ...['install', '--mode', 'maintain', '--action', action, '--non-interactive'],
+    ...['--target-path', target, ...more],
+  ];
 
   test('what is missing is told all at once, and nothing is done', async () => {
     const wrong = options.map((text) => (text === redis.addr ? '127.0.0.1:1' : text));
@@ -96,10 +93,11 @@ describe.if(requireOrSkip(reason))('a packaged installation on existing servers'
     expect(existsSync(join(target, 'etc'))).toBe(false);
   });
 
-  test('runs a session at the end', async () => {
-    const { stderr, stdout } = await install('--verbose');
-    expect(stderr).toContain('hello world');
-    expect(stdout).toContain('admin@lablup.com');
+  test('killed at every step and run again, it gets to a session at the end', async () => {
+    const { killedAt, last } = await killAtEveryStep(options, at);
+    expect(killedAt).toHaveLength(11);
+    expect(killedAt.at(-1)).toBe('Run a session that prints hello world');
+    expect(last.stdout).toContain('admin@lablup.com');
     expect(statSync(join(target, 'etc/manager.toml')).mode & 0o077).toBe(0);
     expect(statSync(join(target, 'accounts.json')).mode & 0o077).toBe(0);
   });
@@ -134,20 +132,22 @@ describe.if(requireOrSkip(reason))('a packaged installation on existing servers'
     expect(files.map((path) => readFileSync(path, 'utf8'))).toEqual(before);
   });
 
-  test('an upgrade restarts everything', async () => {
+  test('an upgrade, though it is killed, restarts everything', async () => {
     const pid = readFileSync(join(target, 'run/mgr.pid'), 'utf8');
-    await maintain('upgrade');
+    const { killedAt } = await killAtEveryStep(maintaining('upgrade'), at);
+    expect(killedAt).toHaveLength(1);
     expect(readFileSync(join(target, 'run/mgr.pid'), 'utf8')).not.toBe(pid);
     await mustRun(['dev', 'status', '--target-path', target], at);
   });
 
-  test('uninstalling with --purge ends sessions and leaves nothing', async () => {
+  test('uninstalling with --purge, killed at every step, ends sessions and leaves nothing', async () => {
     const account = readFileSync(join(target, 'env-local-user-api.sh'), 'utf8');
     const env = Object.fromEntries(
       [...account.matchAll(/^export (\w+)=(\S+)$/gm)].map(([, name, value]) => [name, value ?? '']),
     );
     await mustRun(['run', '-t', 'left-behind', 'python', '-c', 'print(1)'], { cwd: home, env });
-    await maintain('uninstall', '--purge');
+    const { killedAt } = await killAtEveryStep(maintaining('uninstall', '--purge'), at);
+    expect(killedAt).toHaveLength(3);
     const { stdout } = Bun.spawnSync(['pgrep', '-f', target]);
     expect(stdout.toString()).toBe('');
     expect(readdirSync(home).filter((name) => name === 'cluster')).toEqual([]);

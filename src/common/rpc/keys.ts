@@ -7,9 +7,9 @@ import {
   sign,
   verify,
 } from 'node:crypto';
-import { chmod, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { chmod, link, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { errorMessage, UserError } from '../errors.ts';
+import { errorCode, errorMessage, UserError } from '../errors.ts';
 
 /** The 12 bytes that precede the raw key in the SPKI form of every Ed25519 public key. */
 const SPKI_PREFIX = Buffer.from('302a300506032b6570032100', 'hex');
@@ -72,7 +72,15 @@ export async function loadKeys(path: string): Promise<NodeKeys> {
 }
 
 /** Writes the private key with mode 0600; an existing file is replaced in one step. */
-export async function saveKeys(path: string, keys: NodeKeys): Promise<void> {
+export const saveKeys = (path: string, keys: NodeKeys): Promise<void> =>
+  placeKeys(path, keys, rename);
+
+/** @param place puts the finished draft where it belongs, in one step. */
+async function placeKeys(
+  path: string,
+  keys: NodeKeys,
+  place: (draft: string, path: string) => Promise<void>,
+): Promise<void> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   const draft = `${path}.${process.pid}.new`;
   try {
@@ -84,17 +92,25 @@ export async function saveKeys(path: string, keys: NodeKeys): Promise<void> {
       await file.close();
     }
     await chmod(draft, 0o600);
-    await rename(draft, path);
-  } catch (error) {
+    await place(draft, path);
+  } finally {
     await rm(draft, { force: true });
-    throw error;
   }
 }
 
-/** The keys kept in `path`; makes and stores new ones when there is no such file. */
+/**
+ * The keys kept in `path`; makes and stores new ones when there is no such file. Of several programs
+ * that do so at once, all end up with the same.
+ */
 export async function loadOrCreateKeys(path: string): Promise<NodeKeys> {
   if (await Bun.file(path).exists()) return loadKeys(path);
   const keys = generateKeys();
-  await saveKeys(path, keys);
-  return keys;
+  try {
+    // Unlike a renamed file, a link never takes the place of another one.
+    await placeKeys(path, keys, link);
+    return keys;
+  } catch (error) {
+    if (errorCode(error) === 'EEXIST') return loadKeys(path);
+    throw error;
+  }
 }

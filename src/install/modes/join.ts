@@ -16,7 +16,7 @@ import {
 } from '../parts/checks.ts';
 import { runInstalled } from '../parts/data.ts';
 import { executableStep } from '../parts/executable.ts';
-import { runningPid, servicesOf } from '../parts/services.ts';
+import { adopt, servicesOf } from '../parts/services.ts';
 import type { InstallRequest } from '../request.ts';
 import type { Plan, Step } from '../step.ts';
 import { type Environment, rebootLines, startSteps, unitSteps, usesUnits } from './servers.ts';
@@ -61,6 +61,8 @@ function joinStep(request: InstallRequest, layout: Layout): Step {
           ...['--config-dir', layout.config, '--state-dir', join(layout.state, 'agent')],
           ...['--rpc-port', String(ports.agentRpc), '--service-port', String(ports.agentService)],
           ...(wish.advertise === null ? [] : ['--advertise', wish.advertise]),
+          // An installer that was killed may have left the same command running.
+          '--overwrite',
         ],
         context,
         // Not an argument: other users would see it in the list of processes.
@@ -106,7 +108,7 @@ export function joinPlan(request: InstallRequest, environment: Environment): Pla
   const info = infoOf(request, environment.clock);
   const { manager, agentId, token } = request.join;
   const [agent] = servicesOf(info);
-  const isOurs = () => agent !== undefined && runningPid(layout, agent) !== null;
+  const isOurs = () => agent !== undefined && adopt(layout, agent) !== null;
   const byUnits = usesUnits(info.mode, environment);
   const isJoined = existsSync(configPath(layout));
   const record: Step = {

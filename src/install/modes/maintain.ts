@@ -2,17 +2,32 @@
  * `maintain`: what becomes of an installation afterwards. An upgrade that does not come up again is
  * taken back; uninstalling leaves nothing but, unless told otherwise, the data.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import * as v from 'valibot';
 import { errorMessage, UserError } from '../../common/errors.ts';
 import { VERSION } from '../../common/version.ts';
-import { type InstallInfo, type Layout, layoutOf, readInfo, writeInfo } from '../layout.ts';
+import {
+  type InstallInfo,
+  type Layout,
+  layoutOf,
+  readInfo,
+  writeInfo,
+  writeOwnFile,
+} from '../layout.ts';
 import { platformCheck } from '../parts/checks.ts';
 import { runInstalled } from '../parts/data.ts';
 import { forgetPrevious, placeExecutable, restorePrevious } from '../parts/executable.ts';
 import { COMPOSE_REMEDY, composeArguments, findCompose } from '../parts/halfstack.ts';
-import { accepts, runningPid, servicesOf, startService, stopService } from '../parts/services.ts';
+import {
+  accepts,
+  adopt,
+  runningPid,
+  servicesOf,
+  startService,
+  stopService,
+} from '../parts/services.ts';
 import { systemUnitFolder, unitName } from '../parts/units.ts';
 import type { InstallRequest, Ports } from '../request.ts';
 import { runCommand } from '../shell.ts';
@@ -62,19 +77,23 @@ class Components {
     return servicesOf(this.#info).map((spec) => unitName(spec, this.#info.env_id));
   }
 
-  /** @returns the names of those that ran. */
-  async stop(context: StepContext): Promise<string[]> {
+  /** The names of those that run; all of them when systemd looks after them. */
+  running(): string[] {
+    return servicesOf(this.#info)
+      .filter((spec) => this.#units !== null || adopt(this.#layout, spec) !== null)
+      .map(({ name }) => name);
+  }
+
+  async stop(context: StepContext): Promise<void> {
     const units = this.#units;
     if (units !== null) {
       await runCommand(['systemctl', 'stop', ...units], context);
-      return servicesOf(this.#info).map(({ name }) => name);
+      return;
     }
-    const ran: string[] = [];
     for (const spec of servicesOf(this.#info).toReversed()) {
       context.progress(`stopping the ${spec.title.toLowerCase()}`);
-      if (await stopService(this.#layout, spec, this.#environment)) ran.push(spec.name);
+      await stopService(this.#layout, spec, this.#environment);
     }
-    return ran;
   }
 
   async start(context: StepContext, names: readonly string[]): Promise<void> {
@@ -95,6 +114,27 @@ const withoutEnd = (context: StepContext): StepContext => ({
   signal: new AbortController().signal,
 });
 
+const stoppedPath = (layout: Layout): string => join(layout.run, 'stopped-for-upgrade.json');
+const namesList = v.pipe(v.string(), v.parseJson(), v.array(v.string()));
+
+/**
+ * Stops the components. Which ones ran is kept, so that an upgrade that is interrupted here and run
+ * again starts them all the same.
+ * @returns their names.
+ */
+async function stopForUpgrade(
+  components: Components,
+  layout: Layout,
+  context: StepContext,
+): Promise<string[]> {
+  const path = stoppedPath(layout);
+  const before = existsSync(path) ? v.parse(namesList, readFileSync(path, 'utf8')) : [];
+  const names = [...new Set([...before, ...components.running()])];
+  writeOwnFile(path, JSON.stringify(names));
+  await components.stop(context);
+  return names;
+}
+
 function upgradeStep(info: InstallInfo, layout: Layout, environment: Environment): Step {
   const components = new Components(info, layout, environment);
   return {
@@ -104,7 +144,7 @@ function upgradeStep(info: InstallInfo, layout: Layout, environment: Environment
         ? `Replace ${layout.executable}, start again`
         : `Replace ${layout.executable}, bring the tables up to date, start again`,
     async run(context) {
-      const names = await components.stop(context);
+      const names = await stopForUpgrade(components, layout, context);
       await placeExecutable(layout.executable);
       try {
         if (info.mode !== 'join') {
@@ -127,6 +167,7 @@ function upgradeStep(info: InstallInfo, layout: Layout, environment: Environment
         });
       }
       await forgetPrevious(layout.executable);
+      await rm(stoppedPath(layout), { force: true });
       writeInfo(layout, {
         ...info,
         version: VERSION,
@@ -207,15 +248,14 @@ function uninstallSteps(
         : `Remove the program and its files from ${layout.root}`,
       async run() {
         const files = purge
-          ? [layout.root]
-          : [
-              layout.executable,
-              layout.run,
-              layout.sockets,
-              join(layout.root, 'units'),
-              layout.info,
-            ];
-        for (const path of files) await rm(path, { recursive: true, force: true });
+          ? readdirSync(layout.root).map((name) => join(layout.root, name))
+          : [layout.executable, layout.run, layout.sockets, join(layout.root, 'units')];
+        for (const path of files.filter((name) => name !== layout.info)) {
+          await rm(path, { recursive: true, force: true });
+        }
+        // The record goes last: until then an interrupted removal is finished by running it again.
+        await rm(layout.info, { force: true });
+        if (purge) await rm(layout.root, { recursive: true, force: true });
       },
     },
   ];

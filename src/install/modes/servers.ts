@@ -25,7 +25,7 @@ import { writeConfigFiles } from '../parts/config-files.ts';
 import { accountsPath, dataSteps, runInstalled } from '../parts/data.ts';
 import { executableStep } from '../parts/executable.ts';
 import { composeCheck, composeStep, existingServerChecks } from '../parts/halfstack.ts';
-import { runningPid, servicesOf, startService } from '../parts/services.ts';
+import { adopt, servicesOf, startService } from '../parts/services.ts';
 import { isSystemdRunning, systemUnitFolder, unitFor, unitName } from '../parts/units.ts';
 import type { InstallRequest } from '../request.ts';
 import { runCommand } from '../shell.ts';
@@ -87,7 +87,7 @@ function checksOf(request: InstallRequest, layout: Layout, signal: AbortSignal):
         spec.port,
         spec.title.toLowerCase(),
         flags[spec.name] ?? '',
-        () => runningPid(layout, spec) !== null,
+        () => adopt(layout, spec) !== null,
       ),
     ),
   ];

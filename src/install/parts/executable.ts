@@ -17,8 +17,12 @@ const launcherText = (): string =>
     .map(quote)
     .join(' ')} "$@"\n`;
 
-/** Puts this program at `path` at once; the one that was there is kept as `path.previous`. */
+/**
+ * Puts this program at `path` at once; the one that was there is kept as `path.previous`. Nothing is
+ * done when it is there: after an interruption, too, `path.previous` stays the one of before.
+ */
 export async function placeExecutable(path: string): Promise<void> {
+  if (await isPlaced(path)) return;
   await mkdir(dirname(path), { recursive: true });
   if (checkoutRoot !== null) {
     writeOwnFile(path, launcherText(), 0o755);

@@ -1,5 +1,13 @@
 /** The components of one machine as processes in the background, known by their process ids. */
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+} from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import * as v from 'valibot';
@@ -92,6 +100,36 @@ export function runningPid(layout: Layout, spec: ServiceSpec): number | null {
   return isProcessAlive(pid, startTicks) ? pid : null;
 }
 
+/**
+ * Finds a component that runs though no record of it was left: its installer was killed between starting
+ * it and writing its process id down. Where there is no /proc nothing is found.
+ */
+function findUnrecorded(layout: Layout, spec: ServiceSpec): number | null {
+  if (!existsSync('/proc/self/cmdline')) return null;
+  const wanted = `\0${[...spec.args, '-f', join(layout.config, spec.configFile)].join('\0')}\0`;
+  for (const name of readdirSync('/proc').filter((entry) => /^\d+$/.test(entry))) {
+    try {
+      if (readFileSync(`/proc/${name}/cmdline`, 'utf8').endsWith(wanted)) return Number(name);
+    } catch {
+      // Ended while we looked.
+    }
+  }
+  return null;
+}
+
+function recordPid(layout: Layout, spec: ServiceSpec, pid: number): void {
+  writeOwnFile(pidPath(layout, spec), JSON.stringify({ pid, startTicks: processStartTicks(pid) }));
+}
+
+/** The process of a component, with a record of it made if there was none; null when it does not run. */
+export function adopt(layout: Layout, spec: ServiceSpec): number | null {
+  const recorded = runningPid(layout, spec);
+  if (recorded !== null) return recorded;
+  const found = findUnrecorded(layout, spec);
+  if (found !== null) recordPid(layout, spec, found);
+  return found;
+}
+
 /** Whether something takes connections at a port of this machine. */
 export function accepts(port: number, host = '127.0.0.1'): Promise<boolean> {
   return new Promise((resolve) => {
@@ -129,7 +167,7 @@ export async function startService(
 ): Promise<void> {
   mkdirSync(layout.logs, { recursive: true });
   const out = outputPath(layout, spec);
-  if (runningPid(layout, spec) === null) {
+  if (adopt(layout, spec) === null) {
     if (await accepts(spec.port)) {
       throw new UserError(`Port ${spec.port} of the ${spec.title.toLowerCase()} is taken.`, {
         hint: 'End the program that listens there, or install with another port.',
@@ -148,10 +186,7 @@ export async function startService(
       },
     );
     closeSync(log);
-    writeOwnFile(
-      pidPath(layout, spec),
-      JSON.stringify({ pid: child.pid, startTicks: processStartTicks(child.pid) }),
-    );
+    recordPid(layout, spec, child.pid);
     child.unref();
   }
   const deadlineMs = clock.monotonicMs() + READY_TIMEOUT_MS;
@@ -178,7 +213,7 @@ export async function stopService(
   spec: ServiceSpec,
   { clock }: { readonly clock: Clock },
 ): Promise<boolean> {
-  const pid = runningPid(layout, spec);
+  const pid = adopt(layout, spec);
   if (pid === null) return false;
   process.kill(pid, 'SIGTERM');
   const deadlineMs = clock.monotonicMs() + STOP_TIMEOUT_MS;

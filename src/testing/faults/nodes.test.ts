@@ -15,6 +15,7 @@ import {
 import { freePort, missingTool, requireOrSkip } from '../services.ts';
 import { until } from '../until.ts';
 import { type DistributedCluster, startDistributedCluster } from './distributed.ts';
+import { killAtEveryStep } from './interrupted.ts';
 import { processesNaming } from './leftovers.ts';
 import { expectClearFailure, mustRun, Program, runCli } from './programs.ts';
 
@@ -66,7 +67,7 @@ describe.if(requireOrSkip(reason))('nodes with addresses of their own', () => {
     }
     installing = [
       ...['install', '--mode', 'join', '--non-interactive', '--target-path', folder(0)],
-      ...['--manager', manager, '--agent-id', 'i-one', '--verbose'],
+      ...['--manager', manager, '--agent-id', 'i-one'],
     ];
   });
 
@@ -141,14 +142,14 @@ print(subprocess.run(["ssh", "${name}", "hostname"], capture_output=True, text=T
     expect(readdirSync(folder(0)).filter((name) => name !== 'install.log')).toEqual([]);
   });
 
-  test('one joins by the installer, in two goes', async () => {
-    const at = { ...on(0), env: { BACKEND_JOIN_TOKEN: await token() }, timeoutMs: DEADLINE_MS };
-    await mustRun([...installing, '--no-start'], at);
+  test('one joins by the installer, in two goes, killed at every step of both', async () => {
+    const at = { ...on(0), env: { BACKEND_JOIN_TOKEN: await token() } };
+    await killAtEveryStep([...installing, '--no-start'], at);
     appendFileSync(join(folder(0), 'etc/agent.toml'), SMALL);
-    const { stderr, stdout } = await mustRun(installing, { ...on(0), timeoutMs: DEADLINE_MS });
-    expect(stderr).toContain('✓ Join the cluster as i-one (was done)');
-    expect(stderr).toContain('✓ Wait until the manager hears it');
-    expect(stdout).toContain('Nothing starts them after a reboot.');
+    const { killedAt, last } = await killAtEveryStep(installing, on(0));
+    expect(last.stderr).toContain('✓ Join the cluster as i-one (was done)');
+    expect(killedAt.at(-1)).toBe('Wait until the manager hears it');
+    expect(last.stdout).toContain('Nothing starts them after a reboot.');
     await untilAlive('i-one', machine(0).address);
   });
 

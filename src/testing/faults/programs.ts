@@ -15,7 +15,7 @@ export interface Outcome {
   readonly stderr: string;
 }
 
-interface ProgramOptions {
+export interface ProgramOptions {
   readonly cwd: string;
   /** Added to a clean environment: nothing of the test run's own settings comes through. */
   readonly env?: Readonly<Record<string, string>>;
