@@ -14,9 +14,9 @@ import {
 } from '../client/index.ts';
 import type { CommandContext } from '../common/command.ts';
 import { UserError } from '../common/errors.ts';
+import { printStatus } from '../common/glyphs.ts';
 import { clusterFolder, findLocalCluster, type LocalCluster } from '../common/local-cluster.ts';
 import { showAnnouncement } from './announcement.ts';
-import { printStatus } from './framework/glyphs.ts';
 import { signInsPath } from './state.ts';
 
 interface ConnectOptions {

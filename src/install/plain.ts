@@ -1,14 +1,14 @@
 /** A plan in lines of text: for scripts, logs, and terminals that cannot do more. */
 import type { Clock } from '../common/clock.ts';
 import type { CommandIo } from '../common/command.ts';
+import { printStatus, WaitingLine } from '../common/glyphs.ts';
 import { carryOut } from './carry-out.ts';
 import type { Plan, ReportPage } from './step.ts';
 
-const GLYPHS = { started: '⋯', skipped: '✓', done: '✓', failed: '✗' } as const;
+const KINDS = { skipped: 'done', done: 'done', failed: 'fail' } as const;
 
 export function printSummary(io: CommandIo, plan: Plan): void {
-  io.stderr.write(`∙ ${plan.title}\n`);
-  for (const line of plan.summary) io.stderr.write(`  ${line}\n`);
+  printStatus(io.stderr, 'info', [plan.title, ...plan.summary].join('\n'));
 }
 
 /** What a dry run shows: everything that would be done, and nothing done. */
@@ -35,19 +35,24 @@ export async function runPlainly(
   plan: Plan,
   { clock, signal, verbose }: { clock: Clock; signal: AbortSignal; verbose: boolean },
 ): Promise<readonly ReportPage[]> {
+  const waiting = new WaitingLine(io.stderr);
   return await carryOut(
     plan,
     {
       step(id, state) {
         const title = plan.steps.find((step) => step.id === id)?.title ?? id;
         const note = state === 'skipped' ? ' (was done)' : '';
-        io.stderr.write(`${GLYPHS[state]} ${title}${note}\n`);
+        waiting.clear();
+        if (state === 'started') waiting.show(title);
+        else printStatus(io.stderr, KINDS[state], `${title}${note}`);
       },
       log(line) {
-        if (verbose) io.stderr.write(`  ${line}\n`);
+        if (!verbose) return;
+        waiting.clear();
+        io.stderr.write(`  ${line}\n`);
       },
       progress(text) {
-        if (verbose) io.stderr.write(`⋯ ${text}\n`);
+        if (verbose) waiting.show(text);
       },
     },
     { clock, signal },

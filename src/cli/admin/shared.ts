@@ -7,7 +7,7 @@ import {
   option,
 } from '../../common/command.ts';
 import { UserError } from '../../common/errors.ts';
-import { printStatus } from '../framework/glyphs.ts';
+import { printStatus } from '../../common/glyphs.ts';
 import { confirm, LineReader } from '../framework/prompt.ts';
 import { idText, jsonObjectText } from '../framework/values.ts';
 

@@ -2,8 +2,8 @@
 import type { Client, LoginResult } from '../../client/index.ts';
 import { argument, type CommandContext, defineCommand } from '../../common/command.ts';
 import { UserError } from '../../common/errors.ts';
+import { printStatus } from '../../common/glyphs.ts';
 import { type Connection, connect, openConnection } from '../connect.ts';
-import { printStatus } from '../framework/glyphs.ts';
 import { askHiddenLine, askLine, LineReader } from '../framework/prompt.ts';
 import { printJson } from '../output/json.ts';
 import { rememberName } from '../state.ts';

@@ -11,8 +11,8 @@ import {
   UsageError,
 } from '../../common/command.ts';
 import { errorMessage, UserError } from '../../common/errors.ts';
+import { printStatus } from '../../common/glyphs.ts';
 import { connect } from '../connect.ts';
-import { printStatus } from '../framework/glyphs.ts';
 import { printJson } from '../output/json.ts';
 
 /** Connections at one time through one `app`. */

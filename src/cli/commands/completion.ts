@@ -3,8 +3,8 @@ import { homedir } from 'node:os';
 import { basename } from 'node:path';
 import { choice, defineCommand, flag, option } from '../../common/command.ts';
 import { UserError } from '../../common/errors.ts';
+import { printStatus } from '../../common/glyphs.ts';
 import { evalLine, install, SHELLS } from '../completion/shells.ts';
-import { printStatus } from '../framework/glyphs.ts';
 
 export default defineCommand({
   help: `Turn on completion of commands and options in your shell.

@@ -2,9 +2,9 @@
 import { API_VERSION, Client, type ClientConfig, type ServerInfo } from '../../client/index.ts';
 import { defineCommand } from '../../common/command.ts';
 import { errorMessage } from '../../common/errors.ts';
+import { printStatus } from '../../common/glyphs.ts';
 import { VERSION } from '../../common/version.ts';
 import { resolveConfig } from '../connect.ts';
-import { printStatus } from '../framework/glyphs.ts';
 import { printJson } from '../output/json.ts';
 import { signedInName } from '../state.ts';
 

@@ -13,9 +13,9 @@ import {
   UsageError,
 } from '../../common/command.ts';
 import { errorMessage, UserError } from '../../common/errors.ts';
+import { printStatus } from '../../common/glyphs.ts';
 import { confirmed } from '../admin/shared.ts';
 import { connect } from '../connect.ts';
-import { printStatus } from '../framework/glyphs.ts';
 import { readInput } from '../framework/prompt.ts';
 import type { Field } from '../output/fields.ts';
 import { itemsDocument, printJson } from '../output/json.ts';

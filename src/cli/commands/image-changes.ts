@@ -9,8 +9,8 @@ import {
   option,
 } from '../../common/command.ts';
 import { UserError } from '../../common/errors.ts';
+import { printStatus, WaitingLine } from '../../common/glyphs.ts';
 import { connectAdmin, connectAnnounced } from '../connect.ts';
-import { printStatus, WaitingLine } from '../framework/glyphs.ts';
 import { printJson } from '../output/json.ts';
 import { askMutation } from '../output/mutation.ts';
 import { fetchItem, type Variables } from '../output/query.ts';

@@ -16,11 +16,11 @@ import {
   restArguments,
 } from '../../common/command.ts';
 import { UserError } from '../../common/errors.ts';
+import { printStatus, type StatusKind } from '../../common/glyphs.ts';
 import { pooled } from '../../common/pooled.ts';
 import { systemRandom } from '../../common/random.ts';
 import { connect } from '../connect.ts';
 import { describeFailure } from '../framework/failures.ts';
-import { printStatus, type StatusKind } from '../framework/glyphs.ts';
 import { LineReader } from '../framework/prompt.ts';
 import { type RunCase, type RunContext, runCase } from '../run/case.ts';
 import type { RunOutput } from '../run/execution.ts';

@@ -11,8 +11,8 @@ import {
   optionWithDefault,
 } from '../../common/command.ts';
 import { errorMessage, UserError } from '../../common/errors.ts';
+import { printStatus } from '../../common/glyphs.ts';
 import { connect } from '../connect.ts';
-import { printStatus } from '../framework/glyphs.ts';
 import { confirm, LineReader, readInput } from '../framework/prompt.ts';
 import { itemsDocument, printJson } from '../output/json.ts';
 import { formatTable } from '../output/table.ts';

@@ -12,8 +12,8 @@ import {
   restArguments,
 } from '../../common/command.ts';
 import { errorCode, UserError } from '../../common/errors.ts';
+import { printStatus } from '../../common/glyphs.ts';
 import { connect } from '../connect.ts';
-import { printStatus } from '../framework/glyphs.ts';
 import { fetchKey, runSshClient, SESSION_USER, sshSettings } from '../ssh/key.ts';
 
 /** Clients of upstream listen here; ours connect without a local port. */

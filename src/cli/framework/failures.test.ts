@@ -2,9 +2,9 @@
 import { expect, test } from 'bun:test';
 import { ApiError, ConnectionError } from '../../client/errors.ts';
 import { BackendError } from '../../common/errors.ts';
+import { printStatus, statusLine, WaitingLine } from '../../common/glyphs.ts';
 import { capturedIo } from '../testing/io.ts';
 import { describeFailure, reportFailure } from './failures.ts';
-import { printStatus, statusLine, WaitingLine } from './glyphs.ts';
 
 function apiError(slug: string, rest: { msg?: string; data?: unknown }): ApiError {
   const type = `https://api.backend.ai/probs/${slug}`;

@@ -2,7 +2,7 @@
 import { ApiError, ConnectionError } from '../../client/errors.ts';
 import type { CommandIo, GlobalOptions } from '../../common/command.ts';
 import { BackendError, errorMessage, UserError } from '../../common/errors.ts';
-import { printStatus } from './glyphs.ts';
+import { printStatus } from '../../common/glyphs.ts';
 
 /** The user gave up a question, or there was nobody to ask. */
 export class Aborted extends Error {

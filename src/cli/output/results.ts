@@ -1,6 +1,6 @@
 /** Prints items and lists with the handler that the root option `--output` chose. */
 import type { CommandContext } from '../../common/command.ts';
-import { printStatus } from '../framework/glyphs.ts';
+import { printStatus } from '../../common/glyphs.ts';
 import { readKey } from '../framework/prompt.ts';
 import { type Field, fieldTitle, formatValue, type Item, jsonItem } from './fields.ts';
 import { itemsDocument, printJson } from './json.ts';

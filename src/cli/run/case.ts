@@ -9,8 +9,8 @@ import {
 import { systemClock } from '../../common/clock.ts';
 import type { CommandIo } from '../../common/command.ts';
 import { UserError } from '../../common/errors.ts';
+import { printStatus, type StatusKind, WaitingLine } from '../../common/glyphs.ts';
 import { describeFailure } from '../framework/failures.ts';
-import { printStatus, type StatusKind, WaitingLine } from '../framework/glyphs.ts';
 import type { LineReader } from '../framework/prompt.ts';
 import { createSession } from '../session/create.ts';
 import { waitUntilEnded } from '../session/ended.ts';

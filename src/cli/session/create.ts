@@ -3,7 +3,7 @@ import * as v from 'valibot';
 import type { Client, CreatedSession, SessionSpec } from '../../client/index.ts';
 import { type Clock, systemClock } from '../../common/clock.ts';
 import type { CommandIo } from '../../common/command.ts';
-import { WaitingLine } from '../framework/glyphs.ts';
+import { WaitingLine } from '../../common/glyphs.ts';
 import { isRecord } from '../output/fields.ts';
 
 /** A wait shorter than this needs no explanation. */

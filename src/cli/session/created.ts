@@ -1,8 +1,8 @@
 /** Creates a session on behalf of a command, tells what came of it, and minds interruptions. */
 import type { Client, CreatedSession } from '../../client/index.ts';
 import type { CommandContext } from '../../common/command.ts';
+import { printStatus, type StatusKind } from '../../common/glyphs.ts';
 import { connect } from '../connect.ts';
-import { printStatus, type StatusKind } from '../framework/glyphs.ts';
 import { printJson } from '../output/json.ts';
 import { dieInterrupted, Interrupts } from '../run/interrupts.ts';
 

@@ -11,8 +11,8 @@ import {
   repeated,
   UsageError,
 } from '../../common/command.ts';
+import { printStatus } from '../../common/glyphs.ts';
 import { parseSize } from '../../common/sizes.ts';
-import { printStatus } from '../framework/glyphs.ts';
 import { printJson } from '../output/json.ts';
 
 export const nameArgument = argument('NAME', "The folder's name or id.");

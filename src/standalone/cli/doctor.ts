@@ -1,6 +1,7 @@
 /** `doctor`: checks what this machine can do and says what to install for what it cannot. */
-import { printStatus } from '../../cli/framework/glyphs.ts';
+
 import { defineCommand } from '../../common/command.ts';
+import { printStatus } from '../../common/glyphs.ts';
 import { examine, type Finding } from '../doctor.ts';
 import { folderOf, placeOptions } from './options.ts';
 

@@ -1,8 +1,9 @@
 /** `down`: stops this machine's cluster; its data, and the sessions it runs, stay. */
-import { printStatus } from '../../cli/framework/glyphs.ts';
+
 import { systemClock } from '../../common/clock.ts';
 import { defineCommand, flag } from '../../common/command.ts';
 import { UserError } from '../../common/errors.ts';
+import { printStatus } from '../../common/glyphs.ts';
 import { findLocalCluster, type LocalCluster } from '../../common/local-cluster.ts';
 import { lockOwner } from '../lock.ts';
 import { removeCluster } from '../place.ts';

@@ -1,7 +1,8 @@
 /** `status`: the cluster of this machine: where it is, who may use it, what it runs. */
-import { printStatus } from '../../cli/framework/glyphs.ts';
+
 import { defineCommand } from '../../common/command.ts';
 import { errorMessage } from '../../common/errors.ts';
+import { printStatus } from '../../common/glyphs.ts';
 import { findLocalCluster } from '../../common/local-cluster.ts';
 import { type LiveSession, liveSessions } from '../sessions.ts';
 import { folderOf, placeOptions } from './options.ts';

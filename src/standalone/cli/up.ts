@@ -1,7 +1,6 @@
 /** `up`: runs the whole cluster in this process, or starts it in the background. */
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
-import { printStatus } from '../../cli/framework/glyphs.ts';
 import { systemClock } from '../../common/clock.ts';
 import {
   type CommandIo,
@@ -14,6 +13,7 @@ import {
 } from '../../common/command.ts';
 import { UserError } from '../../common/errors.ts';
 import { selfCommand } from '../../common/executable.ts';
+import { printStatus } from '../../common/glyphs.ts';
 import { DEFAULT_ENV_ID, findLocalCluster, type LocalCluster } from '../../common/local-cluster.ts';
 import { lockOwner, notWritable } from '../lock.ts';
 import { folderOf, placeOptions } from './options.ts';

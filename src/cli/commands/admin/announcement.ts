@@ -1,10 +1,10 @@
 /** `admin announcement`: a message that everybody sees. */
 import { defineCommand, option } from '../../../common/command.ts';
 import { UserError } from '../../../common/errors.ts';
+import { printStatus } from '../../../common/glyphs.ts';
 import { confirmed, yes } from '../../admin/shared.ts';
 import { connectAdmin } from '../../connect.ts';
 import { editText } from '../../framework/editor.ts';
-import { printStatus } from '../../framework/glyphs.ts';
 import { printJson } from '../../output/json.ts';
 import { rememberAnnouncement, seenAnnouncement } from '../../state.ts';
 

@@ -1,7 +1,7 @@
 /** `admin etcd`: the cluster's configuration, key by key. */
 import { argument, defineCommand, flag } from '../../../common/command.ts';
+import { printStatus } from '../../../common/glyphs.ts';
 import { connectAdmin } from '../../connect.ts';
-import { printStatus } from '../../framework/glyphs.ts';
 import { isRecord } from '../../output/fields.ts';
 import { printJson } from '../../output/json.ts';
 

@@ -11,6 +11,7 @@ import {
   UsageError,
 } from '../../../common/command.ts';
 import { errorCode, errorMessage, UserError } from '../../../common/errors.ts';
+import { printStatus, WaitingLine } from '../../../common/glyphs.ts';
 import { formatSize } from '../../../common/sizes.ts';
 import {
   contains,
@@ -23,7 +24,6 @@ import {
   word,
 } from '../../admin/export-filters.ts';
 import { connectAdmin } from '../../connect.ts';
-import { printStatus, WaitingLine } from '../../framework/glyphs.ts';
 import { commaList } from '../../framework/values.ts';
 import { itemsDocument, printJson } from '../../output/json.ts';
 

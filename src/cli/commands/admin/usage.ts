@@ -1,9 +1,9 @@
 /** `admin resource usage-per-month`, `usage-per-period`, `recalculate-usage`: what projects used. */
 import type { MonthUsage, PeriodUsage } from '../../../client/index.ts';
 import { argument, defineCommand, restArguments, UsageError } from '../../../common/command.ts';
+import { printStatus } from '../../../common/glyphs.ts';
 import { projectId } from '../../admin/shared.ts';
 import { connectAdmin } from '../../connect.ts';
-import { printStatus } from '../../framework/glyphs.ts';
 import { idText } from '../../framework/values.ts';
 import { printJson } from '../../output/json.ts';
 import { withoutControls } from '../../output/table.ts';

@@ -2,8 +2,8 @@
 import type { Client } from '../../../client/index.ts';
 import { argument, type CommandContext, defineCommand } from '../../../common/command.ts';
 import { UserError } from '../../../common/errors.ts';
+import { printStatus, WaitingLine } from '../../../common/glyphs.ts';
 import { connect } from '../../connect.ts';
-import { printStatus, WaitingLine } from '../../framework/glyphs.ts';
 import { printJson } from '../../output/json.ts';
 
 const session = argument('SESSION_ID_OR_NAME', 'The session.');

@@ -3,9 +3,9 @@
 import { ApiError } from '../../../client/index.ts';
 import { defineCommand, flag, option, restArguments } from '../../../common/command.ts';
 import { UserError } from '../../../common/errors.ts';
+import { printStatus, WaitingLine } from '../../../common/glyphs.ts';
 import { connect } from '../../connect.ts';
 import { describeFailure, failureDocument } from '../../framework/failures.ts';
-import { printStatus, WaitingLine } from '../../framework/glyphs.ts';
 import { printJson } from '../../output/json.ts';
 
 const INVALID_ARGUMENT_EXIT_CODE = 4;

@@ -7,8 +7,8 @@ import {
   restArguments,
 } from '../../../common/command.ts';
 import { UserError } from '../../../common/errors.ts';
+import { printStatus, WaitingLine } from '../../../common/glyphs.ts';
 import { connect } from '../../connect.ts';
-import { printStatus, WaitingLine } from '../../framework/glyphs.ts';
 import { printJson } from '../../output/json.ts';
 import { downloadFiles } from '../../session/transfer.ts';
 

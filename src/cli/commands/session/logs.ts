@@ -1,7 +1,7 @@
 /** `session logs`: what a session's container has written. */
 import { argument, defineCommand, option } from '../../../common/command.ts';
+import { printStatus } from '../../../common/glyphs.ts';
 import { connect } from '../../connect.ts';
-import { printStatus } from '../../framework/glyphs.ts';
 import { printJson } from '../../output/json.ts';
 
 export default defineCommand({

@@ -1,7 +1,7 @@
 /** `session ls`: files in a session's home. */
 import { argument, defineCommand, optionalArgument } from '../../../common/command.ts';
+import { printStatus } from '../../../common/glyphs.ts';
 import { connect } from '../../connect.ts';
-import { printStatus } from '../../framework/glyphs.ts';
 import { itemsDocument, printJson } from '../../output/json.ts';
 import { formatTable } from '../../output/table.ts';
 

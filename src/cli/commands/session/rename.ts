@@ -1,7 +1,7 @@
 /** `session rename`. */
 import { argument, defineCommand } from '../../../common/command.ts';
+import { printStatus } from '../../../common/glyphs.ts';
 import { connect } from '../../connect.ts';
-import { printStatus } from '../../framework/glyphs.ts';
 import { printJson } from '../../output/json.ts';
 import { sessionName } from '../../session/start-options.ts';
 

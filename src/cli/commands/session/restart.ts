@@ -1,9 +1,9 @@
 /** `session restart`: asks the server to restart sessions, each on its own account. */
 import { defineCommand, option, restArguments } from '../../../common/command.ts';
 import { UserError } from '../../../common/errors.ts';
+import { printStatus, WaitingLine } from '../../../common/glyphs.ts';
 import { connect } from '../../connect.ts';
 import { describeFailure, failureDocument } from '../../framework/failures.ts';
-import { printStatus, WaitingLine } from '../../framework/glyphs.ts';
 import { printJson } from '../../output/json.ts';
 
 const INVALID_ARGUMENT_EXIT_CODE = 4;

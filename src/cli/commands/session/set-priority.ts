@@ -2,8 +2,8 @@
 import * as v from 'valibot';
 import { argument, defineCommand, integer } from '../../../common/command.ts';
 import { UserError } from '../../../common/errors.ts';
+import { printStatus } from '../../../common/glyphs.ts';
 import { connect } from '../../connect.ts';
-import { printStatus } from '../../framework/glyphs.ts';
 import { printJson } from '../../output/json.ts';
 import { sessionIdOf } from '../../session/reference.ts';
 

@@ -1,7 +1,7 @@
 /** `session shutdown-service`. */
 import { argument, defineCommand } from '../../../common/command.ts';
+import { printStatus } from '../../../common/glyphs.ts';
 import { connect } from '../../connect.ts';
-import { printStatus } from '../../framework/glyphs.ts';
 import { printJson } from '../../output/json.ts';
 
 export default defineCommand({

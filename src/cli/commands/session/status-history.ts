@@ -1,7 +1,7 @@
 /** `session status-history`: when a session had which status, and how long it held resources. */
 import { argument, defineCommand } from '../../../common/command.ts';
+import { printStatus } from '../../../common/glyphs.ts';
 import { connect } from '../../connect.ts';
-import { printStatus } from '../../framework/glyphs.ts';
 import { printJson } from '../../output/json.ts';
 
 export type StatusTimes = Readonly<Record<string, string | null>>;

@@ -1,8 +1,8 @@
 /** `session upload`: copies files into a session's home. */
 import { argument, defineCommand, option, restArguments } from '../../../common/command.ts';
 import { UserError } from '../../../common/errors.ts';
+import { printStatus, WaitingLine } from '../../../common/glyphs.ts';
 import { connect } from '../../connect.ts';
-import { printStatus, WaitingLine } from '../../framework/glyphs.ts';
 import { printJson } from '../../output/json.ts';
 import { localFiles, uploadFiles } from '../../session/transfer.ts';
 

@@ -10,8 +10,8 @@ import {
   optionWithDefault,
   restArguments,
 } from '../../../common/command.ts';
+import { printStatus } from '../../../common/glyphs.ts';
 import { connect } from '../../connect.ts';
-import { printStatus } from '../../framework/glyphs.ts';
 import { askLine, LineReader } from '../../framework/prompt.ts';
 
 const TIMEOUT_EXIT_CODE = 3;

@@ -8,9 +8,9 @@ import {
   restArguments,
 } from '../../../common/command.ts';
 import { UserError } from '../../../common/errors.ts';
+import { printStatus } from '../../../common/glyphs.ts';
 import { confirmed } from '../../admin/shared.ts';
 import { connect } from '../../connect.ts';
-import { printStatus } from '../../framework/glyphs.ts';
 import { itemsDocument, printJson } from '../../output/json.ts';
 import { formatTable } from '../../output/table.ts';
 import { downloadPaths, uploadEntries } from '../../vfolder/copy.ts';

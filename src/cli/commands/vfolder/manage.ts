@@ -12,9 +12,9 @@ import {
   UsageError,
 } from '../../../common/command.ts';
 import { UserError } from '../../../common/errors.ts';
+import { printStatus, WaitingLine } from '../../../common/glyphs.ts';
 import { changesOf } from '../../admin/shared.ts';
 import { connect } from '../../connect.ts';
-import { printStatus, WaitingLine } from '../../framework/glyphs.ts';
 import { itemsDocument, printJson } from '../../output/json.ts';
 import {
   nameArgument,

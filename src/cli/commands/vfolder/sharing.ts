@@ -1,8 +1,8 @@
 /** `vfolder invite|invitations|share|unshare`: folders and other people. */
 import { type Command, defineCommand, restArguments } from '../../../common/command.ts';
 import { UserError } from '../../../common/errors.ts';
+import { printStatus } from '../../../common/glyphs.ts';
 import { connect } from '../../connect.ts';
-import { printStatus } from '../../framework/glyphs.ts';
 import { askLine, LineReader } from '../../framework/prompt.ts';
 import { itemsDocument, printJson } from '../../output/json.ts';
 import { formatTable } from '../../output/table.ts';

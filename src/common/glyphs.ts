@@ -3,7 +3,7 @@
  * no newline and is overwritten by the next one. When stderr is not a terminal there are neither
  * colours nor erase sequences, only plain lines.
  */
-import type { OutputStream } from '../../common/command.ts';
+import type { OutputStream } from './command.ts';
 
 /** The glyph, its space and the cursor. */
 const GLYPH_COLUMNS = 3;
