@@ -1,6 +1,6 @@
 /** The first screen: what there is to do. */
 import { Box, Text, useInput } from 'ink';
-import { useState } from 'react';
+import { useRef, useState } from 'react';
 import { checkoutRoot } from '../../common/executable.ts';
 import type { InstallRequest, Maintenance, Mode } from '../request.ts';
 
@@ -69,10 +69,16 @@ export function ModeMenu({
       entries.findIndex(({ mode }) => mode === request.mode),
     ),
   );
+  // Several keys may come before the next drawing, in one piece.
+  const current = useRef(at);
+  const move = (by: number) => {
+    current.current = (current.current + entries.length + by) % entries.length;
+    setAt(current.current);
+  };
   useInput((_input, key) => {
-    if (key.upArrow) setAt((at + entries.length - 1) % entries.length);
-    if (key.downArrow) setAt((at + 1) % entries.length);
-    const chosen = entries[at];
+    if (key.upArrow) move(-1);
+    if (key.downArrow) move(1);
+    const chosen = entries[current.current];
     if (key.return && chosen) onChoose(chosen.mode, chosen.maintenance);
   });
   return (

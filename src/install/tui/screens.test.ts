@@ -58,6 +58,10 @@ test('the menu leads to a review, back, and out without a trace', async () => {
   await sees('Packaged installation');
   press(ESCAPE);
   await sees('What do you want to do?');
+  press(DOWN + ENTER);
+  await sees('Node of a cluster');
+  press(ESCAPE);
+  await sees('What do you want to do?');
   press('q');
   expect(await child.exited).toBe(130);
 });
