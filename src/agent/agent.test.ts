@@ -364,6 +364,14 @@ test('the hardware is described', async () => {
   expect(Number(mem?.metadata.total_bytes)).toBeGreaterThan(0);
 });
 
+test('mounts and the fstab file are told, and no other file', async () => {
+  const { api } = await start();
+  if (process.platform === 'linux') {
+    expect((await api.mounts({ below: '/proc' })).mounts).toContain('/proc');
+  }
+  await expect(api.fstab({ path: '/etc/passwd' })).rejects.toThrow('named fstab');
+});
+
 test('over the network, only a trusted manager is answered', async () => {
   const [managerKeys, agentKeys] = [generateKeys(), generateKeys()];
   const agent = await start({

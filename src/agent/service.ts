@@ -1,6 +1,7 @@
 /** The calls of the manager, answered. */
 import type { DeviceFamily } from '../accelerator/family.ts';
 import { BackendError } from '../common/errors.ts';
+import { readFstab, readMounts } from '../common/mounts.ts';
 import type { agentApi } from '../common/protocol/agent.ts';
 import type { ClusterJoin, DesiredKernel } from '../common/protocol/kernel.ts';
 import type { ApiOf } from '../common/rpc/api.ts';
@@ -86,6 +87,8 @@ export function agentService(options: ServiceOptions): ApiOf<typeof agentApi> {
       return { started: commits.start(kernelId, target) };
     },
     abuseReport: ({ kernelId }) => readAbuseReport(abuseReportPath, kernelId),
+    mounts: async ({ below }) => ({ mounts: await readMounts(below) }),
+    fstab: async ({ path }) => ({ content: await readFstab(path) }),
     commitState: async ({ kernelId }) => commits.state(kernelId),
     downloadFile: async ({ kernelId, path }) => ({
       data: await downloadFile(runner(kernelId), path),

@@ -56,6 +56,19 @@ export type FolderInvitation = v.InferOutput<typeof invitation>;
 export type FolderGrant = v.InferOutput<typeof grant>;
 export type ItemResults = v.InferOutput<typeof results>['results'];
 /** Leads to a storage proxy for one upload or download. */
+const mountReport = v.object({
+  success: v.boolean(),
+  mounts: v.array(v.union([v.string(), v.array(v.string())])),
+  message: v.string(),
+});
+const mountReports = v.object({
+  manager: mountReport,
+  storage_proxy: v.nullish(mountReport),
+  agents: v.record(v.string(), mountReport),
+});
+export type MountReports = v.InferOutput<typeof mountReports>;
+const fstab = v.object({ content: v.string() });
+
 export type FileTicket = v.InferOutput<typeof ticket>;
 
 export interface NewFolder {
@@ -267,6 +280,16 @@ export class FolderApi {
   /** Superadmins. */
   async performance(host: string): Promise<Record<string, unknown>> {
     return (await this.get(metric, '/_/perf-metric', { folder_host: host })).data;
+  }
+
+  /** Superadmins: what managers, storage proxies and agents have mounted. */
+  mounts(): Promise<MountReports> {
+    return this.get(mountReports, '/_/mounts');
+  }
+
+  /** Superadmins: what a node mounts when it starts; the manager's when no agent is named. */
+  async fstab(agentId: string | undefined): Promise<string> {
+    return (await this.get(fstab, '/_/fstab', { agent_id: agentId })).content;
   }
 
   /** Superadmins. */

@@ -96,6 +96,8 @@ export class ScriptedAgent {
         this.commits.set(kernelId, { state: 'ongoing', message: 'Committing', image: null });
         return { started: true };
       }),
+    mounts: async ({ below }) => this.#reachable(() => ({ mounts: [`${below}/scripted`] })),
+    fstab: async ({ path }) => this.#reachable(() => ({ content: `# ${path}\n` })),
     abuseReport: async ({ kernelId }) =>
       this.#reachable(() => this.abuseReports.get(kernelId) ?? null),
     commitState: async ({ kernelId }) =>

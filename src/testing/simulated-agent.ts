@@ -90,6 +90,8 @@ export class SimulatedAgent {
       commit: absent,
       commitState: absent,
       abuseReport: absent,
+      mounts: absent,
+      fstab: absent,
     };
   })();
 

@@ -164,7 +164,15 @@ export const adminCommands: CommandRecord = {
       async () => (await folder()).changeOwnership,
     ),
     list: leaf('List folders.', async () => (await folderList()).listAll),
+    'get-fstab-contents': leaf(
+      'Show what a node mounts when it starts.',
+      async () => (await folder()).fstab,
+    ),
     'list-hosts': leaf('List the storage hosts.', async () => (await folder()).listHosts),
+    'list-mounts': leaf(
+      'List what every node has mounted.',
+      async () => (await folder()).listMounts,
+    ),
     'list-shared-vfolders': leaf(
       'List with whom folders are shared.',
       async () => (await folder()).listShared,

@@ -131,6 +131,18 @@ export const agentApi = {
     result: v.nullable(v.record(v.string(), v.unknown())),
     timeoutMs: 10_000,
   }),
+  /** The mount points of this node at and below a path. */
+  mounts: method({
+    params: v.object({ below: v.string() }),
+    result: v.object({ mounts: v.array(v.string()) }),
+    timeoutMs: 10_000,
+  }),
+  /** What a file named `fstab` of this node holds. Rejects with ObjectNotFound. */
+  fstab: method({
+    params: v.object({ path: v.string() }),
+    result: v.object({ content: v.string() }),
+    timeoutMs: 10_000,
+  }),
   /** How far the last commit of a kernel is. */
   commitState: method({ params: v.object(kernelRef), result: commitState, timeoutMs: 10_000 }),
 } satisfies Api;

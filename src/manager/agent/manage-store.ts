@@ -18,6 +18,18 @@ export async function selectContact(sql: Db, agentId: string): Promise<AgentCont
   return row ? v.parse(contactRow, row) : null;
 }
 
+/** Where the agents that are alive can be called. */
+export async function selectAliveContacts(
+  sql: Db,
+  limit: number,
+): Promise<(Omit<AgentContact, 'status'> & { readonly id: string })[]> {
+  const rows = await sql`
+    SELECT id, addr, coalesce(identity_key, '') AS "publicKey"
+      FROM agents WHERE status = 'ALIVE' ORDER BY id LIMIT ${limit}`;
+  const { addr, publicKey } = contactRow.entries;
+  return v.parse(v.array(v.object({ id: v.string(), addr, publicKey })), [...rows]);
+}
+
 const changeable = v.object({ schedulable: v.boolean(), scaling_group: v.string() });
 type Changeable = v.InferOutput<typeof changeable>;
 

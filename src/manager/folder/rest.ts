@@ -12,6 +12,7 @@ import { everyHost, usableHosts } from './hosts.ts';
 import * as manage from './manage.ts';
 import { folderFileRoutes } from './rest-files.ts';
 import { folderLifecycleRoutes } from './rest-lifecycle.ts';
+import { folderMountRoutes } from './rest-mounts.ts';
 import { folderQuotaRoutes } from './rest-quota.ts';
 import {
   byOf,
@@ -219,5 +220,6 @@ export const folderRoutes = (ctx: ManagerContext): Route[] => [
   ...folderFileRoutes(ctx),
   ...folderLifecycleRoutes(ctx),
   ...folderSharingRoutes(ctx),
+  ...folderMountRoutes(ctx),
   ...folderQuotaRoutes(ctx),
 ];

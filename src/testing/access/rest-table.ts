@@ -137,6 +137,8 @@ export const restAccess: Readonly<
   'GET /folders/_/allowed-types': ['user', 'read'],
   'GET /folders/_/allowed_types': ['user', 'read'],
   'GET /folders/_/perf-metric': ['superadmin', 'read'],
+  'GET /folders/_/mounts': ['superadmin', 'read'],
+  'GET /folders/_/fstab': ['superadmin', 'read'],
   'GET /folders/:name/files': ['user', 'read', 'own'],
   'POST /folders/:name/mkdir': ['user', 'all', 'own'],
   'POST /folders/:name/request-upload': ['user', 'all', 'own'],

@@ -1,5 +1,12 @@
 /** `admin vfolder`: folders and storage hosts as administrators see them. */
-import { argument, choice, defineCommand, optionWithDefault } from '../../../common/command.ts';
+import type { MountReports } from '../../../client/folder.ts';
+import {
+  argument,
+  choice,
+  defineCommand,
+  option,
+  optionWithDefault,
+} from '../../../common/command.ts';
 import { connectAdmin } from '../../connect.ts';
 import { itemsDocument, printJson } from '../../output/json.ts';
 import { formatTable } from '../../output/table.ts';
@@ -30,6 +37,45 @@ export const performance = defineCommand({
       const rows = Object.entries(metric).map(([key, value]) => [key, String(value)]);
       io.stdout.write(formatTable(['Key', 'Value'], rows));
     }
+    return 0;
+  },
+});
+
+/** As upstream's: a node, and below it what it tells. */
+function mountLines(name: string, report: MountReports['manager']): string {
+  const { success, mounts, message } = report;
+  const shown = mounts.map((mount) => (typeof mount === 'string' ? mount : mount.join(' at ')));
+  const lines = [`success: ${success}`, `mounts: ${shown.join(', ')}`, `message: ${message}`];
+  return `${name}\n${lines.map((line) => `  ${line.trimEnd()}\n`).join('')}`;
+}
+
+export const listMounts = defineCommand({
+  async run({ io, globals }) {
+    const client = await connectAdmin({ io, globals });
+    const reports = await client.folder.mounts();
+    if (globals.output === 'json') printJson(io, reports);
+    else {
+      io.stdout.write(mountLines('manager', reports.manager));
+      if (reports.storage_proxy) {
+        io.stdout.write(mountLines('storage proxies', reports.storage_proxy));
+      }
+      for (const [id, report] of Object.entries(reports.agents)) {
+        io.stdout.write(mountLines(`agent ${id}`, report));
+      }
+    }
+    return 0;
+  },
+});
+
+export const fstab = defineCommand({
+  options: {
+    agent: option(['-a', '--agent-id'], 'ID', "The agent; the manager's own when absent."),
+  },
+  async run({ options, io, globals }) {
+    const client = await connectAdmin({ io, globals });
+    const content = await client.folder.fstab(options.agent);
+    if (globals.output === 'json') printJson(io, { content });
+    else io.stdout.write(content.endsWith('\n') ? content : `${content}\n`);
     return 0;
   },
 });

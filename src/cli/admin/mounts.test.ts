@@ -1,0 +1,67 @@
+/** `admin vfolder list-mounts|get-fstab-contents` on a real manager with an agent that is asked. */
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startTestServer } from '../../testing/session-server.ts';
+import { runCommand } from '../testing/program.ts';
+
+setDefaultTimeout(60_000);
+
+let server: Awaited<ReturnType<typeof startTestServer>>;
+const folder = mkdtempSync(join(tmpdir(), 'cli-mounts-'));
+beforeAll(async () => {
+  server = await startTestServer();
+});
+afterAll(async () => {
+  await server.close();
+  rmSync(folder, { recursive: true });
+});
+
+const runAs = (role: 'superadmin' | 'user', ...argv: string[]) =>
+  runCommand(['--output', 'console', 'admin', 'vfolder', ...argv], {
+    env: { ...server.environment(server.accounts[role]), XDG_STATE_HOME: folder },
+    cwd: folder,
+  });
+const run = (...argv: string[]) => runAs('superadmin', ...argv);
+
+test('what every node has mounted', async () => {
+  const { out, exitCode } = await run('list-mounts');
+  expect(exitCode).toBe(0);
+  expect(out).toMatch(/^manager\n {2}success: \w+\n/);
+  expect(out).toContain('storage proxies\n  success: true\n  mounts:\n  message:\n');
+  expect(out).toEndWith('agent i-one\n  success: true\n  mounts: /mnt/scripted\n  message:\n');
+});
+
+test('what an agent mounts when it starts, and the manager', async () => {
+  expect((await run('get-fstab-contents', '-a', 'i-one')).out).toBe('# /etc/fstab\n');
+  const own = await run('get-fstab-contents');
+  if (existsSync('/etc/fstab')) expect(own.out).toStartWith(readFileSync('/etc/fstab', 'utf8'));
+  else expect(own.err).toContain('There is no /etc/fstab');
+  const unknown = await run('get-fstab-contents', '-a', 'i-none');
+  expect([unknown.exitCode, unknown.err]).toEqual([1, expect.stringContaining('i-none')]);
+});
+
+test('an agent that does not answer is told of, and does not hide the others', async () => {
+  server.agent.away = true;
+  try {
+    const { out, exitCode } = await run('list-mounts');
+    expect([exitCode, out]).toEqual([
+      0,
+      expect.stringMatching(/agent i-one\n {2}success: false\n {2}mounts:\n {2}message: .+\n$/),
+    ]);
+    expect((await run('get-fstab-contents', '-a', 'i-one')).exitCode).toBe(1);
+  } finally {
+    server.agent.away = false;
+  }
+  await server.sql`UPDATE agents SET status = 'LOST'`;
+  expect((await run('list-mounts')).out).not.toContain('i-one');
+  expect((await run('get-fstab-contents', '-a', 'i-one')).err).toContain('LOST');
+  await server.sql`UPDATE agents SET status = 'ALIVE'`;
+});
+
+test('is for superadmins', async () => {
+  for (const command of ['list-mounts', 'get-fstab-contents']) {
+    expect((await runAs('user', command)).exitCode).toBe(1);
+  }
+});

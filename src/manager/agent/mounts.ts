@@ -1,0 +1,62 @@
+/** What agents have mounted, and mount when they start, as they tell when they are asked. */
+import { BackendError, errorMessage } from '../../common/errors.ts';
+import { pooled } from '../../common/pooled.ts';
+import type { ManagerContext } from '../context.ts';
+import { selectAliveContacts, selectContact } from './manage-store.ts';
+
+/** Agents that are asked at a time. */
+const PARALLEL = 16;
+/** Most agents of one answer. */
+const MAX_AGENTS = 10_000;
+
+/** What one machine tells. */
+export interface MountReport {
+  readonly success: boolean;
+  readonly mounts: readonly (string | readonly string[])[];
+  /** Why it tells nothing. */
+  readonly message: string;
+}
+
+/** The report of whoever is asked, also when it fails. */
+export async function mountReport(ask: () => Promise<MountReport['mounts']>): Promise<MountReport> {
+  try {
+    return { success: true, mounts: await ask(), message: '' };
+  } catch (error) {
+    return { success: false, mounts: [], message: errorMessage(error) };
+  }
+}
+
+/** What each agent that is alive has mounted at and below a path. */
+export async function agentMounts(
+  ctx: ManagerContext,
+  below: string,
+): Promise<Map<string, MountReport>> {
+  const reports = new Map<string, MountReport>();
+  const contacts = await selectAliveContacts(ctx.sql, MAX_AGENTS);
+  await pooled(contacts, PARALLEL, async ({ id, addr, publicKey }) => {
+    const ask = async () => (await ctx.agents.client(id, addr, publicKey).mounts({ below })).mounts;
+    reports.set(id, await mountReport(ask));
+  });
+  return new Map([...reports].sort(([left], [right]) => left.localeCompare(right)));
+}
+
+/**
+ * What a file such as /etc/fstab of an agent holds.
+ * @throws BackendError AgentNotFound; AgentConnectionUnavailable for one that is away; what it answers.
+ */
+export async function agentFstab(
+  ctx: ManagerContext,
+  agentId: string,
+  path: string,
+): Promise<string> {
+  const contact = await selectContact(ctx.sql, agentId);
+  if (contact === null) throw new BackendError('AgentNotFound', `There is no agent '${agentId}'.`);
+  if (contact.status !== 'ALIVE') {
+    throw new BackendError(
+      'AgentConnectionUnavailable',
+      `Agent '${agentId}' is ${contact.status}; it can be asked when it is back.`,
+    );
+  }
+  const agent = ctx.agents.client(agentId, contact.addr, contact.publicKey);
+  return (await agent.fstab({ path })).content;
+}
