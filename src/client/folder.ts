@@ -30,7 +30,12 @@ const itemResult = v.object({ item: v.string(), msg: v.nullish(v.string(), null)
 const results = v.object({
   results: v.object({ success: v.array(itemResult), failed: v.array(itemResult) }),
 });
-const ticket = v.object({ token: v.string(), url: v.string() });
+const ticket = v.object({
+  token: v.string(),
+  url: v.string(),
+  /** Of an upload: what is in the tar takes its places. Servers that can't do that leave it out. */
+  unpacks: v.optional(v.boolean()),
+});
 const invitation = v.looseObject({
   id: v.string(),
   inviter: v.string(),
@@ -228,6 +233,11 @@ export class FolderApi {
 
   uploadTicket(id: string, path: string, size: number): Promise<FileTicket> {
     return this.post(ticket, `/${id}/request-upload`, { path, size });
+  }
+
+  /** For a tar whose files go below `path`. */
+  unpackTicket(id: string, path: string, size: number): Promise<FileTicket> {
+    return this.post(ticket, `/${id}/request-upload`, { path, size, unpack: true });
   }
 
   downloadTicket(id: string, path: string): Promise<FileTicket> {

@@ -101,15 +101,23 @@ export class FileTransfer {
 
   /**
    * Uploads a file with a ticket for exactly its size.
+   * @param isNew whether nothing can have arrived yet, which saves asking.
    * @throws ApiError when it is refused; what fetch throws when breaks do not end.
    */
-  async upload(ticket: FileTicket, source: Blob, options: TransferOptions): Promise<void> {
+  async upload(
+    ticket: FileTicket,
+    source: Blob,
+    options: TransferOptions,
+    isNew = false,
+  ): Promise<void> {
     const url = this.url(ticket, options);
     const headers = { 'Tus-Resumable': '1.0.0' };
     const total = source.size;
     let furthest = 0;
+    let isFirst = isNew;
     await this.persist(options.maxRetries, async (progressed) => {
-      let offset = await this.uploadOffset(ticket, options);
+      let offset = isFirst ? 0 : await this.uploadOffset(ticket, options);
+      isFirst = false;
       // What arrived of a part before it broke off is progress too.
       if (offset > furthest) progressed();
       furthest = Math.max(furthest, offset);

@@ -12,6 +12,7 @@ import {
   splitPath,
 } from './files/place.ts';
 import { StorageError } from './problems.ts';
+import { unpackTar } from './unpack.ts';
 
 /** In the uploaded file's folder; goes away with the last upload. */
 export const STAGING_FOLDER = '.upload';
@@ -28,6 +29,8 @@ export interface UploadTarget {
   readonly path: string;
   /** Bytes of the whole file. */
   readonly size: number;
+  /** Whether it is a tar whose files take their places below `path`. */
+  readonly unpacks?: boolean;
 }
 
 async function openStagingFolder(root: string): Promise<OpenFolder> {
@@ -50,10 +53,10 @@ async function makeStagingFolder(root: string): Promise<OpenFolder> {
 }
 
 /** @throws StorageError when the path leads out of the folder or is the folder itself. */
-async function checkTarget({ root, path }: UploadTarget): Promise<void> {
+async function checkTarget({ root, path, unpacks }: UploadTarget): Promise<void> {
   try {
     await using place = await findPlace(root, path, { followLast: false });
-    if (place.name === '.') {
+    if (place.name === '.' && !unpacks) {
       throw new StorageError('InvalidSubpath', 'The path of an upload names no file.');
     }
   } catch (error) {
@@ -125,6 +128,7 @@ export async function openStaging(root: string, session: string): Promise<FileHa
  * was written after the upload began. Then a client whose last answer got lost is told so.
  */
 export async function isFinished(target: UploadTarget, begunMs: number): Promise<boolean> {
+  if (target.unpacks) return false;
   try {
     await using place = await findPlace(target.root, target.path, { followLast: false });
     const info = await lstat(place.path);
@@ -161,16 +165,30 @@ async function mustBeSynced(path: string, folder: OpenFolder): Promise<boolean> 
   }
 }
 
+async function unpack({ root, path }: UploadTarget, session: string, file: FileHandle) {
+  await using staging = await openStagingFolder(root);
+  try {
+    await unpackTar(file, { root, into: path, staging, prefix: session, mustBeSynced });
+  } catch (error) {
+    // One that is refused for what is in it would be refused each time.
+    if (error instanceof StorageError) await unlink(staging.entry(session));
+    throw error;
+  }
+  await unlink(staging.entry(session));
+}
+
 /**
  * Puts the complete file in its place, making folders that are missing, and replacing what was there.
  * @param file the opened staging file; null for an empty one, which needs no disk.
  */
 export async function finishUpload(
-  { root, path }: UploadTarget,
+  target: UploadTarget,
   session: string,
   file: FileHandle | null,
 ): Promise<void> {
-  {
+  const { root, path } = target;
+  if (target.unpacks && file !== null) await unpack(target, session, file);
+  else {
     await using folder = await openStagingFolder(root);
     await using place = await findPlace(root, path, {
       followLast: false,

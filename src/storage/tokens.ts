@@ -41,6 +41,8 @@ const uploadClaims = v.object({
   size: v.pipe(v.number(), v.integer(), v.minValue(0)),
   /** 32 hexadecimal digits: the name of the staging file. */
   session: v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/)),
+  /** The file is a tar, and what is in it takes its place below `relpath`. */
+  unpack: v.optional(v.boolean(), false),
 });
 
 type Claims<S extends v.GenericSchema> = Omit<v.InferInput<S>, 'exp' | 'iat'>;

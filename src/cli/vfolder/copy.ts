@@ -9,6 +9,7 @@ import { printStatus, WaitingLine } from '../../common/glyphs.ts';
 import { pooled } from '../../common/pooled.ts';
 import { formatSize } from '../../common/sizes.ts';
 import type { LocalEntry } from './local.ts';
+import { uploadTogether } from './together.ts';
 import { downloadFile, type TransferPlace, uploadFile } from './transfer.ts';
 import { Unfinished } from './unfinished.ts';
 
@@ -102,7 +103,10 @@ export async function uploadEntries(
   );
   const moving = placeOf({ client, io }, progress);
   try {
-    await pooled(files, PARALLEL, async ({ path, source, size }) => {
+    const singly = await uploadTogether(moving, { folderId, target, settings }, files, (part) =>
+      progress.of(part),
+    );
+    await pooled(singly, PARALLEL, async ({ path, source, size }) => {
       const key = { local: source, folderId, path: under(target, path) };
       await uploadFile(moving, key, size, { ...settings, report: progress.of(path) });
     });

@@ -67,8 +67,8 @@ class Upload {
     return this.fresh;
   }
 
-  send(ticket: FileTicket): Promise<void> {
-    return this.place.client.folder.transfer.upload(ticket, this.content, this.options);
+  send(ticket: FileTicket, isNew = false): Promise<void> {
+    return this.place.client.folder.transfer.upload(ticket, this.content, this.options, isNew);
   }
 
   /** Whether uploads go to another address now than this ticket's. */
@@ -123,7 +123,7 @@ export async function uploadFile(
     const ticket = await upload.newTicket();
     if (version !== null) unfinished.rememberUpload(key, { ticket, version }, UPLOAD_MS);
     log(`Uploading ${key.local} via ${ticket.url} ...`);
-    await upload.send(ticket);
+    await upload.send(ticket, true);
   }
   if (isLarge) unfinished.forgetUpload(key);
 }

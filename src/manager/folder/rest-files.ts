@@ -25,6 +25,8 @@ const mkdirBody = v.object({
 const uploadBody = v.object({
   path: pathField,
   size: v.pipe(lenientInteger, v.minValue(0), v.safeInteger()),
+  /** Ours beyond upstream: the file is a tar, and what is in it goes below `path`. */
+  unpack: v.optional(flag(false), false),
 });
 const downloadBody = aliased(
   { path: ['file'] },
@@ -58,8 +60,11 @@ function ticketRoutes(ctx: ManagerContext): Route[] {
         ...changing('POST', '/:name/request-upload', 'Get a ticket for the upload of a file.'),
         takes: { ...ofFolder, body: uploadBody },
       },
-      async ({ caller }, { params, body: { path: relpath, size } }) => ({
-        json: await files.requestUpload(ctx, caller, params.name, { relpath, size }),
+      async ({ caller }, { params, body: { path: relpath, size, unpack } }) => ({
+        json: await files.requestUpload(ctx, caller, params.name, {
+          ...{ relpath, size },
+          ...(unpack && { unpack }),
+        }),
       }),
     ),
     route(

@@ -316,9 +316,11 @@ export const deleteFilesLater = async (
 export interface FileTicket {
   readonly token: string;
   readonly url: string;
+  /** Of an upload: the proxy unpacks it, as it was asked to. */
+  readonly unpacks?: boolean;
 }
 
-const token = v.object({ token: v.string() });
+const token = v.object({ token: v.string(), unpacks: v.optional(v.boolean()) });
 
 async function ticket(
   ctx: StorageContext,
@@ -329,13 +331,14 @@ async function ticket(
 ): Promise<FileTicket> {
   const { proxy, volume } = await targetOf(ctx, place.host);
   const { json } = await callProxy(ctx.clock, proxy, 'POST', path, { volume, ...body });
-  return { token: read(proxy, path, token, json).token, url: proxy.clientApi + clientPath };
+  const answer = read(proxy, path, token, json);
+  return { ...answer, url: proxy.clientApi + clientPath };
 }
 
 export const uploadTicket = (
   ctx: StorageContext,
   place: FolderPlace,
-  wanted: { readonly relpath: string; readonly size: number },
+  wanted: { readonly relpath: string; readonly size: number; readonly unpack?: true },
 ) => ticket(ctx, place, '/folder/file/upload', { ...at(place), ...wanted }, '/upload');
 
 export const downloadTicket = (

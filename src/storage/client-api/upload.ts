@@ -57,7 +57,8 @@ class Uploads {
     const root = await volumes.require(claims.volume).requireFolder(v.parse(folderId, claims.vfid));
     const path = folder === '' ? claims.relpath : `${folder}/${claims.relpath}`;
     const begunMs = (claims.iat ?? claims.exp) * 1000;
-    return { target: { root, path, size: claims.size }, session: claims.session, begunMs };
+    const target = { root, path, size: claims.size, unpacks: claims.unpack };
+    return { target, session: claims.session, begunMs };
   }
 
   /**

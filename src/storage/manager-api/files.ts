@@ -135,10 +135,10 @@ function changeRoutes(context: StorageContext): ManagerRoute[] {
 
 async function uploadToken(
   context: StorageContext,
-  params: { volume: string; vfid: FolderId; relpath: string; size: number },
+  params: { volume: string; vfid: FolderId; relpath: string; size: number; unpack: boolean },
 ): Promise<Reply> {
   const { volumes, settings, random, tokens, clock } = context;
-  const { volume, vfid, relpath, size } = params;
+  const { volume, vfid, relpath, size, unpack } = params;
   if (size > settings.maxUploadBytes) {
     throw new StorageError(
       'TooLarge',
@@ -146,12 +146,14 @@ async function uploadToken(
     );
   }
   const root = await volumes.require(volume).requireFolder(vfid);
-  const target = { root, path: relpath, size };
+  const target = { root, path: relpath, size, unpacks: unpack };
   const now = clock.now().getTime();
   const session = await beginUpload(target, random, now, settings.tokenLifetimeMs);
   const folder = formatFolder(vfid);
+  const claims = { op: 'upload', volume, vfid: folder, relpath, size, session } as const;
   return ok({
-    token: await tokens.issue({ op: 'upload', volume, vfid: folder, relpath, size, session }),
+    token: await tokens.issue({ ...claims, ...(unpack && { unpack }) }),
+    ...(unpack && { unpacks: true }),
   });
 }
 
@@ -222,6 +224,7 @@ function transferRoutes(context: StorageContext): ManagerRoute[] {
           v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(Number.MAX_SAFE_INTEGER)),
           v.pipe(v.string(), v.regex(/^\d{1,15}$/), v.transform(Number)),
         ]),
+        unpack: v.optional(v.boolean(), false),
       }),
       (params) => uploadToken(context, params),
     ),

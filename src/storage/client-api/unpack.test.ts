@@ -1,0 +1,127 @@
+/** Small files that arrive as one tar, and archives that mean harm. */
+import { afterAll, beforeAll, expect, test } from 'bun:test';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Header, pack } from 'tar-stream';
+import { startTestStorage, type TestFolder, type TestStorage } from '../../testing/storage.ts';
+
+let storage: TestStorage;
+const outside = mkdtempSync(join(tmpdir(), 'bai-unpack-'));
+beforeAll(async () => {
+  storage = await startTestStorage();
+});
+afterAll(async () => {
+  await storage.discard();
+  rmSync(outside, { recursive: true });
+});
+
+async function tarOf(entries: readonly (Partial<Header> & { name: string; content?: string })[]) {
+  const tar = pack();
+  const chunks: Uint8Array[] = [];
+  const collected = (async () => {
+    for await (const chunk of tar) if (chunk instanceof Uint8Array) chunks.push(chunk);
+  })();
+  for (const { content, ...header } of entries) {
+    if (content === undefined) tar.entry(header);
+    else tar.entry(header, content);
+  }
+  tar.finalize();
+  await collected;
+  return Buffer.concat(chunks);
+}
+
+const addressOf = (place: TestFolder, relpath: string, size: number) =>
+  storage.clientAddress('upload', { ...place, relpath, size, unpack: true });
+
+const patch = (url: URL, body: Buffer, offset = 0) =>
+  fetch(url, {
+    method: 'PATCH',
+    headers: { 'Upload-Offset': `${offset}` },
+    body: Uint8Array.from(body),
+  });
+
+async function unpack(place: TestFolder, tar: Buffer, relpath = ''): Promise<Response> {
+  return await patch(await addressOf(place, relpath, tar.length), tar);
+}
+
+test('each file takes its place, in folders old and new, and nothing else is left', async () => {
+  const place = await storage.newFolder();
+  mkdirSync(join(place.path, 'in/old'), { recursive: true });
+  writeFileSync(join(place.path, 'in/old/b'), 'was here');
+  const long = `${'long-name-'.repeat(15)}/${'ä'.repeat(60)}`;
+  // Also at the root of the folder.
+  expect((await unpack(place, await tarOf([{ name: 'top/x', content: '' }]))).status).toBe(204);
+  expect(readFileSync(join(place.path, 'top/x'), 'utf8')).toBe('');
+  const names = [
+    'old/b',
+    'old/a',
+    'new/deep/c',
+    'd',
+    long,
+    ...Array.from({ length: 300 }, (_, i) => `many/${i}`),
+  ];
+  const tar = await tarOf(names.map((name) => ({ name, content: `content of ${name}` })));
+  expect((await unpack(place, tar, 'in')).status).toBe(204);
+  for (const name of names) {
+    expect(readFileSync(join(place.path, 'in', name), 'utf8')).toBe(`content of ${name}`);
+  }
+  expect(statSync(join(place.path, 'in/d')).mode & 0o777).toBe(0o644);
+  expect(readdirSync(place.path).sort()).toEqual(['in', 'top']);
+  const { body } = await storage.ask('POST', '/folder/file/upload', {
+    ...{ ...place, relpath: '', size: 1024, unpack: true },
+  });
+  expect(Object(body).unpacks).toBe(true);
+});
+
+test('an upload that breaks is gone on with, and unpacked when all of it is there', async () => {
+  const place = await storage.newFolder();
+  const tar = await tarOf([{ name: 'x', content: 'y'.repeat(5000) }]);
+  const url = await addressOf(place, '', tar.length);
+  expect((await patch(url, tar.subarray(0, 3000))).status).toBe(204);
+  expect(existsSync(join(place.path, 'x'))).toBe(false);
+  const head = await fetch(url, { method: 'HEAD' });
+  expect(head.headers.get('upload-offset')).toBe('3000');
+  expect((await patch(url, tar.subarray(3000), 3000)).status).toBe(204);
+  expect(readFileSync(join(place.path, 'x'), 'utf8')).toHaveLength(5000);
+});
+
+test('names that lead out, links and devices are refused, and nothing is written outside', async () => {
+  const place = await storage.newFolder();
+  symlinkSync(outside, join(place.path, 'way-out'));
+  const bad: (Partial<Header> & { name: string; content?: string })[] = [
+    { name: '../up', content: 'x' },
+    { name: 'a/../../up', content: 'x' },
+    { name: `${outside}/absolute`, content: 'x' },
+    { name: 'way-out/x', content: 'x' },
+    { name: 'link', type: 'symlink', linkname: outside },
+    { name: 'hard', type: 'link', linkname: '/etc/passwd' },
+    { name: 'device', type: 'character-device' },
+    { name: 'folder/', type: 'directory' },
+  ];
+  for (const entry of bad) {
+    const { status } = await unpack(place, await tarOf([entry]));
+    expect({ name: entry.name, status }).toEqual({ name: entry.name, status: 400 });
+  }
+  const large = await tarOf([{ name: 'large', content: 'x'.repeat(4 * 1024 * 1024 + 1) }]);
+  expect((await unpack(place, large)).status).toBe(413);
+  const noTar = await unpack(place, Buffer.alloc(2048, 'no tar '));
+  expect(noTar.status).toBe(400);
+  expect(readdirSync(outside)).toEqual([]);
+  expect(readdirSync(place.path).sort()).toEqual(['.upload', 'way-out']);
+  // A link at a file's own name is replaced, not followed.
+  symlinkSync(join(outside, 'target'), join(place.path, 'name'));
+  expect((await unpack(place, await tarOf([{ name: 'name', content: 'x' }]))).status).toBe(204);
+  expect(readFileSync(join(place.path, 'name'), 'utf8')).toBe('x');
+  expect(readdirSync(outside)).toEqual([]);
+});
