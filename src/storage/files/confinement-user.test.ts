@@ -7,7 +7,7 @@ import { requireOrSkip } from '../../testing/services.ts';
 const UID = 65_534;
 /** Fewer than root tries, since only the refusals differ. */
 const PATHS = process.env.BACKEND_FUZZ_PATHS ?? '600';
-const TIMEOUT_MS = 620_000;
+const TIMEOUT_MS = Math.max(620_000, Number(PATHS) * 60);
 
 const isRoot = process.getuid?.() === 0;
 const canRun = requireOrSkip(isRoot ? null : 'only root can become somebody else');
@@ -16,7 +16,7 @@ test.skipIf(!canRun)(
   'nothing leaves its folder when the storage proxy is a normal user',
   async () => {
     const file = join(import.meta.dir, 'confinement.test.ts');
-    const child = Bun.spawn([process.execPath, 'test', '--timeout', '600000', file], {
+    const child = Bun.spawn([process.execPath, 'test', '--timeout', String(TIMEOUT_MS), file], {
       env: { ...process.env, BACKEND_FUZZ_UID: `${UID}`, BACKEND_FUZZ_PATHS: PATHS },
       stdout: 'pipe',
       stderr: 'pipe',

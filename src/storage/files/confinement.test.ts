@@ -38,7 +38,7 @@ if (UID !== undefined) {
   process.setgid?.(Number(UID));
   process.setuid?.(Number(UID));
 }
-const TIMEOUT_MS = 600_000;
+const TIMEOUT_MS = Math.max(600_000, PATHS * 30);
 /** In everything outside: names and contents. */
 const MARKER = 'ESCAPED';
 const top = mkdtempSync(join(tmpdir(), 'bai-fuzz-'));
