@@ -140,11 +140,16 @@ export class Unfinished {
   forgetExpired(): void {
     if (!existsSync(this.folder)) return;
     const any = v.object({ ...common, partial: v.optional(v.string()) });
-    const states = readdirSync(this.folder).map((name) => {
-      const path = join(this.folder, name);
-      return { path, state: readJson(path, any) };
-    });
-    states.sort((a, b) => (b.state?.expiresMs ?? 0) - (a.state?.expiresMs ?? 0));
+    const found = readdirSync(this.folder).map((name) => ({ name, path: join(this.folder, name) }));
+    // What a program was writing when it was killed.
+    for (const { name, path } of found) {
+      const writer = /\.json\.(\d+)$/.exec(name)?.[1];
+      if (writer !== undefined && !isAlive(Number(writer))) rmSync(path, { force: true });
+    }
+    const states = found
+      .filter(({ name }) => name.endsWith('.json'))
+      .map(({ path }) => ({ path, state: readJson(path, any) }))
+      .sort((a, b) => (b.state?.expiresMs ?? 0) - (a.state?.expiresMs ?? 0));
     for (const [index, { path, state }] of states.entries()) {
       if (state !== null && isAlive(state.pid)) continue;
       if (state !== null && state.expiresMs > nowMs(this.io) && index < MAX_REMEMBERED) continue;
