@@ -89,6 +89,29 @@ describe('a clone', () => {
     expect((await t.call('user', 'POST', url, elsewhere))[0]).toBe(400);
   });
 
+  test('goes to whose quota scope is named: the own one, or that of a project', async () => {
+    const source = await t.make('admin', 'scoped', { cloneable: true });
+    const clone = (name: string, scope: string) =>
+      t.call('admin', 'POST', `/folders/${source}/clone`, {
+        target_name: name,
+        target_quota_scope_id: scope,
+      });
+    const project = t.projects.default;
+    const [status, body] = await clone('of-project', `project:${project}`);
+    expect([status, body]).toEqual([
+      201,
+      expect.objectContaining({ ownership_type: 'group', group: project, user: null }),
+    ]);
+    await t.reached(v.parse(taskOf, body).id, 'ready');
+    await t.reached(source, 'ready');
+    const [own, mine] = await clone('own', `user:${t.people.admin.userId}`);
+    expect([own, mine]).toEqual([201, expect.objectContaining({ ownership_type: 'user' })]);
+    await t.reached(source, 'ready');
+    expect((await clone('theirs', `user:${t.people.user.userId}`))[0]).toBe(400);
+    expect((await clone('none', 'project:nothing'))[0]).toBe(400);
+    expect((await clone('foreign', `project:${t.projects.elsewhere}`))[0]).toBe(404);
+  });
+
   test('that fails leaves nothing, and the source as it was', async () => {
     const source = await t.make('user', 'vanishing', { cloneable: true });
     const { rmSync } = await import('node:fs');

@@ -1,10 +1,11 @@
 /** Operations that end folders, bring them back and copy them. */
 import * as v from 'valibot';
+import { BackendError } from '../../common/errors.ts';
 import { storableText } from '../auth/text.ts';
 import type { ManagerContext } from '../context.ts';
 import { route } from '../http/declare.ts';
 import { aliased } from '../http/parameters.ts';
-import type { Route } from '../http/route.ts';
+import type { Caller, Route } from '../http/route.ts';
 import * as lifecycle from './lifecycle.ts';
 import type { FolderChange } from './manage.ts';
 import {
@@ -25,16 +26,31 @@ const cloneBody = aliased(
   {
     target_name: ['targetName'],
     target_host: ['targetHost', 'folder_host'],
+    target_quota_scope_id: ['targetQuotaScopeId'],
     usage_mode: ['usageMode'],
   },
   v.object({
     target_name: text,
     target_host: v.nullish(text, null),
+    target_quota_scope_id: v.nullish(text, null),
     cloneable: v.nullish(flag(false), false),
     usage_mode: v.nullish(usageModeField, 'general'),
     permission: v.nullish(permissionField, 'rw'),
   }),
 );
+
+const PROJECT_SCOPE = /^project:([0-9a-f-]{36})$/i;
+
+/** The project whose a copy is to be; null: the caller's own. @throws BackendError InvalidAPIParameters. */
+function projectOfScope(scope: string | null, { userId }: Caller): string | null {
+  if (scope === null || scope.toLowerCase() === `user:${userId}`) return null;
+  const project = PROJECT_SCOPE.exec(scope)?.[1];
+  if (project !== undefined && v.is(v.pipe(v.string(), v.uuid()), project)) return project;
+  throw new BackendError(
+    'InvalidAPIParameters',
+    `A copy is yours (user:${userId}) or a project's (project:<id>); target_quota_scope_id is '${scope}'.`,
+  );
+}
 
 /** The reply to a folder's clone request. */
 const cloneItem = ({ copy, taskId }: Awaited<ReturnType<typeof lifecycle.cloneFolder>>) => ({
@@ -101,7 +117,7 @@ export function folderLifecycleRoutes(ctx: ManagerContext): Route[] {
         const cloned = await lifecycle.cloneFolder(byOf(ctx, request), params.name, {
           name: given.target_name,
           host: given.target_host,
-          projectId: null,
+          projectId: projectOfScope(given.target_quota_scope_id, request.caller),
           usageMode: given.usage_mode,
           permission: given.permission,
           cloneable: given.cloneable,
