@@ -1,6 +1,7 @@
 /** The client's commands: names, descriptions and where the rest is. Bodies load when run. */
 import type { CommandRecord } from '../common/command.ts';
 import { adminCommands } from './tree/admin.ts';
+import { fairShareCommands, resourceUsageCommands } from './tree/fair-share.ts';
 import { group, leaf } from './tree/leaf.ts';
 import { sessionCommands, sessionList, sessionShortcuts } from './tree/session.ts';
 import { folderCommands } from './tree/vfolder.ts';
@@ -35,6 +36,7 @@ export const clientCommands: CommandRecord = {
     list: leaf('List files.', async () => (await dotfile()).list),
     update: leaf('Replace a file.', async () => (await dotfile()).update),
   }),
+  'fair-share': group('Who is due what of a resource group.', fairShareCommands),
   image: group('Images that sessions can be made of.', {
     forget: leaf('Take an image out of the catalogue.', async () => (await imageChanges()).forget),
     list: leaf('List images.', async () => (await image()).list),
@@ -48,6 +50,7 @@ export const clientCommands: CommandRecord = {
     load: async () => ({ default: (await ssh()).proxyStdio }),
   },
   ps: sessionList,
+  'resource-usage': group('What was used of resource groups.', resourceUsageCommands),
   run: {
     description: 'Run code or files in a session.',
     load: () => import('./commands/run.ts'),

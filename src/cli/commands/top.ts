@@ -3,7 +3,7 @@ import { systemClock } from '../../common/clock.ts';
 import { defineCommand, flag, option, UsageError } from '../../common/command.ts';
 import { parseDurationMs } from '../../common/sizes.ts';
 import { connect } from '../connect.ts';
-import { printJson } from '../output/json.ts';
+import { printJson, snakeKeys } from '../output/json.ts';
 import { drawTop } from '../top/draw.ts';
 import { seesEverything, takeSnapshot } from '../top/snapshot.ts';
 
@@ -17,17 +17,6 @@ function readDelay(text: string): number {
     throw new UsageError(`'${text}' is not a time between 0.5 seconds and an hour, such as 2s.`);
   }
   return delay;
-}
-
-/** Keys as the API writes them. Names of slots have no capitals, so they stay as they are. */
-function snakeCase(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(snakeCase);
-  if (typeof value !== 'object' || value === null) return value;
-  const renamed = Object.entries(value).map(([key, inner]) => [
-    key.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
-    snakeCase(inner),
-  ]);
-  return Object.fromEntries(renamed);
 }
 
 export default defineCommand({
@@ -45,7 +34,7 @@ export default defineCommand({
     const seesAll = await seesEverything(client);
     const take = () => takeSnapshot(client, seesAll);
     if (globals.output === 'json') {
-      printJson(io, snakeCase(await take()));
+      printJson(io, snakeKeys(await take()));
       return 0;
     }
     if (once || !io.stdout.isTTY) {

@@ -1,11 +1,12 @@
 /** GraphQL fields about fair shares: who is due what of a resource group, and changing it. */
-
+import type { GraphQLResolveInfo } from 'graphql';
 import { loadDomain } from '../domain/v2-graphql.ts';
 import type { GraphqlContext } from '../graphql/context.ts';
 import { globalId } from '../graphql/global-id.ts';
 import type { GraphqlModule } from '../graphql/module.ts';
 import { kept, v2Mutation } from '../graphql/mutation.ts';
-import { v2ListField } from '../graphql/v2-list.ts';
+import type { V2Query } from '../graphql/v2-filter-store.ts';
+import { type V2Arguments, v2ListField } from '../graphql/v2-list.ts';
 import { loadProjectV2 } from '../project/v2-graphql.ts';
 import { loadResourceGroup, type ResourceGroup } from '../resource-group/service.ts';
 import { agentSumsOf } from '../resource-group/statistics.ts';
@@ -14,7 +15,14 @@ import { loadUserV2 } from '../user/v2-graphql.ts';
 import type { Level } from './levels.ts';
 import { type OwnerKey, setSpec, setWeights, type WeightWish } from './manage.ts';
 import { typeDefs } from './schema.ts';
-import { getShare, listShares, type ShareRow, type ShareScope } from './service.ts';
+import {
+  getShare,
+  type KeptShare,
+  listKeptShares,
+  listShares,
+  type ShareRow,
+  type ShareScope,
+} from './service.ts';
 import { groupSpec, shareSpec, snapshot } from './shapes.ts';
 
 const TYPES = {
@@ -55,6 +63,25 @@ const shareFields = (level: Level) => ({
     loadDomain(context, domain_name),
   resourceGroup: (row: ShareRow, _args: unknown, context: GraphqlContext) => groupOf(row, context),
 });
+
+/** The shares that are kept, of all resource groups. */
+const keptShares = (
+  level: Level,
+  args: V2Arguments & V2Query,
+  { ctx, caller }: GraphqlContext,
+  info: GraphQLResolveInfo,
+) =>
+  v2ListField<KeptShare>(args, info, {
+    idOf: ({ id }) => id,
+    load: (wish) => listKeptShares(ctx.sql, caller, level, args, wish),
+  });
+
+const oneShare = (
+  level: Level,
+  scope: ShareScope,
+  ownerKey: string,
+  { ctx, caller }: GraphqlContext,
+): Promise<ShareRow> => getShare(ctx.sql, caller, level, scope, ownerKey);
 
 const projectOf = ({ project_id }: ShareRow, _args: unknown, context: GraphqlContext) =>
   project_id === null ? null : loadProjectV2(context, project_id);
@@ -157,6 +184,27 @@ export const fairShareGraphql: GraphqlModule = {
     }`,
   resolvers: {
     Query: {
+      adminDomainFairShare: (_root, { resourceGroupName: group, domainName }, context) =>
+        oneShare('domain', { group }, domainName, context),
+      adminProjectFairShare: (_root, { resourceGroupName: group, projectId }, context) =>
+        oneShare('project', { group }, projectId, context),
+      adminUserFairShare: (_root, { resourceGroupName: group, projectId, userUuid }, context) =>
+        oneShare('user', { group, projectId }, userUuid, context),
+      adminDomainFairShares: (_root, args, context, info) =>
+        keptShares('domain', args, context, info),
+      adminProjectFairShares: (_root, args, context, info) =>
+        keptShares('project', args, context, info),
+      adminUserFairShares: (_root, args, context, info) => keptShares('user', args, context, info),
+      rgDomainFairShare: (_root, { scope, domainName }, context) =>
+        oneShare('domain', { group: scope.resourceGroupName }, domainName, context),
+      rgProjectFairShare: (_root, { scope, projectId }, context) => {
+        const { resourceGroupName: group, domainName } = scope;
+        return oneShare('project', { group, domainName }, projectId, context);
+      },
+      rgUserFairShare: (_root, { scope, userUuid }, context) => {
+        const { resourceGroupName: group, domainName, projectId } = scope;
+        return oneShare('user', { group, domainName, projectId }, userUuid, context);
+      },
       rgDomainFairShares: (_root, { scope, ...args }, { ctx, caller }, info) =>
         v2ListField<ShareRow>(args, info, {
           idOf,

@@ -32,17 +32,20 @@ export interface ShareRow {
   readonly updated_at: Date;
 }
 
+/** A share with a row of its own. */
+export type KeptShare = ShareRow & { readonly id: string };
+
 /** Of which group, and within what, shares are listed. */
 export interface ShareScope {
   readonly group: string;
-  /** For projects and users. */
+  /** For projects and users; any when absent. */
   readonly domainName?: string;
   /** For users. */
   readonly projectId?: string;
 }
 
-const shareColumns = (sql: Sql, group: string): Fragment => sql`
-  ${group}::text AS resource_group, s.weight::text AS weight,
+const shareColumns = (sql: Sql, group: Fragment): Fragment => sql`
+  ${group} AS resource_group, s.weight::text AS weight,
   coalesce(s.fair_share_factor, 1)::text AS fair_share_factor,
   coalesce(s.normalized_usage, 0)::text AS normalized_usage,
   coalesce(s.total_decayed_usage, '{}') AS total_decayed_usage,
@@ -67,6 +70,7 @@ interface LevelList {
 const common = (sql: Sql, group: string): V2FieldTable => ({
   resourceGroup: { kind: 'text', column: sql`${group}::text` },
 });
+const text = (column: Fragment) => ({ kind: 'text', column }) as const;
 const factor = (sql: Sql): Fragment => sql`coalesce(s.fair_share_factor, 1)`;
 
 function domains(sql: Sql, { group }: ShareScope): LevelList {
@@ -98,13 +102,13 @@ function domains(sql: Sql, { group }: ShareScope): LevelList {
   };
 }
 
-function projects(sql: Sql, { group, domainName = '' }: ShareScope): LevelList {
+function projects(sql: Sql, { group, domainName }: ShareScope): LevelList {
   return {
     columns: sql`g.id::text AS owner_key, g.domain_name, g.id::text AS project_id,
                  NULL AS user_uuid, coalesce(s.created_at, g.created_at, now()) AS created_at`,
     from: sql`groups g LEFT JOIN ${shareTable(sql, 'project')} s
                               ON s.project_id = g.id AND s.resource_group = ${group}`,
-    within: sql`g.domain_name = ${domainName}`,
+    within: domainName === undefined ? sql`true` : sql`g.domain_name = ${domainName}`,
     mayUse: sql`(EXISTS (SELECT FROM sgroups_for_groups a
                           WHERE a."group" = g.id AND a.scaling_group = ${group})
               OR EXISTS (SELECT FROM sgroups_for_domains a
@@ -193,7 +197,7 @@ export function selectShares(
   return selectListPage(
     sql,
     {
-      columns: sql`${list.columns}, ${shareColumns(sql, scope.group)}`,
+      columns: sql`${list.columns}, ${shareColumns(sql, sql`${scope.group}::text`)}`,
       from: list.from,
       scope: sql`${list.within} AND ${list.mayUse}`,
       filter: v2FilterToSql(sql, query.filter, list.fields),
@@ -215,9 +219,47 @@ export async function selectShare(
   const list = LISTS[level](sql, scope);
   const key = list.keyType === 'uuid' ? sql`${ownerKey}::uuid` : sql`${ownerKey}::text`;
   const [row] = await sql<ShareRow[]>`
-    SELECT ${list.columns}, ${shareColumns(sql, scope.group)}
+    SELECT ${list.columns}, ${shareColumns(sql, sql`${scope.group}::text`)}
       FROM ${list.from} WHERE ${list.within} AND ${list.key} = ${key}`;
   return row ?? null;
+}
+
+/** Where the shares are that are kept, with their owners under the names that `LISTS` gives them. */
+const keptFrom = (sql: Sql): Record<Level, Fragment> => ({
+  domain: sql`${shareTable(sql, 'domain')} s JOIN domains d ON d.name = s.domain_name`,
+  project: sql`${shareTable(sql, 'project')} s JOIN groups g ON g.id = s.project_id`,
+  user: sql`${shareTable(sql, 'user')} s JOIN users u ON u.uuid = s.user_uuid
+              JOIN association_groups_users m
+                ON m.user_id = u.uuid AND m.group_id = s.project_id`,
+});
+
+/**
+ * The shares of all resource groups that are kept: those of owners who have used something, or have a
+ * weight of their own.
+ * @throws BackendError InvalidGraphQLParameters for a filter that is too large, InvalidCursor.
+ */
+export function selectKeptShares(
+  sql: Sql,
+  level: Level,
+  query: V2Query,
+  wish: PageWish,
+): Promise<Listed<KeptShare>> {
+  const list = LISTS[level](sql, { group: '' });
+  const fields = { ...list.fields, resourceGroup: text(sql`s.resource_group`) };
+  const highest = [{ column: factor(sql), descending: true }];
+  return selectListPage(
+    sql,
+    {
+      columns: sql`s.id, ${list.columns}, ${shareColumns(sql, sql`s.resource_group`)}`,
+      from: keptFrom(sql)[level],
+      scope: sql`true`,
+      filter: v2FilterToSql(sql, query.filter, fields),
+      order: v2OrderTerms(wish.page.mode, query.orderBy, list.orders, highest),
+      key: sql`s.id`,
+      keyType: 'uuid',
+    },
+    wish,
+  );
 }
 
 export interface BucketRow {
@@ -253,6 +295,32 @@ export interface BucketScope {
   readonly projectId?: string;
 }
 
+/** Usage per day, the latest first unless ordered; `scope` is that of the list. */
+function buckets(
+  sql: Sql,
+  level: Level,
+  scope: Fragment,
+  query: V2Query,
+  wish: PageWish,
+): ListSource {
+  const projectId = level === 'domain' ? sql`NULL` : sql`b.project_id::text`;
+  const userId = level === 'user' ? sql`b.user_uuid::text` : sql`NULL`;
+  const orders = { PERIOD_START: sql`b.period_start` };
+  const latest = [{ column: sql`b.period_start`, descending: true }];
+  return {
+    columns: sql`b.id, b.resource_group, b.domain_name, ${projectId} AS project_id,
+      ${userId} AS user_uuid, b.period_start::text AS period_start,
+      b.period_end::text AS period_end, b.decay_unit_days, b.resource_usage,
+      b.capacity_snapshot, b.created_at, b.updated_at`,
+    from: sql`${bucketTable(sql, level)} b`,
+    scope,
+    filter: v2FilterToSql(sql, query.filter, bucketFields(sql)),
+    order: v2OrderTerms(wish.page.mode, query.orderBy, orders, latest),
+    key: sql`b.id`,
+    keyType: 'uuid',
+  };
+}
+
 /** The usage of each owner per day, the latest first unless ordered; by owner. */
 export function selectBucketsOf(
   sql: Sql,
@@ -267,24 +335,21 @@ export function selectBucketsOf(
     project: sql`b.project_id = parent.id`,
     user: sql`b.user_uuid = parent.id`,
   }[level];
-  const projectId = level === 'domain' ? sql`NULL` : sql`b.project_id::text`;
-  const userId = level === 'user' ? sql`b.user_uuid::text` : sql`NULL`;
   const inProject =
     scope.projectId === undefined ? sql`true` : sql`b.project_id = ${scope.projectId}`;
-  const orders = { PERIOD_START: sql`b.period_start` };
-  const latest = [{ column: sql`b.period_start`, descending: true }];
-  const source: ListSource = {
-    columns: sql`b.id, b.resource_group, b.domain_name, ${projectId} AS project_id,
-      ${userId} AS user_uuid, b.period_start::text AS period_start,
-      b.period_end::text AS period_end, b.decay_unit_days, b.resource_usage,
-      b.capacity_snapshot, b.created_at, b.updated_at`,
-    from: sql`${bucketTable(sql, level)} b`,
-    scope: sql`${owner} AND b.resource_group = ${scope.group} AND ${inProject}`,
-    filter: v2FilterToSql(sql, query.filter, bucketFields(sql)),
-    order: v2OrderTerms(wish.page.mode, query.orderBy, orders, latest),
-    key: sql`b.id`,
-    keyType: 'uuid',
-  };
+  const within = sql`${owner} AND b.resource_group = ${scope.group} AND ${inProject}`;
   const type = level === 'domain' ? 'text' : 'uuid';
-  return selectListPages(sql, source, wish, { ids: owners, type });
+  return selectListPages(sql, buckets(sql, level, within, query, wish), wish, {
+    ids: owners,
+    type,
+  });
 }
+
+/** The usage of all owners in all resource groups per day. */
+export const selectBuckets = (
+  sql: Sql,
+  level: Level,
+  query: V2Query,
+  wish: PageWish,
+): Promise<Listed<BucketRow>> =>
+  selectListPage(sql, buckets(sql, level, sql`true`, query, wish), wish);

@@ -8,6 +8,15 @@ export const typeDefs = /* GraphQL */ `
     rgDomainFairShares(scope: ResourceGroupDomainScope!, filter: RGDomainFairShareFilter = null, orderBy: [DomainFairShareOrderBy!] = null, ${PAGE}): DomainFairShareConnection
     rgProjectFairShares(scope: ResourceGroupProjectScope!, filter: RGProjectFairShareFilter = null, orderBy: [ProjectFairShareOrderBy!] = null, ${PAGE}): ProjectFairShareConnection
     rgUserFairShares(scope: ResourceGroupUserScope!, filter: RGUserFairShareFilter = null, orderBy: [UserFairShareOrderBy!] = null, ${PAGE}): UserFairShareConnection
+    adminDomainFairShare(resourceGroupName: String!, domainName: String!): DomainFairShare
+    adminDomainFairShares(filter: DomainFairShareFilter = null, orderBy: [DomainFairShareOrderBy!] = null, ${PAGE}): DomainFairShareConnection
+    adminProjectFairShare(resourceGroupName: String!, projectId: UUID!): ProjectFairShare
+    adminProjectFairShares(filter: ProjectFairShareFilter = null, orderBy: [ProjectFairShareOrderBy!] = null, ${PAGE}): ProjectFairShareConnection
+    adminUserFairShare(resourceGroupName: String!, projectId: UUID!, userUuid: UUID!): UserFairShare
+    adminUserFairShares(filter: UserFairShareFilter = null, orderBy: [UserFairShareOrderBy!] = null, ${PAGE}): UserFairShareConnection
+    rgDomainFairShare(scope: ResourceGroupDomainScope!, domainName: String!): DomainFairShare
+    rgProjectFairShare(scope: ResourceGroupProjectScope!, projectId: UUID!): ProjectFairShare
+    rgUserFairShare(scope: ResourceGroupUserScope!, userUuid: UUID!): UserFairShare
   }
 
   type Mutation {
@@ -128,6 +137,36 @@ export const typeDefs = /* GraphQL */ `
     username: StringFilter = null
     email: StringFilter = null
     isActive: Boolean = null
+  }
+
+  input DomainFairShareFilter {
+    resourceGroup: StringFilter = null
+    domainName: StringFilter = null
+    domain: DomainFairShareDomainNestedFilter = null
+    AND: [DomainFairShareFilter!] = null
+    OR: [DomainFairShareFilter!] = null
+    NOT: [DomainFairShareFilter!] = null
+  }
+
+  input ProjectFairShareFilter {
+    resourceGroup: StringFilter = null
+    projectId: UUIDFilter = null
+    domainName: StringFilter = null
+    project: ProjectFairShareProjectNestedFilter = null
+    AND: [ProjectFairShareFilter!] = null
+    OR: [ProjectFairShareFilter!] = null
+    NOT: [ProjectFairShareFilter!] = null
+  }
+
+  input UserFairShareFilter {
+    resourceGroup: StringFilter = null
+    userUuid: UUIDFilter = null
+    projectId: UUIDFilter = null
+    domainName: StringFilter = null
+    user: UserFairShareUserNestedFilter = null
+    AND: [UserFairShareFilter!] = null
+    OR: [UserFairShareFilter!] = null
+    NOT: [UserFairShareFilter!] = null
   }
 
   input RGDomainFairShareFilter {
@@ -310,6 +349,12 @@ ${['Domain', 'Project', 'User']
 `;
 
 export const usageTypeDefs = /* GraphQL */ `
+  type Query {
+    adminDomainUsageBuckets(filter: DomainUsageBucketFilter = null, orderBy: [DomainUsageBucketOrderBy!] = null, ${PAGE}): DomainUsageBucketConnection
+    adminProjectUsageBuckets(filter: ProjectUsageBucketFilter = null, orderBy: [ProjectUsageBucketOrderBy!] = null, ${PAGE}): ProjectUsageBucketConnection
+    adminUserUsageBuckets(filter: UserUsageBucketFilter = null, orderBy: [UserUsageBucketOrderBy!] = null, ${PAGE}): UserUsageBucketConnection
+  }
+
   type DomainV2 {
     usageBuckets(scope: DomainUsageScope!, filter: DomainUsageBucketFilter = null, orderBy: [DomainUsageBucketOrderBy!] = null, ${PAGE}): DomainUsageBucketConnection
   }

@@ -8,7 +8,7 @@ import type { Caller } from '../http/route.ts';
 import type { Level } from './levels.ts';
 import * as store from './list-store.ts';
 
-export type { BucketRow, ShareRow, ShareScope } from './list-store.ts';
+export type { BucketRow, KeptShare, ShareRow, ShareScope } from './list-store.ts';
 
 /**
  * The shares in a resource group of everybody who may use it, the highest first unless ordered.
@@ -25,6 +25,22 @@ export function listShares(
 ): Promise<Listed<store.ShareRow>> {
   requireAdministrator(caller);
   return store.selectShares(sql, level, scope, query, wish);
+}
+
+/**
+ * The shares that are kept, of all resource groups, the highest first unless ordered.
+ * @throws BackendError GenericForbidden unless the caller is a superadmin;
+ *   InvalidGraphQLParameters, InvalidCursor.
+ */
+export function listKeptShares(
+  sql: Sql,
+  caller: Caller,
+  level: Level,
+  query: V2Query,
+  wish: PageWish,
+): Promise<Listed<store.KeptShare>> {
+  requireAdministrator(caller);
+  return store.selectKeptShares(sql, level, query, wish);
 }
 
 /**
@@ -60,4 +76,19 @@ export function listBuckets(
 ): Promise<Map<string, Listed<store.BucketRow>>> {
   requireAdministrator(caller);
   return store.selectBucketsOf(sql, level, owners, scope, query, wish);
+}
+
+/**
+ * What everybody has used of all resource groups per UTC day, the latest first unless ordered.
+ * @throws BackendError GenericForbidden unless the caller is a superadmin.
+ */
+export function listAllBuckets(
+  sql: Sql,
+  caller: Caller,
+  level: Level,
+  query: V2Query,
+  wish: PageWish,
+): Promise<Listed<store.BucketRow>> {
+  requireAdministrator(caller);
+  return store.selectBuckets(sql, level, query, wish);
 }

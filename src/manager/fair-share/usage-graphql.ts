@@ -1,4 +1,6 @@
 /** GraphQL fields about what domains, projects and users have used per day. */
+import type { GraphQLResolveInfo } from 'graphql';
+import type { GraphqlContext } from '../graphql/context.ts';
 import { globalId } from '../graphql/global-id.ts';
 import type { GraphqlModule } from '../graphql/module.ts';
 import type {
@@ -6,9 +8,11 @@ import type {
   ProjectV2usageBucketsArgs,
   UserV2usageBucketsArgs,
 } from '../graphql/resolvers.generated.ts';
-import { nestedV2List } from '../graphql/v2-list.ts';
+import type { V2Query } from '../graphql/v2-filter-store.ts';
+import { nestedV2List, type V2Arguments, v2ListField } from '../graphql/v2-list.ts';
+import type { Level } from './levels.ts';
 import { usageTypeDefs } from './schema.ts';
-import { type BucketRow, listBuckets } from './service.ts';
+import { type BucketRow, listAllBuckets, listBuckets } from './service.ts';
 import { bucketShape } from './shapes.ts';
 
 const idOf = ({ id }: BucketRow): string => id;
@@ -45,9 +49,25 @@ const bucketFields = (typeName: string) => ({
   usageCapacityRatio: (row: BucketRow) => bucketShape(row).usageCapacityRatio,
 });
 
+const all = (
+  level: Level,
+  args: V2Arguments & V2Query,
+  { ctx, caller }: GraphqlContext,
+  info: GraphQLResolveInfo,
+) =>
+  v2ListField<BucketRow>(args, info, {
+    idOf,
+    load: (wish) => listAllBuckets(ctx.sql, caller, level, args, wish),
+  });
+
 export const usageBucketGraphql: GraphqlModule = {
   typeDefs: usageTypeDefs,
   resolvers: {
+    Query: {
+      adminDomainUsageBuckets: (_root, args, context, info) => all('domain', args, context, info),
+      adminProjectUsageBuckets: (_root, args, context, info) => all('project', args, context, info),
+      adminUserUsageBuckets: (_root, args, context, info) => all('user', args, context, info),
+    },
     DomainV2: {
       usageBuckets: ({ name }, args, context, info) => ofDomains(context, name, args, info),
     },

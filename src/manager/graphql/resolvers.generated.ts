@@ -363,6 +363,18 @@ export type Query = {
   readonly rgDomainFairShares: Maybe<DomainFairShareConnection>;
   readonly rgProjectFairShares: Maybe<ProjectFairShareConnection>;
   readonly rgUserFairShares: Maybe<UserFairShareConnection>;
+  readonly adminDomainFairShare: Maybe<DomainFairShare>;
+  readonly adminDomainFairShares: Maybe<DomainFairShareConnection>;
+  readonly adminProjectFairShare: Maybe<ProjectFairShare>;
+  readonly adminProjectFairShares: Maybe<ProjectFairShareConnection>;
+  readonly adminUserFairShare: Maybe<UserFairShare>;
+  readonly adminUserFairShares: Maybe<UserFairShareConnection>;
+  readonly rgDomainFairShare: Maybe<DomainFairShare>;
+  readonly rgProjectFairShare: Maybe<ProjectFairShare>;
+  readonly rgUserFairShare: Maybe<UserFairShare>;
+  readonly adminDomainUsageBuckets: Maybe<DomainUsageBucketConnection>;
+  readonly adminProjectUsageBuckets: Maybe<ProjectUsageBucketConnection>;
+  readonly adminUserUsageBuckets: Maybe<UserUsageBucketConnection>;
   readonly scaling_group: Maybe<ScalingGroup>;
   readonly scaling_groups: Maybe<ReadonlyArray<Maybe<ScalingGroup>>>;
   readonly accessible_scaling_groups: Maybe<ReadonlyArray<Maybe<ScalingGroup>>>;
@@ -1377,6 +1389,115 @@ export type QueryrgUserFairSharesArgs = {
   scope: ResourceGroupUserScope;
   filter?: InputMaybe<RGUserFairShareFilter>;
   orderBy?: InputMaybe<ReadonlyArray<UserFairShareOrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type QueryadminDomainFairShareArgs = {
+  resourceGroupName: Scalars['String']['input'];
+  domainName: Scalars['String']['input'];
+};
+
+
+export type QueryadminDomainFairSharesArgs = {
+  filter?: InputMaybe<DomainFairShareFilter>;
+  orderBy?: InputMaybe<ReadonlyArray<DomainFairShareOrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type QueryadminProjectFairShareArgs = {
+  resourceGroupName: Scalars['String']['input'];
+  projectId: Scalars['UUID']['input'];
+};
+
+
+export type QueryadminProjectFairSharesArgs = {
+  filter?: InputMaybe<ProjectFairShareFilter>;
+  orderBy?: InputMaybe<ReadonlyArray<ProjectFairShareOrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type QueryadminUserFairShareArgs = {
+  resourceGroupName: Scalars['String']['input'];
+  projectId: Scalars['UUID']['input'];
+  userUuid: Scalars['UUID']['input'];
+};
+
+
+export type QueryadminUserFairSharesArgs = {
+  filter?: InputMaybe<UserFairShareFilter>;
+  orderBy?: InputMaybe<ReadonlyArray<UserFairShareOrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type QueryrgDomainFairShareArgs = {
+  scope: ResourceGroupDomainScope;
+  domainName: Scalars['String']['input'];
+};
+
+
+export type QueryrgProjectFairShareArgs = {
+  scope: ResourceGroupProjectScope;
+  projectId: Scalars['UUID']['input'];
+};
+
+
+export type QueryrgUserFairShareArgs = {
+  scope: ResourceGroupUserScope;
+  userUuid: Scalars['UUID']['input'];
+};
+
+
+export type QueryadminDomainUsageBucketsArgs = {
+  filter?: InputMaybe<DomainUsageBucketFilter>;
+  orderBy?: InputMaybe<ReadonlyArray<DomainUsageBucketOrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type QueryadminProjectUsageBucketsArgs = {
+  filter?: InputMaybe<ProjectUsageBucketFilter>;
+  orderBy?: InputMaybe<ReadonlyArray<ProjectUsageBucketOrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type QueryadminUserUsageBucketsArgs = {
+  filter?: InputMaybe<UserUsageBucketFilter>;
+  orderBy?: InputMaybe<ReadonlyArray<UserUsageBucketOrderBy>>;
   before?: InputMaybe<Scalars['String']['input']>;
   after?: InputMaybe<Scalars['String']['input']>;
   first?: InputMaybe<Scalars['Int']['input']>;
@@ -7054,6 +7175,36 @@ export type UserFairShareUserNestedFilter = {
   readonly isActive?: InputMaybe<Scalars['Boolean']['input']>;
 };
 
+export type DomainFairShareFilter = {
+  readonly resourceGroup?: InputMaybe<StringFilter>;
+  readonly domainName?: InputMaybe<StringFilter>;
+  readonly domain?: InputMaybe<DomainFairShareDomainNestedFilter>;
+  readonly AND?: InputMaybe<ReadonlyArray<DomainFairShareFilter>>;
+  readonly OR?: InputMaybe<ReadonlyArray<DomainFairShareFilter>>;
+  readonly NOT?: InputMaybe<ReadonlyArray<DomainFairShareFilter>>;
+};
+
+export type ProjectFairShareFilter = {
+  readonly resourceGroup?: InputMaybe<StringFilter>;
+  readonly projectId?: InputMaybe<UUIDFilter>;
+  readonly domainName?: InputMaybe<StringFilter>;
+  readonly project?: InputMaybe<ProjectFairShareProjectNestedFilter>;
+  readonly AND?: InputMaybe<ReadonlyArray<ProjectFairShareFilter>>;
+  readonly OR?: InputMaybe<ReadonlyArray<ProjectFairShareFilter>>;
+  readonly NOT?: InputMaybe<ReadonlyArray<ProjectFairShareFilter>>;
+};
+
+export type UserFairShareFilter = {
+  readonly resourceGroup?: InputMaybe<StringFilter>;
+  readonly userUuid?: InputMaybe<UUIDFilter>;
+  readonly projectId?: InputMaybe<UUIDFilter>;
+  readonly domainName?: InputMaybe<StringFilter>;
+  readonly user?: InputMaybe<UserFairShareUserNestedFilter>;
+  readonly AND?: InputMaybe<ReadonlyArray<UserFairShareFilter>>;
+  readonly OR?: InputMaybe<ReadonlyArray<UserFairShareFilter>>;
+  readonly NOT?: InputMaybe<ReadonlyArray<UserFairShareFilter>>;
+};
+
 export type RGDomainFairShareFilter = {
   readonly resourceGroup?: InputMaybe<StringFilter>;
   readonly domainName?: InputMaybe<StringFilter>;
@@ -8660,6 +8811,9 @@ export type ResolversTypes = {
   ProjectFairShareTypeEnumFilter: ProjectFairShareTypeEnumFilter;
   ProjectFairShareProjectNestedFilter: ProjectFairShareProjectNestedFilter;
   UserFairShareUserNestedFilter: UserFairShareUserNestedFilter;
+  DomainFairShareFilter: DomainFairShareFilter;
+  ProjectFairShareFilter: ProjectFairShareFilter;
+  UserFairShareFilter: UserFairShareFilter;
   RGDomainFairShareFilter: RGDomainFairShareFilter;
   RGProjectFairShareFilter: RGProjectFairShareFilter;
   RGUserFairShareFilter: RGUserFairShareFilter;
@@ -9327,6 +9481,9 @@ export type ResolversParentTypes = {
   ProjectFairShareTypeEnumFilter: ProjectFairShareTypeEnumFilter;
   ProjectFairShareProjectNestedFilter: ProjectFairShareProjectNestedFilter;
   UserFairShareUserNestedFilter: UserFairShareUserNestedFilter;
+  DomainFairShareFilter: DomainFairShareFilter;
+  ProjectFairShareFilter: ProjectFairShareFilter;
+  UserFairShareFilter: UserFairShareFilter;
   RGDomainFairShareFilter: RGDomainFairShareFilter;
   RGProjectFairShareFilter: RGProjectFairShareFilter;
   RGUserFairShareFilter: RGUserFairShareFilter;
@@ -9656,6 +9813,18 @@ export type QueryResolvers<ContextType = GraphqlContext, ParentType extends Reso
   rgDomainFairShares?: Resolver<Maybe<ResolversTypes['DomainFairShareConnection']>, ParentType, ContextType, RequireFields<QueryrgDomainFairSharesArgs, 'scope' | 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
   rgProjectFairShares?: Resolver<Maybe<ResolversTypes['ProjectFairShareConnection']>, ParentType, ContextType, RequireFields<QueryrgProjectFairSharesArgs, 'scope' | 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
   rgUserFairShares?: Resolver<Maybe<ResolversTypes['UserFairShareConnection']>, ParentType, ContextType, RequireFields<QueryrgUserFairSharesArgs, 'scope' | 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  adminDomainFairShare?: Resolver<Maybe<ResolversTypes['DomainFairShare']>, ParentType, ContextType, RequireFields<QueryadminDomainFairShareArgs, 'resourceGroupName' | 'domainName'>>;
+  adminDomainFairShares?: Resolver<Maybe<ResolversTypes['DomainFairShareConnection']>, ParentType, ContextType, RequireFields<QueryadminDomainFairSharesArgs, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  adminProjectFairShare?: Resolver<Maybe<ResolversTypes['ProjectFairShare']>, ParentType, ContextType, RequireFields<QueryadminProjectFairShareArgs, 'resourceGroupName' | 'projectId'>>;
+  adminProjectFairShares?: Resolver<Maybe<ResolversTypes['ProjectFairShareConnection']>, ParentType, ContextType, RequireFields<QueryadminProjectFairSharesArgs, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  adminUserFairShare?: Resolver<Maybe<ResolversTypes['UserFairShare']>, ParentType, ContextType, RequireFields<QueryadminUserFairShareArgs, 'resourceGroupName' | 'projectId' | 'userUuid'>>;
+  adminUserFairShares?: Resolver<Maybe<ResolversTypes['UserFairShareConnection']>, ParentType, ContextType, RequireFields<QueryadminUserFairSharesArgs, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  rgDomainFairShare?: Resolver<Maybe<ResolversTypes['DomainFairShare']>, ParentType, ContextType, RequireFields<QueryrgDomainFairShareArgs, 'scope' | 'domainName'>>;
+  rgProjectFairShare?: Resolver<Maybe<ResolversTypes['ProjectFairShare']>, ParentType, ContextType, RequireFields<QueryrgProjectFairShareArgs, 'scope' | 'projectId'>>;
+  rgUserFairShare?: Resolver<Maybe<ResolversTypes['UserFairShare']>, ParentType, ContextType, RequireFields<QueryrgUserFairShareArgs, 'scope' | 'userUuid'>>;
+  adminDomainUsageBuckets?: Resolver<Maybe<ResolversTypes['DomainUsageBucketConnection']>, ParentType, ContextType, RequireFields<QueryadminDomainUsageBucketsArgs, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  adminProjectUsageBuckets?: Resolver<Maybe<ResolversTypes['ProjectUsageBucketConnection']>, ParentType, ContextType, RequireFields<QueryadminProjectUsageBucketsArgs, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  adminUserUsageBuckets?: Resolver<Maybe<ResolversTypes['UserUsageBucketConnection']>, ParentType, ContextType, RequireFields<QueryadminUserUsageBucketsArgs, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
   scaling_group?: Resolver<Maybe<ResolversTypes['ScalingGroup']>, ParentType, ContextType, Partial<Queryscaling_groupArgs>>;
   scaling_groups?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['ScalingGroup']>>>, ParentType, ContextType, Partial<Queryscaling_groupsArgs>>;
   accessible_scaling_groups?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['ScalingGroup']>>>, ParentType, ContextType, RequireFields<Queryaccessible_scaling_groupsArgs, 'project_id'>>;
