@@ -43,6 +43,7 @@ import { fairShareGraphql } from './fair-share/graphql.ts';
 import { usageBucketGraphql } from './fair-share/usage-graphql.ts';
 import { folderGraphql } from './folder/graphql.ts';
 import { folderRoutes } from './folder/rest.ts';
+import { quotaScopeRoutes } from './folder/rest-quota-scopes.ts';
 import { storageGraphql } from './folder/storage-graphql.ts';
 import { folderFilesV2Graphql } from './folder/v2-files-graphql.ts';
 import { folderV2Graphql } from './folder/v2-graphql.ts';
@@ -207,6 +208,7 @@ export const featureRoutes = (ctx: ManagerContext, graphql: GraphqlEngine): Rout
   ...exportRoutes(ctx),
   ...openIdRoutes(ctx),
   ...folderRoutes(ctx),
+  ...quotaScopeRoutes(ctx),
   ...usageRoutes(ctx),
   ...containerRegistryRoutes(ctx),
   ...resourceGroupRoutes(ctx),

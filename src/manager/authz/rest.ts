@@ -1,13 +1,19 @@
 /** HTTP operations on roles, who has them, and scopes. For superadmins. */
 import * as v from 'valibot';
-import { BackendError } from '../../common/errors.ts';
 import { isoTime } from '../../common/time.ts';
 import type { ManagerContext } from '../context.ts';
 import type { RoleRow } from '../db/rows.generated.ts';
-import type { PageWish } from '../graphql/page.ts';
-import type { V2Filter, V2Order } from '../graphql/v2-filter-store.ts';
 import { route } from '../http/declare.ts';
 import type { AuthenticatedRequest, Operation, Route } from '../http/route.ts';
+import {
+  ordered,
+  searchPage as page,
+  textFilter,
+  toFilter,
+  toOrder,
+  toPagination,
+  toWish,
+} from '../http/search.ts';
 import { assignRole, revokeRole } from './assignments.ts';
 import { elements, elementWords } from './elements.ts';
 import * as lists from './lists.ts';
@@ -19,56 +25,6 @@ const source = v.picklist(['system', 'custom']);
 const status = v.picklist(['active', 'inactive', 'deleted']);
 const roleReference = v.object({ role_id: uuid });
 const holder = v.object({ user_id: uuid, role_id: uuid });
-
-/** Comparisons of text; their names here have underscores. */
-const textFilter = v.nullish(v.record(v.string(), v.nullish(text)));
-const direction = v.optional(v.picklist(['asc', 'desc']), 'asc');
-const ordered = <const Field extends string>(fields: readonly Field[]) =>
-  v.nullish(v.array(v.object({ field: v.picklist(fields), direction })));
-const page = {
-  limit: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(1000)), 50),
-  offset: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0)), 0),
-};
-
-const COMPARISON = /^(i_)?(not_)?(equals|contains|starts_with|ends_with)$/;
-
-/** @throws BackendError InvalidAPIParameters for a comparison that there is none of. */
-function toFilter(filter: v.InferOutput<typeof textFilter>): V2Filter {
-  return Object.fromEntries(
-    Object.entries(filter ?? {}).map(([name, value]) => {
-      if (!COMPARISON.test(name)) {
-        throw new BackendError('InvalidAPIParameters', `'${name}' is no comparison of text.`);
-      }
-      return [name.replaceAll(/_(.)/g, (_, letter: string) => letter.toUpperCase()), value];
-    }),
-  );
-}
-
-const toOrder = (
-  order:
-    | readonly { readonly field: string; readonly direction: 'asc' | 'desc' }[]
-    | null
-    | undefined,
-): V2Order[] =>
-  (order ?? []).map((term) => ({
-    field: term.field.toUpperCase(),
-    direction: term.direction === 'asc' ? 'ASC' : 'DESC',
-  }));
-
-const toWish = ({ limit, offset }: { limit: number; offset: number }): PageWish => ({
-  page: { mode: 'offset', limit, offset },
-  count: true,
-  rows: true,
-});
-
-const toPagination = (
-  total: number | null,
-  { limit, offset }: { limit: number; offset: number },
-) => ({
-  total: total ?? 0,
-  offset,
-  limit,
-});
 
 const toRole = (row: RoleRow) => ({
   id: row.id,

@@ -2,16 +2,19 @@
  * Quota scopes: what all folders of a user, or of a project, may hold together on a volume. Storage
  * enforces the limit; policies say what it is where nobody set another.
  */
-import { BackendError } from '../../common/errors.ts';
+import { BackendError, errorMessage } from '../../common/errors.ts';
+import { pooled } from '../../common/pooled.ts';
 import { change } from '../audit/service.ts';
 import type { ManagerContext } from '../context.ts';
 import type { Caller } from '../http/route.ts';
 import * as storage from '../storage/client.ts';
 import { parseHost } from '../storage/settings.ts';
 import type { FolderChange } from './manage.ts';
-import { selectScopeOwner } from './quota-store.ts';
+import { selectScopeOwner, selectScopes } from './quota-store.ts';
 import type { FolderRecord } from './service.ts';
 
+/** Quota scopes whose usage is asked for at a time. */
+const PARALLEL = 8;
 const SCOPE_ID = /^(user|project):([0-9a-f-]{36})$/i;
 
 export interface QuotaScope {
@@ -64,6 +67,30 @@ export async function getQuotaScope(
     const limit = Number(owner.max_quota_scope_size);
     return { id, host, usageBytes: null, limitBytes: limit > 0 ? limit : null };
   }
+}
+
+/**
+ * One page of the quota scopes that folders are in; for superadmins. What a storage proxy does not tell
+ * is null.
+ * @throws BackendError InvalidGraphQLParameters for a wrong filter.
+ */
+export async function searchQuotaScopes(
+  ctx: ManagerContext,
+  caller: Caller,
+  ...[query, page]: [Parameters<typeof selectScopes>[2], Parameters<typeof selectScopes>[3]]
+): Promise<{ scopes: QuotaScope[]; total: number }> {
+  const { rows, total } = await selectScopes(ctx.sql, caller, query, page);
+  const scopes: QuotaScope[] = rows.map((row) => ({ ...row, usageBytes: null, limitBytes: null }));
+  await pooled([...scopes.entries()], PARALLEL, async ([index, { host, id }]) => {
+    try {
+      scopes[index] = await getQuotaScope(ctx, caller, host, id);
+    } catch (error) {
+      ctx.log.warn('the usage of a quota scope cannot be told', {
+        ...{ host, scope: id, error: errorMessage(error) },
+      });
+    }
+  });
+  return { scopes, total };
 }
 
 /** What the quota scope of a folder holds and may hold. Bytes. */
