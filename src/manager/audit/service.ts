@@ -7,7 +7,9 @@ import { BackendError } from '../../common/errors.ts';
 import type { ProblemName } from '../../common/problems.ts';
 import type { ManagerContext } from '../context.ts';
 import type { Caller } from '../http/route.ts';
-import { insertAuditRecord } from './store.ts';
+import { type AuditRecord, insertAuditRecords } from './store.ts';
+
+export { type AuditRecord, insertAuditRecords };
 
 /** Who is named in the record; `userId` is null for somebody who has no account yet. */
 export interface Author {
@@ -79,6 +81,29 @@ function explain(error: unknown, conflict: ProblemName): unknown {
   return error;
 }
 
+/** Whose deed it is, and by which request; null: none that came from outside. */
+export interface Deed {
+  readonly caller: Author;
+  readonly requestId: string | null;
+  readonly clientAddress: string | null;
+}
+
+/**
+ * The record of a change, for whoever writes it together with many others; else see `change`.
+ * @param action.durationSec how long the change took.
+ */
+export const auditRecord = (
+  { caller, requestId, clientAddress }: Deed,
+  action: { readonly actionId: string; readonly durationSec: number },
+  { entityType, entityId, operation, before, after }: Change,
+): AuditRecord => ({
+  ...{ entityType, entityId, operation, requestId, clientAddress, ...action },
+  triggeredBy: caller.userId,
+  description: `${operation} ${entityType} ${entityId} by ${caller.email}`,
+  before: readable(before),
+  after: readable(after),
+});
+
 /**
  * Runs a change in a transaction, records every `note` of it in the audit log, and afterwards tells
  * the managers which kinds of rows changed.
@@ -87,10 +112,11 @@ function explain(error: unknown, conflict: ProblemName): unknown {
  *   row or a named one is missing, InvalidAPIParameters for values that cannot be stored.
  */
 export async function change<T>(
-  { ctx, caller, requestId, clientAddress }: AuthoredChange,
+  by: AuthoredChange,
   run: (tx: TransactionSql, note: (change: Change) => void) => Promise<T>,
   conflict: ProblemName = 'RepositoryIntegrityError',
 ): Promise<T> {
+  const { ctx } = by;
   const actionId = ctx.random.uuid();
   const startedMs = ctx.clock.monotonicMs();
   const changes: Change[] = [];
@@ -98,21 +124,11 @@ export async function change<T>(
   try {
     ({ value } = await ctx.sql.begin(async (tx) => {
       const result = await run(tx, (noted) => changes.push(noted));
-      for (const { entityType, entityId, operation, before, after } of changes) {
-        await insertAuditRecord(tx, {
-          entityType,
-          entityId,
-          operation,
-          actionId,
-          requestId,
-          triggeredBy: caller.userId,
-          clientAddress,
-          description: `${operation} ${entityType} ${entityId} by ${caller.email}`,
-          durationSec: (ctx.clock.monotonicMs() - startedMs) / 1000,
-          before: readable(before),
-          after: readable(after),
-        });
-      }
+      const action = { actionId, durationSec: (ctx.clock.monotonicMs() - startedMs) / 1000 };
+      await insertAuditRecords(
+        tx,
+        changes.map((noted) => auditRecord(by, action, noted)),
+      );
       return { value: result };
     }));
   } catch (error) {

@@ -7,7 +7,7 @@ export interface AuditRecord {
   readonly operation: string;
   readonly entityId: string;
   readonly actionId: string;
-  readonly requestId: string;
+  readonly requestId: string | null;
   /** The user's id; null for somebody who has no account. */
   readonly triggeredBy: string | null;
   /** From where the request came. */
@@ -18,15 +18,14 @@ export interface AuditRecord {
   readonly after: unknown;
 }
 
-const json = (value: unknown): string | null =>
-  value === null || value === undefined ? null : jsonText(value);
-
-export async function insertAuditRecord(sql: Db, record: AuditRecord): Promise<void> {
+export async function insertAuditRecords(sql: Db, records: readonly AuditRecord[]): Promise<void> {
+  if (records.length === 0) return;
   await sql`
     INSERT INTO audit_logs (entity_type, operation, entity_id, action_id, request_id, triggered_by,
                             description, duration, status, before, after, client_address)
-    VALUES (${record.entityType}, ${record.operation}, ${record.entityId}, ${record.actionId},
-            ${record.requestId}, ${record.triggeredBy}, ${record.description},
-            make_interval(secs => ${record.durationSec}), 'success',
-            ${json(record.before)}::text::jsonb, ${json(record.after)}::text::jsonb, ${record.clientAddress})`;
+    SELECT "entityType", operation, "entityId", "actionId", "requestId", "triggeredBy", description,
+           make_interval(secs => "durationSec"), 'success', before, after, "clientAddress"
+      FROM jsonb_to_recordset(${jsonText(records)}::text::jsonb) AS r("entityType" text,
+           operation text, "entityId" text, "actionId" uuid, "requestId" text, "triggeredBy" text,
+           description text, "durationSec" float8, before jsonb, after jsonb, "clientAddress" text)`;
 }

@@ -5,6 +5,7 @@ import { isUuid } from '../../common/ids.ts';
 import { CUSTOMIZED_OWNER_LABEL } from '../../common/images/labels.ts';
 import { randomString } from '../../common/random.ts';
 import { addSlots, formatAmount, parseSlots, type Slots } from '../../common/slots.ts';
+import { auditRecord, type Deed } from '../audit/service.ts';
 import { generateSshKeypair, type SshKeypair } from '../auth/ssh-keypair.ts';
 import type { ManagerContext } from '../context.ts';
 import { checkBesideMounts } from '../dotfile/service.ts';
@@ -310,9 +311,17 @@ function newSession(ctx: ManagerContext, found: Findings): NewSession {
   };
 }
 
-async function store(ctx: ManagerContext, item: NewSession): Promise<void> {
+async function store(ctx: ManagerContext, item: NewSession, by: Deed): Promise<void> {
+  const action = { actionId: ctx.random.uuid(), durationSec: 0 };
+  const record = auditRecord(by, action, {
+    ...{ entityType: 'session', entityId: item.id, operation: 'create' },
+    after: {
+      ...{ name: item.name, session_type: item.type, user_uuid: item.userId },
+      ...{ group_id: item.groupId, scaling_group_name: item.scalingGroup },
+    },
+  });
   try {
-    await ctx.newSessions.store(item);
+    await ctx.newSessions.store({ ...item, record });
   } catch (error) {
     // Somebody was faster with the same name.
     const taken = errorCode(error) === UNIQUE_VIOLATION;
@@ -455,6 +464,7 @@ export async function trySession(
 
 /**
  * Validates and stores a session, then wakes the scheduler. Returns before it is scheduled.
+ * @param by whose deed is recorded: the owner's own unless somebody else asks.
  * @throws BackendError naming the rule that refuses the request; SessionAlreadyExists carries
  *   `data.existingSessionId`.
  */
@@ -462,6 +472,7 @@ export async function enqueueSession(
   ctx: ManagerContext,
   owner: Caller,
   request: EnqueueRequest,
+  by: Deed = { caller: owner, requestId: null, clientAddress: null },
 ): Promise<EnqueueResult> {
   const [{ images, complete }, existing] = await Promise.all([
     prepare(ctx, owner, request, false),
@@ -470,7 +481,7 @@ export async function enqueueSession(
   const reused = reuseExisting(existing, owner, request, images);
   if (reused) return reused;
   const item = await complete();
-  await store(ctx, item);
+  await store(ctx, item, by);
   ctx.events.publish({
     ...{ type: 'session-status', sessionId: item.id, status: 'PENDING', reason: '' },
   });

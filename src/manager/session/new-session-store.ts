@@ -1,6 +1,7 @@
 /** The SQL that stores new sessions, many at a time. */
 import { BackendError } from '../../common/errors.ts';
 import { formatAmount, formatSlots, type Slots } from '../../common/slots.ts';
+import { type AuditRecord, insertAuditRecords } from '../audit/service.ts';
 import type { Db } from '../db/connect.ts';
 import { jsonText } from '../db/json.ts';
 import type { FolderMount } from '../folder/mount.ts';
@@ -268,10 +269,15 @@ async function holdFolders(tx: Db, items: readonly NewSession[], now: Date): Pro
   );
 }
 
+/** A session, and the record of who made it. */
+export interface RecordedSession extends NewSession {
+  readonly record: AuditRecord;
+}
+
 /** Inserts sessions, PENDING, with all that belongs to them: everything or nothing. */
 export async function insertSessions(
   tx: Db,
-  items: readonly NewSession[],
+  items: readonly RecordedSession[],
   now: Date,
 ): Promise<void> {
   await holdFolders(tx, items, now);
@@ -283,6 +289,10 @@ export async function insertSessions(
     insertAllocations(tx, items, now),
     insertDependencies(tx, items),
     insertAttachments(tx, items),
+    insertAuditRecords(
+      tx,
+      items.map(({ record }) => record),
+    ),
     tx`
       INSERT INTO session_scheduling_history (session_id, phase, from_status, to_status, result,
         message, attempts, created_at, updated_at)

@@ -12,7 +12,7 @@ import type { KeypairPolicy } from '../policy/service.ts';
 import type { ResourceGroup } from '../resource-group/service.ts';
 import { SharedReads } from '../shared-reads.ts';
 import type { AccountRow } from './enqueue-store.ts';
-import { insertSessions, type NewSession } from './new-session-store.ts';
+import { insertSessions, type RecordedSession } from './new-session-store.ts';
 import type { AgentCapacity, SlotDefinition } from './resources.ts';
 
 /** What is known of who asks, before the request itself is looked at. */
@@ -38,7 +38,7 @@ export class NewSessions {
   readonly images = new SharedReads<Image>();
   readonly groups = new SharedReads<GroupFacts>();
   readonly mounts = new SharedReads<readonly FolderMount[]>();
-  readonly #queue: BatchQueue<NewSession, null>;
+  readonly #queue: BatchQueue<RecordedSession, null>;
 
   /** @param sql a pool for statements that go by keys; see `keyedConnections`. */
   constructor(sql: Sql, clock: Clock) {
@@ -55,7 +55,7 @@ export class NewSessions {
   }
 
   /** Stores a session, PENDING. @throws what the database throws on it. */
-  async store(item: NewSession): Promise<void> {
+  async store(item: RecordedSession): Promise<void> {
     await this.#queue.submit(item);
   }
 }

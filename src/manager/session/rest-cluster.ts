@@ -117,10 +117,9 @@ async function createCluster(
     // Upstream refuses a name that is taken, whatever it is taken by.
     reuse: false,
   };
-  const { result, status, session } = await enqueueAndWait(ctx, owner, asked, {
+  const { result, status, session } = await enqueueAndWait(ctx, owner, asked, request, {
     enqueueOnly: main.body.enqueue_only,
     maxWaitSeconds: main.body.max_wait_seconds,
-    signal: request.signal,
   });
   const servicePorts = serviceApps(session?.mainKernel.servicePorts ?? []);
   return {

@@ -58,6 +58,34 @@ afterAll(async () => {
   await manager.close();
 });
 
+/** What the WebUI lists as the audit log of a session, oldest first. */
+const deedsOn = async (sessionId: string) =>
+  (
+    await ctx.sql`SELECT operation, triggered_by, request_id, "after" FROM audit_logs
+      WHERE entity_type = 'session' AND entity_id = ${sessionId} ORDER BY created_at`
+  ).map(({ operation, triggered_by: who, request_id: request, after }) => ({
+    ...{ operation, who, after, isRequest: typeof request === 'string' },
+  }));
+
+test('who made a session and who ended it is recorded, whosever it is', async () => {
+  const { user, admin } = manager.accounts;
+  const more = { owner_access_key: user.accessKey, enqueueOnly: true };
+  const { status, body } = await create(more, { account: admin });
+  expect(status).toBe(201);
+  const id = String(body.sessionId);
+  const end = () => signingClient(server.url, user)('DELETE', `/session/${id}`);
+  expect((await end()).status).toBe(200);
+  // Ending it again ends nothing.
+  expect((await end()).status).toBe(200);
+  expect(await deedsOn(id)).toEqual([
+    {
+      ...{ operation: 'create', who: admin.userId, isRequest: true },
+      after: expect.objectContaining({ session_type: 'interactive', user_uuid: user.userId }),
+    },
+    { operation: 'delete', who: user.userId, isRequest: true, after: null },
+  ]);
+});
+
 let serial = 0;
 const freshName = () => `made-${++serial}`;
 

@@ -128,10 +128,9 @@ export async function createSession(
 ): Promise<RouteResult> {
   const asked = creationRequest(ctx, request, body, options.agents);
   const owner = await resolveOwner(ctx.sql, request.caller, body.owner_access_key);
-  const { result, status, session } = await enqueueAndWait(ctx, owner, asked, {
+  const { result, status, session } = await enqueueAndWait(ctx, owner, asked, request, {
     enqueueOnly: body.enqueue_only,
     maxWaitSeconds: body.max_wait_seconds,
-    signal: request.signal,
   });
   return reply(result, status, session);
 }
@@ -146,18 +145,15 @@ export async function enqueueAndWait(
   ctx: ManagerContext,
   owner: Caller,
   asked: EnqueueRequest,
-  wait: {
-    readonly enqueueOnly: boolean;
-    readonly maxWaitSeconds: number;
-    readonly signal: AbortSignal;
-  },
+  by: AuthenticatedRequest,
+  wait: { readonly enqueueOnly: boolean; readonly maxWaitSeconds: number },
 ): Promise<{ result: EnqueueResult; status: string; session: SessionRecord | null }> {
-  const result = await enqueueSession(ctx, owner, asked);
+  const result = await enqueueSession(ctx, owner, asked, by);
   if (wait.enqueueOnly) return { result, status: result.status, session: null };
   const session = await waitForSession(ctx, result.sessionId, {
     until: 'running',
     timeoutMs: wait.maxWaitSeconds > 0 ? wait.maxWaitSeconds * 1000 : null,
-    signal: wait.signal,
+    signal: by.signal,
   });
   if (session === null) return { result, status: 'TIMEOUT', session };
   if (isTerminal(session.status)) throw endedBeforeRunning(session);
