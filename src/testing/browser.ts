@@ -8,7 +8,8 @@ import { eventually } from './services.ts';
 
 /** A large application from a cold disk, on a machine that builds something beside it. */
 const LOAD_TIMEOUT_MS = 120_000;
-const ANSWER_TIMEOUT_MS = 15_000;
+/** On a machine that does much else a large page may think for long. */
+const ANSWER_TIMEOUT_MS = 45_000;
 const ASK_AGAIN_MS = 25;
 /** A page may have to start what it shows there first. Milliseconds. */
 const NEW_TAB_TIMEOUT_MS = 30_000;
@@ -79,7 +80,7 @@ export interface Page {
 export interface Browser {
   /** A new tab; all share cookies, each has session storage of its own. */
   newPage(): Promise<Page>;
-  /** The tab that a page has opened by itself, once its address is such a one. */
+  /** A tab that a page has opened by itself, once its address is such a one; each is given once. */
   openedPage(what: string, isMeant: (url: string) => boolean): Promise<Page>;
   close(): Promise<void>;
 }
@@ -293,7 +294,7 @@ async function debuggingPort(child: Bun.Subprocess, profile: string): Promise<st
   return port;
 }
 
-async function openTab(port: string): Promise<{ tab: Tab; socket: WebSocket }> {
+async function openTab(port: string): Promise<Attached> {
   const answer = await fetch(`http://127.0.0.1:${port}/json/new?about:blank`, {
     method: 'PUT',
     signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
@@ -303,9 +304,10 @@ async function openTab(port: string): Promise<{ tab: Tab; socket: WebSocket }> {
 
 async function openedTab(
   port: string,
+  known: ReadonlySet<string>,
   what: string,
   isMeant: (url: string) => boolean,
-): Promise<{ tab: Tab; socket: WebSocket }> {
+): Promise<Attached> {
   let address = '';
   await eventually(
     what,
@@ -314,8 +316,11 @@ async function openedTab(
         signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
       });
       const all = v.parse(targets, await answer.json());
-      address =
-        all.find(({ type, url }) => type === 'page' && isMeant(url))?.webSocketDebuggerUrl ?? '';
+      const found = all.find(
+        ({ type, url, webSocketDebuggerUrl: at }) =>
+          type === 'page' && isMeant(url) && !known.has(at),
+      );
+      address = found?.webSocketDebuggerUrl ?? '';
       return address !== '';
     },
     NEW_TAB_TIMEOUT_MS,
@@ -323,7 +328,12 @@ async function openedTab(
   return attach(address);
 }
 
-async function attach(webSocketDebuggerUrl: string): Promise<{ tab: Tab; socket: WebSocket }> {
+interface Attached {
+  readonly tab: Tab;
+  readonly socket: WebSocket;
+}
+
+async function attach(webSocketDebuggerUrl: string): Promise<Attached> {
   const socket = new WebSocket(webSocketDebuggerUrl);
   await new Promise((resolve, reject) => {
     socket.addEventListener('open', resolve);
@@ -354,10 +364,14 @@ export async function startBrowser(): Promise<Browser> {
   );
   const stop = () => child.kill('SIGKILL');
   process.once('exit', stop);
-  const sockets: WebSocket[] = [];
+  const sockets = new Map<string, WebSocket>();
+  const keep = ({ tab, socket }: Attached): Page => {
+    sockets.set(socket.url, socket);
+    return tab;
+  };
   const close = async () => {
     process.off('exit', stop);
-    for (const socket of sockets) socket.close();
+    for (const socket of sockets.values()) socket.close();
     stop();
     await child.exited;
     // Its helpers may still write for a moment.
@@ -366,16 +380,9 @@ export async function startBrowser(): Promise<Browser> {
   try {
     const port = await debuggingPort(child, profile);
     return {
-      async newPage() {
-        const { tab, socket } = await openTab(port);
-        sockets.push(socket);
-        return tab;
-      },
-      async openedPage(what, isMeant) {
-        const { tab, socket } = await openedTab(port, what, isMeant);
-        sockets.push(socket);
-        return tab;
-      },
+      newPage: async () => keep(await openTab(port)),
+      openedPage: async (what, isMeant) =>
+        keep(await openedTab(port, new Set(sockets.keys()), what, isMeant)),
       close,
     };
   } catch (error) {

@@ -7,16 +7,10 @@ import { STEP_MS, type Steps, shown, takeSteps, Visit } from './visit.ts';
 const SESSION = 'tour-apps';
 
 class AppVisit extends Visit {
-  #opened = new Set<string>();
-
   /** The tab that was opened last, in front. */
-  async #openedApp(what: string): Promise<Page> {
-    const isNew = (url: string) =>
-      /^http:/.test(url) && !url.startsWith(this.site.webUrl) && !this.#opened.has(url);
-    const app = await this.browser.openedPage(what, isNew);
-    this.#opened.add(String(await app.evaluate('location.href')));
-    await app.show();
-    return app;
+  #openedApp(what: string): Promise<Page> {
+    const isApp = (url: string) => url.startsWith('http:') && !url.startsWith(this.site.webUrl);
+    return this.opened(what, isApp);
   }
 
   /** Types a command and waits until what it prints is to be seen. */
@@ -39,12 +33,13 @@ class AppVisit extends Visit {
     await this.click('the button of the terminal', drawerButton('terminal'));
     const terminal = await this.#openedApp('the terminal');
     await this.#use(terminal, '6*7', '42');
-    await this.page.show();
-    await this.see('Prepared');
   }
 
   /** Opens the dialog of the apps and clicks the icon above this title. */
   async #choose(title: string): Promise<void> {
+    await this.show(this.page);
+    const isOpen = await this.page.evaluate(`!!(${shown('.ant-modal-close')})`);
+    if (isOpen === true) await this.close();
     await this.click('the button of the apps', drawerButton('app'));
     await this.see(`App: ${SESSION}`);
     const icon = `[...document.querySelectorAll('.ant-modal button')].find((one) =>
@@ -56,8 +51,6 @@ class AppVisit extends Visit {
     await this.#choose('Console');
     const terminal = await this.#openedApp('the console');
     await this.#use(terminal, '20+3', '23');
-    await this.page.show();
-    await this.close();
   }
 
   /** Needs a notebook on this machine: its sessions offer what it has. */
@@ -78,8 +71,6 @@ class AppVisit extends Visit {
     await notebook.click('the button that runs a cell', run, STEP_MS);
     const output = `(document.querySelector('.output_stdout')?.innerText ?? '')`;
     await notebook.waitFor('the output', `${output}.includes('cell 42 /home/work')`, STEP_MS);
-    await this.page.show();
-    await this.close();
   }
 
   steps(): Steps {

@@ -92,9 +92,7 @@ class FolderVisit extends Visit {
   }
 
   async deleteFile(): Promise<void> {
-    await this.open('/data');
-    await this.click("the folder's name", shown('td a', FOLDER));
-    await this.click('the directory', shown('td a', 'sent'));
+    await this.recover();
     await this.click('the bin beside the file', inRow('first.txt', '[aria-label="delete"]'));
     await this.page.type('.ant-modal input:focus', 'first.txt');
     await this.click('its confirmation', shown('.ant-modal button', 'Delete'));
@@ -134,6 +132,12 @@ class FolderVisit extends Visit {
       ['share', () => this.share()],
       ['delete the folder', () => this.trash()],
     ];
+  }
+
+  override async recover(): Promise<void> {
+    await this.open('/data');
+    await this.click("the folder's name", shown('td a', FOLDER));
+    await this.click('the directory', shown('td a', 'sent'));
   }
 
   override cleanUp(): void {

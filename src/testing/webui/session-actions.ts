@@ -81,6 +81,13 @@ export class SessionVisit extends Visit {
     await this.close();
   }
 
+  async auditLog(): Promise<void> {
+    await this.click('what was done with it', shown('.ant-drawer [role=tab]', 'Audit Log'));
+    const rows = `(document.querySelector('.ant-drawer [role=tabpanel]:not([aria-hidden=true])')?.innerText ?? '')`;
+    const told = `/create/i.test(${rows}) && ${rows}.includes(${quoted(this.account.email)})`;
+    await this.waitFor('its creation is told', told);
+  }
+
   async logs(): Promise<void> {
     await this.site.backendAi('run', '-t', SESSION, 'bash', '-c', 'echo said-$((40+2))');
     await this.click('the button of the log', drawerButton('session log'));
@@ -120,6 +127,7 @@ export class SessionVisit extends Visit {
       ['list', () => this.list()],
       ['details', () => this.details()],
       ['history', () => this.history()],
+      ['audit log', () => this.auditLog()],
       ['log', () => this.logs()],
       ['terminate', () => this.terminate()],
       ['finished', () => this.finished()],

@@ -55,16 +55,45 @@ export class Watch {
 
 /** One person in one tab. Actions extend it with what is done. */
 export class Visit {
+  /** The tab in front, of which pictures are taken. */
+  front: Page;
   readonly browser: Browser;
   readonly page: Page;
   readonly site: Site;
   readonly account: Account;
+  /** Of all tabs that were opened. */
+  readonly #watches: Watch[];
 
   constructor(browser: Browser, page: Page, site: Site, account: Account) {
     this.browser = browser;
     this.page = page;
+    this.front = page;
     this.site = site;
     this.account = account;
+    this.#watches = [new Watch(page, account.role)];
+  }
+
+  /** What went wrong since it was asked last. */
+  news(): { requests: number; wrong: string[] } {
+    const all = this.#watches.map((watch) => watch.news());
+    return {
+      requests: all.reduce((sum, { requests }) => sum + requests, 0),
+      wrong: all.flatMap(({ wrong }) => wrong),
+    };
+  }
+
+  /** The tab that the WebUI or an app has opened last, in front. */
+  async opened(what: string, isMeant: (url: string) => boolean): Promise<Page> {
+    const page = await this.browser.openedPage(what, isMeant);
+    this.#watches.push(new Watch(page, this.account.role));
+    await this.show(page);
+    return page;
+  }
+
+  /** Puts a tab before the others. */
+  async show(page: Page): Promise<void> {
+    this.front = page;
+    await page.show();
   }
 
   open(path: string): Promise<void> {
@@ -85,6 +114,11 @@ export class Visit {
     // Editors put hard spaces.
     const expression = `document.body.innerText.replaceAll('\\u00a0', ' ').includes(${quoted(text)})`;
     return this.waitFor(`'${text}' is to be seen`, expression);
+  }
+
+  /** Brings the page to where the next step begins, after one that failed somewhere on its way. */
+  recover(): Promise<void> {
+    return Promise.resolve();
   }
 
   /** What is to be done when all steps are taken. */
@@ -122,20 +156,23 @@ export async function takeSteps<V extends Visit>(
   if (shots) mkdirSync(shots, { recursive: true });
   const page = await browser.newPage();
   const visit = visitOf(browser, page, site, account);
-  const watch = new Watch(page, account.role);
   const steps: Steps = [['sign in', () => signIn(page, site.webUrl, account)], ...stepsOf(visit)];
   let problems = 0;
   for (const [at, [step, body]] of steps.entries()) {
     const failed: string[] = [];
     await body().catch((error: unknown) => failed.push(String(error)));
-    const { requests, wrong } = watch.news();
+    const { requests, wrong } = visit.news();
     const all = [...failed, ...wrong];
     console.log(`${all.length === 0 ? '✓' : '✗'} ${name}: ${step} (${requests} requests)`);
     for (const text of all) console.log(`    ${text}`);
     problems += all.length;
     if (shots) {
       const file = `${at}-${step.replaceAll(/\W+/g, '-')}.png`;
-      await Bun.write(join(shots, file), await page.screenshot());
+      await Bun.write(join(shots, file), await visit.front.screenshot());
+    }
+    if (failed.length > 0) {
+      const recovered = visit.recover();
+      await recovered.catch((error: unknown) => console.log(`    afterwards: ${error}`));
     }
   }
   visit.cleanUp();
