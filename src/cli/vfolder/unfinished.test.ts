@@ -89,9 +89,18 @@ test('what is forgotten takes its beginning along; what a program is at stays', 
 
 test('files that are damaged or half written are cleared away, unless they are being written', () => {
   mkdirSync(folder, { recursive: true });
-  for (const name of ['bad.json', `x.json.${GONE}`, `x.json.${process.pid}`]) {
+  for (const name of ['bad.json', `x.json.${GONE}`, `x.json.${process.ppid}`]) {
     writeFileSync(join(folder, name), '{');
   }
   of('me').forgetExpired();
-  expect(readdirSync(folder)).toEqual([`x.json.${process.pid}`]);
+  expect(readdirSync(folder)).toEqual([`x.json.${process.ppid}`]);
+});
+
+test('a program of the same id, as in another container, goes on with what the one before began', async () => {
+  of('me').rememberUpload(key, upload, HOUR_MS);
+  const [name = ''] = readdirSync(folder);
+  const state = await Bun.file(join(folder, name)).text();
+  of('me').forgetUpload(key);
+  writeFileSync(join(folder, name), state);
+  expect(of('me').upload(key)).toMatchObject(upload);
 });

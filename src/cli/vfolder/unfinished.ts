@@ -57,7 +57,13 @@ export interface TransferKey {
 
 const nowMs = ({ clock = systemClock }: CommandIo): number => clock.now().getTime();
 
-function isAlive(pid: number): boolean {
+/** What this very program is at: files of states. */
+const own = new Set<string>();
+
+/** Whether the program that wrote a state still runs. */
+function isAlive(path: string, pid: number): boolean {
+  // In a container a program often has the same id as the one before it.
+  if (pid === process.pid) return own.has(path);
   try {
     process.kill(pid, 0);
     return true;
@@ -95,7 +101,9 @@ export class Unfinished {
   ): v.InferOutput<S> | null {
     const state = readJson(path, schema);
     // Two programs would spoil each other's work.
-    return state !== null && state.expiresMs > nowMs(this.io) && !isAlive(state.pid) ? state : null;
+    return state !== null && state.expiresMs > nowMs(this.io) && !isAlive(path, state.pid)
+      ? state
+      : null;
   }
 
   /** Null when none was begun, as far as is known, or another program is at it. */
@@ -115,7 +123,7 @@ export class Unfinished {
     lifetimeMs: number,
   ): void {
     const expiresMs = expiryMs(state.ticket.token) ?? nowMs(this.io) + lifetimeMs;
-    writeJson(this.path('up', key), { ...state, pid: process.pid, expiresMs });
+    this.write(this.path('up', key), { ...state, expiresMs });
   }
 
   /** @param lifetimeMs how long one may go on with it. @throws the file system's error. */
@@ -125,15 +133,25 @@ export class Unfinished {
     lifetimeMs: number,
   ): void {
     const expiresMs = nowMs(this.io) + lifetimeMs;
-    writeJson(this.path('down', key), { ...state, pid: process.pid, expiresMs });
+    this.write(this.path('down', key), { ...state, expiresMs });
+  }
+
+  private write(path: string, state: object): void {
+    own.add(path);
+    writeJson(path, { ...state, pid: process.pid });
+  }
+
+  private forget(path: string): void {
+    own.delete(path);
+    rmSync(path, { force: true });
   }
 
   forgetUpload(key: TransferKey): void {
-    rmSync(this.path('up', key), { force: true });
+    this.forget(this.path('up', key));
   }
 
   forgetDownload(key: TransferKey): void {
-    rmSync(this.path('down', key), { force: true });
+    this.forget(this.path('down', key));
   }
 
   /** Forgets what nobody can go on with any more, with the beginnings of such downloads. */
@@ -144,14 +162,14 @@ export class Unfinished {
     // What a program was writing when it was killed.
     for (const { name, path } of found) {
       const writer = /\.json\.(\d+)$/.exec(name)?.[1];
-      if (writer !== undefined && !isAlive(Number(writer))) rmSync(path, { force: true });
+      if (writer !== undefined && !isAlive(path, Number(writer))) rmSync(path, { force: true });
     }
     const states = found
       .filter(({ name }) => name.endsWith('.json'))
       .map(({ path }) => ({ path, state: readJson(path, any) }))
       .sort((a, b) => (b.state?.expiresMs ?? 0) - (a.state?.expiresMs ?? 0));
     for (const [index, { path, state }] of states.entries()) {
-      if (state !== null && isAlive(state.pid)) continue;
+      if (state !== null && isAlive(path, state.pid)) continue;
       if (state !== null && state.expiresMs > nowMs(this.io) && index < MAX_REMEMBERED) continue;
       if (state?.partial !== undefined) rmSync(state.partial, { force: true });
       rmSync(path, { force: true });
