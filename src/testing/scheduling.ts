@@ -32,7 +32,7 @@ export function session(
     ...{ sessionType: 'interactive', clusterMode: 'single-node', priority: 10 },
     ...{ createdAt: new Date(1000), startsAt: null, durationSec: null },
     kernels: [{ id: `${id}-k`, architecture: 'x86_64', requested }],
-    ...{ designatedAgents: [], failedAgents: [], dependencies: [] },
+    ...{ designatedAgents: [], failedAgents: [], dependencies: [], clearedAgents: [] },
     fairShare: { domain: 1, project: 1, user: 1 },
     ...more,
   };
@@ -47,7 +47,7 @@ export function snapshot(
   return {
     now: new Date(5000),
     ...{ groups: none, slotPriority: ['cuda', 'cpu', 'mem'], maxSessionsPerAgent: null },
-    ...{ agents, pending, ending: [] },
+    ...{ agents, pending, ending: [], placed: [] },
     occupancy: {
       ...{ keypairs: none, users: none, projects: none, domains: none },
       ...{ sessions: none, sftpSessions: none },

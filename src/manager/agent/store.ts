@@ -261,7 +261,9 @@ export async function selectPendingTooLong(sql: Db, now: Date, limit: number): P
     JOIN kernels k ON k.session_id = s.id AND k.status = 'PENDING'
     WHERE jsonb_typeof(g.scheduler_opts->'pending_timeout') = 'number'
       AND (g.scheduler_opts->>'pending_timeout')::numeric > 0
-      AND greatest(s.created_at, CASE WHEN s.session_type = 'BATCH' THEN s.starts_at END)
+      AND greatest(s.created_at, CASE WHEN s.session_type = 'BATCH' THEN s.starts_at END,
+          -- Back in the queue after it had run.
+          CASE WHEN k.status_history ? 'TERMINATING' THEN k.status_changed END)
         < ${now}::timestamptz
           - (g.scheduler_opts->>'pending_timeout')::numeric * interval '1 second'
     ORDER BY k.id LIMIT ${limit}`;

@@ -4,6 +4,24 @@ import { sessionTypes } from '../../common/protocol/kernel.ts';
 
 const json = v.record(v.string(), v.unknown());
 
+/** Whether and how sessions of low priority make room for others that wait with a higher one. */
+const preemption = v.object({
+  enabled: v.optional(v.boolean(), false),
+  /** Sessions of at most this priority may be preempted. */
+  preemptible_priority: v.optional(v.number(), 5),
+  /** Who is preempted first, among those of the same priority. */
+  order: v.optional(
+    v.picklist(['oldest', 'newest', 'fewest-sessions', 'smallest-resources']),
+    'oldest',
+  ),
+  mode: v.optional(v.picklist(['terminate', 'reschedule']), 'terminate'),
+  /** A session may be preempted once it has run for so long. Seconds. */
+  preemption_min_runtime: v.optional(v.pipe(v.number(), v.minValue(0)), 0),
+  /** Whose sessions may be preempted: those of the same user, project, domain, or anybody's. */
+  victim_scope: v.optional(v.picklist(['user', 'project', 'domain', 'resource-group']), 'user'),
+});
+export type PreemptionOptions = v.InferOutput<typeof preemption>;
+
 /** Column `scheduler_opts`. */
 export const schedulerOptions = v.object({
   allowed_session_types: v.optional(v.array(v.picklist(sessionTypes)), [
@@ -22,14 +40,7 @@ export const schedulerOptions = v.object({
   enforce_spreading_endpoint_replica: v.optional(v.boolean(), false),
   allow_fractional_resource_fragmentation: v.optional(v.boolean(), true),
   route_cleanup_target_statuses: v.optional(v.array(v.string()), ['unhealthy']),
-  preemption: v.optional(
-    v.object({
-      preemptible_priority: v.optional(v.number(), 5),
-      order: v.optional(v.picklist(['oldest', 'newest']), 'oldest'),
-      mode: v.optional(v.picklist(['terminate', 'reschedule']), 'terminate'),
-    }),
-    {},
-  ),
+  preemption: v.optional(preemption, {}),
 });
 export type SchedulerOptions = v.InferOutput<typeof schedulerOptions>;
 

@@ -50,7 +50,7 @@ test('filters, pages and what a group is and has', async () => {
   const query = `query ($filter: ResourceGroupFilter) {
     adminResourceGroups(filter: $filter, ${byName}, limit: 1) { count edges { node {
       name status { isActive isPublic } metadata { description } network { useHostNetwork }
-      scheduler { type preemption { preemptiblePriority order mode } }
+      scheduler { type preemption { enabled preemptiblePriority order mode preemptionMinRuntime victimScope } }
       resourceInfo { capacity { entries { resourceType quantity } }
         used { entries { resourceType quantity } } free { entries { resourceType quantity } } } } } } }`;
   const ask = async (filter: object) => {
@@ -70,7 +70,10 @@ test('filters, pages and what a group is and has', async () => {
           network: { useHostNetwork: false },
           scheduler: {
             type: 'DRF',
-            preemption: { preemptiblePriority: 5, order: 'NEWEST', mode: 'TERMINATE' },
+            preemption: {
+              ...{ enabled: false, preemptiblePriority: 5, order: 'NEWEST', mode: 'TERMINATE' },
+              ...{ preemptionMinRuntime: 0, victimScope: 'USER' },
+            },
           },
           resourceInfo: { capacity: none, used: none, free: none },
         },

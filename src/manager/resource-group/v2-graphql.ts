@@ -33,6 +33,19 @@ function schedulerType({ name, scheduler }: ResourceGroup): SchedulerType {
   return type;
 }
 
+const orders = {
+  oldest: 'OLDEST',
+  newest: 'NEWEST',
+  'fewest-sessions': 'FEWEST_SESSIONS',
+  'smallest-resources': 'SMALLEST_RESOURCES',
+} as const;
+const victimScopes = {
+  user: 'USER',
+  project: 'PROJECT',
+  domain: 'DOMAIN',
+  'resource-group': 'RESOURCE_GROUP',
+} as const;
+
 /** Superadmins see every group, others those that they may use. */
 export const loadResourceGroupV2 = batched<string, ResourceGroup>(async (_names, context) => {
   const { ctx, caller } = context;
@@ -80,13 +93,16 @@ export const resourceGroupV2Graphql: GraphqlModule = {
       metadata: ({ description, createdAt }) => ({ description, createdAt }),
       network: ({ wsproxyAddr, useHostNetwork }) => ({ wsproxyAddr, useHostNetwork }),
       scheduler: (group) => {
-        const { preemptible_priority, order, mode } = group.schedulerOptions.preemption;
+        const { preemption } = group.schedulerOptions;
         return {
           type: schedulerType(group),
           preemption: {
-            preemptiblePriority: preemptible_priority,
-            order: order === 'oldest' ? 'OLDEST' : 'NEWEST',
-            mode: mode === 'terminate' ? 'TERMINATE' : 'RESCHEDULE',
+            enabled: preemption.enabled,
+            preemptiblePriority: preemption.preemptible_priority,
+            order: orders[preemption.order],
+            mode: preemption.mode === 'terminate' ? 'TERMINATE' : 'RESCHEDULE',
+            preemptionMinRuntime: preemption.preemption_min_runtime,
+            victimScope: victimScopes[preemption.victim_scope],
           },
         };
       },

@@ -40,14 +40,27 @@ export const v2TypeDefs = /* GraphQL */ `
   }
 
   type PreemptionConfig {
+    enabled: Boolean!
     preemptiblePriority: Int!
     order: PreemptionOrder!
     mode: PreemptionMode!
+    """Seconds that a session has run before it may be preempted."""
+    preemptionMinRuntime: Float!
+    victimScope: PreemptionVictimScope!
   }
 
   enum PreemptionOrder {
     OLDEST
     NEWEST
+    FEWEST_SESSIONS
+    SMALLEST_RESOURCES
+  }
+
+  enum PreemptionVictimScope {
+    USER
+    PROJECT
+    DOMAIN
+    RESOURCE_GROUP
   }
 
   enum PreemptionMode {

@@ -79,6 +79,11 @@ export class AgentTable {
     return this.#holds.get(agent)?.actual[slot] ?? this.freeOf(slot, agent);
   }
 
+  /** What is kept free on the agent for sessions that wait for it. */
+  heldOf(slot: number, agent: number): number {
+    return this.#holds.get(agent)?.amounts[slot] ?? 0;
+  }
+
   fits(agent: number, { slots, amounts }: Demand): boolean {
     for (let at = 0; at < slots.length; at += 1) {
       if (this.freeOf(slots[at] ?? 0, agent) < (amounts[at] ?? 0)) return false;

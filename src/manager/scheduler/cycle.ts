@@ -1,12 +1,18 @@
 /** One pass of the scheduler: snapshot, plan, apply, and notes for those that go on waiting. */
 import type { ManagerContext } from '../context.ts';
 import { rememberRoundRobin } from '../resource-group/service.ts';
-import type { Placement } from '../session/placement.ts';
-import { applyPlacements } from '../session/transition.ts';
+import type { Placement, Preemption } from '../session/placement.ts';
+import { applyPlacements, applyPreemptions } from '../session/transition.ts';
 import { PendingQueue, takeSnapshot } from './load.ts';
 import { recordWaiting, type WaitingNote } from './note-store.ts';
 import { MAX_PENDING_PER_GROUP } from './pending-store.ts';
-import { type Plan, type PlannedPlacement, plan } from './plan.ts';
+import {
+  type Plan,
+  type PlannedPlacement,
+  type PlannedPreemption,
+  plan,
+  type Waiting,
+} from './plan.ts';
 import type { PendingSession } from './snapshot.ts';
 
 /** How often an unchanged reason is written down again. Milliseconds. */
@@ -44,9 +50,18 @@ function toPlacement(
       last_try: now.toISOString(),
       msg: '',
       failed_agents: session?.failedAgents ?? [],
+      cleared_agents: [],
     },
   };
 }
+
+const toPreemption = ({ session, victims, mode, agentIds }: PlannedPreemption): Preemption => ({
+  sessionId: session.id,
+  priority: session.priority,
+  kernelIds: session.kernels.map(({ id }) => id),
+  victims: victims.map(({ id, priority, kernels }) => ({ sessionId: id, priority, kernels })),
+  ...{ mode, agentIds },
+});
 
 /**
  * Notes that are new, name other rules than the last ones, or are old enough to be repeated: their
@@ -55,10 +70,10 @@ function toPlacement(
 class NoteFilter {
   private last = new Map<string, { text: string; atMs: number }>();
 
-  select(waiting: readonly WaitingNote[], nowMs: number): WaitingNote[] {
+  select(waiting: readonly Waiting[], nowMs: number): WaitingNote[] {
     const next = new Map<string, { text: string; atMs: number }>();
     const due = waiting.filter((note) => {
-      const text = note.failed.map(({ name }) => name).join();
+      const text = [...note.failed.map(({ name }) => name), note.hasClaim].join();
       const before = this.last.get(note.sessionId);
       const repeat = before?.text === text && nowMs - before.atMs < REPEAT_NOTE_MS;
       next.set(note.sessionId, repeat && before ? before : { text, atMs: nowMs });
@@ -105,6 +120,9 @@ export function createScheduler(ctx: SchedulerContext): Scheduler {
         if (decided.placements.length > refused && pending.length >= MAX_PENDING_PER_GROUP) {
           // The queue may be longer than what is read at a time.
           ctx.events.publish({ type: 'wake', loop: 'schedule' });
+        }
+        if (refused === 0 && decided.preemptions.length > 0) {
+          await applyPreemptions(ctx, decided.preemptions.map(toPreemption));
         }
         const due = notes.select(decided.waiting, ctx.clock.monotonicMs());
         if (due.length > 0) await recordWaiting(ctx.sql, due, ctx.clock.now());

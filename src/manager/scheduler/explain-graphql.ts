@@ -29,10 +29,21 @@ export const explainGraphql: GraphqlModule = {
       """Agents are kept free for this session."""
       has_reservation: Boolean!
       closest_agents: [SessionClosestAgent!]!
+      """Sessions that make room for it, or could; null: there are none, or it needs none."""
+      preemption: SessionPreemptionOutlook
       """By the known ends of other sessions; null: cannot be known."""
       estimated_start: DateTime
       """The smallest change with which it would start now; null: none would help."""
       suggestion: SessionRequestSuggestion
+    }
+
+    type SessionPreemptionOutlook {
+      """
+      'waiting': they leave already; 'next': the next pass of the scheduler makes them leave;
+      'disabled': they could be made to leave if the resource group let them be preempted.
+      """
+      state: String!
+      sessions: Int!
     }
 
     type SessionSchedulingRule {

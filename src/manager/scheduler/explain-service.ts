@@ -51,6 +51,7 @@ async function asPending(ctx: ManagerContext, item: NewSession): Promise<Pending
     })),
     designatedAgents: item.designatedAgents,
     failedAgents: [],
+    clearedAgents: [],
     ...(await selectPendingDependencies(ctx.sql, item)),
   };
 }

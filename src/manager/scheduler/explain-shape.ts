@@ -69,6 +69,7 @@ export function shapeExplanation(explanation: Explanation, hideAgents: boolean) 
         missing: formatAmount(requested - available),
       })),
     })),
+    preemption: explanation.preemption,
     estimated_start: explanation.estimatedStart,
     suggestion: suggestion && shapeSuggestion(suggestion),
   };

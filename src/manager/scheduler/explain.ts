@@ -17,6 +17,15 @@ export interface ClosestAgent extends Obstacles {
   readonly agentId: string;
 }
 
+/**
+ * Sessions that leave for another. `waiting`: they do already; `next`: the next pass of the scheduler
+ * makes them; `disabled`: they could be made to if the resource group let them.
+ */
+export interface PreemptionOutlook {
+  readonly state: 'waiting' | 'next' | 'disabled';
+  readonly sessions: number;
+}
+
 export interface Explanation {
   readonly sessionId: string;
   /** Where its kernels go in the next pass; empty when it goes on waiting. */
@@ -32,6 +41,8 @@ export interface Explanation {
   readonly isBehindReservation: boolean;
   /** Whether agents are kept free for this session. */
   readonly hasReservation: boolean;
+  /** Who makes room for it, or could; null: nobody, or it needs none. */
+  readonly preemption: PreemptionOutlook | null;
   /** By the known ends of others; null: cannot be known. */
   readonly estimatedStart: Date | null;
   /** null: no change to the request alone would help, or none is needed. */
@@ -61,6 +72,21 @@ function closestAgents(planning: Planning, candidate: PlannedCandidate): Closest
 
 type Turn = Omit<Explanation, 'queueLength' | 'estimatedStart' | 'agents' | 'failed' | 'passed'>;
 
+/** In the session's turn, before anything is kept for it. */
+function preemptionOutlook(
+  { planner }: Planning,
+  candidate: PlannedCandidate,
+): PreemptionOutlook | null {
+  const claim = planner.couldClaim(candidate);
+  if (!claim) return null;
+  const sessions = claim.victims.length + claim.leaving.length;
+  if (sessions === 0) return null;
+  if (!candidate.table.rules.preemption.enabled) {
+    return claim.victims.length > 0 ? { state: 'disabled', sessions } : null;
+  }
+  return { state: claim.victims.length > 0 ? 'next' : 'waiting', sessions };
+}
+
 /** What is true only in the session's turn, before those behind it are considered. */
 function explainTurn(
   planning: Planning,
@@ -78,6 +104,8 @@ function explainTurn(
     closest: failed.includes(NO_ROOM) ? closestAgents(planning, candidate) : [],
     isBehindReservation: failed.includes(NO_ROOM) && reservation !== null,
     hasReservation: false,
+    preemption:
+      failed.length === 1 && failed[0] === NO_ROOM ? preemptionOutlook(planning, candidate) : null,
     suggestion: failed.length > 0 ? suggest(planning, session, failed, minimum) : null,
   };
 }

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { type TenantSessions, tenantSessions } from '../../testing/tenant-sessions.ts';
 import { type Tenants, testTenants } from '../../testing/tenants.ts';
 import { PendingQueue, takeSnapshot } from './load.ts';
+import { defaultGroupRules } from './snapshot.ts';
 
 let tenants: Tenants;
 let sessions: TenantSessions;
@@ -64,7 +65,13 @@ test('a group follows its options; an unknown order is that of arrival', async (
   const pending = await new PendingQueue().load(tenants.ctx);
   const { groups, agents, maxSessionsPerAgent } = await takeSnapshot(tenants.ctx, pending);
   expect(groups.get('default')).toEqual({
-    ...{ sequencer: 'lifo', strategy: 'roundrobin', lastAgent: 'i-one', reserveAfterMs: 7000 },
+    ...{
+      sequencer: 'lifo',
+      strategy: 'roundrobin',
+      lastAgent: 'i-one',
+      preemption: defaultGroupRules.preemption,
+      reserveAfterMs: 7000,
+    },
   });
   expect(maxSessionsPerAgent).toBe(3);
   expect(agents.find(({ id }) => id === 'i-one')?.capacity.get('cpu')).toBe(4_000_000n);

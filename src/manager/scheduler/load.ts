@@ -3,6 +3,7 @@ import * as v from 'valibot';
 import type { ManagerContext } from '../context.ts';
 import { listAllResourceGroups, type ResourceGroup } from '../resource-group/service.ts';
 import { type PendingDetails, selectPendingDetails, selectQueue } from './pending-store.ts';
+import { selectPlaced } from './preemption-store.ts';
 import {
   defaultGroupRules,
   type GroupRules,
@@ -38,6 +39,7 @@ function rulesOf(group: ResourceGroup): GroupRules {
     lastAgent: group.roundRobinAgent,
     reserveAfterMs:
       reserve_after === undefined ? defaultGroupRules.reserveAfterMs : reserve_after * 1000,
+    preemption: group.schedulerOptions.preemption,
   };
 }
 
@@ -53,9 +55,25 @@ function mayReserve(
   });
 }
 
+/** By resource group: the highest priority that waits, where it may make others go. */
+function preemptingGroups(
+  pending: readonly PendingSession[],
+  groups: Snapshot['groups'],
+  inAnyCase: boolean,
+): Map<string, number> {
+  const out = new Map<string, number>();
+  for (const { scalingGroup, priority, sessionType } of pending) {
+    const { preemption } = groups.get(scalingGroup) ?? defaultGroupRules;
+    if (sessionType === 'system' || !(preemption.enabled || inAnyCase)) continue;
+    out.set(scalingGroup, Math.max(priority, out.get(scalingGroup) ?? priority));
+  }
+  return out;
+}
+
 /**
  * Everything that a plan for the given sessions depends on, at this moment.
- * @param withEnds whether known ends of running sessions are wanted in any case.
+ * @param withEnds whether known ends of running sessions, and who could be preempted, are wanted in
+ *   any case.
  */
 export async function takeSnapshot(
   ctx: SnapshotContext,
@@ -71,14 +89,17 @@ export async function takeSnapshot(
     ctx.config.get(MAX_SESSIONS_KEY),
   ]);
   const groups = new Map(list.map((group) => [group.name, rulesOf(group)]));
-  const ending =
-    withEnds || mayReserve(pending, groups, now) ? await selectEnding(ctx.sql, now) : [];
+  const preempting = preemptingGroups(pending, groups, withEnds);
+  const [ending, placed] = await Promise.all([
+    withEnds || mayReserve(pending, groups, now) ? selectEnding(ctx.sql, now) : [],
+    preempting.size > 0 ? selectPlaced(ctx.sql, preempting) : [],
+  ]);
   return {
     now,
     groups,
     slotPriority: ctx.settings.agentSelectionResourcePriority,
     maxSessionsPerAgent: v.parse(maxSessions, limit ?? null),
-    ...{ agents, pending, ending, occupancy },
+    ...{ agents, pending, ending, placed, occupancy },
     ...limits,
   };
 }

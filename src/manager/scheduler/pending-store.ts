@@ -41,7 +41,7 @@ const toDependency = (item: v.InferOutput<typeof dependencyItem>): Dependency =>
 /** What may change about a session while it waits. */
 export type QueueEntry = Pick<
   PendingSession,
-  'id' | 'priority' | 'startsAt' | 'failedAgents' | 'dependencies' | 'fairShare'
+  'id' | 'priority' | 'startsAt' | 'failedAgents' | 'clearedAgents' | 'dependencies' | 'fairShare'
 >;
 
 const queueRow = v.object({
@@ -49,6 +49,7 @@ const queueRow = v.object({
   priority: v.number(),
   starts_at: v.nullable(v.date()),
   failed_agents: strings,
+  cleared_agents: strings,
   dependencies: v.nullable(v.array(dependencyItem)),
   domain_factor: factor,
   project_factor: factor,
@@ -61,6 +62,7 @@ export async function selectQueue(sql: Db): Promise<QueueEntry[]> {
     WITH line AS (
       SELECT s.id, s.priority, s.starts_at, s.scaling_group_name, s.domain_name, s.group_id,
         s.user_uuid, g.scheduler, s.status_data->'scheduler'->'failed_agents' AS failed_agents,
+        s.status_data->'scheduler'->'cleared_agents' AS cleared_agents,
         row_number() OVER (PARTITION BY s.scaling_group_name ORDER BY s.priority DESC,
           CASE g.scheduler WHEN 'lifo' THEN -extract(epoch FROM s.created_at)
             ELSE extract(epoch FROM s.created_at) END, s.id) AS place
@@ -73,7 +75,7 @@ export async function selectQueue(sql: Db): Promise<QueueEntry[]> {
       JOIN sessions p ON p.id = sd.depends_on
       GROUP BY sd.session_id
     )
-    SELECT s.id, s.priority, s.starts_at, s.failed_agents, needed.dependencies,
+    SELECT s.id, s.priority, s.starts_at, s.failed_agents, s.cleared_agents, needed.dependencies,
       df.fair_share_factor AS domain_factor, pf.fair_share_factor AS project_factor,
       uf.fair_share_factor AS user_factor
     FROM line s
@@ -91,6 +93,7 @@ export async function selectQueue(sql: Db): Promise<QueueEntry[]> {
     priority: row.priority,
     startsAt: row.starts_at,
     failedAgents: row.failed_agents,
+    clearedAgents: row.cleared_agents,
     dependencies: (row.dependencies ?? []).map(toDependency),
     fairShare: { domain: row.domain_factor, project: row.project_factor, user: row.user_factor },
   }));

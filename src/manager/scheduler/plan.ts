@@ -6,11 +6,17 @@ import { Accounts } from './accounts.ts';
 import { AgentTable } from './agent-table.ts';
 import type { Limits } from './obstacles.ts';
 import { type Chosen, type Failure, type PlannedCandidate, Planner } from './planner.ts';
+import { type Claim, Preemption } from './preemption.ts';
 import type { Release } from './reservation.ts';
 import { type Requirement, weighingRanks } from './selectors.ts';
 import { sequence } from './sequencers.ts';
 import { type Demand, SlotSpace, sumDemands } from './slot-space.ts';
-import { defaultGroupRules, type PendingSession, type Snapshot } from './snapshot.ts';
+import {
+  defaultGroupRules,
+  type PendingSession,
+  type PlacedSession,
+  type Snapshot,
+} from './snapshot.ts';
 
 export interface PlannedPlacement {
   readonly sessionId: string;
@@ -27,12 +33,26 @@ export interface Waiting {
   /** At least one rule that the session fails. */
   readonly failed: readonly Failure[];
   readonly passed: readonly string[];
+  /** Whether others make room for it. */
+  readonly hasClaim: boolean;
+}
+
+/** Sessions that must go so that another can start. */
+export interface PlannedPreemption {
+  readonly session: PendingSession;
+  /** Where there will be room for it, in the order of its kernels. */
+  readonly agentIds: readonly string[];
+  /** None where it only goes elsewhere than others left for it before. */
+  readonly victims: readonly PlacedSession[];
+  /** Whether they run again when there is room. */
+  readonly mode: 'terminate' | 'reschedule';
 }
 
 export interface Plan {
   readonly placements: readonly PlannedPlacement[];
   /** In the order in which they were considered. */
   readonly waiting: readonly Waiting[];
+  readonly preemptions: readonly PlannedPreemption[];
   /** Earliest time at which a session becomes eligible by the clock alone. */
   readonly nextStartAt: Date | null;
   /** By resource group: the agent that round-robin used last, where it used one. */
@@ -62,12 +82,14 @@ export class Planning {
     const { space } = this;
     const accounts = this.#accounts;
     this.limits = { space, maxSessionsPerAgent };
-    this.planner = new Planner({ now, space, accounts, maxSessionsPerAgent, releases });
     const agents = Map.groupBy(snapshot.agents, ({ scalingGroup }) => scalingGroup);
     for (const name of new Set(snapshot.pending.map(({ scalingGroup }) => scalingGroup))) {
       const rules = snapshot.groups.get(name) ?? defaultGroupRules;
       this.tables.set(name, new AgentTable(this.space, rules, agents.get(name) ?? []));
     }
+    const preemptions = this.#preemptions();
+    const rules = { now, space, accounts, maxSessionsPerAgent };
+    this.planner = new Planner({ ...rules, releases, preemptions });
   }
 
   /** A session as planning sees it. Its resource group must have pending sessions in the snapshot. */
@@ -85,6 +107,7 @@ export class Planning {
       accounts: this.#accounts.of(session),
       requirements: this.#requirements(session, table, demands),
       designated: session.designatedAgents.length > 0 ? places(session.designatedAgents) : null,
+      cleared: session.clearedAgents.map((id) => table.ids.indexOf(id)),
       avoided: session.failedAgents.length > 0 ? new Set(places(session.failedAgents)) : NOBODY,
     };
   }
@@ -128,6 +151,16 @@ export class Planning {
     return kernels.map((_, at) => requirement(at, at + 1));
   }
 
+  #preemptions(): Map<AgentTable, Preemption> {
+    const placed = Map.groupBy(this.#snapshot.placed, ({ scalingGroup }) => scalingGroup);
+    const out = new Map<AgentTable, Preemption>();
+    for (const [name, table] of this.tables) {
+      const holders = placed.get(name);
+      if (holders) out.set(table, new Preemption(table, this.space, holders, this.#snapshot));
+    }
+    return out;
+  }
+
   #releases(): Map<string, Release[]> {
     const out = new Map<string, Release[]>();
     for (const { endsAt, kernels } of this.#snapshot.ending) {
@@ -157,6 +190,25 @@ function toPlacement(
   return { sessionId: session.id, kernels, passed };
 }
 
+const counted = (count: number, what: string): string =>
+  `${count} ${what}${count === 1 ? '' : 's'}`;
+
+/** Says of a session without room who makes some. */
+function withClaim(failed: readonly Failure[], { victims, leaving }: Claim): Failure[] {
+  // Those that do not leave yet will be preempted by this plan.
+  const preempted = leaving.filter((session) => session.leaving !== 'ended').length;
+  const others = leaving.length - preempted;
+  const parts = [
+    ...(victims.length + preempted > 0
+      ? [`${counted(victims.length + preempted, 'session')} being preempted`]
+      : []),
+    ...(others > 0 ? [`${counted(others, 'session')} that ${others === 1 ? 'ends' : 'end'}`] : []),
+  ];
+  return failed.map(({ name, msg }) => ({
+    ...{ name, msg: `${msg} It waits for ${parts.join(' and ')}.` },
+  }));
+}
+
 /** Decides for every pending session: a place, or a reason to wait. */
 export const plan = (snapshot: Snapshot): Plan => planWith(new Planning(snapshot), snapshot);
 
@@ -168,6 +220,7 @@ export function planWith(
 ): Plan {
   const placements: PlannedPlacement[] = [];
   const waiting: Waiting[] = [];
+  const preemptions: PlannedPreemption[] = [];
   const lastAgents = new Map<string, string>();
   let nextStartAt: Date | null = null;
   for (const candidate of planning.line()) {
@@ -182,12 +235,22 @@ export function planWith(
         lastAgents.set(session.scalingGroup, last.agentId);
       }
     } else {
-      waiting.push({ sessionId: session.id, failed: verdict.failed, passed: verdict.passed });
+      const claim = planning.planner.claimOf(session.id);
+      const failed = claim ? withClaim(verdict.failed, claim) : verdict.failed;
+      const hasClaim = claim !== null;
+      waiting.push({ sessionId: session.id, failed, passed: verdict.passed, hasClaim });
+      const before = session.clearedAgents;
+      const isElsewhere = claim?.places.some(({ agent }, at) => table.ids[agent] !== before[at]);
+      if (claim && (claim.victims.length > 0 || (before.length > 0 && isElsewhere))) {
+        const { mode } = table.rules.preemption;
+        const agentIds = claim.places.map(({ agent }) => table.ids[agent] ?? '');
+        preemptions.push({ session, agentIds, victims: claim.victims, mode });
+      }
     }
     const { startsAt } = session;
     if (startsAt && startsAt > snapshot.now && (nextStartAt === null || startsAt < nextStartAt)) {
       nextStartAt = startsAt;
     }
   }
-  return { placements, waiting, nextStartAt, lastAgents };
+  return { placements, waiting, preemptions, nextStartAt, lastAgents };
 }

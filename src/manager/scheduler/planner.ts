@@ -4,6 +4,7 @@
 import { type Accounts, bookPlaced, bookWaiting } from './accounts.ts';
 import type { AgentTable } from './agent-table.ts';
 import { describeObstacles, NO_ROOM } from './obstacles.ts';
+import type { Claim, Preemption } from './preemption.ts';
 import { reserve, shortEnough } from './reservation.ts';
 import { type Requirement, selectAgent } from './selectors.ts';
 import type { Candidate } from './sequencers.ts';
@@ -30,6 +31,8 @@ export interface PlannedCandidate extends Candidate {
   readonly requirements: readonly Requirement[];
   /** Places in the table, in order of preference; null: any agent. */
   readonly designated: readonly number[] | null;
+  /** Agents that others were made to leave for it, by requirement; -1: not there any more. */
+  readonly cleared: readonly number[];
   readonly avoided: ReadonlySet<number>;
 }
 
@@ -51,7 +54,13 @@ interface PlannerInput {
   readonly maxSessionsPerAgent: number | null;
   /** When agents will have room again, as far as it is known; by agent id. */
   readonly releases: Parameters<typeof reserve>[0]['releases'];
+  /** Of each group, who might make room; none where nobody may. */
+  readonly preemptions: ReadonlyMap<AgentTable, Preemption>;
 }
+
+/** Whether nobody has to go, or to be waited for. */
+const isFree = ({ victims, leaving }: Claim): boolean =>
+  victims.length === 0 && leaving.length === 0;
 
 export class Planner {
   readonly #input: PlannerInput;
@@ -60,6 +69,9 @@ export class Planner {
   /** Words for requirements that failed already; made once, as thousands may fail alike. */
   readonly #words = new Map<string, string>();
   readonly #reservations = new Map<AgentTable, Reservation>();
+  /** By session: the room that others make for it. */
+  readonly #claims = new Map<string, Claim>();
+  readonly #claimedTables = new Set<AgentTable>();
 
   constructor(input: PlannerInput) {
     this.#input = input;
@@ -67,6 +79,16 @@ export class Planner {
 
   reservationOn(table: AgentTable): Reservation | null {
     return this.#reservations.get(table) ?? null;
+  }
+
+  /** The room that others make for the session, once it has been decided about. */
+  claimOf(sessionId: string): Claim | null {
+    return this.#claims.get(sessionId) ?? null;
+  }
+
+  /** What others would make of room for the session if they had to. Changes nothing. */
+  couldClaim(candidate: PlannedCandidate): Claim | null {
+    return this.#input.preemptions.get(candidate.table)?.seek(candidate) ?? null;
   }
 
   /** What would become of the session now. Changes nothing. */
@@ -114,7 +136,7 @@ export class Planner {
       return verdict;
     }
     if (verdict.failed.length === 1 && verdict.failed[0]?.name === NO_ROOM) {
-      this.#reserveFor(candidate);
+      if (!this.#claimFor(candidate)) this.#reserveFor(candidate);
     }
     bookWaiting(candidate.accounts, candidate.total);
     return verdict;
@@ -136,13 +158,36 @@ export class Planner {
   #choose(candidate: PlannedCandidate): Chosen[] | null {
     const { table, session, requirements } = candidate;
     const hopeless = this.#hopelessOn(table);
-    const chosen = requirements.some(({ shape }) => hopeless.has(shape))
+    const isHopeless = requirements.some(({ shape }) => hopeless.has(shape));
+    const chosen = isHopeless
       ? null
-      : this.#chooseAgents(candidate);
+      : (this.#chooseCleared(candidate) ?? this.#chooseAgents(candidate));
+    if (chosen) return chosen;
+    if (session.clearedAgents.length > 0) {
+      // Several kernels may have to go exactly where others made room for each.
+      const claim = this.couldClaim(candidate);
+      if (claim && isFree(claim)) {
+        return requirements.flatMap((requirement, at) => {
+          const place = claim.places[at];
+          return place ? { requirement, agent: place.agent } : [];
+        });
+      }
+    }
     const reservation = this.#reservations.get(table);
-    if (chosen || !reservation) return chosen;
+    if (!reservation) return null;
+    // Who makes room for others has no known end, so nobody is surely gone before.
+    if (this.#claimedTables.has(table)) return null;
     if (!shortEnough(session, reservation.startsAt, this.#input.now)) return null;
     return table.withoutHolds(() => this.#chooseAgents(candidate));
+  }
+
+  /** The agents that others left for it, before the group's strategy. */
+  #chooseCleared(candidate: PlannedCandidate): Chosen[] | null {
+    const { cleared, designated } = candidate;
+    const mine = [...new Set(cleared)].filter(
+      (agent) => agent >= 0 && (designated?.includes(agent) ?? true),
+    );
+    return mine.length > 0 ? this.#chooseAgents({ ...candidate, designated: mine }) : null;
   }
 
   #hopelessOn(table: AgentTable): Set<string> {
@@ -182,6 +227,16 @@ export class Planner {
     }
     table.cursor = cursor;
     return chosen.length === requirements.length ? chosen : null;
+  }
+
+  #claimFor(candidate: PlannedCandidate): boolean {
+    const { table, session } = candidate;
+    const claim = table.rules.preemption.enabled ? this.couldClaim(candidate) : null;
+    if (!claim || isFree(claim)) return false;
+    this.#input.preemptions.get(table)?.commit(claim);
+    this.#claims.set(session.id, claim);
+    this.#claimedTables.add(table);
+    return true;
   }
 
   /** Only the first of a group that has waited long enough: more would leave agents idle. */

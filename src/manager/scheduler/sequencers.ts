@@ -165,11 +165,15 @@ function queueOf<C extends Candidate>(candidates: readonly C[]): Queue<C> {
 }
 
 /**
- * All sessions, each once. Between two of them the caller books what became of the first: dominant
+ * All sessions, each once: first those for which others had to go, so that it was not for nothing.
+ * Between two of them the caller books what became of the first: dominant
  * shares depend on it. Groups of the same priority take turns by the age of whoever is next.
  */
 export function* sequence<C extends Candidate>(candidates: readonly C[]): Generator<C, void> {
-  const levels = [...Map.groupBy(candidates, ({ session }) => session.priority)];
+  const byPriority = (a: C, b: C) => b.session.priority - a.session.priority || byAge(a, b);
+  yield* candidates.filter(({ session }) => session.clearedAgents.length > 0).sort(byPriority);
+  const others = candidates.filter(({ session }) => session.clearedAgents.length === 0);
+  const levels = [...Map.groupBy(others, ({ session }) => session.priority)];
   for (const [, level] of levels.sort(([a], [b]) => b - a)) {
     const queues = [...Map.groupBy(level, ({ table }) => table).values()].map(queueOf);
     for (let left = level.length; left > 0; left -= 1) {

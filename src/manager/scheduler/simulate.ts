@@ -1,7 +1,14 @@
 /** What comes after a plan: the snapshot with its placements made, at a later time. Pure. */
 import { addSlots, type Slots, subtractSlots } from '../../common/slots.ts';
 import { type Plan, type PlannedPlacement, plan } from './plan.ts';
-import type { EndingSession, Occupancy, Ownership, PendingSession, Snapshot } from './snapshot.ts';
+import type {
+  EndingSession,
+  Occupancy,
+  Ownership,
+  PendingSession,
+  PlacedSession,
+  Snapshot,
+} from './snapshot.ts';
 
 type Sign = 1 | -1;
 const combine = (sign: Sign) => (sign === 1 ? addSlots : subtractSlots);
@@ -84,13 +91,30 @@ function placed(session: PendingSession, { kernels }: PlannedPlacement): Held {
 }
 
 /**
+ * Who makes room by the plan, or does already. How long that takes is not known, but it is short; in
+ * most cases a few seconds.
+ */
+function leavers(snapshot: Snapshot, { preemptions }: Plan): Set<PlacedSession> {
+  return new Set([
+    ...snapshot.placed.filter(({ leaving }) => leaving !== null),
+    ...preemptions.flatMap(({ victims }) => victims),
+  ]);
+}
+
+/**
  * The snapshot after the plan is applied, at `now`. Sessions that are over by then are gone, and those
- * that were placed end after their longest duration, where they have one.
+ * that were placed end after their longest duration, where they have one. So are those that make room.
  */
 export function advance(snapshot: Snapshot, decided: Plan, now: Date): Snapshot {
   const ledger = new Ledger(snapshot);
   const started = new Map(decided.placements.map((item) => [item.sessionId, item]));
-  const ending: EndingSession[] = [...snapshot.ending];
+  const gone = leavers(snapshot, decided);
+  const goneIds = new Set([...gone].map(({ id }) => id));
+  for (const session of gone) ledger.book(session, -1);
+  const ending: EndingSession[] = snapshot.ending.filter(({ id }) => !goneIds.has(id));
+  const cleared = new Map(
+    decided.preemptions.map(({ session, agentIds }) => [session.id, agentIds]),
+  );
   for (const session of snapshot.pending) {
     const placement = started.get(session.id);
     if (!placement) continue;
@@ -106,7 +130,13 @@ export function advance(snapshot: Snapshot, decided: Plan, now: Date): Snapshot 
     now,
     agents: ledger.agents,
     occupancy: ledger.occupancy,
-    pending: snapshot.pending.filter(({ id }) => !started.has(id)),
+    pending: snapshot.pending
+      .filter(({ id }) => !started.has(id))
+      .map((session) => ({
+        ...session,
+        clearedAgents: cleared.get(session.id) ?? session.clearedAgents,
+      })),
+    placed: snapshot.placed.filter((session) => !gone.has(session)),
     ending: ending.filter(({ endsAt }) => endsAt > now),
   };
 }
@@ -144,7 +174,12 @@ export function estimateStarts(
       if (ids.has(sessionId)) out.set(sessionId, current.now);
     }
     if (out.size === ids.size) break;
+    const isMakingRoom = leavers(current, decided).size > 0;
     current = advance(current, decided, current.now);
+    if (isMakingRoom) {
+      decided = plan(current);
+      continue;
+    }
     const next = nextChange(current);
     if (next === null) break;
     current = advance(current, { ...decided, placements: [] }, next);

@@ -83,6 +83,19 @@ export class SlotSpace {
     return out;
   }
 
+  /** What holders of `held` give back together, rounded down. */
+  room(held: readonly Slots[]): Demand {
+    const sums = new Map<string, bigint>();
+    for (const slots of held) {
+      for (const [name, amount] of slots) sums.set(name, (sums.get(name) ?? 0n) + amount);
+    }
+    const parts = [...sums].flatMap(([name, amount]) => {
+      const slot = this.#index.get(name);
+      return slot === undefined ? [] : { slot, amount: this.down(slot, amount) };
+    });
+    return { slots: parts.map(({ slot }) => slot), amounts: parts.map(({ amount }) => amount) };
+  }
+
   demand(request: Slots): Demand {
     const slots: number[] = [];
     const amounts: number[] = [];

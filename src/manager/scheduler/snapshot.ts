@@ -1,5 +1,6 @@
 /** What a scheduling decision is made from: plain data, taken from the database at one moment. */
 import type { Slots } from '../../common/slots.ts';
+import type { PreemptionOptions } from '../resource-group/options.ts';
 import type { SessionResult, SessionStatus } from '../session/status.ts';
 import type { SessionType } from '../session/types.ts';
 
@@ -61,6 +62,11 @@ export interface PendingSession extends Ownership {
   readonly designatedAgents: readonly string[];
   /** Agents on which an earlier attempt failed; others are preferred. */
   readonly failedAgents: readonly string[];
+  /**
+   * Agents that others were made to leave for it, in the order of the kernels that go there; with any it
+   * comes before all who have none.
+   */
+  readonly clearedAgents: readonly string[];
   readonly dependencies: readonly Dependency[];
   readonly fairShare: FairShareFactors;
 }
@@ -104,6 +110,25 @@ export interface GroupRules {
   readonly lastAgent: string | null;
   /** After waiting so long for room a session has agents kept free for it. Milliseconds. */
   readonly reserveAfterMs: number;
+  readonly preemption: PreemptionOptions;
+}
+
+/** A session on agents that may have to make room for another, or is leaving already. */
+export interface PlacedSession extends Ownership {
+  readonly id: string;
+  readonly scalingGroup: string;
+  readonly priority: number;
+  /** null: it is still being brought up. */
+  readonly startedAt: Date | null;
+  /** Whether its owner lets it be preempted. */
+  readonly isPreemptible: boolean;
+  /** Its end is on the way, by preemption or otherwise; null: it stays. */
+  readonly leaving: 'preempted' | 'ended' | null;
+  readonly kernels: readonly {
+    readonly id: string;
+    readonly agentId: string;
+    readonly slots: Slots;
+  }[];
 }
 
 /** A placed session of which it is known when it will be over at the latest. */
@@ -124,6 +149,8 @@ export interface Snapshot {
   readonly agents: readonly AgentSnapshot[];
   readonly pending: readonly PendingSession[];
   readonly ending: readonly EndingSession[];
+  /** Those that concern preemption; none where nobody may be preempted. */
+  readonly placed: readonly PlacedSession[];
   readonly occupancy: Occupancy;
   readonly keypairLimits: ReadonlyMap<string, KeypairLimits>;
   /** By user id: the limits of the user's main keypair. */
@@ -137,4 +164,8 @@ export const defaultGroupRules: GroupRules = {
   strategy: 'dispersed',
   lastAgent: null,
   reserveAfterMs: 300_000,
+  preemption: {
+    ...{ enabled: false, preemptible_priority: 5, order: 'oldest', mode: 'terminate' },
+    ...{ preemption_min_runtime: 0, victim_scope: 'user' },
+  },
 };

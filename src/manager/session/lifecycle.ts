@@ -5,7 +5,8 @@
  *   PENDING → SCHEDULED → PREPARING → PULLING → PREPARED → CREATING → RUNNING → TERMINATING → TERMINATED
  *
  * Reports may come late, twice or out of order: a report that would move a kernel backwards is
- * ignored, steps may be skipped, and nothing leaves a terminal status.
+ * ignored, steps may be skipped, and nothing leaves a terminal status. A kernel that ends so that it can
+ * run again later goes from TERMINATING back to PENDING.
  */
 import { isTerminal, type KernelStatus, type SessionStatus } from './status.ts';
 
@@ -21,12 +22,23 @@ export const reportKinds = [
   'started',
   /** Somebody wants the kernel to end. */
   'terminate',
+  /** As `terminate`, but it is to run again once its agent has room: see `RESCHEDULING`. */
+  'reschedule',
+  /** Its agent says that a kernel which is to run again is gone. */
+  'requeued',
   /** The kernel is over in the books, whatever its agent does. */
   'force-terminate',
   /** Its agent says that the kernel is gone. */
   'terminated',
 ] as const;
 export type ReportKind = (typeof reportKinds)[number];
+
+/** `status_info` of a session or kernel that is ended for another, as upstream has it. */
+export const PREEMPTED = 'PREEMPTED_BY_SCHEDULER';
+/** `status_info` while TERMINATING of a session or kernel that goes back to the queue afterwards. */
+export const RESCHEDULING = 'RESCHEDULING';
+/** `status_info` of one that is back in the queue. */
+export const RESCHEDULED = 'RESCHEDULED';
 
 /** Compile-time proof that a switch covers everything. */
 function unreachable(value: never): never {
@@ -77,10 +89,13 @@ function nextWhileStarting(
     case 'unscheduled':
       return 'PENDING';
     case 'terminate':
+    case 'reschedule':
       return 'TERMINATING';
     case 'force-terminate':
     case 'terminated':
       return 'TERMINATED';
+    case 'requeued':
+      return null;
     default:
       return unreachable(report);
   }
@@ -102,6 +117,8 @@ function nextWhilePending(report: ReportKind): KernelStatus | null {
     case 'creating':
     case 'started':
     case 'terminated':
+    case 'reschedule':
+    case 'requeued':
       return null;
     default:
       return unreachable(report);
@@ -113,6 +130,7 @@ function nextWhileUp(current: KernelStatus, report: ReportKind): KernelStatus | 
     case 'started':
       return current === 'RESTARTING' ? 'RUNNING' : null;
     case 'terminate':
+    case 'reschedule':
       return 'TERMINATING';
     case 'force-terminate':
     case 'terminated':
@@ -123,6 +141,7 @@ function nextWhileUp(current: KernelStatus, report: ReportKind): KernelStatus | 
     case 'pulling':
     case 'pulled':
     case 'creating':
+    case 'requeued':
       return null;
     default:
       return unreachable(report);
@@ -134,6 +153,8 @@ function nextWhileTerminating(report: ReportKind): KernelStatus | null {
     case 'force-terminate':
     case 'terminated':
       return 'TERMINATED';
+    case 'requeued':
+      return 'PENDING';
     case 'scheduled':
     case 'unscheduled':
     case 'preparing':
@@ -142,6 +163,7 @@ function nextWhileTerminating(report: ReportKind): KernelStatus | null {
     case 'creating':
     case 'started':
     case 'terminate':
+    case 'reschedule':
       return null;
     default:
       return unreachable(report);
@@ -236,6 +258,8 @@ function derivedSessionStatus(
   if (kernels.every(isTerminal)) {
     return kernels.every((kernel) => kernel === 'CANCELLED') ? 'CANCELLED' : 'TERMINATED';
   }
+  // The last kernel of a session that is to run again is gone.
+  if (kernels.every((kernel) => kernel === 'PENDING')) return 'PENDING';
   const ending = kernels.some((kernel) => isTerminal(kernel) || kernel === 'TERMINATING');
   if (ending || current === 'TERMINATING') return 'TERMINATING';
   const parts = new Set(kernels.map(sessionStatusOf));
@@ -279,10 +303,13 @@ export function sessionEventOf(status: string): string {
 }
 
 /** `phase` of the session's history row for entering `status`, in upstream's words. */
-export function sessionPhase(status: SessionStatus, forced: boolean): string {
+export function sessionPhase(
+  status: SessionStatus,
+  cause: ReportKind | 'joined' | 'batch-finished',
+): string {
   switch (status) {
     case 'PENDING':
-      return 'reset';
+      return cause === 'requeued' ? 'reschedule-sessions' : 'reset';
     case 'DEPRIORITIZING':
       return 'deprioritize-sessions';
     case 'SCHEDULED':
@@ -299,10 +326,10 @@ export function sessionPhase(status: SessionStatus, forced: boolean): string {
     case 'RUNNING_DEGRADED':
       return 'check-creating-progress';
     case 'TERMINATING':
-      return 'mark_terminating';
+      return cause === 'reschedule' ? 'preempt-sessions' : 'mark_terminating';
     case 'TERMINATED':
     case 'ERROR':
-      return forced ? 'force_terminate' : 'check-terminating-progress';
+      return cause === 'force-terminate' ? 'force_terminate' : 'check-terminating-progress';
     case 'CANCELLED':
       return 'cancel';
     default:

@@ -22,11 +22,12 @@ type ReportBody =
       readonly exitCode: number;
     }
   | {
-      readonly kind: 'terminate' | 'force-terminate';
+      readonly kind: 'terminate' | 'force-terminate' | 'reschedule';
       readonly reason: string;
       /** What went wrong, for people; null when the end is wanted. */
       readonly message: string | null;
     }
+  | { readonly kind: 'requeued'; readonly reason: string }
   | {
       readonly kind: 'terminated';
       readonly reason: string;

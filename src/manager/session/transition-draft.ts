@@ -9,7 +9,8 @@ import {
   type SlotMap,
   type Slots,
 } from '../../common/slots.ts';
-import type { KernelState, Report, SessionState } from './reports.ts';
+import { RESCHEDULED, RESCHEDULING } from './lifecycle.ts';
+import type { Allocation, KernelState, Report, SessionState } from './reports.ts';
 import { isTerminal, type KernelStatus, type SessionResult, type SessionStatus } from './status.ts';
 
 /** Final values of a kernel that changed. */
@@ -52,6 +53,8 @@ export interface KernelDraft {
   statusInfo: string | null;
   agentId: string | null;
   agentAddr: string | null;
+  /** As before, until it waits again: nothing is in use then. */
+  allocations: readonly Allocation[];
   used: Slots | null;
   info: KernelCreationInfo | null;
   mustJoin: boolean;
@@ -82,6 +85,7 @@ export function draftSession(before: SessionState): SessionDraft {
       statusInfo: kernel.statusInfo,
       agentId: kernel.agentId,
       agentAddr: kernel.agentAddr,
+      allocations: kernel.allocations,
       used: null,
       info: null,
       mustJoin: kernel.mustJoin,
@@ -109,7 +113,7 @@ export function messageOf(report: Report): string | null {
 }
 
 export function endData(
-  report: Extract<Report, { kind: 'terminated' | 'terminate' | 'force-terminate' }>,
+  report: Extract<Report, { message: string | null }>,
   agentId: string | null,
 ): Record<string, unknown> {
   const own = report.kind === 'terminated';
@@ -135,6 +139,15 @@ export function withinRetries(session: SessionDraft, report: Report): Report {
   const attempts = maxRetries === 0 ? 'one attempt' : `${maxRetries + 1} attempts`;
   const message = `Gave up after ${attempts} to start. The last one: ${report.message}`;
   return { ...report, kind: 'force-terminate', reason: 'EXCEEDED_MAX_RETRIES', message };
+}
+
+/** A kernel that ends so that it can run again goes back to the queue once its agent says it is gone. */
+export function requeuedIfWanted({ status, statusInfo }: KernelDraft, report: Report): Report {
+  const { kernelId, kind } = report;
+  const isWanted = status === 'TERMINATING' && statusInfo === RESCHEDULING;
+  return isWanted && kind === 'terminated'
+    ? { kind: 'requeued', kernelId, reason: RESCHEDULED }
+    : report;
 }
 
 /** Remembers which agents the session was on, so that the next attempt prefers others. */
@@ -190,8 +203,9 @@ export function sessionChange(session: SessionDraft): SessionChange {
 
 export function occupied(session: SessionDraft): Slots {
   return session.kernels.reduce<Slots>((sum, kernel) => {
-    const before = kernel.before.allocations;
-    const own = new Map(before.map(({ slot, used, requested }) => [slot, used ?? requested]));
+    const own = new Map(
+      kernel.allocations.map(({ slot, used, requested }) => [slot, used ?? requested]),
+    );
     return addSlots(sum, kernel.used ?? own);
   }, new Map());
 }

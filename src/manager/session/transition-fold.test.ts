@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
 import type { KernelCreationInfo } from '../../common/protocol/kernel.ts';
+import { RESCHEDULED, RESCHEDULING } from './lifecycle.ts';
 import type { Report, SessionState } from './reports.ts';
 import { isTerminal, placedKernelStatuses } from './status.ts';
 import { foldReports } from './transition-fold.ts';
@@ -57,8 +58,12 @@ const anyReport: fc.Arbitrary<Report> = fc.oneof(
     ...{ kernelId, reason: fc.constant('user-requested'), message: fc.constant(null) },
   }),
   fc.record({
+    ...{ kind: fc.constant('reschedule' as const), kernelId },
+    ...{ reason: fc.constant(RESCHEDULING), message: fc.constant('its room is needed') },
+  }),
+  fc.record({
     ...{ kind: fc.constant('terminated' as const), kernelId, reporter: agentId },
-    ...{ reason: fc.constant('unknown'), exitCode: fc.constant(1) },
+    ...{ reason: fc.constantFrom('unknown', 'already-terminated'), exitCode: fc.constant(1) },
     ...{ message: fc.constantFrom(null, 'oops'), logs: fc.constant(null) },
   }),
 );
@@ -67,10 +72,12 @@ const anyReport: fc.Arbitrary<Report> = fc.oneof(
 function next(before: SessionState, reports: readonly Report[]) {
   const changes = foldReports([before], reports, NOW);
   const freed = new Set(changes.freedKernels);
+  const requeued = new Set(changes.requeuedKernels);
   const [session] = changes.sessions;
   const after: SessionState = {
     ...before,
     status: session?.status ?? before.status,
+    statusInfo: session ? session.statusInfo : before.statusInfo,
     statusData: session?.statusData ?? before.statusData,
     kernels: before.kernels.map((kernel) => {
       const change = changes.kernels.find((item) => item.id === kernel.id);
@@ -78,11 +85,15 @@ function next(before: SessionState, reports: readonly Report[]) {
       return {
         ...kernel,
         status: change?.status ?? kernel.status,
+        statusInfo: change ? change.statusInfo : kernel.statusInfo,
         agentId: change ? change.agentId : kernel.agentId,
         mustJoin: change?.mustJoin ?? kernel.mustJoin,
         allocations: freed.has(kernel.id)
           ? []
-          : kernel.allocations.map((item) => ({ ...item, used: used?.used ?? item.used })),
+          : kernel.allocations.map((item) => ({
+              ...item,
+              used: used?.used ?? (requeued.has(kernel.id) ? null : item.used),
+            })),
       };
     }),
   };
@@ -186,5 +197,54 @@ describe('folding', () => {
     }
     expect(state.status).toBe('TERMINATED');
     expect(JSON.stringify(state.statusData)).toContain('Gave up after 6 attempts');
+  });
+
+  describe('a session that is to run again', () => {
+    const up = KERNELS.flatMap((id): Report[] => [
+      { kind: 'scheduled', kernelId: id, agentId: 'a1', agentAddr: '', scheduler: {} },
+      { kind: 'started', kernelId: id, info: { ...info, occupiedSlots: {} } },
+      { kind: 'joined', kernelId: id },
+    ]);
+    const leave: Report = {
+      ...{ kind: 'reschedule', kernelId: 'k1', reason: RESCHEDULING, message: 'needed' },
+    };
+    const gone = (id: string, reason = 'user-requested'): Report => ({
+      ...{ kind: 'terminated', kernelId: id, reporter: 'a1', reason },
+      ...{ exitCode: 0, message: null, logs: null },
+    });
+    const end: Report = {
+      ...{ kind: 'terminate', kernelId: 'k2', reason: 'user-requested', message: null },
+    };
+
+    test('waits again when all of its kernels are gone, and takes as much as before', () => {
+      const running = next(waiting(), up).after;
+      const leaving = next(running, [leave]).after;
+      expect(leaving).toMatchObject({ status: 'TERMINATING', statusInfo: RESCHEDULING });
+      const half = next(leaving, [gone('k2')]).after;
+      expect(half.status).toBe('TERMINATING');
+      expect(half.kernels.map(({ status }) => status)).toEqual(['TERMINATING', 'PENDING']);
+      const back = next(half, [gone('k1')]).after;
+      expect(back).toMatchObject({ status: 'PENDING', statusInfo: RESCHEDULED });
+      expect(back.kernels).toMatchObject([
+        { agentId: null, mustJoin: true, allocations: [{ requested: REQUESTED, used: null }] },
+        { agentId: null, mustJoin: true, allocations: [{ requested: REQUESTED, used: null }] },
+      ]);
+      expect(next(back, up).after.status).toBe('RUNNING');
+    });
+
+    test('ends for good when somebody wants that meanwhile', () => {
+      const leaving = next(waiting(), [...up, leave]).after;
+      for (const reports of [[end], [gone('k1'), end], [gone('k2'), { ...end, kernelId: 'k1' }]]) {
+        const ended = next(leaving, [...reports, gone('k1'), gone('k2')]).after;
+        expect(ended).toMatchObject({ status: 'TERMINATED', statusInfo: 'user-requested' });
+      }
+    });
+
+    test('is not ended by an answer to an earlier wish', () => {
+      const leaving = next(waiting(), [...up, leave]).after;
+      const placed = next(leaving, [gone('k1'), gone('k2'), ...up.slice(0, 1)]).after;
+      const late = gone('k1', 'already-terminated');
+      expect(next(placed, [late]).after.kernels[0]?.status).toBe('SCHEDULED');
+    });
   });
 });

@@ -9,6 +9,7 @@ import {
   defaultStatusInfo,
   nextKernelStatus,
   nextSessionStatus,
+  RESCHEDULING,
   type ReportKind,
   sessionEventOf,
   sessionPhase,
@@ -25,6 +26,7 @@ import {
   objectOf,
   parseKnown,
   reasonOf,
+  requeuedIfWanted,
   type SessionChange,
   type SessionDraft,
   sessionChange,
@@ -61,6 +63,8 @@ export interface Changes {
     readonly used: bigint;
   }[];
   readonly freedKernels: readonly string[];
+  /** Kernels that wait again after they had run. */
+  readonly requeuedKernels: readonly string[];
   readonly events: readonly ManagerEvent[];
   /** Calls of `callback_url`, in order. */
   readonly callbacks: readonly NewCallback[];
@@ -68,6 +72,13 @@ export interface Changes {
 
 /** Largest log kept with an ended kernel. Characters. */
 const MAX_LOG_CHARS = 256 * 1024;
+
+/** Agents answer this to a wish that was overtaken; what is being brought up again is not meant. */
+function isAboutEarlierRun({ status }: KernelDraft, report: Report): boolean {
+  return (
+    report.kind === 'terminated' && report.reason === 'already-terminated' && isStarting(status)
+  );
+}
 
 /**
  * Sessions in memory to which reports are applied, one request after the other, and what has to be
@@ -83,8 +94,9 @@ export class Fold {
     string,
     { agentId: string; slot: string; r: bigint; u: bigint }
   >();
-  readonly usedAllocations: { kernelId: string; slot: string; used: bigint }[] = [];
+  usedAllocations: { kernelId: string; slot: string; used: bigint }[] = [];
   readonly freedKernels: string[] = [];
+  readonly requeuedKernels: string[] = [];
   readonly now: string;
   /** Sessions that the present request has changed. */
   private moved = new Set<SessionDraft>();
@@ -107,6 +119,15 @@ export class Fold {
     return new Map([...this.moved].map(({ before, status }) => [before.id, status]));
   }
 
+  /** Remembers which agents others leave for a session, so that it comes first until it is placed. */
+  clearAgents(sessionId: string, agentIds: readonly string[]): void {
+    const session = this.sessions.find(({ before }) => before.id === sessionId);
+    if (session?.status !== 'PENDING') return;
+    const scheduler = { ...objectOf(session.statusData.scheduler), cleared_agents: agentIds };
+    session.statusData = { ...session.statusData, scheduler };
+    this.touch(session);
+  }
+
   /** All that the reports so far have changed. */
   changes(): Changes {
     const drafts = this.sessions.flatMap((session) => session.kernels);
@@ -117,6 +138,7 @@ export class Fold {
       resources: this.booked(),
       usedAllocations: this.usedAllocations,
       freedKernels: this.freedKernels,
+      requeuedKernels: this.requeuedKernels,
       events: this.events,
       callbacks: this.callbacks,
     };
@@ -133,9 +155,10 @@ export class Fold {
     const found = this.byKernel.get(given.kernelId);
     if (!found) return;
     const { session, kernel } = found;
-    const report = withinRetries(session, given);
-    if (report.reporter !== undefined && report.reporter !== kernel.agentId) return;
-    if (report.onlyIn && !report.onlyIn.includes(kernel.status)) return;
+    if (given.reporter !== undefined && given.reporter !== kernel.agentId) return;
+    if (given.onlyIn && !given.onlyIn.includes(kernel.status)) return;
+    if (isAboutEarlierRun(kernel, given)) return;
+    const report = requeuedIfWanted(kernel, withinRetries(session, given));
     if (report.kind === 'joined') {
       if (kernel.status !== 'RUNNING') return;
       kernel.mustJoin = false;
@@ -144,8 +167,10 @@ export class Fold {
       return;
     }
     this.recordOutcome(session, kernel, report);
-    const changed = this.moveKernel(session, kernel, report);
-    if (changed) this.pullSiblings(session, report);
+    const isChanged =
+      this.moveKernel(session, kernel, report) || this.endForGood(session, kernel, report);
+    // The others of a session that is to run again are on their way already.
+    if (isChanged && report.kind !== 'requeued') this.pullSiblings(session, report);
     this.settleSession(session, report);
   }
 
@@ -190,8 +215,14 @@ export class Fold {
     kernel.touched = true;
     kernel.historyPatch[to] = this.now;
     // The reason for which an end was asked stays the reason of the end.
-    if (from !== 'TERMINATING') kernel.statusInfo = reasonOf(report) ?? defaultStatusInfo(to);
+    if (from !== 'TERMINATING' || kernel.statusInfo === RESCHEDULING) {
+      kernel.statusInfo = reasonOf(report) ?? defaultStatusInfo(to);
+    }
     this.keepBooks(kernel, report, to);
+    if (report.kind === 'requeued') {
+      kernel.mustJoin = session.kernels.length > 1;
+      this.forgetRun(kernel);
+    }
     if (report.kind === 'scheduled') {
       kernel.dataPatch.scheduler = report.scheduler;
       const scheduler = { ...objectOf(session.statusData.scheduler), ...report.scheduler };
@@ -222,7 +253,7 @@ export class Fold {
     if (report.kind === 'scheduled') {
       kernel.agentId = report.agentId;
       kernel.agentAddr = report.agentAddr;
-      for (const { slot, requested } of kernel.before.allocations) {
+      for (const { slot, requested } of kernel.allocations) {
         this.addDelta(report.agentId, slot, requested, 0n);
       }
     } else if (report.kind === 'started') {
@@ -243,7 +274,7 @@ export class Fold {
     if (agentId === null) return;
     const actual = parseKnown(info.occupiedSlots);
     const used = new Map<string, bigint>();
-    for (const { slot, requested, used: before } of kernel.before.allocations) {
+    for (const { slot, requested, used: before } of kernel.allocations) {
       const amount = actual.get(slot) ?? requested;
       used.set(slot, amount);
       this.usedAllocations.push({ kernelId: kernel.before.id, slot, used: amount });
@@ -255,11 +286,20 @@ export class Fold {
 
   private release(kernel: KernelDraft): void {
     if (kernel.agentId === null) return;
-    for (const { slot, requested, used } of kernel.before.allocations) {
+    for (const { slot, requested, used } of kernel.allocations) {
       const inUse = kernel.used?.get(slot) ?? used;
       if (inUse === null) this.addDelta(kernel.agentId, slot, -requested, 0n);
       else this.addDelta(kernel.agentId, slot, 0n, -inUse);
     }
+  }
+
+  /** What it used is no matter for its next run. */
+  private forgetRun(kernel: KernelDraft): void {
+    const { id } = kernel.before;
+    kernel.used = null;
+    kernel.allocations = kernel.allocations.map((item) => ({ ...item, used: null }));
+    this.usedAllocations = this.usedAllocations.filter(({ kernelId }) => kernelId !== id);
+    this.requeuedKernels.push(id);
   }
 
   private addDelta(agentId: string, slot: string, reserved: bigint, used: bigint): void {
@@ -280,14 +320,31 @@ export class Fold {
     for (const sibling of session.kernels) {
       const kernelId = sibling.before.id;
       if (ending) {
-        const kind = cause.kind === 'force-terminate' ? cause.kind : 'terminate';
-        this.moveKernel(session, sibling, { kind, reason, message: null, kernelId });
+        const isPassedOn = cause.kind === 'force-terminate' || cause.kind === 'reschedule';
+        const kind = isPassedOn ? cause.kind : 'terminate';
+        const passed: Report = { kind, reason, message: null, kernelId };
+        if (!this.moveKernel(session, sibling, passed)) this.endForGood(session, sibling, passed);
       } else if (cause.kind === 'unscheduled') {
         const kind = isStarting(sibling.status) ? 'unscheduled' : 'terminate';
         if (sibling.status === 'PENDING') continue;
         this.moveKernel(session, sibling, { kind, reason, message: cause.message, kernelId });
       }
     }
+  }
+
+  /**
+   * Somebody wants the end of a kernel that was to run again afterwards.
+   * @returns whether that changed anything.
+   */
+  private endForGood(session: SessionDraft, kernel: KernelDraft, report: Report): boolean {
+    const isEnd = report.kind === 'terminate' || report.kind === 'batch-finished';
+    const isLeaving = kernel.status === 'TERMINATING' && kernel.statusInfo === RESCHEDULING;
+    if (!isEnd || !isLeaving) return false;
+    kernel.statusInfo = report.reason;
+    kernel.touched = true;
+    session.statusInfo = report.reason;
+    this.touch(session);
+    return true;
   }
 
   private touch(session: SessionDraft): void {
@@ -313,14 +370,16 @@ export class Fold {
     session.status = to;
     this.touch(session);
     session.historyPatch[to] = this.now;
-    if (from !== 'TERMINATING') session.statusInfo = reasonOf(report) ?? defaultStatusInfo(to);
+    if (from !== 'TERMINATING' || session.statusInfo === RESCHEDULING) {
+      session.statusInfo = reasonOf(report) ?? defaultStatusInfo(to);
+    }
     if (report.kind === 'unscheduled') {
       session.statusData = withFailedAgents(session);
     }
     this.history.push({
       sessionId: session.before.id,
       kernelId: null,
-      phase: sessionPhase(to, report.kind === 'force-terminate'),
+      phase: sessionPhase(to, report.kind),
       from,
       to,
       result: to === 'PENDING' ? 'NEED_RETRY' : 'SUCCESS',

@@ -11,7 +11,13 @@ import { BatchQueue } from '../batch-queue.ts';
 import { isDatabaseAway } from '../db/errors.ts';
 import type { EventBus } from '../event/bus.ts';
 import { reportOf } from './agent-report.ts';
-import { grantPlacements, type Placement } from './placement.ts';
+import {
+  grantPlacements,
+  grantPreemptions,
+  type Placement,
+  type Preemption,
+  preemptionReports,
+} from './placement.ts';
 import type { Report, SessionState } from './reports.ts';
 import { isTerminal, type SessionStatus } from './status.ts';
 import { type Changes, Fold } from './transition-fold.ts';
@@ -32,6 +38,7 @@ export type TransitionRequest =
       readonly events: readonly AgentEvent[];
     }
   | { readonly kind: 'placements'; readonly placements: readonly Placement[] }
+  | { readonly kind: 'preemptions'; readonly preemptions: readonly Preemption[] }
   | { readonly kind: 'skip'; readonly agentId: string; readonly seq: number };
 
 export interface TransitionOutcome {
@@ -68,6 +75,11 @@ function kernelsOf(request: TransitionRequest): string[] {
       return request.events.map(({ kernelId }) => kernelId);
     case 'placements':
       return request.placements.flatMap(({ kernels }) => kernels.map(({ kernelId }) => kernelId));
+    case 'preemptions':
+      return request.preemptions.flatMap(({ kernelIds, victims }) => [
+        ...kernelIds,
+        ...victims.flatMap(({ kernels }) => kernels.map(({ id }) => id)),
+      ]);
     case 'skip':
       return [];
   }
@@ -112,6 +124,8 @@ class Batch {
         return { moved: this.#fold.applyAll(request.reports), seq: null };
       case 'placements':
         return { moved: this.#fold.applyAll(this.#granted(request.placements)), seq: null };
+      case 'preemptions':
+        return { moved: this.#preempt(request.preemptions), seq: null };
       case 'agent-events':
         return this.#applyEvents(request.agentId, request.events);
       case 'skip': {
@@ -136,6 +150,13 @@ class Batch {
     this.#cursors.set(agentId, seq);
     this.movedCursors.set(agentId, seq);
     return seq;
+  }
+
+  #preempt(preemptions: readonly Preemption[]): ReadonlyMap<string, SessionStatus> {
+    const granted = grantPreemptions(this.#sessions, preemptions);
+    const moved = this.#fold.applyAll(granted.flatMap(preemptionReports));
+    for (const { sessionId, agentIds } of granted) this.#fold.clearAgents(sessionId, agentIds);
+    return moved;
   }
 
   #granted(placements: readonly Placement[]): Report[] {

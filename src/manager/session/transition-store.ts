@@ -202,6 +202,10 @@ async function writeAllocations(tx: Db, changes: Changes, now: Date) {
     changes.usedAllocations.map((item) => ({ ...item, used: formatAmount(item.used) })),
   );
   await Promise.all([
+    changes.requeuedKernels.length > 0 &&
+      tx`
+        UPDATE resource_allocations SET used = NULL, used_at = NULL
+        WHERE kernel_id = ANY(${tx.array([...changes.requeuedKernels])}::uuid[]) AND free_at IS NULL`,
     changes.usedAllocations.length > 0 &&
       tx`
         UPDATE resource_allocations a SET used = c.used, used_at = ${now}
@@ -236,7 +240,8 @@ async function writeKernels(tx: Db, changes: Changes, now: Date) {
       attached_devices = coalesce(c.info->'attachedDevices', k.attached_devices),
       occupied_slots = coalesce(c.info->'occupiedSlots', k.occupied_slots),
       isolation_gaps = coalesce(c.info->'isolationGaps', k.isolation_gaps),
-      starts_at = CASE WHEN c.info IS NULL THEN k.starts_at ELSE ${now} END,
+      starts_at = CASE WHEN c.status = 'PENDING' THEN NULL
+        WHEN c.info IS NULL THEN k.starts_at ELSE ${now} END,
       terminated_at = CASE WHEN c.ended THEN coalesce(k.terminated_at, ${now}) END,
       result = coalesce(c.result, k.result),
       container_log = coalesce(decode(c.logs, 'base64'), k.container_log),
@@ -261,6 +266,8 @@ async function writeSessions(tx: Db, changes: Changes, now: Date) {
       agent_ids = ARRAY(SELECT jsonb_array_elements_text(c."agentIds")),
       occupying_slots = coalesce(c."occupyingSlots", s.occupying_slots),
       starts_at = CASE WHEN c.status = 'RUNNING' THEN coalesce(s.starts_at, ${now})
+        -- It runs again later, from the beginning.
+        WHEN c.status = 'PENDING' AND s.status = 'TERMINATING' THEN NULL
         ELSE s.starts_at END,
       terminated_at = CASE WHEN c.ended THEN coalesce(s.terminated_at, ${now}) END,
       cluster_ssh_keypair = CASE WHEN c.ended THEN NULL ELSE s.cluster_ssh_keypair END

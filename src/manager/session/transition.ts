@@ -4,7 +4,7 @@
  */
 import type { AgentEvent } from '../../common/protocol/manager.ts';
 import type { ManagerContext } from '../context.ts';
-import type { Placement } from './placement.ts';
+import type { Placement, Preemption } from './placement.ts';
 import type { Report } from './reports.ts';
 import type { SessionStatus } from './status.ts';
 
@@ -54,4 +54,12 @@ export async function applyPlacements(
 ): Promise<Set<string>> {
   const { moved } = await transitions.submit({ kind: 'placements', placements });
   return new Set(moved.keys());
+}
+
+/** Makes victims of preemption leave, for sessions that still wait; see `grantPreemptions`. */
+export async function applyPreemptions(
+  { transitions }: TransitionContext,
+  preemptions: readonly Preemption[],
+): Promise<void> {
+  await transitions.submit({ kind: 'preemptions', preemptions });
 }

@@ -31,6 +31,9 @@ const explanation = v.object({
       ),
     }),
   ),
+  preemption: v.nullable(
+    v.object({ state: v.picklist(['waiting', 'next', 'disabled']), sessions: v.number() }),
+  ),
   estimated_start: v.nullable(v.string()),
   suggestion: v.nullable(
     v.object({
@@ -64,7 +67,7 @@ const DOCUMENT = `query($id: GlobalIDField!) { compute_session_node(id: $id) {
     is_behind_reservation has_reservation
     closest_agents { kernel_ids agent_id wrong_architecture has_too_many_sessions
       missing { slot requested available missing } }
-    estimated_start
+    preemption { state sessions } estimated_start
     suggestion { summary resources cluster_size cluster_mode any_agent start_now
       without_dependencies }
   } } }`;
@@ -82,6 +85,18 @@ function describeClosest(closest: Explanation['closest_agents'][number]): string
   return `Closest: ${agent} ${parts.join(', ')}.`;
 }
 
+function describePreemption({ state, sessions }: NonNullable<Explanation['preemption']>): string {
+  const who = `${sessions} session${sessions === 1 ? '' : 's'} of lower priority`;
+  switch (state) {
+    case 'waiting':
+      return `It waits for ${sessions} session${sessions === 1 ? '' : 's'} being preempted or ending.`;
+    case 'next':
+      return `The next pass of the scheduler preempts ${who} for it.`;
+    case 'disabled':
+      return `Preempting ${who} would let it in, but its resource group does not have preemption enabled.`;
+  }
+}
+
 function linesOf(found: Explanation): string[] {
   const place = `Place ${found.queue_position} of ${found.queue_length} in the queue.`;
   if (found.starts_now) {
@@ -95,6 +110,10 @@ function linesOf(found: Explanation): string[] {
     ...(found.has_reservation ? ['Agents are kept free for it.'] : []),
     ...(found.is_behind_reservation
       ? ['Agents are kept free for a session that has waited longer.']
+      : []),
+    // Where agents may be named, the rule's message tells of those who leave.
+    ...(found.preemption && !found.failed_rules.some(({ message }) => message.includes('waits for'))
+      ? [describePreemption(found.preemption)]
       : []),
     found.estimated_start === null
       ? 'When it starts cannot be known: what runs has no known end, or none that helps.'
