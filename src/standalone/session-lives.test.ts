@@ -1,6 +1,7 @@
 /**
  * The lives of sessions through the command line, on real kernels of two backends: batch jobs that
- * depend on each other, a job that runs out of time, a template that clones a repository, and images.
+ * depend on each other, a job that runs out of time, a template that clones a repository, images, one
+ * that makes room for another, and one that has lived for long enough.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -12,6 +13,7 @@ import { runCommand } from '../cli/testing/program.ts';
 import { systemClock } from '../common/clock.ts';
 import { DockerEngine } from '../common/docker/engine.ts';
 import { systemRandom } from '../common/random.ts';
+import { checkAccounting } from '../manager/session/accounting-store.ts';
 import { sharedDocker, type TestDocker } from '../testing/docker.ts';
 import { importTestImage } from '../testing/images.ts';
 import { silentLog } from '../testing/manager.ts';
@@ -52,6 +54,8 @@ describe.each(backends)('on the $backend backend', ({ backend, image, usable }) 
   let cluster: RunningCluster;
   let daemon: TestDocker | undefined;
   let env: Record<string, string>;
+  let adminEnv: Record<string, string>;
+  let policy: string;
   const dockerHost = process.env.DOCKER_HOST;
   const told: string[] = [];
   const receiver = Bun.serve({
@@ -81,14 +85,21 @@ describe.each(backends)('on the $backend backend', ({ backend, image, usable }) 
       log: silentLog,
       progress: () => {},
     });
-    const [row] = await cluster.manager.ctx.sql<{ accessKey: string; secretKey: string }[]>`
-      SELECT access_key AS "accessKey", secret_key AS "secretKey" FROM keypairs
-       WHERE user_id = 'user@lablup.com' AND is_active ORDER BY created_at LIMIT 1`;
-    env = {
-      BACKEND_ENDPOINT: cluster.manager.url,
-      BACKEND_ACCESS_KEY: row?.accessKey ?? '',
-      BACKEND_SECRET_KEY: row?.secretKey ?? '',
+    const keys = async (user: string) => {
+      const [row] = await cluster.manager.ctx.sql<
+        { accessKey: string; secretKey: string; policy: string }[]
+      >`
+        SELECT access_key AS "accessKey", secret_key AS "secretKey", resource_policy AS policy
+        FROM keypairs WHERE user_id = ${user} AND is_active ORDER BY created_at LIMIT 1`;
+      policy = row?.policy ?? '';
+      return {
+        BACKEND_ENDPOINT: cluster.manager.url,
+        BACKEND_ACCESS_KEY: row?.accessKey ?? '',
+        BACKEND_SECRET_KEY: row?.secretKey ?? '',
+      };
     };
+    adminEnv = await keys('admin@lablup.com');
+    env = await keys('user@lablup.com');
   }, TIMEOUT_MS);
 
   afterAll(async () => {
@@ -236,6 +247,104 @@ describe.each(backends)('on the $backend backend', ({ backend, image, usable }) 
         expect(converted).toMatchObject({ exitCode: 1 });
         expect(converted.err).toContain('no containers to commit');
       }
+    },
+    TIMEOUT_MS,
+  );
+
+  const asAdmin = async (...argv: string[]) => {
+    const outcome = await runCommand(argv, { env: adminEnv, cwd: folder });
+    expect({ argv, ...outcome }).toMatchObject({ exitCode: 0 });
+  };
+
+  interface Life {
+    readonly id: string;
+    readonly status: string;
+    readonly info: string;
+  }
+  async function lifeOfLatest(name: string): Promise<Life> {
+    const [row] = await cluster.manager.ctx.sql<Life[]>`
+      SELECT id, status, status_info AS info FROM sessions WHERE name = ${name}
+      ORDER BY created_at DESC LIMIT 1`;
+    if (!row) throw new Error(`there is no session ${name}`);
+    return row;
+  }
+  const reaches = (name: string, status: string) =>
+    until(
+      async () => (await lifeOfLatest(name)).status === status,
+      `${name} is ${status}`,
+      TIMEOUT_MS,
+    );
+  /** What people read about an ended session and how it came to that. */
+  async function obituary(name: string): Promise<string> {
+    const { id } = await lifeOfLatest(name);
+    const about = await ok('session', 'info', id);
+    const history = await ok('scheduling-history', 'session', 'list', '-v', '--session-id', id);
+    return about.out + history.out;
+  }
+
+  check(
+    'one of low priority makes room for one of a higher, and runs again or ends, as the group says',
+    async () => {
+      const { sql } = cluster.manager.ctx;
+      const [room] = await sql<{ group: string; cpu: number }[]>`
+        SELECT a.scaling_group AS group, floor(r.capacity - r.reserved - r.used)::int AS cpu
+        FROM agents a JOIN agent_resources r ON r.agent_id = a.id WHERE r.slot_name = 'cpu'`;
+      const group = room?.group ?? '';
+      const preempt = (mode: string) => {
+        const options = JSON.stringify({ preemption: { enabled: true, mode } });
+        return asAdmin('admin', 'scaling-group', 'update', group, '--scheduler-opts', options);
+      };
+      const create = (name: string, priority: number, cpu: number) =>
+        ok(
+          ...['session', 'create', '-t', name, '--enqueue-only', '--priority', String(priority)],
+          ...['-r', `cpu=${cpu}`, '-r', 'mem=256m', image],
+        );
+      await create('humble', 1, room?.cpu ?? 1);
+      await reaches('humble', 'RUNNING');
+      await create('early', 20, 1);
+      await until(async () => {
+        const { out } = await ok('session', 'explain', 'early');
+        return out.includes('does not have preemption enabled');
+      }, 'it is told what would help');
+
+      await preempt('reschedule');
+      await reaches('early', 'RUNNING');
+      await reaches('humble', 'PENDING');
+      expect(await checkAccounting(sql)).toEqual([]);
+      expect((await ok('session', 'explain', 'humble')).out).toContain('No agent of');
+      await ok('rm', 'early');
+      await reaches('humble', 'RUNNING');
+
+      await preempt('terminate');
+      await create('late', 20, 1);
+      await reaches('late', 'RUNNING');
+      await reaches('humble', 'TERMINATED');
+      const told = await obituary('humble');
+      expect(told).toContain('PREEMPTED_BY_SCHEDULER');
+      expect(told).toContain((await lifeOfLatest('early')).id);
+      expect(told).toContain(`needed by session ${(await lifeOfLatest('late')).id}`);
+      await ok('rm', 'late');
+      await reaches('late', 'TERMINATED');
+      expect(await checkAccounting(sql)).toEqual([]);
+    },
+    TIMEOUT_MS,
+  );
+
+  // The last one: every session of the keypair ends by it. How is the same on every backend.
+  test.skipIf(!usable || backend !== 'process')(
+    'one that has lived for as long as its policy allows is ended for that',
+    async () => {
+      await ok('session', 'create', '-t', 'mortal', ...size, image);
+      const limit = (seconds: string) =>
+        asAdmin(
+          ...['admin', 'keypair-resource-policy', 'update', policy],
+          ...['--max-session-lifetime', seconds],
+        );
+      await limit('1');
+      await reaches('mortal', 'TERMINATED');
+      await limit('0');
+      const told = await obituary('mortal');
+      expect(told.match(/idle-session-lifetime/g)?.length).toBeGreaterThan(1);
     },
     TIMEOUT_MS,
   );

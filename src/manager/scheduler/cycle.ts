@@ -55,7 +55,13 @@ function toPlacement(
   };
 }
 
-const toPreemption = ({ session, victims, mode, agentIds }: PlannedPreemption): Preemption => ({
+/** What has to be applied of a planned preemption. */
+export const toPreemption = ({
+  session,
+  victims,
+  mode,
+  agentIds,
+}: PlannedPreemption): Preemption => ({
   sessionId: session.id,
   priority: session.priority,
   kernelIds: session.kernels.map(({ id }) => id),

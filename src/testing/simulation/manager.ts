@@ -2,13 +2,16 @@
 import type { DesiredKernel } from '../../common/protocol/kernel.ts';
 import type { AgentEvent, Heartbeat } from '../../common/protocol/manager.ts';
 import { type Reconciliation, terminationReasonOf } from '../../manager/agent/reconcile.ts';
+import { toPreemption } from '../../manager/scheduler/cycle.ts';
+import { defaultGroupRules, type PlacedSession } from '../../manager/scheduler/snapshot.ts';
 import { reportOf } from '../../manager/session/agent-report.ts';
+import type { Preemption } from '../../manager/session/placement.ts';
 import type { Report } from '../../manager/session/reports.ts';
 import { isStarting, isTerminal } from '../../manager/session/status.ts';
-import { agent, session, snapshot } from '../scheduling.ts';
+import { agent, ruled, session, snapshot } from '../scheduling.ts';
 import type { FakeAgent, Gateway } from './agent.ts';
 import type { Parts } from './parts.ts';
-import type { KernelRow, Tables } from './tables.ts';
+import type { KernelRow, SessionRow, Tables } from './tables.ts';
 import type { World } from './world.ts';
 
 const PASS_MS = 1000;
@@ -25,6 +28,16 @@ export interface Lock {
   holder: string | null;
 }
 
+/** A list of agents in what the scheduler keeps with a session. */
+function agentsIn({ statusData: { scheduler } }: SessionRow, key: string): string[] {
+  const list = typeof scheduler === 'object' && scheduler !== null ? Object.entries(scheduler) : [];
+  const found = list.find(([name]) => name === key)?.[1];
+  return Array.isArray(found) ? found.filter((id) => typeof id === 'string') : [];
+}
+
+/** What becomes of sessions of low priority when others wait. */
+export type PreemptionMode = 'off' | 'terminate' | 'reschedule';
+
 interface ManagerOptions {
   readonly id: string;
   readonly world: World;
@@ -32,6 +45,7 @@ interface ManagerOptions {
   readonly tables: Tables;
   readonly agents: ReadonlyMap<string, FakeAgent>;
   readonly lock: Lock;
+  readonly preemption: PreemptionMode;
 }
 
 export class FakeManager implements Gateway {
@@ -41,6 +55,7 @@ export class FakeManager implements Gateway {
   readonly tables: Tables;
   readonly agents: ReadonlyMap<string, FakeAgent>;
   readonly lock: Lock;
+  readonly preemption: PreemptionMode;
   isUp = true;
   #life = 0;
   #leadsSinceMs: number | null = null;
@@ -50,13 +65,14 @@ export class FakeManager implements Gateway {
   #accepted = new Map<string, number>();
   readonly #calling = new Set<string>();
 
-  constructor({ id, world, parts, tables, agents, lock }: ManagerOptions) {
+  constructor({ id, world, parts, tables, agents, lock, preemption }: ManagerOptions) {
     this.id = id;
     this.world = world;
     this.parts = parts;
     this.tables = tables;
     this.agents = agents;
     this.lock = lock;
+    this.preemption = preemption;
   }
 
   start(): void {
@@ -180,15 +196,12 @@ export class FakeManager implements Gateway {
     if (this.#isPlanning || waiting.length === 0 || live.length === 0) return;
     const free = this.tables.free(live.map(({ id }) => id));
     const pending = waiting.map((item) => {
-      const scheduler = item.statusData.scheduler;
-      const failed =
-        typeof scheduler === 'object' && scheduler && 'failed_agents' in scheduler
-          ? scheduler.failed_agents
-          : [];
       return session(item.id, new Map(), {
         createdAt: new Date(item.createdMs),
         clusterMode: item.kernels[0]?.spec.cluster.mode ?? 'single-node',
-        failedAgents: Array.isArray(failed) ? failed.filter((id) => typeof id === 'string') : [],
+        priority: item.priority,
+        failedAgents: agentsIn(item, 'failed_agents'),
+        clearedAgents: agentsIn(item, 'cleared_agents'),
         kernels: item.kernels.map(({ id, allocations }) => ({
           ...{ id, architecture: 'x86_64' },
           requested: new Map(allocations.map(({ slot, requested }) => [slot, requested])),
@@ -200,8 +213,19 @@ export class FakeManager implements Gateway {
         capacity: new Map([...books].map(([slot, { capacity }]) => [slot, capacity])),
       }),
     );
-    const { placements } = this.parts.plan(snapshot(agents, pending, { now: new Date(nowMs) }));
-    if (placements.length === 0) return;
+    const enabled = this.preemption !== 'off';
+    const mode = this.preemption === 'reschedule' ? 'reschedule' : 'terminate';
+    const decided = this.parts.plan(
+      snapshot(agents, pending, {
+        now: new Date(nowMs),
+        placed: this.#placed(),
+        ...ruled({
+          preemption: { ...defaultGroupRules.preemption, enabled, mode },
+        }),
+      }),
+    );
+    const { placements, preemptions } = decided;
+    if (placements.length === 0 && preemptions.length === 0) return;
     // Applied later: by then the tables may say something else, and another may lead.
     this.#isPlanning = true;
     this.#soon(() => {
@@ -210,16 +234,55 @@ export class FakeManager implements Gateway {
       const states = this.tables.read(kernels.map(({ kernelId }) => kernelId));
       const room = this.tables.free(kernels.map(({ agentId }) => agentId));
       const wanted = placements.map((placement) => ({ ...placement, scheduler: {} }));
-      const reports = this.parts
-        .grantPlacements(states, wanted, room)
-        .flatMap((placement) =>
-          placement.kernels.map(
-            (kernel): Report => ({ kind: 'scheduled', ...kernel, scheduler: {} }),
-          ),
-        );
+      const reports = this.parts.grantPlacements(states, wanted, room).flatMap((placement) =>
+        placement.kernels.map(
+          (kernel): Report => ({
+            ...{ kind: 'scheduled', ...kernel, scheduler: { cleared_agents: [] } },
+          }),
+        ),
+      );
+      if (preemptions.length > 0) this.#preempt(preemptions.map(toPreemption));
       this.world.note(`${this.id} places ${reports.map(({ kernelId }) => kernelId).join(' ')}`);
       if (this.report(reports)) this.#dispatch();
     }, SLOWEST_APPLY_MS);
+  }
+
+  #placed(): PlacedSession[] {
+    return [...this.tables.sessions.values()].flatMap((item): PlacedSession[] => {
+      if (isTerminal(item.status) || item.status === 'PENDING') return [];
+      const kernels = item.kernels.flatMap(({ id, agentId, allocations }) => {
+        const slots = new Map(allocations.map(({ slot, requested }) => [slot, requested]));
+        return agentId === null ? [] : { id, agentId, slots };
+      });
+      const { id, priority, status } = item;
+      const leaving = status === 'TERMINATING' ? 'ended' : null;
+      return [
+        {
+          ...{ id, priority, kernels, leaving, accessKey: 'AK', userId: 'u', projectId: 'p' },
+          ...{ domainName: 'd', sessionType: 'interactive', scalingGroup: 'g' },
+          ...{ startedAt: new Date(item.createdMs), isPreemptible: true },
+        },
+      ];
+    });
+  }
+
+  #preempt(wanted: readonly Preemption[]): void {
+    const states = this.tables.read(
+      wanted.flatMap((item) => [
+        ...item.kernelIds,
+        ...item.victims.flatMap(({ kernels }) => kernels.map(({ id }) => id)),
+      ]),
+    );
+    const granted = this.parts.grantPreemptions(states, wanted);
+    const reports = granted.flatMap((item) => this.parts.preemptionReports(item));
+    this.world.note(`${this.id} preempts ${reports.map(({ kernelId }) => kernelId).join(' ')}`);
+    if (!this.report(reports)) return;
+    for (const { sessionId, agentIds } of granted) {
+      const row = this.tables.sessions.get(sessionId);
+      const before = row?.statusData.scheduler;
+      const scheduler = { ...(typeof before === 'object' ? before : {}), cleared_agents: agentIds };
+      if (row) row.statusData = { ...row.statusData, scheduler };
+    }
   }
 
   #isDue(kernel: KernelRow): boolean {

@@ -11,7 +11,11 @@ import {
 } from '../../manager/agent/deadlines.ts';
 import { reconcile } from '../../manager/agent/reconcile.ts';
 import { plan } from '../../manager/scheduler/plan.ts';
-import { grantPlacements } from '../../manager/session/placement.ts';
+import {
+  grantPlacements,
+  grantPreemptions,
+  preemptionReports,
+} from '../../manager/session/placement.ts';
 import type { Report } from '../../manager/session/reports.ts';
 import type { KernelStatus } from '../../manager/session/status.ts';
 import { foldReports } from '../../manager/session/transition-fold.ts';
@@ -19,6 +23,8 @@ import { foldReports } from '../../manager/session/transition-fold.ts';
 export const productParts = {
   plan,
   grantPlacements,
+  grantPreemptions,
+  preemptionReports,
   foldReports,
   reconcile,
   orphanReport,

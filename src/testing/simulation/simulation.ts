@@ -5,7 +5,7 @@ import type { Report } from '../../manager/session/reports.ts';
 import { isTerminal } from '../../manager/session/status.ts';
 import { FakeAgent } from './agent.ts';
 import { checkInvariants } from './invariants.ts';
-import { FakeManager, type Lock } from './manager.ts';
+import { FakeManager, type Lock, type PreemptionMode } from './manager.ts';
 import { type Parts, productParts } from './parts.ts';
 import { type SessionRow, Tables } from './tables.ts';
 import { World } from './world.ts';
@@ -14,6 +14,8 @@ const FAULTS_MS = 180_000;
 /** Long enough for every deadline of a status, one after another. */
 const CALM_MS = 3_600_000;
 const SESSIONS = 12;
+/** By seed. */
+const preemptionModes = ['off', 'terminate', 'off', 'reschedule'] as const;
 
 function kernelSpec(
   sessionId: string,
@@ -41,14 +43,19 @@ class Simulation {
   readonly #tables = new Tables();
   readonly #agents = new Map<string, FakeAgent>();
   readonly #managers: FakeManager[];
+  readonly #preemption: PreemptionMode;
 
   constructor(seed: number, parts: Parts) {
     this.world = new World(seed);
+    this.#preemption = preemptionModes[seed % preemptionModes.length] ?? 'off';
     const { world } = this;
     const lock: Lock = { holder: null };
     this.#managers = ['m-0', 'm-1'].map(
       (id) =>
-        new FakeManager({ id, world, parts, tables: this.#tables, agents: this.#agents, lock }),
+        new FakeManager({
+          ...{ id, world, parts, tables: this.#tables, agents: this.#agents, lock },
+          preemption: this.#preemption,
+        }),
     );
     const gateway = () => world.pick(this.#managers) ?? this.#manager();
     for (let index = world.between(2, 5); index > 0; index -= 1) {
@@ -124,6 +131,7 @@ class Simulation {
     const slots = { cpu: String(world.between(1, 3)) };
     const sessionType = world.pick(['interactive', 'batch'] as const) ?? 'interactive';
     const createdMs = world.nowMs;
+    const priority = this.#preemption === 'off' ? 1 : (world.pick([1, 1, 2, 3]) ?? 1);
     const kernels = Array.from({ length: size }, (_, at) => {
       const spec = kernelSpec(id, at + 1, size, { slots, sessionType });
       return {
@@ -138,7 +146,15 @@ class Simulation {
       };
     });
     this.#tables.add({
-      ...{ id, kernels, createdMs, status: 'PENDING', statusInfo: null, statusData: {} },
+      ...{
+        id,
+        kernels,
+        createdMs,
+        priority,
+        status: 'PENDING',
+        statusInfo: null,
+        statusData: {},
+      },
       ...{ result: 'UNDEFINED', maxRetries: 5, callbackUrl: null },
     });
   }

@@ -19,6 +19,7 @@ export interface KernelRow extends Mutable<Omit<SessionState['kernels'][number],
 export interface SessionRow extends Mutable<Omit<SessionState, 'kernels'>> {
   readonly kernels: readonly KernelRow[];
   readonly createdMs: number;
+  readonly priority: number;
 }
 
 export interface Book {
@@ -46,7 +47,7 @@ const STARTING: readonly KernelStatus[] = [
 ];
 function isLegal(from: KernelStatus, to: KernelStatus): boolean {
   if (from === 'PENDING') return to === 'SCHEDULED' || to === 'CANCELLED';
-  if (from === 'TERMINATING') return to === 'TERMINATED';
+  if (from === 'TERMINATING') return to === 'TERMINATED' || to === 'PENDING';
   if (to === 'TERMINATING' || to === 'TERMINATED') return !isTerminal(from);
   const at = STARTING.indexOf(from);
   return at >= 0 && (to === 'PENDING' || to === 'RUNNING' || STARTING.indexOf(to) > at);
@@ -119,6 +120,9 @@ export class Tables {
     for (const { kernelId, slot, used } of changes.usedAllocations) {
       const held = this.kernels.get(kernelId)?.allocations.find((item) => item.slot === slot);
       if (held) held.used = used;
+    }
+    for (const id of changes.requeuedKernels) {
+      for (const held of this.kernels.get(id)?.allocations ?? []) held.used = null;
     }
     for (const id of changes.freedKernels) {
       const kernel = this.kernels.get(id);
