@@ -3470,10 +3470,22 @@ export type SessionPendingExplanation = {
   /** Agents are kept free for this session. */
   readonly has_reservation: Scalars['Boolean']['output'];
   readonly closest_agents: ReadonlyArray<SessionClosestAgent>;
+  /** Sessions that make room for it, or could; null: there are none, or it needs none. */
+  readonly preemption: Maybe<SessionPreemptionOutlook>;
   /** By the known ends of other sessions; null: cannot be known. */
   readonly estimated_start: Maybe<Scalars['DateTime']['output']>;
   /** The smallest change with which it would start now; null: none would help. */
   readonly suggestion: Maybe<SessionRequestSuggestion>;
+};
+
+export type SessionPreemptionOutlook = {
+  readonly __typename?: 'SessionPreemptionOutlook';
+  /**
+   * 'waiting': they leave already; 'next': the next pass of the scheduler makes them leave;
+   * 'disabled': they could be made to leave if the resource group let them be preempted.
+   */
+  readonly state: Scalars['String']['output'];
+  readonly sessions: Scalars['Int']['output'];
 };
 
 export type SessionSchedulingRule = {
@@ -7798,14 +7810,26 @@ export type ResourceGroupSchedulerConfig = {
 
 export type PreemptionConfig = {
   readonly __typename?: 'PreemptionConfig';
+  readonly enabled: Scalars['Boolean']['output'];
   readonly preemptiblePriority: Scalars['Int']['output'];
   readonly order: PreemptionOrder;
   readonly mode: PreemptionMode;
+  /** Seconds that a session has run before it may be preempted. */
+  readonly preemptionMinRuntime: Scalars['Float']['output'];
+  readonly victimScope: PreemptionVictimScope;
 };
 
 export type PreemptionOrder =
   | 'OLDEST'
-  | 'NEWEST';
+  | 'NEWEST'
+  | 'FEWEST_SESSIONS'
+  | 'SMALLEST_RESOURCES';
+
+export type PreemptionVictimScope =
+  | 'USER'
+  | 'PROJECT'
+  | 'DOMAIN'
+  | 'RESOURCE_GROUP';
 
 export type PreemptionMode =
   | 'TERMINATE'
@@ -8342,6 +8366,7 @@ export type ResolversTypes = {
   SessionPendingQueueConnection: ResolverTypeWrapper<Omit<SessionPendingQueueConnection, 'edges'> & { edges: ReadonlyArray<Maybe<ResolversTypes['SessionPendingQueueEdge']>> }>;
   SessionPendingQueueEdge: ResolverTypeWrapper<Omit<SessionPendingQueueEdge, 'node'> & { node?: Maybe<ResolversTypes['ComputeSessionNode']> }>;
   SessionPendingExplanation: ResolverTypeWrapper<SessionPendingExplanation>;
+  SessionPreemptionOutlook: ResolverTypeWrapper<SessionPreemptionOutlook>;
   SessionSchedulingRule: ResolverTypeWrapper<SessionSchedulingRule>;
   SessionClosestAgent: ResolverTypeWrapper<SessionClosestAgent>;
   SessionMissingSlot: ResolverTypeWrapper<SessionMissingSlot>;
@@ -8898,6 +8923,7 @@ export type ResolversTypes = {
   ResourceGroupSchedulerConfig: ResolverTypeWrapper<ResourceGroupSchedulerConfig>;
   PreemptionConfig: ResolverTypeWrapper<PreemptionConfig>;
   PreemptionOrder: PreemptionOrder;
+  PreemptionVictimScope: PreemptionVictimScope;
   PreemptionMode: PreemptionMode;
   SchedulerType: SchedulerType;
   ResourceInfo: ResolverTypeWrapper<ResourceInfo>;
@@ -9057,6 +9083,7 @@ export type ResolversParentTypes = {
   SessionPendingQueueConnection: Omit<SessionPendingQueueConnection, 'edges'> & { edges: ReadonlyArray<Maybe<ResolversParentTypes['SessionPendingQueueEdge']>> };
   SessionPendingQueueEdge: Omit<SessionPendingQueueEdge, 'node'> & { node?: Maybe<ResolversParentTypes['ComputeSessionNode']> };
   SessionPendingExplanation: SessionPendingExplanation;
+  SessionPreemptionOutlook: SessionPreemptionOutlook;
   SessionSchedulingRule: SessionSchedulingRule;
   SessionClosestAgent: SessionClosestAgent;
   SessionMissingSlot: SessionMissingSlot;
@@ -10568,8 +10595,14 @@ export type SessionPendingExplanationResolvers<ContextType = GraphqlContext, Par
   is_behind_reservation?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
   has_reservation?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
   closest_agents?: Resolver<ReadonlyArray<ResolversTypes['SessionClosestAgent']>, ParentType, ContextType>;
+  preemption?: Resolver<Maybe<ResolversTypes['SessionPreemptionOutlook']>, ParentType, ContextType>;
   estimated_start?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
   suggestion?: Resolver<Maybe<ResolversTypes['SessionRequestSuggestion']>, ParentType, ContextType>;
+};
+
+export type SessionPreemptionOutlookResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['SessionPreemptionOutlook'] = ResolversParentTypes['SessionPreemptionOutlook']> = {
+  state?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  sessions?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
 };
 
 export type SessionSchedulingRuleResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['SessionSchedulingRule'] = ResolversParentTypes['SessionSchedulingRule']> = {
@@ -12730,9 +12763,12 @@ export type ResourceGroupSchedulerConfigResolvers<ContextType = GraphqlContext, 
 };
 
 export type PreemptionConfigResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['PreemptionConfig'] = ResolversParentTypes['PreemptionConfig']> = {
+  enabled?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
   preemptiblePriority?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
   order?: Resolver<ResolversTypes['PreemptionOrder'], ParentType, ContextType>;
   mode?: Resolver<ResolversTypes['PreemptionMode'], ParentType, ContextType>;
+  preemptionMinRuntime?: Resolver<ResolversTypes['Float'], ParentType, ContextType>;
+  victimScope?: Resolver<ResolversTypes['PreemptionVictimScope'], ParentType, ContextType>;
 };
 
 export type ResourceInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ResourceInfo'] = ResolversParentTypes['ResourceInfo']> = {
@@ -12954,6 +12990,7 @@ export type Resolvers<ContextType = GraphqlContext> = {
   SessionPendingQueueConnection?: SessionPendingQueueConnectionResolvers<ContextType>;
   SessionPendingQueueEdge?: SessionPendingQueueEdgeResolvers<ContextType>;
   SessionPendingExplanation?: SessionPendingExplanationResolvers<ContextType>;
+  SessionPreemptionOutlook?: SessionPreemptionOutlookResolvers<ContextType>;
   SessionSchedulingRule?: SessionSchedulingRuleResolvers<ContextType>;
   SessionClosestAgent?: SessionClosestAgentResolvers<ContextType>;
   SessionMissingSlot?: SessionMissingSlotResolvers<ContextType>;
