@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the Debian packages with the real servers and tools that the tests run: Redis, etcd,
-# Docker, bubblewrap, debootstrap, a terminal, a browser. Does nothing when all are there.
+# Docker, bubblewrap, debootstrap, a terminal, a browser, Jupyter. Does nothing when all are there.
 set -eu
 sh "$(dirname "$0")/fetch-compose.sh" &
 compose=$!
@@ -31,6 +31,7 @@ need python3 python3
 need rsync rsync
 need mkfs.xfs xfsprogs
 need linux.uml user-mode-linux
+need jupyter-notebook jupyter-notebook
 need curl curl
 need unzip unzip
 need busybox busybox-static

@@ -4,13 +4,23 @@
  */
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { cp, mkdir, mkdtemp, realpath, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import {
+  cp,
+  mkdir,
+  mkdtemp,
+  readdir,
+  realpath,
+  rename,
+  rm,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { exec } from './bench/measure.ts';
 import { missingTool } from './services.ts';
 
-const RECIPE_VERSION = 1;
+const RECIPE_VERSION = 2;
 const PREFIX = 'ai.backend.';
 const FEATURES = 'batch query uid-match user-input';
 
@@ -110,6 +120,34 @@ async function addGit(root: string): Promise<void> {
   }
 }
 
+/** Jupyter's notebook as upstream's images define it: on the port of the session, with no token of its own. */
+const JUPYTER_SERVICE = {
+  prestart: [
+    {
+      action: 'write_tempfile',
+      args: {
+        body: [
+          'c.NotebookApp.allow_root = True',
+          'c.NotebookApp.ip = "0.0.0.0"',
+          'c.NotebookApp.port = {ports[0]}',
+          'c.NotebookApp.token = ""',
+          'c.FileContentsManager.delete_to_trash = False',
+          'c.NotebookApp.tornado_settings = {{"headers": {{"Content-Security-Policy": "frame-ancestors *"}}}}',
+        ],
+      },
+      ref: 'jupyter_cfg',
+    },
+  ],
+  command: ['{runtime_path}', '-m', 'notebook', '--no-browser', '--config', '{jupyter_cfg}'],
+  url_template: 'http://{host}:{port}/',
+};
+
+async function addService(root: string, name: string, definition: object): Promise<void> {
+  const folder = join(root, 'etc/backend.ai/service-defs');
+  await mkdir(folder, { recursive: true });
+  await writeFile(join(folder, `${name}.json`), JSON.stringify(definition));
+}
+
 const recipes = {
   /** glibc, bash and Git. */
   git: {
@@ -134,6 +172,25 @@ const recipes = {
       'resource.min.mem': '64m',
     },
     complete: async (root: string) => {
+      await addBusybox(root, 'usr/bin');
+      await addAccounts(root);
+    },
+  },
+  /** Python with Jupyter's notebook as a service, and rsync. */
+  jupyter: {
+    tag: 'testing/jupyter:6-debian',
+    packages: ['bash', 'libc6', 'python3', 'python3-notebook', 'rsync'],
+    labels: {
+      'base-distro': 'ubuntu22.04',
+      'runtime-type': 'python',
+      'runtime-path': '/usr/bin/python3',
+      'service-ports': 'ipython:pty:3000,jupyter:http:8070',
+      'envs.corecount': 'OPENBLAS_NUM_THREADS,OMP_NUM_THREADS,NPROC',
+      'resource.min.cpu': '1',
+      'resource.min.mem': '128m',
+    },
+    complete: async (root: string) => {
+      await addService(root, 'jupyter', JUPYTER_SERVICE);
       await addBusybox(root, 'usr/bin');
       await addAccounts(root);
     },
@@ -165,10 +222,17 @@ export const missingForImages = (): string | null =>
   missingTool('dpkg-query', 'dpkg') ??
   missingTool('busybox', 'busybox-static') ??
   missingTool('musl-gcc', 'musl-tools') ??
-  (existsSync('/usr/bin/python3') ? null : 'python3 (Debian package python3) is not installed');
+  missingTool('/usr/bin/python3', 'python3');
 
-/** Package managers and the like, which packages depend on without needing them to run. */
-const UNNEEDED = /^(dpkg|debconf|perl-base|debianutils|base-files|install-info|tar|init-system.*)$/;
+/** Why the image with Jupyter can't be built here; null when it can. */
+export const missingForJupyter = (): string | null =>
+  missingForImages() ??
+  missingTool('/usr/bin/jupyter-notebook', 'jupyter-notebook') ??
+  missingTool('/usr/bin/rsync', 'rsync');
+
+/** Package managers, fonts and the like, which packages depend on without needing them to run. */
+const UNNEEDED =
+  /^(dpkg|debconf|perl-base|debianutils|base-files|install-info|tar|init-system.*|.*-mathjax|python3-(debugpy|pydevd|coverage))$/;
 
 /** The packages and all that they depend on, as installed here, with their versions. */
 async function closure(roots: readonly string[], unneeded?: RegExp): Promise<Map<string, string>> {
@@ -213,10 +277,19 @@ const DOCUMENTATION =
 async function copyPackages(names: readonly string[], root: string): Promise<void> {
   const text = await exec(['dpkg-query', '--listfiles', ...names]);
   const paths = new Set<string>();
+  const modules = new Set<string>();
   for (const path of text.split('\n')) {
     if (!path.startsWith('/') || DOCUMENTATION.test(path) || !existsSync(dirname(path))) continue;
     const real = join(await realpath(dirname(path)), path.slice(path.lastIndexOf('/') + 1));
-    if (!DOCUMENTATION.test(real)) paths.add(real.slice(1));
+    if (DOCUMENTATION.test(real)) continue;
+    paths.add(real.slice(1));
+    if (real.endsWith('.py')) modules.add(dirname(real));
+  }
+  // Made when the packages were installed; without it Python compiles each module at every start.
+  for (const folder of modules) {
+    const compiled = join(folder, '__pycache__');
+    const names = await readdir(compiled).catch((): string[] => []);
+    for (const name of names) paths.add(join(compiled, name).slice(1));
   }
   const list = `${root}.files`;
   await writeFile(list, [...paths].sort().join('\n'));

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Browser, startBrowser } from '../browser.ts';
 import { missingForDocker, startTestDocker, type TestDocker } from '../docker.ts';
-import { importTestImage, missingForImages } from '../images.ts';
+import { importTestImage, missingForImages, missingForJupyter } from '../images.ts';
 import { missingForSsh, runClient } from '../openssh.ts';
 import { freePort, missingTool, requireOrSkip } from '../services.ts';
 import { mustRun, Program, runCli } from './programs.ts';
@@ -13,16 +13,24 @@ import { mustRun, Program, runCli } from './programs.ts';
 const TEST_TIMEOUT_MS = 90_000;
 const READY = 'The cluster is ready at';
 const SESSION = 'app-session';
+const NOTEBOOK = 'notebook-session';
 
 interface Kind {
   readonly backend: 'process' | 'docker';
   readonly image: string;
+  /** The session that has `rsync`. */
+  readonly withRsync: string;
   readonly missing: string | null;
 }
 const kinds: Kind[] = [
-  { backend: 'process', image: 'bash', missing: null },
+  { backend: 'process', image: 'bash', withRsync: SESSION, missing: null },
   // The barest image there is: no C library, no SSH, a shell of Busybox.
-  { backend: 'docker', image: 'bare', missing: missingForDocker() ?? missingForImages() },
+  {
+    backend: 'docker',
+    image: 'bare',
+    withRsync: NOTEBOOK,
+    missing: missingForDocker() ?? missingForImages() ?? missingForJupyter(),
+  },
 ];
 
 let browser: Browser;
@@ -32,7 +40,7 @@ beforeAll(async () => {
 }, TEST_TIMEOUT_MS);
 afterAll(() => browser?.close());
 
-describe.each(kinds)('apps of a session ($backend)', ({ backend, image, missing }) => {
+describe.each(kinds)('apps of a session ($backend)', ({ backend, image, withRsync, missing }) => {
   const isReady = tools && requireOrSkip(missing);
   const it = (name: string, body: () => Promise<void>) =>
     test.skipIf(!isReady)(name, body, TEST_TIMEOUT_MS);
@@ -62,11 +70,13 @@ describe.each(kinds)('apps of a session ($backend)', ({ backend, image, missing 
     if (backend === 'docker') {
       daemon = await startTestDocker();
       await importTestImage(daemon.socketPath, 'bare');
+      await importTestImage(daemon.socketPath, 'jupyter');
     }
     cluster = new Program(['up', '--backend', backend], at());
     await cluster.says(READY);
     await mustRun(['create', image, '-t', SESSION], at());
-    await mustRun(['ssh-config', SESSION], at());
+    if (withRsync === NOTEBOOK) await mustRun(['create', 'jupyter', '-t', NOTEBOOK], at());
+    await mustRun(['ssh-config', ...new Set([SESSION, withRsync])], at());
     await writeFile(join(folder, 'big'), crypto.getRandomValues(new Uint8Array(65_536)));
   }, TEST_TIMEOUT_MS);
 
@@ -147,18 +157,53 @@ describe.each(kinds)('apps of a session ($backend)', ({ backend, image, missing 
     }
   });
 
-  test.skipIf(!isReady || backend === 'docker')(
-    'rsync',
+  it('rsync', async () => {
+    const shell = `ssh -F ${join(folder, '.ssh/config')}`;
+    const env = { HOME: folder, ...at().env };
+    const options = { cwd: folder, env };
+    const sync = (from: string, to: string) =>
+      runClient(['rsync', '-a', '-e', shell, from, to], options);
+    expect(await sync('big', `${withRsync}:synced`)).toMatchObject({ exitCode: 0 });
+    expect(await sync(`${withRsync}:synced`, 'fetched')).toMatchObject({ exitCode: 0 });
+    const sent = await readFile(join(folder, 'big'));
+    expect(sent.equals(await readFile(join(folder, 'fetched')))).toBe(true);
+  });
+
+  /** Where the app proxy gives access to an app, as clients find it. */
+  async function addressOf(session: string, app: string): Promise<string> {
+    const command = (...args: string[]) => mustRun(['--output', 'json', ...args], at());
+    const { stdout } = await command('session', 'start-service', session, app);
+    const { token, wsproxy_addr } = JSON.parse(stdout);
+    const info = JSON.parse((await command('session', 'info', session)).stdout);
+    const path = `/v2/proxy/${token}/${info.items[0].session_id}/add?app=${app}&protocol=http`;
+    const added = await fetch(new URL(path, wsproxy_addr));
+    const answer = await added.text();
+    expect([added.status, answer]).toEqual([200, expect.stringContaining('"url"')]);
+    return JSON.parse(answer).url;
+  }
+
+  test.skipIf(!isReady || backend === 'process')(
+    'a notebook of Jupyter through the app proxy: opened, a cell run, its output read',
     async () => {
-      const shell = `ssh -F ${join(folder, '.ssh/config')}`;
-      const env = { HOME: folder, ...at().env };
-      const options = { cwd: folder, env };
-      const sync = (from: string, to: string) =>
-        runClient(['rsync', '-a', '-e', shell, from, to], options);
-      expect(await sync('big', `${SESSION}:synced`)).toMatchObject({ exitCode: 0 });
-      expect(await sync(`${SESSION}:synced`, 'fetched')).toMatchObject({ exitCode: 0 });
-      const sent = await readFile(join(folder, 'big'));
-      expect(sent.equals(await readFile(join(folder, 'fetched')))).toBe(true);
+      const page = await browser.newPage();
+      const url = await addressOf(NOTEBOOK, 'jupyter');
+      await page.evaluate(`location.assign(${JSON.stringify(url)})`);
+      await page.click('the menu of new things', `document.querySelector('#new-dropdown-button')`);
+      const python = `document.querySelector('#kernel-python3 a')`;
+      await page.click('a new notebook', python);
+      const notebook = await browser.openedPage('the notebook', (address) =>
+        address.includes('/notebooks/Untitled.ipynb'),
+      );
+      const isConnected = 'globalThis.Jupyter?.notebook?.kernel?.is_connected() === true';
+      await notebook.waitFor('the kernel is connected', isConnected, TEST_TIMEOUT_MS);
+      await notebook.type(
+        '.CodeMirror textarea',
+        `print('cell', 6 * 7, __import__('os').getcwd())`,
+      );
+      const run = `document.querySelector('[data-jupyter-action="jupyter-notebook:run-cell-and-select-next"]')`;
+      await notebook.click('the button that runs a cell', run);
+      const output = `document.querySelector('.output_stdout')?.innerText ?? ''`;
+      await notebook.waitFor('the output', `(${output}).includes('cell 42 /home/work')`);
     },
     TEST_TIMEOUT_MS,
   );
