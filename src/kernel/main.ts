@@ -9,6 +9,7 @@ import { type Environment, userEnvironment, workFolder } from './environment.ts'
 import { startReaper } from './process/reaper.ts';
 import { Runner } from './runner.ts';
 import { listen } from './server.ts';
+import { parseServicePrograms } from './services/builtin.ts';
 
 const FLUSH_TIMEOUT_MS = 1000;
 
@@ -39,6 +40,7 @@ export async function runKernelRunner(env: Environment): Promise<number> {
     runtimeType: env[runnerEnvironment.runtimeType] || 'app',
     runtimePath: env[runnerEnvironment.runtimePath] ?? '',
     serviceHost: serviceHost(env),
+    servicePrograms: parseServicePrograms(env[runnerEnvironment.servicePrograms]),
     builtIn: builtIn.names,
     log,
     onShutdown: ended.resolve,

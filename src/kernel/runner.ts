@@ -13,6 +13,7 @@ import { type OfferedLanguage, offeredLanguages, openLanguage } from './language
 import { QueryExecutor } from './query.ts';
 import type { Caller } from './run.ts';
 import { Runs } from './runs.ts';
+import type { ServicePrograms } from './services/builtin.ts';
 import { DEFINITIONS_FOLDER } from './services/definition.ts';
 import { Services } from './services/services.ts';
 
@@ -24,6 +25,8 @@ export interface RunnerOptions {
   readonly runtimePath: string;
   /** The address that services listen on. */
   readonly serviceHost: string;
+  /** The node's own programs for well-known services. */
+  readonly servicePrograms?: ServicePrograms;
   /** Names of the services that the runner itself offers. */
   readonly builtIn: ReadonlySet<string>;
   /** Where the image says how its services start. */
@@ -73,6 +76,7 @@ export class Runner {
       runtimePath: options.runtimePath || (python ?? ''),
       host: options.serviceHost,
       definitionsFolder: options.definitionsFolder ?? DEFINITIONS_FOLDER,
+      servicePrograms: options.servicePrograms ?? {},
       builtIn: options.builtIn,
       random,
       note: (message) => void options.log.write(2, new TextEncoder().encode(`${message}\n`)),

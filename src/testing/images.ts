@@ -187,7 +187,7 @@ const recipes = {
       'service-ports': 'ipython:pty:3000,jupyter:http:8070',
       'envs.corecount': 'OPENBLAS_NUM_THREADS,OMP_NUM_THREADS,NPROC',
       'resource.min.cpu': '1',
-      'resource.min.mem': '128m',
+      'resource.min.mem': '512m',
     },
     complete: async (root: string) => {
       await addService(root, 'jupyter', JUPYTER_SERVICE);

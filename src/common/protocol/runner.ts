@@ -112,6 +112,8 @@ export const runnerEnvironment = {
   sshPort: 'BACKENDAI_RUNNER_SSH_PORT',
   /** Port of the web terminal; without one there is none. */
   terminalPort: 'BACKENDAI_RUNNER_TERMINAL_PORT',
+  /** The node's own programs for well-known services, as JSON: name of the service → path. */
+  servicePrograms: 'BACKENDAI_RUNNER_SERVICE_PROGRAMS',
   /** Files of public keys, separated by `:`, that may come in beside the user's own. */
   trustedKeys: 'BACKENDAI_RUNNER_TRUSTED_KEYS',
 } as const;

@@ -65,6 +65,7 @@ beforeAll(async () => {
     runtimePath: process.execPath,
     host: '127.0.0.1',
     definitionsFolder: folder,
+    servicePrograms: { vscode: join(folder, 'code-server'), other: '/bin/sh' },
     builtIn: new Set(['sshd']),
     random: systemRandom,
     note: (message) => notes.push(message),
@@ -95,6 +96,24 @@ const ask = async (): Promise<Answer | null> => {
   const response = await fetch(`http://127.0.0.1:${port}/`).catch(() => null);
   return response === null ? null : response.json();
 };
+
+test('a program of the node is offered and started in place of the image’s', async () => {
+  const offers = await services.list();
+  expect(offers.find(({ name }) => name === 'vscode')).toMatchObject({
+    allowed_envs: ['PASSWORD'],
+  });
+  expect(offers.map(({ name }) => name)).not.toContain('other');
+  const script = SERVER.replace('const [, , port, ...rest]', 'const [, , , address, ...rest]');
+  await writeFile(
+    join(folder, 'code-server'),
+    `#!${process.execPath}${script.replace('Number(port)', `Number(address.split(':')[1])`)}`,
+    { mode: 0o755 },
+  );
+  expect(await start('vscode', { envs: { PASSWORD: 'x' } })).toBe('started');
+  const answer = await fetch(`http://127.0.0.1:${port}/`, { keepalive: false });
+  expect(await answer.json()).toMatchObject({ rest: ['--disable-telemetry', '--auth', 'none'] });
+  await services.stop('vscode');
+});
 
 test('what the definitions offer, and a damaged one is complained about', async () => {
   const offers = await services.list();

@@ -5,7 +5,7 @@ import type { Random } from '../../common/random.ts';
 import { findProgram } from '../environment.ts';
 import { RunnerError } from '../errors.ts';
 import type { Workplace } from '../languages/language.ts';
-import { builtinServices } from './builtin.ts';
+import { builtinService, type ServicePrograms } from './builtin.ts';
 import { serviceCommand } from './command.ts';
 import {
   type Definitions,
@@ -29,6 +29,8 @@ export interface ServicesOptions {
   /** The address that services shall listen on. */
   readonly host: string;
   readonly definitionsFolder: string;
+  /** The node's own programs for well-known services; empty where the image has to have them. */
+  readonly servicePrograms: ServicePrograms;
   /** Names of what the runner itself serves for as long as the session lives. */
   readonly builtIn: ReadonlySet<string>;
   readonly random: Random;
@@ -54,9 +56,13 @@ export class Services {
     this.#options = options;
   }
 
-  /** What the image's definitions offer. */
+  /** What the image's definitions, and the node's own programs, offer. */
   async list(): Promise<(ServiceOffer & { name: string })[]> {
-    const definitions = await this.#known();
+    const definitions = new Map(await this.#known());
+    for (const name of Object.keys(this.#options.servicePrograms)) {
+      const own = this.#builtin(name);
+      if (own !== null && !definitions.has(name)) definitions.set(name, own);
+    }
     return [...definitions].map(([name, definition]) => ({ name, ...offerOf(definition) }));
   }
 
@@ -106,9 +112,14 @@ export class Services {
     return this.#definitions;
   }
 
+  #builtin(name: string): ServiceDefinition | null {
+    const programs = this.#options.servicePrograms;
+    return builtinService(name, Object.hasOwn(programs, name) ? (programs[name] ?? null) : null);
+  }
+
   async #definition(name: string): Promise<ServiceDefinition> {
-    const own = (await this.#known()).get(name) ?? builtinServices.get(name);
-    if (own !== undefined) return own;
+    const own = (await this.#known()).get(name) ?? this.#builtin(name);
+    if (own !== null) return own;
     throw new RunnerError(
       'not-found',
       `The image does not say how '${name}' is started. It would stand in ` +

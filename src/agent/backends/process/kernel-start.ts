@@ -27,6 +27,7 @@ import {
 import { writeDotfiles } from '../dotfiles.ts';
 import { type FolderBind, folderBinds, makeMountPoints } from '../folder-mounts.ts';
 import { withHooks } from '../hooks.ts';
+import type { HostApp } from './host-apps.ts';
 import { type HostView, SANDBOX_BASE } from './host-view.ts';
 import { environmentScript, supervisorCommand, withEnvironmentFile } from './launcher.ts';
 import { type KernelLayout, SOCKET_NAME } from './layout.ts';
@@ -48,6 +49,8 @@ export interface KernelParts {
   readonly runtimes: readonly HostRuntime[];
   readonly runtime: HostRuntime | null;
   readonly servicePorts: readonly ServicePort[];
+  /** What the host has installed of apps. */
+  readonly apps: readonly HostApp[];
   /** Address that services listen on. */
   readonly serviceHost: string;
   readonly grant: Grant;
@@ -108,6 +111,9 @@ export function kernelEnvironment(parts: KernelParts): Record<string, string> {
     [runnerEnvironment.serviceHost]: parts.serviceHost,
     [runnerEnvironment.sshPort]: portText(parts, SSH_SERVICE.name),
     [runnerEnvironment.terminalPort]: portText(parts, TERMINAL_SERVICE.name),
+    [runnerEnvironment.servicePrograms]: JSON.stringify(
+      Object.fromEntries(parts.apps.map(({ name, program }) => [name, program])),
+    ),
     [runnerEnvironment.trustedKeys]: join(inner.config, CLUSTER_PUBLIC_KEY),
     [runnerEnvironment.bootstrap]: spec.bootstrapScript === null ? '' : inner.bootstrap,
   };

@@ -45,6 +45,7 @@ import {
   removeCgroups,
 } from './cgroup.ts';
 import { ExitWatch } from './exit-watch.ts';
+import { findHostApps, type HostApp, hostAppPorts } from './host-apps.ts';
 import { isAlive, readSupervisor } from './host-processes.ts';
 import { describeHost, type HostView } from './host-view.ts';
 import { endKernel } from './kernel-end.ts';
@@ -81,6 +82,8 @@ export interface ProcessBackendOptions {
   hiddenPaths?: readonly string[];
   /** Uses this kind of sandbox and no other. */
   sandbox?: SandboxKind;
+  /** Where the host's own apps are looked for; the process's own search path by default. */
+  searchPath?: string;
   /** false: works without control groups even where they are writable. */
   useCgroups?: boolean;
 }
@@ -89,6 +92,7 @@ interface Host {
   readonly runtimes: readonly HostRuntime[];
   readonly view: HostView;
   readonly sandbox: SandboxKind;
+  readonly apps: readonly HostApp[];
   readonly cgroups: CgroupHierarchy | null;
   readonly gaps: readonly string[];
 }
@@ -192,7 +196,7 @@ export class ProcessBackend implements Backend {
     const memoryBytes = spec.slots.mem === undefined ? null : Number(spec.slots.mem);
     const limits = { cpus, memoryBytes, cpuIds: grant.cpuIds };
     const cgroups = await createCgroups(host.cgroups, spec.kernelId, limits);
-    const servicePorts = await this.#servicePorts(spec);
+    const servicePorts = await this.#servicePorts(spec, host.apps);
     const isolationGaps = [...host.gaps, ...cgroups.gaps];
     const { kernelHost } = this.#options;
     await writeRecord(layout, {
@@ -212,6 +216,7 @@ export class ProcessBackend implements Backend {
       runtimes: host.runtimes,
       runtime,
       servicePorts,
+      apps: host.apps,
       serviceHost: this.#options.bindHost ?? LOOPBACK,
       grant,
       pinnedCpus: cgroups.enforced.has('cpuset') ? [] : grant.cpuIds,
@@ -230,9 +235,10 @@ export class ProcessBackend implements Backend {
    * The network is the host's, so a port is the same inside and outside, and services get ports that
    * no other session has. Ports that the user named are opened by the user's own programs.
    */
-  async #servicePorts(spec: KernelSpec): Promise<ServicePort[]> {
+  async #servicePorts(spec: KernelSpec, apps: readonly HostApp[]): Promise<ServicePort[]> {
     const services = [
       ...sessionServices(),
+      ...hostAppPorts(apps),
       ...servicePortsOf(spec.image.labels, spec.preopenPorts),
     ];
     const isChosen = ({ protocol }: ServicePort) => protocol !== 'preopen';
@@ -431,7 +437,12 @@ export class ProcessBackend implements Backend {
       log.warn('Sessions are less isolated than they could be', { reasons: choice.reasons });
     }
     const gaps = choice.kind === 'none' ? noSandboxGaps(choice.reasons) : [];
-    return { runtimes, view, sandbox: choice.kind, cgroups, gaps: [...GENERAL_GAPS, ...gaps] };
+    const searchPath = this.#options.searchPath ?? process.env.PATH ?? '';
+    const apps = await findHostApps(view, choice.kind, runtimes, searchPath);
+    return {
+      ...{ runtimes, view, sandbox: choice.kind, apps, cgroups },
+      gaps: [...GENERAL_GAPS, ...gaps],
+    };
   }
 
   async #choose(view: HostView, only: SandboxKind | undefined) {
