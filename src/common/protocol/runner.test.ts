@@ -8,6 +8,8 @@ test('what could disturb the runner is renamed on the way, and only that', () =>
     LD_PRELOAD: '/x.so',
     BUN_BE_BUN: '1',
     NODE_OPTIONS: '-x',
+    UV_THREADPOOL_SIZE: '1',
+    GOMAXPROCS: '1',
     PATH: '/bin',
     LDX: '1',
   };

@@ -116,11 +116,15 @@ export const runnerEnvironment = {
   servicePrograms: 'BACKENDAI_RUNNER_SERVICE_PROGRAMS',
   /** Files of public keys, separated by `:`, that may come in beside the user's own. */
   trustedKeys: 'BACKENDAI_RUNNER_TRUSTED_KEYS',
+  /** The runtime's own name for the threads that it may start for calls that sleep: RUNNER_THREADS. */
+  threads: 'UV_THREADPOOL_SIZE',
 } as const;
+/** Enough for the output of 28 programs at a time, two threads each; started only when needed. */
+export const RUNNER_THREADS = '64';
 
 const SHIELD_PREFIX = 'BACKENDAI_RUNNER_USER_';
 /** Variables that would change how the runner itself starts: its loader's and its runtime's. */
-const DISRUPTIVE = /^(LD_|GLIBC_TUNABLES$|MALLOC_|BUN_|NODE_|JSC_)/;
+const DISRUPTIVE = /^(LD_|GLIBC_TUNABLES$|MALLOC_|BUN_|NODE_|JSC_|UV_|GOMAXPROCS$)/;
 
 type Variables = Readonly<Record<string, string>>;
 

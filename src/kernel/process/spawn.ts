@@ -4,6 +4,7 @@ import { closeSync, writeFileSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { constants } from 'node:os';
 import type { Readable } from 'node:stream';
+import { BlockingPipe, hasThreadForPipe } from './blocking-pipe.ts';
 import { openPipe } from './pipes.ts';
 import { keepFromReaper } from './reaper.ts';
 
@@ -40,10 +41,7 @@ export interface ProgramSpec {
   readonly env: Readonly<Record<string, string>>;
   /** Connect file descriptor 3 both ways. */
   readonly control?: boolean;
-  /**
-   * Connect the output through sockets instead of pipes. A program that splices from a silent source
-   * into a pipe holds the pipe's lock, and whoever reads it then sleeps, even without waiting for data.
-   */
+  /** Connect the output through sockets instead of pipes, which takes no thread to read. */
   readonly sockets?: boolean;
   /** Connect standard input; else it is /dev/null. */
   readonly stdin?: boolean;
@@ -101,7 +99,7 @@ class StreamSource implements ByteSource {
 const emptySource: ByteSource = { read: () => Promise.resolve(null), cancel: () => undefined };
 
 function sourceOf(fd: number | undefined, stream: Readable | null): ByteSource {
-  if (fd !== undefined) return new PipeSource(fd);
+  if (fd !== undefined) return hasThreadForPipe() ? new BlockingPipe(fd) : new PipeSource(fd);
   return stream === null ? emptySource : new StreamSource(stream);
 }
 

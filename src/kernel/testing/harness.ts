@@ -7,6 +7,7 @@ import * as v from 'valibot';
 import type { ExecuteRequest, ExecuteSlice } from '../../common/protocol/execution.ts';
 import {
   MAX_LINE_BYTES,
+  RUNNER_THREADS,
   type RunnerOp,
   type RunnerReply,
   runnerEnvironment,
@@ -199,6 +200,7 @@ export function startRunner(
       [runnerEnvironment.runtimeType]: options.runtimeType ?? 'app',
       [runnerEnvironment.runtimePath]: options.runtimePath ?? '',
       [runnerEnvironment.bootstrap]: options.bootstrap ?? '',
+      [runnerEnvironment.threads]: RUNNER_THREADS,
       ...options.env,
     },
   });

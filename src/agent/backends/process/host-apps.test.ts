@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { HostRuntime } from '../../../common/images/host-runtimes.ts';
 import { findHostApps, hostAppPorts } from './host-apps.ts';
 import type { HostView } from './host-view.ts';
 
@@ -51,10 +52,11 @@ test('without a sandbox all that the agent finds', async () => {
 test('those of a runtime in a home folder, of which sessions see that part', async () => {
   const python = inBase('home/python');
   const seen = view({ mounts: [[python, python]], hiddenFolders: [inBase('home')] });
-  const runtime = {
-    ...{ name: 'python', version: '3.11', executable: join(python, 'python3') },
+  const runtime: HostRuntime = {
+    name: 'python',
+    ...{ version: '3.11', executable: join(python, 'python3') },
     ...{ visiblePaths: [python], sizeBytes: 1, mtimeMs: 1 },
-  } as const;
+  };
   const found = await findHostApps(seen, 'bubblewrap', [runtime], '/nowhere');
   expect(found).toEqual([{ name: 'jupyterlab', program: join(python, 'jupyter-lab') }]);
 });

@@ -10,7 +10,11 @@ import {
   TERMINAL_SERVICE,
 } from '../../../common/images/labels.ts';
 import type { KernelSpec, ServicePort } from '../../../common/protocol/kernel.ts';
-import { runnerEnvironment } from '../../../common/protocol/runner.ts';
+import {
+  RUNNER_THREADS,
+  runnerEnvironment,
+  shieldVariables,
+} from '../../../common/protocol/runner.ts';
 import { environmentText, type Grant, resourceText } from '../../resources/grant.ts';
 import type { Peer } from '../backend.ts';
 import {
@@ -97,7 +101,7 @@ export function kernelEnvironment(parts: KernelParts): Record<string, string> {
     LOGNAME: 'work',
     ...Object.fromEntries(coreCountVariables(spec.image.labels).map((name) => [name, cores])),
     ...environment,
-    ...spec.environ,
+    ...withRunnerThreads(spec.environ),
     // Not the user's to change: they say which devices are the kernel's.
     ...attachment.environment,
     HOME: inner.work,
@@ -115,10 +119,23 @@ export function kernelEnvironment(parts: KernelParts): Record<string, string> {
       Object.fromEntries(parts.apps.map(({ name, program }) => [name, program])),
     ),
     [runnerEnvironment.trustedKeys]: join(inner.config, CLUSTER_PUBLIC_KEY),
+    [runnerEnvironment.threads]: RUNNER_THREADS,
     [runnerEnvironment.bootstrap]: spec.bootstrapScript === null ? '' : inner.bootstrap,
   };
   return withHooks(variables, attachment.hooks.map(hookTarget(sandbox)));
 }
+
+const POOL_VARIABLES: ReadonlySet<string> = new Set([runnerEnvironment.threads, 'GOMAXPROCS']);
+
+/** The user's variables; those that would set the runner's own threads reach only user programs. */
+const withRunnerThreads = (environ: Readonly<Record<string, string>>): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(environ).flatMap(([name, value]) =>
+      Object.entries(
+        POOL_VARIABLES.has(name) ? shieldVariables({ [name]: value }) : { [name]: value },
+      ),
+    ),
+  );
 
 /** Where the kernel finds a library that is loaded first. */
 const hookTarget =
