@@ -44,6 +44,10 @@ export const clientCommands: CommandRecord = {
   }),
   login: leaf('Sign in at a web server.', async () => (await account()).login),
   logout: leaf('Sign out of the web server.', async () => (await account()).logout),
+  proxy: {
+    description: 'Pass unsigned requests on to the API, for development.',
+    load: () => import('./commands/proxy.ts'),
+  },
   'proxy-stdio': {
     description: 'Connect standard input and output with an app of a session.',
     hidden: true,

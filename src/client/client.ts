@@ -6,7 +6,12 @@ import { DotfileApi } from './dotfile.ts';
 import { ErrorLogApi } from './error-log.ts';
 import { FolderApi } from './folder.ts';
 import { GraphQLApi } from './graphql.ts';
-import { type ClientDependencies, HttpClient, type ServerInfo } from './http.ts';
+import {
+  type ClientDependencies,
+  type ForwardedRequest,
+  HttpClient,
+  type ServerInfo,
+} from './http.ts';
 import { ReportApi } from './report.ts';
 import { SessionApi } from './session.ts';
 import { readEvents, type ServerSentEvent } from './sse.ts';
@@ -52,6 +57,18 @@ export class Client {
   /** Versions of the server's API and of the server. */
   serverInfo(): Promise<ServerInfo> {
     return this.http.serverInfo();
+  }
+
+  /** Sends a request of somebody else's in our name. @throws ConnectionError. */
+  forward(request: ForwardedRequest): Promise<Response> {
+    return this.http.forward(request);
+  }
+
+  /** Where a WebSocket is opened in our name: its address, the headers, and what TLS to accept. */
+  async socketTarget(path: string, query: URLSearchParams) {
+    const names = [...new Set(query.keys())];
+    const values = Object.fromEntries(names.map((name) => [name, query.getAll(name)]));
+    return { ...(await this.http.stream(path, values, 'ws')), tls: this.http.tls };
   }
 
   /** The endpoint in use, one of the configured ones. */

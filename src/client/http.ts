@@ -46,6 +46,17 @@ export interface ApiRequest {
   readonly signal?: AbortSignal;
 }
 
+/** A request of somebody else's that is sent in our name. */
+export interface ForwardedRequest {
+  readonly method: string;
+  /** Path and query as they were received. */
+  readonly target: string;
+  /** Passed on beside those that say who we are. */
+  readonly headers: Headers;
+  readonly body: ReadableStream<Uint8Array> | null;
+  readonly signal: AbortSignal;
+}
+
 export interface ClientDependencies {
   readonly clock?: Clock;
   readonly random?: Random;
@@ -253,6 +264,31 @@ export class HttpClient {
     return { url, headers };
   }
 
+  /**
+   * Sends a request as it came, signed, and returns the answer as it comes: neither unpacked nor
+   * followed where it points to.
+   * @throws ConnectionError when the server cannot be reached.
+   */
+  async forward({ method, target, headers, body, signal }: ForwardedRequest): Promise<Response> {
+    const endpoint = await this.endpoint();
+    const url = new URL(`${endpoint}${this.identity.path(target)}`);
+    const type = headers.get('content-type');
+    const [contentType = ''] = (type ?? 'application/octet-stream').toLowerCase().split(';');
+    const own = this.headers(method, url, contentType.trim(), endpoint);
+    try {
+      return await fetch(url, {
+        ...{ method, body, redirect: 'manual', tls: this.tls, signal },
+        headers: { ...Object.fromEntries(headers), ...lowered(own) },
+        decompress: false,
+        timeout: false,
+      });
+    } catch (error) {
+      if (signal.aborted) throw signal.reason;
+      this.connected = null;
+      throw this.connectionError(endpoint, error);
+    }
+  }
+
   /** TLS options of Bun's fetch and WebSocket. */
   get tls(): { rejectUnauthorized: boolean } {
     return { rejectUnauthorized: !this.config.skipSslCertValidation };
@@ -368,6 +404,10 @@ export class HttpClient {
     return new ConnectionError(endpoint, `Cannot reach ${endpoint}: ${why}`, { cause: error });
   }
 }
+
+/** Names in small letters, so that each is there once. */
+const lowered = (headers: Readonly<Record<string, string>>): Record<string, string> =>
+  Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
 
 function isTimeout(error: unknown): boolean {
   return error instanceof Error && error.name === 'TimeoutError';

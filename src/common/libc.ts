@@ -4,6 +4,8 @@ import { dlopen, ptr } from 'bun:ffi';
 export interface Libc {
   /** Fills `fds` with the read and the write end. @returns 0 on success. */
   pipe2(fds: Int32Array, flags: number): number;
+  /** Asks for room for so many bytes in a pipe. @returns the room that there is now, or -1. */
+  resizePipe(fd: number, bytes: number): number;
   /** @returns the process id that was reaped, 0 or -1. */
   waitpid(pid: number, flags: number): number;
   /** A device's own operation, which reads or fills `argument`. @returns 0 on success. */
@@ -12,6 +14,7 @@ export interface Libc {
   seek(fd: number, offset: number): boolean;
 }
 
+const F_SETPIPE_SZ = 1031;
 /** From the beginning of the file. */
 const SEEK_SET = 0;
 const LIBC_NAMES = ['libc.so.6', 'libc.musl-x86_64.so.1', 'libc.musl-aarch64.so.1'];
@@ -24,12 +27,14 @@ function load(): Libc | null {
     try {
       const { symbols } = dlopen(name, {
         pipe2: { args: ['ptr', 'i32'], returns: 'i32' },
+        fcntl: { args: ['i32', 'i32', 'i32'], returns: 'i32' },
         waitpid: { args: ['i32', 'ptr', 'i32'], returns: 'i32' },
         ioctl: { args: ['i32', 'u64', 'ptr'], returns: 'i32' },
         lseek: { args: ['i32', 'i64', 'i32'], returns: 'i64' },
       });
       return {
         pipe2: (fds, flags) => symbols.pipe2(ptr(fds), flags),
+        resizePipe: (fd, bytes) => symbols.fcntl(fd, F_SETPIPE_SZ, bytes),
         waitpid: (pid, flags) => symbols.waitpid(pid, null, flags),
         ioctl: (fd, request, argument) => symbols.ioctl(fd, request, ptr(argument)),
         seek: (fd, offset) => symbols.lseek(fd, offset, SEEK_SET) === BigInt(offset),

@@ -5,9 +5,9 @@
  */
 import { close, constants, open, read, write } from 'node:fs';
 import { runnerEnvironment } from '../../common/protocol/runner.ts';
+import { PIPE_BYTES } from './pipes.ts';
 import type { ByteSource } from './spawn.ts';
 
-const CHUNK_BYTES = 64 * 1024;
 /** Threads that are left for files and the like. */
 const OTHER_THREADS = 8;
 
@@ -34,9 +34,11 @@ function wake(fd: number): Promise<void> {
 
 export class BlockingPipe implements ByteSource {
   readonly #fd: number;
-  readonly #buffer = Buffer.alloc(CHUNK_BYTES);
-  readonly #cancelled = Promise.withResolvers<null>();
-  #reading: Promise<Uint8Array | null> | null = null;
+  readonly #buffer = Buffer.alloc(PIPE_BYTES);
+  /** Whoever waits for the next bytes. */
+  #reader: PromiseWithResolvers<Uint8Array | null> | null = null;
+  /** Resolves when the thread has returned; null while none is away. */
+  #away: Promise<void> | null = null;
   #isOver = false;
 
   /** @param fd the read end, in blocking mode; closed at the end. */
@@ -45,36 +47,36 @@ export class BlockingPipe implements ByteSource {
     pipes += 1;
   }
 
-  async read(): Promise<Uint8Array | null> {
-    if (this.#isOver) return null;
-    this.#reading = this.#next();
-    const chunk = await Promise.race([this.#reading, this.#cancelled.promise]);
-    if (chunk !== null) return chunk;
-    this.cancel();
-    return null;
+  read(): Promise<Uint8Array | null> {
+    if (this.#isOver) return Promise.resolve(null);
+    const reader = Promise.withResolvers<Uint8Array | null>();
+    this.#reader = reader;
+    this.#away = this.#fill();
+    return reader.promise;
   }
 
   cancel(): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    this.#cancelled.resolve(null);
+    this.#reader?.resolve(null);
     void this.#release();
   }
 
-  #next(): Promise<Uint8Array | null> {
-    return new Promise((resolve, reject) => {
-      read(this.#fd, this.#buffer, 0, CHUNK_BYTES, null, (error, length) => {
-        this.#reading = null;
-        if (error !== null) reject(error);
-        else resolve(length === 0 ? null : new Uint8Array(this.#buffer.subarray(0, length)));
+  #fill(): Promise<void> {
+    return new Promise((returned) => {
+      read(this.#fd, this.#buffer, 0, PIPE_BYTES, null, (error, length) => {
+        this.#away = null;
+        returned();
+        if (error !== null) this.#reader?.reject(error);
+        else if (length === 0) this.cancel();
+        else this.#reader?.resolve(new Uint8Array(this.#buffer.subarray(0, length)));
       });
     });
   }
 
   /** Not before the thread has returned: until then the descriptor must mean this pipe. */
   async #release(): Promise<void> {
-    const reading = this.#reading;
-    if (reading !== null) await Promise.allSettled([reading, wake(this.#fd)]);
+    if (this.#away !== null) await Promise.all([this.#away, wake(this.#fd)]);
     await closeFd(this.#fd);
     pipes -= 1;
   }
