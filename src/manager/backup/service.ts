@@ -18,7 +18,7 @@ import { migrations } from '../db/migrations/index.ts';
 import { type BackupTable, configPart, MANAGER_KEY, type Manifest, tablePart } from './manifest.ts';
 import { checkBackup, readEntries } from './read.ts';
 import * as store from './store.ts';
-import { type BackupWriter, writeBackup } from './write.ts';
+import { type ArchiveWriter, writeBackup } from './write.ts';
 
 /** etcd writes so many entries at once. */
 const CONFIG_BATCH = 100;
@@ -37,7 +37,7 @@ export interface Cluster {
 async function addTables(
   tx: TransactionSql,
   tables: ReadonlyMap<string, string[]>,
-  writer: BackupWriter,
+  writer: ArchiveWriter,
   log: Logger,
 ): Promise<BackupTable[]> {
   const written: BackupTable[] = [];

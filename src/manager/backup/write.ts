@@ -1,4 +1,4 @@
-/** Writes a backup's archive: entries in order, then the manifest that proves it whole. */
+/** Writes archives: entries in order, and for a backup the manifest that proves it whole. */
 import { createHash } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { open, rename, rm } from 'node:fs/promises';
@@ -8,8 +8,10 @@ import { type Pack, pack } from 'tar-stream';
 import { errorMessage, UserError } from '../../common/errors.ts';
 import { MANIFEST, type Manifest, PART_BYTES } from './manifest.ts';
 
-/** Adds what a backup consists of. */
-export interface BackupWriter {
+/** Adds what an archive consists of. */
+export interface ArchiveWriter {
+  /** SHA-256 of each entry so far, by its name. */
+  readonly digests: Readonly<Record<string, string>>;
   add(name: string, content: Uint8Array | string): Promise<void>;
   /**
    * Adds a stream as entries of `PART_BYTES` and less.
@@ -21,9 +23,7 @@ export interface BackupWriter {
   ): Promise<{ parts: number; lines: number }>;
 }
 
-type Contents = Omit<Manifest, 'entries'>;
-
-class TarWriter implements BackupWriter {
+class TarWriter implements ArchiveWriter {
   readonly #pack: Pack;
   readonly #now: Date;
   readonly digests: Record<string, string> = {};
@@ -66,24 +66,22 @@ class TarWriter implements BackupWriter {
 }
 
 /**
- * Writes a backup to `file`, which appears when it is whole; only its owner may read it.
+ * Writes a gzipped tar archive to `file`, which appears when it is whole; only its owner may read it.
  * @throws UserError when the file cannot be written, and what `fill` throws; nothing is left then.
  */
-export async function writeBackup(
+export async function writeArchive<T>(
   file: string,
   now: Date,
-  fill: (writer: BackupWriter) => Promise<Contents>,
-): Promise<Manifest> {
+  fill: (writer: ArchiveWriter) => Promise<T>,
+): Promise<T> {
   const partial = `${file}.partial`;
   try {
     const archive = pack();
-    const writer = new TarWriter(archive, now);
     const written = pipeline(archive, createGzip(), createWriteStream(partial, { mode: 0o600 }));
     const filled = async () => {
-      const manifest = { ...(await fill(writer)), entries: { ...writer.digests } };
-      await writer.add(MANIFEST, `${JSON.stringify(manifest, null, 2)}\n`);
+      const result = await fill(new TarWriter(archive, now));
       archive.finalize();
-      return manifest;
+      return result;
     };
     const filling = filled().catch((error: unknown) => {
       archive.destroy(error instanceof Error ? error : new Error(String(error)));
@@ -106,6 +104,21 @@ export async function writeBackup(
       : error;
   }
 }
+
+/**
+ * Writes a backup, whose last entry tells everything before it.
+ * @throws as `writeArchive` does.
+ */
+export const writeBackup = (
+  file: string,
+  now: Date,
+  fill: (writer: ArchiveWriter) => Promise<Omit<Manifest, 'entries'>>,
+): Promise<Manifest> =>
+  writeArchive(file, now, async (writer) => {
+    const manifest = { ...(await fill(writer)), entries: { ...writer.digests } };
+    await writer.add(MANIFEST, `${JSON.stringify(manifest, null, 2)}\n`);
+    return manifest;
+  });
 
 const isSystemError = (error: unknown): boolean =>
   error instanceof Error && 'syscall' in error && 'errno' in error && !('address' in error);

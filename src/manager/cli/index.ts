@@ -235,5 +235,9 @@ export const mgrCommands: CommandRecord = {
     description: 'Run the manager.',
     load: () => import('./start-server.ts'),
   },
+  'support-bundle': {
+    description: 'Write what others need to see of a cluster in trouble to one file.',
+    load: () => import('./support-bundle.ts'),
+  },
   token: { description: 'Let new agents join.', commands: token },
 };
