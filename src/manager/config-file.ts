@@ -19,6 +19,7 @@ import {
   durationMs,
   type HostPort,
   hostPort,
+  hostPorts,
   integer,
   number,
   textOrNothing,
@@ -29,7 +30,8 @@ const address = (fallback: HostPort) => v.optional(hostPort(fallback), fallback)
 
 const dbSection = v.strictObject({
   type: v.optional(v.literal('postgresql'), 'postgresql'),
-  addr: address({ host: '127.0.0.1', port: 5432 }),
+  // Ours: with several, the one that takes writes is used.
+  addr: v.optional(hostPorts, '127.0.0.1:5432'),
   name: v.string(),
   user: v.string(),
   password: v.optional(textOrNothing),
@@ -206,6 +208,8 @@ export interface ManagerConfig {
   readonly db: {
     readonly host: string;
     readonly port: number;
+    /** More servers of the same data; the one that takes writes is used. */
+    readonly others: readonly HostPort[];
     readonly name: string;
     readonly user: string;
     readonly password: string | undefined;
@@ -218,6 +222,12 @@ export interface ManagerConfig {
   readonly settings: ManagerSettings;
   /** Keys and sections of the file that have no effect; worth a debug record. */
   readonly withoutEffect: readonly string[];
+}
+
+/** The first server and the others; there is at least one. */
+function serversOf([first, ...others]: readonly HostPort[]) {
+  if (!first) throw new Error('[db] addr was read without an address');
+  return { ...first, others };
 }
 
 const isRealPidFile = (path: string | undefined): path is string =>
@@ -249,7 +259,7 @@ export function loadManagerConfig(options: {
     rpcKeyFile: manager['rpc-auth-manager-keypair'] ?? null,
     pidFile: isRealPidFile(manager['pid-file']) ? manager['pid-file'] : null,
     db: {
-      ...db.addr,
+      ...serversOf(db.addr),
       name: db.name,
       user: db.user,
       password: db.password,

@@ -2,10 +2,18 @@
 import * as v from 'valibot';
 import type { SearchPlaces } from '../common/config/find.ts';
 import { loadConfigFile } from '../common/config/load.ts';
-import { loggingSection, type OtelSettings, otelSection } from '../common/config/sections.ts';
+import {
+  loggingSection,
+  namesRedisService,
+  type OtelSettings,
+  otelSection,
+  REDIS_SERVICE_MESSAGE,
+  type RedisSettings,
+  redisKeys,
+  redisPlaceOf,
+} from '../common/config/sections.ts';
 import {
   boolean,
-  formatHostPort,
   type HostPort,
   hostPort,
   integer,
@@ -63,10 +71,7 @@ const apiSection = v.looseObject({
 
 const sessionSection = v.looseObject({
   redis: v.optional(
-    v.looseObject({
-      addr: v.optional(hostPort({ host: '127.0.0.1', port: 6379 })),
-      password: v.optional(textOrNothing),
-    }),
+    v.pipe(v.looseObject(redisKeys), v.check(namesRedisService, REDIS_SERVICE_MESSAGE)),
   ),
   'max-age': v.optional(positive, 604_800),
   'login-session-extension-sec': v.optional(positive),
@@ -124,7 +129,7 @@ export interface WebConfig {
   /** Health and metrics; null: nowhere. */
   readonly serviceAddr: HostPort | null;
   /** Null: sign-ins are kept in this process, and end with it. */
-  readonly redis: { readonly addr: string; readonly password: string | undefined } | null;
+  readonly redis: RedisSettings | null;
   readonly logging: WebFile['logging'];
   readonly otel: OtelSettings;
   readonly settings: WebSettings;
@@ -155,11 +160,6 @@ function toSettings(file: WebFile): WebSettings {
   };
 }
 
-function redisOf({ session }: WebFile): WebConfig['redis'] {
-  const addr: HostPort | undefined = session.redis?.addr;
-  return addr ? { addr: formatHostPort(addr), password: session.redis?.password } : null;
-}
-
 /**
  * Loads webserver.conf.
  * @throws UserError naming the file, line and key of every problem, or the places looked at.
@@ -188,7 +188,7 @@ export function loadWebConfig(options: {
     },
     managerUrls: api.endpoint,
     serviceAddr: service['internal-addr'] ?? null,
-    redis: redisOf(value),
+    redis: redisPlaceOf(value.session.redis),
     logging: value.logging,
     otel: value.otel,
     settings: toSettings(value),

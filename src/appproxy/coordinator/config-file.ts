@@ -2,7 +2,15 @@
 import * as v from 'valibot';
 import type { SearchPlaces } from '../../common/config/find.ts';
 import { loadConfigFile } from '../../common/config/load.ts';
-import { keysWithoutEffect, loggingSection } from '../../common/config/sections.ts';
+import {
+  keysWithoutEffect,
+  loggingSection,
+  namesRedisService,
+  REDIS_SERVICE_MESSAGE,
+  type RedisSettings,
+  redisKeys,
+  redisPlaceOf,
+} from '../../common/config/sections.ts';
 import {
   anyTable,
   boolean,
@@ -38,8 +46,7 @@ const dbSection = v.strictObject({
 });
 
 const redisSection = v.looseObject({
-  addr: v.optional(hostPort({ host: '127.0.0.1', port: 6379 })),
-  password: v.optional(textOrNothing),
+  ...redisKeys,
   /** Ours: that of the managers' [etcd] section, whose keys in Redis these are. */
   namespace: v.optional(v.string(), 'local'),
 });
@@ -66,7 +73,12 @@ const coordinatorSection = v.pipe(
 
 const coordinatorFile = v.looseObject({
   db: dbSection,
-  redis: v.optional(redisSection),
+  redis: v.optional(
+    v.pipe(
+      redisSection,
+      v.check((section) => namesRedisService(section), REDIS_SERVICE_MESSAGE),
+    ),
+  ),
   'proxy-coordinator': v.optional(coordinatorSection, {}),
   secrets: v.object({ 'api-secret': secret, 'jwt-secret': secret }),
   'permit-hash': v.optional(anyTable),
@@ -81,7 +93,7 @@ type CoordinatorFile = v.InferOutput<typeof coordinatorFile>;
 
 const EFFECTIVE = new Set([
   ...['type', 'addr', 'name', 'user', 'password', 'pool-size'].map((key) => `[db] ${key}`),
-  ...['addr', 'password', 'namespace'].map((key) => `[redis] ${key}`),
+  ...[...Object.keys(redisKeys), 'namespace'].map((key) => `[redis] ${key}`),
   ...[
     ...['bind-addr', 'advertised-addr', 'tls-listen', 'tls-cert', 'tls-privkey', 'pid-file'],
     ...['tls-advertised', 'allow-unauthorized-configure-request', 'worker-heartbeat-timeout'],
@@ -104,12 +116,12 @@ export interface CoordinatorConfig {
     readonly maxConnections: number;
   };
   /** null: figures about use are kept in memory. */
-  readonly redis: {
-    readonly addr: string;
-    readonly password?: string;
-    /** As managers have it, which read what is kept there. */
-    readonly keyPrefix: string;
-  } | null;
+  readonly redis:
+    | (RedisSettings & {
+        /** As managers have it, which read what is kept there. */
+        readonly keyPrefix: string;
+      })
+    | null;
   readonly logging: CoordinatorFile['logging'];
   readonly pidFile: string | null;
   /** Keys and sections of the file that have no effect; worth a debug record. */
@@ -148,6 +160,7 @@ export function loadCoordinatorConfig(options: {
   const { value } = loaded;
   const { db, redis, 'proxy-coordinator': section } = value;
   const { host, port } = section['bind-addr'];
+  const place = redisPlaceOf(redis);
   return {
     path: loaded.path,
     settings: settingsOf(value),
@@ -157,13 +170,7 @@ export function loadCoordinatorConfig(options: {
       ...(db.password === undefined ? {} : { password: db.password }),
       maxConnections: db['pool-size'],
     },
-    redis: redis?.addr
-      ? {
-          addr: formatHostPort(redis.addr),
-          keyPrefix: `backendai:${redis.namespace}:`,
-          ...(redis.password === undefined ? {} : { password: redis.password }),
-        }
-      : null,
+    redis: place && { ...place, keyPrefix: `backendai:${redis?.namespace}:` },
     logging: value.logging,
     pidFile: section['pid-file'] ?? null,
     withoutEffect: [

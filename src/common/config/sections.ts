@@ -4,6 +4,7 @@ import {
   anyTable,
   boolean,
   formatHostPort,
+  hostPort,
   hostPorts,
   integer,
   size,
@@ -82,6 +83,36 @@ export const EFFECTIVE_OTEL = [
     (key) => `[otel] ${key}`,
   ),
 ];
+
+/** Where Redis is: `addr`, or `sentinel` (one address or several) with `service-name`. */
+export const redisKeys = {
+  addr: v.optional(hostPort({ host: '127.0.0.1', port: 6379 })),
+  sentinel: v.optional(hostPorts),
+  'service-name': v.optional(textOrNothing),
+  password: v.optional(textOrNothing),
+  'sentinel-password': v.optional(textOrNothing),
+};
+const redisSection = v.object(redisKeys);
+
+/** For `v.check`. */
+export const namesRedisService = (section: v.InferOutput<typeof redisSection>): boolean =>
+  section.sentinel === undefined || section['service-name'] !== undefined;
+export const REDIS_SERVICE_MESSAGE = 'expected service-name, since sentinel is set';
+
+/** The servers that a section names; null without any. */
+export function redisPlaceOf(section: v.InferOutput<typeof redisSection> | undefined) {
+  const { addr, sentinel, password } = section ?? {};
+  const serviceName = section?.['service-name'];
+  if (sentinel !== undefined && serviceName !== undefined) {
+    const sentinels = sentinel.map(formatHostPort);
+    return {
+      ...{ sentinels, serviceName, password },
+      sentinelPassword: section?.['sentinel-password'],
+    };
+  }
+  return addr === undefined ? null : { addr: formatHostPort(addr), password };
+}
+export type RedisSettings = NonNullable<ReturnType<typeof redisPlaceOf>>;
 
 /** Environment variables that every component with an `[etcd]` section understands. */
 export const etcdEnvironment = {

@@ -23,8 +23,8 @@ import { configOptions, liveKeyPrefix, readConfig } from './context.ts';
 import { keyFile } from './keys.ts';
 
 async function openDatabase({ db }: ManagerConfig, log: Logger) {
-  const { host, port, name: database, user, password, maxConnections } = db;
-  const address = { host, port, database, user, password };
+  const { host, port, others, name: database, user, password, maxConnections } = db;
+  const address = { host, port, others, database, user, password };
   const sql = await connectDatabase({ ...address, maxConnections }, log);
   try {
     assertCurrent(await schemaState(sql));

@@ -1,18 +1,18 @@
 /**
- * The live store on Redis or Valkey. While the server is away, commands wait for it for a bounded
- * time and then fail with a clear error; the connection comes back by itself, subscriptions too.
+ * The live store on Redis or Valkey, one server or a master watched by Sentinels. While there is no
+ * server, commands wait for it for a bounded time and then fail with a clear error; the connection
+ * comes back by itself, subscriptions too.
  */
-import { createClient, ErrorReply } from 'redis';
+import { ErrorReply } from 'redis';
 import { type Clock, systemClock } from '../../common/clock.ts';
-import { errorMessage } from '../../common/errors.ts';
 import type { Logger } from '../../common/logger.ts';
 import type { Subscription } from '../config/port.ts';
 import { type ServerName, unavailable, within } from '../failures.ts';
 import type { LiveStore, StreamEntry } from './port.ts';
+import { type Client, RedisConnection } from './redis-connection.ts';
+import { describePlace, type RedisPlace } from './redis-server.ts';
 
-export interface RedisLiveStoreOptions {
-  /** `host:port`. */
-  readonly addr: string;
+export type RedisLiveStoreOptions = RedisPlace & {
   readonly username?: string;
   readonly password?: string;
   /** Database number. Default 0. */
@@ -24,11 +24,7 @@ export interface RedisLiveStoreOptions {
   /** Told when the connection is lost and when it is back. */
   readonly log: Pick<Logger, 'info' | 'warn'>;
   readonly clock?: Clock;
-}
-
-const MAX_RECONNECT_DELAY_MS = 2000;
-/** Commands waiting for the server beyond this fail at once. */
-const MAX_QUEUED_COMMANDS = 10_000;
+};
 
 /** KEYS: counter. ARGV: amount, lifetime in ms or "". The lifetime is set on the new key only. */
 const INCREMENT = `
@@ -47,96 +43,45 @@ return redis.call('ZCARD', KEYS[1])`;
 const bound = (score: number): string | number =>
   Number.isFinite(score) ? score : score > 0 ? '+inf' : '-inf';
 
-function splitAddr(addr: string): { host: string; port: number } {
-  const colon = addr.lastIndexOf(':');
-  if (colon < 0) return { host: addr, port: 6379 };
-  return {
-    host: addr.slice(0, colon).replace(/^\[|\]$/g, ''),
-    port: Number(addr.slice(colon + 1)),
-  };
-}
-
-function newClient(options: RedisLiveStoreOptions, timeoutMs: number) {
-  let wasReady = false;
-  let isLost = false;
-  const client = createClient({
-    username: options.username,
-    password: options.password,
-    database: options.db ?? 0,
-    socket: {
-      ...splitAddr(options.addr),
-      connectTimeout: timeoutMs,
-      // The first connection is not retried, so that a wrong address is told at once.
-      reconnectStrategy: (retries, cause) =>
-        wasReady ? Math.min(50 * 2 ** Math.min(retries, 10), MAX_RECONNECT_DELAY_MS) : cause,
-    },
-    commandOptions: { timeout: timeoutMs },
-    commandsQueueMaxLength: MAX_QUEUED_COMMANDS,
-    maintNotifications: 'disabled',
-    disableClientInfo: true,
-  });
-  client.on('ready', () => {
-    if (isLost) options.log.info('Redis is back', { addr: options.addr });
-    wasReady = true;
-    isLost = false;
-  });
-  client.on('error', (error) => {
-    if (!wasReady || isLost) return;
-    isLost = true;
-    options.log.warn('lost the connection to Redis; reconnecting', {
-      addr: options.addr,
-      error: errorMessage(error),
-    });
-  });
-  return client;
-}
-type Client = ReturnType<typeof newClient>;
-
 /** Server answers that mean "not now", as opposed to "wrong command". */
 const isTemporary = (error: ErrorReply): boolean =>
   /^(LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOAUTH|WRONGPASS|READONLY)/.test(error.message);
 
+const DEFAULT_TIMEOUT_MS = 5_000;
+
+interface StoreOptions {
+  readonly server: ServerName;
+  readonly clock: Clock;
+  readonly timeoutMs: number;
+  readonly keyPrefix: string;
+}
+
 class RedisLiveStore implements LiveStore {
-  readonly #options: RedisLiveStoreOptions;
   readonly #clock: Clock;
   readonly #timeoutMs: number;
   readonly #prefix: string;
   readonly #server: ServerName;
-  readonly #client: Client;
-  #subscriber: Promise<Client> | null = null;
+  readonly #connection: RedisConnection;
 
-  constructor(options: RedisLiveStoreOptions) {
-    this.#options = options;
-    this.#clock = options.clock ?? systemClock;
-    this.#timeoutMs = options.timeoutMs ?? 5000;
-    this.#prefix = options.keyPrefix ?? '';
-    this.#server = {
-      product: 'Redis',
-      addr: options.addr,
-      advice: "that the configuration key 'config/redis/addr' (and 'password') is right",
-    };
-    this.#client = newClient(options, this.#timeoutMs);
+  constructor(options: StoreOptions, connection: RedisConnection) {
+    this.#clock = options.clock;
+    this.#timeoutMs = options.timeoutMs;
+    this.#prefix = options.keyPrefix;
+    this.#server = options.server;
+    this.#connection = connection;
   }
 
-  async open(): Promise<void> {
-    await this.#connect(this.#client);
+  #run<T>(doing: string, work: (client: Client) => Promise<T>): Promise<T> {
+    return this.#bounded(doing, this.#connection.use(work));
   }
 
-  async #connect(client: Client): Promise<Client> {
-    try {
-      await within(this.#clock, this.#timeoutMs, client.connect());
-    } catch (error) {
-      if (client.isOpen) client.destroy();
-      throw unavailable(this.#server, 'Connecting', error);
-    }
-    return client;
-  }
-
-  async #run<T>(doing: string, work: Promise<T>): Promise<T> {
+  async #bounded<T>(doing: string, work: Promise<T>): Promise<T> {
     try {
       return await within(this.#clock, this.#timeoutMs, work);
     } catch (error) {
       if (error instanceof ErrorReply && !isTemporary(error)) throw error;
+      // A master that was demoted says so, one that hangs says nothing.
+      this.#connection.doubt();
       throw unavailable(this.#server, doing, error);
     }
   }
@@ -146,14 +91,13 @@ class RedisLiveStore implements LiveStore {
   }
 
   get(key: string): Promise<string | null> {
-    return this.#run(`Reading '${key}'`, this.#client.get(this.#key(key)));
+    return this.#run(`Reading '${key}'`, (client) => client.get(this.#key(key)));
   }
 
   async getMany(keys: readonly string[]): Promise<(string | null)[]> {
     if (keys.length === 0) return [];
-    return await this.#run(
-      `Reading ${keys.length} keys`,
-      this.#client.mGet(keys.map((key) => this.#key(key))),
+    return await this.#run(`Reading ${keys.length} keys`, (client) =>
+      client.mGet(keys.map((key) => this.#key(key))),
     );
   }
 
@@ -162,9 +106,8 @@ class RedisLiveStore implements LiveStore {
     value: string,
     options: { ttlMs?: number; onlyIfAbsent?: boolean } = {},
   ): Promise<boolean> {
-    const reply = await this.#run(
-      `Writing '${key}'`,
-      this.#client.set(this.#key(key), value, {
+    const reply = await this.#run(`Writing '${key}'`, (client) =>
+      client.set(this.#key(key), value, {
         ...(options.ttlMs === undefined
           ? {}
           : { expiration: { type: 'PX', value: Math.ceil(options.ttlMs) } }),
@@ -176,15 +119,14 @@ class RedisLiveStore implements LiveStore {
 
   async delete(...keys: string[]): Promise<number> {
     if (keys.length === 0) return 0;
-    return this.#run('Deleting', this.#client.del(keys.map((key) => this.#key(key))));
+    return this.#run('Deleting', (client) => client.del(keys.map((key) => this.#key(key))));
   }
 
   async increment(key: string, options: { by?: number; ttlMs?: number } = {}): Promise<number> {
     const ttl = options.ttlMs === undefined ? '' : String(Math.ceil(options.ttlMs));
     return Number(
-      await this.#run(
-        `Incrementing '${key}'`,
-        this.#client.eval(INCREMENT, {
+      await this.#run(`Incrementing '${key}'`, (client) =>
+        client.eval(INCREMENT, {
           keys: [this.#key(key)],
           arguments: [String(options.by ?? 1), ttl],
         }),
@@ -193,59 +135,64 @@ class RedisLiveStore implements LiveStore {
   }
 
   async expire(key: string, ttlMs: number): Promise<boolean> {
-    const reply = this.#client.pExpire(this.#key(key), Math.ceil(ttlMs));
-    return (await this.#run(`Expiring '${key}'`, reply)) === 1;
+    const reply = await this.#run(`Expiring '${key}'`, (client) =>
+      client.pExpire(this.#key(key), Math.ceil(ttlMs)),
+    );
+    return reply === 1;
   }
 
   async hashSet(key: string, fields: Readonly<Record<string, string>>): Promise<void> {
     if (Object.keys(fields).length === 0) return;
-    await this.#run(`Writing '${key}'`, this.#client.hSet(this.#key(key), { ...fields }));
+    await this.#run(`Writing '${key}'`, (client) => client.hSet(this.#key(key), { ...fields }));
   }
 
   hashGet(key: string, field: string): Promise<string | null> {
-    return this.#run(`Reading '${key}'`, this.#client.hGet(this.#key(key), field));
+    return this.#run(`Reading '${key}'`, (client) => client.hGet(this.#key(key), field));
   }
 
   async hashGetAll(key: string): Promise<Record<string, string>> {
-    const reply = await this.#run(`Reading '${key}'`, this.#client.hGetAll(this.#key(key)));
+    const reply = await this.#run(`Reading '${key}'`, (client) => client.hGetAll(this.#key(key)));
     return { ...reply };
   }
 
   async hashDelete(key: string, ...fields: string[]): Promise<number> {
     if (fields.length === 0) return 0;
-    return this.#run(`Deleting from '${key}'`, this.#client.hDel(this.#key(key), fields));
+    return this.#run(`Deleting from '${key}'`, (client) => client.hDel(this.#key(key), fields));
   }
 
   async sortedAdd(key: string, member: string, score: number): Promise<void> {
-    const added = this.#client.zAdd(this.#key(key), { value: member, score });
-    await this.#run(`Writing '${key}'`, added);
+    await this.#run(`Writing '${key}'`, (client) =>
+      client.zAdd(this.#key(key), { value: member, score }),
+    );
   }
 
   sortedRange(key: string, min: number, max: number): Promise<string[]> {
-    const range = this.#client.zRangeByScore(this.#key(key), bound(min), bound(max));
-    return this.#run(`Reading '${key}'`, range);
+    return this.#run(`Reading '${key}'`, (client) =>
+      client.zRangeByScore(this.#key(key), bound(min), bound(max)),
+    );
   }
 
   sortedCount(key: string, min: number, max: number): Promise<number> {
-    const count = this.#client.zCount(this.#key(key), bound(min), bound(max));
-    return this.#run(`Counting '${key}'`, count);
+    return this.#run(`Counting '${key}'`, (client) =>
+      client.zCount(this.#key(key), bound(min), bound(max)),
+    );
   }
 
   async sortedRemove(key: string, ...members: string[]): Promise<number> {
     if (members.length === 0) return 0;
-    return this.#run(`Deleting from '${key}'`, this.#client.zRem(this.#key(key), members));
+    return this.#run(`Deleting from '${key}'`, (client) => client.zRem(this.#key(key), members));
   }
 
   sortedRemoveByScore(key: string, min: number, max: number): Promise<number> {
-    const removed = this.#client.zRemRangeByScore(this.#key(key), bound(min), bound(max));
-    return this.#run(`Deleting from '${key}'`, removed);
+    return this.#run(`Deleting from '${key}'`, (client) =>
+      client.zRemRangeByScore(this.#key(key), bound(min), bound(max)),
+    );
   }
 
   async slideWindow(key: string, member: string, nowMs: number, windowMs: number): Promise<number> {
     return Number(
-      await this.#run(
-        `Counting '${key}'`,
-        this.#client.eval(SLIDE_WINDOW, {
+      await this.#run(`Counting '${key}'`, (client) =>
+        client.eval(SLIDE_WINDOW, {
           keys: [this.#key(key)],
           arguments: [member, String(nowMs), String(Math.ceil(windowMs))],
         }),
@@ -258,36 +205,30 @@ class RedisLiveStore implements LiveStore {
     fields: Readonly<Record<string, string>>,
     maxLength: number,
   ): Promise<string> {
-    const added = this.#client.xAdd(
-      this.#key(key),
-      '*',
-      { ...fields },
-      {
-        TRIM: { strategy: 'MAXLEN', threshold: maxLength },
-      },
+    return this.#run(`Appending to '${key}'`, (client) =>
+      client.xAdd(
+        this.#key(key),
+        '*',
+        { ...fields },
+        { TRIM: { strategy: 'MAXLEN', threshold: maxLength } },
+      ),
     );
-    return this.#run(`Appending to '${key}'`, added);
   }
 
   async streamRead(key: string, afterId: string, count: number): Promise<StreamEntry[]> {
-    const range = this.#client.xRange(this.#key(key), `(${afterId}`, '+', { COUNT: count });
-    const entries = await this.#run(`Reading '${key}'`, range);
+    const entries = await this.#run(`Reading '${key}'`, (client) =>
+      client.xRange(this.#key(key), `(${afterId}`, '+', { COUNT: count }),
+    );
     return (entries ?? []).map(({ id, message }) => ({ id, fields: { ...message } }));
   }
 
   async publish(channel: string, message: string): Promise<void> {
-    await this.#run(
-      `Publishing on '${channel}'`,
-      this.#client.publish(this.#key(channel), message),
+    await this.#run(`Publishing on '${channel}'`, (client) =>
+      client.publish(this.#key(channel), message),
     );
   }
 
   async subscribe(channel: string, listener: (message: string) => void): Promise<Subscription> {
-    this.#subscriber ??= this.#connect(newClient(this.#options, this.#timeoutMs)).catch((error) => {
-      this.#subscriber = null;
-      throw error;
-    });
-    const subscriber = await this.#subscriber;
     let isOpen = true;
     const deliver = (message: string) => {
       // A listener's bug is an uncaught exception of its own; the connection goes on.
@@ -296,27 +237,22 @@ class RedisLiveStore implements LiveStore {
       });
     };
     const name = this.#key(channel);
-    await this.#run(`Subscribing to '${channel}'`, subscriber.subscribe(name, deliver));
+    await this.#bounded(`Subscribing to '${channel}'`, this.#connection.subscribe(name, deliver));
     return {
       close: async () => {
         if (!isOpen) return;
         isOpen = false;
-        // While the connection is away there is nothing to unsubscribe from.
-        if (!subscriber.isReady) return;
-        await this.#run(`Leaving '${channel}'`, subscriber.unsubscribe(name, deliver));
+        await this.#bounded(`Leaving '${channel}'`, this.#connection.unsubscribe(name, deliver));
       },
     };
   }
 
   async ping(): Promise<void> {
-    await this.#run('Looking for Redis', this.#client.ping());
+    await this.#run('Looking for Redis', (client) => client.ping());
   }
 
-  async close(): Promise<void> {
-    const subscriber = await this.#subscriber?.catch(() => null);
-    for (const client of [subscriber, this.#client]) {
-      if (client?.isOpen) client.destroy();
-    }
+  close(): Promise<void> {
+    return this.#connection.close();
   }
 }
 
@@ -326,7 +262,20 @@ class RedisLiveStore implements LiveStore {
  * and within `timeoutMs` when nothing answers.
  */
 export async function openRedisLiveStore(options: RedisLiveStoreOptions): Promise<LiveStore> {
-  const store = new RedisLiveStore(options);
-  await store.open();
-  return store;
+  const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+  const clock = options.clock ?? systemClock;
+  const { username, password, db = 0, log, keyPrefix = '' } = options;
+  const server = {
+    product: 'Redis',
+    addr: describePlace(options),
+    advice: "that the configuration key 'config/redis/addr' (and 'password') is right",
+  };
+  try {
+    const connection = await RedisConnection.open({
+      ...{ place: options, username, password, db, timeoutMs, log, clock },
+    });
+    return new RedisLiveStore({ server, clock, timeoutMs, keyPrefix }, connection);
+  } catch (error) {
+    throw unavailable(server, 'Connecting', error);
+  }
 }

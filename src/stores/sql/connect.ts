@@ -1,8 +1,10 @@
 /** Opens the connection pool to PostgreSQL, with the conversions that all SQL here relies on. */
+import type { Duplex } from 'node:stream';
 import postgres, { type Sql } from 'postgres';
 import * as v from 'valibot';
 import { errorMessage, UserError } from '../../common/errors.ts';
 import type { Logger } from '../../common/logger.ts';
+import { PrimaryFinder, type ServerPlace } from './primary.ts';
 
 /** What queries run on: the pool or a transaction. */
 // biome-ignore lint/complexity/noBannedTypes: the type that the package itself uses for "no custom types".
@@ -28,6 +30,8 @@ export type DatabaseAddress =
       /** Host name, or the folder of a Unix socket. */
       readonly host: string;
       readonly port: number;
+      /** More servers of the same data; the one that takes writes is used. */
+      readonly others?: readonly ServerPlace[];
       readonly database: string;
       readonly user: string;
       readonly password?: string;
@@ -67,7 +71,10 @@ export const databaseTypes = {
 
 /** Where a database is, for people: no password in it. */
 export function describeAddress(options: DatabaseAddress): string {
-  if (!('url' in options)) return `${options.host}:${options.port}/${options.database}`;
+  if (!('url' in options)) {
+    const places = [options, ...(options.others ?? [])].map(({ host, port }) => `${host}:${port}`);
+    return `${places.join(',')}/${options.database}`;
+  }
   try {
     const { host, pathname } = new URL(options.url);
     return `${host}${pathname}`;
@@ -132,6 +139,7 @@ export async function connectDatabase(options: DatabaseOptions, log: Logger): Pr
             database: options.database,
             username: options.user,
             password: options.password,
+            ...primarySocket(options),
           });
     await sql`SELECT 1`;
     return sql;
@@ -139,6 +147,15 @@ export async function connectDatabase(options: DatabaseOptions, log: Logger): Pr
     await sql?.end({ timeout: 0 });
     throw connectError(error, where, options.configFile ?? 'manager.toml');
   }
+}
+
+/** How connections are opened when there are several servers; the driver does it for one. */
+function primarySocket(options: Exclude<DatabaseAddress, { url: string }>) {
+  const { others = [], host, port, database, user, password } = options;
+  if (others.length === 0) return {};
+  const servers = [{ host, port }, ...others];
+  const finder = new PrimaryFinder({ servers, database, user, password });
+  return { socket: () => finder.socket() };
 }
 
 /** The driver's own record of where a pool connects to. */
@@ -149,14 +166,18 @@ const poolAddress = v.object({
   database: v.string(),
   user: v.string(),
   pass: v.nullish(v.string()),
+  socket: v.nullish(
+    v.custom<() => Promise<Duplex>>((value) => typeof value === 'function', 'expected a function'),
+  ),
 });
 
 function samePlace(sql: Sql) {
-  const { host, port, path, database, user, pass } = v.parse(poolAddress, sql.options);
+  const { host, port, path, database, user, pass, socket } = v.parse(poolAddress, sql.options);
   const { connect_timeout, connection, onnotice } = sql.options;
   return {
     ...{ host: host[0], port: port[0], path: path || undefined, database, username: user },
     ...{ password: pass ?? undefined, connect_timeout, connection, onnotice },
+    ...(socket ? { socket } : {}),
   };
 }
 

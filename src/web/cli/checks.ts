@@ -10,6 +10,7 @@ import {
 } from '../../common/component-checks.ts';
 import { commandLogger } from '../../logging/options.ts';
 import { openRedisLiveStore } from '../../stores/live/redis.ts';
+import { describePlace } from '../../stores/live/redis-server.ts';
 import { loadWebConfig } from '../config-file.ts';
 
 const web: CheckedComponent = {
@@ -27,7 +28,7 @@ const web: CheckedComponent = {
     if (redis === null) return { configPath: path, checks: managers };
     const sessions: ComponentCheck = {
       group: 'redis',
-      name: redis.addr,
+      name: describePlace(redis),
       run: async () => {
         const live = await openRedisLiveStore({ ...redis, log });
         try {

@@ -8,6 +8,7 @@ import {
 } from '../../../common/component-checks.ts';
 import { commandLogger } from '../../../logging/options.ts';
 import { openRedisLiveStore } from '../../../stores/live/redis.ts';
+import { describePlace } from '../../../stores/live/redis-server.ts';
 import { loadCoordinatorConfig } from '../config-file.ts';
 import { openCoordinatorDatabase } from './database.ts';
 
@@ -30,7 +31,7 @@ const coordinator: CheckedComponent = {
     };
     if (redis === null) return { configPath: config.path, checks: [database] };
     const live = {
-      ...{ group: 'redis', name: redis.addr },
+      ...{ group: 'redis', name: describePlace(redis) },
       async run() {
         const store = await openRedisLiveStore({ ...redis, log });
         await store.close();
