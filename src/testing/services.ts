@@ -4,7 +4,15 @@
  * under a name of the caller's own.
  */
 import { randomUUID } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pickPort } from '../common/ports.ts';
@@ -182,7 +190,9 @@ async function redisAnswers(port: number): Promise<boolean> {
 }
 
 /** Starts a private Redis that keeps nothing on disk. */
-export async function startRedis(options: { password?: string } = {}): Promise<TestService> {
+export async function startRedis(
+  options: { password?: string; replicaOf?: { host: string; port: string } } = {},
+): Promise<TestService> {
   const port = await freePort();
   const server = new PrivateServer({
     name: 'redis-server',
@@ -192,6 +202,7 @@ export async function startRedis(options: { password?: string } = {}): Promise<T
       ...['--port', String(port), '--bind', '127.0.0.1', '--dir', dataDir],
       ...['--save', '', '--appendonly', 'no'],
       ...(options.password ? ['--requirepass', options.password] : []),
+      ...(options.replicaOf ? ['--replicaof', options.replicaOf.host, options.replicaOf.port] : []),
     ],
     ready: () => redisAnswers(port),
   });
@@ -229,6 +240,114 @@ export async function startEtcd(): Promise<TestService> {
   });
   await server.start();
   return server;
+}
+
+/** Starts an etcd of several members on this machine. */
+export async function startEtcdMembers(count: number): Promise<TestService[]> {
+  const members = await Promise.all(
+    Array.from({ length: count }, async (_, index) => ({
+      name: `member${index}`,
+      port: await freePort(),
+      peer: `http://127.0.0.1:${await freePort()}`,
+    })),
+  );
+  const cluster = members.map(({ name, peer }) => `${name}=${peer}`).join(',');
+  const servers = members.map(({ name, port, peer }) => {
+    const client = `http://127.0.0.1:${port}`;
+    return new PrivateServer({
+      name: 'etcd',
+      debianPackage: 'etcd-server',
+      port,
+      arguments: (dataDir) => [
+        ...['--name', name, '--data-dir', dataDir, '--log-level', 'warn'],
+        ...['--listen-client-urls', client, '--advertise-client-urls', client],
+        ...['--listen-peer-urls', peer, '--initial-advertise-peer-urls', peer],
+        ...['--initial-cluster', cluster],
+      ],
+      ready: () => etcdAnswers(port),
+    });
+  });
+  // None of them answers before most of them are there.
+  await Promise.all(servers.map((server) => server.start()));
+  return servers;
+}
+
+export interface WatchedRedis {
+  /** What the Sentinels watch it as. */
+  readonly serviceName: string;
+  readonly master: TestService;
+  readonly replica: TestService;
+  readonly sentinels: readonly TestService[];
+  stop(): Promise<void>;
+}
+
+/** One command to a server of Redis's protocol; the first bytes of its answer. */
+async function askRedis(addr: string, command: string): Promise<string> {
+  const answer = Promise.withResolvers<string>();
+  const port = Number(addr.split(':')[1]);
+  const socket = await Bun.connect({
+    hostname: '127.0.0.1',
+    port,
+    socket: {
+      open: (opened) => void opened.write(`${command}\r\n`),
+      data: (_, data) => answer.resolve(data.toString()),
+      close: () => answer.resolve(''),
+      error: () => answer.resolve(''),
+    },
+  });
+  try {
+    return await answer.promise;
+  } finally {
+    socket.end();
+  }
+}
+
+/** Starts a Redis with a replica, and three Sentinels that notice within a second when it is gone. */
+export async function startWatchedRedis(): Promise<WatchedRedis> {
+  const serviceName = 'backendai';
+  const master = await startRedis();
+  const [host = '', masterPort = ''] = master.addr.split(':');
+  const replica = await startRedis({ replicaOf: { host, port: masterPort } });
+  const sentinels = await Promise.all(
+    Array.from({ length: 3 }, async () => {
+      const port = await freePort();
+      const server = new PrivateServer({
+        name: 'redis-server',
+        debianPackage: 'redis-server',
+        port,
+        arguments(dataDir) {
+          const path = join(dataDir, 'sentinel.conf');
+          const settings = [
+            ...[`port ${port}`, 'bind 127.0.0.1', `dir ${dataDir}`],
+            `sentinel monitor ${serviceName} ${host} ${masterPort} 2`,
+            `sentinel down-after-milliseconds ${serviceName} 1000`,
+            `sentinel failover-timeout ${serviceName} 5000`,
+          ];
+          writeFileSync(path, `${settings.join('\n')}\n`);
+          return [path, '--sentinel'];
+        },
+        ready: () => redisAnswers(port),
+      });
+      await server.start();
+      return server;
+    }),
+  );
+  await eventually(
+    'the Sentinels know each other and the replica',
+    async () => {
+      const views = sentinels.map(async ({ addr }) => {
+        const info = await askRedis(addr, 'INFO sentinel');
+        return info.includes('slaves=1,sentinels=3');
+      });
+      return (await Promise.all(views)).every(Boolean);
+    },
+    30_000,
+  );
+  const all = [master, replica, ...sentinels];
+  return {
+    ...{ serviceName, master, replica, sentinels },
+    stop: async () => void (await Promise.all(all.map((server) => server.stop()))),
+  };
 }
 
 const own = () => `test-${randomUUID()}`;

@@ -25,6 +25,8 @@ export interface PostgresOptions {
   /** false trades crash safety for speed; for throw-away test clusters only. */
   readonly durable: boolean;
   readonly maxConnections: number;
+  /** Settings of the server beside those that are chosen here, which they replace. */
+  readonly settings?: Readonly<Record<string, string>>;
 }
 
 export interface PostgresServer {
@@ -131,6 +133,7 @@ function tuning(options: PostgresOptions): string[] {
     ...(options.durable
       ? {}
       : { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' }),
+    ...options.settings,
   };
   return Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
 }

@@ -19,7 +19,7 @@ import { createDatabase } from '../../standalone/postgres/store.ts';
 import { type SupervisedPostgres, supervisePostgres } from '../../standalone/supervisor.ts';
 import { hireJanitor } from '../janitor.ts';
 import { silentLog } from '../manager.ts';
-import { freePort, startEtcd, startRedis, type TestService } from '../services.ts';
+import { freePort, startEtcd, startRedis } from '../services.ts';
 import { until } from '../until.ts';
 import { mustRun, Program } from './programs.ts';
 
@@ -60,6 +60,19 @@ export interface DistributedOptions {
   readonly agentEnvironment?: Readonly<Record<string, string>>;
   /** Put at the end of every server's settings: whole sections. */
   readonly moreSettings?: string;
+  /** Servers to stand on instead of one of each; whoever started them ends them. */
+  readonly stores?: ClusterStores;
+}
+
+/** PostgreSQL, etcd and Redis of a cluster. */
+export interface ClusterStores {
+  /** URL of the database `backend` on the server that takes writes. */
+  readonly databaseUrl: string;
+  /** Addresses as the files have them, several separated by commas. */
+  readonly databaseAddr: string;
+  readonly etcdAddr: string;
+  /** Keys below `config/redis`. */
+  readonly redis: Readonly<Record<string, string>>;
 }
 
 export interface DistributedCluster {
@@ -108,15 +121,16 @@ async function prepareFixture(folder: string): Promise<{ path: string; keys: [st
 
 interface Addresses {
   readonly database: string;
+  readonly databaseAddr: string;
   readonly etcd: string;
   readonly api: number;
   readonly internal: string;
 }
 
-function managerToml({ database, etcd, api, internal }: Addresses): string {
-  const { hostname, port, username, password, pathname } = new URL(database);
+function managerToml({ database, databaseAddr, etcd, api, internal }: Addresses): string {
+  const { username, password, pathname } = new URL(database);
   return `[db]
-addr = "${hostname}:${port}"
+addr = "${databaseAddr}"
 name = "${pathname.slice(1)}"
 user = "${username}"
 password = "${password}"
@@ -273,9 +287,15 @@ async function shrinkImages(sql: Sql): Promise<void> {
   await sql`UPDATE images SET resources = jsonb_set(resources::jsonb, '{cpu,min}', '"0.01"')`;
 }
 
-async function configure(servers: Servers, redis: TestService, fixturePath: string): Promise<void> {
+async function configure(
+  servers: Servers,
+  redis: ClusterStores['redis'],
+  fixturePath: string,
+): Promise<void> {
   const at = { cwd: servers.folderOf('manager') };
-  await mustRun(['mgr', 'etcd', 'put', 'config/redis/addr', redis.addr], at);
+  for (const [key, value] of Object.entries(redis)) {
+    await mustRun(['mgr', 'etcd', 'put', `config/redis/${key}`, value], at);
+  }
   await mustRun(['mgr', 'schema', 'oneshot'], at);
   await mustRun(['mgr', 'fixture', 'populate', fixturePath], at);
 }
@@ -287,15 +307,8 @@ const someImage = {
   docker: 'local/testing/',
 } as const;
 
-/** Starts everything and waits until the agents are known and their images can be used. */
-export async function startDistributedCluster(
-  options: DistributedOptions = {},
-): Promise<DistributedCluster> {
-  const { agents = ['process agent', 'dummy agent'], bindHost = '127.0.0.1' } = options;
-  await using undo = new AsyncDisposableStack();
-  const folder = await mkdtemp(join(tmpdir(), 'bai-faults-'));
-  undo.defer(() => rm(folder, { recursive: true, force: true }));
-  await chmod(folder, 0o755);
+/** One server of each kind. */
+async function startStores(folder: string, undo: AsyncDisposableStack): Promise<ClusterStores> {
   const [etcd, redis, database] = await Promise.all([
     startEtcd(),
     startRedis(),
@@ -308,16 +321,34 @@ export async function startDistributedCluster(
     await Promise.all([etcd.stop(), redis.stop(), database.stop()]);
   });
   await createDatabase(database.server.url('postgres'), 'backend', silentLog);
-  const url = database.server.url('backend');
+  return {
+    databaseUrl: database.server.url('backend'),
+    databaseAddr: `${database.server.host}:${database.server.port}`,
+    etcdAddr: etcd.addr,
+    redis: { addr: redis.addr },
+  };
+}
+
+/** Starts everything and waits until the agents are known and their images can be used. */
+export async function startDistributedCluster(
+  options: DistributedOptions = {},
+): Promise<DistributedCluster> {
+  const { agents = ['process agent', 'dummy agent'], bindHost = '127.0.0.1' } = options;
+  await using undo = new AsyncDisposableStack();
+  const folder = await mkdtemp(join(tmpdir(), 'bai-faults-'));
+  undo.defer(() => rm(folder, { recursive: true, force: true }));
+  await chmod(folder, 0o755);
+  const stores = options.stores ?? (await startStores(folder, undo));
+  const url = stores.databaseUrl;
   const [api, internal] = [await freePort(), await freePort()];
   const servers = new Servers(folder, options.agentEnvironment ?? {});
   await writeSettings(servers, agents, {
-    ...{ database: url, etcd: etcd.addr, api, bindHost },
+    ...{ database: url, databaseAddr: stores.databaseAddr, etcd: stores.etcdAddr, api, bindHost },
     internal: `${options.internalHost ?? '127.0.0.1'}:${internal}`,
     moreSettings: options.moreSettings ?? '',
   });
   const { path, keys } = await prepareFixture(folder);
-  await configure(servers, redis, path);
+  await configure(servers, stores.redis, path);
   const sql: Sql = postgres(url, { max: 4, types: databaseTypes, onnotice: () => {} });
   undo.defer(() => sql.end({ timeout: 5 }));
 
