@@ -58,6 +58,7 @@ export async function withDatabase<T>(
     {
       host: db.host,
       port: db.port,
+      others: db.others,
       database: db.name,
       user: db.user,
       password: db.password,

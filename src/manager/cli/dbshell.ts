@@ -6,6 +6,9 @@ import { configOptions, readConfig } from './context.ts';
 /** Container name that means: no container, but this host's psql. */
 const HOST = '-';
 
+/** Of several servers, psql takes the one that takes writes. */
+const WRITABLE = { PGTARGETSESSIONATTRS: 'read-write' };
+
 export const dbshell = defineCommand({
   help: 'Open psql on the database of the manager. Unknown options and all arguments go to psql.',
   passUnknown: true,
@@ -22,7 +25,13 @@ export const dbshell = defineCommand({
   async run({ options: { config, container, psqlHelp }, args: { rest }, io }) {
     const { db } = readConfig({ io, configPath: config });
     const isHost = container === undefined || container === HOST;
-    const address = isHost ? ['-h', db.host, '-p', String(db.port)] : [];
+    const servers = [db, ...db.others];
+    const address = isHost
+      ? [
+          ...['-h', servers.map(({ host }) => host).join(',')],
+          ...['-p', servers.map(({ port }) => port).join(',')],
+        ]
+      : [];
     const psqlArgs = psqlHelp ? ['--help'] : [...address, '-U', db.user, '-d', db.name, ...rest];
     const tty = io.stdout.isTTY ? ['-t'] : [];
     const command = isHost
@@ -39,7 +48,7 @@ export const dbshell = defineCommand({
     // The password travels in the environment: other users could read it from the command line.
     const child = Bun.spawn(command, {
       cwd: io.cwd,
-      env: { ...io.env, PGPASSWORD: db.password ?? '' },
+      env: { ...io.env, PGPASSWORD: db.password ?? '', ...(db.others.length > 0 && WRITABLE) },
       stdin: 'inherit',
       stdout: 'inherit',
       stderr: 'inherit',
