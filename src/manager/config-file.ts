@@ -17,6 +17,7 @@ import {
   anyTable,
   boolean,
   durationMs,
+  firstAndOthers,
   type HostPort,
   hostPort,
   hostPorts,
@@ -224,12 +225,6 @@ export interface ManagerConfig {
   readonly withoutEffect: readonly string[];
 }
 
-/** The first server and the others; there is at least one. */
-function serversOf([first, ...others]: readonly HostPort[]) {
-  if (!first) throw new Error('[db] addr was read without an address');
-  return { ...first, others };
-}
-
 const isRealPidFile = (path: string | undefined): path is string =>
   path !== undefined && path !== '/dev/null';
 
@@ -259,7 +254,7 @@ export function loadManagerConfig(options: {
     rpcKeyFile: manager['rpc-auth-manager-keypair'] ?? null,
     pidFile: isRealPidFile(manager['pid-file']) ? manager['pid-file'] : null,
     db: {
-      ...serversOf(db.addr),
+      ...firstAndOthers(db.addr),
       name: db.name,
       user: db.user,
       password: db.password,

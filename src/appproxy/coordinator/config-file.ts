@@ -15,8 +15,11 @@ import {
   anyTable,
   boolean,
   durationMs,
+  firstAndOthers,
   formatHostPort,
+  type HostPort,
   hostPort,
+  hostPorts,
   integer,
   textOrNothing,
 } from '../../common/config/values.ts';
@@ -34,7 +37,7 @@ import type { CoordinatorSettings, ListenSettings } from './settings.ts';
 
 const dbSection = v.strictObject({
   type: v.optional(v.literal('postgresql'), 'postgresql'),
-  addr: v.optional(hostPort({ host: '127.0.0.1', port: 5432 }), '127.0.0.1:5432'),
+  addr: v.optional(hostPorts, '127.0.0.1:5432'),
   name: v.string(),
   user: v.string(),
   password: v.optional(textOrNothing),
@@ -110,6 +113,8 @@ export interface CoordinatorConfig {
   readonly db: {
     readonly host: string;
     readonly port: number;
+    /** More servers of the same data; the one that takes writes is used. */
+    readonly others: readonly HostPort[];
     readonly database: string;
     readonly user: string;
     readonly password?: string;
@@ -166,7 +171,7 @@ export function loadCoordinatorConfig(options: {
     settings: settingsOf(value),
     listen: { hostname: host, port, tls: tlsOf(section) },
     db: {
-      ...{ host: db.addr.host, port: db.addr.port, database: db.name, user: db.user },
+      ...{ ...firstAndOthers(db.addr), database: db.name, user: db.user },
       ...(db.password === undefined ? {} : { password: db.password }),
       maxConnections: db['pool-size'],
     },

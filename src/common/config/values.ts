@@ -71,6 +71,12 @@ export const hostPorts = readBy<HostPort[]>('an address or a list of addresses',
   return parsed.success ? parsed.output : null;
 });
 
+/** The first of the addresses that `hostPorts` read, and the others. */
+export function firstAndOthers([first, ...others]: readonly HostPort[]) {
+  if (!first) throw new RangeError('there is no address in the list');
+  return { ...first, others };
+}
+
 /** A size such as `"1G"` or a number of bytes; bytes when read. */
 export const size = readBy<bigint>('a size such as "1G"', (value) =>
   typeof value === 'string' || typeof value === 'number' ? parseSize(value) : null,
