@@ -6,6 +6,10 @@ export interface Libc {
   pipe2(fds: Int32Array, flags: number): number;
   /** Asks for room for so many bytes in a pipe. @returns the room that there is now, or -1. */
   resizePipe(fd: number, bytes: number): number;
+  /** Takes what a socket has received, without waiting. @returns how much; 0 at its end, or -1. */
+  receive(socket: number, into: Uint8Array): number;
+  /** Gives a socket as much of the first `bytes` as it takes at once. @returns how much, or -1. */
+  send(socket: number, from: Uint8Array, bytes: number): number;
   /** @returns the process id that was reaped, 0 or -1. */
   waitpid(pid: number, flags: number): number;
   /** A device's own operation, which reads or fills `argument`. @returns 0 on success. */
@@ -14,6 +18,8 @@ export interface Libc {
   seek(fd: number, offset: number): boolean;
 }
 
+const MSG_DONTWAIT = 0x40;
+const MSG_NOSIGNAL = 0x4000;
 const F_SETPIPE_SZ = 1031;
 /** From the beginning of the file. */
 const SEEK_SET = 0;
@@ -28,6 +34,8 @@ function load(): Libc | null {
       const { symbols } = dlopen(name, {
         pipe2: { args: ['ptr', 'i32'], returns: 'i32' },
         fcntl: { args: ['i32', 'i32', 'i32'], returns: 'i32' },
+        recv: { args: ['i32', 'ptr', 'u64', 'i32'], returns: 'i64' },
+        send: { args: ['i32', 'ptr', 'u64', 'i32'], returns: 'i64' },
         waitpid: { args: ['i32', 'ptr', 'i32'], returns: 'i32' },
         ioctl: { args: ['i32', 'u64', 'ptr'], returns: 'i32' },
         lseek: { args: ['i32', 'i64', 'i32'], returns: 'i64' },
@@ -35,6 +43,10 @@ function load(): Libc | null {
       return {
         pipe2: (fds, flags) => symbols.pipe2(ptr(fds), flags),
         resizePipe: (fd, bytes) => symbols.fcntl(fd, F_SETPIPE_SZ, bytes),
+        receive: (socket, into) =>
+          Number(symbols.recv(socket, ptr(into), into.length, MSG_DONTWAIT)),
+        send: (socket, from, bytes) =>
+          Number(symbols.send(socket, ptr(from), bytes, MSG_DONTWAIT | MSG_NOSIGNAL)),
         waitpid: (pid, flags) => symbols.waitpid(pid, null, flags),
         ioctl: (fd, request, argument) => symbols.ioctl(fd, request, ptr(argument)),
         seek: (fd, offset) => symbols.lseek(fd, offset, SEEK_SET) === BigInt(offset),

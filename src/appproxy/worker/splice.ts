@@ -1,6 +1,6 @@
 /** Joins two connections: every byte that one sends the other gets, as fast as that one takes it. */
 import type { Clock } from '../../common/clock.ts';
-import type { Wire, WireOwner } from './wire.ts';
+import { BULK_BYTES, type Wire, type WireOwner } from './wire.ts';
 
 /** How long what a closed connection still sent may take to be delivered. Milliseconds. */
 const FLUSH_MS = 30_000;
@@ -21,7 +21,13 @@ class Half implements WireOwner {
 
   received(chunk: Buffer): void {
     this.#counted(chunk.length);
-    if (!this.#target.write(chunk)) this.#wire.pause();
+    let isTaken = this.#target.write(chunk);
+    if (isTaken && chunk.length >= BULK_BYTES) {
+      const relayed = this.#wire.relayTo(this.#target, Number.POSITIVE_INFINITY);
+      this.#counted(relayed.bytes);
+      isTaken = relayed.isTaken;
+    }
+    if (!isTaken) this.#wire.pause();
   }
 
   drained(): void {

@@ -5,6 +5,7 @@
 import type { Socket, SocketHandler, TCPSocketListener } from 'bun';
 import type { Clock } from '../../common/clock.ts';
 import { errorMessage } from '../../common/errors.ts';
+import { libc } from '../../common/libc.ts';
 
 /** What becomes of a connection. Calls stop after `closed`, which comes exactly once. */
 export interface WireOwner {
@@ -16,6 +17,21 @@ export interface WireOwner {
   closed(): void;
 }
 
+/** What has been moved from one connection to another. */
+export interface Relayed {
+  readonly bytes: number;
+  /** Whether the other one took all; if not, move no more before `drained`. */
+  readonly isTaken: boolean;
+}
+
+/** A piece this large says that more of its kind follows. Bytes. */
+export const BULK_BYTES = 64 * 1024;
+/** Moves in a row before others get their turn, of at most so many bytes. */
+const MAX_MOVES = 8;
+const MOVED_BYTES = 512 * 1024;
+/** Shared by all, since nothing stays in it. */
+let movedBytes: Buffer | null = null;
+
 const nobody: WireOwner = { received() {}, drained() {}, ended() {}, closed() {} };
 
 export class Wire {
@@ -25,6 +41,12 @@ export class Wire {
   #isEnding = false;
   #isClosing = false;
   #isPaused = false;
+  /** Whether what is sent is what is on the wire. */
+  readonly #isPlain: boolean;
+
+  constructor(isPlain: boolean) {
+    this.#isPlain = isPlain;
+  }
 
   get isOpen(): boolean {
     return this.#socket !== null;
@@ -54,6 +76,39 @@ export class Wire {
     if (written === chunk.length) return true;
     this.#waiting = written === 0 ? chunk : chunk.subarray(written);
     return false;
+  }
+
+  /**
+   * Moves what has come meanwhile straight to another connection: bulk data need not become
+   * objects on the way. Nothing is moved where one of them is encrypted.
+   * @param most bytes that may be moved.
+   */
+  relayTo(target: Wire, most: number): Relayed {
+    const c = libc();
+    let [bytes, isTaken] = [0, true];
+    for (let move = 0; move < MAX_MOVES && isTaken && bytes < most; move += 1) {
+      const [from, to] = [this.#descriptor, target.#descriptor];
+      if (c === null || from < 0 || to < 0 || this.#isPaused || target.#isBusy) break;
+      movedBytes ??= Buffer.alloc(MOVED_BYTES);
+      const received = c.receive(from, movedBytes.subarray(0, Math.min(MOVED_BYTES, most - bytes)));
+      // Its end, and its errors, are for the runtime to notice.
+      if (received <= 0) break;
+      bytes += received;
+      const sent = Math.max(0, c.send(to, movedBytes, received));
+      isTaken = sent === received || target.write(Buffer.from(movedBytes.subarray(sent, received)));
+    }
+    return { bytes, isTaken };
+  }
+
+  /** The socket's number in the system while bytes can be moved past the runtime; else -1. */
+  get #descriptor(): number {
+    const socket = this.#socket;
+    if (socket === null || !this.#isPlain || !('fd' in socket)) return -1;
+    return typeof socket.fd === 'number' ? socket.fd : -1;
+  }
+
+  get #isBusy(): boolean {
+    return this.#waiting !== null || this.#isEnding;
   }
 
   /** Tells the other side that nothing more comes, once all is written. */
@@ -162,7 +217,7 @@ export function listenForWires(
     socket: {
       ...events,
       open(socket) {
-        const wire = new Wire();
+        const wire = new Wire(address.tls === null);
         socket.data = wire;
         wire.opened(socket);
         accept(wire);
@@ -180,7 +235,7 @@ export async function connectWire(
   port: number,
   { clock, timeoutMs }: { clock: Clock; timeoutMs: number },
 ): Promise<Wire> {
-  const wire = new Wire();
+  const wire = new Wire(true);
   const opened = Promise.withResolvers<Wire>();
   const late = clock.timer(timeoutMs, () =>
     opened.reject(new Error(`no connection within ${timeoutMs / 1000} seconds`)),

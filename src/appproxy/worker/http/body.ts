@@ -11,6 +11,10 @@ export interface BodyProgress {
 export interface BodyReader {
   /** @throws ChunkError when the bytes are not what was announced. */
   read(chunk: Buffer): BodyProgress;
+  /** How many of the next bytes belong to the body, whatever they are. */
+  readonly certain: number;
+  /** So many of them were passed on unread. @returns whether the body is complete. */
+  passed(bytes: number): boolean;
 }
 
 export class ChunkError extends Error {}
@@ -27,11 +31,22 @@ class CountedBody implements BodyReader {
     this.#left -= bytes;
     return { bytes, isComplete: this.#left === 0 };
   }
+
+  get certain(): number {
+    return this.#left;
+  }
+
+  passed(bytes: number): boolean {
+    this.#left -= bytes;
+    return this.#left === 0;
+  }
 }
 
 /** Until the connection ends: that is for the caller to notice. */
 const endlessBody: BodyReader = {
   read: (chunk) => ({ bytes: chunk.length, isComplete: false }),
+  certain: Number.POSITIVE_INFINITY,
+  passed: () => false,
 };
 
 const CR = 13;
@@ -63,6 +78,16 @@ class ChunkedBody implements BodyReader {
       }
     }
     return { bytes: at, isComplete: this.#state === 'done' };
+  }
+
+  get certain(): number {
+    return this.#state === 'data' ? this.#left : 0;
+  }
+
+  passed(bytes: number): boolean {
+    this.#left -= bytes;
+    if (this.#left === 0) this.#state = 'data-end';
+    return false;
   }
 
   /** @returns where to go on: behind the line, or at the end of what has come. */

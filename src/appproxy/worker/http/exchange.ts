@@ -5,7 +5,7 @@
 import { errorMessage } from '../../../common/errors.ts';
 import type { RouteInfo } from '../../shared/protocol.ts';
 import type { Circuit } from '../circuit.ts';
-import { connectWire, type Wire, type WireOwner } from '../wire.ts';
+import { BULK_BYTES, connectWire, type Wire, type WireOwner } from '../wire.ts';
 import { type BodyReader, bodyReader, ChunkError } from './body.ts';
 import { responseHeadFor } from './forward.ts';
 import {
@@ -229,9 +229,16 @@ export class Exchange implements WireOwner {
       this.#break();
       return;
     }
-    const { bytes, isComplete } = progress;
+    const { bytes } = progress;
+    let { isComplete } = progress;
     const part = bytes === chunk.length ? chunk : chunk.subarray(0, bytes);
-    if (!this.#send(head, part)) {
+    let isTaken = this.#send(head, part);
+    if (isTaken && this.#app !== null && bytes >= BULK_BYTES && body.certain > 0) {
+      const relayed = this.#app.relayTo(this.#client.wire, body.certain);
+      isTaken = relayed.isTaken;
+      if (relayed.bytes > 0) isComplete = body.passed(relayed.bytes);
+    }
+    if (!isTaken) {
       this.#app?.pause();
       this.#client.stalled();
     }
