@@ -4,9 +4,10 @@ import { errorMessage, UserError } from './errors.ts';
 /** Aborts at the first signal that asks this process to end; the reason, a UserError, names it. */
 export function endRequested(): AbortSignal {
   const controller = new AbortController();
-  for (const name of ['SIGTERM', 'SIGINT'] as const) {
-    process.once(name, () => controller.abort(new UserError(`Stopped by ${name}.`)));
-  }
+  const end = (name: string) => controller.abort(new UserError(`Stopped by ${name}.`));
+  // Told again, a program that is ending goes on with it; at a terminal a second ^C ends it at once.
+  process.on('SIGTERM', () => end('SIGTERM'));
+  process.once('SIGINT', () => end('SIGINT'));
   return controller.signal;
 }
 

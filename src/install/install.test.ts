@@ -132,20 +132,42 @@ describe.if(requireOrSkip(reason))('a packaged installation on existing servers'
     expect(files.map((path) => readFileSync(path, 'utf8'))).toEqual(before);
   });
 
-  test('an upgrade, though it is killed, restarts everything', async () => {
+  /** What users of the installation have in their shells. */
+  const userEnvironment = (): Record<string, string> => {
+    const account = readFileSync(join(target, 'env-local-user-api.sh'), 'utf8');
+    return Object.fromEntries(
+      [...account.matchAll(/^export (\w+)=(\S+)$/gm)].map(([, name, value]) => [name, value ?? '']),
+    );
+  };
+  /** Process ids of kernels, by kernel. */
+  const kernelPids = (): [string, string][] => {
+    const agents = join(target, 'var/agent');
+    return readdirSync(agents)
+      .map((agent) => join(agents, agent, 'kernels'))
+      .filter(existsSync)
+      .flatMap((folder) => readdirSync(folder).map((id) => join(folder, id, 'pid')))
+      .map((path) => [path, readFileSync(path, 'utf8')]);
+  };
+
+  test('an upgrade, though it is killed, restarts everything but the sessions', async () => {
+    const use = { cwd: home, env: userEnvironment(), timeoutMs: INSTALL_TIMEOUT_MS };
+    await mustRun(['run', '-t', 'left-behind', 'python', '-c', 'kept = 42'], use);
+    const kernels = kernelPids();
+    expect(kernels).toHaveLength(1);
     const pid = readFileSync(join(target, 'run/mgr.pid'), 'utf8');
     const { killedAt } = await killAtEveryStep(maintaining('upgrade'), at);
     expect(killedAt).toHaveLength(1);
     expect(readFileSync(join(target, 'run/mgr.pid'), 'utf8')).not.toBe(pid);
     await mustRun(['dev', 'status', '--target-path', target], at);
+    expect(kernelPids()).toEqual(kernels);
+    const { stdout } = await mustRun(
+      ['run', '-t', 'left-behind', 'python', '-c', 'print("kept", kept)'],
+      use,
+    );
+    expect(stdout).toContain('kept 42');
   });
 
   test('uninstalling with --purge, killed at every step, ends sessions and leaves nothing', async () => {
-    const account = readFileSync(join(target, 'env-local-user-api.sh'), 'utf8');
-    const env = Object.fromEntries(
-      [...account.matchAll(/^export (\w+)=(\S+)$/gm)].map(([, name, value]) => [name, value ?? '']),
-    );
-    await mustRun(['run', '-t', 'left-behind', 'python', '-c', 'print(1)'], { cwd: home, env });
     const { killedAt } = await killAtEveryStep(maintaining('uninstall', '--purge'), at);
     expect(killedAt).toHaveLength(3);
     const { stdout } = Bun.spawnSync(['pgrep', '-f', target]);

@@ -12,18 +12,23 @@ import { folderOf, placeOptions } from './options.ts';
 const STOP_TIMEOUT_MS = 40_000;
 const POLL_MS = 50;
 
+/** Waits until a process has left the folder. @returns whether it did in time. */
+async function hasLeft(folder: string, pid: number): Promise<boolean> {
+  const deadlineMs = systemClock.monotonicMs() + STOP_TIMEOUT_MS;
+  while (lockOwner(folder) === pid) {
+    if (systemClock.monotonicMs() > deadlineMs) return false;
+    await systemClock.sleep(POLL_MS);
+  }
+  return true;
+}
+
 /** Asks the cluster's process to end and waits until it has left the folder, PostgreSQL included. */
 async function stop(folder: string, cluster: LocalCluster): Promise<void> {
   process.kill(cluster.pid, 'SIGTERM');
-  const deadlineMs = systemClock.monotonicMs() + STOP_TIMEOUT_MS;
-  while (lockOwner(folder) === cluster.pid) {
-    if (systemClock.monotonicMs() > deadlineMs) {
-      throw new UserError(`The cluster (process ${cluster.pid}) does not stop.`, {
-        hint: `End it with \`kill -9 ${cluster.pid}\`; nothing is lost by that.`,
-      });
-    }
-    await systemClock.sleep(POLL_MS);
-  }
+  if (await hasLeft(folder, cluster.pid)) return;
+  throw new UserError(`The cluster (process ${cluster.pid}) does not stop.`, {
+    hint: `End it with \`kill -9 ${cluster.pid}\`; nothing is lost by that.`,
+  });
 }
 
 export default defineCommand({
@@ -45,7 +50,9 @@ export default defineCommand({
       await stop(folder, cluster);
     }
     if (options.purge) {
-      if (cluster === null && lockOwner(folder) !== null) {
+      const owner = lockOwner(folder);
+      // Somebody else is stopping it, or it is just starting.
+      if (cluster === null && owner !== null && !(await hasLeft(folder, owner))) {
         throw new UserError(`The cluster in ${folder} is just starting or stopping.`, {
           hint: 'Run this again in a moment.',
         });
