@@ -3,7 +3,7 @@
  * so that the very file can be tried without a registry. They behave as the public ones do where the
  * file relies on it.
  */
-import { chmod, mkdir, readdir, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import composeText from '../../halfstack/compose.yaml' with { type: 'text' };
@@ -40,6 +40,8 @@ async function complete(root: string): Promise<void> {
   for (const name of ['initdb', 'pg_isready', 'postgres', 'psql']) {
     await symlink(`/usr/lib/postgresql/${version}/bin/${name}`, join(root, 'usr/local/bin', name));
   }
+  // Its compiler of queries, whose library is left out. Without this file PostgreSQL does without.
+  await rm(join(root, `usr/lib/postgresql/${version}/lib/llvmjit.so`), { force: true });
   for (const name of ['server', 'cli']) {
     await symlink(`/usr/bin/redis-${name}`, join(root, `usr/local/bin/valkey-${name}`));
   }
