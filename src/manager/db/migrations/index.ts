@@ -19,6 +19,7 @@ import clusters from './0017_clusters.sql' with { type: 'text' };
 import sessionTemplates from './0018_session_templates.sql' with { type: 'text' };
 import dueKernels from './0020_due_kernels.sql' with { type: 'text' };
 import folderIndexes from './0021_folder_indexes.sql' with { type: 'text' };
+import lighterUpdates from './0022_lighter_updates.sql' with { type: 'text' };
 import scheduler from './0023_scheduler.sql' with { type: 'text' };
 
 export const migrations: readonly Migration[] = [
@@ -41,5 +42,6 @@ export const migrations: readonly Migration[] = [
   { version: 18, name: 'session_templates', sql: sessionTemplates },
   { version: 20, name: 'due_kernels', sql: dueKernels },
   { version: 21, name: 'folder_indexes', sql: folderIndexes },
+  { version: 22, name: 'lighter_updates', sql: lighterUpdates },
   { version: 23, name: 'scheduler', sql: scheduler },
 ];
