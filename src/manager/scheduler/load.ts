@@ -82,8 +82,8 @@ export async function takeSnapshot(
 ): Promise<Snapshot> {
   const now = ctx.clock.now();
   const [agents, occupancy, limits, list, limit] = await Promise.all([
-    selectAgents(ctx.sql),
-    selectOccupancy(ctx.sql),
+    selectAgents(ctx.keyed),
+    selectOccupancy(ctx.keyed),
     selectLimits(ctx.sql, pending),
     listAllResourceGroups(ctx.sql),
     ctx.config.get(MAX_SESSIONS_KEY),

@@ -40,21 +40,18 @@ function agentSlots(slots: Readonly<Record<string, readonly [string, string]>>) 
   return { capacity, free };
 }
 
-/** Agents that may take kernels, by id. */
+/** Agents that may take kernels, by id. @param sql goes by keys, see `keyedConnections`. */
 export async function selectAgents(sql: Db): Promise<AgentSnapshot[]> {
   const rows = await sql`
-    WITH books AS (
-      SELECT agent_id, json_object_agg(slot_name, json_build_array(
-        capacity::text, greatest(0, capacity - reserved - used)::text)) AS slots
-      FROM agent_resources GROUP BY agent_id
-    ), placed AS (
-      SELECT agent, count(DISTINCT session_id)::int AS sessions FROM kernels
-      WHERE status = ANY(${sql.array([...placedKernelStatuses])}::varchar[]) GROUP BY agent
-    )
-    SELECT a.id, a.addr, a.scaling_group, a.architecture, books.slots,
-      coalesce(placed.sessions, 0) AS sessions
-    FROM agents a LEFT JOIN books ON books.agent_id = a.id LEFT JOIN placed ON placed.agent = a.id
-    WHERE a.status = 'ALIVE' AND a.schedulable ORDER BY a.id`;
+    SELECT a.id, a.addr, a.scaling_group, a.architecture,
+      (SELECT json_object_agg(slot_name, json_build_array(
+          capacity::text, greatest(0, capacity - reserved - used)::text))
+        FROM agent_resources WHERE agent_id = a.id) AS slots,
+      -- OFFSET 0: only the agent leads to its kernels, never their status.
+      (SELECT count(DISTINCT k.session_id)::int FROM (SELECT session_id, status FROM kernels
+          WHERE agent = a.id AND terminated_at IS NULL OFFSET 0) AS k
+        WHERE k.status = ANY(${sql.array([...placedKernelStatuses])}::varchar[])) AS sessions
+    FROM agents a WHERE a.status = 'ALIVE' AND a.schedulable ORDER BY a.id`;
   return v.parse(v.array(agentRow), [...rows]).map((row) => ({
     id: row.id,
     addr: row.addr,
@@ -128,13 +125,18 @@ const countRow = v.object({
   sessions: v.number(),
 });
 
-/** What placed sessions hold, and how many there are. */
+/**
+ * What placed sessions hold, and how many there are.
+ * @param sql goes by keys, see `keyedConnections`.
+ */
 export async function selectOccupancy(sql: Db): Promise<Occupancy> {
   const [held, counts] = await Promise.all([
     sql`
       SELECT k.access_key, k.user_uuid, k.group_id, k.domain_name, a.slot_name,
         sum(coalesce(a.used, a.requested))::text AS held
-      FROM resource_allocations a JOIN kernels k ON k.id = a.kernel_id
+      -- OFFSET 0: only the id leads to a kernel, never its status.
+      FROM resource_allocations a CROSS JOIN LATERAL (
+        SELECT * FROM kernels WHERE id = a.kernel_id OFFSET 0) AS k
       WHERE a.free_at IS NULL AND k.session_type <> 'SYSTEM'
         AND k.status = ANY(${sql.array([...placedKernelStatuses])}::varchar[])
       GROUP BY 1, 2, 3, 4, 5`,

@@ -209,7 +209,8 @@ export function lookupConnections(sql: Sql): Sql {
   });
 }
 
-const KEYED_CONNECTIONS = 4;
+/** One for each of what the leader does at the same time, and some for the snapshot of its scheduler. */
+const KEYED_CONNECTIONS = 6;
 
 /**
  * Connections to the same database for transactions of which each statement goes by keys. Their plans
