@@ -225,15 +225,16 @@ function printRun(title: string, count: number, run: Run): void {
     `  processor time of a session: manager and agents ${each(managerCpuMs)}, PostgreSQL ${each(postgresCpuMs)}`,
   );
   const [first] = marks;
-  const last = marks.at(-1);
-  if (!first || !last) return;
+  const [middle, last] = [marks[Math.floor(marks.length / 2)], marks.at(-1)];
+  if (!first || !middle || !last) return;
+  const shown = [first, middle, last];
   const rates = marks.slice(1).map((mark, index) => {
     const before = marks[index] ?? mark;
     return rate(mark.ended - before.ended, mark.atMs - before.atMs);
   });
   console.log(`  sessions/s by tenths: ${rates.join(', ')}`);
   console.log(
-    `  manager's memory after ${first.ended} and ${last.ended}: ${first.rssMiB.toFixed(0)} → ${last.rssMiB.toFixed(0)} MiB, of it heap ${first.heapMiB.toFixed(1)} → ${last.heapMiB.toFixed(1)} MiB`,
+    `  manager's memory after ${shown.map(({ ended }) => ended).join(', ')}: ${shown.map(({ rssMiB }) => rssMiB.toFixed(0)).join(' → ')} MiB, of it heap ${shown.map(({ heapMiB }) => heapMiB.toFixed(1)).join(' → ')} MiB`,
   );
 }
 
