@@ -137,6 +137,23 @@ describe('nodes', () => {
     }
   });
 
+  test("in the trash are in the WebUI's list of the trash alone", async () => {
+    const { sql } = t.ctx;
+    // As its pages of folders ask.
+    const active = `status != "DELETE_PENDING" & status != "DELETE_ONGOING" &
+      status != "DELETE_ERROR" & status != "DELETE_COMPLETE"`;
+    const deleted = 'status in ["DELETE_PENDING", "DELETE_ONGOING", "DELETE_ERROR"]';
+    const filtered = (filter: string) =>
+      names('user', `filter: ${JSON.stringify(filter.replace(/\s+/g, ' '))}`);
+    expect(await filtered(active)).toEqual(['personal', 'team']);
+    expect(await filtered(deleted)).toEqual([]);
+    await sql`UPDATE vfolders SET status = 'delete-pending' WHERE name = 'personal'`;
+    expect(await filtered(active)).toEqual(['team']);
+    expect(await filtered(deleted)).toEqual(['personal']);
+    expect(await filtered('status == "delete-pending"')).toEqual(['personal']);
+    await sql`UPDATE vfolders SET status = 'ready' WHERE name = 'personal'`;
+  });
+
   test('are found by their ids', async () => {
     const query = `{ node(id: "${nodeId(personal)}") { ... on VirtualFolderNode { name row_id } }
       vfolder_node(id: "${nodeId(personal)}") { id name } }`;

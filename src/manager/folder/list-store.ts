@@ -32,7 +32,9 @@ import {
 
 function fields(sql: Sql): FieldTable {
   const text = (column: Fragment) => ({ kind: 'text', column }) as const;
+  // The WebUI writes the names of enums (DELETE_PENDING), older clients what is stored.
   const stored = (value: string) => value.toLowerCase();
+  const storedStatus = (value: string) => stored(value).replaceAll('_', '-');
   const word = (column: Fragment) => ({ kind: 'enum', column, stored }) as const;
   const number = (column: Fragment) => ({ kind: 'number', column }) as const;
   const time = (column: Fragment) => ({ kind: 'time', column }) as const;
@@ -57,7 +59,7 @@ function fields(sql: Sql): FieldTable {
     created_at: time(sql`f.created_at`),
     last_used: time(sql`f.last_used`),
     cloneable: { kind: 'boolean', column: sql`f.cloneable` },
-    status: word(statusColumn(sql)),
+    status: { kind: 'enum', column: statusColumn(sql), stored: storedStatus },
   };
 }
 
