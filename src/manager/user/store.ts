@@ -105,7 +105,7 @@ export function selectUsers(
 }
 
 function filterFields(sql: Sql): FieldTable {
-  const stored = (value: string) => value.toLowerCase();
+  const stored = (value: string) => value.toLowerCase().replaceAll('_', '-');
   const text = (column: Fragment) => ({ kind: 'text', column }) as const;
   const time = (column: Fragment) => ({ kind: 'time', column }) as const;
   const flag = (column: Fragment) => ({ kind: 'boolean', column }) as const;
