@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { Browser } from '../browser.ts';
 import { until } from '../until.ts';
 import { type Site, settle } from './site.ts';
-import { inRow, STEP_MS, type Steps, shown, takeSteps, Visit } from './visit.ts';
+import { inRow, rowOf, STEP_MS, type Steps, shown, takeSteps, Visit } from './visit.ts';
 
 const FOLDER = 'tour-data';
 const GUEST = 'user2@lablup.com';
@@ -119,6 +119,9 @@ class FolderVisit extends Visit {
     const trashed = async () =>
       (await this.site.backendAi('--output', 'json', 'vfolder', 'list')).includes('delete-pending');
     await until(trashed, 'the folder is in the trash', STEP_MS);
+    await this.waitFor('it is no longer among the active ones', `!(${rowOf(FOLDER)})`);
+    await this.click('the trash', shown('[role=tab]', 'Trash'));
+    await this.waitFor('it is there', `!!(${rowOf(FOLDER)})`);
   }
 
   steps(): Steps {
