@@ -7,6 +7,7 @@ const BENCHES: Record<string, () => Promise<{ run: (executable: string) => Promi
   docker: () => import('./docker.ts'),
   proxy: () => import('./proxy.ts'),
   storage: () => import('./storage.ts'),
+  files: () => import('./files.ts'),
   api: () => import('./api.ts'),
   schedule: () => import('./schedule.ts'),
   churn: () => import('./churn.ts'),
