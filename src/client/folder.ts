@@ -240,6 +240,11 @@ export class FolderApi {
     return this.post(ticket, `/${id}/request-upload`, { path, size, unpack: true });
   }
 
+  /** For files and directories as one archive. */
+  archiveTicket(id: string, files: readonly string[]): Promise<FileTicket> {
+    return this.post(ticket, `/${id}/request-download-archive`, { files });
+  }
+
   downloadTicket(id: string, path: string): Promise<FileTicket> {
     return this.post(ticket, `/${id}/request-download`, { path });
   }

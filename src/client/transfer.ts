@@ -146,6 +146,21 @@ export class FileTransfer {
   }
 
   /**
+   * A tar of what the ticket is for, as it arrives; null from servers that make no tars.
+   * @throws ApiError when it is refused; what fetch throws, also while it arrives.
+   */
+  async tar(
+    ticket: FileTicket,
+    options: TransferOptions,
+  ): Promise<ReadableStream<Uint8Array> | null> {
+    const url = `${this.url(ticket, options)}&format=tar`;
+    const response = await this.ask(url, {}, AbortSignal.timeout(PART_MS));
+    if (response.headers.get('content-type') === 'application/x-tar') return response.body;
+    await response.body?.cancel();
+    return null;
+  }
+
+  /**
    * Downloads a file to a path where nothing is yet, or its beginning.
    * @throws ApiError when it is refused; what fetch and the file system throw.
    */

@@ -9,7 +9,7 @@ import { printStatus, WaitingLine } from '../../common/glyphs.ts';
 import { pooled } from '../../common/pooled.ts';
 import { formatSize } from '../../common/sizes.ts';
 import type { LocalEntry } from './local.ts';
-import { uploadTogether } from './together.ts';
+import { downloadTogether, uploadTogether } from './together.ts';
 import { downloadFile, type TransferPlace, uploadFile } from './transfer.ts';
 import { Unfinished } from './unfinished.ts';
 
@@ -120,6 +120,8 @@ interface RemoteFile {
   readonly path: string;
   /** Path below the target. */
   readonly place: string;
+  /** Bytes, where a listing told. */
+  readonly size?: number;
 }
 
 interface RemoteTree {
@@ -212,8 +214,10 @@ export async function downloadPaths(
   const progress = new Progress(io, 'Downloading', 0);
   const moving = placeOf({ client, io }, progress);
   try {
-    await pooled(files, PARALLEL, async ({ path, place }) => {
-      const local = placeBelow(base, place);
+    const targets = files.map((file) => ({ ...file, local: placeBelow(base, file.place) }));
+    const what = { folderId, settings, replaces };
+    const singly = await downloadTogether(moving, what, targets, (part) => progress.of(part));
+    await pooled(singly, PARALLEL, async ({ path, local }) => {
       await mkdir(dirname(local), { recursive: true });
       const report = progress.of(path);
       await downloadFile(moving, { local, folderId, path }, { ...settings, replaces, report });

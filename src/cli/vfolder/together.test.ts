@@ -61,7 +61,9 @@ async function run(endpoint: string, ...argv: string[]) {
 async function expectArrived(folder: string, target: string): Promise<void> {
   const away = join(here, `away-${folder}`);
   mkdirSync(away);
-  await run(t.url, 'download', folder, target, '-r', '-b', away);
+  const told = await run(t.url, 'download', folder, target, '-r', '-b', away);
+  expect(told).toContain(`and ${FILES - 1} more ...`);
+  expect(told.match(/Downloading /g)).toHaveLength(2);
   for (let i = 0; i < FILES; i++) {
     const name = `${target}/${i % 2 === 0 ? 'deep/' : ''}file ${i}`;
     expect(readFileSync(join(away, name), 'utf8')).toBe(`content ${i}`);

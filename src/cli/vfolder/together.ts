@@ -1,9 +1,13 @@
 /**
- * Small files are uploaded many at a time, as tars that the storage proxy unpacks: a request for each
+ * Small files travel many at a time, as tars that the storage proxy unpacks or makes: a request for each
  * would take far longer than its bytes.
  */
-import { pack } from 'tar-stream';
+import { mkdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { Readable } from 'node:stream';
+import { extract, pack } from 'tar-stream';
 import type { TransferOptions } from '../../client/transfer.ts';
+import { errorMessage, UserError } from '../../common/errors.ts';
 import { pooled } from '../../common/pooled.ts';
 import type { LocalEntry } from './local.ts';
 import type { TransferPlace } from './transfer.ts';
@@ -25,8 +29,8 @@ export interface UploadPlace {
 
 type Report = (done: number, total: number) => void;
 
-function* batchesOf(files: readonly LocalEntry[]): Generator<LocalEntry[]> {
-  let batch: LocalEntry[] = [];
+function* batchesOf<T extends { readonly size: number }>(files: readonly T[]): Generator<T[]> {
+  let batch: T[] = [];
   let bytes = 0;
   for (const file of files) {
     if (batch.length === MAX_BATCH_FILES || bytes + file.size > MAX_BATCH_BYTES) {
@@ -90,4 +94,94 @@ export async function uploadTogether(
     if (!(await send(batch))) throw new Error('the server unpacked one archive, and not another');
   });
   return large;
+}
+
+export interface DownloadTarget {
+  /** Path in the folder. */
+  readonly path: string;
+  /** Absolute path on this machine. */
+  readonly local: string;
+  /** Bytes, where a listing told. */
+  readonly size?: number;
+}
+
+export interface DownloadPlace {
+  readonly folderId: string;
+  readonly settings: Omit<TransferOptions, 'report'>;
+  /** Files that are there already are replaced. */
+  readonly replaces: boolean;
+}
+
+/** The file is there when all of it is. */
+async function put(local: string, content: Buffer, replaces: boolean): Promise<void> {
+  const partial = `${local}.backend.ai-part-${process.pid}`;
+  await mkdir(dirname(local), { recursive: true });
+  try {
+    await writeFile(partial, content);
+    if (!replaces && (await stat(local).catch(() => null)) !== null) {
+      throw new UserError(`${local} has appeared meanwhile; it was left alone.`);
+    }
+    await rename(partial, local);
+  } catch (error) {
+    await rm(partial, { force: true });
+    throw error;
+  }
+}
+
+/**
+ * @returns the files that are to be downloaded one by one: large ones, those that did not come, and all
+ * when the server makes no tars.
+ * @throws UserError, or what writing a file throws.
+ */
+export async function downloadTogether<T extends DownloadTarget>(
+  { client, log }: TransferPlace,
+  { folderId, settings, replaces }: DownloadPlace,
+  files: readonly T[],
+  reportOf: (part: string) => Report,
+): Promise<T[]> {
+  const small = files.flatMap((file) =>
+    file.size !== undefined && file.size <= SMALL_BYTES ? [{ file, size: file.size }] : [],
+  );
+  if (small.length < MIN_FILES) return [...files];
+  const arrived = new Set<string>();
+  const receive = async (batch: readonly (typeof small)[number][]): Promise<void> => {
+    const wanted = new Map(batch.map(({ file }) => [file.path, file.local]));
+    const name = `${batch[0]?.file.path} and ${batch.length - 1} more`;
+    const ticket = await client.folder.archiveTicket(folderId, [...wanted.keys()]);
+    const body = await client.folder.transfer.tar(ticket, settings);
+    if (body === null) return;
+    log(`Downloading ${name} ...`);
+    const reader = extract();
+    const source = Readable.from(body, { objectMode: false });
+    source.on('error', (error) => reader.destroy(error));
+    source.pipe(reader);
+    const report = reportOf(name);
+    const total = batch.reduce((sum, { size }) => sum + size, 0);
+    let done = 0;
+    for await (const entry of reader) {
+      const { name: path, type, size = 0 } = entry.header;
+      const local = wanted.get(path);
+      // A name that nobody asked for is nobody's file; one that has grown is downloaded by itself.
+      if (local === undefined || type !== 'file' || size > MAX_BATCH_BYTES) {
+        entry.resume();
+        continue;
+      }
+      const chunks: Uint8Array[] = [];
+      for await (const chunk of entry) if (chunk instanceof Uint8Array) chunks.push(chunk);
+      await put(local, Buffer.concat(chunks), replaces);
+      arrived.add(local);
+      done += size;
+      report(done, total);
+    }
+  };
+  await pooled([...batchesOf(small)], PARALLEL, async (batch) => {
+    try {
+      await receive(batch);
+    } catch (error) {
+      if (error instanceof UserError) throw error;
+      // One by one they are tried again, and the reason told if it stays.
+      log(`${batch.length} files are downloaded one by one: ${errorMessage(error)}`);
+    }
+  });
+  return files.filter(({ local }) => !arrived.has(local));
 }
