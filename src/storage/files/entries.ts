@@ -67,6 +67,27 @@ function bounds(count: number, nameAt: (index: number) => string, page: Page): [
   return [start, end];
 }
 
+/** The first `limit` names after `after`, in order, and whether there are more: without sorting all. */
+function firstNames(names: readonly string[], { after, limit }: Page): [string[], boolean] {
+  let first: string[] = [];
+  let last: string | null = null;
+  let hasMore = false;
+  for (const name of names) {
+    if (after !== null && name <= after) continue;
+    if (last !== null && name > last) {
+      hasMore = true;
+      continue;
+    }
+    first.push(name);
+    if (first.length < 2 * limit) continue;
+    first = first.sort().slice(0, limit);
+    last = first.at(-1) ?? null;
+    hasMore = true;
+  }
+  first.sort();
+  return [first.slice(0, limit), hasMore || first.length > limit];
+}
+
 /** A page of names, and whether there are more. Names alone are sorted: objects take ten times as long. */
 export async function pageOf(
   folder: OpenFolder,
@@ -78,10 +99,9 @@ export async function pageOf(
     const [start, end] = bounds(all.length, (index) => all[index]?.name ?? '', page);
     return { entries: all.slice(start, end), hasMore: end < all.length };
   }
-  names.sort();
-  const [start, end] = bounds(names.length, (index) => names[index] ?? '', page);
-  const entries = names.slice(start, end).map((name) => ({ name, path: folder.entry(name) }));
-  return { entries, hasMore: end < names.length };
+  const everything = { ...page, limit: page.limit === 0 ? names.length + 1 : page.limit };
+  const [first, hasMore] = firstNames(names, everything);
+  return { entries: first.map((name) => ({ name, path: folder.entry(name) })), hasMore };
 }
 
 async function rawEntries(folder: OpenFolder): Promise<Entry[]> {
@@ -108,13 +128,29 @@ export async function entriesOf(folder: OpenFolder): Promise<Entry[]> {
   return entries;
 }
 
-/** Runs `action` on all items, a bounded number at a time; the first failure ends it. */
+/**
+ * Runs `action` on all items, a bounded number at a time. The first failure is thrown when those that
+ * were begun are done, and no other begins.
+ */
 export async function eachOf<T>(
   items: readonly T[],
   action: (item: T) => Promise<void>,
   width = 32,
 ): Promise<void> {
-  for (let start = 0; start < items.length; start += width) {
-    await Promise.all(items.slice(start, start + width).map(action));
-  }
+  const waiting = items.values();
+  let failed = false;
+  const worker = async () => {
+    for (const item of waiting) {
+      if (failed) return;
+      try {
+        await action(item);
+      } catch (error) {
+        failed = true;
+        throw error;
+      }
+    }
+  };
+  const workers = Array.from({ length: Math.min(width, items.length) }, worker);
+  const results = await Promise.allSettled(workers);
+  for (const result of results) if (result.status === 'rejected') throw result.reason;
 }
