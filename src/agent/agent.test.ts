@@ -12,7 +12,7 @@ import { rpcClient } from '../common/rpc/client.ts';
 import { generateKeys } from '../common/rpc/signature.ts';
 import { instantDummyConfig } from './backends/dummy/config.ts';
 import { DummyBackend } from './backends/dummy/dummy-backend.ts';
-import { eventually, testSpec } from './backends/testing/conformance.ts';
+import { eventually, testSpec } from './backends/testing/kernels.ts';
 import { type AgentOptions, type RunningAgent, startAgent } from './main.ts';
 import { RecordingManager, silentLog, testSettings } from './testing/fakes.ts';
 

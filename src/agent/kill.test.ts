@@ -9,7 +9,7 @@ import type { DesiredKernel, KernelSpec } from '../common/protocol/kernel.ts';
 import { systemRandom } from '../common/random.ts';
 import { generateKeys } from '../common/rpc/signature.ts';
 import { ProcessBackend } from './backends/process/process-backend.ts';
-import { eventually, testSpec } from './backends/testing/conformance.ts';
+import { eventually, testSpec } from './backends/testing/kernels.ts';
 import { startAgent } from './main.ts';
 import { RecordingManager, silentLog, testSettings } from './testing/fakes.ts';
 

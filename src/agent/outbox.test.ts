@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../common/clock.ts';
 import type { AgentEvent } from '../common/protocol/manager.ts';
-import { eventually } from './backends/testing/conformance.ts';
+import { eventually } from './backends/testing/kernels.ts';
 import { Outbox } from './outbox.ts';
 import { OutboxStore } from './outbox-store.ts';
 import { silentLog } from './testing/fakes.ts';

@@ -1,7 +1,7 @@
 /** The decision about a kernel's next step, as properties over all states. */
 import { expect, test } from 'bun:test';
 import fc from 'fast-check';
-import { testSpec } from './backends/testing/conformance.ts';
+import { testSpec } from './backends/testing/kernels.ts';
 import {
   breaksOff,
   type KernelFacts,

@@ -12,7 +12,7 @@ import { rpcHandler } from '../../common/rpc/server.ts';
 import { generateKeys, requestVerifier } from '../../common/rpc/signature.ts';
 import { openEtcdConfigStore } from '../../stores/config/etcd.ts';
 import { freePort, missingTool, requireOrSkip, sharedEtcd } from '../../testing/services.ts';
-import { eventually } from '../backends/testing/conformance.ts';
+import { eventually } from '../backends/testing/kernels.ts';
 import { RecordingManager, silentLog } from '../testing/fakes.ts';
 
 const TEST_TIMEOUT_MS = 60_000;

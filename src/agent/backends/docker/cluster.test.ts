@@ -9,7 +9,7 @@ import type { KernelSpec } from '../../../common/protocol/kernel.ts';
 import { sharedDocker } from '../../../testing/docker.ts';
 import { importTestImage } from '../../../testing/images.ts';
 import type { Peer } from '../backend.ts';
-import { runCode } from '../testing/conformance.ts';
+import { runCode } from '../testing/kernels.ts';
 import { SESSION_LABEL } from './container-spec.ts';
 import type { DockerBackend } from './docker-backend.ts';
 import { canRunDocker, makeDockerSetup, type StartedKernel, startKernel } from './testing/setup.ts';

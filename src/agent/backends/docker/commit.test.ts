@@ -10,7 +10,7 @@ import { importTestImage } from '../../../testing/images.ts';
 import { REGISTRY_ACCOUNT, startTestRegistry } from '../../../testing/registry.ts';
 import { missingTool, requireOrSkip } from '../../../testing/services.ts';
 import { noGrant } from '../../resources/grant.ts';
-import { runCode, testSpec } from '../testing/conformance.ts';
+import { runCode, testSpec } from '../testing/kernels.ts';
 import { changesOf } from './commit.ts';
 import type { DockerBackend } from './docker-backend.ts';
 import { canRunDocker, deadline, makeDockerSetup, startKernel } from './testing/setup.ts';

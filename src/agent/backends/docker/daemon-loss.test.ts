@@ -3,7 +3,7 @@ import { describe, expect, test } from 'bun:test';
 import { startTestDocker } from '../../../testing/docker.ts';
 import { importTestImage } from '../../../testing/images.ts';
 import type { KernelExit } from '../backend.ts';
-import { eventually, runCode } from '../testing/conformance.ts';
+import { eventually, runCode } from '../testing/kernels.ts';
 import { canRunDocker, makeDockerSetup, startKernel } from './testing/setup.ts';
 
 const TIMEOUT_MS = 120_000;

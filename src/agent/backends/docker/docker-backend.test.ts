@@ -11,7 +11,7 @@ import { missingTool, requireOrSkip } from '../../../testing/services.ts';
 import { noGrant } from '../../resources/grant.ts';
 import type { KernelExit, RunnerClient } from '../backend.ts';
 import { recordText } from '../record.ts';
-import { eventually, runCode, testSpec } from '../testing/conformance.ts';
+import { eventually, runCode, testSpec } from '../testing/kernels.ts';
 import type { DockerBackend } from './docker-backend.ts';
 import { canRunDocker, deadline, makeDockerSetup, startKernel } from './testing/setup.ts';
 

@@ -7,7 +7,8 @@ import fc from 'fast-check';
 import { systemClock } from '../../../common/clock.ts';
 import { UserError } from '../../../common/errors.ts';
 import { systemRandom } from '../../../common/random.ts';
-import { backendConformance, testSpec } from '../testing/conformance.ts';
+import { backendConformance } from '../testing/conformance.ts';
+import { testSpec } from '../testing/kernels.ts';
 import { dummyConfig, instantDummyConfig, loadDummyConfig, pickDelayMs } from './config.ts';
 import { DummyBackend } from './dummy-backend.ts';
 

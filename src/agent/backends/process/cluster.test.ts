@@ -11,7 +11,7 @@ import { freePort } from '../../../testing/services.ts';
 import { noGrant } from '../../resources/grant.ts';
 import type { Peer, RunnerClient } from '../backend.ts';
 import { loopbackOf } from '../cluster-files.ts';
-import { runCode, testSpec } from '../testing/conformance.ts';
+import { runCode, testSpec } from '../testing/kernels.ts';
 import { ProcessBackend } from './process-backend.ts';
 
 const TIMEOUT_MS = 60_000;

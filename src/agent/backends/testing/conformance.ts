@@ -18,7 +18,6 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { noAttachment } from '../../../accelerator/family.ts';
-import { hostArchitecture } from '../../../common/images/labels.ts';
 import type { ExecuteSlice } from '../../../common/protocol/execution.ts';
 import type { KernelSpec } from '../../../common/protocol/kernel.ts';
 import type { AgentImage } from '../../../common/protocol/manager.ts';
@@ -26,9 +25,11 @@ import { missingForSsh, sshRun } from '../../../testing/openssh.ts';
 import { requireOrSkip } from '../../../testing/services.ts';
 import { until } from '../../../testing/until.ts';
 import { type Grant, noGrant } from '../../resources/grant.ts';
-import type { Backend, KernelExit, RunnerClient } from '../backend.ts';
+import type { Backend, KernelExit } from '../backend.ts';
+import { deadline, eventually, runCode, testSpec } from './kernels.ts';
 
-const DEADLINE_MS = 20_000;
+/** Until a runner has made its key. */
+const KEY_DEADLINE_MS = 20_000;
 const TEST_TIMEOUT_MS = 60_000;
 
 export interface ConformanceSetup {
@@ -49,78 +50,6 @@ export interface ConformanceTraits {
   readonly mountsFolders: boolean;
   /** Kernels outlive the backend object. */
   readonly survivesCrash: boolean;
-}
-
-/** A spec for a kernel of `image`; `overrides` replaces whole fields. */
-export function testSpec(image: AgentImage, overrides: Partial<KernelSpec> = {}): KernelSpec {
-  return {
-    kernelId: randomUUID(),
-    sessionId: randomUUID(),
-    sessionName: 'test',
-    sessionType: 'interactive',
-    accessKey: 'AKIATEST',
-    ownerUserId: randomUUID(),
-    ownerProjectId: randomUUID(),
-    image: {
-      canonical: image.canonical,
-      architecture: hostArchitecture(),
-      digest: image.digest,
-      labels: image.labels,
-      isLocal: true,
-      autoPull: 'none',
-      registryAccount: null,
-    },
-    cluster: {
-      mode: 'single-node',
-      size: 1,
-      role: 'main',
-      idx: 1,
-      localRank: 0,
-      hostname: 'main1',
-      sshKeypair: null,
-    },
-    slots: { cpu: '1', mem: String(256 * 1024 * 1024) },
-    allowFractionalResourceFragmentation: true,
-    shmemBytes: 16 * 1024 * 1024,
-    environ: { BACKENDAI_TEST: "it's\nset" },
-    bootstrapScript: null,
-    dotfiles: [],
-    startupCommand: null,
-    batchTimeoutMs: null,
-    preopenPorts: [],
-    mounts: [],
-    ...overrides,
-  };
-}
-
-/** Waits until `condition` holds. @throws Error after 20 seconds. */
-export async function eventually(condition: () => boolean | Promise<boolean>): Promise<void> {
-  await until(condition, 'the condition holds', DEADLINE_MS);
-}
-
-const deadline = (): AbortSignal => AbortSignal.timeout(DEADLINE_MS);
-
-/** Runs code in query mode to its end. @returns what it printed, and the last slice. */
-export async function runCode(
-  runner: RunnerClient,
-  code: string,
-): Promise<{ stdout: string; stderr: string; last: ExecuteSlice }> {
-  const runId = randomUUID();
-  const request = { runId, code, options: {}, waitMs: 2000, eager: true };
-  let last = await runner.call({ op: 'execute', request: { ...request, mode: 'query' } });
-  const items = [...last.console];
-  for (let turn = 0; turn < 500 && last.status === 'continued'; turn += 1) {
-    last = await runner.call({
-      op: 'execute',
-      request: { ...request, mode: 'continue', code: '' },
-    });
-    items.push(...last.console);
-  }
-  const text = (stream: string) =>
-    items
-      .map(([kind, value]) => (kind === stream && typeof value === 'string' ? value : ''))
-      .join('');
-  return { stdout: text('stdout'), stderr: text('stderr'), last };
 }
 
 export function backendConformance(
@@ -520,7 +449,7 @@ export function backendConformance(
             () =>
               runner.call({ op: 'read-file', path: 'id_container', offset: 0 }).catch(() => null),
             'there is a key',
-            DEADLINE_MS,
+            KEY_DEADLINE_MS,
           );
           const folder = await mkdtemp(join(tmpdir(), 'ssh-key-'));
           try {

@@ -11,7 +11,7 @@ import { missingForImages } from '../../../../testing/images.ts';
 import { requireOrSkip } from '../../../../testing/services.ts';
 import { noGrant } from '../../../resources/grant.ts';
 import type { RunnerClient } from '../../backend.ts';
-import { testSpec } from '../../testing/conformance.ts';
+import { testSpec } from '../../testing/kernels.ts';
 import { DockerBackend } from '../docker-backend.ts';
 import type { DockerBackendOptions } from '../options.ts';
 
