@@ -36,8 +36,11 @@ need curl curl
 need unzip unzip
 need busybox busybox-static
 need musl-gcc musl-tools
+compose_is_there() {
+  wait "$compose" || echo '∙ without Docker Compose: the tests that need it say so' >&2
+}
 if [ -z "$missing" ]; then
-  wait "$compose"
+  compose_is_there
   exit 0
 fi
 
@@ -63,4 +66,4 @@ if ! { DEBIAN_FRONTEND=noninteractive $as_root apt-get update &&
   exit 1
 fi
 rm -f "$log"
-wait "$compose"
+compose_is_there
