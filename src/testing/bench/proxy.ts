@@ -10,7 +10,15 @@ import { freePorts } from '../app-proxy.ts';
 import { freePort, missingTool } from '../services.ts';
 import { until } from '../until.ts';
 import { scratch } from './executable.ts';
-import { exec, printTable, processTree, proportionalMemory, type Row } from './measure.ts';
+import {
+  exec,
+  printTable,
+  processorTime,
+  processTree,
+  proportionalMemory,
+  type Row,
+} from './measure.ts';
+import { appRows } from './proxy-apps.ts';
 import { load } from './wrk.ts';
 
 const RUNS = 5;
@@ -25,6 +33,8 @@ const SECRET = 'bench';
 interface Proxy {
   readonly what: string;
   readonly url: string;
+  /** Its process. */
+  readonly pid: number;
 }
 
 /** nginx: the application, and two proxies before it: as `proxy_pass` is by itself, and with kept connections. */
@@ -125,22 +135,26 @@ async function measureHttp(direct: string, proxies: readonly Proxy[], cookie: st
   const requests = new Map(proxies.map(({ what }) => [what, [] as number[]]));
   const streams = new Map(proxies.map(({ what }) => [what, [] as number[]]));
   const added = new Map(proxies.map(({ what }) => [what, [] as number[]]));
+  const processor = new Map(proxies.map(({ what }) => [what, [] as number[]]));
   const settings = { method: 'GET', headers: { Cookie: cookie }, seconds: SECONDS } as const;
   // In turns, so that what else the machine does meets all of them.
   for (let run = 0; run < RUNS; run += 1) {
     const bare = await load(`${direct}/small`, { ...settings, connections: 1, seconds: 1 });
-    for (const { what, url } of proxies) {
+    for (const { what, url, pid } of proxies) {
       const many = await load(`${url}/small`, { ...settings, connections: CONNECTIONS });
       requests.get(what)?.push(1_000_000 / many.perSecond);
       const one = await load(`${url}/small`, { ...settings, connections: 1, seconds: 1 });
       added.get(what)?.push(one.p50Ms - bare.p50Ms);
+      const before = processorTime(processTree(pid));
       streams.get(what)?.push(await streamMs(`${url}/big`, cookie));
+      processor.get(what)?.push(processorTime(processTree(pid)) - before);
     }
   }
   const rows: Row[] = [];
   for (const [title, figures] of [
     [`1,000 small requests, ${CONNECTIONS} connections`, requests],
     ['a stream of 1 GiB', streams],
+    ['processor time of the proxy for 1 GiB', processor],
     ['added to the latency of a small request, p50', added],
   ] as const) {
     for (const peer of ['proxy_pass', 'proxy_pass, kept']) {
@@ -205,11 +219,12 @@ export async function run(executable: string): Promise<void> {
     return child;
   };
   const nginxPorts = [await freePort(), await freePort(), await freePort()];
-  for (const role of ['app', 'proxy'] as const) {
+  const [, nginx] = (['app', 'proxy'] as const).map((role) => {
     const path = join(base, `${role}.conf`);
     writeFileSync(path, nginxConfig(base, role, nginxPorts));
-    start(['nginx', '-p', base, '-c', path]);
-  }
+    return start(['nginx', '-p', base, '-c', path]).pid;
+  });
+  if (nginx === undefined) throw new Error('nginx was not started');
   const sockets = Bun.serve({
     hostname: '127.0.0.1',
     port: 0,
@@ -232,13 +247,15 @@ export async function run(executable: string): Promise<void> {
   const cookies = circuits.map((circuit) => `${permitCookie(circuit)}=${permits.issue(circuit)}`);
   const [cookie = '', socketCookie = ''] = cookies;
   const proxies: Proxy[] = [
-    { what: 'worker', url: `http://127.0.0.1:${ports[0]}` },
-    { what: 'proxy_pass', url: `http://127.0.0.1:${plainPort}` },
-    { what: 'proxy_pass, kept', url: `http://127.0.0.1:${keptPort}` },
+    { what: 'worker', url: `http://127.0.0.1:${ports[0]}`, pid: worker.pid },
+    { what: 'proxy_pass', url: `http://127.0.0.1:${plainPort}`, pid: nginx },
+    { what: 'proxy_pass, kept', url: `http://127.0.0.1:${keptPort}`, pid: nginx },
   ];
   for (const { url } of proxies) await answers(`${url}/small`, { Cookie: cookie });
   const socketRow = await measureSockets(ports[1], socketCookie, worker.pid);
   const rows = await measureHttp(`http://127.0.0.1:${appPort}`, proxies, cookie);
+  await opened.disposeAsync();
+  printTable('Apps of a session', await appRows(executable));
   printTable('App proxy (ratios against nginx: below 0.67 is 1.5 times as fast)', [
     ...rows,
     socketRow,
