@@ -8,7 +8,7 @@ import { systemClock } from '../common/clock.ts';
 import { UserError } from '../common/errors.ts';
 import { withSpan } from '../common/tracing.ts';
 import { openLogFile } from './file.ts';
-import { createLogger, type LoggerOptions, parseLogLevel } from './logger.ts';
+import { createLogger, type LoggerOptions, type LogLevel, parseLogLevel } from './logger.ts';
 
 const clock = { ...systemClock, now: () => new Date('2026-01-02T03:04:05.678Z') };
 
@@ -181,6 +181,29 @@ test('a log file that cannot be opened is told with a remedy', () => {
   const open = () => openLogFile({ path: join('/dev/null', 'x', 'm.log') });
   expect(open).toThrow(UserError);
   expect(open).toThrow('/dev/null/x/m.log');
+});
+
+test('the journal is told how severe a line is', () => {
+  const lines: string[] = [];
+  const write = (line: string) => lines.push(line);
+  const log = createLogger({ component: 'manager', level: 'trace', marksSeverity: true, write });
+  for (const level of ['debug', 'info', 'warn', 'error'] as const) log[level]('x');
+  expect(lines.map((line) => line.slice(0, 3))).toEqual(['<7>', '<6>', '<4>', '<3>']);
+});
+
+test('a level that changes holds from the next record on', () => {
+  const lines: string[] = [];
+  let level: LogLevel = 'warn';
+  const log = createLogger({
+    component: 'manager',
+    level: () => level,
+    write: (line) => lines.push(line),
+  }).child({ a: 1 });
+  log.info('hidden');
+  level = 'info';
+  log.info('shown');
+  expect(lines).toHaveLength(1);
+  expect(lines[0]).toContain('shown');
 });
 
 test('records written for a span name its trace', () => {

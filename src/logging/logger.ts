@@ -18,15 +18,20 @@ const SEVERITY: Readonly<Record<LogLevel, number>> = {
   off: 99,
 };
 
+/** As syslog(3) counts them. */
+const PRIORITY = { trace: 7, debug: 7, info: 6, warn: 4, error: 3 } as const;
+
 export interface LoggerOptions {
   /** `manager`, `agent`, …; shown in every record. */
   readonly component: string;
-  /** Records below it are dropped. Default `info`. */
-  readonly level?: LogLevel;
+  /** Records below it are dropped; asked for each record when it may change. Default `info`. */
+  readonly level?: LogLevel | (() => LogLevel);
   /** `console`: for people; `json`: one object per line. Default `console`. */
   readonly format?: LogFormat;
   /** Whether the console format uses colours. Default: when standard error is a terminal. */
   readonly color?: boolean;
+  /** Puts systemd's mark of its severity before each line, as the journal reads it. Default no. */
+  readonly marksSeverity?: boolean;
   /** Takes each line, newline included. Default: standard error. */
   readonly write?: (line: string) => void;
   readonly clock?: Clock;
@@ -47,7 +52,8 @@ const writeToStandardError = (line: string): void => {
 
 /** A logger; its children share level, format and destination. */
 export function createLogger(options: LoggerOptions): Logger {
-  const threshold = SEVERITY[options.level ?? 'info'];
+  const { level: wanted = 'info' } = options;
+  const threshold = typeof wanted === 'function' ? wanted : () => wanted;
   const write = options.write ?? writeToStandardError;
   const clock = options.clock ?? systemClock;
   const color = options.color ?? (!options.write && process.stderr.isTTY === true);
@@ -56,18 +62,19 @@ export function createLogger(options: LoggerOptions): Logger {
 
   const make = (bound: LogFields): Logger => {
     const log = (level: LogRecord['level'], message: string, fields?: LogFields): void => {
-      if (SEVERITY[level] < threshold) return;
+      if (SEVERITY[level] < SEVERITY[threshold()]) return;
+      const mark = options.marksSeverity ? `<${PRIORITY[level]}>` : '';
       const span = currentSpan();
       const trace = span && { traceId: span.context.traceId, spanId: span.context.spanId };
       const shown = redact({ ...bound, ...fields, ...trace });
       write(
-        format({
+        `${mark}${format({
           time: clock.now(),
           level,
           component: options.component,
           message,
           fields: { ...(typeof shown === 'object' ? shown : {}) },
-        }),
+        })}`,
       );
     };
     return {

@@ -1,6 +1,8 @@
 /** The log of a server, as the `[logging]` section of its configuration file asks for it. */
+import { fstatSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { LoggingSettings } from '../common/config/sections.ts';
+import { errorMessage } from '../common/errors.ts';
 import type { LogFields, Logger } from '../common/logger.ts';
 import { openLogFile } from './file.ts';
 import { createLogger, type LogFormat, type LogLevel, parseLogLevel } from './logger.ts';
@@ -12,6 +14,8 @@ export interface ServerLogOptions {
   readonly level: LogLevel | null;
   /** Relative paths of log files start here. */
   readonly cwd: string;
+  /** Reads the configuration anew at SIGHUP: its level holds from then on, unless `level` is given. */
+  readonly reread?: () => LoggingSettings;
 }
 
 const formatOf = (name: string | undefined): LogFormat => (name === 'json' ? 'json' : 'console');
@@ -35,6 +39,36 @@ function tee(loggers: readonly Logger[]): Logger {
   };
 }
 
+/** Whether standard error is the journal that systemd named when it started this process. */
+function isJournal(named: string | undefined): boolean {
+  if (!named) return false;
+  const { dev, ino } = fstatSync(2);
+  return named === `${dev}:${ino}`;
+}
+
+/** Follows the level of the configuration at each SIGHUP. @returns what ends that. */
+function onHangUp(
+  { level, reread }: ServerLogOptions,
+  log: Logger,
+  use: (level: LogLevel) => void,
+): () => void {
+  if (!reread) return () => {};
+  const reload = () => {
+    try {
+      const next = level ?? parseLogLevel(reread().level) ?? 'info';
+      use(next);
+      log.info('the configuration of the log was read again', { level: next });
+    } catch (error) {
+      // A file with a mistake in it must not end a server that runs.
+      log.error('the configuration could not be read again; nothing changes', {
+        error: errorMessage(error),
+      });
+    }
+  };
+  process.on('SIGHUP', reload);
+  return () => process.off('SIGHUP', reload);
+}
+
 /**
  * Opens the log.
  * @returns the logger, and a function that closes its file.
@@ -42,13 +76,31 @@ function tee(loggers: readonly Logger[]): Logger {
  */
 export function openServerLog(options: ServerLogOptions): { log: Logger; close(): void } {
   const { component, settings, cwd } = options;
-  const level = options.level ?? parseLogLevel(settings.level) ?? 'info';
+  let current = options.level ?? parseLogLevel(settings.level) ?? 'info';
+  const level = () => current;
   const loggers: Logger[] = [];
   if (settings.console) {
     const { colored, format } = settings.console;
-    loggers.push(createLogger({ component, level, format: formatOf(format), color: colored }));
+    const marksSeverity = isJournal(process.env.JOURNAL_STREAM);
+    const color = marksSeverity ? false : colored;
+    loggers.push(
+      createLogger({ component, level, format: formatOf(format), color, marksSeverity }),
+    );
   }
-  if (!settings.file) return { log: tee(loggers), close: () => {} };
+  const finish = (closeFile: () => void) => {
+    const log = tee(loggers);
+    const forget = onHangUp(options, log, (next) => {
+      current = next;
+    });
+    return {
+      log,
+      close() {
+        forget();
+        closeFile();
+      },
+    };
+  };
+  if (!settings.file) return finish(() => {});
   const file = openLogFile({
     path: join(resolve(cwd, settings.file.path), settings.file.filename),
     maxBytes: Number(settings.file['rotation-size']),
@@ -56,5 +108,5 @@ export function openServerLog(options: ServerLogOptions): { log: Logger; close()
   });
   const format = formatOf(settings.file.format);
   loggers.push(createLogger({ component, level, format, color: false, write: file.write }));
-  return { log: tee(loggers), close: () => file.close() };
+  return finish(() => file.close());
 }

@@ -11,6 +11,7 @@ import type { Logger } from '../../common/logger.ts';
 import { systemRandom } from '../../common/random.ts';
 import { loadOrCreateKeys, type NodeKeys } from '../../common/rpc/keys.ts';
 import { aborted, endRequested, pidFile } from '../../common/server-process.ts';
+import { serviceReady } from '../../common/service-manager.ts';
 import { logLevelOption } from '../../logging/options.ts';
 import { openServerLog } from '../../logging/server.ts';
 import { openEtcdConfigStore } from '../../stores/config/etcd.ts';
@@ -112,16 +113,19 @@ export default defineCommand({
   },
   async run({ options, io }) {
     const places = { cwd: io.cwd, home: io.env.HOME || homedir() };
-    const { settings: written, withoutEffect } = loadAgentConfig({
-      explicitPath: options.config === undefined ? undefined : resolve(io.cwd, options.config),
-      places,
-      env: io.env,
-    });
+    const load = () =>
+      loadAgentConfig({
+        explicitPath: options.config === undefined ? undefined : resolve(io.cwd, options.config),
+        places,
+        env: io.env,
+      });
+    const { settings: written, withoutEffect } = load();
     const { log, close } = openServerLog({
       component: 'agent',
       settings: written.logging,
       level: options.logLevel ?? (options.debug || written.debug.enabled ? 'debug' : null),
       cwd: io.cwd,
+      reread: () => load().settings.logging,
     });
     await using opened = new AsyncDisposableStack();
     opened.defer(close);
@@ -133,6 +137,8 @@ export default defineCommand({
     const stateDir = await stateFolder(written, io);
     const keys = await loadOrCreateKeys(join(stateDir, 'agent.key'));
     const { link, store } = await linkToManager(written, opened, { keys, log });
+    // Waiting for a manager is what an agent may do for as long as it takes.
+    opened.use(serviceReady(io.env, systemClock));
     await link.waitForManager(stop);
     const settings = await withOwnAddress(written);
     const parts = { clock: systemClock, random: systemRandom, log };

@@ -7,6 +7,7 @@ import type { Logger } from '../../common/logger.ts';
 import { systemRandom } from '../../common/random.ts';
 import { loadOrCreateKeys } from '../../common/rpc/keys.ts';
 import { aborted, endRequested, pidFile } from '../../common/server-process.ts';
+import { serviceReady } from '../../common/service-manager.ts';
 import { logLevelOption } from '../../logging/options.ts';
 import { openServerLog } from '../../logging/server.ts';
 import { createRegistry } from '../../metrics/registry.ts';
@@ -52,12 +53,14 @@ export default defineCommand({
     logLevel: logLevelOption,
   },
   async run({ options, io }) {
-    const config = readConfig({ io, configPath: options.config });
+    const load = () => readConfig({ io, configPath: options.config });
+    const config = load();
     const { log, close } = openServerLog({
       component: 'manager',
       settings: config.logging,
       level: options.logLevel ?? (options.debug ? 'debug' : null),
       cwd: io.cwd,
+      reread: () => load().logging,
     });
     await using opened = new AsyncDisposableStack();
     opened.defer(close);
@@ -97,6 +100,7 @@ export default defineCommand({
     if (config.pidFile !== null) {
       opened.use(await pidFile(resolve(io.cwd, config.pidFile), '[manager]'));
     }
+    opened.use(serviceReady(io.env, systemClock));
     log.info('stopping', { because: errorMessage(await aborted(stop)) });
     return 0;
   },

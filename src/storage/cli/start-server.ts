@@ -6,6 +6,7 @@ import { defineCommand, flag, option } from '../../common/command.ts';
 import { errorMessage, UserError } from '../../common/errors.ts';
 import { systemRandom } from '../../common/random.ts';
 import { aborted, endRequested, pidFile } from '../../common/server-process.ts';
+import { serviceReady } from '../../common/service-manager.ts';
 import { logLevelOption } from '../../logging/options.ts';
 import { openServerLog } from '../../logging/server.ts';
 import { openTracer } from '../../tracing/open.ts';
@@ -51,16 +52,19 @@ export default defineCommand({
     logLevel: logLevelOption,
   },
   async run({ options, io }) {
-    const config = loadStorageConfig({
-      explicitPath: options.config === undefined ? undefined : resolve(io.cwd, options.config),
-      places: { cwd: io.cwd, home: io.env.HOME || homedir() },
-      env: io.env,
-    });
+    const load = () =>
+      loadStorageConfig({
+        explicitPath: options.config === undefined ? undefined : resolve(io.cwd, options.config),
+        places: { cwd: io.cwd, home: io.env.HOME || homedir() },
+        env: io.env,
+      });
+    const config = load();
     const { log, close } = openServerLog({
       component: 'storage',
       settings: config.logging,
       level: options.logLevel ?? (options.debug ? 'debug' : null),
       cwd: io.cwd,
+      reread: () => load().logging,
     });
     await using opened = new AsyncDisposableStack();
     opened.defer(close);
@@ -87,6 +91,7 @@ export default defineCommand({
     if (config.pidFile !== null) {
       opened.use(await pidFile(resolve(io.cwd, config.pidFile), '[storage-proxy]'));
     }
+    opened.use(serviceReady(io.env, systemClock));
     log.info('stopping', { because: errorMessage(await aborted(stop)) });
     return 0;
   },

@@ -7,6 +7,7 @@ import { errorMessage } from '../../common/errors.ts';
 import type { Logger } from '../../common/logger.ts';
 import { systemRandom } from '../../common/random.ts';
 import { aborted, endRequested } from '../../common/server-process.ts';
+import { serviceReady } from '../../common/service-manager.ts';
 import { logLevelOption } from '../../logging/options.ts';
 import { openServerLog } from '../../logging/server.ts';
 import { createMemoryLiveStore } from '../../stores/live/memory.ts';
@@ -35,16 +36,19 @@ export default defineCommand({
     logLevel: logLevelOption,
   },
   async run({ options, io }) {
-    const config = loadWebConfig({
-      explicitPath: options.config === undefined ? undefined : resolve(io.cwd, options.config),
-      places: { cwd: io.cwd, home: io.env.HOME || homedir() },
-      env: io.env,
-    });
+    const load = () =>
+      loadWebConfig({
+        explicitPath: options.config === undefined ? undefined : resolve(io.cwd, options.config),
+        places: { cwd: io.cwd, home: io.env.HOME || homedir() },
+        env: io.env,
+      });
+    const config = load();
     const { log, close } = openServerLog({
       component: 'web',
       settings: config.logging,
       level: options.logLevel ?? (options.debug ? 'debug' : null),
       cwd: io.cwd,
+      reread: () => load().logging,
     });
     await using opened = new AsyncDisposableStack();
     opened.defer(close);
@@ -69,6 +73,7 @@ export default defineCommand({
       tracer,
     });
     opened.defer(() => server.stop());
+    opened.use(serviceReady(io.env, systemClock));
     log.info('stopping', { because: errorMessage(await aborted(stop)) });
     return 0;
   },

@@ -7,6 +7,7 @@ import { errorMessage } from '../../../common/errors.ts';
 import type { Logger } from '../../../common/logger.ts';
 import { systemRandom } from '../../../common/random.ts';
 import { aborted, endRequested, pidFile } from '../../../common/server-process.ts';
+import { serviceReady } from '../../../common/service-manager.ts';
 import { logLevelOption } from '../../../logging/options.ts';
 import { openServerLog } from '../../../logging/server.ts';
 import { createMemoryLiveStore } from '../../../stores/live/memory.ts';
@@ -32,16 +33,19 @@ export default defineCommand({
     logLevel: logLevelOption,
   },
   async run({ options, io }) {
-    const config = loadCoordinatorConfig({
-      explicitPath: options.config === undefined ? undefined : resolve(io.cwd, options.config),
-      places: { cwd: io.cwd, home: io.env.HOME || homedir() },
-      env: io.env,
-    });
+    const load = () =>
+      loadCoordinatorConfig({
+        explicitPath: options.config === undefined ? undefined : resolve(io.cwd, options.config),
+        places: { cwd: io.cwd, home: io.env.HOME || homedir() },
+        env: io.env,
+      });
+    const config = load();
     const { log, close } = openServerLog({
       component: 'app-proxy-coordinator',
       settings: config.logging,
       level: options.logLevel ?? (options.debug ? 'debug' : null),
       cwd: io.cwd,
+      reread: () => load().logging,
     });
     await using opened = new AsyncDisposableStack();
     opened.defer(close);
@@ -61,6 +65,7 @@ export default defineCommand({
     if (config.pidFile !== null) {
       opened.use(await pidFile(resolve(io.cwd, config.pidFile), '[proxy_coordinator]'));
     }
+    opened.use(serviceReady(io.env, systemClock));
     log.info('stopping', { because: errorMessage(await aborted(stop)) });
     return 0;
   },

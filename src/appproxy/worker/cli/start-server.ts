@@ -6,6 +6,7 @@ import { defineCommand, flag, option } from '../../../common/command.ts';
 import { errorMessage } from '../../../common/errors.ts';
 import { systemRandom } from '../../../common/random.ts';
 import { aborted, endRequested, pidFile } from '../../../common/server-process.ts';
+import { serviceReady } from '../../../common/service-manager.ts';
 import { logLevelOption } from '../../../logging/options.ts';
 import { openServerLog } from '../../../logging/server.ts';
 import { loadWorkerConfig } from '../config-file.ts';
@@ -22,16 +23,19 @@ export default defineCommand({
     logLevel: logLevelOption,
   },
   async run({ options, io }) {
-    const config = loadWorkerConfig({
-      explicitPath: options.config === undefined ? undefined : resolve(io.cwd, options.config),
-      places: { cwd: io.cwd, home: io.env.HOME || homedir() },
-      env: io.env,
-    });
+    const load = () =>
+      loadWorkerConfig({
+        explicitPath: options.config === undefined ? undefined : resolve(io.cwd, options.config),
+        places: { cwd: io.cwd, home: io.env.HOME || homedir() },
+        env: io.env,
+      });
+    const config = load();
     const { log, close } = openServerLog({
       component: 'app-proxy-worker',
       settings: config.logging,
       level: options.logLevel ?? (options.debug ? 'debug' : null),
       cwd: io.cwd,
+      reread: () => load().logging,
     });
     await using opened = new AsyncDisposableStack();
     opened.defer(close);
@@ -47,6 +51,7 @@ export default defineCommand({
     if (config.pidFile !== null) {
       opened.use(await pidFile(resolve(io.cwd, config.pidFile), '[proxy_worker]'));
     }
+    opened.use(serviceReady(io.env, systemClock));
     log.info('stopping', { because: errorMessage(await aborted(stop)) });
     return 0;
   },
