@@ -78,10 +78,10 @@ export class SessionVisit extends Visit {
     await this.click('the history of its states', drawerButton('history'));
     await this.see('Session Scheduling History');
     for (const text of ['enqueued', 'PREPARING', 'check-creating-progress']) await this.see(text);
-    await this.close();
   }
 
   async auditLog(): Promise<void> {
+    await this.close();
     await this.click('what was done with it', shown('.ant-drawer [role=tab]', 'Audit Log'));
     const rows = `(document.querySelector('.ant-drawer [role=tabpanel]:not([aria-hidden=true])')?.innerText ?? '')`;
     const told = `/create/i.test(${rows}) && ${rows}.includes(${quoted(this.account.email)})`;
@@ -92,10 +92,10 @@ export class SessionVisit extends Visit {
     await this.site.backendAi('run', '-t', SESSION, 'bash', '-c', 'echo said-$((40+2))');
     await this.click('the button of the log', drawerButton('session log'));
     await this.see('said-42');
-    await this.close();
   }
 
   async terminate(): Promise<void> {
+    await this.close();
     await this.click('the button that ends it', drawerButton('terminate'));
     await this.see('Session termination cannot be undone');
     await this.click('its confirmation', shown('.ant-modal button', 'Terminate'));

@@ -13,6 +13,8 @@ const SETTLE_MS = 20_000;
 /** Until placeholders must have content; a busy machine takes long to run what it fetched. */
 const FILL_MS = 60_000;
 const START_TIMEOUT_MS = 120_000;
+/** The first page loads all scripts there are. */
+const SIGN_IN_MS = 60_000;
 
 const cluster = v.object({
   webUrl: v.string(),
@@ -91,6 +93,8 @@ export async function isUnfinished(page: Page): Promise<string | null> {
 export async function signIn(page: Page, url: string, { email, password }: Account): Promise<void> {
   await page.open(url);
   await settle(page);
+  const form = `document.querySelector('input[type=password]') !== null`;
+  await page.waitFor('there is the form to sign in with', form, SIGN_IN_MS);
   await page.type('input[type=text], input[type=email]', email);
   await page.type('input[type=password]', password);
   await page.evaluate(`(() => {
@@ -100,6 +104,7 @@ export async function signIn(page: Page, url: string, { email, password }: Accou
   await page.waitFor(
     `${email} is signed in`,
     `!document.querySelector('input[type=password]') && document.querySelectorAll('a[href]').length > 0`,
+    SIGN_IN_MS,
   );
   await settle(page);
 }
