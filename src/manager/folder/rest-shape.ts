@@ -30,7 +30,8 @@ export const folderIdBody = aliased(
 /** The id as the older clients know it: without dashes. */
 export const hexId = (id: string): string => id.replaceAll('-', '');
 
-export const timeText = (time: Date | null): string => (time ?? new Date(0)).toISOString();
+/** Empty when nobody knows: clients expect text. */
+export const timeText = (time: Date | null): string => time?.toISOString() ?? '';
 
 /** One entry of a list of folders. */
 export function folderItem(viewer: Viewer, folder: FolderRecord) {
