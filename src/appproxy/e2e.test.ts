@@ -35,12 +35,17 @@ threading.Thread(target=server.serve_forever, daemon=True).start()
 print('serving')
 `;
 
+interface ServedApp {
+  readonly session: string;
+  readonly sessionId: string;
+  readonly port: number;
+}
+
 describe.skipIf(!canRun)('an app of a process session', () => {
   const folder = mkdtempSync(join(tmpdir(), 'bai-apps-'));
   let cluster: RunningCluster;
   let browser: Browser;
-  let port: number;
-  let sessionId: string;
+  let app: ServedApp;
 
   const clientOf = (name: string) => {
     const account = cluster.record.accounts.find((one) => one.name === name);
@@ -66,29 +71,33 @@ describe.skipIf(!canRun)('an app of a process session', () => {
       progress() {},
     });
     browser = await startBrowser();
-    port = await freePort();
-    const client = clientOf('user');
-    const created = await client.session.create({
-      ...{ image: 'python', name: 'with-app', preopenPorts: [port] },
+    app = await startApp('with-app');
+  }, TIMEOUT_MS);
+  afterAll(async () => {
+    await browser?.close();
+    await clientOf('user').session.destroy(app.sessionId, { forced: true });
+    await cluster?.stop();
+    rmSync(folder, { recursive: true, force: true });
+  }, TIMEOUT_MS);
+
+  /** A session of the user's that serves the page on a port. */
+  async function startApp(session: string): Promise<ServedApp> {
+    const [port, client] = [await freePort(), clientOf('user')];
+    const { sessionId } = await client.session.create({
+      ...{ image: 'python', name: session, preopenPorts: [port] },
     });
-    sessionId = created.sessionId;
     let printed = '';
     const code = serving(port);
     for await (const slice of await client.session.stream(sessionId, { mode: 'query', code })) {
       printed += JSON.stringify(slice);
       if (printed.includes('serving')) break;
     }
-  }, TIMEOUT_MS);
-  afterAll(async () => {
-    await browser?.close();
-    await clientOf('user').session.destroy(sessionId, { forced: true });
-    await cluster?.stop();
-    rmSync(folder, { recursive: true, force: true });
-  }, TIMEOUT_MS);
+    return { session, sessionId, port };
+  }
 
-  const opened = async () => {
+  const opened = async ({ session, sessionId, port }: ServedApp) => {
     const client = clientOf('user');
-    const { token, wsproxy_addr } = await client.session.startService('with-app', {
+    const { token, wsproxy_addr } = await client.session.startService(session, {
       app: String(port),
     });
     const path = `/v2/proxy/${token}/${sessionId}/add?app=${port}&protocol=preopen`;
@@ -109,7 +118,7 @@ describe.skipIf(!canRun)('an app of a process session', () => {
     'is shown by a browser that opens its address, and by no other one',
     async () => {
       const page = await browser.newPage();
-      await visit(page, await opened());
+      await visit(page, await opened(app));
       const origin = String(await page.evaluate('location.origin'));
       await page.open(`${origin}/deep/path?x=1`);
       await page.waitFor('another page of it', shows('/deep/path?x=1'));
@@ -125,7 +134,7 @@ describe.skipIf(!canRun)('an app of a process session', () => {
       const { token, wsproxy_addr } = await client.session.startService('with-app', {
         app: 'ttyd',
       });
-      const path = `/v2/proxy/${token}/${sessionId}/add?app=ttyd&protocol=http`;
+      const path = `/v2/proxy/${token}/${app.sessionId}/add?app=ttyd&protocol=http`;
       const { url } = Object(await (await fetch(new URL(path, wsproxy_addr))).json());
       const page = await browser.newPage();
       await page.evaluate(`location.assign(${JSON.stringify(url)})`);
@@ -145,15 +154,16 @@ describe.skipIf(!canRun)('an app of a process session', () => {
   test(
     'another user cannot start it; the end of the session ends the way to it',
     async () => {
+      const ending = await startApp('ending-app');
       const stranger = clientOf('user2');
       const refused = await stranger.session
-        .startService(sessionId, { app: String(port) })
+        .startService(ending.sessionId, { app: String(ending.port) })
         .then(() => 'started', String);
       expect(refused).toContain('There is no session');
       const page = await browser.newPage();
-      await visit(page, await opened());
+      await visit(page, await opened(ending));
       const origin = String(await page.evaluate('location.origin'));
-      await clientOf('user').session.destroy('with-app', { forced: true });
+      await clientOf('user').session.destroy(ending.session, { forced: true });
       await until(
         () =>
           fetch(origin).then(
