@@ -139,8 +139,9 @@ export async function remoteTree(
   path: string,
 ): Promise<RemoteTree> {
   const tree: RemoteTree = { files: [], directories: [] };
-  const visit = async (directory: string): Promise<void> => {
+  const visit = async (directory: string): Promise<string[]> => {
     if (directory !== '.') tree.directories.push(directory);
+    const inside: string[] = [];
     const { items, isWhole } = await client.folder.files(folderId, directory);
     // A copy must not leave out files without saying so.
     if (!isWhole) {
@@ -150,11 +151,18 @@ export async function remoteTree(
     }
     for (const { name, type, size, modified } of items) {
       const at = under(directory, name);
-      if (type === 'DIRECTORY') await visit(at);
+      if (type === 'DIRECTORY') inside.push(at);
       else if (type === 'FILE') tree.files.push({ path: at, place: at, size, modified });
     }
+    return inside;
   };
-  await visit(path === '' ? '.' : path.replace(/\/+$/, ''));
+  for (let level = [path === '' ? '.' : path.replace(/\/+$/, '')]; level.length > 0; ) {
+    const below: string[] = [];
+    await pooled(level, PARALLEL, async (directory) => {
+      below.push(...(await visit(directory)));
+    });
+    level = below;
+  }
   return tree;
 }
 
@@ -207,10 +215,10 @@ export async function downloadPaths(
     }
     files.push(...found.files);
   }
-  for (const { place } of files) {
+  await pooled(replaces ? [] : files, PARALLEL, async ({ place }) => {
     const there = await stat(placeBelow(base, place)).catch(() => null);
-    if (there !== null && !replaces) throw new UserError(`${join(base, place)} exists already.`);
-  }
+    if (there !== null) throw new UserError(`${join(base, place)} exists already.`);
+  });
   const progress = new Progress(io, 'Downloading', 0);
   const moving = placeOf({ client, io }, progress);
   try {

@@ -115,7 +115,6 @@ export interface DownloadPlace {
 /** The file is there when all of it is. */
 async function put(local: string, content: Buffer, replaces: boolean): Promise<void> {
   const partial = `${local}.backend.ai-part-${process.pid}`;
-  await mkdir(dirname(local), { recursive: true });
   try {
     await writeFile(partial, content);
     if (!replaces && (await stat(local).catch(() => null)) !== null) {
@@ -144,6 +143,7 @@ export async function downloadTogether<T extends DownloadTarget>(
   );
   if (small.length < MIN_FILES) return [...files];
   const arrived = new Set<string>();
+  const made = new Set<string>();
   const receive = async (batch: readonly (typeof small)[number][]): Promise<void> => {
     const wanted = new Map(batch.map(({ file }) => [file.path, file.local]));
     const name = `${batch[0]?.file.path} and ${batch.length - 1} more`;
@@ -168,6 +168,9 @@ export async function downloadTogether<T extends DownloadTarget>(
       }
       const chunks: Uint8Array[] = [];
       for await (const chunk of entry) if (chunk instanceof Uint8Array) chunks.push(chunk);
+      const directory = dirname(local);
+      if (!made.has(directory)) await mkdir(directory, { recursive: true });
+      made.add(directory);
       await put(local, Buffer.concat(chunks), replaces);
       arrived.add(local);
       done += size;
