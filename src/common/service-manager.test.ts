@@ -9,7 +9,7 @@ import { until } from '../testing/until.ts';
 import { systemClock } from './clock.ts';
 import { serviceReady } from './service-manager.ts';
 
-const TIMEOUT_MS = 60_000;
+const TIMEOUT_MS = 150_000;
 const canRun = requireOrSkip(missingTool('python3', 'python3'));
 const folder = mkdtempSync(join(tmpdir(), 'bai-notify-'));
 const received: Bun.Subprocess[] = [];
@@ -67,7 +67,7 @@ level = "${level}"
       cwd: folder,
       env: { NOTIFY_SOCKET: socket, WATCHDOG_USEC: '200000' },
     });
-    await until(() => heard()[0] === 'READY=1', 'it says that it is ready');
+    await until(() => heard()[0] === 'READY=1', 'it says that it is ready', 60_000);
     await until(() => heard().filter((line) => line === 'WATCHDOG=1').length > 2, 'it is alive');
     expect((await fetch(`http://127.0.0.1:${port}/livez`)).ok).toBe(true);
     writeFileSync(path, '[api');

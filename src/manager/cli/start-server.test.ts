@@ -20,6 +20,8 @@ import {
 import { until } from '../../testing/until.ts';
 import { mgrCommands } from './index.ts';
 
+/** A manager loads much, and the machine may be busy. */
+const START_MS = 40_000;
 const isReady =
   requireOrSkip(missingTool('etcd', 'etcd-server')) &&
   requireOrSkip(missingTool('redis-server', 'redis-server'));
@@ -116,7 +118,7 @@ file = { path = ".", filename = "manager.log" }
 
   test('serves until SIGTERM, then leaves nothing behind', async () => {
     const running = startServer();
-    await until(() => answers(ports.service, '/health'), 'the manager answers');
+    await until(() => answers(ports.service, '/health'), 'the manager answers', START_MS);
     const version = await (await fetch(`http://127.0.0.1:${ports.service}/`)).json();
     expect(version).toEqual({ version: 'v9.20250722', manager: '26.4.4' });
     expect(await answers(ports.internal, '/health')).toBe(true);
@@ -137,7 +139,7 @@ file = { path = ".", filename = "manager.log" }
   test('keeps its key', async () => {
     const key = await readFile(join(folder, 'manager.key_secret'), 'utf8');
     const running = startServer('--debug');
-    await until(() => answers(ports.service, '/health'), 'the manager answers');
+    await until(() => answers(ports.service, '/health'), 'the manager answers', START_MS);
     process.emit('SIGINT');
     expect((await running).code).toBe(0);
     expect(await readFile(join(folder, 'manager.key_secret'), 'utf8')).toBe(key);

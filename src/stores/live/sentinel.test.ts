@@ -12,7 +12,8 @@ import { until } from '../../testing/until.ts';
 import { openRedisLiveStore } from './redis.ts';
 
 const canRun = requireOrSkip(missingTool('redis-server', 'redis-server'));
-const TIMEOUT_MS = 60_000;
+const TIMEOUT_MS = 120_000;
+const RECOVERY_MS = 50_000;
 const log = { info: () => {}, warn: () => {} };
 
 const started: { stop?(): Promise<void>; close?(): Promise<void> }[] = [];
@@ -46,12 +47,17 @@ async function expectWork({ store, heard }: Awaited<ReturnType<typeof start>>, w
         () => false,
       ),
     'writing works',
+    RECOVERY_MS,
   );
   expect(await store.get('key')).toBe(word);
-  await until(async () => {
-    await store.publish('news', word);
-    return heard.includes(word);
-  }, 'announcements are heard');
+  await until(
+    async () => {
+      await store.publish('news', word);
+      return heard.includes(word);
+    },
+    'announcements are heard',
+    RECOVERY_MS,
+  );
 }
 
 const lose: Record<string, (redis: WatchedRedis) => Promise<void>> = {

@@ -10,7 +10,7 @@ import { freePort } from '../../testing/services.ts';
 import { until } from '../../testing/until.ts';
 import { connectDatabase, singleConnection } from './connect.ts';
 
-const TIMEOUT_MS = 90_000;
+const TIMEOUT_MS = 180_000;
 const CONNECTIONS = 3;
 let database: ReplicatedPostgres;
 
@@ -58,6 +58,7 @@ test(
           () => false,
         ),
       'the standby takes writes',
+      60_000,
     );
     await until(
       () =>
@@ -66,6 +67,7 @@ test(
           () => false,
         ),
       'the connection for the lock is back, too',
+      60_000,
     );
     const words = await sql<{ word: string }[]>`SELECT word FROM words ORDER BY word`;
     expect(words.map(({ word }) => word)).toEqual(['after', 'before']);

@@ -27,7 +27,7 @@ import { Program } from './programs.ts';
 import { type ReplicatedPostgres, startReplicatedPostgres } from './replicated-postgres.ts';
 
 const SESSIONS = 100;
-const TIMEOUT_MS = 180_000;
+const TIMEOUT_MS = 300_000;
 const RECOVERY_MS = 60_000;
 const ALREADY_EXISTS = 'session_create_already-exists';
 
@@ -58,7 +58,7 @@ service_name = "${redis.serviceName}"
 `;
   await writeFile(join(cluster.folder, 'webserver.conf'), settings);
   web = new Program(['web', 'start-server'], { cwd: cluster.folder });
-  await web.says('the web server is ready');
+  await web.says('the web server is ready', RECOVERY_MS);
 }
 
 beforeAll(async () => {

@@ -77,6 +77,7 @@ export async function startReplicatedPostgres(name: string): Promise<ReplicatedP
         return rows.length === 1;
       }),
     'the standby follows the primary',
+    60_000,
   );
   return {
     ...{ primary, standby },

@@ -30,7 +30,9 @@ import {
 } from './watchers.ts';
 
 const HALFSTACK = join(checkoutRoot ?? '.', 'halfstack/observability');
-const TIMEOUT_MS = 120_000;
+const TIMEOUT_MS = 240_000;
+/** For what takes a second or two where nothing else runs. */
+const PATIENCE_MS = 60_000;
 const TOOLS = [
   ...['prometheus', 'prometheus-node-exporter', 'prometheus-redis-exporter'],
   'prometheus-postgres-exporter',
@@ -81,14 +83,19 @@ async function live(): Promise<void> {
   const { endpoint, webUrl } = addresses();
   await fetch(`${webUrl}/func/`);
   killPostgres();
-  await until(async () => {
-    const { status } = await fetch(`${endpoint}/health/readyz`);
-    await mustRun(['--output', 'json', 'ps'], at).catch(() => null);
-    return status >= 500 || null;
-  }, 'the manager notices that its database is gone');
+  await until(
+    async () => {
+      const { status } = await fetch(`${endpoint}/health/readyz`);
+      await mustRun(['--output', 'json', 'ps'], at).catch(() => null);
+      return status >= 500 || null;
+    },
+    'the manager notices that its database is gone',
+    PATIENCE_MS,
+  );
   await until(
     async () => (await fetch(`${endpoint}/health/readyz`)).ok,
     'the manager has its database again',
+    PATIENCE_MS,
   );
 }
 
@@ -104,7 +111,7 @@ describe.skipIf(!canRun)('a watched cluster', () => {
     up = new Program(['up'], at);
     const [redis, etcd] = await Promise.all([startRedis(), startEtcd()]);
     servers.push(redis, etcd);
-    await up.says('The cluster is ready at');
+    await up.says('The cluster is ready at', PATIENCE_MS);
     const [node, redisExporter, postgresExporter] = await Promise.all([
       startNodeExporter(),
       startRedisExporter(redis.addr),
@@ -128,6 +135,7 @@ describe.skipIf(!canRun)('a watched cluster', () => {
     await until(
       async () => (await prometheus.query('up{job=~"backendai-.*"} == 1')).length >= 7,
       'Prometheus has seen all parts of the cluster',
+      PATIENCE_MS,
     );
     await live();
   }, TIMEOUT_MS);
@@ -163,7 +171,7 @@ describe.skipIf(!canRun)('a watched cluster', () => {
         }
         return open.size === 0;
       };
-      await until(answered, 'all queries are answered', 60_000).catch(() => null);
+      await until(answered, 'all queries are answered', PATIENCE_MS).catch(() => null);
       expect([...open.keys()]).toEqual([]);
     },
     TIMEOUT_MS,
@@ -172,10 +180,14 @@ describe.skipIf(!canRun)('a watched cluster', () => {
   test(
     'every alert is evaluated, and the series that it looks at exist',
     async () => {
-      const rules = await until(async () => {
-        const all = await prometheus.rules();
-        return all.length > 0 && all.every(({ health }) => health !== 'unknown') ? all : null;
-      }, 'all rules are evaluated');
+      const rules = await until(
+        async () => {
+          const all = await prometheus.rules();
+          return all.length > 0 && all.every(({ health }) => health !== 'unknown') ? all : null;
+        },
+        'all rules are evaluated',
+        PATIENCE_MS,
+      );
       expect(rules.filter(({ health }) => health !== 'ok')).toEqual([]);
       const lost: string[] = [];
       for (const { name, query } of rules) {
@@ -194,6 +206,7 @@ describe.skipIf(!canRun)('a watched cluster', () => {
             return await until(
               async () => (await prometheus.query(rule.query)).length === 0,
               `${name} is quiet`,
+              PATIENCE_MS,
             );
           },
         ),

@@ -12,7 +12,9 @@ import { type CollectedSpan, type Collector, startCollector } from './collector.
 
 const EMAIL = 'admin@lablup.com';
 const PASSWORD = 'correct horse 1!';
-const TIMEOUT_MS = 120_000;
+const TIMEOUT_MS = 240_000;
+/** For what takes a second or two where nothing else runs. */
+const PATIENCE_MS = 60_000;
 /** The nodes of tests are small. */
 const SMALL = ['--scaling-group', 'default', '-r', 'cpu=0.1', '-r', 'mem=192m'];
 
@@ -45,7 +47,7 @@ endpoint = "${cluster.clientEnvironment.BACKEND_ENDPOINT}"
 ${otel()}`;
   await writeFile(join(cluster.folder, 'webserver.conf'), settings);
   web = new Program(['web', 'start-server'], { cwd: cluster.folder });
-  await web.says('the web server is ready');
+  await web.says('the web server is ready', PATIENCE_MS);
 }
 
 async function signIn(): Promise<void> {
@@ -99,6 +101,7 @@ test(
     const command = await until(
       () => collector.spans.find(({ name }) => name === 'backend.ai run'),
       'the command has told of itself',
+      PATIENCE_MS,
     );
     expect(command.parentSpanId).toBeUndefined();
     const executed = await until(
@@ -110,6 +113,7 @@ test(
             traceId === command.traceId,
         ),
       'what the runner did has been told of',
+      PATIENCE_MS,
     );
     // The servers send by themselves, in an order of their own.
     await until(
@@ -118,6 +122,7 @@ test(
           collector.spans.some((span) => span.service === name && span.traceId === command.traceId),
         ) && lineComplete(executed),
       'all servers have told of theirs',
+      PATIENCE_MS,
     );
     const line = lineOf(executed);
     expect(line.map(({ service, name }) => [service, name])).toEqual([
@@ -160,6 +165,7 @@ test('a request from elsewhere goes on with its trace and request id', async () 
   const span = await until(
     () => collector.spans.find(({ traceId }) => traceId === trace.traceId),
     'the request has been told of',
+    PATIENCE_MS,
   );
   expect(span).toMatchObject({ parentSpanId: trace.spanId, service: 'backend.ai-manager' });
   expect(span.attributes['backendai.request_id']).toBe('a-request-of-a-test');

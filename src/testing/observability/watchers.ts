@@ -7,6 +7,9 @@ import { hireJanitor } from '../janitor.ts';
 import { freePort } from '../services.ts';
 import { until } from '../until.ts';
 
+/** They start within a second, on a machine that has nothing else to do. */
+const START_TIMEOUT_MS = 60_000;
+
 export interface Watcher {
   /** `127.0.0.1:port`. */
   readonly addr: string;
@@ -44,7 +47,7 @@ async function startWatcher(
     );
   };
   try {
-    await until(answers, `${command[0]} answers`);
+    await until(answers, `${command[0]} answers`, START_TIMEOUT_MS);
   } catch (error) {
     const log = existsSync(logFile) ? readFileSync(logFile, 'utf8').slice(-2000) : '';
     await stop();
