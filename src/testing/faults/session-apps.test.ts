@@ -4,13 +4,15 @@ import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Browser, startBrowser } from '../browser.ts';
-import { missingForDocker, startTestDocker, type TestDocker } from '../docker.ts';
+import { missingForDocker, sharedDocker, type TestDocker } from '../docker.ts';
 import { importTestImage, missingForJupyter } from '../images.ts';
 import { missingForSsh, runClient } from '../openssh.ts';
 import { freePort, missingTool, requireOrSkip } from '../services.ts';
 import { mustRun, Program, runCli } from './programs.ts';
 
 const TEST_TIMEOUT_MS = 90_000;
+/** A daemon of the test's own has an image of ten thousand files to delete. */
+const CLEAN_UP_MS = 240_000;
 const READY = 'The cluster is ready at';
 const SESSION = 'app-session';
 const NOTEBOOK = 'notebook-session';
@@ -70,7 +72,7 @@ describe.each(kinds)('apps of a session ($backend)', ({ backend, image, equipped
     // PostgreSQL runs under an account of its own, which has to get there.
     await chmod(folder, 0o755);
     if (backend === 'docker') {
-      daemon = await startTestDocker();
+      daemon = await sharedDocker();
       await importTestImage(daemon.socketPath, 'bare');
       await importTestImage(daemon.socketPath, 'jupyter');
     }
@@ -80,7 +82,7 @@ describe.each(kinds)('apps of a session ($backend)', ({ backend, image, equipped
     if (equipped === NOTEBOOK) await mustRun(['create', 'jupyter', '-t', NOTEBOOK], at());
     await mustRun(['ssh-config', ...new Set([SESSION, equipped])], at());
     await writeFile(join(folder, 'big'), crypto.getRandomValues(new Uint8Array(65_536)));
-  }, TEST_TIMEOUT_MS);
+  }, 2 * TEST_TIMEOUT_MS);
 
   afterAll(async () => {
     if (!isReady) return;
@@ -88,7 +90,7 @@ describe.each(kinds)('apps of a session ($backend)', ({ backend, image, equipped
     await cluster?.kill();
     await daemon?.stop();
     await rm(folder, { recursive: true });
-  }, TEST_TIMEOUT_MS);
+  }, CLEAN_UP_MS);
 
   it('apps are listed', async () => {
     expect((await cli('apps', SESSION, '-l')).stdout).toContain('sshd, ttyd');
