@@ -37,7 +37,8 @@ test.if(isLinux)('a removal that is killed leaves nothing all the same', async (
     ['install', '--mode', 'maintain', '--action', 'uninstall', '--purge', ...place],
     at,
   );
-  expect(killedAt).toHaveLength(2);
+  // The last step, one file to remove, may be over before anybody can interrupt it.
+  expect(killedAt[0]).toBe('End sessions, stop the cluster, delete its data');
   expect(existsSync(join(target, 'bin/backend.ai'))).toBe(false);
   expect(readdirSync(data).filter((name) => name === 'killed')).toEqual([]);
   expect(Bun.spawnSync(['pgrep', '-f', data]).stdout.toString()).toBe('');

@@ -12,7 +12,8 @@ const BEGINNING = /^⋯ (.+)$/gm;
 /**
  * Runs a command that tells its steps, kills it (SIGKILL) when it begins one for the first time, and
  * runs it again, until it gets through.
- * @returns the steps at whose beginning it was killed, and how the last run ended.
+ * @returns the steps at whose beginning it was killed, and how the last run ended. A last step that is
+ *   quick may get through unharmed.
  * @throws when a run fails by itself.
  */
 export async function killAtEveryStep(
