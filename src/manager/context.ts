@@ -10,6 +10,7 @@ import type { LiveStore } from '../stores/live/port.ts';
 import type { BackgroundTasks } from './background-task/service.ts';
 import type { EventBus } from './event/bus.ts';
 import type { LargeTotals } from './graphql/large-totals.ts';
+import type { OwnRecords } from './own-records.ts';
 import type { NewSessions } from './session/new-sessions.ts';
 import type { TransitionQueue } from './session/transition-queue.ts';
 import type { ManagerSettings } from './settings.ts';
@@ -28,6 +29,8 @@ export interface ManagerContext {
   readonly sql: Sql;
   /** For statements that find rows by a key, and only those; see `lookupConnections`. */
   readonly lookups: Sql;
+  /** Keypairs and accounts of callers. */
+  readonly own: OwnRecords;
   /** Totals of the longest lists. */
   readonly totals: LargeTotals;
   /** For transactions of which each statement goes by keys; see `keyedConnections`. */

@@ -62,6 +62,7 @@ import { keypairGraphql } from './keypair/graphql.ts';
 import { keypairV2Graphql } from './keypair/v2-graphql.ts';
 import { clusterGauges } from './metrics/gauges.ts';
 import { openIdRoutes } from './openid/rest.ts';
+import { OwnRecords } from './own-records.ts';
 import { policyGraphql } from './policy/graphql.ts';
 import { policyV2Graphql } from './policy/v2-graphql.ts';
 import { projectGraphql } from './project/graphql.ts';
@@ -265,6 +266,7 @@ export async function startManager(options: ManagerOptions): Promise<Manager> {
     id,
     sql,
     lookups,
+    own: new OwnRecords(lookups),
     totals: new LargeTotals(clock),
     keyed,
     transitions,

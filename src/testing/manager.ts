@@ -14,6 +14,7 @@ import type { EventBus, ManagerEvent } from '../manager/event/bus.ts';
 import { LargeTotals } from '../manager/graphql/large-totals.ts';
 import type { Route, SocketRoute } from '../manager/http/route.ts';
 import { canonicalText, sign } from '../manager/http/signature.ts';
+import { OwnRecords } from '../manager/own-records.ts';
 import { type ManagerServer, startServer } from '../manager/server.ts';
 import { NewSessions } from '../manager/session/new-sessions.ts';
 import { TransitionQueue } from '../manager/session/transition-queue.ts';
@@ -124,6 +125,7 @@ export async function testManagerContext(
     id: 'i-test',
     sql: db.sql,
     lookups: db.sql,
+    own: new OwnRecords(db.sql),
     totals: new LargeTotals(clock),
     keyed,
     transitions: new TransitionQueue({ sql: keyed, events, clock }),

@@ -1,12 +1,10 @@
-/** GraphQL fields about keypairs. */
-import { BackendError } from '../../common/errors.ts';
 import type { GraphqlModule } from '../graphql/module.ts';
 import { kept, mutate } from '../graphql/mutation.ts';
 import { checkOwnScope, pageOf } from '../graphql/scope.ts';
 import { countRecentRequests } from '../http/rate-limit.ts';
 import { projectsOfUser } from '../user/loaders.ts';
 import { createKeypair, deleteKeypair, modifyKeypair } from './manage.ts';
-import { getKeypair, listKeypairPage, listKeypairs } from './service.ts';
+import { findKeypair, getKeypair, listKeypairPage, listKeypairs } from './service.ts';
 
 /** Largest number of rows of the unpaged list. */
 const MAX_ROWS = 100;
@@ -103,15 +101,13 @@ export const keypairGraphql: GraphqlModule = {
           domain_name: args.domain_name,
           key: args.access_key,
         });
-        try {
-          const keypair = await getKeypair(ctx.lookups, caller, args.access_key);
-          const elsewhere = args.domain_name != null && keypair.domain_name !== args.domain_name;
-          return elsewhere ? null : keypair;
-        } catch (error) {
-          // Absence is an answer here.
-          if (error instanceof BackendError && error.problem === 'AccessKeyNotFound') return null;
-          throw error;
-        }
+        const wanted = args.access_key ?? caller.accessKey;
+        const keypair =
+          wanted === caller.accessKey
+            ? await ctx.own.keypair(caller)
+            : await findKeypair(ctx.lookups, caller, wanted);
+        const elsewhere = args.domain_name != null && keypair?.domain_name !== args.domain_name;
+        return elsewhere ? null : keypair;
       },
       async keypairs(_parent, args, { ctx, caller }) {
         checkOwnScope(caller, caller.email, { domain_name: args.domain_name, key: args.email });

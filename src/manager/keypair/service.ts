@@ -98,6 +98,12 @@ export const listOwnKeypairs = (
 ): Promise<Listed<store.KeypairRecord>> =>
   selectKeypairsV2(sql, { kind: 'user', userId }, query, wish);
 
+/** Those of these keypairs that exist, for who signs with them. */
+export const keypairsByKey = (
+  sql: Db,
+  accessKeys: readonly string[],
+): Promise<store.KeypairRecord[]> => store.selectByKeys(sql, accessKeys);
+
 /** One keypair; null when there is none that the caller may see. */
 export const findKeypair = (
   sql: Db,

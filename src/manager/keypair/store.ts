@@ -111,6 +111,12 @@ export async function selectOne(
   return row ?? null;
 }
 
+/** Those of these keypairs that exist. */
+export const selectByKeys = (sql: Db, accessKeys: readonly string[]): Promise<KeypairRecord[]> =>
+  sql<KeypairRecord[]>`
+    SELECT ${columns(sql)} FROM keypairs k JOIN users u ON u.uuid = k."user"
+     WHERE k.access_key = ANY(${[...accessKeys]}::text[])`;
+
 export function selectMany(
   sql: Db,
   scope: KeypairScope,

@@ -49,7 +49,8 @@ async function inDomain(
   wanted: UserKey,
   domainName: string | null | undefined,
 ): Promise<UserRecord | null> {
-  const user = await findUser(ctx.lookups, caller, wanted);
+  const isOwn = 'userId' in wanted && wanted.userId === caller.userId;
+  const user = isOwn ? await ctx.own.user(caller) : await findUser(ctx.lookups, caller, wanted);
   return domainName != null && user?.domain_name !== domainName ? null : user;
 }
 
