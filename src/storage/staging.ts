@@ -1,6 +1,6 @@
 /** Files that are being uploaded: they grow in a folder of their own and take their place when whole. */
 import { constants } from 'node:fs';
-import { type FileHandle, lstat, open, rename, rmdir, statfs, unlink } from 'node:fs/promises';
+import { type FileHandle, lstat, open, rename, rm, rmdir, statfs, unlink } from 'node:fs/promises';
 import { errorCode } from '../common/errors.ts';
 import type { Random } from '../common/random.ts';
 import { entriesOf } from './files/entries.ts';
@@ -175,6 +175,10 @@ async function unpack({ root, path }: UploadTarget, session: string, file: FileH
     throw error;
   }
   await unlink(staging.entry(session));
+  // What runs left that were killed half way.
+  for (const { name, path: left, kind } of await entriesOf(staging)) {
+    if (kind === 'file' && name.startsWith(`${session}.`)) await rm(left, { force: true });
+  }
 }
 
 /**

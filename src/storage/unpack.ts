@@ -19,6 +19,8 @@ import { StorageError } from './problems.ts';
 
 /** Files that are written at a time, each held in memory. */
 const WIDTH = 8;
+/** Names in a row that runs before this one may have left. */
+const MAX_TAKEN = 1000;
 /** Of one file. Larger ones are uploaded by themselves. */
 const MAX_FILE_BYTES = 4 * 1024 * 1024;
 const PIECE_BYTES = 256 * 1024;
@@ -128,12 +130,24 @@ class Unpacking {
     return { done: this.#write(folder, parts.at(-1) ?? '', content) };
   }
 
+  /** A name may be taken by what a run left that was killed, or by another one that still goes on. */
+  async #newFile(staging: OpenFolder, prefix: string) {
+    for (let attempt = 1; ; attempt += 1) {
+      this.#count += 1;
+      const growing = staging.entry(`${prefix}.${this.#count}`);
+      try {
+        const file = await open(growing, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, FILE_MODE);
+        return { growing, file };
+      } catch (error) {
+        if (errorCode(error) !== 'EEXIST' || attempt === MAX_TAKEN) throw error;
+      }
+    }
+  }
+
   async #write(folder: OpenFolder, name: string, content: Buffer): Promise<void> {
     const { staging, prefix, mustBeSynced } = this.#options;
-    this.#count += 1;
-    const growing = staging.entry(`${prefix}.${this.#count}`);
     const target = folder.entry(name);
-    const file = await open(growing, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, FILE_MODE);
+    const { growing, file } = await this.#newFile(staging, prefix);
     try {
       await file.writeFile(content);
       if (await mustBeSynced(target, folder)) await file.datasync();

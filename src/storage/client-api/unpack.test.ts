@@ -96,6 +96,22 @@ test('an upload that breaks is gone on with, and unpacked when all of it is ther
   expect(readFileSync(join(place.path, 'x'), 'utf8')).toHaveLength(5000);
 });
 
+test('an archive is unpacked after a run was killed half way, and nothing of that run is left', async () => {
+  const place = await storage.newFolder();
+  const names = Array.from({ length: 30 }, (_, index) => `file-${index}`);
+  const tar = await tarOf(names.map((name) => ({ name, content: name })));
+  const url = await addressOf(place, '', tar.length);
+  const staging = join(place.path, '.upload');
+  const [session = ''] = readdirSync(staging);
+  // The proxy was killed while files grew, when the archive was whole.
+  writeFileSync(join(staging, session), tar);
+  for (const at of [1, 2, 9]) writeFileSync(join(staging, `${session}.${at}`), 'hal');
+  const head = await fetch(url, { method: 'HEAD' });
+  expect([head.status, head.headers.get('upload-offset')]).toEqual([200, `${tar.length}`]);
+  for (const name of names) expect(readFileSync(join(place.path, name), 'utf8')).toBe(name);
+  expect(readdirSync(place.path).sort()).toEqual([...names].sort());
+});
+
 test('names that lead out, links and devices are refused, and nothing is written outside', async () => {
   const place = await storage.newFolder();
   symlinkSync(outside, join(place.path, 'way-out'));
