@@ -14,6 +14,8 @@ beforeAll(() => {
   truncateSync(join(folder, 'large/fstab'), 2 * 1024 ** 2);
   mkdirSync(join(folder, 'folder/fstab'));
   symlinkSync('plain', join(folder, 'link'));
+  mkdirSync(join(folder, 'lure'));
+  symlinkSync('../plain/secret', join(folder, 'lure/fstab'));
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
@@ -46,6 +48,7 @@ test('an fstab file, and nothing else', async () => {
     [join(folder, 'none/fstab'), 'There is no'],
     [join(folder, 'large/fstab'), 'at most'],
     [join(folder, 'folder/fstab'), 'regular file'],
+    [join(folder, 'lure/fstab'), 'regular file'],
   ] as const;
   for (const [path, message] of refused) await expect(readFstab(path)).rejects.toThrow(message);
 });

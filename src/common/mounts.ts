@@ -1,9 +1,11 @@
 /** What is mounted on this machine, and what it mounts when it starts. */
-import { readFile, stat } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { open, readFile } from 'node:fs/promises';
 import { basename, isAbsolute, normalize } from 'node:path';
 import { BackendError, errorCode } from './errors.ts';
 
 const MOUNTS = '/proc/self/mountinfo';
+export const SYSTEM_FSTAB = '/etc/fstab';
 const MAX_FSTAB_BYTES = 1024 * 1024;
 
 /** Spaces and the like are written as three octal digits. */
@@ -35,6 +37,12 @@ export async function readMounts(prefix: string): Promise<string[]> {
   }
 }
 
+/** A link only where root alone can have made it: sessions write to files of the machine too. */
+const flagsFor = (path: string): number => {
+  const { O_RDONLY, O_NONBLOCK, O_NOFOLLOW } = constants;
+  return O_RDONLY | O_NONBLOCK | (path === SYSTEM_FSTAB ? 0 : O_NOFOLLOW);
+};
+
 /**
  * What a file such as /etc/fstab holds. Only files of that name are told: this is no way to read others.
  * @throws BackendError InvalidAPIParameters, ObjectNotFound.
@@ -46,16 +54,17 @@ export async function readFstab(path: string): Promise<string> {
       `fstab_path must be the absolute path of a file named fstab, not '${path}'.`,
     );
   }
+  const refusal = new BackendError(
+    'InvalidAPIParameters',
+    `${path} is no regular file of at most ${MAX_FSTAB_BYTES} bytes.`,
+  );
   try {
-    const info = await stat(path);
-    if (!info.isFile() || info.size > MAX_FSTAB_BYTES) {
-      throw new BackendError(
-        'InvalidAPIParameters',
-        `${path} is no regular file of at most ${MAX_FSTAB_BYTES} bytes.`,
-      );
-    }
-    return await readFile(path, 'utf8');
+    await using file = await open(path, flagsFor(path));
+    const info = await file.stat();
+    if (!info.isFile() || info.size > MAX_FSTAB_BYTES) throw refusal;
+    return await file.readFile('utf8');
   } catch (error) {
+    if (['ELOOP', 'ENXIO'].includes(errorCode(error))) throw refusal;
     if (!['ENOENT', 'ENOTDIR'].includes(errorCode(error))) throw error;
     throw new BackendError('ObjectNotFound', `There is no ${path} on this machine.`);
   }

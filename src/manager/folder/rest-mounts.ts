@@ -1,6 +1,6 @@
 /** Operations that tell superadmins what is mounted where, so that they find a host that lacks a volume. */
 import * as v from 'valibot';
-import { readFstab, readMounts } from '../../common/mounts.ts';
+import { readFstab, readMounts, SYSTEM_FSTAB } from '../../common/mounts.ts';
 import { agentFstab, agentMounts, mountReport } from '../agent/mounts.ts';
 import { storableText } from '../auth/text.ts';
 import type { ManagerContext } from '../context.ts';
@@ -12,11 +12,10 @@ import { MAX_TEXT, reading } from './rest-shape.ts';
 
 /** Below it lie the mount points of volumes, unless `volumes/_mount` says otherwise. */
 const MOUNT_PREFIX = '/mnt';
-const FSTAB = '/etc/fstab';
 
 const text = storableText(MAX_TEXT);
 const fstabQuery = v.object({
-  fstab_path: v.optional(text, FSTAB),
+  fstab_path: v.optional(text, SYSTEM_FSTAB),
   agent_id: v.optional(v.nullable(text), null),
 });
 
