@@ -128,6 +128,16 @@ export class Fold {
     this.touch(session);
   }
 
+  /** The sessions as the reports so far leave them. */
+  states(): SessionState[] {
+    return this.sessions.map(({ before, status, kernels }) => ({
+      ...{ ...before, status },
+      kernels: kernels.map((kernel) => ({
+        ...{ ...kernel.before, status: kernel.status, agentId: kernel.agentId },
+      })),
+    }));
+  }
+
   /** All that the reports so far have changed. */
   changes(): Changes {
     const drafts = this.sessions.flatMap((session) => session.kernels);

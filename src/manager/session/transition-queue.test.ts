@@ -5,7 +5,7 @@ import { type ControlPlaneFixture, controlPlaneFixture } from '../../testing/con
 import { SimulatedAgent } from '../../testing/simulated-agent.ts';
 import { checkAccounting } from './accounting-store.ts';
 import type { Placement } from './placement.ts';
-import { applyAgentEvents, applyPlacements, applyReports } from './transition.ts';
+import { applyAgentEvents, applyPlacements, applyPreemptions, applyReports } from './transition.ts';
 
 let cluster: ControlPlaneFixture;
 beforeAll(async () => {
@@ -83,6 +83,31 @@ test('placements of several requests see what the others take, and what ends bes
   expect([...moved.values()]).toEqual(['TERMINATED']);
   expect(later.map(({ size }) => size)).toEqual([1, 0]);
   expect(await checkAccounting(cluster.sql)).toEqual([]);
+});
+
+test('nobody is preempted for a session whose end is written beside it', async () => {
+  const [victim, waiting] = await waitingSessions(2);
+  if (!victim || !waiting) throw new Error('there are two');
+  await applyPlacements(cluster.ctx, [placement(victim)]);
+  const preempt = () =>
+    applyPreemptions(cluster.ctx, [
+      {
+        ...{ sessionId: waiting.sessionId, priority: 10, kernelIds: [waiting.kernelId] },
+        ...{ agentIds: ['i-sim'], mode: 'terminate' },
+        victims: [
+          {
+            ...{ sessionId: victim.sessionId, priority: 1 },
+            kernels: [{ id: victim.kernelId, agentId: 'i-sim' }],
+          },
+        ],
+      },
+    ]);
+  const end = { kind: 'terminate', reason: 'user-requested', message: null } as const;
+  await Promise.all([
+    applyReports(cluster.ctx, [{ ...end, kernelId: waiting.kernelId }]),
+    preempt(),
+  ]);
+  expect(await statuses()).toEqual({ CANCELLED: 1, SCHEDULED: 1 });
 });
 
 test('of two requests for the same end, one has ended the session', async () => {

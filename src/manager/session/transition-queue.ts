@@ -153,7 +153,8 @@ class Batch {
   }
 
   #preempt(preemptions: readonly Preemption[]): ReadonlyMap<string, SessionStatus> {
-    const granted = grantPreemptions(this.#sessions, preemptions);
+    // Who waits no longer, by an earlier request of the batch, needs nobody to leave.
+    const granted = grantPreemptions(this.#fold.states(), preemptions);
     const moved = this.#fold.applyAll(granted.flatMap(preemptionReports));
     for (const { sessionId, agentIds } of granted) this.#fold.clearAgents(sessionId, agentIds);
     return moved;
