@@ -1,6 +1,6 @@
 /** `mgr backup` and `mgr restore`, from a cluster with everything in it to an empty one. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
@@ -104,6 +104,15 @@ describe.skipIf(!requireOrSkip(missingTool('etcd', 'etcd-server')))('a backup', 
     const checked = await first.mgr('restore', '--check', file);
     expect(checked).toMatchObject({ code: 0, stderr: '' });
     expect(checked.stdout).toMatch(/is whole: [1-9]\d* rows of \d+ tables, 4 entries/);
+  });
+
+  test('does not go into a file that somebody put in its way', async () => {
+    const [lured, other] = [join(home, 'lured'), join(home, 'other')];
+    await writeFile(other, 'of somebody else');
+    await symlink(other, `${lured}.partial`);
+    expect((await first.mgr('backup', lured)).code).toBe(0);
+    expect((await stat(lured)).mode & 0o777).toBe(0o600);
+    expect(await readFile(other, 'utf8')).toBe('of somebody else');
   });
 
   test('does not replace a file unless told to', async () => {

@@ -8,6 +8,9 @@ import { type Pack, pack } from 'tar-stream';
 import { errorMessage, UserError } from '../../common/errors.ts';
 import { MANIFEST, type Manifest, PART_BYTES } from './manifest.ts';
 
+/** Made anew, never one that is there. */
+const OWN_FILE = { mode: 0o600, flags: 'wx' };
+
 /** Adds what an archive consists of. */
 export interface ArchiveWriter {
   /** SHA-256 of each entry so far, by its name. */
@@ -76,8 +79,10 @@ export async function writeArchive<T>(
 ): Promise<T> {
   const partial = `${file}.partial`;
   try {
+    // Of a run that was killed. One of somebody else's would be theirs to read, or lead elsewhere.
+    await rm(partial, { force: true });
     const archive = pack();
-    const written = pipeline(archive, createGzip(), createWriteStream(partial, { mode: 0o600 }));
+    const written = pipeline(archive, createGzip(), createWriteStream(partial, OWN_FILE));
     const filled = async () => {
       const result = await fill(new TarWriter(archive, now));
       archive.finalize();
