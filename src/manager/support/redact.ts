@@ -15,18 +15,44 @@ const PATTERNS: readonly [RegExp, string][] = [
   [/-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?-----END [A-Z ]*PRIVATE KEY-----/g, REMOVED],
   [/\bAKIA[A-Z0-9]{16}\b/g, REMOVED],
   // The password in an address: scheme://user:password@host
-  [/(\b[a-z][a-z0-9+.-]*:\/\/[^\s:/@]*:)[^\s@/]+@/gi, `$1${REMOVED}@`],
+  [/(\b[a-z][a-z0-9+.-]{0,30}:\/\/[^\s:/@]{0,256}:)[^\s@/]{1,1024}@/gi, `$1${REMOVED}@`],
   [/\b(Bearer|Basic|BackendAI)( +)[\w.~+/=:,-]{8,}/g, `$1$2${REMOVED}`],
   [/\beyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]+/g, REMOVED],
 ];
-/** `password = "…"`, `"secret": "…"`, `token: …`, in any file or log. */
-const ASSIGNMENT = /((["']?)([\w.-]+)\2\s*[:=]\s*)("(?:[^"\\\n]|\\.)*"|'[^'\n]*'|[^\s,;}\]]+)/g;
+/** `password = `, `"secret": `, `\"token\":`, in any file or log. */
+const ASSIGNMENT = /(\\{0,8}["']|)(?<![\w.-])([\w.-]+)\1\s*[:=]\s*/g;
+/** What is assigned: in quotes, in quotes within a text in JSON, or as far as nothing ends it. */
+const VALUE =
+  /"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|\\+"(?:(?!\\+").)*\\+"|(?:[^\s,;}\]"'\\]|["'\\](?![\s,;}\]]|$))+/y;
 
 const WORD = /[^\s"'`,;:<>(){}[\]=]{6,}/g;
+const IS_WORD = new RegExp(`^${WORD.source}$`);
+/** Of a sentence, a path or an address: what may stand there beside marks that belong to words as well. */
+const PART = /[^\s/&?|#!.]+(?:\.+[^\s/&?|#!.]+)*/g;
+/** Nobody makes anything of a key or a hash without so long a part of it. */
+const TELLING_PART = 16;
 
 const tree = v.record(v.string(), v.unknown());
 const isSecretPath = (path: string): boolean =>
   path.split('/').some((part) => SECRET_NAME.test(part));
+
+/** Takes out what is assigned to secret names, also within what is assigned to others. */
+function withoutAssignments(text: string): string {
+  const kept: string[] = [];
+  let at = 0;
+  for (const found of text.matchAll(ASSIGNMENT)) {
+    const [start, , name = ''] = found;
+    const from = found.index + start.length;
+    if (found.index < at || !SECRET_NAME.test(name)) continue;
+    VALUE.lastIndex = from;
+    const value = VALUE.exec(text)?.[0] ?? '';
+    const quote = /^(\\*["'])[\s\S]*\1$/.exec(value)?.[1] ?? '';
+    if (value === '') continue;
+    kept.push(text.slice(at, from), quote, REMOVED, quote);
+    at = from + value.length;
+  }
+  return `${kept.join('')}${text.slice(at)}`;
+}
 
 export class Redactor {
   /** Few, taken out wherever they stand. */
@@ -36,7 +62,12 @@ export class Redactor {
 
   /** Remembers a word that must stand nowhere, such as a key or an address. */
   learnWord(word: string): void {
-    if (word.length >= SHORTEST_EVERYWHERE) this.#words.add(word);
+    if (word.length < SHORTEST_EVERYWHERE) return;
+    const parts = IS_WORD.test(word)
+      ? [word]
+      : (word.match(WORD) ?? []).filter((part) => part.length >= TELLING_PART);
+    if (parts.length === 0) this.#values.add(word);
+    for (const part of parts) this.#words.add(part);
   }
 
   /** Remembers a value that must stand nowhere. */
@@ -71,16 +102,18 @@ export class Redactor {
       clean = clean.replaceAll(value, REMOVED);
     }
     if (this.#words.size > 0) {
-      clean = clean.replaceAll(WORD, (word) => (this.#words.has(word) ? REMOVED : word));
+      clean = clean.replaceAll(WORD, (word) => this.#withoutWords(word));
     }
     for (const [pattern, replacement] of PATTERNS) clean = clean.replaceAll(pattern, replacement);
-    return clean.replaceAll(
-      ASSIGNMENT,
-      (whole, start: string, _quote, name: string, value: string) => {
-        if (!SECRET_NAME.test(name)) return whole;
-        const quote = /^["']/.exec(value)?.[0] ?? '';
-        return `${start}${quote}${REMOVED}${quote}`;
-      },
-    );
+    return withoutAssignments(clean);
+  }
+
+  #withoutWords(text: string): string {
+    const isSecret = (word: string) => this.#words.has(word);
+    if (isSecret(text)) return REMOVED;
+    let end = text.length;
+    while ('.!?'.includes(text.charAt(end - 1)) && end > 0) end -= 1;
+    if (isSecret(text.slice(0, end))) return `${REMOVED}${text.slice(end)}`;
+    return text.replaceAll(PART, (part) => (isSecret(part) ? REMOVED : part));
   }
 }

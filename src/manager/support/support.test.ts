@@ -120,6 +120,15 @@ test.each([
   ['AKIAIOSFODNN7EXAMPLE ran', `${REMOVED} ran`],
   ['service-addr = "0.0.0.0:8080"', 'service-addr = "0.0.0.0:8080"'],
   ['tokens are nice', 'tokens are nice'],
+  [
+    '{"msg":"login with password=hunter2 failed"}',
+    `{"msg":"login with password=${REMOVED} failed"}`,
+  ],
+  [
+    '{"msg":"refused: {\\"password\\":\\"hun ter2\\",\\"n\\":1}"}',
+    `{"msg":"refused: {\\"password\\":\\"${REMOVED}\\",\\"n\\":1}"}`,
+  ],
+  ['a=b=token=x1', `a=b=token=${REMOVED}`],
 ])('%p becomes %p', (before, after) => {
   expect(new Redactor().text(before)).toBe(after);
 });
@@ -129,3 +138,27 @@ test('a value that a secret name had is taken out elsewhere too, the longer one 
   redactor.learnAll({ db: { password: 'abcdef' }, proxies: { one: { secret: 'abcdef123' } } });
   expect(redactor.text('x abcdef123 y abcdef z')).toBe(`x ${REMOVED} y ${REMOVED} z`);
 });
+
+test.each([
+  ['there is no user@example.com.', `there is no ${REMOVED}.`],
+  [
+    'GET /users/user@example.com/keys?of=user@example.com&n=1',
+    `GET /users/${REMOVED}/keys?of=${REMOVED}&n=1`,
+  ],
+  [
+    'the hash pbkdf2:100:c2FsdHNhbHQ:aGFzaGhhc2hoYXNoaGFzaA',
+    `the hash pbkdf2:100:c2FsdHNhbHQ:${REMOVED}`,
+  ],
+  ["login of o'hara@example.com and with a=b:c!d", `login of o'${REMOVED} and with ${REMOVED}`],
+  ['other.user@example.com stays', 'other.user@example.com stays'],
+])(
+  'words that are secrets are taken out where marks are beside and in them: %p',
+  (before, after) => {
+    const redactor = new Redactor();
+    const hash = 'pbkdf2:100:c2FsdHNhbHQ:aGFzaGhhc2hoYXNoaGFzaA';
+    for (const word of ['user@example.com', hash, "o'hara@example.com", 'a=b:c!d']) {
+      redactor.learnWord(word);
+    }
+    expect(redactor.text(before)).toBe(after);
+  },
+);
