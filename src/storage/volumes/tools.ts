@@ -20,20 +20,30 @@ interface Ended {
   readonly complaint: string;
 }
 
+/** Between the signal and giving up: what root runs is not ours to end, and the kernel may hold it. */
+const FAREWELL_MS = 1_000;
+
 async function run(command: readonly string[], options: ToolOptions): Promise<Ended> {
+  const timeoutMs = options.timeoutMs ?? QUICK_MS;
   const child = Bun.spawn([...command], {
     stdin: options.stdin === undefined ? 'ignore' : new Blob([options.stdin]),
     stdout: 'pipe',
     stderr: 'pipe',
     env: { PATH: `${process.env.PATH ?? '/usr/bin:/bin'}:${SYSTEM_PROGRAMS}`, LC_ALL: 'C' },
-    timeout: options.timeoutMs ?? QUICK_MS,
+    timeout: timeoutMs,
     killSignal: 'SIGKILL',
   });
-  const [stdout, stderr, exitCode] = await Promise.all([
+  const late = Promise.withResolvers<never>();
+  const giveUp = () => late.reject(new Error(`it did not end in ${timeoutMs} ms`));
+  const timer = setTimeout(giveUp, timeoutMs + FAREWELL_MS);
+  const ended = Promise.all([
     new Response(child.stdout).text(),
     new Response(child.stderr).text(),
     child.exited,
   ]);
+  const [stdout, stderr, exitCode] = await Promise.race([ended, late.promise]).finally(() =>
+    clearTimeout(timer),
+  );
   const cutOff = child.signalCode === null ? '' : `ended by ${child.signalCode}`;
   const complaint = stderr.trim().slice(0, MAX_COMPLAINT_CHARACTERS) || cutOff;
   return { exitCode, stdout, complaint };
