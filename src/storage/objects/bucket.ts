@@ -18,6 +18,8 @@ const RANGE_BYTES = 4 * 1024 * 1024;
 /** Of an address for one request that follows at once. Seconds. */
 const OWN_USE_S = 300;
 const DELETE_WIDTH = 8;
+const ATTEMPTS = 4;
+const FIRST_PAUSE_MS = 50;
 
 export interface ObjectMeta {
   readonly contentLength: number;
@@ -75,15 +77,33 @@ export class ObjectBucket {
     return signedAddress(this.#settings, what);
   }
 
+  /** S3 servers fail now and then, and expect to be asked again. @throws what fetch throws. */
+  async #send({ method, key, query, headers, body }: ObjectRequest): Promise<Response> {
+    const mayRepeat = method !== 'POST';
+    for (let attempt = 1; ; attempt += 1) {
+      const isLast = !mayRepeat || attempt === ATTEMPTS;
+      try {
+        const response = await fetch(this.#address(method, key, query), {
+          ...{ method, headers, body },
+          signal: AbortSignal.timeout(PIECE_MS),
+        });
+        if (response.status < 500 || isLast) return response;
+        await response.body?.cancel();
+      } catch (error) {
+        const isSilence = error instanceof Error && error.name === 'TimeoutError';
+        if (isSilence || isLast) throw error;
+      }
+      await this.#clock.sleep(FIRST_PAUSE_MS * 2 ** attempt);
+    }
+  }
+
   /** @throws StorageError unless the server answers that it did it. */
-  async #ask({ method, key, query, headers, body }: ObjectRequest): Promise<Response> {
+  async #ask(request: ObjectRequest): Promise<Response> {
+    const { method, key } = request;
     const what = `${method} of the object ${JSON.stringify(key)}`;
     let response: Response;
     try {
-      response = await fetch(this.#address(method, key, query), {
-        ...{ method, headers, body },
-        signal: AbortSignal.timeout(PIECE_MS),
-      });
+      response = await this.#send(request);
     } catch (error) {
       throw this.#failed(error, what);
     }
