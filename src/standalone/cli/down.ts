@@ -24,7 +24,7 @@ async function hasLeft(folder: string, pid: number): Promise<boolean> {
 
 /** Asks the cluster's process to end and waits until it has left the folder, PostgreSQL included. */
 async function stop(folder: string, cluster: LocalCluster): Promise<void> {
-  process.kill(cluster.pid, 'SIGTERM');
+  if (lockOwner(folder) === cluster.pid) process.kill(cluster.pid, 'SIGTERM');
   if (await hasLeft(folder, cluster.pid)) return;
   throw new UserError(`The cluster (process ${cluster.pid}) does not stop.`, {
     hint: `End it with \`kill -9 ${cluster.pid}\`; nothing is lost by that.`,
@@ -43,8 +43,13 @@ export default defineCommand({
     if (cluster !== null) {
       if (options.sessions || options.purge) {
         const { endAllSessions } = await import('../sessions.ts');
-        const count = await endAllSessions(cluster, systemClock);
-        printStatus(io.stderr, 'done', `${count} session${count === 1 ? '' : 's'} ended.`);
+        try {
+          const count = await endAllSessions(cluster, systemClock);
+          printStatus(io.stderr, 'done', `${count} session${count === 1 ? '' : 's'} ended.`);
+        } catch (error) {
+          // When somebody else is stopping it, nobody answers any more, and they have ended them.
+          if (findLocalCluster(folder) !== null) throw error;
+        }
       }
       printStatus(io.stderr, 'wait', 'Stopping the local cluster');
       await stop(folder, cluster);
