@@ -77,7 +77,7 @@ describe.each(kinds)('apps of a session ($backend)', ({ backend, image, equipped
       await importTestImage(daemon.socketPath, 'jupyter');
     }
     cluster = new Program(['up', '--backend', backend], at());
-    await cluster.says(READY);
+    await cluster.says(READY, TEST_TIMEOUT_MS);
     await mustRun(['create', image, '-t', SESSION, '-r', 'mem=512m'], at());
     if (equipped === NOTEBOOK) await mustRun(['create', 'jupyter', '-t', NOTEBOOK], at());
     await mustRun(['ssh-config', ...new Set([SESSION, equipped])], at());
