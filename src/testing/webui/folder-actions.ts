@@ -120,7 +120,10 @@ class FolderVisit extends Visit {
       (await this.site.backendAi('--output', 'json', 'vfolder', 'list')).includes('delete-pending');
     await until(trashed, 'the folder is in the trash', STEP_MS);
     await this.waitFor('it is no longer among the active ones', `!(${rowOf(FOLDER)})`);
-    await this.click('the trash', shown('[role=tab]', 'Trash'));
+    // Behind its name is how many are in it.
+    const trash = `[...document.querySelectorAll('[role=tab]')]
+      .find((one) => one.innerText.trim().startsWith('Trash'))`;
+    await this.click('the trash', trash);
     await this.waitFor('it is there', `!!(${rowOf(FOLDER)})`);
   }
 
