@@ -41,8 +41,9 @@ export async function selectDueKernels(sql: Db, now: Date, limit: number): Promi
       a.identity_key
     FROM (
       SELECT * FROM kernels k
-      WHERE ${dueSince(sql)} > '-infinity' AND (k.status <> 'RUNNING' OR NOT EXISTS (
-        SELECT 1 FROM kernels o WHERE o.session_id = k.session_id AND o.status <> 'RUNNING'))
+      -- Counted, as what exists is looked for in the whole table when many kernels are due.
+      WHERE ${dueSince(sql)} > '-infinity' AND (k.status <> 'RUNNING' OR 0 = (
+        SELECT count(*) FROM kernels o WHERE o.session_id = k.session_id AND o.status <> 'RUNNING'))
       UNION ALL
       SELECT * FROM kernels k
       WHERE ${unconfirmedSince(sql)} > ${now}::timestamptz - interval '1 minute'

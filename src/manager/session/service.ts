@@ -113,7 +113,7 @@ export async function terminateSession(
   const reason = options.reason ?? (forced ? 'force-terminated' : 'user-requested');
   const kind = forced ? 'force-terminate' : 'terminate';
   const dependents = recursive ? await selectDependents(ctx.sql, sessionId, MAX_DEPENDENTS) : [];
-  const kernelIds = await selectKernelIds(ctx.sql, [...dependents, sessionId]);
+  const kernelIds = await selectKernelIds(ctx.keyed, [...dependents, sessionId]);
   const moved = await applyReports(
     ctx,
     kernelIds.map((kernelId) => ({ kind, kernelId, reason, message: null })),
@@ -142,7 +142,7 @@ export async function terminateSessions(
   sessionIds: readonly string[],
   forced: boolean,
 ): Promise<Terminations> {
-  const kernelIds = await selectKernelIds(ctx.sql, sessionIds);
+  const kernelIds = await selectKernelIds(ctx.keyed, sessionIds);
   const reason = forced ? 'force-terminated' : 'user-requested';
   const kind = forced ? 'force-terminate' : 'terminate';
   const moved = await applyReports(
