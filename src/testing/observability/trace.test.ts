@@ -73,6 +73,16 @@ beforeAll(async () => {
 }, TIMEOUT_MS);
 
 afterAll(async () => {
+  // Sessions outlive agents, and would this test.
+  await mustRun(['rm', 'traced'], { ...at(), timeoutMs: PATIENCE_MS });
+  await until(
+    async () => {
+      const live = await cluster.sql`SELECT FROM sessions WHERE terminated_at IS NULL`;
+      return live.length === 0;
+    },
+    'the session is over',
+    PATIENCE_MS,
+  );
   await web?.stop();
   await cluster?.stop();
   await collector.stop();
