@@ -47,11 +47,14 @@ const agentPlans = {
 } as const;
 type AgentName = keyof typeof agentPlans;
 
-type ServerName = 'manager' | AgentName;
+/** The second one runs beside the first on the same stores, where a test asks for it. */
+type ManagerName = 'manager' | 'second manager';
+type ServerName = ManagerName | AgentName;
 export type Part = ServerName | 'PostgreSQL';
 
 export interface DistributedOptions {
   readonly agents?: readonly AgentName[];
+  readonly managers?: readonly ManagerName[];
   /** Address that agents publish the services of containers on. */
   readonly bindHost?: string;
   /** Address on which the manager listens for agents; loopback unless it is given. */
@@ -82,10 +85,15 @@ export interface DistributedCluster {
   readonly clientEnvironment: Readonly<Record<string, string>>;
   /** Working folder of a server, with its settings. */
   folderOf(name: ServerName): string;
+  /** What an administrator's shell has set to use a manager of this cluster. */
+  environmentFor(name: ManagerName): Readonly<Record<string, string>>;
   /** Folder of the process agent's kernels. */
   readonly kernelsFolder: string;
   /** Everything of this cluster lies in here; it is in the command line of every kernel. */
   readonly folder: string;
+  /** SIGKILLs a server, which stays away until it is started again. */
+  kill(name: ServerName): Promise<void>;
+  start(name: ServerName): void;
   /** SIGKILLs a part and starts it again. */
   killAndRestart(part: Part): Promise<void>;
   /** The last lines that the servers logged. */
@@ -123,11 +131,15 @@ interface Addresses {
   readonly database: string;
   readonly databaseAddr: string;
   readonly etcd: string;
-  readonly api: number;
-  readonly internal: string;
+  /** Of each manager: its port for clients and its address for agents. */
+  readonly managers: ReadonlyMap<ManagerName, { readonly api: number; readonly internal: string }>;
 }
 
-function managerToml({ database, databaseAddr, etcd, api, internal }: Addresses): string {
+function managerToml(
+  name: ManagerName,
+  { database, databaseAddr, etcd, managers }: Addresses,
+): string {
+  const { api, internal } = managers.get(name) ?? {};
   const { username, password, pathname } = new URL(database);
   return `[db]
 addr = "${databaseAddr}"
@@ -138,7 +150,7 @@ password = "${password}"
 addr = "${etcd}"
 namespace = "faults"
 [manager]
-id = "i-faults"
+id = "i-faults-${name.replace(' ', '-')}"
 service-addr = "127.0.0.1:${api}"
 internal-addr = "${internal}"
 heartbeat-timeout = 10.0
@@ -227,14 +239,20 @@ class Servers {
   start(name: ServerName): void {
     const cwd = this.folderOf(name);
     const program =
-      name === 'manager'
+      name === 'manager' || name === 'second manager'
         ? new Program(['mgr', 'start-server'], { cwd })
         : new Program(['ag', 'start-server'], { cwd, env: this.#agentEnvironment });
     this.#running.set(name, program);
   }
 
+  async kill(name: ServerName): Promise<void> {
+    const program = this.#running.get(name);
+    this.#running.delete(name);
+    await program?.kill();
+  }
+
   async restart(name: ServerName): Promise<void> {
-    await this.#running.get(name)?.kill();
+    await this.kill(name);
     this.start(name);
   }
 
@@ -255,10 +273,12 @@ class Servers {
   }
 
   async stop(): Promise<void> {
-    // Agents say goodbye to the manager, so it ends last.
-    const agents = [...this.#running].filter(([name]) => name !== 'manager');
-    for (const [, agent] of agents) await agent.stop();
-    await this.#running.get('manager')?.stop();
+    // Agents say goodbye to a manager, so managers end last.
+    const isManager = (name: ServerName) => name === 'manager' || name === 'second manager';
+    const order = [...this.#running].sort(
+      ([a], [b]) => Number(isManager(a)) - Number(isManager(b)),
+    );
+    for (const [, program] of order) await program.stop();
   }
 }
 
@@ -267,9 +287,11 @@ async function writeSettings(
   agents: readonly AgentName[],
   addresses: Addresses & { readonly bindHost: string; readonly moreSettings: string },
 ): Promise<void> {
-  const files: [ServerName, string, string][] = [
-    ['manager', 'manager.toml', managerToml(addresses) + addresses.moreSettings],
-  ];
+  const files = [...addresses.managers.keys()].map((name): [ServerName, string, string] => [
+    name,
+    'manager.toml',
+    managerToml(name, addresses) + addresses.moreSettings,
+  ]);
   for (const name of agents) {
     const { etcd, bindHost, moreSettings } = addresses;
     const text = agentToml(etcd, await freePort(), agentPlans[name], bindHost) + moreSettings;
@@ -334,17 +356,22 @@ export async function startDistributedCluster(
   options: DistributedOptions = {},
 ): Promise<DistributedCluster> {
   const { agents = ['process agent', 'dummy agent'], bindHost = '127.0.0.1' } = options;
+  const names = options.managers ?? ['manager'];
   await using undo = new AsyncDisposableStack();
   const folder = await mkdtemp(join(tmpdir(), 'bai-faults-'));
   undo.defer(() => rm(folder, { recursive: true, force: true }));
   await chmod(folder, 0o755);
   const stores = options.stores ?? (await startStores(folder, undo));
   const url = stores.databaseUrl;
-  const [api, internal] = [await freePort(), await freePort()];
+  const managers = new Map<ManagerName, { api: number; internal: string }>();
+  for (const name of names) {
+    const internal = `${options.internalHost ?? '127.0.0.1'}:${await freePort()}`;
+    managers.set(name, { api: await freePort(), internal });
+  }
   const servers = new Servers(folder, options.agentEnvironment ?? {});
   await writeSettings(servers, agents, {
-    ...{ database: url, databaseAddr: stores.databaseAddr, etcd: stores.etcdAddr, api, bindHost },
-    internal: `${options.internalHost ?? '127.0.0.1'}:${internal}`,
+    ...{ database: url, databaseAddr: stores.databaseAddr, etcd: stores.etcdAddr },
+    ...{ managers, bindHost },
     moreSettings: options.moreSettings ?? '',
   });
   const { path, keys } = await prepareFixture(folder);
@@ -353,7 +380,7 @@ export async function startDistributedCluster(
   undo.defer(() => sql.end({ timeout: 5 }));
 
   undo.defer(() => servers.stop());
-  for (const name of ['manager', ...agents] as const) servers.start(name);
+  for (const name of [...names, ...agents]) servers.start(name);
   const images = [...new Set(agents.map((name) => someImage[agentPlans[name].backend]))];
   const known = async () => {
     servers.assertAlive();
@@ -366,17 +393,20 @@ export async function startDistributedCluster(
   await until(known, 'the agents and their images are known', START_TIMEOUT_MS);
   await shrinkImages(sql);
   const [accessKey, secretKey] = keys;
-  const clientEnvironment = {
-    BACKEND_ENDPOINT: `http://127.0.0.1:${api}`,
+  const environmentFor = (name: ManagerName) => ({
+    BACKEND_ENDPOINT: `http://127.0.0.1:${managers.get(name)?.api}`,
     BACKEND_ACCESS_KEY: accessKey,
     BACKEND_SECRET_KEY: secretKey,
-  };
+  });
+  const clientEnvironment = environmentFor('manager');
   const cluster = undo.move();
   return {
-    ...{ sql, folder, clientEnvironment },
+    ...{ sql, folder, clientEnvironment, environmentFor },
     client: new Client(readClientConfig(clientEnvironment)),
     folderOf: (name) => servers.folderOf(name),
     kernelsFolder: join(servers.folderOf('process agent'), 'state/i-process/kernels'),
+    kill: (name) => servers.kill(name),
+    start: (name) => servers.start(name),
     killAndRestart: (part) =>
       part === 'PostgreSQL' ? killPostgres(folder) : servers.restart(part),
     logs: () => servers.logs(),
