@@ -20,6 +20,9 @@ interface Waiting {
   readonly designated: readonly number[] | null;
 }
 
+/** After all times that are known. Milliseconds. */
+const UNKNOWN_MS = Number.MAX_SAFE_INTEGER;
+
 /** How much of the demand the agent lacks, each slot as a part of what is asked. */
 export function deficit(table: AgentTable, agent: number, { slots, amounts }: Demand): number {
   let lacking = 0;
@@ -69,9 +72,23 @@ function readyAtMs(
   return null;
 }
 
+/** All of `planned` and the demand, by slot. */
+function withDemand(
+  planned: ReadonlyMap<number, number> | undefined,
+  { slots, amounts }: Demand,
+): Map<number, number> {
+  const sums = new Map(planned);
+  slots.forEach((slot, at) => {
+    sums.set(slot, (sums.get(slot) ?? 0) + (amounts[at] ?? 0));
+  });
+  return sums;
+}
+
 /**
- * Keeps free, for each requirement, the agent that lacks least among those large enough. An agent
- * that is kept free lacks less and less, so the choice settles on it, plan after plan.
+ * Keeps free, for each requirement, the agent that is ready first by the ends that are known; where
+ * none are, the one that lacks least. Nobody who ends later may use an agent that is kept free, so it is
+ * ready no later in the next plan, and is left only for one that is ready even earlier: the session
+ * starts no later than the first plan says.
  * @returns null when some requirement is too large for every agent; nothing is kept then.
  */
 export function reserve({
@@ -83,27 +100,25 @@ export function reserve({
 }): { readonly agents: readonly number[]; readonly startsAt: Date | null } | null {
   const planned = new Map<number, Map<number, number>>();
   const chosen: { agent: number; demand: Demand }[] = [];
+  const readyAt = (agent: number, wanted: ReadonlyMap<number, number>) =>
+    readyAtMs(table, agent, wanted, releases.get(table.ids[agent] ?? '') ?? []);
   for (const { demand, architecture } of requirements) {
     let best = -1;
-    let least = Number.POSITIVE_INFINITY;
+    let [first, least] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
     for (let agent = 0; agent < table.size; agent += 1) {
       if (table.architectureOf[agent] !== architecture) continue;
       if (designated && !designated.includes(agent)) continue;
       if (!couldEver(table, agent, demand, planned.get(agent))) continue;
       const lacking = deficit(table, agent, demand);
-      if (lacking < least) [best, least] = [agent, lacking];
+      const ready = readyAt(agent, withDemand(planned.get(agent), demand)) ?? UNKNOWN_MS;
+      if (ready > first || (ready === first && lacking >= least)) continue;
+      [best, first, least] = [agent, ready, lacking];
     }
     if (best < 0) return null;
-    const sums = planned.get(best) ?? new Map<number, number>();
-    demand.slots.forEach((slot, at) => {
-      sums.set(slot, (sums.get(slot) ?? 0) + (demand.amounts[at] ?? 0));
-    });
-    planned.set(best, sums);
+    planned.set(best, withDemand(planned.get(best), demand));
     chosen.push({ agent: best, demand });
   }
-  const times = [...planned].map(([agent, wanted]) =>
-    readyAtMs(table, agent, wanted, releases.get(table.ids[agent] ?? '') ?? []),
-  );
+  const times = [...planned].map(([agent, wanted]) => readyAt(agent, wanted));
   for (const { agent, demand } of chosen) table.hold(agent, demand);
   const known = times.flatMap((time) => time ?? []);
   const startsAt = known.length === times.length ? new Date(Math.max(...known)) : null;
