@@ -47,7 +47,7 @@ export function snapshot(
   return {
     now: new Date(5000),
     ...{ groups: none, slotPriority: ['cuda', 'cpu', 'mem'], maxSessionsPerAgent: null },
-    ...{ agents, pending, ending: [], placed: [] },
+    ...{ agents, imageAgents: none, pending, ending: [], placed: [] },
     occupancy: {
       ...{ keypairs: none, users: none, projects: none, domains: none },
       ...{ sessions: none, sftpSessions: none },

@@ -3502,6 +3502,8 @@ export type SessionClosestAgent = {
   readonly agent_id: Maybe<Scalars['String']['output']>;
   /** The agent's architecture, where the image needs another one. */
   readonly wrong_architecture: Maybe<Scalars['String']['output']>;
+  /** It does not have the image, which no registry has either. */
+  readonly lacks_image: Scalars['Boolean']['output'];
   readonly has_too_many_sessions: Scalars['Boolean']['output'];
   readonly missing: ReadonlyArray<SessionMissingSlot>;
 };
@@ -10614,6 +10616,7 @@ export type SessionClosestAgentResolvers<ContextType = GraphqlContext, ParentTyp
   kernel_ids?: Resolver<ReadonlyArray<ResolversTypes['ID']>, ParentType, ContextType>;
   agent_id?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
   wrong_architecture?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  lacks_image?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
   has_too_many_sessions?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
   missing?: Resolver<ReadonlyArray<ResolversTypes['SessionMissingSlot']>, ParentType, ContextType>;
 };

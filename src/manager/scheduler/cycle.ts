@@ -32,7 +32,7 @@ export interface Scheduler {
 
 type SchedulerContext = Pick<
   ManagerContext,
-  'sql' | 'keyed' | 'transitions' | 'events' | 'clock' | 'log' | 'settings' | 'config'
+  'sql' | 'keyed' | 'transitions' | 'events' | 'clock' | 'log' | 'settings' | 'config' | 'live'
 >;
 
 function toPlacement(

@@ -58,6 +58,8 @@ export const explainGraphql: GraphqlModule = {
       agent_id: String
       """The agent's architecture, where the image needs another one."""
       wrong_architecture: String
+      """It does not have the image, which no registry has either."""
+      lacks_image: Boolean!
       has_too_many_sessions: Boolean!
       missing: [SessionMissingSlot!]!
     }

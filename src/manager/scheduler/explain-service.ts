@@ -48,6 +48,7 @@ async function asPending(ctx: ManagerContext, item: NewSession): Promise<Pending
     durationSec: item.type === 'batch' ? item.batchTimeoutSec : null,
     kernels: item.kernels.map(({ id, image, slots }) => ({
       ...{ id, architecture: image.architecture, requested: slots },
+      localImage: image.isLocal ? image.canonical : null,
     })),
     designatedAgents: item.designatedAgents,
     failedAgents: [],

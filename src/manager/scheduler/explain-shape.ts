@@ -57,18 +57,21 @@ export function shapeExplanation(explanation: Explanation, hideAgents: boolean) 
     queue_length: explanation.queueLength,
     is_behind_reservation: explanation.isBehindReservation,
     has_reservation: explanation.hasReservation,
-    closest_agents: closest.map(({ kernelIds, agentId, architecture, isFull, shortages }) => ({
-      kernel_ids: [...kernelIds],
-      agent_id: hideAgents ? null : agentId,
-      wrong_architecture: architecture,
-      has_too_many_sessions: isFull,
-      missing: shortages.map(({ slot, requested, available }) => ({
-        slot,
-        requested: formatAmount(requested),
-        available: formatAmount(available),
-        missing: formatAmount(requested - available),
-      })),
-    })),
+    closest_agents: closest.map(
+      ({ kernelIds, agentId, architecture, lacksImage, isFull, shortages }) => ({
+        kernel_ids: [...kernelIds],
+        agent_id: hideAgents ? null : agentId,
+        wrong_architecture: architecture,
+        lacks_image: lacksImage,
+        has_too_many_sessions: isFull,
+        missing: shortages.map(({ slot, requested, available }) => ({
+          slot,
+          requested: formatAmount(requested),
+          available: formatAmount(available),
+          missing: formatAmount(requested - available),
+        })),
+      }),
+    ),
     preemption: explanation.preemption,
     estimated_start: explanation.estimatedStart,
     suggestion: suggestion && shapeSuggestion(suggestion),

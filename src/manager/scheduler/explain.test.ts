@@ -100,9 +100,29 @@ describe('an explanation', () => {
     expect(closest).toEqual([
       {
         ...{ kernelIds: ['s-k'], agentId: 'i-near', architecture: null, isFull: false },
+        lacksImage: false,
         shortages: [{ slot: 'cpu', requested: 6_000_000n, available: 5_000_000n }],
       },
     ]);
+  });
+
+  test('tells that an agent lacks an image which cannot be pulled, and waits for one that has it', () => {
+    const wish = session('s', slots(6, 2));
+    const kernels = wish.kernels.map((kernel) => ({ ...kernel, localImage: 'local/own:1' }));
+    const large = agent('i-large', slots(8, 8));
+    const imageAgents = new Map([['local/own:1 x86_64', ['i-near']]]);
+    const taken = snapshot([large, near], [{ ...wish, kernels }], { imageAgents });
+    expect(explainOne(taken, 's')).toMatchObject({
+      agents: [],
+      closest: [{ agentId: 'i-near', lacksImage: false, shortages: [{ slot: 'cpu' }] }],
+    });
+    expect(explainOne(taken, 's').failed[0]?.msg).toContain(
+      'i-large (does not have the image, which no registry has either)',
+    );
+    const known = { ...taken, imageAgents: new Map([['local/own:1 x86_64', ['i-large']]]) };
+    expect(explainOne(known, 's').agents).toEqual(['i-large']);
+    // Who has it is not known, so that anybody may.
+    expect(explainOne({ ...taken, imageAgents: new Map() }, 's').agents).toEqual(['i-large']);
   });
 
   test('takes off as little as it can', () => {

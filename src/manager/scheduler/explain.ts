@@ -7,6 +7,7 @@ import { NO_ROOM, type Obstacles, obstaclesOn } from './obstacles.ts';
 import { type Plan, Planning, planWith } from './plan.ts';
 import type { Failure, PlannedCandidate, Verdict } from './planner.ts';
 import { deficit } from './reservation.ts';
+import { canRun } from './selectors.ts';
 import { estimateStarts } from './simulate.ts';
 import type { PendingSession, Snapshot } from './snapshot.ts';
 import { type Suggestion, suggest } from './suggestion.ts';
@@ -57,7 +58,7 @@ function closestAgents(planning: Planning, candidate: PlannedCandidate): Closest
     let best = -1;
     let least = Number.POSITIVE_INFINITY;
     for (const agent of agents) {
-      const wrong = table.architectureOf[agent] === requirement.architecture ? 0 : 1_000;
+      const wrong = canRun(table, agent, requirement) ? 0 : 1_000;
       const lacking = wrong + deficit(table, agent, requirement.demand);
       if (lacking < least) [best, least] = [agent, lacking];
     }
@@ -65,7 +66,10 @@ function closestAgents(planning: Planning, candidate: PlannedCandidate): Closest
     const { kernelIds } = requirement;
     const obstacles = obstaclesOn(table, best, requirement, planning.limits);
     const fits =
-      obstacles.architecture === null && obstacles.shortages.length === 0 && !obstacles.isFull;
+      obstacles.architecture === null &&
+      !obstacles.lacksImage &&
+      obstacles.shortages.length === 0 &&
+      !obstacles.isFull;
     return fits ? [] : [{ kernelIds, agentId: table.ids[best] ?? '', ...obstacles }];
   });
 }

@@ -1,8 +1,12 @@
 /** The queue as it is read again and again: what is remembered never hides what has changed. */
 import { afterAll, beforeAll, expect, test } from 'bun:test';
+import { insertAgent } from '../../testing/sessions.ts';
 import { type TenantSessions, tenantSessions } from '../../testing/tenant-sessions.ts';
 import { type Tenants, testTenants } from '../../testing/tenants.ts';
+import { upsertImages } from '../image/catalog.ts';
+import { noteAgentImages } from '../image/locations.ts';
 import { PendingQueue, takeSnapshot } from './load.ts';
+import { plan } from './plan.ts';
 import { defaultGroupRules } from './snapshot.ts';
 
 let tenants: Tenants;
@@ -99,4 +103,29 @@ test('the known end of a placed session is its timeout or its longest life, whic
   expect(await endOf()).toBe(10);
   await sql`update keypair_resource_policies set max_session_lifetime = 300`;
   expect(await endOf()).toBe(5);
+});
+
+test('a session whose image one agent alone has, and no registry, goes there', async () => {
+  const { ctx } = tenants;
+  const { sql } = ctx;
+  await insertAgent(sql, 'i-first');
+  await insertAgent(sql, 'i-holder');
+  const canonical = 'local/own:1';
+  const image = { canonical, architecture: 'x86_64' };
+  const about = { digest: 'sha256:0', sizeBytes: 1, labels: {}, aliases: [] };
+  await upsertImages(sql, [{ ...image, ...about }]);
+  const { sessionId } = await waiting('homely');
+  await sql`update kernels set image = ${canonical},
+      image_id = (select id from images where name = ${canonical})
+    where session_id = ${sessionId}`;
+  const agentOf = async () => {
+    const pending = await new PendingQueue().load(ctx);
+    const own = pending.filter(({ id }) => id === sessionId);
+    return plan(await takeSnapshot(ctx, own)).placements[0]?.kernels[0]?.agentId;
+  };
+  await noteAgentImages(ctx.live, 'i-holder', [image]);
+  expect(await agentOf()).toBe('i-holder');
+  await noteAgentImages(ctx.live, 'i-holder', []);
+  await noteAgentImages(ctx.live, 'i-first', [image]);
+  expect(await agentOf()).toBe('i-first');
 });

@@ -1,12 +1,15 @@
 /** Takes the snapshot that a decision is made from. */
 import * as v from 'valibot';
+import { errorMessage } from '../../common/errors.ts';
 import type { ManagerContext } from '../context.ts';
+import { type ImageLocations, loadImageLocations } from '../image/locations.ts';
 import { listAllResourceGroups, type ResourceGroup } from '../resource-group/service.ts';
 import { type PendingDetails, selectPendingDetails, selectQueue } from './pending-store.ts';
 import { selectPlaced } from './preemption-store.ts';
 import {
   defaultGroupRules,
   type GroupRules,
+  imageKey,
   type PendingSession,
   type Snapshot,
 } from './snapshot.ts';
@@ -14,7 +17,7 @@ import { selectAgents, selectEnding, selectLimits, selectOccupancy } from './sto
 
 export type SnapshotContext = Pick<
   ManagerContext,
-  'sql' | 'keyed' | 'clock' | 'config' | 'settings'
+  'sql' | 'keyed' | 'clock' | 'config' | 'settings' | 'live' | 'log'
 >;
 
 /** Most sessions with kernels on one agent, in the configuration store; absent: no limit. */
@@ -41,6 +44,28 @@ function rulesOf(group: ResourceGroup): GroupRules {
       reserve_after === undefined ? defaultGroupRules.reserveAfterMs : reserve_after * 1000,
     preemption: group.schedulerOptions.preemption,
   };
+}
+
+/** Which agents have the local images that are waited for. Nothing is known while the store is away. */
+async function locateImages(
+  ctx: SnapshotContext,
+  pending: readonly PendingSession[],
+): Promise<Snapshot['imageAgents']> {
+  const wanted = new Map<string, Parameters<ImageLocations>[0]>();
+  for (const { localImage, architecture } of pending.flatMap(({ kernels }) => kernels)) {
+    if (!localImage) continue;
+    wanted.set(imageKey(localImage, architecture), { canonical: localImage, architecture });
+  }
+  if (wanted.size === 0) return new Map();
+  try {
+    const locate = await loadImageLocations(ctx.live, ctx.sql);
+    return new Map([...wanted].map(([key, image]) => [key, locate(image)]));
+  } catch (error) {
+    ctx.log.warn('cannot learn which agents have local images; any may be chosen', {
+      error: errorMessage(error),
+    });
+    return new Map();
+  }
 }
 
 /** Whether somebody has waited so long that agents may be kept free, which needs to know ends. */
@@ -81,12 +106,13 @@ export async function takeSnapshot(
   { withEnds = false } = {},
 ): Promise<Snapshot> {
   const now = ctx.clock.now();
-  const [agents, occupancy, limits, list, limit] = await Promise.all([
+  const [agents, occupancy, limits, list, limit, imageAgents] = await Promise.all([
     selectAgents(ctx.keyed),
     selectOccupancy(ctx.keyed),
     selectLimits(ctx.sql, pending),
     listAllResourceGroups(ctx.sql),
     ctx.config.get(MAX_SESSIONS_KEY),
+    locateImages(ctx, pending),
   ]);
   const groups = new Map(list.map((group) => [group.name, rulesOf(group)]));
   const preempting = preemptingGroups(pending, groups, withEnds);
@@ -99,7 +125,7 @@ export async function takeSnapshot(
     groups,
     slotPriority: ctx.settings.agentSelectionResourcePriority,
     maxSessionsPerAgent: v.parse(maxSessions, limit ?? null),
-    ...{ agents, pending, ending, placed, occupancy },
+    ...{ agents, imageAgents, pending, ending, placed, occupancy },
     ...limits,
   };
 }

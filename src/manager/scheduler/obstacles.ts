@@ -20,6 +20,8 @@ export interface Shortage {
 export interface Obstacles {
   /** The agent's architecture where it is the wrong one. */
   readonly architecture: string | null;
+  /** No registry has the image, and neither has the agent. */
+  readonly lacksImage: boolean;
   readonly shortages: readonly Shortage[];
   /** The agent has as many sessions as it may. */
   readonly isFull: boolean;
@@ -49,6 +51,7 @@ export function obstaclesOn(
   });
   const right = table.architectureOf[agent] === requirement.architecture;
   return {
+    lacksImage: requirement.holders?.has(agent) === false,
     architecture: right ? null : (table.architectures[agent] ?? ''),
     shortages,
     isFull: maxSessionsPerAgent !== null && (table.sessions[agent] ?? 0) >= maxSessionsPerAgent,
@@ -56,10 +59,11 @@ export function obstaclesOn(
 }
 
 function inWords(obstacles: Obstacles, requirement: Requirement, limits: Limits): string {
-  const { architecture, shortages, isFull } = obstacles;
+  const { architecture, lacksImage, shortages, isFull } = obstacles;
   if (architecture !== null) {
     return `is ${architecture}, the image needs ${requirement.architectures.join(' and ')}`;
   }
+  if (lacksImage) return 'does not have the image, which no registry has either';
   if (shortages.length > 0) {
     return shortages
       .map(({ slot, requested, available }) => {

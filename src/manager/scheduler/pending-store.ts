@@ -105,6 +105,7 @@ export type PendingDetails = Omit<PendingSession, keyof QueueEntry> & { readonly
 const kernelItem = v.object({
   id: v.string(),
   architecture: v.nullable(v.string()),
+  local_image: v.nullable(v.string()),
   requested: slotMapColumn,
 });
 
@@ -138,6 +139,7 @@ function toDetails(row: v.InferOutput<typeof detailsRow>): PendingDetails {
     kernels: row.kernels.map((kernel) => ({
       id: kernel.id,
       architecture: kernel.architecture ?? 'x86_64',
+      localImage: kernel.local_image,
       requested: parseSlots(kernel.requested),
     })),
     designatedAgents: row.designated_agent_ids,
@@ -152,15 +154,18 @@ export async function selectPendingDetails(
   const rows = await sql`
     WITH slots AS (
       SELECT k.session_id, k.id, k.architecture, k.cluster_idx, k.status,
+        CASE WHEN i.is_local THEN k.image END AS local_image,
         json_object_agg(a.slot_name, a.requested::text) FILTER (WHERE a.slot_name IS NOT NULL)
           AS requested
       FROM kernels k
+      LEFT JOIN images i ON i.id = k.image_id
       LEFT JOIN resource_allocations a ON a.kernel_id = k.id AND a.free_at IS NULL
       WHERE k.session_id = ANY(${sql.array([...ids])}::uuid[])
-      GROUP BY k.session_id, k.id
+      GROUP BY k.session_id, k.id, i.id
     ), members AS (
       SELECT session_id, json_agg(json_build_object(
-        'id', id, 'architecture', architecture, 'requested', requested)
+        'id', id, 'architecture', architecture, 'local_image', local_image,
+        'requested', requested)
         ORDER BY cluster_idx, id) AS kernels
       FROM slots GROUP BY session_id HAVING bool_and(status = 'PENDING')
     )

@@ -13,6 +13,8 @@ import { sequence } from './sequencers.ts';
 import { type Demand, SlotSpace, sumDemands } from './slot-space.ts';
 import {
   defaultGroupRules,
+  imageKey,
+  type PendingKernel,
   type PendingSession,
   type PlacedSession,
   type Snapshot,
@@ -141,14 +143,29 @@ export class Planning {
       const [only = '', ...others] = architectures;
       const architecture = others.length > 0 ? -1 : table.architectureIndex(only);
       const demand = this.#weighed(sumDemands(demands.slice(from, to)));
-      const shape = `${architecture}/${demand.slots}/${demand.amounts}`;
+      const holders = this.#holders(members, table);
+      const where = holders ? [...holders] : 'any';
+      const shape = `${architecture}/${demand.slots}/${demand.amounts}/${where}`;
       const kernelIds = members.map((kernel) => kernel.id);
-      return { kernelIds, architectures, architecture, demand, shape };
+      return { kernelIds, architectures, architecture, holders, demand, shape };
     };
     if (clusterMode === 'single-node' || kernels.length === 1) {
       return [requirement(0, kernels.length)];
     }
     return kernels.map((_, at) => requirement(at, at + 1));
+  }
+
+  /** The agents that have all images of the kernels which cannot be pulled; null: any may. */
+  #holders(kernels: readonly PendingKernel[], table: AgentTable): ReadonlySet<number> | null {
+    let holders: ReadonlySet<number> | null = null;
+    for (const { localImage, architecture } of kernels) {
+      if (!localImage) continue;
+      const known = this.#snapshot.imageAgents.get(imageKey(localImage, architecture)) ?? [];
+      if (known.length === 0) continue;
+      const here = new Set(known.map((id) => table.ids.indexOf(id)).filter((agent) => agent >= 0));
+      holders = holders ? here.intersection(holders) : here;
+    }
+    return holders;
   }
 
   #preemptions(): Map<AgentTable, Preemption> {

@@ -8,7 +8,7 @@
  */
 import type { AgentTable } from './agent-table.ts';
 import type { PlannedCandidate } from './planner.ts';
-import type { Requirement } from './selectors.ts';
+import { canRun, type Requirement } from './selectors.ts';
 import type { Demand, SlotSpace } from './slot-space.ts';
 import type { PendingSession, PlacedSession } from './snapshot.ts';
 
@@ -210,7 +210,7 @@ export class Preemption {
   /** The agent where the fewest have to go for the requirement, by the group's order. */
   #place(
     { designated, avoided, cleared }: PlannedCandidate,
-    { architecture, demand }: Requirement,
+    requirement: Requirement,
     able: ReadonlySet<Holder>,
     places: Claim['places'],
   ): Collected | null {
@@ -218,9 +218,9 @@ export class Preemption {
     let best: Collected | null = null;
     let bestRank: Rank = [];
     for (const agent of designated ?? table.ids.keys()) {
-      if (table.architectureOf[agent] !== architecture) continue;
+      if (!canRun(table, agent, requirement)) continue;
       const isOwn = places.some((place) => place.agent === agent);
-      const victims = this.#collect(agent, demand, able, isOwn);
+      const victims = this.#collect(agent, requirement.demand, able, isOwn);
       if (!victims) continue;
       const rank = [
         avoided.has(agent) ? 1 : 0,

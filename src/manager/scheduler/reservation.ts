@@ -4,7 +4,7 @@
  * been passed for a while, as most sessions have no known end that a reservation could count on.
  */
 import type { AgentTable } from './agent-table.ts';
-import type { Requirement } from './selectors.ts';
+import { canRun, type Requirement } from './selectors.ts';
 import type { Demand } from './slot-space.ts';
 import type { PendingSession } from './snapshot.ts';
 
@@ -102,11 +102,12 @@ export function reserve({
   const chosen: { agent: number; demand: Demand }[] = [];
   const readyAt = (agent: number, wanted: ReadonlyMap<number, number>) =>
     readyAtMs(table, agent, wanted, releases.get(table.ids[agent] ?? '') ?? []);
-  for (const { demand, architecture } of requirements) {
+  for (const requirement of requirements) {
+    const { demand } = requirement;
     let best = -1;
     let [first, least] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
     for (let agent = 0; agent < table.size; agent += 1) {
-      if (table.architectureOf[agent] !== architecture) continue;
+      if (!canRun(table, agent, requirement)) continue;
       if (designated && !designated.includes(agent)) continue;
       if (!couldEver(table, agent, demand, planned.get(agent))) continue;
       const lacking = deficit(table, agent, demand);

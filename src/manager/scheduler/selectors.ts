@@ -14,6 +14,8 @@ export interface Requirement {
   readonly architectures: readonly string[];
   /** The architecture, as the table numbers it; -1 when no agent can be right. */
   readonly architecture: number;
+  /** Agents that have the images, where these cannot be pulled; null: any agent will do. */
+  readonly holders: ReadonlySet<number> | null;
   /** Slots in the order in which they weigh. */
   readonly demand: Demand;
   /** The same for requirements that any agent meets alike. */
@@ -34,9 +36,18 @@ export interface Wish {
 
 const NOBODY: ReadonlySet<number> = new Set();
 
+/** Whether the agent is of the right architecture and has the images, or can get them. */
+export function canRun(
+  table: AgentTable,
+  agent: number,
+  { architecture, holders }: Requirement,
+): boolean {
+  return table.architectureOf[agent] === architecture && (holders?.has(agent) ?? true);
+}
+
 function accepts(table: AgentTable, agent: number, wish: Wish, avoided: ReadonlySet<number>) {
   const { requirement, maxSessions, own } = wish;
-  if (table.architectureOf[agent] !== requirement.architecture) return false;
+  if (!canRun(table, agent, requirement)) return false;
   if (maxSessions !== null && (table.sessions[agent] ?? 0) >= maxSessions && !own.has(agent)) {
     return false;
   }

@@ -20,6 +20,8 @@ export interface AgentSnapshot {
 export interface PendingKernel {
   readonly id: string;
   readonly architecture: string;
+  /** Name of its image where no registry has it, so that agents cannot pull it; else they can. */
+  readonly localImage?: string | null;
   readonly requested: Slots;
 }
 
@@ -147,6 +149,8 @@ export interface Snapshot {
   /** Most sessions with kernels on one agent; null: no limit. */
   readonly maxSessionsPerAgent: number | null;
   readonly agents: readonly AgentSnapshot[];
+  /** Who has local images, by `imageKey`; those left out may be anywhere. */
+  readonly imageAgents: ReadonlyMap<string, readonly string[]>;
   readonly pending: readonly PendingSession[];
   readonly ending: readonly EndingSession[];
   /** Those that concern preemption; none where nobody may be preempted. */
@@ -158,6 +162,8 @@ export interface Snapshot {
   readonly projectLimits: ReadonlyMap<string, SlotLimits>;
   readonly domainLimits: ReadonlyMap<string, SlotLimits>;
 }
+
+export const imageKey = (name: string, architecture: string): string => `${name} ${architecture}`;
 
 export const defaultGroupRules: GroupRules = {
   sequencer: 'fifo',

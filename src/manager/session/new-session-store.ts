@@ -19,6 +19,7 @@ export interface NewKernel {
     readonly canonical: string;
     readonly architecture: string;
     readonly registry: string;
+    readonly isLocal: boolean;
   };
   readonly slots: Slots;
   /** What its image needs at least. */

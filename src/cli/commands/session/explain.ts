@@ -20,6 +20,7 @@ const explanation = v.object({
       kernel_ids: v.array(v.string()),
       agent_id: v.nullable(v.string()),
       wrong_architecture: v.nullable(v.string()),
+      lacks_image: v.boolean(),
       has_too_many_sessions: v.boolean(),
       missing: v.array(
         v.object({
@@ -65,7 +66,7 @@ const DOCUMENT = `query($id: GlobalIDField!) { compute_session_node(id: $id) {
   row_id name status status_info pending_explanation {
     starts_now agent_ids failed_rules { name message } passed_rules queue_position queue_length
     is_behind_reservation has_reservation
-    closest_agents { kernel_ids agent_id wrong_architecture has_too_many_sessions
+    closest_agents { kernel_ids agent_id wrong_architecture lacks_image has_too_many_sessions
       missing { slot requested available missing } }
     preemption { state sessions } estimated_start
     suggestion { summary resources cluster_size cluster_mode any_agent start_now
@@ -76,6 +77,7 @@ function describeClosest(closest: Explanation['closest_agents'][number]): string
   const agent = closest.agent_id === null ? 'the closest agent' : `agent ${closest.agent_id}`;
   const parts = [
     ...(closest.wrong_architecture === null ? [] : [`is ${closest.wrong_architecture}`]),
+    ...(closest.lacks_image ? ['does not have the image, which no registry has either'] : []),
     ...(closest.has_too_many_sessions ? ['has as many sessions as it may'] : []),
     ...closest.missing.map(
       ({ slot, requested, available, missing }) =>
