@@ -250,7 +250,9 @@ export class Exchange implements WireOwner {
     if (head === null) return part.length === 0 || wire.write(part);
     if (part.length === 0) return wire.write(head);
     if (part.length <= JOINED_BYTES) return wire.write(Buffer.concat([head, part]));
-    return wire.write(head) && wire.write(part);
+    // What a client takes late is kept, so the part has to follow either way.
+    const isHeadTaken = wire.write(head);
+    return wire.write(part) && isHeadTaken;
   }
 
   /** @param isClean whether the application sent not more than the answer. */
