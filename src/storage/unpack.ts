@@ -39,10 +39,11 @@ export interface UnpackOptions {
   readonly mustBeSynced: (path: string, folder: OpenFolder) => Promise<boolean>;
 }
 
-/** @throws StorageError for a name that is empty or climbs. */
+/** @throws StorageError for a name that is empty, climbs, or that no file can have. */
 function checkedParts(name: string): string[] {
   const parts = splitPath(name);
-  if (parts.length > 0 && !parts.includes('..')) return parts;
+  const isPossible = parts.length > 0 && !parts.includes('..') && !name.includes('\0');
+  if (isPossible) return parts;
   throw new StorageError(
     'InvalidSubpath',
     `The archive has a file called ${JSON.stringify(name)}.`,

@@ -77,16 +77,27 @@ const websocket: Bun.WebSocketHandler<Joined> = {
 };
 
 /** Opens the server's WebSocket. @throws Error when it refuses. */
+/** Until a server that took the connection must have opened the WebSocket. */
+const OPEN_TIMEOUT_MS = 30_000;
+
 async function openUpstream(client: Client, path: string, url: URL): Promise<Bun.WebSocket> {
   const { url: target, headers, tls } = await client.socketTarget(path, url.searchParams);
   const socket = new BunWebSocket(target, { headers, tls });
   socket.binaryType = 'arraybuffer';
-  await new Promise<void>((resolve, reject) => {
-    socket.addEventListener('open', () => resolve());
-    socket.addEventListener('error', () =>
-      reject(new Error(`${target.host} did not open the WebSocket ${path}.`)),
-    );
-  });
+  const opened = Promise.withResolvers<void>();
+  const refuse = () =>
+    opened.reject(new Error(`${target.host} did not open the WebSocket ${path}.`));
+  const timer = setTimeout(refuse, OPEN_TIMEOUT_MS);
+  socket.addEventListener('open', () => opened.resolve());
+  socket.addEventListener('error', refuse);
+  try {
+    await opened.promise;
+  } catch (error) {
+    socket.close();
+    throw error;
+  } finally {
+    clearTimeout(timer);
+  }
   return socket;
 }
 

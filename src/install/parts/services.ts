@@ -7,6 +7,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
 } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
@@ -109,7 +110,10 @@ function findUnrecorded(layout: Layout, spec: ServiceSpec): number | null {
   const wanted = `\0${[...spec.args, '-f', join(layout.config, spec.configFile)].join('\0')}\0`;
   for (const name of readdirSync('/proc').filter((entry) => /^\d+$/.test(entry))) {
     try {
-      if (readFileSync(`/proc/${name}/cmdline`, 'utf8').endsWith(wanted)) return Number(name);
+      // Anybody may give a process any arguments; one of another account is not ours to end.
+      const isOurs = statSync(`/proc/${name}`).uid === process.geteuid?.();
+      const found = isOurs && readFileSync(`/proc/${name}/cmdline`, 'utf8').endsWith(wanted);
+      if (found) return Number(name);
     } catch {
       // Ended while we looked.
     }

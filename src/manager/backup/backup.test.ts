@@ -19,6 +19,9 @@ import { missingTool, requireOrSkip, sharedEtcd } from '../../testing/services.t
 import { insertTenantRows } from '../../testing/tenant-rows.ts';
 import { mgrCommands } from '../cli/index.ts';
 import { startManager } from '../main.ts';
+import { MANIFEST } from './manifest.ts';
+import { checkBackup, readEntries } from './read.ts';
+import { writeBackup } from './write.ts';
 
 setDefaultTimeout(120_000);
 
@@ -199,6 +202,27 @@ describe.skipIf(!requireOrSkip(missingTool('etcd', 'etcd-server')))('a backup', 
     expect((await other.mgr('restore', '--replace-key', file)).code).toBe(0);
     expect((await loadKeys(other.keyPath)).publicKey).toBe(keys.publicKey);
     expect(await state(other.db)).toEqual(await state(source.db));
+  });
+
+  test('whose rows the database refuses is told of, and leaves an empty database', async () => {
+    const wrong = join(home, 'wrong.backup.tar.gz');
+    const manifest = await checkBackup(file);
+    await writeBackup(wrong, new Date(), async (writer) => {
+      await readEntries(file, async (name, content) => {
+        const isRows = name.startsWith('database/users/');
+        if (name !== MANIFEST) await writer.add(name, isRows ? `one column\n${content}` : content);
+      });
+      const { entries: _, ...contents } = manifest;
+      return contents;
+    });
+    const empty = await emptyCluster();
+    const refused = await empty.mgr('restore', wrong);
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toMatch(/refuses the rows of table 'users'|missing data for column/);
+    expect(refused.stderr).not.toMatch(/^ +at /m);
+    const [users] = await empty.db.sql`SELECT count(*)::int AS count FROM users`;
+    expect(users?.count).toBe(0);
+    expect((await empty.mgr('restore', file)).code).toBe(0);
   });
 
   describe('that is damaged is refused before anything is changed:', () => {

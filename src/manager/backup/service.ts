@@ -155,6 +155,12 @@ async function restoreConfig(
   log.info('restored the configuration', { entries: wanted.length });
 }
 
+const refusedRows = (table: string, cause: unknown): UserError =>
+  new UserError(`The database refuses the rows of table '${table}'.`, {
+    hint: "PostgreSQL's log tells why. Its tables are empty, as before.",
+    cause,
+  });
+
 async function restoreTables(
   { sql, log }: Cluster,
   file: string,
@@ -171,11 +177,24 @@ async function restoreTables(
   const names = [...(await store.selectTables(sql)).keys()];
   await store.inEmptyTables(sql, names, async (tx) => {
     let open: { readonly table: BackupTable; readonly rows: NodeJS.WritableStream } | null = null;
+    let refusal: Error | null = null;
     const close = async () => {
       if (open === null) return;
-      open.rows.end();
-      await finished(open.rows);
-      log.info('restored a table', { table: open.table.name, rows: open.table.rows });
+      const { table, rows } = open;
+      try {
+        await new Promise<void>((resolve, reject) => {
+          rows.write('', (error) => (error ? reject(error) : resolve()));
+        });
+        // With nothing left to write the end of the stream is sent at once, before the next statement.
+        rows.end();
+        // The driver tells nobody of rows that are refused at the end of the stream, but the transaction
+        // takes no more statements then.
+        await tx`SELECT 1`;
+      } catch (error) {
+        throw refusal ?? refusedRows(table.name, error);
+      }
+      await finished(rows);
+      log.info('restored a table', { table: table.name, rows: table.rows });
       open = null;
     };
     await readEntries(file, async (name, content) => {
@@ -183,8 +202,14 @@ async function restoreTables(
       if (table === undefined) return;
       if (open?.table !== table) {
         await close();
-        open = { table, rows: await store.copyIn(tx, table.name, table.columns) };
+        const rows = await store.copyIn(tx, table.name, table.columns);
+        // The server may refuse what it was sent at any moment.
+        rows.on('error', (error) => {
+          refusal ??= error;
+        });
+        open = { table, rows };
       }
+      if (refusal !== null) throw refusal;
       if (!open.rows.write(content)) await once(open.rows, 'drain');
     });
     await close();

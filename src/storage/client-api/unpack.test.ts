@@ -117,6 +117,7 @@ test('names that lead out, links and devices are refused, and nothing is written
   symlinkSync(outside, join(place.path, 'way-out'));
   const bad: (Partial<Header> & { name: string; content?: string })[] = [
     { name: '../up', content: 'x' },
+    { name: 'nul', pax: { path: 'nu\0l' }, content: 'x' },
     { name: 'a/../../up', content: 'x' },
     { name: `${outside}/absolute`, content: 'x' },
     { name: 'way-out/x', content: 'x' },

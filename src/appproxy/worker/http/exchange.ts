@@ -179,7 +179,8 @@ export class Exchange implements WireOwner {
         return;
       }
       if (this.#head.minorVersion === 1) {
-        this.#client.wire.write(Buffer.from(responseHeadFor(answer, 'keep-alive'), 'latin1'));
+        const hint = Buffer.from(responseHeadFor(answer, 'keep-alive'), 'latin1');
+        if (!this.#client.wire.write(hint)) this.#hold();
       }
       unread = rest;
     }
@@ -238,10 +239,7 @@ export class Exchange implements WireOwner {
       isTaken = relayed.isTaken;
       if (relayed.bytes > 0) isComplete = body.passed(relayed.bytes);
     }
-    if (!isTaken) {
-      this.#app?.pause();
-      this.#client.stalled();
-    }
+    if (!isTaken) this.#hold();
     if (isComplete) this.#finish(bytes === chunk.length);
   }
 
@@ -253,6 +251,12 @@ export class Exchange implements WireOwner {
     // What a client takes late is kept, so the part has to follow either way.
     const isHeadTaken = wire.write(head);
     return wire.write(part) && isHeadTaken;
+  }
+
+  /** The client has to take first what waits for it. */
+  #hold(): void {
+    this.#app?.pause();
+    this.#client.stalled();
   }
 
   /** @param isClean whether the application sent not more than the answer. */
