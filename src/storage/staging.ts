@@ -20,6 +20,8 @@ export const STAGING_FOLDER = '.upload';
 const KEEP_MS = 24 * 3_600_000;
 const FOLDER_MODE = 0o755;
 const FILE_MODE = 0o644;
+/** Of making a staging file beside uploads that end; a folder that is gone fails all of them. */
+const MAX_ATTEMPTS = 100;
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants;
 
 export interface UploadTarget {
@@ -79,6 +81,16 @@ async function deleteStale(folder: OpenFolder, olderThan: number): Promise<void>
   }
 }
 
+/** @param staleBefore milliseconds of the epoch; what is older goes. */
+async function makeStagingFile(root: string, session: string, staleBefore: number): Promise<void> {
+  await using folder = await makeStagingFolder(root);
+  await deleteStale(folder, staleBefore);
+  const path = folder.entry(session);
+  const file = await open(path, O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW, FILE_MODE);
+  await file.close();
+  await inheritOwner(path, folder);
+}
+
 /**
  * Prepares an upload. A file of no bytes is complete at once, since clients have nothing to send.
  * @param nowMs milliseconds of the epoch; `tokenLifetimeMs` how long the upload may go on.
@@ -92,13 +104,14 @@ export async function beginUpload(
 ): Promise<string> {
   await checkTarget(target);
   const session = random.uuid().replaceAll('-', '');
-  {
-    await using folder = await makeStagingFolder(target.root);
-    await deleteStale(folder, nowMs - tokenLifetimeMs - KEEP_MS);
-    const path = folder.entry(session);
-    const file = await open(path, O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW, FILE_MODE);
-    await file.close();
-    await inheritOwner(path, folder);
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      await makeStagingFile(target.root, session, nowMs - tokenLifetimeMs - KEEP_MS);
+      break;
+    } catch (error) {
+      // Another upload was the last one, and took the folder away before the file was in it.
+      if (errorCode(error) !== 'ENOENT' || attempt === MAX_ATTEMPTS) throw error;
+    }
   }
   if (target.size === 0) await finishUpload(target, session, null);
   return session;
