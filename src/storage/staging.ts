@@ -187,11 +187,12 @@ async function unpack({ root, path }: UploadTarget, session: string, file: FileH
     if (error instanceof StorageError) await unlink(staging.entry(session));
     throw error;
   }
-  await unlink(staging.entry(session));
-  // What runs left that were killed half way.
+  // What runs left that were killed half way. The archive goes last: another upload that ends takes the
+  // folder away as soon as it is empty.
   for (const { name, path: left, kind } of await entriesOf(staging)) {
     if (kind === 'file' && name.startsWith(`${session}.`)) await rm(left, { force: true });
   }
+  await unlink(staging.entry(session));
 }
 
 /**
