@@ -7,24 +7,23 @@ import {
   filterOptions,
   type Level,
   OWNER_FIELDS,
+  ownerCells,
+  ownerTitles,
   pageOptions,
+  slotEntries,
+  slotText,
 } from '../fair-share/levels.ts';
 import { itemsDocument, printJson, snakeKeys } from '../output/json.ts';
 import { formatTable } from '../output/table.ts';
 
-const slots = v.object({
-  entries: v.array(
-    v.object({ resourceType: v.string(), quantity: v.union([v.string(), v.number()]) }),
-  ),
-});
 const bucket = v.object({
   resourceGroupName: v.string(),
   domainName: v.string(),
   projectId: v.optional(v.string()),
   userUuid: v.optional(v.string()),
   metadata: v.object({ periodStart: v.string(), periodEnd: v.string() }),
-  resourceUsage: slots,
-  averageDailyUsage: v.nullable(slots),
+  resourceUsage: slotEntries,
+  averageDailyUsage: v.nullable(slotEntries),
 });
 type Bucket = v.InferOutput<typeof bucket>;
 const connection = v.object({
@@ -32,17 +31,13 @@ const connection = v.object({
   edges: v.array(v.object({ node: bucket })),
 });
 
-const slotText = (found: v.InferOutput<typeof slots> | null): string =>
-  found?.entries.map(({ resourceType, quantity }) => `${resourceType}=${quantity}`).join(' ') ?? '';
-
 function tableOf(level: Level, buckets: readonly Bucket[]): string {
-  const owner = { Domain: [], Project: ['Project ID'], User: ['Project ID', 'User ID'] }[level];
   return formatTable(
-    ['Period', 'Resource Group', 'Domain', ...owner, 'Slot-Seconds', 'Average'],
+    ['Period', 'Resource Group', ...ownerTitles(level), 'Slot-Seconds', 'Average'],
     buckets.map((found) => [
       `${found.metadata.periodStart} – ${found.metadata.periodEnd}`,
       found.resourceGroupName,
-      ...[found.domainName, found.projectId, found.userUuid].filter((part) => part !== undefined),
+      ...ownerCells(found),
       slotText(found.resourceUsage),
       slotText(found.averageDailyUsage),
     ]),

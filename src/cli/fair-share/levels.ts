@@ -1,4 +1,5 @@
 /** Domains, projects and users as owners of fair shares and of usage: how they are named and filtered. */
+import * as v from 'valibot';
 import {
   choice,
   flag,
@@ -16,6 +17,36 @@ export const OWNER_FIELDS: Readonly<Record<Level, readonly string[]>> = {
   Project: ['domainName', 'projectId'],
   User: ['domainName', 'projectId', 'userUuid'],
 };
+
+/** Titles of the columns that name the owner. */
+export const ownerTitles = (level: Level): string[] =>
+  ({
+    Domain: ['Domain'],
+    Project: ['Domain', 'Project ID'],
+    User: ['Domain', 'Project ID', 'User ID'],
+  })[level];
+
+/** What stands in these columns. */
+export const ownerCells = ({
+  domainName,
+  projectId,
+  userUuid,
+}: {
+  readonly domainName: string;
+  readonly projectId?: string | undefined;
+  readonly userUuid?: string | undefined;
+}): string[] => [domainName, projectId, userUuid].filter((part) => part !== undefined);
+
+/** Amounts of resources by slot, as the server tells them. */
+export const slotEntries = v.object({
+  entries: v.array(
+    v.object({ resourceType: v.string(), quantity: v.union([v.string(), v.number()]) }),
+  ),
+});
+
+/** `cpu=7200 mem=…`; empty when there is nothing. */
+export const slotText = (found: v.InferOutput<typeof slotEntries> | null): string =>
+  found?.entries.map(({ resourceType, quantity }) => `${resourceType}=${quantity}`).join(' ') ?? '';
 
 /** A weight as the server takes it. @throws UsageError. */
 export function decimalText(text: string): string {

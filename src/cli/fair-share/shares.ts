@@ -2,13 +2,15 @@
 import * as v from 'valibot';
 import { snakeKeys } from '../output/json.ts';
 import { formatTable } from '../output/table.ts';
-import { type Level, OWNER_FIELDS } from './levels.ts';
+import {
+  type Level,
+  OWNER_FIELDS,
+  ownerCells,
+  ownerTitles,
+  slotEntries,
+  slotText,
+} from './levels.ts';
 
-const entries = v.object({
-  entries: v.array(
-    v.object({ resourceType: v.string(), quantity: v.union([v.string(), v.number()]) }),
-  ),
-});
 const decimal = v.union([v.string(), v.number()]);
 
 const share = v.object({
@@ -26,7 +28,7 @@ const share = v.object({
   calculationSnapshot: v.object({
     fairShareFactor: decimal,
     normalizedUsage: decimal,
-    totalDecayedUsage: entries,
+    totalDecayedUsage: slotEntries,
     lookbackStart: v.string(),
     lookbackEnd: v.string(),
     lastCalculatedAt: v.string(),
@@ -47,20 +49,11 @@ export const shareSelection = (level: Level): string =>
    calculationSnapshot { fairShareFactor normalizedUsage totalDecayedUsage { entries { resourceType quantity } }
      lookbackStart lookbackEnd lastCalculatedAt }`;
 
-/** `cpu=7200 mem=…`: slot-seconds, decayed. */
-const usageText = ({ entries: used }: v.InferOutput<typeof entries>): string =>
-  used.map(({ resourceType, quantity }) => `${resourceType}=${quantity}`).join(' ') || '(none)';
-
-const ownerOf = (found: Share): string[] =>
-  [found.domainName, found.projectId, found.userUuid].filter((part) => part !== undefined);
-
 export function sharesTable(level: Level, shares: readonly Share[]): string {
-  const titles = { Domain: [], Project: ['Project ID'], User: ['Project ID', 'User ID'] }[level];
   return formatTable(
     [
       'Resource Group',
-      'Domain',
-      ...titles,
+      ...ownerTitles(level),
       'Weight',
       'Factor',
       'Normalized Usage',
@@ -68,11 +61,11 @@ export function sharesTable(level: Level, shares: readonly Share[]): string {
     ],
     shares.map((found) => [
       found.resourceGroupName,
-      ...ownerOf(found),
+      ...ownerCells(found),
       `${found.spec.weight}${found.spec.usesDefault ? ' (default)' : ''}`,
       String(found.calculationSnapshot.fairShareFactor),
       String(found.calculationSnapshot.normalizedUsage),
-      usageText(found.calculationSnapshot.totalDecayedUsage),
+      slotText(found.calculationSnapshot.totalDecayedUsage) || '(none)',
     ]),
   );
 }
@@ -93,7 +86,7 @@ export function shareTable(found: Share): string {
       ['Decay Unit', `${spec.decayUnitDays} days`],
       ['Fair Share Factor', String(taken.fairShareFactor)],
       ['Normalized Usage', String(taken.normalizedUsage)],
-      ['Decayed Usage', usageText(taken.totalDecayedUsage)],
+      ['Decayed Usage', slotText(taken.totalDecayedUsage) || '(none)'],
       ['Last Calculated At', taken.lastCalculatedAt],
     ],
   );

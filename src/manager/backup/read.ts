@@ -39,7 +39,7 @@ export async function readEntries(
   take: (name: string, content: Buffer) => Promise<void>,
 ): Promise<void> {
   const archive = extract();
-  let refused: { readonly error: unknown } | null = null;
+  const refused: unknown[] = [];
   const taken = async () => {
     let count = 0;
     for await (const entry of archive) {
@@ -49,7 +49,7 @@ export async function readEntries(
       try {
         await take(entry.header.name, content);
       } catch (error) {
-        refused = { error };
+        refused.push(error);
         throw error;
       }
     }
@@ -57,7 +57,7 @@ export async function readEntries(
   try {
     await Promise.all([pipeline(createReadStream(file), createGunzip(), archive), taken()]);
   } catch (error) {
-    if (refused !== null) throw (refused as { readonly error: unknown }).error;
+    if (refused.length > 0) throw refused[0];
     if (error instanceof UserError) throw error;
     throw damaged(file, errorMessage(error), error);
   }

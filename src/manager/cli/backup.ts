@@ -20,6 +20,7 @@ import {
   configOptions,
   type Invocation,
   readConfig,
+  timeInName,
   withConfigStore,
   withDatabase,
   withTables,
@@ -48,9 +49,6 @@ const summary = ({ createdAt, version, managerId, tables, config }: Manifest): s
   );
 };
 
-const defaultName = (now: Date): string =>
-  `backend.ai-${now.toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-')}.backup.tar.gz`;
-
 export const backup = defineCommand({
   help:
     'Write the database, the configuration store and the key of the manager to one file. ' +
@@ -65,7 +63,10 @@ export const backup = defineCommand({
   },
   async run({ options: { config, force }, args, io }) {
     const invocation = { io, configPath: config };
-    const file = resolve(io.cwd, args.file ?? defaultName(systemClock.now()));
+    const file = resolve(
+      io.cwd,
+      args.file ?? `backend.ai-${timeInName(systemClock.now())}.backup.tar.gz`,
+    );
     if (!force && (await exists(file))) {
       throw new UserError(`${file} exists.`, { hint: 'Name another file, or add --force.' });
     }

@@ -151,6 +151,10 @@ export async function readInput(io: CommandIo, path: string): Promise<string> {
   }
 }
 
+/** A time as a part of a file's name: `20260102-030405`, UTC. */
+export const timeInName = (now: Date): string =>
+  now.toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-');
+
 /** Columns padded with spaces, without a header or trailing blanks. */
 export function plainTable(rows: readonly (readonly string[])[]): string {
   const widths: number[] = [];

@@ -6,13 +6,11 @@ import { printStatus } from '../../common/glyphs.ts';
 import {
   configOptions,
   readConfig,
+  timeInName,
   withConfigStore,
   withDatabase,
   withLiveStore,
 } from './context.ts';
-
-const defaultName = (now: Date): string =>
-  `backend.ai-support-${now.toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-')}.tar.gz`;
 
 export default defineCommand({
   help:
@@ -26,7 +24,10 @@ export default defineCommand({
   async run({ options, args, io }) {
     const invocation = { io, configPath: options.config, logLevel: 'ERROR' };
     const { path, logging, internalAddr } = readConfig(invocation);
-    const file = resolve(io.cwd, args.file ?? defaultName(systemClock.now()));
+    const file = resolve(
+      io.cwd,
+      args.file ?? `backend.ai-support-${timeInName(systemClock.now())}.tar.gz`,
+    );
     const { writeSupportBundle } = await import('../support/bundle.ts');
     const log = logging.file;
     const host = ['0.0.0.0', '::'].includes(internalAddr.host) ? '127.0.0.1' : internalAddr.host;
