@@ -1,6 +1,7 @@
 /** Lists of roles and permissions through GraphQL: filters, pages, what hangs on them, who sees them. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import * as v from 'valibot';
+import { fewestQueries } from '../../testing/query-count.ts';
 import { createPermission, roleTools } from '../../testing/roles.ts';
 import { tenantSessions } from '../../testing/tenant-sessions.ts';
 import { type Tenants, testTenants } from '../../testing/tenants.ts';
@@ -146,30 +147,20 @@ describe('lists', () => {
   });
 
   test('a page of roles with all that hangs on them costs few queries, however long it is', async () => {
-    const { sql } = tenants.ctx;
-    const debug = sql.options.debug;
-    const queriesOf = async (limit: number) => {
-      const calls: string[] = [];
-      sql.options.debug = (_connection, query) => calls.push(query);
-      await answer(
-        'superadmin',
-        `{ adminRoles(limit: ${limit}) { count edges { node { name
-          permissions { count edges { node { scope { __typename } role { name } } } }
-          users { count edges { node { user { basicInfo { email } } grantedByUser { id } } } }
-          scopes { edges { node { scope { __typename } entity { __typename } } } } } } } }`,
+    const queriesOf = (limit: number) =>
+      fewestQueries(tenants.ctx.sql, () =>
+        answer(
+          'superadmin',
+          `{ adminRoles(limit: ${limit}) { count edges { node { name
+            permissions { count edges { node { scope { __typename } role { name } } } }
+            users { count edges { node { user { basicInfo { email } } grantedByUser { id } } } }
+            scopes { edges { node { scope { __typename } entity { __typename } } } } } } } }`,
+        ),
       );
-      // A new connection first asks PostgreSQL for its types.
-      return calls.filter((query) => !query.includes('pg_catalog')).length;
-    };
-    try {
-      await queriesOf(10);
-      // The first may not yet have every kind of scope, each of which is looked up once.
-      const [few, many] = [await queriesOf(5), await queriesOf(20)];
-      expect(many).toBeLessThanOrEqual(few + 3);
-      expect(many).toBeLessThan(25);
-    } finally {
-      sql.options.debug = debug;
-    }
+    // The first may not yet have every kind of scope, each of which is looked up once.
+    const [few, many] = [await queriesOf(5), await queriesOf(20)];
+    expect(many).toBeLessThanOrEqual(few + 3);
+    expect(many).toBeLessThan(25);
   });
 
   test('permissions by role, scope and entity', async () => {

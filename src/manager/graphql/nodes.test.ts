@@ -1,6 +1,7 @@
 /** Users, projects and domains as nodes and lists: who sees which, in both styles of lists. */
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import * as v from 'valibot';
+import { queriesDuring } from '../../testing/query-count.ts';
 import { type Tenants, testTenants } from '../../testing/tenants.ts';
 import { globalId } from './global-id.ts';
 
@@ -301,20 +302,14 @@ test('adminDomainsV2 is filtered, ordered and paged', async () => {
 });
 
 test('a page costs a constant number of queries, and nothing that is not selected', async () => {
-  const { sql } = tenants.db;
-  const calls: string[] = [];
-  const debug = sql.options.debug;
-  sql.options.debug = (_connection, query) => calls.push(query);
-  try {
-    const rowsOnly = await data('superadmin', '{ user_nodes { edges { node { email } } } }');
-    expect(rowsOnly.user_nodes).toBeDefined();
-    expect(calls.filter((query) => query.includes('count(*)'))).toEqual([]);
-    calls.length = 0;
-    await data('superadmin', '{ user_nodes(first: 0) { count edges { node { email } } } }');
-    const lists = calls.filter((query) => query.includes('from users u'));
-    expect(lists).toHaveLength(1);
-    expect(lists[0]).toContain('count(*)');
-  } finally {
-    sql.options.debug = debug;
-  }
+  const queriesOf = (query: string) =>
+    queriesDuring(tenants.db.sql, async () =>
+      expect((await data('superadmin', query)).user_nodes).toBeDefined(),
+    );
+  const rowsOnly = await queriesOf('{ user_nodes { edges { node { email } } } }');
+  expect(rowsOnly.filter((query) => query.includes('count(*)'))).toEqual([]);
+  const counted = await queriesOf('{ user_nodes(first: 0) { count edges { node { email } } } }');
+  const lists = counted.filter((query) => query.includes('from users u'));
+  expect(lists).toHaveLength(1);
+  expect(lists[0]).toContain('count(*)');
 });

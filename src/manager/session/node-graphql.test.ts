@@ -1,5 +1,6 @@
 /** Sessions and kernels as nodes: who sees which, filters, pages, relatives, the queue, and changes. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { fewestQueries } from '../../testing/query-count.ts';
 import type { InsertedSession } from '../../testing/sessions.ts';
 import { type TenantSessions, tenantSessions } from '../../testing/tenant-sessions.ts';
 import { type Tenants, testTenants } from '../../testing/tenants.ts';
@@ -276,31 +277,16 @@ describe('filters, orders and pages', () => {
   });
 
   test('a page of sessions with all their parts costs as many queries as one session', async () => {
-    const { sql } = tenants.ctx;
-    const debug = sql.options.debug;
-    const queriesOf = async (first: number) => {
-      const calls: string[] = [];
-      sql.options.debug = (_connection, query) => calls.push(query);
-      await data(
-        'superadmin',
-        `{ compute_session_nodes(first: ${first}, order: "name") { count edges { node { name
-          queue_position owner { email } dependees { count } dependents { count }
-          kernel_nodes { edges { node { live_stat image { name } } } } } } } }`,
+    const queriesOf = (first: number) =>
+      fewestQueries(tenants.ctx.sql, () =>
+        data(
+          'superadmin',
+          `{ compute_session_nodes(first: ${first}, order: "name") { count edges { node { name
+            queue_position owner { email } dependees { count } dependents { count }
+            kernel_nodes { edges { node { live_stat image { name } } } } } } } }`,
+        ),
       );
-      // A new connection first asks PostgreSQL for its types.
-      return calls.filter((query) => !query.includes('pg_catalog')).length;
-    };
-    try {
-      // The server's own queries in between come now and then; the fewest are the page's.
-      const fewest = async (first: number) => {
-        const counts: number[] = [];
-        for (let run = 0; run < 5; run += 1) counts.push(await queriesOf(first));
-        return Math.min(...counts);
-      };
-      expect(await fewest(6)).toBe(await fewest(1));
-    } finally {
-      sql.options.debug = debug;
-    }
+    expect(await queriesOf(6)).toBe(await queriesOf(1));
   });
 });
 
