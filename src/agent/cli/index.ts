@@ -1,38 +1,20 @@
 /** The commands of `backend.ai ag`. */
 import type { CommandRecord } from '../../common/command.ts';
+import { componentCommands } from '../../common/component-commands.ts';
+
+const { config, dependencies, health } = componentCommands({
+  config: () => import('./config.ts'),
+  checks: () => import('./checks.ts'),
+});
 
 export const agCommands: CommandRecord = {
-  config: {
-    description: 'Configuration files.',
-    commands: {
-      'generate-sample': {
-        description: 'Write a configuration file to start from.',
-        load: async () => ({ default: (await import('./config.ts')).generateSample }),
-      },
-    },
-  },
-  dependencies: {
-    description: 'What it needs to run.',
-    commands: {
-      verify: {
-        description: 'Check that all it needs is there.',
-        load: async () => ({ default: (await import('./checks.ts')).verifyDependencies }),
-      },
-    },
-  },
+  config,
+  dependencies,
   'end-kernels': {
     description: 'End all kernels of this machine, when its agent has stopped for good.',
     load: () => import('./end-kernels.ts'),
   },
-  health: {
-    description: 'Whether what it needs is in order.',
-    commands: {
-      check: {
-        description: 'Check that all it needs answers.',
-        load: async () => ({ default: (await import('./checks.ts')).healthCheck }),
-      },
-    },
-  },
+  health,
   join: {
     description: 'Make this machine a node of a cluster.',
     load: () => import('./join.ts'),

@@ -1,5 +1,6 @@
 /** The commands of `backend.ai mgr`: names, descriptions and where the rest is. */
 import type { CommandRecord } from '../../common/command.ts';
+import { componentCommands } from '../../common/component-commands.ts';
 
 const schema: CommandRecord = {
   oneshot: {
@@ -167,26 +168,10 @@ const token: CommandRecord = {
   },
 };
 
-const config: CommandRecord = {
-  'generate-sample': {
-    description: 'Write a configuration file to start from.',
-    load: async () => ({ default: (await import('./config.ts')).generateSample }),
-  },
-};
-
-const dependencies: CommandRecord = {
-  verify: {
-    description: 'Check that all it needs is there.',
-    load: async () => ({ default: (await import('./checks.ts')).verifyDependencies }),
-  },
-};
-
-const health: CommandRecord = {
-  check: {
-    description: 'Check that all it needs answers.',
-    load: async () => ({ default: (await import('./checks.ts')).healthCheck }),
-  },
-};
+const { config, dependencies, health } = componentCommands({
+  config: () => import('./config.ts'),
+  checks: () => import('./checks.ts'),
+});
 
 const redis: CommandRecord = {
   ping: {
@@ -206,12 +191,12 @@ export const mgrCommands: CommandRecord = {
     description: 'Remove what has been over for long.',
     load: async () => ({ default: (await import('./clear-history.ts')).clear }),
   },
-  config: { description: 'Configuration files.', commands: config },
+  config,
   dbshell: {
     description: 'Open psql on the database of the manager.',
     load: async () => ({ default: (await import('./dbshell.ts')).dbshell }),
   },
-  dependencies: { description: 'What it needs to run.', commands: dependencies },
+  dependencies,
   etcd: { description: 'Read and write the configuration in etcd.', commands: etcd },
   fixture: { description: 'Fill the database with prepared data.', commands: fixture },
   'generate-api-keypair': {
@@ -223,7 +208,7 @@ export const mgrCommands: CommandRecord = {
     load: async () => ({ default: (await import('./generate.ts')).rpcKeypair }),
   },
   gql: { description: 'Describe the GraphQL API.', commands: gql },
-  health: { description: 'Whether what it needs is in order.', commands: health },
+  health,
   image: { description: 'Manage the catalogue of images.', commands: image },
   redis: { description: 'Reach Redis.', commands: redis },
   restore: {

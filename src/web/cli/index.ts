@@ -1,34 +1,16 @@
 /** The commands of `backend.ai web`: names, descriptions and where the rest is. */
 import type { CommandRecord } from '../../common/command.ts';
+import { componentCommands } from '../../common/component-commands.ts';
+
+const { config, dependencies, health } = componentCommands({
+  config: () => import('./config.ts'),
+  checks: () => import('./checks.ts'),
+});
 
 export const webCommands: CommandRecord = {
-  config: {
-    description: 'Configuration files.',
-    commands: {
-      'generate-sample': {
-        description: 'Write a configuration file to start from.',
-        load: async () => ({ default: (await import('./config.ts')).generateSample }),
-      },
-    },
-  },
-  dependencies: {
-    description: 'What it needs to run.',
-    commands: {
-      verify: {
-        description: 'Check that all it needs is there.',
-        load: async () => ({ default: (await import('./checks.ts')).verifyDependencies }),
-      },
-    },
-  },
-  health: {
-    description: 'Whether what it needs is in order.',
-    commands: {
-      check: {
-        description: 'Check that all it needs answers.',
-        load: async () => ({ default: (await import('./checks.ts')).healthCheck }),
-      },
-    },
-  },
+  config,
+  dependencies,
+  health,
   'start-server': {
     description: 'Run a web server, which people sign in to with a browser.',
     load: () => import('./start-server.ts'),
