@@ -50,6 +50,10 @@ const commands: CommandRecord = {
     options,
     commands: async () => (await import('../src/manager/cli/index.ts')).mgrCommands,
   },
+  servers: {
+    description: "Move the data of this machine's cluster to PostgreSQL, Redis and etcd elsewhere.",
+    commands: async () => (await import('../src/standalone/cli/servers.ts')).serversCommands,
+  },
   status: {
     description: "Show this machine's cluster.",
     load: () => import('../src/standalone/cli/status.ts'),

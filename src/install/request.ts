@@ -6,7 +6,7 @@ import { checkoutRoot } from '../common/executable.ts';
 export const MODES = ['standalone', 'develop', 'package', 'join', 'maintain'] as const;
 export type Mode = (typeof MODES)[number];
 
-export const MAINTENANCE = ['upgrade', 'repair', 'uninstall'] as const;
+export const MAINTENANCE = ['upgrade', 'repair', 'move', 'uninstall'] as const;
 export type Maintenance = (typeof MAINTENANCE)[number];
 
 export const HALFSTACKS = ['auto', 'compose', 'existing'] as const;
@@ -58,13 +58,15 @@ export interface InstallRequest {
   readonly agentBackend: 'process' | 'docker' | 'dummy';
   readonly halfstack: HalfstackChoice;
   readonly existing: Partial<ExistingServers>;
+  /** Of etcd, for `move`; null: named after the environment. */
+  readonly etcdNamespace: string | null;
   readonly database: { readonly name: string; readonly user: string; readonly password: string };
   readonly ports: Ports;
   readonly join: JoinWish;
   /** Whether the components are started, and units installed, at the end. */
   readonly start: boolean;
   readonly maintenance: Maintenance;
-  /** `uninstall` also removes data. */
+  /** `uninstall` also removes data; `move`, the data of before. */
   readonly purge: boolean;
 }
 

@@ -8,12 +8,10 @@ import type { Clock } from '../common/clock.ts';
 import type { Logger } from '../common/logger.ts';
 import type { Random } from '../common/random.ts';
 import type { LiveStore } from '../stores/live/port.ts';
-import { connectDatabase } from '../stores/sql/connect.ts';
+import { connectDatabase, type DatabaseAddress } from '../stores/sql/connect.ts';
 import { pointGroupsAt } from './app-proxy-store.ts';
-import { createDatabase } from './postgres/store.ts';
 import { loadOrCreateSecrets } from './secrets.ts';
 
-const DATABASE = 'appproxy';
 const POOL_SIZE = 4;
 const HTTP_PORTS = [10_205, 10_300] as const;
 const TCP_PORTS = [10_501, 10_600] as const;
@@ -29,8 +27,8 @@ export interface LocalAppProxyOptions {
   readonly folder: string;
   readonly hostname: string;
   readonly ports: { readonly coordinator: number; readonly http: number; readonly tcp: number };
-  /** URL of a database of the embedded server, by name. */
-  readonly databaseUrl: (name: string) => string;
+  /** The coordinator's own. */
+  readonly database: DatabaseAddress;
   /** The manager's pool. */
   readonly managerSql: Sql;
   readonly live: LiveStore;
@@ -55,10 +53,9 @@ export async function startLocalAppProxy(options: LocalAppProxyOptions): Promise
     ['api', 'jwt', 'permit'],
     { random, loss: 'apps that are open have to be opened again' },
   );
-  await createDatabase(options.databaseUrl('postgres'), DATABASE, log);
   const sql = await connectDatabase(
     {
-      url: options.databaseUrl(DATABASE),
+      ...options.database,
       maxConnections: POOL_SIZE,
       applicationName: 'backend.ai-appproxy',
     },

@@ -1,11 +1,10 @@
 /**
  * `up`: the whole cluster in one process. The same manager and agent as in a distributed
- * installation, with PostgreSQL embedded, the configuration in a table, live state in memory, and
- * the two components calling each other directly.
+ * installation, with PostgreSQL embedded, the configuration in a table, live state in memory
+ * (or all three on servers elsewhere), and the two components calling each other directly.
  */
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { Sql } from 'postgres';
 import * as v from 'valibot';
 import { openAccelerators } from '../accelerator/open.ts';
 import { openBackend } from '../agent/backends/open.ts';
@@ -27,15 +26,11 @@ import type { Random } from '../common/random.ts';
 import { loadOrCreateKeys } from '../common/rpc/keys.ts';
 import type { Tracer } from '../common/tracing.ts';
 import type { AgentClient } from '../manager/context.ts';
-import { connectDatabase } from '../manager/db/connect.ts';
-import { migrate } from '../manager/db/migrate.ts';
 import { type Manager, startManager } from '../manager/main.ts';
 import { managerSettings } from '../manager/settings.ts';
 import type { StorageProxy } from '../storage/main.ts';
 import type { OwnerSettings } from '../storage/settings.ts';
 import type { ConfigStore } from '../stores/config/port.ts';
-import { openPostgresConfigStore } from '../stores/config/postgres.ts';
-import { createMemoryLiveStore } from '../stores/live/memory.ts';
 import type { LiveStore } from '../stores/live/port.ts';
 import { startWebServer, type WebServer } from '../web/main.ts';
 import { defaultWebSettings } from '../web/settings.ts';
@@ -43,12 +38,10 @@ import { provideAccounts } from './accounts.ts';
 import { startLocalAppProxy } from './app-proxy.ts';
 import { lockFolder } from './lock.ts';
 import { serveLocalMetrics } from './metrics.ts';
-import { postgresPlace } from './place.ts';
-import { ensurePostgresBinaries } from './postgres/binaries.ts';
-import { createDatabase } from './postgres/store.ts';
 import { type Remembered, readRemembered, remember } from './remembered.ts';
+import { managerId, managerKeyPath } from './servers/place.ts';
 import { startLocalStorage } from './storage.ts';
-import { supervisePostgres } from './supervisor.ts';
+import { type ClusterStores, openStores } from './stores.ts';
 
 const HOST = '127.0.0.1';
 const MANAGER_PORT = 8091;
@@ -57,10 +50,6 @@ const METRICS_PORT = 18_080;
 const APP_PROXY_PORTS = { coordinator: 10_200, http: 10_201, tcp: 10_202 };
 const STORAGE_CLIENT_PORT = 6021;
 const STORAGE_MANAGER_PORT = 6022;
-const DATABASE = 'backend';
-const MAX_CONNECTIONS = 30;
-/** Each connection has to get to know each statement once, and takes 5 MB. */
-const POOL_SIZE = 8;
 const REGISTRATION_TIMEOUT_MS = 20_000;
 
 export interface ClusterOptions {
@@ -94,16 +83,6 @@ export interface RunningCluster {
   stop(): Promise<void>;
 }
 
-interface LocalDatabase {
-  /** The manager's pool. */
-  readonly sql: Sql;
-  readonly port: number;
-  /** Of a database of the same server. */
-  readonly url: (name: string) => string;
-  /** Rejects when the server cannot be kept running. */
-  readonly lost: Promise<never>;
-}
-
 /** Steps that undo the start, run latest first. */
 type Teardown = AsyncDisposableStack;
 
@@ -118,15 +97,11 @@ export async function startCluster(options: ClusterOptions): Promise<RunningClus
   teardown.defer(() => lock.release());
   const remembered = await readRemembered(folder);
 
-  const database = await startDatabase(options, remembered.postgresPort ?? 0, teardown);
-  const { sql } = database;
+  const stores = await openStores(options, remembered.postgresPort ?? 0, teardown);
+  const { sql, config, live, webSessions } = stores;
   const accounts = await provideAccounts(folder, sql, random);
 
   progress('Starting the manager');
-  const config = await openPostgresConfigStore({ sql, log, clock, random });
-  teardown.defer(() => config.close());
-  const live = createMemoryLiveStore({ clock });
-  teardown.defer(() => live.close());
   const storage = await startStorage(options, remembered, config);
   teardown.defer(() => storage.stop());
   const local: { agent: AgentClient | null } = { agent: null };
@@ -134,13 +109,14 @@ export async function startCluster(options: ClusterOptions): Promise<RunningClus
   const port = await pickPort(managerPort, HOST, random);
   if (port !== managerPort) progress(`Port ${managerPort} is in use; taking ${port} instead`);
   const manager = await startManager({
-    id: `local-${options.envId}`,
+    id: managerId(options.envId),
     settings: v.parse(managerSettings, {}),
     sql,
     config,
     live,
+    webSessions,
     agents: { client: () => local.agent ?? agentIsStarting() },
-    managerKeys: await loadOrCreateKeys(join(folder, 'manager.key')),
+    managerKeys: await loadOrCreateKeys(managerKeyPath(folder)),
     listen: { hostname: HOST, port },
     clock,
     random,
@@ -153,10 +129,13 @@ export async function startCluster(options: ClusterOptions): Promise<RunningClus
   const { agent, isolationGaps } = await startLocalAgent(options, { manager, config }, teardown);
   local.agent = agent.api;
 
-  const appProxy = await startAppProxy(options, remembered, { database, live });
+  const appProxy = await startAppProxy(options, remembered, stores);
   teardown.defer(() => appProxy.stop());
 
-  const web = await startWeb(options, remembered.webPort ?? WEB_PORT, { manager, live });
+  const web = await startWeb(options, remembered.webPort ?? WEB_PORT, {
+    manager,
+    live: webSessions,
+  });
   teardown.defer(() => web.stop());
 
   const metricsPort = await pickPort(remembered.metricsPort ?? METRICS_PORT, HOST, random);
@@ -192,7 +171,7 @@ export async function startCluster(options: ClusterOptions): Promise<RunningClus
     ...appProxy.ports,
     managerPort: port,
     metricsPort,
-    postgresPort: database.port,
+    postgresPort: stores.postgresPort ?? remembered.postgresPort,
     storageClientPort: Number(new URL(storage.clientUrl).port),
     storageManagerPort: Number(new URL(storage.managerUrl).port),
     webPort: Number(new URL(web.url).port),
@@ -205,7 +184,7 @@ export async function startCluster(options: ClusterOptions): Promise<RunningClus
     environmentFiles,
     manager,
     agent,
-    failed: database.lost,
+    failed: stores.lost,
     stop: () => running.disposeAsync(),
   };
 }
@@ -242,7 +221,7 @@ async function startStorage(
 async function startAppProxy(
   { folder, clock, random, log, progress }: ClusterOptions,
   remembered: Remembered,
-  { database, live }: { database: LocalDatabase; live: LiveStore },
+  { sql, live, appProxyDatabase }: ClusterStores,
 ) {
   progress('Starting the app proxy');
   const port = (wanted: number) => pickPort(wanted, HOST, random);
@@ -253,8 +232,8 @@ async function startAppProxy(
   };
   const proxy = await startLocalAppProxy({
     ...{ folder, hostname: HOST, ports, live, clock, random },
-    databaseUrl: database.url,
-    managerSql: database.sql,
+    database: appProxyDatabase,
+    managerSql: sql,
     log: log.child({ component: 'appproxy' }),
   });
   return {
@@ -291,45 +270,6 @@ async function startWeb(
 
 function agentIsStarting(): never {
   throw new BackendError('AgentConnectionUnavailable', 'The local agent is still starting.');
-}
-
-/** PostgreSQL with the newest schema, and a pool on it. */
-async function startDatabase(
-  options: ClusterOptions,
-  wantedPort: number,
-  teardown: Teardown,
-): Promise<LocalDatabase> {
-  const { folder, clock, random, log, progress } = options;
-  const place = await postgresPlace(folder, random);
-  progress('Starting PostgreSQL');
-  const binaries = await ensurePostgresBinaries(place.runtimeDir);
-  const postgres = await supervisePostgres(
-    {
-      binaries,
-      dataDir: join(place.folder, 'data'),
-      port: wantedPort,
-      clock,
-      random,
-      durable: true,
-      maxConnections: MAX_CONNECTIONS,
-    },
-    clock,
-    log,
-  );
-  teardown.defer(() => postgres.stop());
-  await createDatabase(postgres.server.url('postgres'), DATABASE, log);
-  const sql = await connectDatabase(
-    {
-      url: postgres.server.url(DATABASE),
-      maxConnections: POOL_SIZE,
-      applicationName: 'backend.ai',
-    },
-    log,
-  );
-  teardown.defer(() => sql.end({ timeout: 5 }));
-  await migrate(sql, log);
-  const { server, lost } = postgres;
-  return { sql, port: server.port, url: (name) => server.url(name), lost };
 }
 
 async function startLocalAgent(

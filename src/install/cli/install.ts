@@ -98,6 +98,11 @@ const options = {
   postgresAddr: option(['--postgres-addr'], 'HOST:PORT', 'An existing PostgreSQL.', address),
   redisAddr: option(['--redis-addr'], 'HOST:PORT', 'An existing Redis.', address),
   etcdAddr: option(['--etcd-addr'], 'HOST:PORT', 'An existing etcd.', address),
+  etcdNamespace: option(
+    ['--etcd-namespace'],
+    'NAME',
+    'With --action move: under which name etcd keeps the settings. [default: local, or the environment id]',
+  ),
   dbName: optionWithDefault(['--db-name'], 'NAME', 'Database.', 'backend', String),
   dbUser: optionWithDefault(['--db-user'], 'NAME', 'Role of the database.', 'postgres', String),
   postgresPort: portOption('--postgres-port', 'Port of the PostgreSQL that compose starts.'),
@@ -147,7 +152,10 @@ const options = {
     'repair',
     choice(MAINTENANCE),
   ),
-  purge: flag(['--purge'], 'With --action uninstall: delete all data, too.'),
+  purge: flag(
+    ['--purge'],
+    'With --action uninstall: delete all data, too. With move: delete the data of before at the end.',
+  ),
 };
 
 type Given = Parameters<Parameters<typeof defineCommand<typeof options>>[0]['run']>[0]['options'];
@@ -187,6 +195,7 @@ function requestFrom(given: Given, io: CommandIo): InstallRequest {
     agentBackend: given.agentBackend,
     halfstack: given.halfstack,
     existing: { postgres, redis, etcd },
+    etcdNamespace: given.etcdNamespace ?? null,
     database: {
       name: given.dbName,
       user: given.dbUser,
@@ -207,7 +216,7 @@ function requestFrom(given: Given, io: CommandIo): InstallRequest {
 }
 
 export default defineCommand({
-  help: 'Install Backend.AI on this machine, or look after an installation. Whatever is interrupted is finished by running the same command again. The password of an existing database is read from BACKEND_DB_PASSWORD.',
+  help: 'Install Backend.AI on this machine, or look after an installation. Whatever is interrupted is finished by running the same command again. The password of an existing database is read from BACKEND_DB_PASSWORD; for --action move, those of the others from BACKEND_REDIS_PASSWORD, BACKEND_ETCD_USER and BACKEND_ETCD_PASSWORD.',
   options,
   async run({ options: given, io, globals }) {
     const request = requestFrom(given, io);

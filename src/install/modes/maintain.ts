@@ -33,6 +33,7 @@ import type { InstallRequest, Ports } from '../request.ts';
 import { runCommand } from '../shell.ts';
 import type { Plan, Step, StepContext } from '../step.ts';
 import { joinPlan } from './join.ts';
+import { movePlan } from './move.ts';
 import { accountEnvironment, type Environment, serversPlan, usesUnits } from './servers.ts';
 import { removeStandaloneSteps, standaloneExecutable, standalonePlan } from './standalone.ts';
 
@@ -282,6 +283,7 @@ function standaloneMaintenance(request: InstallRequest, environment: Environment
       report: async () => [],
     };
   }
+  if (request.maintenance === 'move') return movePlan(request, environment);
   const plan = standalonePlan(request, environment);
   const executable = standaloneExecutable(request);
   if (request.maintenance === 'repair') return plan;
@@ -308,6 +310,13 @@ export function maintenancePlan(request: InstallRequest, environment: Environmen
   switch (request.maintenance) {
     case 'repair':
       return { ...installPlan(requestOf(info, request), environment), title: 'Repair' };
+    case 'move':
+      throw new UserError(
+        `${layout.root} is no cluster of one process: it is on servers already.`,
+        {
+          hint: 'Name a folder without such an installation with --target-path.',
+        },
+      );
     case 'upgrade':
       return {
         ...base,

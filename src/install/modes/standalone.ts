@@ -10,7 +10,7 @@ import { executableStep, forgetPrevious } from '../parts/executable.ts';
 import { isSystemdRunning, systemUnitFolder } from '../parts/units.ts';
 import { defaultTarget, type InstallRequest } from '../request.ts';
 import { runCommand } from '../shell.ts';
-import type { Plan, ReportPage, Step } from '../step.ts';
+import type { Plan, ReportPage, Step, StepContext } from '../step.ts';
 import type { Environment } from './servers.ts';
 
 const START_TIMEOUT_MS = 120_000;
@@ -35,7 +35,7 @@ function unitPlace(envId: string, { isRoot }: Pick<Environment, 'isRoot'>) {
   };
 }
 
-function unitText(executable: string, envId: string, isRoot: boolean): string {
+function unitText(program: string, envId: string, isRoot: boolean): string {
   return [
     '[Unit]',
     `Description=Backend.AI cluster of this machine (${envId})`,
@@ -43,7 +43,7 @@ function unitText(executable: string, envId: string, isRoot: boolean): string {
     '',
     '[Service]',
     'Type=exec',
-    `ExecStart=${executable} up --quiet --env-id ${envId}`,
+    `ExecStart=${program} up --quiet --env-id ${envId}`,
     `Environment=HOME=${isRoot ? userInfo().homedir : '%h'}`,
     'Restart=on-failure',
     'RestartSec=2',
@@ -65,7 +65,25 @@ function canUseUnits({ isRoot }: Pick<Environment, 'isRoot'>): boolean {
   return isRoot || existsSync(process.env.XDG_RUNTIME_DIR ?? '/nowhere');
 }
 
-function startSteps(executable: string, request: InstallRequest, environment: Environment): Step[] {
+/** Whether systemd looks after the cluster. */
+export const hasService = (envId: string, environment: Environment): boolean =>
+  canUseUnits(environment) && existsSync(unitPlace(envId, environment).path);
+
+export async function stopService(
+  envId: string,
+  environment: Environment,
+  context: StepContext,
+): Promise<void> {
+  const { systemctl } = unitPlace(envId, environment);
+  await runCommand([...systemctl, 'stop', unitName(envId)], context);
+}
+
+/** @param program how the cluster's program is called. */
+export function startSteps(
+  program: readonly string[],
+  request: InstallRequest,
+  environment: Environment,
+): Step[] {
   const { envId } = request;
   const { path, systemctl } = unitPlace(envId, environment);
   const folder = clusterFolder(process.env, { envId });
@@ -73,7 +91,7 @@ function startSteps(executable: string, request: InstallRequest, environment: En
     id: 'service',
     title: 'Let systemd start the cluster, now and at every boot',
     async run(context) {
-      writeOwnFile(path, unitText(executable, envId, environment.isRoot), 0o644);
+      writeOwnFile(path, unitText(program.join(' '), envId, environment.isRoot), 0o644);
       await runCommand([...systemctl, 'daemon-reload'], context);
       await runCommand([...systemctl, 'enable', unitName(envId)], context);
       await runCommand([...systemctl, 'restart', unitName(envId)], context);
@@ -84,7 +102,7 @@ function startSteps(executable: string, request: InstallRequest, environment: En
     title: 'Start the cluster',
     isDone: async () => findLocalCluster(folder) !== null,
     run: async (context) => {
-      await runCommand([executable, 'up', '--detach', '--quiet', '--env-id', envId], context, {
+      await runCommand([...program, 'up', '--detach', '--quiet', '--env-id', envId], context, {
         timeoutMs: START_TIMEOUT_MS,
       });
     },
@@ -92,13 +110,13 @@ function startSteps(executable: string, request: InstallRequest, environment: En
   return canUseUnits(environment) ? [service, up] : [up];
 }
 
-function helloStep(executable: string, envId: string): Step {
+export function helloStep(program: readonly string[], envId: string): Step {
   return {
     id: 'hello',
     title: 'Run a session that prints hello world',
     run: async (context) => {
       await runCommand(
-        [executable, 'run', '--rm', 'python', '-c', 'print("hello world")'],
+        [...program, 'run', '--rm', 'python', '-c', 'print("hello world")'],
         context,
         { env: { BACKEND_ENV_ID: envId }, timeoutMs: HELLO_TIMEOUT_MS },
       );
@@ -150,7 +168,7 @@ export function standalonePlan(request: InstallRequest, environment: Environment
     steps: [
       executableStep(executable),
       ...(request.start
-        ? [...startSteps(executable, request, environment), helloStep(executable, envId)]
+        ? [...startSteps([executable], request, environment), helloStep([executable], envId)]
         : []),
     ],
     report: async () => reportPages(executable, envId),

@@ -1,7 +1,8 @@
 /** What of a request can be changed on the screen, and which texts are taken. */
 import { resolve } from 'node:path';
+import { formatHostPort, parseHostPort } from '../../common/config/values.ts';
 import { parseManagerAddress, parseToken } from '../../common/protocol/join.ts';
-import type { InstallRequest } from '../request.ts';
+import type { ExistingServers, InstallRequest } from '../request.ts';
 
 export interface Field {
   readonly label: string;
@@ -10,12 +11,13 @@ export interface Field {
   readonly choices?: readonly string[];
   /** It is not shown, and written anew when it is changed. */
   readonly isSecret?: boolean;
+  /** How much of a secret is shown all the same, which tells its kind. Characters; 0 by default. */
+  readonly shown?: number;
   /** @returns the changed request, or why the text is not taken. */
   accept(text: string): InstallRequest | string;
 }
 
-/** Of a token, its kind. Characters. */
-const SHOWN_OF_SECRET = 9;
+const SHOWN_OF_TOKEN = 9;
 const BACKENDS = ['process', 'docker', 'dummy'] as const;
 
 function joinFields(request: InstallRequest): Field[] {
@@ -37,6 +39,7 @@ function joinFields(request: InstallRequest): Field[] {
       label: 'Token',
       value: join.token,
       isSecret: true,
+      shown: SHOWN_OF_TOKEN,
       accept: (text) =>
         parseToken(text) === null
           ? 'That is no whole token. Make one at the manager: backend.ai mgr token create.'
@@ -53,10 +56,45 @@ function joinFields(request: InstallRequest): Field[] {
   ];
 }
 
+/** Where the data of `move` goes. */
+function serverFields(request: InstallRequest): Field[] {
+  const { existing, database } = request;
+  const server = (label: string, name: keyof ExistingServers): Field => ({
+    label,
+    value: existing[name] ?? '',
+    accept(text) {
+      const parsed = parseHostPort(text);
+      if (parsed === null || parsed.host === '') return 'Give HOST:PORT.';
+      return { ...request, existing: { ...existing, [name]: formatHostPort(parsed) } };
+    },
+  });
+  const ofDatabase = (
+    label: string,
+    name: 'name' | 'user' | 'password',
+    isSecret = false,
+  ): Field => ({
+    ...{ label, value: database[name], isSecret },
+    accept: (text) =>
+      text === '' ? 'It is needed.' : { ...request, database: { ...database, [name]: text } },
+  });
+  return [
+    server('PostgreSQL', 'postgres'),
+    ofDatabase('Database', 'name'),
+    ofDatabase('Role', 'user'),
+    ofDatabase('Password', 'password', true),
+    server('Redis', 'redis'),
+    server('etcd', 'etcd'),
+  ];
+}
+
 /** How the value of a field is shown: of a secret only how it begins. */
-export function shownValue({ value, isSecret }: Pick<Field, 'value' | 'isSecret'>): string {
+export function shownValue({
+  value,
+  isSecret,
+  shown = 0,
+}: Pick<Field, 'value' | 'isSecret' | 'shown'>): string {
   if (value === '') return '(needed)';
-  return isSecret === true ? `${value.slice(0, SHOWN_OF_SECRET)}…` : value;
+  return isSecret === true ? `${value.slice(0, shown)}…` : value;
 }
 
 export function fieldsOf(request: InstallRequest): Field[] {
@@ -84,7 +122,7 @@ export function fieldsOf(request: InstallRequest): Field[] {
     },
   };
   const purge: Field = {
-    label: 'Delete data too',
+    label: request.maintenance === 'move' ? 'Delete the old' : 'Delete data too',
     value: request.purge ? 'yes' : 'no',
     choices: ['no', 'yes'],
     accept: (text) => ({ ...request, purge: text === 'yes' }),
@@ -92,5 +130,6 @@ export function fieldsOf(request: InstallRequest): Field[] {
   if (request.mode === 'join') return [...joinFields(request), folder, backend];
   if (request.mode === 'standalone') return [folder];
   if (request.mode !== 'maintain') return [folder, publicAddress, backend];
+  if (request.maintenance === 'move') return [...serverFields(request), purge];
   return request.maintenance === 'uninstall' ? [folder, purge] : [folder];
 }

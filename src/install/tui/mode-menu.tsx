@@ -46,6 +46,12 @@ const ENTRIES: readonly Entry[] = [
   },
   {
     mode: 'maintain',
+    maintenance: 'move',
+    title: 'Move data to servers',
+    detail: "A cluster of this machine's data goes to PostgreSQL, Redis and etcd elsewhere.",
+  },
+  {
+    mode: 'maintain',
     maintenance: 'uninstall',
     title: 'Uninstall',
     detail: 'Stop and remove an installation; its data stays.',

@@ -109,6 +109,39 @@ test('a token is not shown, and a wrong one is not taken', async () => {
   expect(await child.exited).toBe(130);
 });
 
+test('moving data asks for servers, and shows no password', async () => {
+  const servers = ['--postgres-addr', '--redis-addr', '--etcd-addr'];
+  const { child, sees, press } = atTerminal(
+    ...['--mode', 'maintain', '--action', 'move'],
+    ...servers.flatMap((name) => [name, '127.0.0.1:1']),
+  );
+  await sees('To PostgreSQL at 127.0.0.1:1/backend,');
+  await sees('Password          (needed)');
+  await sees('❯ Go');
+  press(UP);
+  await sees('❯ Delete the old');
+  for (const label of ['etcd', 'Redis', 'Password']) {
+    press(UP);
+    await sees(`❯ ${label}`);
+  }
+  press(ENTER);
+  await sees('█');
+  press('secret');
+  await sees('••••••█');
+  press(ENTER);
+  await sees('❯ Password          …');
+  press(DOWN);
+  await sees('❯ Redis');
+  press(ENTER);
+  await sees('127.0.0.1:1█');
+  press('x');
+  await sees('127.0.0.1:1x█');
+  press(ENTER);
+  await sees('Give HOST:PORT.');
+  press(CTRL_C);
+  expect(await child.exited).toBe(130);
+});
+
 test('what is missing is shown with its remedy, and the exit code says so', async () => {
   const servers = ['--postgres-addr', '--redis-addr', '--etcd-addr'];
   const { child, sees, press } = atTerminal(

@@ -88,6 +88,8 @@ export type Preference = 'backup' | 'present';
 
 export interface Restoration {
   readonly prefer: Preference | null;
+  /** Whether a database with accounts is replaced, too; by default it is refused. */
+  readonly replaces?: boolean;
   /** Puts the manager's key in its place; called before the database is written. */
   readonly saveKeys: (keys: NodeKeys) => Promise<void>;
 }
@@ -217,21 +219,21 @@ async function restoreTables(
 }
 
 /**
- * Restores a backup into a cluster that nobody uses yet. The database is written in one transaction and
+ * Restores a backup into a cluster that nobody uses yet, or whose present data is not wanted. The database is written in one transaction and
  * last: when something fails on the way, the same call goes on from there.
  * @throws UserError for a damaged backup, one of a newer version, and a cluster that is in use.
  */
 export async function restore(
   cluster: Cluster,
   file: string,
-  { prefer, saveKeys }: Restoration,
+  { prefer, replaces = false, saveKeys }: Restoration,
 ): Promise<Manifest> {
   const { sql, log } = cluster;
   const manifest = await checkBackup(file);
   const known = knownMigrations(manifest);
   await migrate(sql, log, known);
   const users = await store.countUsers(sql);
-  if (users > 0) {
+  if (users > 0 && !replaces) {
     throw new UserError(
       `The database has ${users} users; a backup is restored into an empty one only.`,
       { hint: 'Name an empty database in the [db] section of manager.toml. Nothing was changed.' },

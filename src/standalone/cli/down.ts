@@ -7,6 +7,7 @@ import { printStatus } from '../../common/glyphs.ts';
 import { findLocalCluster, type LocalCluster } from '../../common/local-cluster.ts';
 import { lockOwner } from '../lock.ts';
 import { removeCluster } from '../place.ts';
+import { readPlace } from '../servers/place.ts';
 import { folderOf, placeOptions } from './options.ts';
 
 const STOP_TIMEOUT_MS = 40_000;
@@ -40,6 +41,7 @@ export default defineCommand({
   async run({ options, io, globals }) {
     const folder = folderOf(options, io);
     const cluster = findLocalCluster(folder);
+    let elsewhere: ReturnType<typeof readPlace> = null;
     if (cluster !== null) {
       if (options.sessions || options.purge) {
         const { endAllSessions } = await import('../sessions.ts');
@@ -62,6 +64,7 @@ export default defineCommand({
           hint: 'Run this again in a moment.',
         });
       }
+      elsewhere = readPlace(folder);
       await removeCluster(folder);
     }
     if (globals.output === 'json') {
@@ -73,6 +76,14 @@ export default defineCommand({
         ? `${stopped}; ${folder} is deleted.`
         : `${stopped}. Its data stays in ${folder}.`;
       printStatus(io.stderr, cluster === null ? 'info' : 'done', text);
+      if (elsewhere !== null) {
+        const { db, etcd } = elsewhere;
+        printStatus(
+          io.stderr,
+          'info',
+          `What is in the database ${db.name} at ${db.host}:${db.port} and in etcd below /sorna/${etcd.namespace}/ stays.`,
+        );
+      }
     }
     return 0;
   },

@@ -4,6 +4,7 @@ import { defineCommand } from '../../common/command.ts';
 import { errorMessage } from '../../common/errors.ts';
 import { printStatus } from '../../common/glyphs.ts';
 import { findLocalCluster } from '../../common/local-cluster.ts';
+import { readPlace } from '../servers/place.ts';
 import { type LiveSession, liveSessions } from '../sessions.ts';
 import { folderOf, placeOptions } from './options.ts';
 
@@ -45,6 +46,7 @@ export default defineCommand({
     }
     const { endpoint, webUrl, metricsUrl, backend, isolationGaps, pid, startedAt, accounts } =
       cluster;
+    const place = readPlace(folder);
     const lines = [
       `API endpoint  ${endpoint}`,
       `Web page      ${webUrl}`,
@@ -52,6 +54,11 @@ export default defineCommand({
       `Backend       ${backend}`,
       `Process       ${pid}, since ${startedAt}`,
       `State         ${folder}`,
+      ...(place === null
+        ? []
+        : [
+            `Data          PostgreSQL at ${place.db.host}:${place.db.port}/${place.db.name}, etcd at ${place.etcd.addrs.join(', ')}`,
+          ]),
       ...isolationGaps.map(
         (gap, index) => `${index === 0 ? 'Sessions here ' : ' '.repeat(14)}${gap}`,
       ),

@@ -272,3 +272,19 @@ export async function openEtcdConfigStore(options: EtcdConfigStoreOptions): Prom
   }
   return store;
 }
+
+/** The version of the member that answers, such as `3.5.16`. @throws BackendError when none does. */
+export async function etcdVersion(options: EtcdConfigStoreOptions): Promise<string> {
+  const timeoutMs = options.timeoutMs ?? 5000;
+  const client = newClient(options, timeoutMs);
+  try {
+    const asked = client.maintenance.status();
+    const { version } = await within(options.clock ?? systemClock, timeoutMs, asked);
+    return version;
+  } catch (error) {
+    const server = { product: 'etcd', addr: options.addrs.join(','), advice: 'its address' };
+    throw unavailable(server, 'Asking for its version', error);
+  } finally {
+    client.close();
+  }
+}

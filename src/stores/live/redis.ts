@@ -257,6 +257,35 @@ class RedisLiveStore implements LiveStore {
 }
 
 /**
+ * The version of Redis that the server says it is compatible with, such as `7.2.4`.
+ * @throws BackendError when it does not answer, or wants another password.
+ */
+export async function redisVersion(options: RedisLiveStoreOptions): Promise<string> {
+  const { username, password, db = 0, log } = options;
+  const clock = options.clock ?? systemClock;
+  const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+  const server = {
+    product: 'Redis',
+    addr: describePlace(options),
+    advice: 'that its address and password are right',
+  };
+  try {
+    const connection = await RedisConnection.open({
+      ...{ place: options, username, password, db, timeoutMs, log, clock },
+    });
+    try {
+      const asked = connection.use((client) => client.info('server'));
+      const info = await within(clock, timeoutMs, asked);
+      return /^redis_version:(\S+)/m.exec(info)?.[1] ?? '';
+    } finally {
+      await connection.close();
+    }
+  } catch (error) {
+    throw unavailable(server, 'Asking for its version', error);
+  }
+}
+
+/**
  * Connects to Redis.
  * @throws BackendError ServiceUnavailable naming the address, at once when nothing listens there
  * and within `timeoutMs` when nothing answers.

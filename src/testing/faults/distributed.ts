@@ -342,7 +342,7 @@ async function startStores(folder: string, undo: AsyncDisposableStack): Promise<
     janitor.dismiss();
     await Promise.all([etcd.stop(), redis.stop(), database.stop()]);
   });
-  await createDatabase(database.server.url('postgres'), 'backend', silentLog);
+  await createDatabase({ url: database.server.url('postgres') }, 'backend', silentLog);
   return {
     databaseUrl: database.server.url('backend'),
     databaseAddr: `${database.server.host}:${database.server.port}`,

@@ -48,7 +48,7 @@ export async function startReplicatedPostgres(name: string): Promise<ReplicatedP
       ...{ durable: true, maxConnections: 150, clock: systemClock, random: systemRandom },
     });
   const origin = await start('primary', primaryPort, REPLICATION);
-  await createDatabase(origin.url('postgres'), name, silentLog);
+  await createDatabase({ url: origin.url('postgres') }, name, silentLog);
   await origin.stop();
   // A copy of a server that was stopped is a standby as soon as it is told whom to follow.
   await mkdir(join(folder, 'standby'), { mode: 0o755 });

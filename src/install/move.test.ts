@@ -1,0 +1,162 @@
+/** The data of a cluster of one process goes to servers elsewhere: killed at every step, and taken back. */
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import connect, { type Sql } from 'postgres';
+import { killAtEveryStep } from '../testing/faults/interrupted.ts';
+import { expectClearFailure, mustRun, runCli } from '../testing/faults/programs.ts';
+import { startTestPostgres } from '../testing/postgres.ts';
+import {
+  missingTool,
+  requireOrSkip,
+  startEtcd,
+  startRedis,
+  type TestService,
+} from '../testing/services.ts';
+import { until } from '../testing/until.ts';
+
+setDefaultTimeout(300_000);
+const LONG_MS = 120_000;
+const ENV_ID = 'moved';
+const reason =
+  missingTool('redis-server', 'redis-server') ??
+  missingTool('etcd', 'etcd-server') ??
+  (process.platform === 'linux' ? null : 'sessions of the process backend need Linux');
+
+describe.if(requireOrSkip(reason))('moving the data of a cluster of this machine', () => {
+  const home = mkdtempSync(join(tmpdir(), 'bai-move-'));
+  const data = join(home, 'data');
+  const folder = join(data, ENV_ID);
+  const place = ['--env-id', ENV_ID];
+  let postgres: Awaited<ReturnType<typeof startTestPostgres>>;
+  let redis: TestService;
+  let etcd: TestService;
+  let at: { cwd: string; env: Record<string, string>; timeoutMs: number };
+  let servers: string[];
+  let sql: Sql;
+
+  beforeAll(async () => {
+    [postgres, redis, etcd] = await Promise.all([startTestPostgres(), startRedis(), startEtcd()]);
+    const database = new URL(postgres.url('postgres'));
+    at = {
+      cwd: home,
+      env: {
+        BACKEND_DATA_DIR: data,
+        BACKEND_ENV_ID: ENV_ID,
+        BACKEND_DB_PASSWORD: decodeURIComponent(database.password),
+      },
+      timeoutMs: LONG_MS,
+    };
+    servers = [
+      ...['--postgres-addr', `${database.hostname}:${database.port}`, '--redis-addr', redis.addr],
+      ...['--etcd-addr', etcd.addr, '--db-user', database.username, '--db-name', 'moved'],
+    ];
+    sql = connect(postgres.url('postgres'), { max: 1 });
+    await mustRun(['up', '--detach', '--quiet', ...place], at);
+  });
+
+  afterAll(async () => {
+    if (existsSync(folder)) await runCli(['down', '--purge', ...place], at);
+    await sql?.end();
+    await Promise.all([postgres?.discard(), redis?.stop(), etcd?.stop()]);
+    rmSync(home, { recursive: true, force: true });
+  });
+
+  const move = (...more: string[]) => [
+    ...['install', '--mode', 'maintain', '--action', 'move', '--non-interactive', ...place],
+    ...['--target-path', join(home, 'local'), ...servers, ...more],
+  ];
+  const python = async (code: string) =>
+    (await mustRun(['run', '-t', 'kept', 'python', '-c', code], at)).stdout;
+  const databasesNamedMoved = async () => {
+    const rows = await sql<{ datname: string }[]>`
+      SELECT datname FROM pg_database WHERE datname LIKE 'moved%' ORDER BY 1`;
+    return rows.map(({ datname }) => datname);
+  };
+
+  test('a dry run shows the steps; what is wrong with the servers is told all at once', async () => {
+    const { stdout } = await mustRun(move('--dry-run'), at);
+    expect(stdout).toContain('Copy the data to the servers, and let the cluster use them');
+    const wrong = move().map((text) => (text === redis.addr ? '127.0.0.1:1' : text));
+    const denied = { ...at, env: { ...at.env, BACKEND_DB_PASSWORD: 'wrong' } };
+    expectClearFailure(
+      await runCli(wrong, denied),
+      'Redis at 127.0.0.1:1 is not available',
+      'password authentication failed',
+      '--redis-addr',
+      'BACKEND_DB_PASSWORD',
+    );
+    expect(await databasesNamedMoved()).toEqual([]);
+    await mustRun(['status', ...place], at);
+  });
+
+  test('servers with data of others are refused', async () => {
+    await sql`CREATE DATABASE moved`;
+    const other = connect(postgres.url('moved'), { max: 1 });
+    try {
+      await other`CREATE TABLE theirs (id int)`;
+      expectClearFailure(
+        await runCli(move(), at),
+        "Database 'moved' is not empty: it has 1 tables",
+        '--db-name',
+      );
+    } finally {
+      await other.end();
+      await sql`DROP DATABASE moved`;
+    }
+    await mustRun(['status', ...place], at);
+  });
+
+  test('a cluster that does not start there goes on with the data of before', async () => {
+    await python('kept = 42');
+    // Nothing starts as long as it cannot be read.
+    const path = join(folder, 'accounts.json');
+    const accounts = readFileSync(path, 'utf8');
+    const program = runCli(move(), at);
+    await until(() => existsSync(join(folder, 'move/data.backup.tar.gz')), 'it copies', LONG_MS);
+    writeFileSync(path, 'damaged');
+    await until(() => existsSync(join(folder, 'manager.toml.retired')), 'it goes back', LONG_MS);
+    writeFileSync(path, accounts);
+    expectClearFailure(await program, 'The cluster runs on the data of before');
+    expect(existsSync(join(folder, 'manager.toml'))).toBe(false);
+    expect(await python('print("still", kept)')).toContain('still 42');
+  });
+
+  test('killed at every step and run again, it gets there with everything in it', async () => {
+    const { killedAt } = await killAtEveryStep(move(), at);
+    expect(killedAt).toEqual([
+      'Stop the cluster; its sessions go on',
+      'Copy the data to the servers, and let the cluster use them',
+      'Start the cluster',
+      'Run a session that prints hello world',
+    ]);
+    expect(await databasesNamedMoved()).toEqual(['moved', 'moved_appproxy']);
+    expect(await python('print("and still", kept)')).toContain('and still 42');
+    const { stdout } = await mustRun(['status', ...place], at);
+    expect(stdout).toContain('/moved, etcd at');
+    const config = join(folder, 'manager.toml');
+    await mustRun(['mgr', 'health', 'check', '-f', config], at);
+    await mustRun(['mgr', 'backup', join(home, 'b.tar.gz'), '-f', config], at);
+  });
+
+  test('once more finds it done, and deletes the data of before when told to', async () => {
+    const note = join(folder, 'postgres.location');
+    const own = existsSync(note) ? readFileSync(note, 'utf8').trim() : join(folder, 'postgres');
+    expect(existsSync(join(own, 'data'))).toBe(true);
+    const { stderr } = await mustRun(move('--purge'), at);
+    expect(stderr).toContain('let the cluster use them (was done)');
+    expect(existsSync(join(own, 'data'))).toBe(false);
+    await mustRun(['down', ...place], at);
+    expectClearFailure(await runCli(['servers', 'back', ...place], at), 'of its own was deleted');
+    await mustRun(['up', '--detach', '--quiet', ...place], at);
+    expect(await python('print("at last", kept)')).toContain('at last 42');
+  });
+
+  test('deleting the cluster leaves what is on the servers, and says so', async () => {
+    const { stderr } = await mustRun(['down', '--purge', ...place], at);
+    expect(stderr).toContain('What is in the database moved at');
+    expect(await databasesNamedMoved()).toEqual(['moved', 'moved_appproxy']);
+    expect(existsSync(folder)).toBe(false);
+  });
+});

@@ -1,0 +1,90 @@
+/**
+ * Which servers a cluster of this machine keeps its data in. It begins with a PostgreSQL of its own; once
+ * its data was moved, the `manager.toml` in its folder names the servers, and `mgr … -f` works with it too.
+ */
+import { existsSync } from 'node:fs';
+import { rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { stringify } from 'smol-toml';
+import { loadManagerConfig, type ManagerConfig } from '../../manager/config-file.ts';
+
+/** PostgreSQL, etcd and Redis, with what they ask for. */
+export interface Servers {
+  readonly database: {
+    readonly host: string;
+    readonly port: number;
+    readonly database: string;
+    readonly user: string;
+    readonly password: string | undefined;
+  };
+  readonly etcd: {
+    readonly addrs: readonly string[];
+    readonly namespace: string;
+    readonly user: string | undefined;
+    readonly password: string | undefined;
+  };
+  readonly redis: { readonly addr: string; readonly password: string | undefined };
+}
+
+export const managerKeyPath = (folder: string): string => join(folder, 'manager.key');
+export const managerId = (envId: string): string => `local-${envId}`;
+
+/** By its presence the data is elsewhere. */
+export const configPath = (folder: string): string => join(folder, 'manager.toml');
+const retiredPath = (folder: string): string => `${configPath(folder)}.retired`;
+
+export const isMoved = (folder: string): boolean => existsSync(configPath(folder));
+
+/**
+ * The `[db]` and `[etcd]` of a moved cluster; null of one that has its own PostgreSQL.
+ * @throws UserError when the file cannot be read.
+ */
+export function readPlace(folder: string): Pick<ManagerConfig, 'db' | 'etcd'> | null {
+  if (!isMoved(folder)) return null;
+  return loadManagerConfig({
+    explicitPath: configPath(folder),
+    places: { cwd: folder, home: folder },
+    // What is meant for other installations of this user must not lead to other data.
+    env: {},
+  });
+}
+
+/** The app proxy's database beside the manager's. */
+export const appProxyDatabase = (name: string): string => `${name}_appproxy`;
+
+/** From now on the cluster uses these servers. */
+export async function usePlace(
+  folder: string,
+  envId: string,
+  { database, etcd }: Servers,
+): Promise<void> {
+  const table = {
+    db: {
+      addr: { host: database.host, port: database.port },
+      name: database.database,
+      user: database.user,
+      ...(database.password === undefined ? {} : { password: database.password }),
+    },
+    etcd: {
+      addr: [...etcd.addrs],
+      namespace: etcd.namespace,
+      ...(etcd.user === undefined ? {} : { user: etcd.user }),
+      ...(etcd.password === undefined ? {} : { password: etcd.password }),
+    },
+    manager: {
+      id: managerId(envId),
+      'rpc-auth-manager-keypair': managerKeyPath(folder),
+    },
+  };
+  const text = `# Where \`backend.ai up\` keeps this cluster's data; written by \`backend.ai servers move\`.\n${stringify(table)}`;
+  const staging = `${configPath(folder)}.new`;
+  await writeFile(staging, text, { mode: 0o600 });
+  await rename(staging, configPath(folder));
+  await rm(retiredPath(folder), { force: true });
+}
+
+/** From now on the cluster uses its own PostgreSQL again. @returns the file that named the servers. */
+export async function leavePlace(folder: string): Promise<string> {
+  await rename(configPath(folder), retiredPath(folder));
+  return retiredPath(folder);
+}
