@@ -5,7 +5,7 @@ const MAX_BYTES = 128 * 1024;
 const QUERIES =
   /\x1b\[[?>=]?[\d;]*[cnx]|\x1b\[\??[\d;]*\$p|\x1b\](?:1\d|4;\d+);\?(?:\x07|\x1b\\)|\x1bZ|\x1bP[+$]q[^\x1b]*\x1b\\/g;
 /** Back to how a terminal is at first. */
-const RESET = Buffer.from('\x1bc');
+export const RESET = Buffer.from('\x1bc');
 
 export class History {
   #chunks: Uint8Array[] = [];

@@ -17,6 +17,8 @@ const PROTOCOL = 'tty';
 
 const server = { output: 0x30, title: 0x31, preferences: 0x32 } as const;
 const client = { input: 0x30, resize: 0x31, pause: 0x32, resume: 0x33, hello: 0x7b } as const;
+/** Beyond ttyd's protocol: ends the shell and begins another, which all viewers see. */
+const RESTART = 0x34;
 
 const close = { done: 1000, policy: 1008, tooBig: 1009, failure: 1011, busy: 1013 } as const;
 
@@ -87,6 +89,9 @@ class TerminalSockets {
       case client.resume:
         socket.data.isWilling = message[0] === client.resume;
         this.flow(socket);
+        return;
+      case RESTART:
+        if (viewer) this.#terminal.restart();
         return;
       default:
         // A command of a later version.

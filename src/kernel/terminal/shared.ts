@@ -5,11 +5,20 @@
 import type { Clock } from '../../common/clock.ts';
 import { pump } from '../process/pump.ts';
 import { startOnTerminal, type TerminalProgram, type TerminalSize } from '../process/terminal.ts';
-import { History } from './history.ts';
+import { History, RESET } from './history.ts';
 import { Viewer, type ViewerOptions } from './viewer.ts';
 
 /** Input that the shell has not read yet, at most. Bytes. */
 const MAX_INPUT_BYTES = 4 * 1024 * 1024;
+
+const FAILED = 1;
+/** The size of a terminal that nobody looks at. */
+const UNSEEN: TerminalSize = { columns: 80, rows: 24 };
+
+function kill(program: TerminalProgram): void {
+  program.close();
+  program.signal('SIGKILL');
+}
 
 export interface ShellPlace {
   readonly shell: string;
@@ -24,6 +33,9 @@ export class SharedTerminal {
   #program: Promise<TerminalProgram> | null = null;
   #history = new History();
   #inputBytes = 0;
+  #isRestarting = false;
+  /** Until the output of the shell has ended. */
+  #running: Promise<void> = Promise.resolve();
   #changed: () => void = () => undefined;
 
   constructor(place: ShellPlace) {
@@ -73,11 +85,20 @@ export class SharedTerminal {
     this.#changed();
   }
 
+  /** Ends the shell; those who look at it are given a new one, and so are keys from now on. */
+  restart(): void {
+    if (this.#isRestarting || this.#program === null) return;
+    this.#isRestarting = true;
+    const again = this.#startAgain(this.#program);
+    this.#program = again;
+    // A node that has no room for it now ends the terminal as a shell that fails does.
+    again.catch(() => this.#end(FAILED));
+  }
+
   /** Ends the shell. */
   async stop(): Promise<void> {
     const program = await this.#program?.catch(() => null);
-    program?.close();
-    program?.signal('SIGKILL');
+    if (program) kill(program);
   }
 
   async #start(size: TerminalSize): Promise<TerminalProgram> {
@@ -91,7 +112,7 @@ export class SharedTerminal {
         },
         clock,
       );
-      void this.#run(program);
+      this.#running = this.#run(program);
       return program;
     } catch (error) {
       this.#program = null;
@@ -108,7 +129,23 @@ export class SharedTerminal {
     await pump(program.output, program.exited, show, this.#place.clock);
     program.close();
     const { exitCode } = await program.exited;
+    if (this.#isRestarting) return;
     this.#program = null;
+    this.#end(exitCode);
+  }
+
+  async #startAgain(old: Promise<TerminalProgram>): Promise<TerminalProgram> {
+    try {
+      kill(await old);
+      await this.#running;
+    } finally {
+      this.#isRestarting = false;
+    }
+    for (const viewer of this.#viewers) viewer.offer(RESET);
+    return await this.#start(this.#viewers.size > 0 ? this.#size() : UNSEEN);
+  }
+
+  #end(exitCode: number): void {
     const viewers = [...this.#viewers];
     this.#viewers.clear();
     for (const viewer of viewers) viewer.end(exitCode);

@@ -6,10 +6,12 @@ import { route, socketRoute } from '../http/declare.ts';
 import type { AuthenticatedRequest, Route, SocketPeer, SocketRoute } from '../http/route.ts';
 import { executeStep, type RunRequest, sliceReply, toRunRequest } from './execution.ts';
 import { callKernel } from './kernel-call.ts';
+import { terminalRoute } from './pty.ts';
 import { findSession, ofSession, type SessionInput, sessionOperation } from './request.ts';
 import type { SessionRecord } from './service.ts';
 import { serviceApps } from './shape.ts';
 import { tunnelRoutes } from './tunnel.ts';
+import { TunnelTracker } from './tunnel-tracker.ts';
 
 /** Longest wait for output before an empty frame shows that the run goes on. Milliseconds. */
 const QUIET_MS = 5000;
@@ -161,7 +163,12 @@ export const streamRoutes = (ctx: ManagerContext): Route[] => [
   ),
 ];
 
-export const sessionSocketRoutes = (ctx: ManagerContext): SocketRoute[] => [
+export function sessionSocketRoutes(ctx: ManagerContext): SocketRoute[] {
+  const tracker = new TunnelTracker(ctx);
+  return [executeRoute(ctx), terminalRoute(ctx, tracker), ...tunnelRoutes(ctx, tracker)];
+}
+
+const executeRoute = (ctx: ManagerContext): SocketRoute =>
   socketRoute(
     {
       path: '/stream/session/:session_name/execute',
@@ -171,6 +178,4 @@ export const sessionSocketRoutes = (ctx: ManagerContext): SocketRoute[] => [
       takes: ofSession,
     },
     (request, input, peer) => streamExecute(ctx, request, input, peer),
-  ),
-  ...tunnelRoutes(ctx),
-];
+  );

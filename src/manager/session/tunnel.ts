@@ -12,7 +12,7 @@ import { appOptions, appPort, jsonObject } from './app-options.ts';
 import { type StartedApp, startApp } from './apps.ts';
 import { findSession, ofSession, type SessionInput, withOwner } from './request.ts';
 import type { SessionRecord } from './service.ts';
-import { TunnelTracker } from './tunnel-tracker.ts';
+import type { TunnelTracker } from './tunnel-tracker.ts';
 
 const CONNECT_TIMEOUT_MS = 10_000;
 /** How a tunnel ends, as clients tell it apart. */
@@ -149,9 +149,8 @@ async function serveTunnel(
   }
 }
 
-export function tunnelRoutes(ctx: ManagerContext): SocketRoute[] {
-  const tracker = new TunnelTracker(ctx);
-  return (['httpproxy', 'tcpproxy'] as const).map((kind) =>
+export const tunnelRoutes = (ctx: ManagerContext, tracker: TunnelTracker): SocketRoute[] =>
+  (['httpproxy', 'tcpproxy'] as const).map((kind) =>
     socketRoute(
       {
         path: `/stream/session/:session_name/${kind}`,
@@ -163,4 +162,3 @@ export function tunnelRoutes(ctx: ManagerContext): SocketRoute[] {
       (request, input, peer) => serveTunnel(ctx, tracker, request, input, peer),
     ),
   );
-}

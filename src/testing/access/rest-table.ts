@@ -122,6 +122,7 @@ export const restAccess: Readonly<
   'GET /stream/session/:session_name/apps': ['user', 'read', 'own'],
   'GET /stream/session/:session_name/execute': ['user', 'read', 'own'],
   'GET /stream/session/:session_name/httpproxy': ['user', 'read', 'own'],
+  'GET /stream/session/:session_name/pty': ['user', 'read', 'own'],
   'GET /stream/session/:session_name/tcpproxy': ['user', 'read', 'own'],
   'GET /events/session': ['user', 'read', 'own'],
   'GET /folders': ['user', 'read', 'own'],
