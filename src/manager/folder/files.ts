@@ -3,13 +3,13 @@ import { BackendError } from '../../common/errors.ts';
 import type { ManagerContext } from '../context.ts';
 import type { Caller } from '../http/route.ts';
 import * as storage from '../storage/client.ts';
+import { openRemoteFile, type RemoteFile } from '../storage/read-file.ts';
 import { requireHostPermission } from './hosts.ts';
 import { findManagedFolder, placeOf } from './service.ts';
 import { followTask } from './work.ts';
 
 type Parameters2<F extends (...args: never[]) => unknown> = Parameters<F>[2];
 
-/** What a directory holds. */
 /** One page of a directory; `next` is what the next page is asked for with, as `after`. */
 export async function listFiles(
   ctx: ManagerContext,
@@ -72,6 +72,17 @@ export async function requestArchive(
   const folder = await findManagedFolder(ctx.sql, caller, nameOrId, 'read_content');
   await requireHostPermission(ctx.sql, caller, folder.host, 'download-file', folder.group);
   return storage.archiveTicket(ctx, placeOf(folder), wanted);
+}
+
+/** One of its files, to be read; null when there is none of that name. */
+export async function openFile(
+  ctx: ManagerContext,
+  caller: Caller,
+  nameOrId: string,
+  relpath: string,
+): Promise<RemoteFile | null> {
+  const folder = await findManagedFolder(ctx.sql, caller, nameOrId, 'read_content');
+  return openRemoteFile(ctx, placeOf(folder), relpath);
 }
 
 export async function renameFile(

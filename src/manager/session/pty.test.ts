@@ -209,13 +209,16 @@ describe('whose terminals', () => {
     expect([unseen.frames, refused.frames]).toEqual([[], []]);
   });
 
-  test.each(['admin', 'superadmin'] as const)('%s who names the owner’s key is let in', async (role) => {
-    const { accounts } = manager;
-    const client = await new Client('work', accounts[role], keyOf(accounts.user)).opened();
-    client.say(stdin(`echo ${role}$((1))side\r`));
-    await client.shows(`${role}1side`);
-    await client.leave();
-  });
+  test.each(['admin', 'superadmin'] as const)(
+    '%s who names the owner’s key is let in',
+    async (role) => {
+      const { accounts } = manager;
+      const client = await new Client('work', accounts[role], keyOf(accounts.user)).opened();
+      client.say(stdin(`echo ${role}$((1))side\r`));
+      await client.shows(`${role}1side`);
+      await client.leave();
+    },
+  );
 
   test('nobody without a signature', async () => {
     const answer = await fetch(`${server.url}/stream/session/work/pty`);
@@ -265,12 +268,16 @@ test('a client that takes nothing holds the shell back', async () => {
   // The same number, seen again and again: what lies between is full.
   let before = -1;
   let stillness = 0;
-  await until(() => {
-    const now = count();
-    stillness = now > 0 && now === before ? stillness + 1 : 0;
-    before = now;
-    return stillness > 40;
-  }, 'the shell is held back', 60_000);
+  await until(
+    () => {
+      const now = count();
+      stillness = now > 0 && now === before ? stillness + 1 : 0;
+      before = now;
+      return stillness > 40;
+    },
+    'the shell is held back',
+    60_000,
+  );
   const heldAt = count();
   expect(heldAt).toBeLessThan(LINES);
   letGo.resolve();

@@ -156,6 +156,13 @@ const lookingRoutes = (ctx: ManagerContext): Route[] => [
   ),
 ];
 
+const transit = {
+  body: aliased(
+    { ids: ['session_ids', 'sessionIds', 'SessionIds'] },
+    v.object({ ids: v.array(v.pipe(v.string(), v.uuid())) }),
+  ),
+};
+
 export const lifecycleRoutes = (ctx: ManagerContext): Route[] => [
   ...lookingRoutes(ctx),
   route(
@@ -174,6 +181,22 @@ export const lifecycleRoutes = (ctx: ManagerContext): Route[] => [
       throw new BackendError(
         'NotImplementedAPI',
         'Sessions cannot be restarted. Destroy this one and create another.',
+      );
+    },
+  ),
+  route(
+    {
+      method: 'POST',
+      path: '/session/_/transit-status',
+      gate: 'all',
+      auth: 'user',
+      summary: 'Refused: move sessions to the status that their kernels have.',
+      takes: transit,
+    },
+    async () => {
+      throw new BackendError(
+        'NotImplementedAPI',
+        'Sessions follow their kernels by themselves; there is nothing to be done.',
       );
     },
   ),

@@ -9,6 +9,7 @@ import { createRoutes } from './rest-create.ts';
 import { executionRoutes } from './rest-execution.ts';
 import { fileRoutes } from './rest-files.ts';
 import { lifecycleRoutes } from './rest-lifecycle.ts';
+import { taskLogRoutes } from './rest-task-logs.ts';
 import { templateCreationRoutes } from './rest-template.ts';
 import { streamRoutes } from './stream.ts';
 
@@ -20,6 +21,7 @@ export const sessionRoutes = (ctx: ManagerContext): Route[] => [
   ...clusterCreationRoutes(ctx),
   ...lifecycleRoutes(ctx),
   ...commitRoutes(ctx),
+  ...taskLogRoutes(ctx),
   ...executionRoutes(ctx),
   ...fileRoutes(ctx),
   ...appRoutes(ctx),
