@@ -27,39 +27,46 @@ function logPath(kernelId: string): string {
   return `task/${hex.slice(0, 2)}/${hex.slice(2, 4)}/${hex.slice(4)}.log`;
 }
 
-async function openNamed(
-  ctx: ManagerContext,
-  caller: Caller,
-  id: string,
-): Promise<RemoteFile | null> {
-  const open = (kernelId: string) => openFile(ctx, caller, LOG_FOLDER, logPath(kernelId));
-  const byKernel = v.is(uuid, id) ? await open(id) : null;
-  if (byKernel !== null) return byKernel;
-  // People know their sessions rather than the kernels of these.
-  const session = await getSessionForCaller(ctx, caller, id, {
-    ownerAccessKey: null,
-    includeDead: true,
-  });
-  return open(session.mainKernel.id);
+/** The caller's session of this id or name, dead or alive; null when there is none. */
+async function findOwn(ctx: ManagerContext, caller: Caller, id: string) {
+  try {
+    return await getSessionForCaller(ctx, caller, id, { ownerAccessKey: null, includeDead: true });
+  } catch (error) {
+    if (error instanceof BackendError && error.problem === 'SessionNotFound') return null;
+    throw error;
+  }
 }
 
+/** @param id of a kernel, or of a session or its name, as people know their sessions rather. */
 async function openLog(ctx: ManagerContext, caller: Caller, id: string): Promise<RemoteFile> {
-  let file: RemoteFile | null;
-  try {
-    file = await openNamed(ctx, caller, id);
-  } catch (error) {
-    if (!(error instanceof BackendError) || error.problem !== 'VFolderNotFound') throw error;
+  const session = await findOwn(ctx, caller, id);
+  const kernelId = session?.mainKernel.id ?? (v.is(uuid, id) ? id : null);
+  const file = kernelId && (await openKernelLog(ctx, caller, kernelId));
+  if (file) return file;
+  if (session === null) {
     throw new BackendError(
-      'VFolderNotFound',
-      `You have no folder '${LOG_FOLDER}', in which the logs of batch sessions are kept. Create it before the next one.`,
-      { data: { vfolder_name: LOG_FOLDER }, cause: error },
+      'SessionNotFound',
+      `There is no session or kernel '${id}' with a log in your folder '${LOG_FOLDER}'.`,
     );
   }
-  if (file !== null) return file;
   throw new BackendError(
     'ObjectNotFound',
-    `Your folder '${LOG_FOLDER}' has no log of ${id}. Batch sessions write one from their start on.`,
+    `Session '${session.name}' has no log in your folder '${LOG_FOLDER}'. Batch sessions write one there when they start with that folder.`,
   );
+}
+
+/** Null without the log, or without the folder. */
+async function openKernelLog(
+  ctx: ManagerContext,
+  caller: Caller,
+  kernelId: string,
+): Promise<RemoteFile | null> {
+  try {
+    return await openFile(ctx, caller, LOG_FOLDER, logPath(kernelId));
+  } catch (error) {
+    if (error instanceof BackendError && error.problem === 'VFolderNotFound') return null;
+    throw error;
+  }
 }
 
 function headersOf({ sizeBytes }: RemoteFile): Headers {

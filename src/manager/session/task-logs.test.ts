@@ -6,15 +6,16 @@ import { taskLogPath } from '../../kernel/batch/task-log.ts';
 import { type TestFolders, testFolders } from '../../testing/folders.ts';
 import { signingClient } from '../../testing/manager.ts';
 import type { InsertedSession } from '../../testing/sessions.ts';
-import { tenantSessions } from '../../testing/tenant-sessions.ts';
+import { type TenantSessions, tenantSessions } from '../../testing/tenant-sessions.ts';
 
 const MIB = 1024 * 1024;
 let t: TestFolders;
 let session: InsertedSession;
+let sessions: TenantSessions;
 let text: string;
 beforeAll(async () => {
   t = await testFolders();
-  const sessions = await tenantSessions(t);
+  sessions = await tenantSessions(t);
   session = await sessions.insert('user', 'job');
   const id = await t.make('user', '.logs');
   const hex = id.replaceAll('-', '');
@@ -58,11 +59,20 @@ describe('the log of a batch session', () => {
     expect([answer.status, answer.headers.get('content-length')]).toEqual([200, `${text.length}`]);
   });
 
+  test('a session without a log', async () => {
+    await sessions.insert('user', 'quiet');
+    const answer = await ask('session_name=quiet');
+    expect([answer.status, (await answer.json()).msg]).toEqual([
+      404,
+      expect.stringContaining("Session 'quiet' has no log in your folder '.logs'"),
+    ]);
+  });
+
   test('one that is not there, and no id at all', async () => {
     const unknown = await ask(`kernel_id=${crypto.randomUUID()}`);
     expect([unknown.status, (await unknown.json()).msg]).toEqual([
       404,
-      expect.stringContaining('There is no session'),
+      expect.stringContaining('There is no session or kernel'),
     ]);
     expect((await ask('')).status).toBe(400);
     expect((await ask('kernel_id=..%2F..%2Fetc')).status).toBe(404);
@@ -74,7 +84,7 @@ describe('the log of a batch session', () => {
       const answer = await ask(`kernel_id=${session.kernelId}`, who);
       expect([answer.status, (await answer.json()).msg]).toEqual([
         404,
-        expect.stringContaining("You have no folder '.logs'"),
+        expect.stringContaining('There is no session or kernel'),
       ]);
     },
   );

@@ -102,7 +102,7 @@ export const restAccess: Readonly<
   'POST /session/:session_name/interrupt': ['user', 'read', 'own'],
   'GET /session/_/logs': ['user', 'read', 'own'],
   'HEAD /session/_/logs': ['user', 'read', 'own'],
-  'POST /session/_/transit-status': ['user', 'all', 'own'],
+  'POST /session/_/transit-status': ['user', 'all'],
   'GET /session/:session_name/logs': ['user', 'read', 'own'],
   'POST /session/:session_name/start-service': ['user', 'read', 'own'],
   'POST /session/:session_name/shutdown-service': ['user', 'read', 'own'],

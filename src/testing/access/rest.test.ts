@@ -237,12 +237,13 @@ describe('parameters that name rows', () => {
   });
 
   /**
-   * Not compared below: what answers alike to everybody here, for want of an image, a form or shared
-   * folders, or as rows are used up by operations before. Tests of the features have them.
+   * Not compared below: what answers alike to everybody here, for want of an image, a form, a log or
+   * shared folders, or as rows are used up by operations before. Tests of the features have them.
    */
   const leftOut = [
     ...['POST /session', 'POST /session/_/create', 'PATCH /session/:session_name'],
     ...['POST /session/:session_name/upload', 'POST /auth/signout', 'GET /folders/_/shared'],
+    ...['GET /session/_/logs', 'HEAD /session/_/logs'],
     ...['GET /template/session', 'GET /template/cluster'],
     ...['POST /folders/invitations/update/:inv_id', 'POST /folders/invitations/delete'],
     ...['DELETE /folders/invitations/delete', 'POST /folders/purge'],
