@@ -96,7 +96,14 @@ const infoRecord = v.object({
   agent_backend: v.picklist(['process', 'docker', 'dummy']),
   halfstack: v.picklist(['compose', 'existing', 'none']),
   /** Of all but nodes, which need none. */
-  servers: v.optional(v.object({ postgres: v.string(), redis: v.string(), etcd: v.string() })),
+  servers: v.optional(
+    v.object({
+      postgres: v.string(),
+      redis: v.string(),
+      redis_service: v.optional(v.string()),
+      etcd: v.string(),
+    }),
+  ),
   database: v.optional(v.object({ name: v.string(), user: v.string() })),
   /** Of nodes. */
   join: v.optional(
@@ -134,4 +141,13 @@ export function serverAddresses(request: InstallRequest) {
     redis: request.existing.redis ?? local(request.ports.redis),
     etcd: request.existing.etcd ?? local(request.ports.etcd),
   };
+}
+
+/** Where Redis is, in the names of the configuration. */
+export function redisPlace(request: InstallRequest): Record<string, string> {
+  const { redis } = serverAddresses(request);
+  const { redisService } = request.existing;
+  return redisService === undefined
+    ? { addr: redis }
+    : { sentinel: redis, service_name: redisService };
 }

@@ -12,10 +12,13 @@ export type Maintenance = (typeof MAINTENANCE)[number];
 export const HALFSTACKS = ['auto', 'compose', 'existing'] as const;
 export type HalfstackChoice = (typeof HALFSTACKS)[number];
 
-/** Servers that exist already: `host:port` each. */
+/** Servers that exist already: `host:port` each, or several separated by commas where one may be lost. */
 export interface ExistingServers {
   readonly postgres: string;
+  /** Of one Redis; of the Sentinels that watch it, when `redisService` is said. */
   readonly redis: string;
+  /** What the Sentinels watch it as. */
+  readonly redisService: string;
   readonly etcd: string;
 }
 

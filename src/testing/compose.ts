@@ -32,3 +32,10 @@ export function composeEnvironment(folder: string, socketPath: string): Record<s
     PATH: `${process.env.PATH ?? ''}:${plugins}`,
   };
 }
+
+/** How compose is called where `environment` is set: a program and its first arguments. */
+export function composeCommand({ PATH = '' }: Readonly<Record<string, string>>): string[] {
+  const [program = '', ...first] =
+    Bun.which('docker', { PATH }) === null ? ['docker-compose'] : ['docker', 'compose'];
+  return [Bun.which(program, { PATH }) ?? program, ...first];
+}

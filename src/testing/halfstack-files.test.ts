@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { checkoutRoot } from '../common/executable.ts';
-import { composeEnvironment, missingForCompose } from './compose.ts';
+import { composeCommand, composeEnvironment, missingForCompose } from './compose.ts';
 import { requireOrSkip } from './services.ts';
 
 const HALFSTACK = join(checkoutRoot ?? '.', 'halfstack');
@@ -25,16 +25,15 @@ const project = v.object({
 
 /** What compose makes of files of halfstack/, with everything set that they demand. */
 function understood(files: readonly string[]): v.InferOutput<typeof project> {
-  const { PATH = '', ...env } = composeEnvironment(mkdtempSync(join(folder, 'at-')), '/nowhere');
-  const [program = '', ...first] = Bun.which('docker') ? ['docker', 'compose'] : ['docker-compose'];
+  const env = composeEnvironment(mkdtempSync(join(folder, 'at-')), '/nowhere');
   const ran = Bun.spawnSync(
     [
-      ...[Bun.which(program, { PATH }) ?? program, ...first],
+      ...composeCommand(env),
       ...files.flatMap((file) => ['--file', join(HALFSTACK, file)]),
       ...['--profile', 'observability', 'config', '--format', 'json'],
     ],
     {
-      env: { ...env, PATH, BACKEND_DB_PASSWORD: 'p', BACKEND_GRAFANA_PASSWORD: 'g' },
+      env: { ...env, BACKEND_DB_PASSWORD: 'p', BACKEND_GRAFANA_PASSWORD: 'g' },
       timeout: 20_000,
     },
   );

@@ -1,12 +1,13 @@
 /**
- * The images that halfstack/compose.yaml names, made from the files of this host's Debian packages,
- * so that the very file can be tried without a registry. They behave as the public ones do where the
- * file relies on it.
+ * The images that halfstack's compose files name, made from the files of this host's Debian packages,
+ * so that the very files can be tried without a registry. They behave as the public ones do where the
+ * files rely on it.
  */
-import { chmod, mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import composeText from '../../halfstack/compose.yaml' with { type: 'text' };
+import haText from '../../halfstack/ha.yaml' with { type: 'text' };
 import { addBusybox, importImage, tagImage } from './images.ts';
 import { missingTool } from './services.ts';
 
@@ -37,7 +38,7 @@ async function complete(root: string): Promise<void> {
   const [version = ''] = await readdir(join(root, 'usr/lib/postgresql'));
   // Debian's own programs of these names are scripts of Perl that choose between versions.
   await mkdir(join(root, 'usr/local/bin'), { recursive: true });
-  for (const name of ['initdb', 'pg_isready', 'postgres', 'psql']) {
+  for (const name of ['initdb', 'pg_basebackup', 'pg_ctl', 'pg_isready', 'postgres', 'psql']) {
     await symlink(`/usr/lib/postgresql/${version}/bin/${name}`, join(root, 'usr/local/bin', name));
   }
   // Its compiler of queries, whose library is left out. Without this file PostgreSQL does without.
@@ -45,18 +46,25 @@ async function complete(root: string): Promise<void> {
   for (const name of ['server', 'cli']) {
     await symlink(`/usr/bin/redis-${name}`, join(root, `usr/local/bin/valkey-${name}`));
   }
-  await mkdir(join(root, 'tmp'), { mode: 0o1777, recursive: true });
-  await chmod(join(root, 'tmp'), 0o1777);
+  // The public image's folders of its user belong to it; those of an imported one all belong to root.
+  for (const folder of ['tmp', 'var/run/postgresql', 'var/lib/postgresql/data', 'data']) {
+    await mkdir(join(root, folder), { recursive: true });
+    await chmod(join(root, folder), 0o1777);
+  }
+  await copyFile('/usr/bin/flock', join(root, 'usr/local/bin/flock'));
   await mkdir(join(root, 'etc'), { recursive: true });
   const accounts = 'root:x:0:0:root:/root:/bin/sh\npostgres:x:70:70::/var/lib/postgresql:/bin/sh\n';
   await writeFile(join(root, 'etc/passwd'), accounts);
   await writeFile(join(root, 'etc/group'), 'root:x:0:\npostgres:x:70:\n');
   await writeFile(join(root, 'entrypoint.sh'), ENTRYPOINT, { mode: 0o755 });
+  // Valkey's, which gives up root's rights where it has them.
+  const asIs = '#!/bin/sh\nexec "$@"\n';
+  await writeFile(join(root, 'usr/local/bin/docker-entrypoint.sh'), asIs, { mode: 0o755 });
 }
 
 /** One set of files for all three servers: it is imported once and has three names. */
 const recipe = {
-  tag: 'testing/halfstack:1',
+  tag: 'testing/halfstack:2',
   packages: ['postgresql', 'redis-server', 'redis-tools', 'etcd-server', 'etcd-client'],
   // The scripts around PostgreSQL's programs, its compiler of queries, and what services need.
   unneeded:
@@ -76,14 +84,14 @@ export const missingForHalfstackImages = (): string | null =>
   missingTool('etcdctl', 'etcd-client') ??
   missingTool('busybox', 'busybox-static');
 
-/** Gives the daemon all images that the compose file names. */
+/** Gives the daemon all images that the compose files of servers name. */
 export async function importHalfstackImages(socketPath: string): Promise<void> {
   await importImage(socketPath, recipe, [
     'ENTRYPOINT ["/entrypoint.sh"]',
     'ENV PATH=/usr/local/bin:/usr/bin:/bin',
   ]);
-  const { services } = v.parse(compose, Bun.YAML.parse(composeText));
-  for (const { image } of Object.values(services)) {
-    await tagImage(socketPath, recipe.tag, image);
-  }
+  const images = [composeText, haText].flatMap((text) =>
+    Object.values(v.parse(compose, Bun.YAML.parse(text)).services).map(({ image }) => image),
+  );
+  for (const image of new Set(images)) await tagImage(socketPath, recipe.tag, image);
 }

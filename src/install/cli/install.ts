@@ -45,6 +45,13 @@ const address = (text: string): string => {
   throw new UsageError(`'${text}' is not of the form HOST:PORT.`);
 };
 
+/** Several, separated by commas. */
+const addresses = (text: string): string =>
+  text
+    .split(',')
+    .map((part) => address(part.trim()))
+    .join(',');
+
 const port = integer({ min: 1, max: 65_535 });
 const portOption = (name: string, what: string) => option([name], 'PORT', what, port);
 
@@ -95,9 +102,32 @@ const options = {
     'auto',
     choice(HALFSTACKS),
   ),
-  postgresAddr: option(['--postgres-addr'], 'HOST:PORT', 'An existing PostgreSQL.', address),
+  postgresAddr: option(
+    ['--postgres-addr'],
+    'HOST:PORT[,…]',
+    'An existing PostgreSQL; with its standbys, in any order.',
+    addresses,
+  ),
   redisAddr: option(['--redis-addr'], 'HOST:PORT', 'An existing Redis.', address),
-  etcdAddr: option(['--etcd-addr'], 'HOST:PORT', 'An existing etcd.', address),
+  redisSentinel: option(
+    ['--redis-sentinel'],
+    'HOST:PORT[,…]',
+    'Sentinels that watch an existing Redis, instead of its address.',
+    addresses,
+  ),
+  redisService: optionWithDefault(
+    ['--redis-service-name'],
+    'NAME',
+    'What the Sentinels watch it as.',
+    'mymaster',
+    String,
+  ),
+  etcdAddr: option(
+    ['--etcd-addr'],
+    'HOST:PORT[,…]',
+    'An existing etcd; several members of one cluster.',
+    addresses,
+  ),
   etcdNamespace: option(
     ['--etcd-namespace'],
     'NAME',
@@ -178,11 +208,19 @@ function portsOf(mode: Mode, given: Given): Ports {
 
 function requestFrom(given: Given, io: CommandIo): InstallRequest {
   const mode = given.mode ?? defaultMode();
-  const { postgresAddr: postgres, redisAddr: redis, etcdAddr: etcd } = given;
+  if (given.redisAddr !== undefined && given.redisSentinel !== undefined) {
+    throw new UsageError('Redis is named by --redis-addr or by --redis-sentinel, not by both.');
+  }
+  if (mode === 'maintain' && given.action === 'move' && given.redisSentinel !== undefined) {
+    throw new UsageError('Data is moved to one Redis: name it with --redis-addr.');
+  }
+  const { postgresAddr: postgres, etcdAddr: etcd } = given;
+  const redis = given.redisSentinel ?? given.redisAddr;
+  const redisService = given.redisSentinel === undefined ? undefined : given.redisService;
   const named = [postgres, redis, etcd].filter((server) => server !== undefined).length;
   if (given.halfstack === 'existing' ? named < 3 : named > 0 && named < 3) {
     throw new UsageError(
-      'Existing servers are used all three together: --postgres-addr, --redis-addr and --etcd-addr.',
+      'Existing servers are used all three together: --postgres-addr, --redis-addr (or --redis-sentinel) and --etcd-addr.',
     );
   }
   return {
@@ -194,7 +232,7 @@ function requestFrom(given: Given, io: CommandIo): InstallRequest {
     publicAddress: given.publicAddress,
     agentBackend: given.agentBackend,
     halfstack: given.halfstack,
-    existing: { postgres, redis, etcd },
+    existing: { postgres, redis, redisService, etcd },
     etcdNamespace: given.etcdNamespace ?? null,
     database: {
       name: given.dbName,

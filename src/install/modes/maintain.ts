@@ -37,6 +37,12 @@ import { movePlan } from './move.ts';
 import { accountEnvironment, type Environment, serversPlan, usesUnits } from './servers.ts';
 import { removeStandaloneSteps, standaloneExecutable, standalonePlan } from './standalone.ts';
 
+function existingOf({ halfstack, servers }: InstallInfo): InstallRequest['existing'] {
+  if (halfstack !== 'existing' || servers === undefined) return {};
+  const { redis_service: redisService, ...addresses } = servers;
+  return { ...addresses, redisService };
+}
+
 /** The request that led to an installation, as far as its record tells. */
 export function requestOf(info: InstallInfo, request: InstallRequest): InstallRequest {
   const ports: Ports = { ...request.ports, ...info.ports };
@@ -47,7 +53,7 @@ export function requestOf(info: InstallInfo, request: InstallRequest): InstallRe
     publicAddress: info.public_address,
     agentBackend: info.agent_backend,
     halfstack: info.halfstack === 'none' ? 'auto' : info.halfstack,
-    existing: info.halfstack === 'existing' ? (info.servers ?? {}) : {},
+    existing: existingOf(info),
     database: { ...request.database, ...info.database },
     join: {
       ...request.join,

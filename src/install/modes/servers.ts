@@ -24,7 +24,7 @@ import { dockerCheck, folderCheck, platformCheck, portCheck } from '../parts/che
 import { writeConfigFiles } from '../parts/config-files.ts';
 import { accountsPath, dataSteps, runInstalled } from '../parts/data.ts';
 import { executableStep } from '../parts/executable.ts';
-import { composeCheck, composeStep, existingServerChecks } from '../parts/halfstack.ts';
+import { composeCheck, composeStep, existingServerChecks, redisTitle } from '../parts/halfstack.ts';
 import { adopt, servicesOf, startService } from '../parts/services.ts';
 import { isSystemdRunning, systemUnitFolder, unitFor, unitName } from '../parts/units.ts';
 import type { InstallRequest } from '../request.ts';
@@ -56,7 +56,7 @@ function infoOf(request: InstallRequest, clock: Clock): InstallInfo {
     public_address: request.publicAddress,
     agent_backend: request.agentBackend,
     halfstack: usesCompose(request) ? 'compose' : 'existing',
-    servers: serverAddresses(request),
+    servers: { ...serverAddresses(request), redis_service: request.existing.redisService },
     database: { name: database.name, user: database.user },
     ports: { ...ports },
   };
@@ -282,7 +282,7 @@ export function serversPlan(request: InstallRequest, environment: Environment): 
       `Everything goes to ${layout.root}.`,
       usesCompose(request)
         ? `Compose starts PostgreSQL, Redis and etcd on ports ${request.ports.postgres}, ${request.ports.redis} and ${request.ports.etcd}.`
-        : `It uses PostgreSQL at ${addresses.postgres}, Redis at ${addresses.redis} and etcd at ${addresses.etcd}.`,
+        : `It uses PostgreSQL at ${addresses.postgres}, ${redisTitle(request)} at ${addresses.redis} and etcd at ${addresses.etcd}.`,
       `Sessions of the agent: ${request.agentBackend}.`,
       request.start
         ? `Manager, agent, storage proxy and web server are started ${byUnits ? 'as services of the system' : 'in the background'}.`

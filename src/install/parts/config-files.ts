@@ -1,7 +1,7 @@
 /** The configuration files of the components of one machine. */
 import { hostname } from 'node:os';
 import { stringify } from 'smol-toml';
-import { type Layout, type Secrets, serverAddresses, writeOwnFile } from '../layout.ts';
+import { type Layout, redisPlace, type Secrets, serverAddresses, writeOwnFile } from '../layout.ts';
 import { type InstallRequest, listenAddress } from '../request.ts';
 
 type Table = Record<string, unknown>;
@@ -88,7 +88,7 @@ function webToml(request: InstallRequest, layout: Layout): Table {
     service: { ip: listenAddress(request.publicAddress), port: ports.web },
     security: { 'cookie-secure': false },
     api: { endpoint: `http://127.0.0.1:${ports.manager}` },
-    session: { redis: { addr: serverAddresses(request).redis } },
+    session: { redis: redisPlace(request) },
     logging: logging(layout, 'webserver'),
   };
 }
@@ -111,7 +111,7 @@ export function storedSettings(request: InstallRequest, secrets: Secrets) {
   const { ports, publicAddress } = request;
   return {
     config: {
-      redis: { addr: serverAddresses(request).redis },
+      redis: redisPlace(request),
       docker: { image: { auto_pull: 'tag' } },
     },
     volumes: {

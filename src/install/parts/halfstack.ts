@@ -112,26 +112,43 @@ export function composeCheck(signal: AbortSignal): Check {
   };
 }
 
-/** One check per server that is said to exist. */
+/** What answers at the address of Redis. */
+export const redisTitle = ({ existing }: InstallRequest): string =>
+  existing.redisService === undefined ? 'Redis' : `Sentinels of the Redis ${existing.redisService}`;
+
+/** One check per kind of server that is said to exist. */
 export function existingServerChecks(request: InstallRequest): Check[] {
-  const names = { postgres: 'PostgreSQL', redis: 'Redis', etcd: 'etcd' } as const;
-  const flags = {
-    postgres: '--postgres-addr',
-    redis: '--redis-addr',
-    etcd: '--etcd-addr',
-  } as const;
   const addresses = serverAddresses(request);
-  return (['postgres', 'redis', 'etcd'] as const).map((kind) => ({
-    title: `${names[kind]} at ${addresses[kind]}`,
+  const redisFlag = request.existing.redisService === undefined ? 'addr' : 'sentinel';
+  return [
+    serverCheck('PostgreSQL', addresses.postgres, '--postgres-addr'),
+    serverCheck(redisTitle(request), addresses.redis, `--redis-${redisFlag}`),
+    serverCheck('etcd', addresses.etcd, '--etcd-addr'),
+  ];
+}
+
+/** One of several servers may be away: that is what there are several for. */
+function serverCheck(name: string, addresses: string, flag: string): Check {
+  const all = addresses.split(',');
+  return {
+    title: `${name} at ${addresses}`,
     async run() {
-      const { host, port } = splitAddress(addresses[kind]);
-      if (await accepts(port, host)) return null;
+      const answers = await Promise.all(
+        all.map(async (address) => {
+          const { host, port } = splitAddress(address);
+          return await accepts(port, host);
+        }),
+      );
+      const silent = all.filter((_, index) => !answers[index]);
+      if (silent.length === 0) return null;
+      const verb = name.startsWith('Sentinels') ? 'do' : 'does';
       return {
-        problem: `${names[kind]} does not take connections at ${addresses[kind]}.`,
-        remedy: `Start it, or give another address with ${flags[kind]} HOST:PORT.`,
+        problem: `${name} ${verb} not take connections at ${silent.join(' and ')}.`,
+        remedy: `Start it, or give another address with ${flag} HOST:PORT.`,
+        isWarning: silent.length < all.length,
       };
     },
-  }));
+  };
 }
 
 /** @param address `host:port`, or `[v6]:port`. */
