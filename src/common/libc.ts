@@ -16,6 +16,8 @@ export interface Libc {
   ioctl(fd: number, request: number, argument: Int32Array | Uint16Array): number;
   /** Sets from where in an open file the next write goes. @returns whether it did. */
   seek(fd: number, offset: number): boolean;
+  /** Has everything of the file system that the open file is on written to the disk. @returns whether it was. */
+  syncFileSystem(fd: number): boolean;
 }
 
 const MSG_DONTWAIT = 0x40;
@@ -38,6 +40,7 @@ function load(): Libc | null {
         send: { args: ['i32', 'ptr', 'u64', 'i32'], returns: 'i64' },
         waitpid: { args: ['i32', 'ptr', 'i32'], returns: 'i32' },
         ioctl: { args: ['i32', 'u64', 'ptr'], returns: 'i32' },
+        syncfs: { args: ['i32'], returns: 'i32' },
         lseek: { args: ['i32', 'i64', 'i32'], returns: 'i64' },
       });
       return {
@@ -50,6 +53,7 @@ function load(): Libc | null {
         waitpid: (pid, flags) => symbols.waitpid(pid, null, flags),
         ioctl: (fd, request, argument) => symbols.ioctl(fd, request, ptr(argument)),
         seek: (fd, offset) => symbols.lseek(fd, offset, SEEK_SET) === BigInt(offset),
+        syncFileSystem: (fd) => symbols.syncfs(fd) === 0,
       };
     } catch {
       // Another C library; the next name may fit.

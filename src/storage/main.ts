@@ -7,6 +7,7 @@ import { noTracer, type Tracer } from '../common/tracing.ts';
 import { createRegistry, type MetricsRegistry } from '../metrics/registry.ts';
 import { requestMetrics } from '../metrics/requests.ts';
 import { serveServiceHttp } from '../metrics/service-http.ts';
+import { ArchiveWorkers } from './archives/workers.ts';
 import { serveClientApi } from './client-api/server.ts';
 import type { StorageContext } from './context.ts';
 import { fileRoutes } from './manager-api/files.ts';
@@ -56,11 +57,13 @@ export async function startStorageProxy(options: StorageProxyOptions): Promise<S
   opened.defer(() => tasks.stop());
   const tokens = new Tokens(settings.tokenSecret, settings.tokenLifetimeMs, clock);
   const objects = new ObjectStorages(settings.objectStorages, clock);
+  const archives = new ArchiveWorkers(clock);
+  opened.defer(() => archives.stop());
   const metrics = createRegistry();
   const onAnswered = requestMetrics(metrics);
   volumeGauges(metrics, volumes, log);
   const context: StorageContext = {
-    ...{ settings, volumes, objects, tasks, tokens, clock, random, log, onAnswered },
+    ...{ settings, volumes, objects, archives, tasks, tokens, clock, random, log, onAnswered },
   };
   await tasks.resume();
   const managerApi = await serveManagerApi({

@@ -149,7 +149,10 @@ const problems = {
   ),
   VFolderNotFound: problem(404, 'vfolder/not-found', 'VFolder Not Found', 'vfolder_read_not-found'),
 } as const;
-type ProblemName = keyof typeof problems;
+export type ProblemName = keyof typeof problems;
+
+export const isProblemName = (name: unknown): boolean =>
+  typeof name === 'string' && Object.hasOwn(problems, name);
 
 /** A refusal with a known meaning. `message` says what was attempted and what to do. */
 export class StorageError extends Error {

@@ -1,6 +1,6 @@
 /** Files that are being uploaded: they grow in a folder of their own and take their place when whole. */
 import { constants } from 'node:fs';
-import { type FileHandle, lstat, open, rename, rm, rmdir, statfs, unlink } from 'node:fs/promises';
+import { type FileHandle, lstat, open, rename, rm, rmdir, unlink } from 'node:fs/promises';
 import { errorCode } from '../common/errors.ts';
 import type { Random } from '../common/random.ts';
 import { entriesOf } from './files/entries.ts';
@@ -11,8 +11,8 @@ import {
   OpenFolder,
   splitPath,
 } from './files/place.ts';
+import { mustBeSynced } from './files/safety.ts';
 import { StorageError } from './problems.ts';
-import { unpackTar } from './unpack.ts';
 
 /** In the uploaded file's folder; goes away with the last upload. */
 export const STAGING_FOLDER = '.upload';
@@ -35,7 +35,7 @@ export interface UploadTarget {
   readonly unpacks?: boolean;
 }
 
-async function openStagingFolder(root: string): Promise<OpenFolder> {
+export async function openStagingFolder(root: string): Promise<OpenFolder> {
   await using folder = await OpenFolder.open(root);
   try {
     return await OpenFolder.open(folder.entry(STAGING_FOLDER));
@@ -141,7 +141,6 @@ export async function openStaging(root: string, session: string): Promise<FileHa
  * was written after the upload began. Then a client whose last answer got lost is told so.
  */
 export async function isFinished(target: UploadTarget, begunMs: number): Promise<boolean> {
-  if (target.unpacks) return false;
   try {
     await using place = await findPlace(target.root, target.path, { followLast: false });
     const info = await lstat(place.path);
@@ -152,47 +151,13 @@ export async function isFinished(target: UploadTarget, begunMs: number): Promise
   }
 }
 
-/** File systems that report every failure to write at once, since they write to this machine's disks. */
-const LOCAL_FILE_SYSTEMS = new Set([
-  0xef53, // ext2 to ext4
-  0x58465342, // XFS
-  0x9123683e, // Btrfs
-  0x2fc12fc1, // ZFS
-  0x794c7630, // overlay
-  0x01021994, // tmpfs
-]);
-
-/**
- * Whether a complete file must be on the disk before it takes its place: when it replaces another one,
- * of which a power cut must leave the one or the other; and where the storage may still refuse it then,
- * as NFS does when a quota is used up.
- */
-async function mustBeSynced(path: string, folder: OpenFolder): Promise<boolean> {
-  const { type } = await statfs(folder.path);
-  if (!LOCAL_FILE_SYSTEMS.has(Number(type))) return true;
-  try {
-    return (await lstat(path)).isFile();
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') return false;
-    throw error;
+/** An archive that was unpacked, or cannot be. */
+export async function discardArchive(root: string, session: string): Promise<void> {
+  {
+    await using staging = await openStagingFolder(root);
+    await rm(staging.entry(session), { force: true });
   }
-}
-
-async function unpack({ root, path }: UploadTarget, session: string, file: FileHandle) {
-  await using staging = await openStagingFolder(root);
-  try {
-    await unpackTar(file, { root, into: path, staging, prefix: session, mustBeSynced });
-  } catch (error) {
-    // One that is refused for what is in it would be refused each time.
-    if (error instanceof StorageError) await unlink(staging.entry(session));
-    throw error;
-  }
-  // What runs left that were killed half way. The archive goes last: another upload that ends takes the
-  // folder away as soon as it is empty.
-  for (const { name, path: left, kind } of await entriesOf(staging)) {
-    if (kind === 'file' && name.startsWith(`${session}.`)) await rm(left, { force: true });
-  }
-  await unlink(staging.entry(session));
+  await removeEmptyStagingFolder(root);
 }
 
 /**
@@ -205,8 +170,7 @@ export async function finishUpload(
   file: FileHandle | null,
 ): Promise<void> {
   const { root, path } = target;
-  if (target.unpacks && file !== null) await unpack(target, session, file);
-  else {
+  {
     await using folder = await openStagingFolder(root);
     await using place = await findPlace(root, path, {
       followLast: false,

@@ -18,7 +18,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startTestStorage, type TestFolder, type TestStorage } from '../../testing/storage.ts';
 import { until } from '../../testing/until.ts';
-import { archiveName } from './archive.ts';
+import { archiveName } from '../archives/make.ts';
 import { attachment } from './download.ts';
 
 let storage: TestStorage;

@@ -2,19 +2,19 @@
 import type { FileHandle } from 'node:fs/promises';
 import { basename } from 'node:path';
 import * as v from 'valibot';
-import { readList } from '../archive-lists.ts';
+import type { ArchiveFormat, ArchiveRequest } from '../archives/make.ts';
+import { readList } from '../archives/notes.ts';
 import type { StorageContext } from '../context.ts';
 import { kindOf } from '../files/entries.ts';
 import { findPlace, OpenFolder, openRegularFile } from '../files/place.ts';
 import { folderId } from '../ids.ts';
-import { StorageError } from '../problems.ts';
-import { type ArchiveFormat, Archives } from './archive.ts';
+import { StorageError, systemFailure } from '../problems.ts';
 import { type FileVersion, wantedPart } from './ranges.ts';
 import type { Answer, ClientRoutes } from './server.ts';
 
-interface DownloadContext extends Pick<StorageContext, 'tokens' | 'volumes'> {
-  readonly archives: Archives;
-}
+type DownloadContext = Pick<StorageContext, 'tokens' | 'volumes' | 'archives' | 'log'>;
+
+const TYPES = { zip: 'application/zip', tar: 'application/x-tar' } as const;
 
 /** Names the file for old and new clients (RFC 6266); quotes and line ends cannot break out. */
 export function attachment(name: string): string {
@@ -96,11 +96,34 @@ function formatOf(url: URL): ArchiveFormat {
   throw new StorageError('InvalidParameters', 'format is "zip" or "tar".');
 }
 
-async function download(
-  { tokens, volumes, archives }: DownloadContext,
+/** Files of more bytes are named in a tar, and not in it. */
+function largestOf(url: URL): { largest?: number } {
+  const text = url.searchParams.get('largest');
+  if (text === null) return {};
+  if (/^\d{1,15}$/.test(text) && formatOf(url) === 'tar') return { largest: Number(text) };
+  throw new StorageError('InvalidParameters', 'largest is a number of bytes, with format=tar.');
+}
+
+/**
+ * @param headers of the answer, which are completed.
+ * @throws StorageError before anything is sent, when one of the names cannot be archived.
+ */
+async function archiveResponse(
+  { archives, log }: DownloadContext,
   request: Request,
-  url: URL,
-): Promise<Answer> {
+  { volume, headers, archive }: { volume: string; headers: Headers; archive: ArchiveRequest },
+): Promise<Response> {
+  headers.set('Content-Type', TYPES[archive.format]);
+  if (request.method === 'HEAD') {
+    await archives.check(volume, archive);
+    return new Response(null, { headers });
+  }
+  const broke = (error: Error) => log.warn('an archive broke off', { error: systemFailure(error) });
+  return new Response(await archives.make(volume, archive, broke), { headers });
+}
+
+async function download(context: DownloadContext, request: Request, url: URL): Promise<Answer> {
+  const { tokens, volumes } = context;
   const query = url.searchParams;
   const claims = await tokens.download(query.get('token'));
   const root = await volumes.require(claims.volume).requireFolder(v.parse(folderId, claims.vfid));
@@ -119,8 +142,8 @@ async function download(
     }
     const format = formatOf(url);
     headers.set('Content-Disposition', attachment(`${name}.${format}`));
-    const tree = { root, top: place.trail, names: ['.'], format };
-    return await archives.respond(request, headers, tree);
+    const archive = { root, top: place.trail, names: ['.'], format, ...largestOf(url) };
+    return await archiveResponse(context, request, { volume: claims.volume, headers, archive });
   }
   const file = await openRegularFile(place.path, path);
   headers.set('Content-Type', 'application/octet-stream');
@@ -136,10 +159,11 @@ async function download(
 }
 
 async function downloadArchive(
-  { tokens, volumes, archives }: DownloadContext,
+  context: DownloadContext,
   request: Request,
   url: URL,
 ): Promise<Response> {
+  const { tokens, volumes } = context;
   const claims = await tokens.archive(url.searchParams.get('token'));
   const id = v.parse(folderId, claims.virtual_folder_id);
   const volume = volumes.require(claims.volume);
@@ -148,12 +172,11 @@ async function downloadArchive(
   const format = formatOf(url);
   const headers = new Headers();
   headers.set('Content-Disposition', attachment(claims.filename ?? `archive.${format}`));
-  const tree = { root, top: [], names, format };
-  return await archives.respond(request, headers, tree);
+  const archive = { root, top: [], names, format, ...largestOf(url) };
+  return await archiveResponse(context, request, { volume: claims.volume, headers, archive });
 }
 
-export function downloadRoutes({ tokens, volumes, log }: StorageContext): ClientRoutes {
-  const context = { tokens, volumes, archives: new Archives(log) };
+export function downloadRoutes(context: StorageContext): ClientRoutes {
   const file = (request: Request, url: URL) => download(context, request, url);
   const archive = (request: Request, url: URL) => downloadArchive(context, request, url);
   return {

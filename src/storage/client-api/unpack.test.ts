@@ -135,10 +135,68 @@ test('names that lead out, links and devices are refused, and nothing is written
   const noTar = await unpack(place, Buffer.alloc(2048, 'no tar '));
   expect(noTar.status).toBe(400);
   expect(readdirSync(outside)).toEqual([]);
-  expect(readdirSync(place.path).sort()).toEqual(['.upload', 'way-out']);
+  expect(readdirSync(place.path)).toEqual(['way-out']);
   // A link at a file's own name is replaced, not followed.
   symlinkSync(join(outside, 'target'), join(place.path, 'name'));
   expect((await unpack(place, await tarOf([{ name: 'name', content: 'x' }]))).status).toBe(204);
   expect(readFileSync(join(place.path, 'name'), 'utf8')).toBe('x');
   expect(readdirSync(outside)).toEqual([]);
+});
+
+test('a client whose last answer got lost learns that all is unpacked', async () => {
+  const place = await storage.newFolder();
+  const tar = await tarOf([{ name: 'x', content: 'y' }]);
+  const url = await addressOf(place, '', tar.length);
+  expect((await patch(url, tar)).status).toBe(204);
+  // It goes on as if it had heard nothing; what is in the archive is left alone.
+  writeFileSync(join(place.path, 'x'), 'changed since');
+  const again = await patch(url, tar.subarray(0, 0), tar.length);
+  expect([again.status, again.headers.get('upload-offset')]).toEqual([204, `${tar.length}`]);
+  await storage.restart();
+  const { pathname, search } = url;
+  const head = await fetch(`${storage.clientUrl}${pathname}${search}`, { method: 'HEAD' });
+  expect([head.status, head.headers.get('upload-offset')]).toEqual([200, `${tar.length}`]);
+  expect(readFileSync(join(place.path, 'x'), 'utf8')).toBe('changed since');
+  // Another one that never was is still not found.
+  const unknown = await addressOf(place, '', tar.length);
+  rmSync(join(place.path, '.upload'), { recursive: true });
+  const { search: other } = unknown;
+  expect((await fetch(`${storage.clientUrl}${pathname}${other}`, { method: 'HEAD' })).status).toBe(
+    404,
+  );
+});
+
+test('an archive that was unpacked and not yet deleted is not unpacked again', async () => {
+  const place = await storage.newFolder();
+  const tar = await tarOf([{ name: 'x', content: 'y' }]);
+  const url = await addressOf(place, '', tar.length);
+  const [session = ''] = readdirSync(join(place.path, '.upload'));
+  expect((await patch(url, tar)).status).toBe(204);
+  writeFileSync(join(place.path, 'x'), 'changed since');
+  // As it is when the proxy was killed just then.
+  mkdirSync(join(place.path, '.upload'));
+  writeFileSync(join(place.path, '.upload', session), tar);
+  expect((await fetch(url, { method: 'HEAD' })).status).toBe(200);
+  expect(readFileSync(join(place.path, 'x'), 'utf8')).toBe('changed since');
+  expect(readdirSync(place.path)).toEqual(['x']);
+});
+
+test('many files are replaced at once, and a file is not put in the place of a folder', async () => {
+  const place = await storage.newFolder();
+  const names = Array.from({ length: 600 }, (_, index) => `d${index % 40}/${index}`);
+  for (const version of ['old', 'new']) {
+    const tar = await tarOf(names.map((name) => ({ name, content: `${version} ${name}` })));
+    expect((await unpack(place, tar)).status).toBe(204);
+    for (const name of names) {
+      expect(readFileSync(join(place.path, name), 'utf8')).toBe(`${version} ${name}`);
+    }
+  }
+  const refused = await unpack(place, await tarOf([{ name: 'd1', content: 'x' }]));
+  expect([refused.status, await refused.text()]).toEqual([
+    400,
+    expect.stringContaining('a folder'),
+  ]);
+  expect(readdirSync(place.path).sort()).toEqual(
+    Array.from({ length: 40 }, (_, index) => `d${index}`).sort(),
+  );
 });

@@ -7,16 +7,25 @@
  */
 import type { FileHandle } from 'node:fs/promises';
 import * as v from 'valibot';
+import { isUnpacked, keepUnpacked } from '../archives/notes.ts';
 import type { StorageContext } from '../context.ts';
 import { folderId } from '../ids.ts';
 import { StorageError } from '../problems.ts';
-import { finishUpload, isFinished, openStaging, type UploadTarget } from '../staging.ts';
+import {
+  discardArchive,
+  finishUpload,
+  isFinished,
+  openStaging,
+  type UploadTarget,
+} from '../staging.ts';
+import type { Volume } from '../volumes/volume.ts';
 import { receive } from './receive.ts';
 import type { ClientRoutes } from './server.ts';
 
 const TUS_VERSION = '1.0.0';
 
 interface Upload {
+  readonly volume: Volume;
   readonly target: UploadTarget;
   readonly session: string;
   /** Milliseconds of the epoch. */
@@ -54,11 +63,12 @@ class Uploads {
     const { tokens, volumes } = this.#context;
     const claims = await tokens.upload(url.searchParams.get('token'));
     const folder = url.searchParams.get('dst_dir') ?? '';
-    const root = await volumes.require(claims.volume).requireFolder(v.parse(folderId, claims.vfid));
+    const volume = volumes.require(claims.volume);
+    const root = await volume.requireFolder(v.parse(folderId, claims.vfid));
     const path = folder === '' ? claims.relpath : `${folder}/${claims.relpath}`;
     const begunMs = (claims.iat ?? claims.exp) * 1000;
     const target = { root, path, size: claims.size, unpacks: claims.unpack };
-    return { target, session: claims.session, begunMs };
+    return { volume, target, session: claims.session, begunMs };
   }
 
   /**
@@ -118,19 +128,44 @@ class Uploads {
    * that everything has arrived sends no more: so this is where a proxy goes on that was cut off then.
    * @returns its length.
    */
-  async #settle(file: FileHandle, { target, session }: Upload): Promise<number> {
+  async #settle(file: FileHandle, upload: Upload): Promise<number> {
+    const { target, session } = upload;
     try {
       const { size } = await file.stat();
-      if (size === target.size) await finishUpload(target, session, file);
+      if (size < target.size) return size;
+      if (target.unpacks) await this.#unpack(file, upload);
+      else await finishUpload(target, session, file);
       return size;
     } finally {
       await file.close();
     }
   }
 
+  /**
+   * It is noted that this is done before the archive goes away: what is in it may look different by then,
+   * and does not tell.
+   */
+  async #unpack(file: FileHandle, { volume, target, session }: Upload): Promise<void> {
+    const { archives, clock, settings } = this.#context;
+    const { root, path } = target;
+    if (!(await isUnpacked(volume, session))) {
+      try {
+        await archives.unpack(volume.name, { archive: file.fd, root, into: path, session });
+      } catch (error) {
+        // One that is refused for what is in it would be refused each time.
+        if (error instanceof StorageError) await discardArchive(root, session);
+        throw error;
+      }
+      const lifetimeMs = settings.tokenLifetimeMs;
+      await keepUnpacked(volume, session, { nowMs: clock.now().getTime(), lifetimeMs });
+    }
+    await discardArchive(root, session);
+  }
+
   /** @throws StorageError TusSessionNotFound. */
-  async #finishedLength({ target, begunMs }: Upload): Promise<number> {
-    if (await isFinished(target, begunMs)) return target.size;
+  async #finishedLength({ volume, target, session, begunMs }: Upload): Promise<number> {
+    const isDone = target.unpacks ? isUnpacked(volume, session) : isFinished(target, begunMs);
+    if (await isDone) return target.size;
     throw new StorageError(
       'TusSessionNotFound',
       'There is no such upload: it was finished, or nobody went on with it for a day.',

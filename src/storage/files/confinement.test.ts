@@ -5,6 +5,7 @@
  */
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import {
+  closeSync,
   existsSync,
   linkSync,
   lstatSync,
@@ -19,10 +20,12 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
+import { pack } from 'tar-stream';
 import { errorCode } from '../../common/errors.ts';
 import { systemRandom } from '../../common/random.ts';
+import { unpackTar } from '../archives/unpack.ts';
 import { StorageError } from '../problems.ts';
-import { beginUpload, finishUpload, openStaging } from '../staging.ts';
+import { beginUpload, discardArchive, finishUpload, openStaging } from '../staging.ts';
 import { copyTree } from './copy.ts';
 import { deleteFiles, listFolder, makeFolder, moveFile, renameFile } from './operations.ts';
 import { findPlace, openRegularFile } from './place.ts';
@@ -177,6 +180,28 @@ async function upload(path: string): Promise<string> {
   return '';
 }
 
+/** A tar of one file of that name, as it would be uploaded. */
+async function unpack(name: string): Promise<string> {
+  const tar = pack();
+  tar.entry({ name, pax: { path: name } }, MARKER.toLowerCase());
+  tar.finalize();
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of tar) if (chunk instanceof Uint8Array) chunks.push(chunk);
+  const content = Buffer.concat(chunks);
+  const target = { root, path: '', size: content.length, unpacks: true };
+  const session = await beginUpload(target, systemRandom, Date.now(), 1000);
+  const file = await openStaging(root, session);
+  if (file === null) return '';
+  try {
+    await file.write(content);
+    await unpackTar(file.fd, { root, into: '', session });
+  } finally {
+    await file.close();
+    await discardArchive(root, session);
+  }
+  return '';
+}
+
 /** What the files of an archive hold. */
 async function archive(names: readonly string[], followsLinks: boolean): Promise<string> {
   const options = { root, top: [], names, followsLinks };
@@ -186,8 +211,8 @@ async function archive(names: readonly string[], followsLinks: boolean): Promise
     expect(entry.name.split('/')).not.toContain('..');
     expect(entry.name.startsWith('/')).toBe(false);
     if (entry.kind !== 'file') continue;
-    contents += `${await entry.file.readFile('utf8')}\n`;
-    await entry.file.close();
+    contents += `${readFileSync(entry.fd, 'utf8')}\n`;
+    closeSync(entry.fd);
   }
   return contents;
 }
@@ -218,6 +243,7 @@ const operations: Record<string, (path: string, other: string) => Promise<string
     return '';
   },
   upload,
+  unpack,
 };
 
 /** Refusals and the system's own errors are answers; anything else is a defect. */
@@ -320,6 +346,7 @@ test(
         expect(read).not.toBe(MARKER);
         expect(await tried(() => archive(['a'], true))).not.toInclude(MARKER);
         await tried(() => upload(`a/b/new${i % 10}`));
+        await tried(() => unpack(`a/b/unpacked${i % 10}`));
         await tried(async () => {
           await makeFolder(root, `a/b/made${i}/x`, { parents: true, existOk: true });
           await deleteFiles(root, [`a/b/made${i}`, `a/b/${MARKER}-dir`], {

@@ -13,9 +13,10 @@ import { errorCode } from '../../common/errors.ts';
 import { StorageError } from '../problems.ts';
 
 /** Opens without reading: works on anything, has no side effects. Not among Node's constants. */
-const O_PATH = process.platform === 'linux' ? 0o10000000 : 0;
+export const O_PATH = process.platform === 'linux' ? 0o10000000 : 0;
 const { O_DIRECTORY, O_NOFOLLOW, O_RDONLY, O_NONBLOCK } = constants;
-const ANYTHING = O_PATH | O_NOFOLLOW | O_NONBLOCK;
+/** For whatever there is, links themselves included. */
+export const ANYTHING = O_PATH | O_NOFOLLOW | O_NONBLOCK;
 const FOLDER = ANYTHING | O_DIRECTORY;
 
 const MAX_PATH_BYTES = 4096;
@@ -73,6 +74,10 @@ export interface WalkOptions {
 
 const refuse = (path: string, why: string): StorageError =>
   new StorageError('InvalidSubpath', `The path ${JSON.stringify(path)} ${why}.`);
+
+/** @param name the part of the path that is something else. */
+export const notFolder = (path: string, name: string): StorageError =>
+  refuse(path, `leads through ${JSON.stringify(name)}, which is not a folder`);
 
 /** @throws StorageError when `path` can't be a path inside a folder. */
 export function splitPath(path: string): string[] {
@@ -180,7 +185,7 @@ class Walk {
     if (info === null || info.isDirectory()) return 'exchanged';
     if (info.isSymbolicLink()) return (await this.#follow(path)) ?? 'exchanged';
     if (isLast) return 'end';
-    throw refuse(this.#asked, `leads through ${JSON.stringify(name)}, which is not a folder`);
+    throw notFolder(this.#asked, name);
   }
 
   async #enter(folder: OpenFolder): Promise<void> {
@@ -191,9 +196,7 @@ class Walk {
 
   async #missing(path: string): Promise<'folder'> {
     const { makeMissing } = this.#options;
-    if (!makeMissing) {
-      throw new StorageError('FileNotFound', `There is no ${JSON.stringify(this.#asked)}.`);
-    }
+    if (!makeMissing) throw missing(this.#asked);
     await makeMissing(path, this.#folder);
     await this.#enter(await OpenFolder.open(path));
     return 'folder';
@@ -243,7 +246,7 @@ export async function openRegularFile(path: string | Buffer, asked: string): Pro
   } catch (error) {
     if (errorCode(error) === 'ELOOP') throw notRegular(asked);
     if (errorCode(error) !== 'ENOENT') throw error;
-    throw new StorageError('FileNotFound', `There is no ${JSON.stringify(asked)}.`);
+    throw missing(asked);
   }
   try {
     if (!(await found.stat()).isFile()) throw notRegular(asked);
@@ -254,7 +257,10 @@ export async function openRegularFile(path: string | Buffer, asked: string): Pro
   }
 }
 
-const notRegular = (asked: string): StorageError =>
+export const missing = (asked: string): StorageError =>
+  new StorageError('FileNotFound', `There is no ${JSON.stringify(asked)}.`);
+
+export const notRegular = (asked: string): StorageError =>
   new StorageError('UnsupportedFileType', `${JSON.stringify(asked)} is not a regular file.`);
 
 /** Makes folders on the way that belong to whoever owns the folder around them. */

@@ -1,10 +1,14 @@
-/** Goes through a tree for an archive: every file opened, one at a time, without leaving the folder. */
-import type { Stats } from 'node:fs';
-import { type FileHandle, lstat, readlink } from 'node:fs/promises';
+/**
+ * Goes through a tree for an archive: every file opened, one at a time, without leaving the folder.
+ * Its calls on files block; it is for workers.
+ */
+import { closeSync, lstatSync, readlinkSync, type Stats } from 'node:fs';
 import { errorCode } from '../../common/errors.ts';
 import { StorageError } from '../problems.ts';
+import { lstatNow, openRegularFileNow } from './blocking.ts';
 import { type Entry, entriesOf } from './entries.ts';
-import { findPlace, type OpenFolder, openRegularFile } from './place.ts';
+import { OpenFolders } from './open-folders.ts';
+import { findPlace, missing, type OpenFolder, splitPath } from './place.ts';
 import { MAX_DEPTH, openIfThere, tooDeep } from './usage.ts';
 
 export type Walked = {
@@ -12,7 +16,9 @@ export type Walked = {
   readonly name: string;
   readonly info: Stats;
 } & (
-  | { readonly kind: 'file'; readonly file: FileHandle }
+  | { readonly kind: 'file'; readonly fd: number }
+  /** A file of more bytes than are wanted. */
+  | { readonly kind: 'large' }
   /** One that holds nothing. */
   | { readonly kind: 'folder' }
   | { readonly kind: 'link'; readonly target: string }
@@ -30,12 +36,14 @@ export interface WalkTreeOptions {
    * links. Either way those that lead to folders or out are never followed.
    */
   readonly followsLinks: boolean;
+  /** Files of more bytes are told and not opened; all are when it is absent. */
+  readonly largest?: number;
 }
 
 const joined = (...parts: string[]): string => parts.filter((part) => part !== '').join('/');
 
 /** Passes over what went away or became something else since it was listed. */
-async function unlessGone<T>(action: () => Promise<T>): Promise<T | null> {
+async function unlessGone<T>(action: () => T | Promise<T>): Promise<T | null> {
   try {
     return await action();
   } catch (error) {
@@ -45,11 +53,17 @@ async function unlessGone<T>(action: () => Promise<T>): Promise<T | null> {
   }
 }
 
-class TreeWalk {
+class TreeWalk implements AsyncDisposable {
   readonly #options: WalkTreeOptions;
+  readonly #parents: OpenFolders;
 
   constructor(options: WalkTreeOptions) {
     this.#options = options;
+    this.#parents = new OpenFolders(options.root);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#parents[Symbol.asyncDispose]();
   }
 
   async *folder(
@@ -77,20 +91,57 @@ class TreeWalk {
     }
   }
 
-  async #leaf(entry: Entry, name: string, trail: readonly string[]): Promise<Walked | null> {
-    if (entry.kind === 'file') return await this.#opened(entry.path, name);
+  #leaf(entry: Entry, name: string, trail: readonly string[]): Walked | Promise<Walked> | null {
+    if (entry.kind === 'file') return this.#opened(entry.path, name, name);
     if (entry.kind !== 'link') return null;
     if (!this.#options.followsLinks) {
-      const info = await lstat(entry.path);
-      return { kind: 'link', name, info, target: await readlink(entry.path) };
+      const info = lstatSync(entry.path);
+      return { kind: 'link', name, info, target: readlinkSync(entry.path) };
     }
-    await using place = await findPlace(this.#options.root, trail.join('/'));
-    return await this.#opened(place.path, name);
+    return this.#linked(trail.join('/'), name);
   }
 
-  async #opened(path: string | Buffer, name: string): Promise<Walked> {
-    const file = await openRegularFile(path, name);
-    return { kind: 'file', name, file, info: await file.stat() };
+  async #linked(path: string, name: string): Promise<Walked> {
+    await using place = await findPlace(this.#options.root, path);
+    return this.#opened(place.path, name, name);
+  }
+
+  #opened(path: string | Buffer, name: string, asked: string): Walked {
+    const { fd, info } = openRegularFileNow(path, asked);
+    if (info.size <= (this.#options.largest ?? Number.POSITIVE_INFINITY)) {
+      return { kind: 'file', name, fd, info };
+    }
+    closeSync(fd);
+    return { kind: 'large', name, info };
+  }
+
+  /** One of the names, when it is a regular file. */
+  async #file(path: string, asked: string): Promise<Walked | null> {
+    const parts = splitPath(path);
+    const last = parts.pop();
+    if (last === undefined || last === '..') return null;
+    const { folder, trail } = await this.#parents.folder(parts.join('/'));
+    const name = [...trail.slice(this.#options.top.length), last].join('/');
+    return await unlessGone(() => this.#opened(folder.entry(last), name, asked));
+  }
+
+  async *named(asked: string): AsyncGenerator<Walked> {
+    const { root, top } = this.#options;
+    const path = [...top, asked].join('/');
+    const file = await this.#file(path, asked);
+    if (file) {
+      yield file;
+      return;
+    }
+    await using place = await findPlace(root, path);
+    const name = place.trail.slice(top.length).join('/');
+    const folder = await openIfThere(place.path);
+    if (folder === null) {
+      yield this.#opened(place.path, name, asked);
+      return;
+    }
+    await using opened = folder;
+    yield* this.folder(opened, name, place.trail, 0);
   }
 }
 
@@ -99,19 +150,8 @@ class TreeWalk {
  * @throws StorageError when one of the names is not there or leads out of the folder.
  */
 export async function* walkTree(options: WalkTreeOptions): AsyncGenerator<Walked> {
-  const walk = new TreeWalk(options);
-  for (const asked of options.names) {
-    await using place = await findPlace(options.root, [...options.top, asked].join('/'));
-    const name = place.trail.slice(options.top.length).join('/');
-    const folder = await openIfThere(place.path);
-    if (folder === null) {
-      const file = await openRegularFile(place.path, asked);
-      yield { kind: 'file', name, file, info: await file.stat() };
-      continue;
-    }
-    await using opened = folder;
-    yield* walk.folder(opened, name, place.trail, 0);
-  }
+  await using walk = new TreeWalk(options);
+  for (const asked of options.names) yield* walk.named(asked);
 }
 
 /**
@@ -120,12 +160,15 @@ export async function* walkTree(options: WalkTreeOptions): AsyncGenerator<Walked
  * nor a folder.
  */
 export async function checkNames({ root, top, names }: WalkTreeOptions): Promise<void> {
+  await using parents = new OpenFolders(root);
   for (const asked of names) {
-    await using place = await findPlace(root, [...top, asked].join('/'), { followLast: false });
-    const info = await unlessGone(() => lstat(place.path));
-    if (info === null) {
-      throw new StorageError('FileNotFound', `There is no ${JSON.stringify(asked)}.`);
-    }
+    const parts = splitPath([...top, asked].join('/'));
+    const last = parts.at(-1);
+    const leadsUp = last === undefined || last === '..';
+    const path = (leadsUp ? parts : parts.slice(0, -1)).join('/');
+    const { folder } = await parents.folder(path);
+    const info = lstatNow(leadsUp ? `${folder.path}/.` : folder.entry(last));
+    if (info === null) throw missing(asked);
     if (info.isFile() || info.isDirectory()) continue;
     throw new StorageError(
       'UnsupportedFileType',

@@ -1,7 +1,7 @@
 /** Files inside folders: listing, changing, and tokens with which clients read and write them. */
 import * as v from 'valibot';
 import { errorCode } from '../../common/errors.ts';
-import { fitsIntoToken, keepList } from '../archive-lists.ts';
+import { fitsIntoToken, keepList } from '../archives/notes.ts';
 import type { StorageContext } from '../context.ts';
 import { deleteFiles, listFolder, makeFolder, moveFile, renameFile } from '../files/operations.ts';
 import { findPlace, openRegularFile, splitPath } from '../files/place.ts';
@@ -178,7 +178,10 @@ async function archiveToken(
   } as const;
   if (fitsIntoToken(files)) return ok({ token: await tokens.issue({ ...claims, files }) });
   const list = random.uuid();
-  await keepList(volume, list, files, clock.now().getTime() - settings.tokenLifetimeMs);
+  await keepList(volume, list, files, {
+    nowMs: clock.now().getTime(),
+    lifetimeMs: settings.tokenLifetimeMs,
+  });
   return ok({ token: await tokens.issue({ ...claims, files: [], list }) });
 }
 
