@@ -51,3 +51,8 @@ export class ConnectionError extends Error {
     this.endpoint = endpoint;
   }
 }
+
+/** What was to be sent is not there as it was announced: it is shorter by now, or gone. */
+export class SourceError extends Error {
+  override readonly name = 'SourceError';
+}

@@ -11,7 +11,7 @@ export {
   isConfigured,
   readClientConfig,
 } from './config.ts';
-export { ApiError, ConnectionError } from './errors.ts';
+export { ApiError, ConnectionError, SourceError } from './errors.ts';
 export type { ServerInfo } from './http.ts';
 export type { MonthUsage, PeriodUsage } from './report.ts';
 export {

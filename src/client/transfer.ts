@@ -5,7 +5,7 @@
 
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
-import { ApiError, ConnectionError } from './errors.ts';
+import { ApiError, ConnectionError, SourceError } from './errors.ts';
 import type { FileTicket } from './folder.ts';
 import { apiErrorOf, type HttpClient } from './http.ts';
 
@@ -46,7 +46,65 @@ function versionOf(headers: Headers): string | null {
 
 /** Whether another try can help: the connection broke, or the server was not ready. */
 const isPassing = (error: unknown): boolean =>
-  !(error instanceof ApiError) || error.status >= 500 || error.status === 409;
+  error instanceof ApiError
+    ? error.status >= 500 || error.status === 409
+    : !(error instanceof SourceError);
+
+/** @throws SourceError when it cannot be read, or there is less of it than there was. */
+async function bytesOf(part: Blob, announced: number): Promise<ArrayBuffer> {
+  let bytes: ArrayBuffer;
+  try {
+    bytes = await part.arrayBuffer();
+  } catch (error) {
+    throw new SourceError('What is being uploaded cannot be read any more.', { cause: error });
+  }
+  if (bytes.byteLength === announced) return bytes;
+  throw new SourceError('What is being uploaded has become shorter.');
+}
+
+/** Gives an answer up when nothing of it comes for a while. */
+class SilenceWatch {
+  private readonly silence = new AbortController();
+  private readonly giveUp: () => void;
+  private timer: ReturnType<typeof setTimeout>;
+
+  constructor(url: string) {
+    this.giveUp = () =>
+      this.silence.abort(new ConnectionError(url, 'The server has fallen silent.'));
+    this.timer = setTimeout(this.giveUp, SILENCE_MS);
+  }
+
+  get signal(): AbortSignal {
+    return this.silence.signal;
+  }
+
+  /** The answer; when it does not come, the watch ends. */
+  async during(asking: Promise<Response>): Promise<Response> {
+    try {
+      return await asking;
+    } catch (error) {
+      this.end();
+      throw error;
+    }
+  }
+
+  /** The body, with which the watch ends. */
+  async *over(body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    try {
+      for await (const chunk of body) {
+        yield chunk;
+        clearTimeout(this.timer);
+        this.timer = setTimeout(this.giveUp, SILENCE_MS);
+      }
+    } finally {
+      this.end();
+    }
+  }
+
+  end(): void {
+    clearTimeout(this.timer);
+  }
+}
 
 export class FileTransfer {
   private readonly http: HttpClient;
@@ -102,7 +160,7 @@ export class FileTransfer {
   /**
    * Uploads a file with a ticket for exactly its size.
    * @param isNew whether nothing can have arrived yet, which saves asking.
-   * @throws ApiError when it is refused; what fetch throws when breaks do not end.
+   * @throws ApiError when it is refused; SourceError; what fetch throws when breaks do not end.
    */
   async upload(
     ticket: FileTicket,
@@ -124,7 +182,8 @@ export class FileTransfer {
       options.report?.(offset, total);
       // An empty file takes one empty part.
       do {
-        const part = source.slice(offset, Math.min(total, offset + options.chunkBytes));
+        const end = Math.min(total, offset + options.chunkBytes);
+        const body = await bytesOf(source.slice(offset, end), end - offset);
         const request = {
           method: 'PATCH',
           headers: {
@@ -132,11 +191,11 @@ export class FileTransfer {
             'Upload-Offset': String(offset),
             'Content-Type': 'application/offset+octet-stream',
           },
-          body: await part.arrayBuffer(),
+          body,
         };
         const answer = await this.ask(url, request, AbortSignal.timeout(PART_MS));
         await answer.body?.cancel();
-        const reached = Number(answer.headers.get('upload-offset') ?? offset + part.size);
+        const reached = Number(answer.headers.get('upload-offset') ?? end);
         if (reached > offset) progressed();
         offset = reached;
         furthest = Math.max(furthest, offset);
@@ -147,15 +206,21 @@ export class FileTransfer {
 
   /**
    * A tar of what the ticket is for, as it arrives; null from servers that make no tars.
+   * @param largest files of more bytes are to be named only, by servers that know how.
    * @throws ApiError when it is refused; what fetch throws, also while it arrives.
    */
   async tar(
     ticket: FileTicket,
     options: TransferOptions,
-  ): Promise<ReadableStream<Uint8Array> | null> {
-    const url = `${this.url(ticket, options)}&format=tar`;
-    const response = await this.ask(url, {}, AbortSignal.timeout(PART_MS));
-    if (response.headers.get('content-type') === 'application/x-tar') return response.body;
+    largest: number,
+  ): Promise<AsyncIterable<Uint8Array> | null> {
+    const url = `${this.url(ticket, options)}&format=tar&largest=${largest}`;
+    const watch = new SilenceWatch(url);
+    const response = await watch.during(this.ask(url, {}, watch.signal));
+    if (response.headers.get('content-type') === 'application/x-tar') {
+      return watch.over(response.body ?? []);
+    }
+    watch.end();
     await response.body?.cancel();
     return null;
   }
@@ -177,10 +242,8 @@ export class FileTransfer {
     await this.persist(options.maxRetries, async (progressed) => {
       const headers: Record<string, string> =
         done > 0 && version !== null ? { Range: `bytes=${done}-`, 'If-Range': version } : {};
-      const silence = new AbortController();
-      const giveUp = () => silence.abort(new ConnectionError(url, 'The server has fallen silent.'));
-      let timer = setTimeout(giveUp, SILENCE_MS);
-      const response = await this.ask(url, { headers }, silence.signal);
+      const watch = new SilenceWatch(url);
+      const response = await watch.during(this.ask(url, { headers }, watch.signal));
       // The file changed, or cannot be continued: once more from its beginning.
       if (response.status !== 206) done = 0;
       version = versionOf(response.headers);
@@ -190,16 +253,14 @@ export class FileTransfer {
       options.report?.(done, total);
       const out = createWriteStream(path, done === 0 ? {} : { flags: 'r+', start: done });
       try {
-        for await (const chunk of response.body ?? []) {
+        for await (const chunk of watch.over(response.body ?? [])) {
           if (!out.write(chunk)) await once(out, 'drain');
-          clearTimeout(timer);
-          timer = setTimeout(giveUp, SILENCE_MS);
           done += chunk.length;
           progressed();
           options.report?.(done, total);
         }
       } finally {
-        clearTimeout(timer);
+        watch.end();
         out.end();
         await once(out, 'close');
       }

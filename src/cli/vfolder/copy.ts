@@ -1,15 +1,15 @@
 /** Copies files and directories between this machine and a folder. */
-import { mkdir, stat } from 'node:fs/promises';
+import { mkdir, readdir, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { Client } from '../../client/index.ts';
 import type { TransferOptions } from '../../client/transfer.ts';
 import type { CommandIo } from '../../common/command.ts';
-import { UserError } from '../../common/errors.ts';
+import { errorCode, UserError } from '../../common/errors.ts';
 import { printStatus, WaitingLine } from '../../common/glyphs.ts';
 import { pooled } from '../../common/pooled.ts';
 import { formatSize } from '../../common/sizes.ts';
 import type { LocalEntry } from './local.ts';
-import { downloadTogether, uploadTogether } from './together.ts';
+import { type DownloadPlace, downloadTogether, downloadTree, uploadTogether } from './together.ts';
 import { downloadFile, type TransferPlace, uploadFile } from './transfer.ts';
 import { Unfinished } from './unfinished.ts';
 
@@ -26,6 +26,7 @@ class Progress {
   private readonly line: WaitingLine | null;
   private readonly verb: string;
   private readonly done = new Map<string, number>();
+  private sum = 0;
   private total: number;
 
   constructor(io: CommandIo, verb: string, total: number) {
@@ -38,20 +39,29 @@ class Progress {
   of(path: string): (done: number, total: number) => void {
     return (done, total) => {
       if (!this.done.has(path) && this.verb === 'Downloading') this.total += total;
+      this.sum += done - (this.done.get(path) ?? 0);
       this.done.set(path, done);
-      if (this.line === null) return;
-      const sum = this.done.values().reduce((left, right) => left + right, 0);
-      const percent = this.total > 0 ? Math.floor((100 * sum) / this.total) : 100;
-      this.line.show(
-        `${this.verb} ${path} … ${percent}% (${formatSize(sum)}/${formatSize(this.total)})`,
+      const percent = this.total > 0 ? Math.floor((100 * this.sum) / this.total) : 100;
+      this.line?.show(
+        `${this.verb} ${path} … ${percent}% (${formatSize(this.sum)}/${formatSize(this.total)})`,
       );
     };
   }
 
+  /** Of something whose size is not known. @returns told how many bytes are done. */
+  open(path: string): (done: number) => void {
+    let shown = '';
+    return (done) => {
+      const size = formatSize(done);
+      if (size !== shown) this.line?.show(`${this.verb} ${path} … ${size}`);
+      shown = size;
+    };
+  }
+
   /** Writes a line of its own. */
-  say(text: string): void {
+  say(text: string, glyph: 'info' | 'warn' = 'info'): void {
     this.line?.clear();
-    printStatus(this.io.stderr, 'info', text);
+    printStatus(this.io.stderr, glyph, text);
   }
 
   end(): void {
@@ -75,8 +85,15 @@ function placeOf({ client, io }: Where, progress: Progress): TransferPlace {
 const under = (directory: string, path: string): string =>
   directory === '' || directory === '.' ? path : `${directory.replace(/\/+$/, '')}/${path}`;
 
+/** The directories in which nothing is; others are made with what they hold. */
+function emptyDirectories(entries: readonly LocalEntry[]): LocalEntry[] {
+  const parents = new Set(entries.map(({ path }) => dirname(path)));
+  return entries.filter(({ isDirectory, path }) => isDirectory && !parents.has(path));
+}
+
 /**
  * Uploads entries. @param target directory of the folder that they go into; empty for its root.
+ * @returns the paths of files that went away before their turn came, which the user is told.
  * @throws ApiError, ConnectionError; UserError when a directory cannot be made.
  */
 export async function uploadEntries(
@@ -85,16 +102,18 @@ export async function uploadEntries(
   entries: readonly LocalEntry[],
   target: string,
   settings: Settings,
-): Promise<void> {
-  const directories = entries
-    .filter(({ isDirectory, path }) => isDirectory && path !== '')
-    .map(({ path }) => under(target, path));
-  for (let at = 0; at < directories.length; at += MAX_DIRECTORIES) {
-    const part = directories.slice(at, at + MAX_DIRECTORIES);
-    const { failed } = await client.folder.mkdir(folderId, part, { parents: true, existOk: true });
-    const [first] = failed;
-    if (first) throw new UserError(`${first.item} cannot be made: ${first.msg ?? 'it failed'}`);
-  }
+): Promise<string[]> {
+  const prepare = async (unpacks: boolean): Promise<void> => {
+    const directories = (unpacks ? emptyDirectories(entries) : entries)
+      .filter(({ isDirectory, path }) => isDirectory && path !== '')
+      .map(({ path }) => under(target, path));
+    for (let at = 0; at < directories.length; at += MAX_DIRECTORIES) {
+      const part = directories.slice(at, at + MAX_DIRECTORIES);
+      const options = { parents: true, existOk: true };
+      const [first] = (await client.folder.mkdir(folderId, part, options)).failed;
+      if (first) throw new UserError(`${first.item} cannot be made: ${first.msg ?? 'it failed'}`);
+    }
+  };
   const files = entries.filter(({ isDirectory }) => !isDirectory);
   const progress = new Progress(
     io,
@@ -103,13 +122,19 @@ export async function uploadEntries(
   );
   const moving = placeOf({ client, io }, progress);
   try {
-    const singly = await uploadTogether(moving, { folderId, target, settings }, files, (part) =>
-      progress.of(part),
-    );
-    await pooled(singly, PARALLEL, async ({ path, source, size }) => {
+    const place = { folderId, target, settings };
+    const reportOf = (part: string) => progress.of(part);
+    const { singly, gone } = await uploadTogether(moving, place, files, { prepare, reportOf });
+    const missed = [...gone];
+    await pooled(singly, PARALLEL, async (entry) => {
+      const { path, source } = entry;
       const key = { local: source, folderId, path: under(target, path) };
-      await uploadFile(moving, key, size, { ...settings, report: progress.of(path) });
+      const isSent = await uploadFile(moving, key, { ...settings, report: progress.of(path) });
+      if (!isSent) missed.push(entry);
     });
+    for (const { source } of missed)
+      progress.say(`${source} has gone away and was not uploaded.`, 'warn');
+    return missed.map(({ path }) => path);
   } finally {
     progress.end();
   }
@@ -166,20 +191,18 @@ export async function remoteTree(
   return tree;
 }
 
-/** The files at and below a path of a folder, and the directories that hold them. */
-async function remoteFiles(
+/** Whether a path of a folder is a directory. @throws UserError when it is, and not `recursive`. */
+async function isDirectory(
   client: Client,
   folderId: string,
   path: string,
   recursive: boolean,
-): Promise<{ files: RemoteFile[]; directories: string[] }> {
+): Promise<boolean> {
   const isRoot = path === '.' || path === '';
   const name = path.replace(/\/+$/, '').split('/').at(-1);
   const siblings = isRoot ? [] : (await client.folder.files(folderId, dirname(path))).items;
-  const isDirectory =
-    isRoot || siblings.some((item) => item.name === name && item.type === 'DIRECTORY');
-  if (!isDirectory) return { files: [{ path, place: path }], directories: [] };
-  if (recursive) return remoteTree(client, folderId, path);
+  const found = isRoot || siblings.some((item) => item.name === name && item.type === 'DIRECTORY');
+  if (!found || recursive) return found;
   throw new UserError(`${path} is a directory.`, { hint: 'Use -r to download directories.' });
 }
 
@@ -207,23 +230,26 @@ export async function downloadPaths(
   },
 ): Promise<string[]> {
   const { recursive, replaces = false, ...settings } = options;
-  const files: RemoteFile[] = [];
-  for (const path of paths) {
-    const found = await remoteFiles(client, folderId, path, recursive);
-    for (const directory of found.directories) {
-      await mkdir(placeBelow(base, directory), { recursive: true });
-    }
-    files.push(...found.files);
-  }
-  await pooled(replaces ? [] : files, PARALLEL, async ({ place }) => {
-    const there = await stat(placeBelow(base, place)).catch(() => null);
-    if (there !== null) throw new UserError(`${join(base, place)} exists already.`);
-  });
   const progress = new Progress(io, 'Downloading', 0);
   const moving = placeOf({ client, io }, progress);
+  const what = { folderId, settings, replaces };
+  const files: RemoteFile[] = [];
+  const written: string[] = [];
   try {
+    for (const path of paths) {
+      if (!(await isDirectory(client, folderId, path, recursive))) {
+        files.push({ path, place: path });
+        continue;
+      }
+      const found = await directoryFiles(moving, what, { path, base, progress });
+      written.push(...found.written);
+      files.push(...found.files);
+    }
+    await pooled(replaces ? [] : files, PARALLEL, async ({ place }) => {
+      const there = await stat(placeBelow(base, place)).catch(() => null);
+      if (there !== null) throw new UserError(`${join(base, place)} exists already.`);
+    });
     const targets = files.map((file) => ({ ...file, local: placeBelow(base, file.place) }));
-    const what = { folderId, settings, replaces };
     const singly = await downloadTogether(moving, what, targets, (part) => progress.of(part));
     await pooled(singly, PARALLEL, async ({ path, local }) => {
       await mkdir(dirname(local), { recursive: true });
@@ -233,5 +259,45 @@ export async function downloadPaths(
   } finally {
     progress.end();
   }
-  return files.map(({ place }) => place);
+  return [...written, ...files.map(({ place }) => place)];
+}
+
+/** Whether there is nothing at a path of this machine, or a directory that holds nothing. */
+async function isVacant(local: string): Promise<boolean> {
+  try {
+    return (await readdir(local)).length === 0;
+  } catch (error) {
+    return errorCode(error) === 'ENOENT';
+  }
+}
+
+/**
+ * Downloads what is in a directory, as far as that goes without a listing of it: where nothing could be
+ * in the way, and servers know how.
+ * @returns the files that are written, and those that are to be downloaded; their directories are made.
+ */
+async function directoryFiles(
+  moving: TransferPlace,
+  what: DownloadPlace,
+  { path, base, progress }: { path: string; base: string; progress: Progress },
+): Promise<{ written: string[]; files: RemoteFile[] }> {
+  const { client } = moving;
+  const localOf = (at: string): string => placeBelow(base, at);
+  let written: ReadonlySet<string> = new Set();
+  if (await isVacant(localOf(path))) {
+    const received = progress.open(path);
+    const { arrived, large, isWhole } = await downloadTree(moving, what, path, {
+      localOf,
+      received,
+    });
+    const files = large.map((file) => ({ ...file, place: file.path }));
+    if (isWhole) return { written: [...arrived], files };
+    written = arrived;
+  }
+  const tree = await remoteTree(client, what.folderId, path);
+  for (const directory of tree.directories) await mkdir(localOf(directory), { recursive: true });
+  return {
+    written: [...written],
+    files: tree.files.filter((file) => !written.has(file.path)),
+  };
 }

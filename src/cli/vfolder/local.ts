@@ -1,5 +1,5 @@
 /** Local files as they go into a folder, or come out of it. */
-import { lstat, readdir, stat } from 'node:fs/promises';
+import { lstatSync, readdirSync, type Stats, statSync } from 'node:fs';
 import { isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { UserError } from '../../common/errors.ts';
 
@@ -14,23 +14,42 @@ export interface LocalEntry {
   readonly isDirectory: boolean;
   /** Bytes. */
   readonly size: number;
+  /** Milliseconds of the epoch; 0 for directories. */
+  readonly modifiedMs: number;
 }
 
 const inner = (base: string, path: string): string => relative(base, path).split(sep).join('/');
 
+/** @returns null when it is gone, or a link to nothing. */
+function statIfThere(path: string): Stats | null {
+  try {
+    return statSync(path);
+  } catch {
+    return null;
+  }
+}
+
+const fileEntry = (path: string, source: string, info: Stats): LocalEntry => ({
+  ...{ path, source, isDirectory: info.isDirectory(), size: info.size },
+  modifiedMs: info.mtimeMs,
+});
+
 /** Everything below a directory, itself first; links to files count as what they point to. */
-async function* walk(base: string, directory: string): AsyncGenerator<LocalEntry> {
-  yield { path: inner(base, directory), source: directory, isDirectory: true, size: 0 };
-  for (const name of (await readdir(directory)).sort()) {
-    const source = join(directory, name);
-    const info = await stat(source).catch(() => null);
-    // A link to a directory could lead around in circles.
-    const isLink = (await lstat(source)).isSymbolicLink();
-    if (info === null || (isLink && info.isDirectory())) continue;
-    if (info.isDirectory()) yield* walk(base, source);
-    else if (info.isFile()) {
-      yield { path: inner(base, source), source, isDirectory: false, size: info.size };
+function* walk(path: string, directory: string): Generator<LocalEntry> {
+  yield { path, source: directory, isDirectory: true, size: 0, modifiedMs: 0 };
+  const listed = readdirSync(directory, { withFileTypes: true });
+  for (const item of listed.sort((a, b) => (a.name < b.name ? -1 : 1))) {
+    const at = path === '' ? item.name : `${path}/${item.name}`;
+    const source = join(directory, item.name);
+    // Some file systems do not tell the kind in a listing.
+    const isTold = item.isDirectory() || item.isFile() || item.isSymbolicLink();
+    if ((isTold ? item : lstatSync(source)).isDirectory()) {
+      yield* walk(at, source);
+      continue;
     }
+    const info = statIfThere(source);
+    // A link to a directory could lead around in circles.
+    if (info?.isFile()) yield fileEntry(at, source, info);
   }
 }
 
@@ -38,10 +57,10 @@ async function* walk(base: string, directory: string): AsyncGenerator<LocalEntry
  * The files and directories to upload, directories before what they hold.
  * @throws UserError for what is missing, outside `basedir`, or a directory without `recursive`.
  */
-export async function localEntries(
+export function localEntries(
   names: readonly string[],
   options: { readonly basedir: string; readonly cwd: string; readonly recursive: boolean },
-): Promise<LocalEntry[]> {
+): LocalEntry[] {
   const base = resolve(options.cwd, options.basedir);
   const entries: LocalEntry[] = [];
   for (const name of names) {
@@ -52,16 +71,16 @@ export async function localEntries(
         hint: 'Name another one with --base-dir.',
       });
     }
-    const info = await stat(source).catch(() => null);
+    const info = statIfThere(source);
     if (info === null) throw new UserError(`${name}: no such file.`);
     if (!info.isDirectory()) {
-      entries.push({ path, source, isDirectory: false, size: info.size });
+      entries.push(fileEntry(path, source, info));
       continue;
     }
     if (!options.recursive) {
       throw new UserError(`${name} is a directory.`, { hint: 'Use -r to upload directories.' });
     }
-    for await (const entry of walk(base, source)) {
+    for (const entry of walk(path, source)) {
       if (entries.length >= MAX_FILES) throw new UserError(`More than ${MAX_FILES} files.`);
       entries.push(entry);
     }

@@ -1,6 +1,16 @@
-/** Many small files, on servers that unpack and on one that does not know how. */
+/** Many small files, on servers that unpack and on one that does not know how; and files that change meanwhile. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as v from 'valibot';
@@ -12,6 +22,10 @@ setDefaultTimeout(60_000);
 const FILES = 40;
 let t: TestFolders;
 let oldServer: ReturnType<typeof Bun.serve>;
+/** Run before a request is passed on by it. */
+let beforeRequest = () => {};
+/** Whether it tells what it can do after all. */
+let passesAll = false;
 const here = mkdtempSync(join(tmpdir(), 'cli-together-'));
 
 beforeAll(async () => {
@@ -22,12 +36,13 @@ beforeAll(async () => {
     port: 0,
     async fetch(request) {
       const { pathname, search } = new URL(request.url);
+      beforeRequest();
       const answer = await fetch(`${t.url}${pathname}${search}`, {
         method: request.method,
         headers: request.headers,
         body: request.body === null ? null : await request.bytes(),
       });
-      if (!pathname.endsWith('/request-upload') || !answer.ok) return answer;
+      if (passesAll || !pathname.endsWith('/request-upload') || !answer.ok) return answer;
       return Response.json(
         v.parse(v.object({ token: v.string(), url: v.string() }), await answer.json()),
       );
@@ -46,6 +61,12 @@ afterAll(async () => {
 });
 
 async function run(endpoint: string, ...argv: string[]) {
+  const { exitCode, err } = await tried(endpoint, ...argv);
+  expect([exitCode, err]).toEqual([0, expect.anything()]);
+  return err;
+}
+
+function tried(endpoint: string, ...argv: string[]) {
   const { accessKey, secretKey } = t.people.user;
   const env = {
     BACKEND_ENDPOINT: endpoint,
@@ -53,16 +74,15 @@ async function run(endpoint: string, ...argv: string[]) {
     BACKEND_SECRET_KEY: secretKey,
     XDG_STATE_HOME: join(here, 'state'),
   };
-  const { exitCode, err } = await runCommand(['vfolder', ...argv], { env, cwd: here });
-  expect([exitCode, err]).toEqual([0, expect.anything()]);
-  return err;
+  return runCommand(['vfolder', ...argv], { env, cwd: here });
 }
 
 async function expectArrived(folder: string, target: string): Promise<void> {
   const away = join(here, `away-${folder}`);
   mkdirSync(away);
   const told = await run(t.url, 'download', folder, target, '-r', '-b', away);
-  expect(told).toContain(`and ${FILES - 1} more ...`);
+  // The directory as it comes, and what is large.
+  expect(told).toContain(`Downloading ${target} ...`);
   expect(told.match(/Downloading /g)).toHaveLength(2);
   for (let i = 0; i < FILES; i++) {
     const name = `${target}/${i % 2 === 0 ? 'deep/' : ''}file ${i}`;
@@ -85,4 +105,74 @@ test('a server that does not unpack gets them one by one', async () => {
   const told = await run(old, 'upload', 'singly', '-r', 'tree');
   expect(told.match(/Uploading /g)).toHaveLength(FILES + 1);
   await expectArrived('singly', 'tree');
+});
+
+test('a directory comes whole: empty directories, names that are paths elsewhere, no links', async () => {
+  mkdirSync(join(here, 'odd/empty/inner'), { recursive: true });
+  for (let i = 0; i < 10; i++) writeFileSync(join(here, `odd/a\\b C: ${i}`), `odd ${i}`);
+  await run(t.url, 'create', 'odd', HOST);
+  await run(t.url, 'upload', 'odd', '-r', 'odd');
+  const away = join(here, 'away-odd');
+  mkdirSync(away);
+  await run(t.url, 'download', 'odd', 'odd', '-r', '-b', away);
+  expect(readdirSync(join(away, 'odd'), { recursive: true }).sort()).toEqual(
+    readdirSync(join(here, 'odd'), { recursive: true }).sort(),
+  );
+  expect(readFileSync(join(away, 'odd/a\\b C: 7'), 'utf8')).toBe('odd 7');
+});
+
+test('where files are already nothing is written over; what is missing beside them comes', async () => {
+  await run(t.url, 'create', 'beside', HOST);
+  await run(t.url, 'upload', 'beside', '-r', 'tree');
+  const away = join(here, 'away-beside');
+  mkdirSync(join(away, 'tree'), { recursive: true });
+  writeFileSync(join(away, 'tree/file 1'), 'mine');
+  const refused = await tried(t.url, 'download', 'beside', 'tree', '-r', '-b', away);
+  expect([refused.exitCode, refused.err]).toEqual([1, expect.stringContaining('exists already')]);
+  expect(readFileSync(join(away, 'tree/file 1'), 'utf8')).toBe('mine');
+  expect(existsSync(join(away, 'tree/file 3'))).toBe(false);
+  rmSync(join(away, 'tree/file 1'));
+  writeFileSync(join(away, 'tree/other'), 'mine');
+  const told = await run(t.url, 'download', 'beside', 'tree', '-r', '-b', away);
+  expect(told).toContain(`and ${FILES - 1} more ...`);
+  expect(readFileSync(join(away, 'tree/file 1'), 'utf8')).toBe('content 1');
+});
+
+test('files that grew, shrank or went away since they were listed', async () => {
+  const changing = join(here, 'changing');
+  mkdirSync(changing);
+  for (let i = 0; i < 12; i++) writeFileSync(join(changing, `file ${i}`), `content ${i}`);
+  const large = join(changing, 'large');
+  writeFileSync(large, Buffer.alloc(300_000));
+  await run(t.url, 'create', 'changing', HOST);
+  // The first request follows the listing.
+  beforeRequest = () => {
+    beforeRequest = () => {};
+    appendFileSync(join(changing, 'file 1'), Buffer.alloc(5 * 1024 ** 2, 'grown'));
+    appendFileSync(join(changing, 'file 2'), ' and more');
+    truncateSync(join(changing, 'file 3'), 3);
+    rmSync(join(changing, 'file 4'));
+    rmSync(large);
+  };
+  passesAll = true;
+  const { exitCode, err } = await tried(
+    oldServer.url.origin,
+    'upload',
+    'changing',
+    '-r',
+    'changing',
+  );
+  passesAll = false;
+  expect(err).toContain('file 1 has grown');
+  expect(err).toContain('file 4 has gone away');
+  expect(err).toContain('large has gone away');
+  expect(exitCode).toBe(1);
+  const away = join(here, 'away-changing');
+  mkdirSync(away);
+  await run(t.url, 'download', 'changing', 'changing', '-r', '-b', away);
+  expect(readdirSync(join(away, 'changing'))).toEqual(readdirSync(changing));
+  for (const name of readdirSync(changing)) {
+    const arrived = readFileSync(join(away, 'changing', name));
+    expect([name, arrived.equals(readFileSync(join(changing, name)))]).toEqual([name, true]);
+  }
 });

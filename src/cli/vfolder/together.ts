@@ -2,13 +2,24 @@
  * Small files travel many at a time, as tars that the storage proxy unpacks or makes: a request for each
  * would take far longer than its bytes.
  */
-import { mkdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
-import { Readable } from 'node:stream';
-import { extract, pack } from 'tar-stream';
+import { type Header, pack } from 'tar-stream';
 import type { TransferOptions } from '../../client/transfer.ts';
-import { errorMessage, UserError } from '../../common/errors.ts';
+import { errorCode, errorMessage, UserError } from '../../common/errors.ts';
 import { pooled } from '../../common/pooled.ts';
+import { omittedSize, readTar } from '../../common/tar.ts';
 import type { LocalEntry } from './local.ts';
 import type { TransferPlace } from './transfer.ts';
 
@@ -28,6 +39,7 @@ export interface UploadPlace {
 }
 
 type Report = (done: number, total: number) => void;
+type ReportOf = (part: string) => Report;
 
 function* batchesOf<T extends { readonly size: number }>(files: readonly T[]): Generator<T[]> {
   let batch: T[] = [];
@@ -43,57 +55,104 @@ function* batchesOf<T extends { readonly size: number }>(files: readonly T[]): G
   if (batch.length > 0) yield batch;
 }
 
-/** The files as they are now, which may be longer than when they were looked for. */
-async function tarOf(batch: readonly LocalEntry[]): Promise<Blob> {
-  const tar = pack();
-  const chunks: Uint8Array<ArrayBuffer>[] = [];
-  const collected = (async () => {
-    for await (const chunk of tar) {
-      if (chunk instanceof Uint8Array) chunks.push(Uint8Array.from(chunk));
+/** What became of the files of a batch. */
+interface Packed {
+  readonly tar: Blob;
+  /** Those that are large by now. */
+  readonly large: LocalEntry[];
+  /** Those that are gone. */
+  readonly gone: LocalEntry[];
+}
+
+/** The first bytes of a file, as many as it has when it is opened; null when those are too many. */
+function contentOf(source: string): Buffer | null {
+  const file = openSync(source, 'r');
+  try {
+    const { size } = fstatSync(file);
+    if (size > SMALL_BYTES) return null;
+    const content = Buffer.allocUnsafe(size);
+    let at = 0;
+    for (let bytes = -1; at < size && bytes !== 0; at += bytes) {
+      bytes = readSync(file, content, at, size - at, at);
     }
-  })();
-  for (const { path, source } of batch) {
-    tar.entry({ name: path }, Buffer.from(await Bun.file(source).bytes()));
+    return content.subarray(0, at);
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** The files as they are now, which may be something else than when they were looked for. */
+async function packed(batch: readonly LocalEntry[]): Promise<Packed> {
+  const tar = pack();
+  const large: LocalEntry[] = [];
+  const gone: LocalEntry[] = [];
+  for (const entry of batch) {
+    try {
+      const content = contentOf(entry.source);
+      if (content === null) large.push({ ...entry, size: statSync(entry.source).size });
+      else tar.entry({ name: entry.path }, content);
+    } catch (error) {
+      if (errorCode(error) !== 'ENOENT') throw error;
+      gone.push(entry);
+    }
   }
   tar.finalize();
-  await collected;
-  return new Blob(chunks);
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of tar) if (chunk instanceof Uint8Array) chunks.push(chunk);
+  return { tar: new Blob([Buffer.concat(chunks)]), large, gone };
+}
+
+export interface Remaining {
+  /** The files that are to be uploaded one by one: large ones, and all when the server cannot unpack. */
+  readonly singly: readonly LocalEntry[];
+  readonly gone: readonly LocalEntry[];
 }
 
 /**
- * @returns the files that are to be uploaded one by one: large ones, and all when the server cannot
- * unpack.
+ * @param prepare called once before anything is sent: whether the server makes the directories of the
+ * files that it unpacks.
  * @throws ApiError, ConnectionError, or what reading a file throws.
  */
 export async function uploadTogether(
-  { client, log }: TransferPlace,
+  { client, log, tell }: TransferPlace,
   { folderId, target, settings }: UploadPlace,
   files: readonly LocalEntry[],
-  reportOf: (part: string) => Report,
-): Promise<LocalEntry[]> {
+  { prepare, reportOf }: { prepare: (unpacks: boolean) => Promise<void>; reportOf: ReportOf },
+): Promise<Remaining> {
   const { small = [], large = [] } = Object.groupBy(files, ({ size }) =>
     size <= SMALL_BYTES ? 'small' : 'large',
   );
-  if (small.length < MIN_FILES) return [...files];
+  if (small.length < MIN_FILES) {
+    await prepare(false);
+    return { singly: files, gone: [] };
+  }
+  const singly = [...large];
+  const gone: LocalEntry[] = [];
+  let isPrepared = false;
   const send = async (batch: readonly LocalEntry[]): Promise<boolean> => {
-    const tar = await tarOf(batch);
-    const ticket = await client.folder.unpackTicket(folderId, target, tar.size);
-    if (!ticket.unpacks) return false;
-    const [first] = batch;
-    const name = `${first?.path} and ${batch.length - 1} more`;
+    const content = await packed(batch);
+    const ticket = await client.folder.unpackTicket(folderId, target, content.tar.size);
+    const unpacks = ticket.unpacks === true;
+    if (!isPrepared) await prepare(unpacks);
+    isPrepared = true;
+    if (!unpacks) return false;
+    for (const { source } of content.large) tell(`${source} has grown; it is uploaded by itself.`);
+    singly.push(...content.large);
+    gone.push(...content.gone);
+    const name = `${batch[0]?.path} and ${batch.length - 1} more`;
     log(`Uploading ${name} via ${ticket.url} ...`);
     const bytes = batch.reduce((sum, { size }) => sum + size, 0);
-    const tell = reportOf(name);
-    const report: Report = (done, total) => tell(Math.round((done / total) * bytes), bytes);
-    await client.folder.transfer.upload(ticket, tar, { ...settings, report }, true);
+    const progress = reportOf(name);
+    const report: Report = (done, total) => progress(Math.round((done / total) * bytes), bytes);
+    await client.folder.transfer.upload(ticket, content.tar, { ...settings, report }, true);
     return true;
   };
   const [first = [], ...others] = batchesOf(small);
-  if (!(await send(first))) return [...files];
+  if (!(await send(first))) return { singly: files, gone: [] };
   await pooled(others, PARALLEL, async (batch) => {
     if (!(await send(batch))) throw new Error('the server unpacked one archive, and not another');
   });
-  return large;
+  return { singly, gone };
 }
 
 export interface DownloadTarget {
@@ -113,17 +172,38 @@ export interface DownloadPlace {
 }
 
 /** The file is there when all of it is. */
-async function put(local: string, content: Buffer, replaces: boolean): Promise<void> {
+function put(local: string, content: Uint8Array, replaces: boolean): void {
   const partial = `${local}.backend.ai-part-${process.pid}`;
   try {
-    await writeFile(partial, content);
-    if (!replaces && (await stat(local).catch(() => null)) !== null) {
+    writeFileSync(partial, content);
+    if (!replaces && existsSync(local)) {
       throw new UserError(`${local} has appeared meanwhile; it was left alone.`);
     }
-    await rename(partial, local);
+    renameSync(partial, local);
   } catch (error) {
-    await rm(partial, { force: true });
+    rmSync(partial, { force: true });
     throw error;
+  }
+}
+
+/** Writes files of tars, and makes the directories that they are in. */
+class Receiver {
+  readonly #replaces: boolean;
+  readonly #made = new Set<string>();
+
+  constructor(replaces: boolean) {
+    this.#replaces = replaces;
+  }
+
+  directory(path: string): void {
+    if (this.#made.has(path)) return;
+    mkdirSync(path, { recursive: true });
+    this.#made.add(path);
+  }
+
+  file(local: string, content: Uint8Array): void {
+    this.directory(dirname(local));
+    put(local, content, this.#replaces);
   }
 }
 
@@ -136,46 +216,37 @@ export async function downloadTogether<T extends DownloadTarget>(
   { client, log }: TransferPlace,
   { folderId, settings, replaces }: DownloadPlace,
   files: readonly T[],
-  reportOf: (part: string) => Report,
+  reportOf: ReportOf,
 ): Promise<T[]> {
   const small = files.flatMap((file) =>
     file.size !== undefined && file.size <= SMALL_BYTES ? [{ file, size: file.size }] : [],
   );
   if (small.length < MIN_FILES) return [...files];
   const arrived = new Set<string>();
-  const made = new Set<string>();
+  const receiver = new Receiver(replaces);
   const receive = async (batch: readonly (typeof small)[number][]): Promise<void> => {
     const wanted = new Map(batch.map(({ file }) => [file.path, file.local]));
     const name = `${batch[0]?.file.path} and ${batch.length - 1} more`;
     const ticket = await client.folder.archiveTicket(folderId, [...wanted.keys()]);
-    const body = await client.folder.transfer.tar(ticket, settings);
+    const body = await client.folder.transfer.tar(ticket, settings, SMALL_BYTES);
     if (body === null) return;
     log(`Downloading ${name} ...`);
-    const reader = extract();
-    const source = Readable.from(body, { objectMode: false });
-    source.on('error', (error) => reader.destroy(error));
-    source.pipe(reader);
     const report = reportOf(name);
     const total = batch.reduce((sum, { size }) => sum + size, 0);
     let done = 0;
-    for await (const entry of reader) {
-      const { name: path, type, size = 0 } = entry.header;
-      const local = wanted.get(path);
+    await readTar(body, {
       // A name that nobody asked for is nobody's file; one that has grown is downloaded by itself.
-      if (local === undefined || type !== 'file' || size > MAX_BATCH_BYTES) {
-        entry.resume();
-        continue;
-      }
-      const chunks: Uint8Array[] = [];
-      for await (const chunk of entry) if (chunk instanceof Uint8Array) chunks.push(chunk);
-      const directory = dirname(local);
-      if (!made.has(directory)) await mkdir(directory, { recursive: true });
-      made.add(directory);
-      await put(local, Buffer.concat(chunks), replaces);
-      arrived.add(local);
-      done += size;
-      report(done, total);
-    }
+      wants: (header) => isSmallFile(header) && wanted.has(header.name),
+      file({ name: path }, content) {
+        const local = wanted.get(path);
+        if (local === undefined) return undefined;
+        receiver.file(local, content);
+        arrived.add(local);
+        done += content.length;
+        report(done, total);
+        return undefined;
+      },
+    });
   };
   await pooled([...batchesOf(small)], PARALLEL, async (batch) => {
     try {
@@ -187,4 +258,60 @@ export async function downloadTogether<T extends DownloadTarget>(
     }
   });
   return files.filter(({ local }) => !arrived.has(local));
+}
+
+const isSmallFile = (header: Header): boolean =>
+  header.type === 'file' && header.size <= SMALL_BYTES && omittedSize(header) === null;
+
+export interface TreeDownload {
+  /** Paths of the files that are there now. */
+  readonly arrived: ReadonlySet<string>;
+  /** Files that are to be downloaded one by one. */
+  readonly large: readonly { readonly path: string; readonly size: number }[];
+  /** False when files may be missing, for whatever reason: a listing tells which. */
+  readonly isWhole: boolean;
+}
+
+/**
+ * Downloads a directory as it comes, without a listing of it, to where nothing is yet.
+ * @param path of the directory; `localOf` where a path of the folder goes.
+ * @throws UserError, or what writing a file throws.
+ */
+export async function downloadTree(
+  { client, log }: TransferPlace,
+  { folderId, settings, replaces }: DownloadPlace,
+  path: string,
+  { localOf, received }: { localOf: (path: string) => string; received: (bytes: number) => void },
+): Promise<TreeDownload> {
+  const arrived = new Set<string>();
+  const large: { path: string; size: number }[] = [];
+  const receiver = new Receiver(replaces);
+  try {
+    const ticket = await client.folder.archiveTicket(folderId, [path]);
+    const body = await client.folder.transfer.tar(ticket, settings, SMALL_BYTES);
+    if (body === null) return { arrived, large, isWhole: false };
+    log(`Downloading ${path} ...`);
+    let bytes = 0;
+    const isWhole = await readTar(body, {
+      wants(header) {
+        const { name, type, size } = header;
+        if (type === 'directory') receiver.directory(localOf(name));
+        if (isSmallFile(header)) return true;
+        if (type === 'file') large.push({ path: name, size: omittedSize(header) ?? size });
+        return false;
+      },
+      file({ name }, content) {
+        receiver.file(localOf(name), content);
+        arrived.add(name);
+        bytes += content.length;
+        received(bytes);
+        return undefined;
+      },
+    });
+    return { arrived, large, isWhole };
+  } catch (error) {
+    if (error instanceof UserError) throw error;
+    log(`${path} is downloaded file by file: ${errorMessage(error)}`);
+    return { arrived, large, isWhole: false };
+  }
 }

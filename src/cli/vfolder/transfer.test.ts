@@ -7,6 +7,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  truncateSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
@@ -283,4 +284,28 @@ test('the beginning of a download that nobody went on with is deleted in time', 
   const { exitCode, err } = await again('download', { ...systemClock, now: () => later });
   expect([exitCode, err]).toEqual(BEGINS_ANEW);
   expect([partials(), readdirSync(states)]).toEqual([[], []]);
+});
+
+test('a file that becomes shorter while it is uploaded is uploaded once more, as it is then', async () => {
+  writeFileSync(source, randomBytes(4 * PART_BYTES));
+  let parts = 0;
+  const server = Bun.serve({
+    hostname: '127.0.0.1',
+    port: 0,
+    async fetch(request) {
+      const { pathname, search } = new URL(request.url);
+      const { method, headers } = request;
+      const body = method === 'PATCH' ? await request.arrayBuffer() : null;
+      if (method === 'PATCH' && ++parts === 2) truncateSync(source, PART_BYTES + 1);
+      return await fetch(`${t.storage.clientUrl}${pathname}${search}`, { method, headers, body });
+    },
+  });
+  try {
+    const told = await runCommand(command('upload', server.url.origin), { env, cwd: here });
+    expect([told.exitCode, told.err]).toEqual([0, expect.stringContaining('once more')]);
+  } finally {
+    await server.stop(true);
+  }
+  expect(uploaded().equals(readFileSync(source))).toBe(true);
+  expect(uploaded()).toHaveLength(PART_BYTES + 1);
 });

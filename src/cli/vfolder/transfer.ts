@@ -1,10 +1,10 @@
 /** Moves one file, going on with what an earlier run began when that run was killed or gave up. */
 import { rename, rm, stat } from 'node:fs/promises';
-import { ApiError } from '../../client/errors.ts';
+import { ApiError, SourceError } from '../../client/errors.ts';
 import type { FileTicket } from '../../client/folder.ts';
 import type { Client } from '../../client/index.ts';
 import type { TransferOptions } from '../../client/transfer.ts';
-import { UserError } from '../../common/errors.ts';
+import { errorCode, UserError } from '../../common/errors.ts';
 import { formatSize } from '../../common/sizes.ts';
 import {
   REMEMBERED_BYTES,
@@ -15,6 +15,8 @@ import {
 
 /** Of the file's beginning, which must be the same still. Bytes. */
 const HEAD_BYTES = 1024 ** 2;
+/** To upload a file that changes meanwhile. */
+const MAX_ATTEMPTS = 3;
 /** How long an upload may be gone on with whose ticket tells no end. Milliseconds. */
 const UPLOAD_MS = 24 * 3_600_000;
 /** How long the beginning of a download is kept. Milliseconds. */
@@ -102,11 +104,49 @@ class Upload {
   }
 }
 
+/** The file as it is now, and whether it is another one than a while ago; null when it is gone. */
+async function fileNow(local: string): Promise<{ size: number; ino: number } | null> {
+  try {
+    const { size, ino } = await stat(local);
+    return { size, ino };
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return null;
+    throw error;
+  }
+}
+
 /**
- * Uploads a file, of which the first `size` bytes count.
- * @throws ApiError when it is refused; what fetch throws when breaks do not end.
+ * Uploads a file, as much of it as there is when that begins. When it becomes shorter meanwhile or
+ * another one takes its place, it is uploaded once more.
+ * @returns false when it is gone.
+ * @throws ApiError when it is refused; UserError when it does not stay the same; what fetch throws when
+ * breaks do not end.
  */
 export async function uploadFile(
+  place: TransferPlace,
+  key: TransferKey,
+  options: TransferOptions,
+): Promise<boolean> {
+  for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt += 1) {
+    const before = await fileNow(key.local);
+    if (before === null) return false;
+    try {
+      await uploadVersion(place, key, before.size, options);
+      const after = await fileNow(key.local);
+      if (after === null || after.ino === before.ino) return true;
+    } catch (error) {
+      if (!(error instanceof SourceError)) throw error;
+      if ((await fileNow(key.local))?.size === before.size) throw error.cause ?? error;
+    }
+    place.tell(`${key.local} has changed while it was uploaded; once more ...`);
+  }
+  throw new UserError(`${key.local} changes faster than it is uploaded.`, {
+    hint: 'Copy it, and upload the copy.',
+  });
+}
+
+/** Uploads the first `size` bytes of a file. */
+async function uploadVersion(
   place: TransferPlace,
   key: TransferKey,
   size: number,

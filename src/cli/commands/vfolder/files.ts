@@ -14,7 +14,7 @@ import { connect } from '../../connect.ts';
 import { itemsDocument, printJson } from '../../output/json.ts';
 import { formatTable } from '../../output/table.ts';
 import { downloadPaths, uploadEntries } from '../../vfolder/copy.ts';
-import { localEntries } from '../../vfolder/local.ts';
+import { type LocalEntry, localEntries } from '../../vfolder/local.ts';
 import {
   nameArgument,
   printDone,
@@ -124,6 +124,14 @@ export const requestDownload = defineCommand({
   },
 });
 
+/** Paths of the files that were uploaded. */
+function sentOf(entries: readonly LocalEntry[], gone: readonly string[]): string[] {
+  const missed = new Set(gone);
+  return entries
+    .filter(({ isDirectory, path }) => !isDirectory && !missed.has(path))
+    .map(({ path }) => path);
+}
+
 export const upload = defineCommand({
   positionals: { name: nameArgument, files: restArguments('FILENAMES', 'Files to upload.') },
   options: {
@@ -133,12 +141,13 @@ export const upload = defineCommand({
   async run({ options, args, io, globals }) {
     requireNames(args.files, 'file');
     const { basedir = '.', recursive } = options;
-    const entries = await localEntries(args.files, { basedir, cwd: io.cwd, recursive });
+    const entries = localEntries(args.files, { basedir, cwd: io.cwd, recursive });
     const client = await connect({ io, globals });
     const id = await client.folder.idOf(args.name);
-    await uploadEntries({ client, io }, id, entries, '', transferSettings(options));
-    const uploaded = entries.filter(({ isDirectory }) => !isDirectory).map(({ path }) => path);
-    return printDone({ io, globals }, 'Done.', { uploaded });
+    const gone = await uploadEntries({ client, io }, id, entries, '', transferSettings(options));
+    const uploaded = sentOf(entries, gone);
+    printDone({ io, globals }, 'Done.', { uploaded });
+    return gone.length > 0 ? 1 : 0;
   },
 });
 
@@ -186,11 +195,12 @@ export const copy = defineCommand({
     const settings = transferSettings(options);
     if (to !== null && from.every((source) => source === null)) {
       const { recursive, basedir = '.' } = options;
-      const entries = await localEntries(sources, { basedir, cwd: io.cwd, recursive });
+      const entries = localEntries(sources, { basedir, cwd: io.cwd, recursive });
       const client = await connect({ io, globals });
       const id = await client.folder.idOf(to.name);
-      await uploadEntries({ client, io }, id, entries, to.path, settings);
-      return printDone({ io, globals }, 'Done.', { copied: entries.map(({ path }) => path) });
+      const gone = await uploadEntries({ client, io }, id, entries, to.path, settings);
+      printDone({ io, globals }, 'Done.', { copied: sentOf(entries, gone) });
+      return gone.length > 0 ? 1 : 0;
     }
     const remote = from.filter((source) => source !== null);
     const [first] = remote;

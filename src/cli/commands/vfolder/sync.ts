@@ -1,5 +1,5 @@
 /** `vfolder sync DIR NAME`: makes a directory of this machine and a folder the same. */
-import { mkdir, rm, stat } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Client } from '../../../client/index.ts';
 import { argument, choice, defineCommand, flag, option } from '../../../common/command.ts';
@@ -15,13 +15,12 @@ import { isPartial } from '../../vfolder/transfer.ts';
 
 type Versions = Map<string, FileVersion>;
 
-async function localVersions(directory: string): Promise<Versions> {
+function localVersions(directory: string): Versions {
   const found: Versions = new Map();
   const options = { basedir: directory, cwd: directory, recursive: true };
-  for (const { path, source, isDirectory, size } of await localEntries(['.'], options)) {
+  for (const { path, isDirectory, size, modifiedMs } of localEntries(['.'], options)) {
     if (isDirectory || isPartial(path)) continue;
-    const { mtimeMs } = await stat(source);
-    found.set(path, { size, modifiedMs: Math.floor(mtimeMs) });
+    found.set(path, { size, modifiedMs: Math.floor(modifiedMs) });
   }
   return found;
 }
@@ -71,12 +70,12 @@ export default defineCommand({
     const id = await client.folder.idOf(args.name);
     const settings = transferSettings(options);
     const known = syncedState(io.env, directory, id);
-    const [local, remote] = [await localVersions(directory), await remoteVersions(client, id)];
+    const [local, remote] = [localVersions(directory), await remoteVersions(client, id)];
     const plan = planSync(local, remote, known, options.prefer ?? null);
     const { up, down, conflicts } = plan;
     if (up.length > 0) {
       const place = { basedir: directory, cwd: directory, recursive: false };
-      await uploadEntries({ client, io }, id, await localEntries(up, place), '', settings);
+      await uploadEntries({ client, io }, id, localEntries(up, place), '', settings);
     }
     const replaced = { ...settings, recursive: false, replaces: true };
     if (down.length > 0) await downloadPaths({ client, io }, id, down, directory, replaced);
@@ -86,11 +85,7 @@ export default defineCommand({
         await client.folder.deleteFiles(id, plan.deleteRemote, false);
       }
     }
-    const after = sameNow(
-      await localVersions(directory),
-      await remoteVersions(client, id),
-      conflicts,
-    );
+    const after = sameNow(localVersions(directory), await remoteVersions(client, id), conflicts);
     // What was deleted on one side only stays known as it was, for a later --delete.
     for (const path of [...plan.deleteLocal, ...plan.deleteRemote]) {
       const before = known[path];
