@@ -5,6 +5,7 @@ import type { TCPSocketListener } from 'bun';
 import { SignJWT } from 'jose';
 import { systemRandom } from '../common/random.ts';
 import { type OpenedApp, PROXY_SECRETS, TestProxy, testSession } from '../testing/app-proxy.ts';
+import { type GrpcApp, GrpcClient, startGrpcApp } from '../testing/grpc.ts';
 import { Permits } from './shared/permits.ts';
 
 setDefaultTimeout(60_000);
@@ -12,6 +13,7 @@ setDefaultTimeout(60_000);
 let proxy: TestProxy;
 let app: ReturnType<typeof Bun.serve>;
 let echo: TCPSocketListener;
+let grpc: GrpcApp;
 const owner = testSession();
 const stranger = testSession();
 
@@ -19,6 +21,8 @@ beforeAll(async () => {
   proxy = await TestProxy.start();
   await proxy.addWorker();
   await proxy.addWorker({ authority: 'worker-tcp', protocol: 'tcp' });
+  await proxy.addWorker({ authority: 'worker-h2', protocol: 'h2' });
+  grpc = await startGrpcApp();
   app = Bun.serve({
     hostname: '127.0.0.1',
     port: 0,
@@ -41,9 +45,12 @@ afterAll(async () => {
   await proxy.close();
   await app.stop(true);
   echo.stop(true);
+  grpc.stop();
 });
 
 const appPort = () => app.port ?? 0;
+/** Where an application of a protocol listens. */
+const portFor = (protocol: string) => (protocol === 'grpc' ? grpc.port : appPort());
 
 type Visit = (origin: string, cookie: string | null) => Promise<string>;
 
@@ -80,16 +87,31 @@ const byWebSocket: Visit = (origin, cookie) =>
     });
   });
 
+/** What gRPC tells, in the words of HTTP. */
+const byGrpc: Visit = async (origin, cookie) => {
+  const client = new GrpcClient(new URL(origin).host);
+  try {
+    await client.metadata(cookie === null ? {} : { cookie });
+    return 'in';
+  } catch (error) {
+    const { code, details } = Object(error);
+    const status = code === 16 ? '401 agent_auth_unauthorized' : '403 appproxy_access_forbidden';
+    return [16, 7].includes(code) ? `${status} ${details.slice(0, 6)}` : String(error);
+  } finally {
+    client.close();
+  }
+};
+
 const NO_COOKIE = '401 agent_auth_unauthorized E20004';
 const BAD_COOKIE = '401 agent_auth_unauthorized E20005';
 const BAD_ADDRESS = '403 appproxy_access_forbidden E20011';
 
 /** Cookies as visitors might come with them, to a circuit of the owner's. */
-async function cookiesFor(opened: OpenedApp) {
+async function cookiesFor(opened: OpenedApp, protocol: string) {
   const [name = ''] = opened.cookie.split('=');
   const renamed = (cookie: string) => `${name}=${cookie.split('=')[1]}`;
-  const others = await proxy.open(stranger, appPort(), { no_reuse: 'true' });
-  const own = await proxy.open(owner, appPort(), { app: 'other' });
+  const others = await proxy.open(stranger, portFor(protocol), { no_reuse: 'true', protocol });
+  const own = await proxy.open(owner, portFor(protocol), { app: 'other', protocol });
   const circuitId = await circuitOf(opened);
   const long = new Date(Date.now() - 8 * 24 * 3_600_000);
   const permit = (secret: string, now: Date) => {
@@ -117,12 +139,15 @@ async function circuitOf(opened: OpenedApp): Promise<string> {
 }
 
 describe.each([
-  ['HTTP', byHttp],
-  ['WebSocket', byWebSocket],
-] as const)('%s', (_name, visit) => {
+  ['HTTP', byHttp, 'preopen'],
+  ['WebSocket', byWebSocket, 'http'],
+  ['gRPC', byGrpc, 'grpc'],
+] as const)('%s', (_name, visit, protocol) => {
+  const port = () => portFor(protocol);
+
   test('a private circuit takes its owner and nobody else', async () => {
-    const opened = await proxy.open(owner, appPort(), { protocol: 'preopen' });
-    const cookies = await cookiesFor(opened);
+    const opened = await proxy.open(owner, port(), { protocol });
+    const cookies = await cookiesFor(opened, protocol);
     const seen: Record<string, string> = {};
     for (const [who, cookie] of Object.entries(cookies)) {
       seen[who] = await visit(opened.origin, cookie);
@@ -140,19 +165,22 @@ describe.each([
   });
 
   test('a public circuit takes everybody', async () => {
-    const opened = await proxy.open(owner, appPort(), { open_to_public: 'true' });
+    const opened = await proxy.open(owner, port(), { protocol, open_to_public: 'true' });
     expect(await visit(opened.origin, null)).toBe('in');
     expect(await visit(opened.origin, 'appproxy_permit_1=junk')).toBe('in');
   });
 
   test('a wrong address is refused, also the owner there and on a public circuit', async () => {
-    const elsewhere = { allowed_client_ips: '10.0.0.0/8, 192.0.2.1' };
-    const closed = await proxy.open(owner, appPort(), elsewhere);
+    const elsewhere = { protocol, allowed_client_ips: '10.0.0.0/8, 192.0.2.1' };
+    const closed = await proxy.open(owner, port(), elsewhere);
     expect(await visit(closed.origin, closed.cookie)).toBe(BAD_ADDRESS);
     const isPublic = { open_to_public: 'true', ...elsewhere };
-    const open = await proxy.open(owner, appPort(), isPublic);
+    const open = await proxy.open(owner, port(), isPublic);
     expect(await visit(open.origin, null)).toBe(BAD_ADDRESS);
-    const here = await proxy.open(owner, appPort(), { allowed_client_ips: '10.0.0.0/8,127.0.0.1' });
+    const here = await proxy.open(owner, port(), {
+      protocol,
+      allowed_client_ips: '10.0.0.0/8,127.0.0.1',
+    });
     expect(await visit(here.origin, here.cookie)).toBe('in');
     expect(await visit(here.origin, null)).toBe(NO_COOKIE);
   });
@@ -200,6 +228,13 @@ test.each(['tcp', 'vnc', 'rdp'])(
     await proxy.call('POST', '/api/session/_/ended', { session_ids: [owner.id] });
   },
 );
+
+test('gRPC needs a worker that speaks HTTP/2, of whichever of its two names', async () => {
+  for (const protocol of ['grpc', 'h2']) {
+    const opened = await proxy.open(owner, grpc.port, { protocol, app: protocol });
+    expect(await byGrpc(opened.origin, opened.cookie)).toBe('in');
+  }
+});
 
 describe('tokens', () => {
   const tokenOf = async () => await proxy.configure(owner, { host: '127.0.0.1', port: appPort() });

@@ -77,7 +77,7 @@ test.each([
     'frontend_mode = "wildcard"',
     'wildcard_domain',
   ],
-  ['TCP below a domain', 'protocol = "http"', 'protocol = "udp"', 'expected "http" or "tcp"'],
+  ['TCP below a domain', 'protocol = "http"', 'protocol = "udp"', 'expected "http", "tcp"'],
   ['ports the wrong way round', '[10205, 10300]', '[10300, 10205]', 'lower port first'],
   ['TLS without files', '# tls_listen = false', 'tls_listen = true', 'tls-cert'],
   ['no coordinator', 'coordinator_endpoint = "http://127.0.0.1:10200"', '', 'coordinator-endpoint'],

@@ -1,4 +1,4 @@
-/** The cluster's app proxy: a coordinator with a database of its own, and a worker each for HTTP and TCP. */
+/** The cluster's app proxy: a coordinator with a database of its own, and a worker each for HTTP, TCP and HTTP/2. */
 import type { Sql } from 'postgres';
 import { type Coordinator, startCoordinator } from '../appproxy/coordinator/main.ts';
 import { migrateCoordinator } from '../appproxy/coordinator/schema.ts';
@@ -15,6 +15,7 @@ import { loadOrCreateSecrets } from './secrets.ts';
 const POOL_SIZE = 4;
 const HTTP_PORTS = [10_205, 10_300] as const;
 const TCP_PORTS = [10_501, 10_600] as const;
+const HTTP2_PORTS = [10_301, 10_400] as const;
 /** A cluster on one machine notices quickly. Milliseconds. */
 const HEARTBEAT_MS = 10_000;
 const WORKER_TIMEOUT_MS = 30_000;
@@ -26,7 +27,7 @@ export interface LocalAppProxyOptions {
   /** The cluster's folder. */
   readonly folder: string;
   readonly hostname: string;
-  readonly ports: { readonly coordinator: number; readonly http: number; readonly tcp: number };
+  readonly ports: Readonly<Record<'coordinator' | 'http' | 'tcp' | 'h2', number>>;
   /** The coordinator's own. */
   readonly database: DatabaseAddress;
   /** The manager's pool. */
@@ -93,7 +94,7 @@ export async function startLocalAppProxy(options: LocalAppProxyOptions): Promise
     trustedProxies: [],
     metricsFrom: HERE,
   } satisfies Partial<WorkerSettings>;
-  const start = async (protocol: 'http' | 'tcp', range: readonly [number, number]) => {
+  const start = async (protocol: 'http' | 'tcp' | 'h2', range: readonly [number, number]) => {
     const port = ports[protocol];
     const worker: ProxyWorker = await startWorker({
       settings: {
@@ -117,8 +118,9 @@ export async function startLocalAppProxy(options: LocalAppProxyOptions): Promise
   };
   await start('http', HTTP_PORTS);
   await start('tcp', TCP_PORTS);
+  await start('h2', HTTP2_PORTS);
   await pointGroupsAt(options.managerSql, url, secrets.api);
   const running = opened.move();
-  const workerUrls = [ports.http, ports.tcp].map((port) => `http://${hostname}:${port}`);
+  const workerUrls = [ports.http, ports.tcp, ports.h2].map((port) => `http://${hostname}:${port}`);
   return { url, workerUrls, stop: () => running.disposeAsync() };
 }

@@ -47,7 +47,7 @@ const HOST = '127.0.0.1';
 const MANAGER_PORT = 8091;
 const WEB_PORT = 8090;
 const METRICS_PORT = 18_080;
-const APP_PROXY_PORTS = { coordinator: 10_200, http: 10_201, tcp: 10_202 };
+const APP_PROXY_PORTS = { coordinator: 10_200, http: 10_201, tcp: 10_202, h2: 10_203 };
 const STORAGE_CLIENT_PORT = 6021;
 const STORAGE_MANAGER_PORT = 6022;
 const REGISTRATION_TIMEOUT_MS = 20_000;
@@ -229,6 +229,7 @@ async function startAppProxy(
     coordinator: await port(remembered.appProxyPort ?? APP_PROXY_PORTS.coordinator),
     http: await port(remembered.appProxyHttpPort ?? APP_PROXY_PORTS.http),
     tcp: await port(remembered.appProxyTcpPort ?? APP_PROXY_PORTS.tcp),
+    h2: await port(remembered.appProxyHttp2Port ?? APP_PROXY_PORTS.h2),
   };
   const proxy = await startLocalAppProxy({
     ...{ folder, hostname: HOST, ports, live, clock, random },
@@ -242,6 +243,7 @@ async function startAppProxy(
     stop: () => proxy.stop(),
     ports: {
       appProxyPort: ports.coordinator,
+      appProxyHttp2Port: ports.h2,
       appProxyHttpPort: ports.http,
       appProxyTcpPort: ports.tcp,
     },

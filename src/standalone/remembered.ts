@@ -6,6 +6,7 @@ import * as v from 'valibot';
 
 const remembered = v.object({
   appProxyPort: v.optional(v.number()),
+  appProxyHttp2Port: v.optional(v.number()),
   appProxyHttpPort: v.optional(v.number()),
   appProxyTcpPort: v.optional(v.number()),
   managerPort: v.optional(v.number()),

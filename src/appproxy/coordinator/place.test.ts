@@ -70,3 +70,16 @@ test('a port is free, in range and not avoided; null only when there is none', (
   expect(choosePort([100, 109], new Set(), 99, 0)).toBeNull();
   expect(choosePort([100, 109], new Set(), 109, 0)).toBe(109);
 });
+
+test('workers for gRPC and for HTTP/2 stand in for each other, and for nobody else', () => {
+  const workers = [
+    worker('grpc', { protocol: 'grpc' }),
+    worker('h2', { protocol: 'h2' }),
+    worker('http'),
+    worker('tcp', { protocol: 'tcp' }),
+  ];
+  for (const protocol of ['grpc', 'h2'] as const) {
+    expect(names(workers, { protocol })).toEqual(['grpc', 'h2']);
+  }
+  expect(names(workers)).toEqual(['http']);
+});

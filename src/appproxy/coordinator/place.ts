@@ -1,5 +1,5 @@
 /** Which worker serves a new circuit, and at which address: decisions without I/O. */
-import type { AppMode, Protocol } from '../shared/protocol.ts';
+import { type AppMode, isHttp2, type Protocol } from '../shared/protocol.ts';
 import type { WorkerRow } from './store.ts';
 
 export interface Placement {
@@ -15,6 +15,10 @@ export interface Placement {
 
 const matches = ({ filters }: WorkerRow, tags: Placement['tags']): boolean =>
   filters.some(({ key, value }) => tags[key] === value);
+
+/** Workers for gRPC and for HTTP/2 do the same. */
+const speaks = (spoken: Protocol, wanted: Protocol): boolean =>
+  spoken === wanted || (isHttp2(spoken) && isHttp2(wanted));
 
 const hasRoom = (worker: WorkerRow): boolean =>
   worker.available_slots < 0 || worker.occupied_slots < worker.available_slots;
@@ -40,7 +44,7 @@ export function candidatesFor(workers: readonly WorkerRow[], wanted: Placement):
   const able = workers.filter(
     (worker) =>
       worker.status === 'ALIVE' &&
-      worker.protocol === wanted.protocol &&
+      speaks(worker.protocol, wanted.protocol) &&
       worker.accepted_traffics.includes(wanted.mode),
   );
   const reserved = able.filter(

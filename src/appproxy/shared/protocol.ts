@@ -20,6 +20,9 @@ export function transportOf(named: Protocol): Protocol {
   return named === 'vnc' || named === 'rdp' ? 'tcp' : named;
 }
 
+/** Whether it needs HTTP/2 from the client to the application; gRPC is nothing else on the way. */
+export const isHttp2 = (named: Protocol): boolean => named === 'grpc' || named === 'h2';
+
 /** Where one kernel serves an application, and its share of the traffic. */
 const routeInfo = v.object({
   route_id: v.nullable(uuid),

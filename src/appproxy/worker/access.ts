@@ -4,7 +4,7 @@ import type { ProblemName } from '../../common/problems.ts';
 import { type Permits, permitCookie } from '../shared/permits.ts';
 import { type ProxyTokens, TokenError } from '../shared/tokens.ts';
 import type { Circuit } from './circuit.ts';
-import type { RequestHead } from './http/head.ts';
+import type { AskedFor } from './http/head.ts';
 
 /** Why a request may not pass. */
 export interface Refusal {
@@ -18,7 +18,7 @@ const MAX_REMEMBERED = 10_000;
 const refusal = (problem: ProblemName, message: string): Refusal => ({ problem, message });
 
 /** The values of a cookie: several when a browser has it for several domains or paths. */
-function cookieValues(head: RequestHead, name: string): string[] {
+function cookieValues(head: AskedFor, name: string): string[] {
   const values: string[] = [];
   for (const { key, value } of head.fields) {
     if (key !== 'cookie' || !value.includes(name)) continue;
@@ -47,7 +47,7 @@ export class Access {
   /** @returns why not, or null when the request may pass. A promise only where it cannot be told at once. */
   check(
     circuit: Circuit,
-    head: RequestHead,
+    head: AskedFor,
     clientAddress: string,
   ): Refusal | null | Promise<Refusal | null> {
     if (!circuit.admitsAddress(clientAddress)) {
@@ -61,7 +61,7 @@ export class Access {
       : this.#checkPermit(circuit, head);
   }
 
-  #checkPermit({ info }: Circuit, head: RequestHead): Refusal | null {
+  #checkPermit({ info }: Circuit, head: AskedFor): Refusal | null {
     const permits = cookieValues(head, permitCookie(info));
     if (permits.length === 0) {
       return refusal(
@@ -76,7 +76,7 @@ export class Access {
     );
   }
 
-  #checkToken({ info }: Circuit, head: RequestHead): Refusal | null | Promise<Refusal | null> {
+  #checkToken({ info }: Circuit, head: AskedFor): Refusal | null | Promise<Refusal | null> {
     const header = head.fields.find(({ key }) => key === 'authorization')?.value;
     if (header === undefined) {
       return refusal('InvalidCredentials', 'E20006: Authorization header not provided');

@@ -53,7 +53,10 @@ const workerSection = v.pipe(
     'verify-coordinator-ssl-certificate': v.optional(boolean, true),
     authority: v.pipe(v.string(), v.nonEmpty(), v.maxLength(255)),
     'frontend-mode': v.picklist(['port', 'wildcard'], 'expected "port" or "wildcard"'),
-    protocol: v.picklist(['http', 'tcp'], 'expected "http" or "tcp"'),
+    protocol: v.picklist(
+      ['http', 'tcp', 'h2', 'grpc'],
+      'expected "http", "tcp", "h2" or "grpc" (the last two are the same)',
+    ),
     'accepted-traffics': v.pipe(
       v.array(v.picklist(['interactive', 'inference'])),
       v.minLength(1, 'expected "interactive", "inference" or both'),

@@ -8,12 +8,14 @@ import type { Clock, Timer } from '../../common/clock.ts';
 import { errorMessage, UserError } from '../../common/errors.ts';
 import type { Logger } from '../../common/logger.ts';
 import type { Random } from '../../common/random.ts';
-import type { CircuitInfo } from '../shared/protocol.ts';
+import { type CircuitInfo, isHttp2 } from '../shared/protocol.ts';
 import type { Access } from './access.ts';
 import { Circuit } from './circuit.ts';
 import type { Counters } from './counters.ts';
-import { HttpConnection, type HttpDoor } from './http/connection.ts';
-import type { RequestHead } from './http/head.ts';
+import { H2Connection } from './h2/connection.ts';
+import { HttpConnection } from './http/connection.ts';
+import type { ClientConnection, HttpDoor } from './http/door.ts';
+import type { AskedFor } from './http/head.ts';
 import type { FrontendSettings, WorkerSettings } from './settings.ts';
 import { serveTcp } from './tcp.ts';
 import { listenForWires, type Wire } from './wire.ts';
@@ -49,7 +51,7 @@ export class Frontend {
   readonly #trusted: AddressBlocks;
   readonly #served = new Map<string, Served>();
   readonly #bySubdomain = new Map<string, Circuit>();
-  readonly #connections = new Set<HttpConnection>();
+  readonly #connections = new Set<ClientConnection>();
   #tcpConnections = 0;
   #shared: TCPSocketListener<Wire> | null = null;
   #sweep: Timer | null = null;
@@ -63,11 +65,12 @@ export class Frontend {
   /** @throws UserError when the shared address cannot be bound. */
   static start(options: FrontendOptions): Frontend {
     const frontend = new Frontend(options);
-    const { frontend: address, tls } = options.settings;
+    const { frontend: address, tls, protocol } = options.settings;
     if (address.mode === 'wildcard') {
+      const [byName, hasHttp2] = [frontend.#byName(address.domain), isHttp2(protocol)];
       try {
-        frontend.#shared = listenForWires({ ...address.bind, tls }, (wire) =>
-          frontend.#acceptHttp(wire, (head) => frontend.#byName(head, address.domain)),
+        frontend.#shared = listenForWires({ ...address.bind, tls, hasHttp2 }, (wire) =>
+          frontend.#acceptHttp(wire, byName, hasHttp2),
         );
       } catch (error) {
         const { hostname, port } = address.bind;
@@ -133,9 +136,14 @@ export class Frontend {
     const { frontend, tls } = this.#options.settings;
     if (frontend.mode === 'wildcard') return null;
     const port = bindPort(frontend, circuit.info.port);
-    const isTcp = circuit.info.protocol === 'tcp';
-    return listenForWires({ hostname: frontend.bindHost, port, tls: isTcp ? null : tls }, (wire) =>
-      isTcp ? this.#acceptTcp(wire, circuit) : this.#acceptHttp(wire, () => circuit),
+    const { protocol } = circuit.info;
+    const address = { hostname: frontend.bindHost, port };
+    if (protocol === 'tcp') {
+      return listenForWires({ ...address, tls: null }, (wire) => this.#acceptTcp(wire, circuit));
+    }
+    const hasHttp2 = isHttp2(protocol);
+    return listenForWires({ ...address, tls, hasHttp2 }, (wire) =>
+      this.#acceptHttp(wire, () => circuit, hasHttp2),
     );
   }
 
@@ -149,10 +157,12 @@ export class Frontend {
     }
   }
 
-  #byName(head: RequestHead, domain: string): Circuit | null {
-    const host = head.host.replace(/:\d+$/, '').toLowerCase();
-    if (!host.endsWith(domain.toLowerCase())) return null;
-    return this.#bySubdomain.get(host.slice(0, host.length - domain.length)) ?? null;
+  #byName(domain: string): HttpDoor['circuitFor'] {
+    return (head) => {
+      const host = head.host.replace(/:\d+$/, '').toLowerCase();
+      if (!host.endsWith(domain.toLowerCase())) return null;
+      return this.#bySubdomain.get(host.slice(0, host.length - domain.length)) ?? null;
+    };
   }
 
   #isFull(wire: Wire): boolean {
@@ -161,22 +171,23 @@ export class Frontend {
     return true;
   }
 
-  #acceptHttp(wire: Wire, circuitFor: HttpDoor['circuitFor']): void {
+  #acceptHttp(wire: Wire, circuitFor: HttpDoor['circuitFor'], hasHttp2: boolean): void {
     if (this.#isFull(wire)) return;
     const { settings, access, clock, counters } = this.#options;
     const peer = plainAddress(wire.remoteAddress);
-    const connection = new HttpConnection(wire, {
+    const door: HttpDoor = {
       scheme: settings.tls !== null || settings.tlsAdvertised ? 'https' : 'http',
       ...{ access, clock, counters, circuitFor },
       clientAddress: (head) => this.#clientAddress(head, peer),
-      closed: (closed) => this.#connections.delete(closed),
-    });
+      closed: (closed) => void this.#connections.delete(closed),
+    };
+    const connection = hasHttp2 ? new H2Connection(wire, door) : new HttpConnection(wire, door);
     wire.owner = connection;
     this.#connections.add(connection);
   }
 
   /** The last hop that is no known proxy; what others claim in headers is not believed. */
-  #clientAddress(head: RequestHead, peer: string): string {
+  #clientAddress(head: AskedFor, peer: string): string {
     if (!this.#trusted.has(peer)) return peer;
     const hops = head.fields
       .filter(({ key }) => key === 'x-forwarded-for')

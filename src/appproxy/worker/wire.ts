@@ -197,13 +197,17 @@ export interface WireTls {
   readonly keyFile: string;
 }
 
+/** What is offered to clients that ask for a protocol (ALPN); HTTP/1.1 only to be told what is spoken. */
+const HTTP2_OFFER = Buffer.from('\x02h2\x08http/1.1', 'latin1');
+
 /**
  * Listens for connections.
+ * @param address `hasHttp2`: clients that use TLS are told that HTTP/2 is spoken.
  * @param accept gives each new connection its owner.
  * @throws Error of the system when the address cannot be bound.
  */
 export function listenForWires(
-  address: { hostname: string; port: number; tls: WireTls | null },
+  address: { hostname: string; port: number; tls: WireTls | null; hasHttp2?: boolean },
   accept: (wire: Wire) => void,
 ): TCPSocketListener<Wire> {
   return Bun.listen<Wire>({
@@ -213,7 +217,13 @@ export function listenForWires(
     allowHalfOpen: true,
     ...(address.tls === null
       ? {}
-      : { tls: { cert: Bun.file(address.tls.certFile), key: Bun.file(address.tls.keyFile) } }),
+      : {
+          tls: {
+            cert: Bun.file(address.tls.certFile),
+            key: Bun.file(address.tls.keyFile),
+            ...(address.hasHttp2 ? { ALPNProtocols: HTTP2_OFFER } : {}),
+          },
+        }),
     socket: {
       ...events,
       open(socket) {

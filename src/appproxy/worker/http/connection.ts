@@ -1,44 +1,30 @@
 /** A client's HTTP connection: its requests one after the other, each checked and passed on. */
-import type { Clock } from '../../../common/clock.ts';
 import type { ProblemName } from '../../../common/problems.ts';
-import type { Access, Refusal } from '../access.ts';
+import type { Refusal } from '../access.ts';
 import type { Circuit } from '../circuit.ts';
-import type { Counters } from '../counters.ts';
 import { splice } from '../splice.ts';
 import type { Wire, WireOwner } from '../wire.ts';
+import {
+  type ClientConnection,
+  HALF_CLOSED_MS,
+  HEAD_MS,
+  type HttpDoor,
+  LINGER_MS,
+  STALLED_MS,
+} from './door.ts';
 import { Exchange, type ExchangeClient } from './exchange.ts';
 import { type ForwardFacts, requestHeadFor } from './forward.ts';
 import { HEAD_END, HeadError, MAX_HEAD_BYTES, parseRequestHead, type RequestHead } from './head.ts';
 import { refusalFor } from './refuse.ts';
 
-/** A head has to be complete so long after its first byte, and the next piece of a body. */
-const HEAD_MS = 20_000;
+/** The next piece of a body has to come so soon. */
 const BODY_MS = 60_000;
 /** A client that waits for its next request. */
 const IDLE_MS = 75_000;
-/** A client that takes nothing of its answer, or said that it sends nothing more. */
-const STALLED_MS = 300_000;
-const HALF_CLOSED_MS = 60_000;
-/** How long a refused client may take to read why. */
-const LINGER_MS = 5_000;
-
-/** What connections of one listener share. */
-export interface HttpDoor {
-  /** The circuit that a request is for, or null when there is none. */
-  circuitFor(head: RequestHead): Circuit | null;
-  /** How the client got here: what the application is told. */
-  readonly scheme: 'http' | 'https';
-  readonly access: Access;
-  readonly clock: Clock;
-  readonly counters: Counters;
-  clientAddress(head: RequestHead): string;
-  /** Told once, when the connection is over. */
-  closed(connection: HttpConnection): void;
-}
 
 type State = 'head' | 'checking' | 'exchange' | 'tunnel' | 'closing';
 
-export class HttpConnection implements WireOwner, ExchangeClient {
+export class HttpConnection implements WireOwner, ExchangeClient, ClientConnection {
   readonly wire: Wire;
   readonly #door: HttpDoor;
   #state: State = 'head';

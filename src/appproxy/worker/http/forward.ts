@@ -1,7 +1,7 @@
 /** Heads as they are passed on: what belongs to one connection only is taken out, who asked is added. */
 import { SESSION_COOKIE } from '../../../common/web-session.ts';
 import { PERMIT_COOKIE_PREFIX } from '../../shared/permits.ts';
-import type { RequestHead, ResponseHead } from './head.ts';
+import type { AskedFor, RequestHead, ResponseHead } from './head.ts';
 
 /** Belong to one connection, or are this proxy's to say; clients cannot set them for the application. */
 const NOT_PASSED_ON = new Set([
@@ -34,7 +34,7 @@ const isOwnCookie = (cookie: string): boolean =>
   OWN_COOKIES.some((name) => cookie.trimStart().startsWith(name));
 
 /** A Cookie field without the platform's own cookies; empty when nothing is left. */
-function foreignCookies(value: string): string {
+export function foreignCookies(value: string): string {
   if (!OWN_COOKIES.some((name) => value.includes(name))) return value;
   return value
     .split(';')
@@ -43,14 +43,40 @@ function foreignCookies(value: string): string {
     .trim();
 }
 
+/** Whether a field of a request is not for the application. @param key its name in lower case. */
+export const isNotPassedOn = (key: string, { hidesAuthorization }: ForwardFacts): boolean =>
+  NOT_PASSED_ON.has(key) || (key === 'authorization' && hidesAuthorization);
+
+/** Whether a field of a response is not for the client. @param key its name in lower case. */
+export const isNotReturned = (key: string, value: string): boolean =>
+  NOT_RETURNED.has(key) || (key === 'set-cookie' && isOwnCookie(value));
+
+/** Fields that tell the application who asked, and how. */
+export function addedFields(
+  { host, target }: AskedFor,
+  { scheme, clientAddress, app }: ForwardFacts,
+): [name: string, value: string][] {
+  const port = /:(\d+)$/.exec(host)?.[1] ?? (scheme === 'https' ? '443' : '80');
+  const added: [string, string][] = [
+    ['X-Forwarded-Proto', scheme],
+    ['X-Forwarded-Host', host],
+    ['X-Forwarded-Port', port],
+    ['X-Forwarded-For', clientAddress],
+    ['Forwarded', `host="${host}";proto=${scheme}`],
+  ];
+  if (app === 'rstudio') {
+    added.push(['X-RStudio-Proto', scheme]);
+    added.push(['X-RStudio-Request', `${scheme}://${host}${target}`]);
+  }
+  return added;
+}
+
 /** The head of a request for the application. */
 export function requestHeadFor(head: RequestHead, facts: ForwardFacts): string {
-  const { scheme, clientAddress, app, hidesAuthorization } = facts;
   // Who speaks HTTP/1.0 does not understand a chunked answer.
   let out = `${head.method} ${head.target} HTTP/1.${head.minorVersion}\r\n`;
   for (const { name, key, value } of head.fields) {
-    if (NOT_PASSED_ON.has(key) || head.connection.has(key)) continue;
-    if (key === 'authorization' && hidesAuthorization) continue;
+    if (isNotPassedOn(key, facts) || head.connection.has(key)) continue;
     if (key === 'cookie') {
       const rest = foreignCookies(value);
       if (rest !== '') out += `${name}: ${rest}\r\n`;
@@ -60,16 +86,7 @@ export function requestHeadFor(head: RequestHead, facts: ForwardFacts): string {
   }
   if (head.isWebSocket) out += 'Connection: Upgrade\r\nUpgrade: websocket\r\n';
   else if (head.minorVersion === 0) out += 'Connection: close\r\n';
-  const port = /:(\d+)$/.exec(head.host)?.[1] ?? (scheme === 'https' ? '443' : '80');
-  out +=
-    `X-Forwarded-Proto: ${scheme}\r\nX-Forwarded-Host: ${head.host}\r\n` +
-    `X-Forwarded-Port: ${port}\r\nX-Forwarded-For: ${clientAddress}\r\n` +
-    `Forwarded: host="${head.host}";proto=${scheme}\r\n`;
-  if (app === 'rstudio') {
-    out +=
-      `X-RStudio-Proto: ${scheme}\r\n` +
-      `X-RStudio-Request: ${scheme}://${head.host}${head.target}\r\n`;
-  }
+  for (const [name, value] of addedFields(head, facts)) out += `${name}: ${value}\r\n`;
   return `${out}\r\n`;
 }
 
@@ -78,8 +95,7 @@ export function responseHeadFor(head: ResponseHead, connection: 'keep-alive' | '
   let out = `${head.statusLine.replace('HTTP/1.0', 'HTTP/1.1')}\r\n`;
   const isUpgrade = head.status === 101;
   for (const { name, key, value } of head.fields) {
-    if (NOT_RETURNED.has(key) || head.connection.has(key)) continue;
-    if (key === 'set-cookie' && isOwnCookie(value)) continue;
+    if (isNotReturned(key, value) || head.connection.has(key)) continue;
     out += `${name}: ${value}\r\n`;
   }
   if (isUpgrade) return `${out}Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n`;

@@ -5,7 +5,7 @@
 
 /** Longest head of a request or response. Bytes. */
 export const MAX_HEAD_BYTES = 64 * 1024;
-const MAX_HEADERS = 200;
+export const MAX_HEADERS = 200;
 
 export const HEAD_END = Buffer.from('\r\n\r\n');
 
@@ -37,14 +37,19 @@ interface Head {
   readonly connection: ReadonlySet<string>;
 }
 
-export interface RequestHead extends Head {
+/** What a request asks for, in whichever version of HTTP. */
+export interface AskedFor {
   readonly method: string;
   /** Origin form: begins with a slash, or is `*`. */
   readonly target: string;
   readonly host: string;
-  readonly length: Exclude<BodyLength, 'until-close'>;
+  readonly fields: readonly Field[];
   /** Asks for a WebSocket. */
   readonly isWebSocket: boolean;
+}
+
+export interface RequestHead extends Head, AskedFor {
+  readonly length: Exclude<BodyLength, 'until-close'>;
   /** Whether the client wants to go on with this connection. */
   readonly keepsAlive: boolean;
 }

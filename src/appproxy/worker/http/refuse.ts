@@ -2,7 +2,7 @@
 import { STATUS_CODES } from 'node:http';
 import { BackendError } from '../../../common/errors.ts';
 import type { ProblemName } from '../../../common/problems.ts';
-import type { RequestHead } from './head.ts';
+import type { AskedFor } from './head.ts';
 
 const escaped = (text: string): string =>
   text.replace(/[&<>"]/g, (char) => `&#${char.charCodeAt(0)};`);
@@ -13,26 +13,36 @@ const page = (title: string, message: string): string => `<!DOCTYPE html>
 </head><body><h1>${escaped(title)}</h1><p>${escaped(message)}</p></body></html>
 `;
 
-const prefersPage = (head: RequestHead | null): boolean =>
+const prefersPage = (head: AskedFor | null): boolean =>
   head?.fields.some(({ key, value }) => key === 'accept' && value.includes('text/html')) ?? false;
+
+/** What a refusal says: a page where one is asked for. */
+export function refusalText(
+  asked: AskedFor | null,
+  problem: ProblemName,
+  message: string,
+): { contentType: string; body: string } {
+  const document = new BackendError(problem, message).toDocument();
+  return prefersPage(asked)
+    ? { contentType: 'text/html; charset=utf-8', body: page(document.title, message) }
+    : { contentType: 'application/problem+json', body: JSON.stringify(document) };
+}
 
 /**
  * A whole response, after which the connection ends.
  * @param status another one than the problem's, where HTTP has a closer one.
  */
 export function refusalFor(
-  head: RequestHead | null,
+  head: AskedFor | null,
   problem: ProblemName,
   message: string,
   status = new BackendError(problem).status,
 ): Buffer {
-  const document = new BackendError(problem, message).toDocument();
-  const isPage = prefersPage(head);
-  const body = isPage ? page(document.title, message) : JSON.stringify(document);
+  const { contentType, body } = refusalText(head, problem, message);
   const text = head?.method === 'HEAD' ? '' : body;
   return Buffer.from(
     `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Error'}\r\n` +
-      `Content-Type: ${isPage ? 'text/html; charset=utf-8' : 'application/problem+json'}\r\n` +
+      `Content-Type: ${contentType}\r\n` +
       `Content-Length: ${Buffer.byteLength(body)}\r\nCache-Control: no-store\r\n` +
       `Access-Control-Allow-Origin: *\r\nConnection: close\r\n\r\n${text}`,
   );

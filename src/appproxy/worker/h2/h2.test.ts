@@ -1,0 +1,602 @@
+/** HTTP/2 through a worker: gRPC's own client and server, `curl`, and peers that break the rules. */
+import {
+  afterAll,
+  afterEach,
+  beforeAll,
+  describe,
+  expect,
+  setDefaultTimeout,
+  test,
+} from 'bun:test';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createServer, connect as dial, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { SignJWT } from 'jose';
+import { type Clock, systemClock } from '../../../common/clock.ts';
+import { errorMessage } from '../../../common/errors.ts';
+import { systemRandom } from '../../../common/random.ts';
+import { freePorts, PROXY_SECRETS, testFrontend } from '../../../testing/app-proxy.ts';
+import { exec } from '../../../testing/bench/measure.ts';
+import { type GrpcApp, GrpcClient, startGrpcApp } from '../../../testing/grpc.ts';
+import { missingTool, requireOrSkip } from '../../../testing/services.ts';
+import { until } from '../../../testing/until.ts';
+import { permitCookie } from '../../shared/permits.ts';
+import {
+  CODE,
+  FLAG,
+  FRAME,
+  type Frame,
+  FrameReader,
+  frame,
+  headFrames,
+  PREFACE,
+  SETTING,
+  settingsFrame,
+} from './frames.ts';
+import { encodeBlock, HpackDecoder } from './hpack.ts';
+
+setDefaultTimeout(60_000);
+const MIB = 1024 * 1024;
+const hasTools =
+  requireOrSkip(missingTool('openssl', 'openssl')) && requireOrSkip(missingTool('curl', 'curl'));
+
+/** Time that can be moved on; timers come often, so that what is due is noticed soon. */
+let offsetMs = 0;
+const clock: Clock = {
+  now: () => new Date(systemClock.now().getTime() + offsetMs),
+  monotonicMs: () => systemClock.monotonicMs() + offsetMs,
+  sleep: (ms, signal) => systemClock.sleep(ms, signal),
+  timer: (ms, fn) => systemClock.timer(ms === 10_000 ? ms : Math.min(ms, 20), fn),
+};
+
+const folder = mkdtempSync(join(tmpdir(), 'h2-'));
+const tls = { certFile: join(folder, 'cert.pem'), keyFile: join(folder, 'key.pem') };
+let app: GrpcApp;
+/** An application that does what each test says. */
+let raw: Server;
+let serve: (socket: Socket) => void = () => {};
+const workers: ReturnType<typeof testFrontend>[] = [];
+const sockets: Socket[] = [];
+const clients: GrpcClient[] = [];
+
+type Options = Partial<Parameters<typeof testFrontend>[0]>;
+
+async function startWorker(options: Options = {}) {
+  const range = await freePorts(1);
+  const worker = testFrontend({
+    ...{ appPort: app.port, ports: range, clock },
+    ...options,
+    circuit: { protocol: 'grpc', ...options.circuit },
+  });
+  workers.push(worker);
+  return { ...worker, port: range[0] };
+}
+const rawPort = () => Number(Object(raw.address()).port);
+const grpcTo = (port: number, ca?: Buffer) => {
+  const client = new GrpcClient(`127.0.0.1:${port}`, ca);
+  clients.push(client);
+  return client;
+};
+
+/** Why a call failed. `rejects` of the test runner would keep the client's sockets from going on. */
+const refusal = (call: Promise<unknown>): Promise<string> =>
+  call.then(
+    () => 'in',
+    (error: unknown) => errorMessage(error),
+  );
+
+beforeAll(async () => {
+  app = await startGrpcApp();
+  raw = createServer((socket) => {
+    sockets.push(socket);
+    socket.on('error', () => {});
+    serve(socket);
+  });
+  await new Promise<void>((resolve) => raw.listen(0, '127.0.0.1', resolve));
+  if (!hasTools) return;
+  await exec([
+    ...['openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj'],
+    ...['/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1,DNS:localhost'],
+    ...['-keyout', tls.keyFile, '-out', tls.certFile],
+  ]);
+});
+afterEach(() => {
+  for (const client of clients.splice(0)) client.close();
+  for (const socket of sockets.splice(0)) socket.destroy();
+  for (const { frontend } of workers.splice(0)) frontend.stop();
+});
+afterAll(() => {
+  app.stop();
+  raw.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+describe('gRPC', () => {
+  test('metadata, trailers and messages of every kind of call pass', async () => {
+    const worker = await startWorker();
+    const client = grpcTo(worker.port);
+    const { text, trailers } = await client.metadata({
+      'x-own': 'yes',
+      'x-bytes-bin': Buffer.from([0, 1]),
+      'x-forwarded-for': '203.0.113.9',
+      cookie: `a=b; ${permitCookie(worker.info)}=secret; c=d`,
+    });
+    expect(JSON.parse(text)).toMatchObject({
+      ...{ 'x-own': ['yes'], cookie: ['a=b; c=d'], 'x-forwarded-for': ['127.0.0.1'] },
+      ...{ 'x-forwarded-proto': ['http'], 'x-forwarded-port': [String(worker.port)] },
+    });
+    expect(trailers.get('x-last')).toEqual(['word']);
+    expect(await client.count(8 * MIB)).toBe(8 * MIB);
+    expect(worker.counters).toMatchObject({ requests: 2, answers: 2, pending: 0, refusals: 0 });
+    expect(worker.frontend.circuit(worker.info.id)?.held).toBe(0);
+  });
+
+  test('both sides of a stream speak when they like', async () => {
+    const worker = await startWorker();
+    const echo = grpcTo(worker.port).echo();
+    const heard: string[] = [];
+    echo.on('data', (bytes: Buffer) => heard.push(bytes.toString()));
+    for (const word of ['one', 'two', 'three']) {
+      echo.write(Buffer.from(word));
+      await until(() => heard.at(-1) === word, `'${word}' comes back`);
+    }
+    expect(worker.frontend.circuit(worker.info.id)?.held).toBe(1);
+    echo.end();
+    await new Promise((resolve) => echo.once('end', resolve));
+    await until(() => worker.counters.pending === 0, 'the stream is over');
+  });
+
+  test('a long answer passes whole, and one that is cancelled ends for the application', async () => {
+    const worker = await startWorker();
+    const client = grpcTo(worker.port);
+    let bytes = 0;
+    const whole = client.flood(8 * MIB);
+    whole.on('data', (piece: Buffer) => {
+      bytes += piece.length;
+    });
+    await new Promise((resolve) => whole.once('end', resolve));
+    expect(bytes).toBe(8 * MIB);
+    const endless = client.flood(2 ** 50);
+    endless.on('error', () => {});
+    await new Promise((resolve) => endless.once('data', resolve));
+    endless.cancel();
+    await until(() => worker.counters.pending === 0, 'the stream is over');
+    expect((await client.metadata()).trailers.get('x-last')).toEqual(['word']);
+  });
+
+  test('a visitor without a permit is told in gRPC; one with it gets in', async () => {
+    const worker = await startWorker({ circuit: { open_to_public: false } });
+    const client = grpcTo(worker.port);
+    expect(await refusal(client.metadata())).toStartWith('16 UNAUTHENTICATED: E20004');
+    const cookie = `${permitCookie(worker.info)}=${worker.permits.issue(worker.info)}`;
+    const { text } = await client.metadata({ cookie });
+    expect(JSON.parse(text)).not.toHaveProperty('cookie');
+    // The connection is let in, the next request on it is not.
+    expect(await refusal(client.metadata({ cookie: `${cookie}x` }))).toContain('E20005');
+    expect((await client.metadata({ cookie })).text).toContain('x-forwarded-for');
+  });
+
+  test('a served model wants a token, and only for itself; it does not see it', async () => {
+    const worker = await startWorker({ circuit: { open_to_public: false, app_mode: 'inference' } });
+    const client = grpcTo(worker.port);
+    const sign = (secret: string, id: string) =>
+      new SignJWT({ id }).setProtectedHeader({ alg: 'HS256' }).sign(Buffer.from(secret));
+    const good = await sign(PROXY_SECRETS.jwt, worker.info.id);
+    for (const [why, fields] of [
+      ['E20006', {}],
+      ['E20007', { authorization: `Basic ${good}` }],
+      ['E20008', { authorization: `Bearer ${await sign('another secret', worker.info.id)}` }],
+      ['E20009', { authorization: `Bearer ${await sign(PROXY_SECRETS.jwt, systemRandom.uuid())}` }],
+    ] as const) {
+      expect(await refusal(client.metadata({ ...fields }))).toStartWith(
+        `16 UNAUTHENTICATED: ${why}`,
+      );
+    }
+    // All at once: what comes while the first token is looked at waits.
+    const authorization = `Bearer ${good}`;
+    const all = await Promise.all([1, 2, 3].map(() => client.metadata({ authorization })));
+    for (const { text } of all) expect(JSON.parse(text)).not.toHaveProperty('authorization');
+    expect(worker.counters).toMatchObject({ requests: 3, refusals: 4 });
+  });
+
+  test('an application that is away is unavailable', async () => {
+    const [port] = await freePorts(1);
+    const worker = await startWorker({ appPort: port });
+    expect(await refusal(grpcTo(worker.port).metadata())).toStartWith('14 UNAVAILABLE: The app');
+  });
+
+  test.skipIf(!hasTools)('TLS agrees on HTTP/2', async () => {
+    const worker = await startWorker({ settings: { tls } });
+    const client = grpcTo(worker.port, readFileSync(tls.certFile));
+    const { text } = await client.metadata();
+    expect(JSON.parse(text)).toMatchObject({ 'x-forwarded-proto': ['https'] });
+  });
+});
+
+/** What `curl` gets: head and body. */
+const curl = async (...args: string[]) => {
+  const run = Bun.spawn(['curl', '-sS', '-D', '-', '--cacert', tls.certFile, ...args], {
+    stdout: 'pipe',
+    stderr: 'inherit',
+  });
+  return await new Response(run.stdout).text();
+};
+
+describe.skipIf(!hasTools)('visitors that are no gRPC clients', () => {
+  test('get a page or a document, in HTTP/2', async () => {
+    const worker = await startWorker({ settings: { tls }, circuit: { open_to_public: false } });
+    const url = `https://127.0.0.1:${worker.port}/`;
+    const document = await curl(url);
+    expect(document).toStartWith('HTTP/2 401');
+    expect(document).toContain('E20004');
+    expect(await curl('-H', 'Accept: text/html', url)).toContain('<h1>Authentication');
+  });
+
+  test('that speak HTTP/1.1 are told so', async () => {
+    const plain = await startWorker();
+    expect(await curl(`http://127.0.0.1:${plain.port}/`)).toMatch(
+      /^HTTP\/1.1 505[\s\S]*HTTP\/2 only/,
+    );
+    const encrypted = await startWorker({ settings: { tls } });
+    const url = `https://127.0.0.1:${encrypted.port}/`;
+    expect(await curl('--http1.1', url)).toStartWith('HTTP/1.1 505');
+  });
+});
+
+/** One end of a connection that says exactly what it is told to. */
+class Peer {
+  readonly socket: Socket;
+  readonly heard: Frame[] = [];
+  readonly heads: { streamId: number; fields: Record<string, string> }[] = [];
+  isClosed = false;
+  readonly #reader = new FrameReader();
+  readonly #decoder = new HpackDecoder();
+
+  constructor(socket: Socket, isServer: boolean, start: 'settings' | 'no settings' = 'settings') {
+    this.socket = socket;
+    sockets.push(socket);
+    socket.on('error', () => {});
+    socket.on('close', () => {
+      this.isClosed = true;
+    });
+    let isAwaited = isServer;
+    socket.on('data', (chunk) => {
+      this.#reader.push(Buffer.from(chunk));
+      if (isAwaited && this.#reader.take(PREFACE.length) === null) return;
+      isAwaited = false;
+      for (let next = this.#reader.next(); next !== null; next = this.#reader.next()) {
+        this.heard.push(next);
+        if (next.type !== FRAME.HEADERS) continue;
+        const fields = this.#decoder.decode(next.payload, MIB) ?? [];
+        const named = Object.fromEntries(fields.map(({ name, value }) => [name, value]));
+        this.heads.push({ streamId: next.streamId, fields: named });
+      }
+    });
+    if (!isServer) this.send(PREFACE);
+    if (start === 'settings') this.send(settingsFrame(new Map()));
+  }
+
+  static to(port: number, start: 'settings' | 'no settings' = 'settings'): Peer {
+    return new Peer(dial(port, '127.0.0.1'), false, start);
+  }
+
+  send(...parts: Buffer[]): void {
+    this.socket.write(Buffer.concat(parts));
+  }
+
+  async hears(type: number, streamId: number): Promise<Frame> {
+    const found = () => this.heard.find((one) => one.type === type && one.streamId === streamId);
+    return await until(() => found() ?? false, `frame ${type} of stream ${streamId}`);
+  }
+
+  async closes(): Promise<void> {
+    await until(() => this.isClosed, 'the connection is closed');
+  }
+
+  /** The code that the connection was ended with. */
+  async goesAway(): Promise<number> {
+    return (await this.hears(FRAME.GOAWAY, 0)).payload.readUInt32BE(4);
+  }
+}
+
+type Fields = Readonly<Record<string, string>>;
+const block = (fields: Fields) =>
+  encodeBlock(
+    Object.entries(fields).map(([name, value]) => ({ name, value, isNeverIndexed: false })),
+    false,
+  );
+/** Short on the wire, long once read. */
+const longFields = Array.from({ length: 2_000 }, (_none, at) => [`a${at}`, '']);
+const GET: Fields = { ':method': 'GET', ':scheme': 'http', ':authority': 'h', ':path': '/' };
+const head = (streamId: number, fields: Fields, isWhole = true) =>
+  headFrames(streamId, block(fields), isWhole);
+const data = (streamId: number, text: string, isLast = true) =>
+  frame(FRAME.DATA, isLast ? FLAG.END_STREAM : 0, streamId, Buffer.from(text));
+
+/** The application's side of the next connection. */
+const nextApp = () =>
+  new Promise<Peer>((resolve) => {
+    serve = (socket) => resolve(new Peer(socket, true));
+  });
+
+/** Writes the same until nothing more is taken. @returns bytes. */
+async function fill(socket: Socket, bytes: Buffer): Promise<number> {
+  let [written, before] = [0, -1];
+  await until(() => {
+    const isStill = written === before && socket.writableNeedDrain;
+    before = written;
+    while (!socket.writableNeedDrain && written < 512 * MIB) {
+      socket.write(bytes);
+      written += bytes.length;
+    }
+    return isStill;
+  }, 'nothing more is taken');
+  return written;
+}
+
+describe('each request is looked at', () => {
+  test('one without a permit on a connection with one never reaches the application', async () => {
+    const worker = await startWorker({ appPort: rawPort(), circuit: { open_to_public: false } });
+    const permit = `${permitCookie(worker.info)}=${worker.permits.issue(worker.info)}`;
+    const [asked, client] = [nextApp(), Peer.to(worker.port)];
+    client.send(head(1, { ...GET, cookie: permit }, false));
+    const served = await asked;
+    // Refused, with a body that is dropped; its allowance comes back.
+    client.send(head(3, GET, false), data(3, 'x'.repeat(500)));
+    expect((await client.hears(FRAME.HEADERS, 3)).flags & FLAG.END_STREAM).not.toBe(0);
+    expect((await client.hears(FRAME.WINDOW_UPDATE, 0)).payload.readUInt32BE(0)).toBe(500);
+    // Nor does it when what is asked looks like the trailers of a request that was refused, or over.
+    client.send(head(3, GET), head(1, { 'x-last': 'word' }), head(1, GET), head(5, GET));
+    await client.hears(FRAME.HEADERS, 5);
+    expect(served.heads.map(({ streamId }) => streamId)).toEqual([1, 1]);
+    expect(served.heads[1]?.fields).toEqual({ 'x-last': 'word' });
+    expect(served.heads[0]?.fields).toMatchObject({ ':path': '/', ':scheme': 'http' });
+    expect(served.heard.some(({ type }) => type === FRAME.DATA)).toBe(false);
+    served.send(headFrames(1, block({ ':status': '200' }), true));
+    await client.hears(FRAME.HEADERS, 1);
+    expect(worker.counters).toMatchObject({ requests: 1, refusals: 2 });
+  });
+
+  test('one for another application has to come on a connection of its own', async () => {
+    const [port] = await freePorts(1);
+    const domain = '.apps.test';
+    const worker = await startWorker({
+      appPort: rawPort(),
+      circuit: { port: null, subdomain: 'one', frontend_mode: 'wildcard' },
+      settings: {
+        protocol: 'h2',
+        frontend: {
+          ...{ mode: 'wildcard', domain, advertisedPort: port },
+          bind: { hostname: '127.0.0.1', port },
+        },
+      },
+    });
+    worker.frontend.apply([worker.info, { ...worker.info, id: 'two', subdomain: 'two' }]);
+    const [asked, client] = [nextApp(), Peer.to(port)];
+    client.send(head(1, { ...GET, ':authority': `one${domain}:${port}` }));
+    const served = await asked;
+    client.send(head(3, { ...GET, ':authority': `two${domain}:${port}` }));
+    client.send(head(5, { ...GET, ':authority': `none${domain}` }));
+    await client.hears(FRAME.HEADERS, 5);
+    expect(client.heads.map(({ fields }) => fields[':status'])).toEqual(['421', '400']);
+    await served.hears(FRAME.HEADERS, 1);
+    expect(served.heads).toHaveLength(1);
+  });
+
+  test.each([
+    ['a method that is none', { ':method': 'G T' }, '400'],
+    ['CONNECT without a protocol', { ':method': 'CONNECT' }, '405'],
+    ['a path that is none', { ':path': 'http://elsewhere/' }, '400'],
+    ['a line break in a value', { 'x-own': 'a\r\nb: c' }, '400'],
+    ['a name in capitals', { 'X-Own': 'a' }, '400'],
+    ['a field of HTTP/1', { 'transfer-encoding': 'chunked' }, '400'],
+    ['two hosts', { host: 'elsewhere' }, '400'],
+    ['a part of the request that nobody knows', { ':own': 'a' }, '400'],
+    ['a head that is too long', Object.fromEntries(longFields), '431'],
+  ])('%s is refused', async (_what, fields, status) => {
+    const worker = await startWorker({ appPort: rawPort() });
+    const client = Peer.to(worker.port);
+    client.send(head(1, { ...GET, ...fields }));
+    await client.hears(FRAME.HEADERS, 1);
+    expect(client.heads[0]?.fields[':status']).toBe(status);
+    expect(worker.counters.requests).toBe(0);
+  });
+});
+
+describe('who does not read', () => {
+  const pieces = Buffer.concat(Array(32).fill(frame(FRAME.DATA, 0, 1, Buffer.alloc(16_384))));
+
+  test('slows the other side down, whatever that one’s windows are', async () => {
+    const worker = await startWorker({ appPort: rawPort() });
+    const [asked, client] = [nextApp(), Peer.to(worker.port)];
+    client.send(head(1, GET, false));
+    const served = await asked;
+    served.send(head(1, { ':status': '200' }, false));
+    await client.hears(FRAME.HEADERS, 1);
+    client.socket.pause();
+    expect(await fill(served.socket, pieces)).toBeLessThan(64 * MIB);
+    served.socket.pause();
+    expect(await fill(client.socket, pieces)).toBeLessThan(64 * MIB);
+    // Others are served meanwhile.
+    const [askedToo, other] = [nextApp(), Peer.to(worker.port)];
+    other.send(head(1, GET));
+    (await askedToo).send(head(1, { ':status': '204' }));
+    await other.hears(FRAME.HEADERS, 1);
+  });
+
+  test('has windows of its own, which the other side keeps to', async () => {
+    const worker = await startWorker({ appPort: rawPort() });
+    const [asked, client] = [nextApp(), Peer.to(worker.port)];
+    const credit = (streamId: number, bytes: number) => {
+      const payload = Buffer.alloc(4);
+      payload.writeUInt32BE(bytes);
+      return frame(FRAME.WINDOW_UPDATE, 0, streamId, payload);
+    };
+    client.send(settingsFrame(new Map([[SETTING.INITIAL_WINDOW_SIZE, 77]])), credit(0, 1111));
+    client.send(credit(0, 2222), head(1, GET, false));
+    const served = await asked;
+    await served.hears(FRAME.HEADERS, 1);
+    // What was said before the application was there is said to it.
+    expect(served.heard[0]?.payload.toString('hex')).toContain('00040000004d');
+    expect((await served.hears(FRAME.WINDOW_UPDATE, 0)).payload.readUInt32BE(0)).toBe(3333);
+    client.send(credit(1, 4444));
+    expect((await served.hears(FRAME.WINDOW_UPDATE, 1)).payload.readUInt32BE(0)).toBe(4444);
+    served.send(credit(1, 5555), settingsFrame(new Map([[SETTING.INITIAL_WINDOW_SIZE, 88]])));
+    expect((await client.hears(FRAME.WINDOW_UPDATE, 1)).payload.readUInt32BE(0)).toBe(5555);
+    const isSaid = ({ type, payload }: Frame) =>
+      type === FRAME.SETTINGS && payload.toString('hex').includes('000400000058');
+    await until(() => client.heard.some(isSaid), 'the window of the application is known');
+  });
+});
+
+describe('clients', () => {
+  const broken: [string, Buffer[], number][] = [
+    ['say something before their settings', [head(1, GET)], CODE.PROTOCOL_ERROR],
+    [
+      'send a frame that is too large',
+      [frame(0, 0, 1, Buffer.alloc(16_385))],
+      CODE.FRAME_SIZE_ERROR,
+    ],
+    ['send data that nothing was said about', [data(1, 'x')], CODE.PROTOCOL_ERROR],
+    ['open even streams', [head(2, GET)], CODE.PROTOCOL_ERROR],
+    ['break a head off', [frame(1, 0, 1, block(GET)), data(1, 'x')], CODE.PROTOCOL_ERROR],
+    ['send a head that is none', [frame(1, 5, 1, Buffer.from([0xff]))], CODE.COMPRESSION_ERROR],
+    [
+      'send a head in more bytes than anybody reads',
+      [headFrames(1, Buffer.alloc(70_000, 0x82), true)],
+      CODE.ENHANCE_YOUR_CALM,
+    ],
+    [
+      'never end a head',
+      [frame(1, 0, 1, block(GET)), ...Array(70).fill(frame(9, 0, 1, Buffer.alloc(0)))],
+      CODE.ENHANCE_YOUR_CALM,
+    ],
+    ['push', [frame(5, 4, 1, Buffer.alloc(4))], CODE.PROTOCOL_ERROR],
+    ['have endless settings', settings(80), CODE.ENHANCE_YOUR_CALM],
+  ];
+  function settings(count: number): Buffer[] {
+    return Array.from({ length: count }, (_none, key) => settingsFrame(new Map([[100 + key, 1]])));
+  }
+  test.each(broken)('that %s are sent away', async (what, frames, code) => {
+    const worker = await startWorker();
+    const client = Peer.to(worker.port, what.includes('before') ? 'no settings' : 'settings');
+    client.send(...frames);
+    expect(await client.goesAway()).toBe(code);
+    client.socket.end();
+    await client.closes();
+  });
+
+  test('that ask and never read are not read from either', async () => {
+    const worker = await startWorker();
+    const client = Peer.to(worker.port);
+    client.socket.pause();
+    const pings = Buffer.concat(Array(10_000).fill(frame(FRAME.PING, 0, 0, Buffer.alloc(8))));
+    expect(await fill(client.socket, pings)).toBeLessThan(64 * MIB);
+  });
+
+  test('that are silent, or ask for nothing for long, are let go; a silent stream is not', async () => {
+    const worker = await startWorker();
+    const silent = dial(worker.port, '127.0.0.1');
+    sockets.push(silent);
+    const silentEnds = new Promise((resolve) => silent.once('close', resolve));
+    const idle = Peer.to(worker.port);
+    await idle.hears(FRAME.SETTINGS, 0);
+    const echo = grpcTo(worker.port).echo();
+    echo.on('error', () => {});
+    const said = new Promise((resolve) => echo.once('data', resolve));
+    echo.write(Buffer.from('here'));
+    await said;
+    offsetMs += 400_000;
+    await silentEnds;
+    expect(await idle.goesAway()).toBe(CODE.NO_ERROR);
+    const saidAgain = new Promise<Buffer>((resolve) => echo.once('data', resolve));
+    echo.write(Buffer.from('still here'));
+    expect(String(await saidAgain)).toBe('still here');
+    echo.cancel();
+  });
+});
+
+describe('applications', () => {
+  const ask = async () => {
+    const worker = await startWorker({ appPort: rawPort() });
+    const client = Peer.to(worker.port);
+    client.send(head(1, GET), head(3, GET));
+    return { worker, client };
+  };
+  const status = async (client: Peer, streamId: number) => {
+    await client.hears(FRAME.HEADERS, streamId);
+    return client.heads.find((one) => one.streamId === streamId)?.fields[':status'];
+  };
+
+  test.each([
+    ['speak HTTP/1.1', (socket: Socket) => void socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')],
+    ['say nothing', (socket: Socket) => void socket.once('data', () => socket.end())],
+  ])('that %s: the client is told', async (_what, act) => {
+    serve = act;
+    const { client } = await ask();
+    expect(await status(client, 1)).toBe('502');
+    await client.goesAway();
+  });
+
+  test('send heads, interim ones too, and trailers; what is the proxy’s own is not passed', async () => {
+    const asked = nextApp();
+    const { client } = await ask();
+    const served = await asked;
+    await served.hears(FRAME.HEADERS, 3);
+    served.send(
+      head(1, { ':status': '103', link: '</a>' }, false),
+      head(1, { ':status': '200', 'set-cookie': 'appproxy_permit_1=x', 'x-own': 'y' }, false),
+      data(1, 'body', false),
+      head(1, { 'x-last': 'word' }),
+    );
+    await until(() => client.heads.length >= 3, 'all heads');
+    expect(client.heads.map(({ fields }) => fields)).toEqual([
+      { ':status': '103', link: '</a>' },
+      { ':status': '200', 'x-own': 'y', 'access-control-allow-origin': '*' },
+      { 'x-last': 'word' },
+    ]);
+  });
+
+  test('may end an answer before the request; what still comes is given back', async () => {
+    const asked = nextApp();
+    const worker = await startWorker({ appPort: rawPort() });
+    const client = Peer.to(worker.port);
+    client.send(head(1, GET, false));
+    const served = await asked;
+    await served.hears(FRAME.HEADERS, 1);
+    served.send(head(1, { ':status': '413' }), frame(FRAME.RST_STREAM, 0, 1, Buffer.alloc(4)));
+    await client.hears(FRAME.RST_STREAM, 1);
+    client.send(data(1, 'too late'));
+    expect((await client.hears(FRAME.WINDOW_UPDATE, 0)).payload.readUInt32BE(0)).toBe(8);
+    expect(worker.counters).toMatchObject({ answers: 1, pending: 0 });
+  });
+
+  test.each([
+    ['push', (served: Peer) => served.send(frame(FRAME.PUSH_PROMISE, 4, 1, Buffer.alloc(4)))],
+    ['send no valid head', (served: Peer) => served.send(frame(1, 4, 1, Buffer.from([0x80])))],
+    ['are gone', (served: Peer) => served.socket.destroy()],
+  ])('that %s after they began: the connection ends', async (_what, act) => {
+    const asked = nextApp();
+    const { client, worker } = await ask();
+    const served = await asked;
+    served.send(head(1, { ':status': '200' }, false));
+    expect(await status(client, 1)).toBe('200');
+    act(served);
+    client.socket.end();
+    await client.closes();
+    await until(() => worker.counters.pending === 0, 'nothing is pending');
+  });
+
+  test('that answer what was not asked are not believed', async () => {
+    const asked = nextApp();
+    const { client } = await ask();
+    const served = await asked;
+    await served.hears(FRAME.HEADERS, 3);
+    served.send(head(7, { ':status': '200' }), data(7, 'x'), head(1, { ':status': '9' }));
+    await client.hears(FRAME.RST_STREAM, 1);
+    served.send(head(3, { ':status': '204' }));
+    expect(await status(client, 3)).toBe('204');
+    expect(client.heard.some(({ streamId }) => streamId === 7)).toBe(false);
+  });
+});
