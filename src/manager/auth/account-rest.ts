@@ -2,7 +2,7 @@
 import * as v from 'valibot';
 import type { ManagerContext } from '../context.ts';
 import { publicRoute, route } from '../http/declare.ts';
-import { aliased } from '../http/parameters.ts';
+import { aliased, uuidText } from '../http/parameters.ts';
 import type { AuthenticatedRequest, Route, RouteResult } from '../http/route.ts';
 import * as account from './account.ts';
 import { signOut, signUp } from './signup.ts';
@@ -22,7 +22,7 @@ const nameBody = v.object({
 const key = storableText(32 * 1024);
 const keypairBody = v.object({ pubkey: key, privkey: key });
 const roleQuery = v.object({
-  group: v.optional(v.nullable(v.pipe(v.string(), v.uuid())), null),
+  group: v.optional(v.nullable(uuidText), null),
 });
 
 const maybe = (maxLength: number) => v.optional(v.nullable(storableText(maxLength)), null);

@@ -4,7 +4,7 @@ import { BackendError } from '../../common/errors.ts';
 import { isoTime } from '../../common/time.ts';
 import type { ManagerContext } from '../context.ts';
 import { publicRoute } from '../http/declare.ts';
-import { aliased } from '../http/parameters.ts';
+import { aliased, uuidText } from '../http/parameters.ts';
 import type { Route } from '../http/route.ts';
 import { replaceExpiredPassword } from './account.ts';
 import { authorize, type LoginOutcome, logout } from './login.ts';
@@ -20,7 +20,7 @@ const authorizeBody = aliased(
     username: text,
     password: text,
     otp: v.optional(v.nullable(text), null),
-    client_type_id: v.optional(v.nullable(v.pipe(v.string(), v.uuid())), null),
+    client_type_id: v.optional(v.nullable(uuidText), null),
     force: v.optional(v.boolean(), false),
     stoken: v.optional(v.nullable(storableText(8192)), null),
   }),

@@ -4,6 +4,7 @@ import { isoTime } from '../../common/time.ts';
 import type { ManagerContext } from '../context.ts';
 import type { RoleRow } from '../db/rows.generated.ts';
 import { route } from '../http/declare.ts';
+import { uuidText } from '../http/parameters.ts';
 import type { AuthenticatedRequest, Operation, Route } from '../http/route.ts';
 import {
   ordered,
@@ -19,12 +20,11 @@ import { elements, elementWords } from './elements.ts';
 import * as lists from './lists.ts';
 import * as roles from './roles.ts';
 
-const uuid = v.pipe(v.string(), v.uuid(), v.toLowerCase());
 const text = v.pipe(v.string(), v.maxLength(1024));
 const source = v.picklist(['system', 'custom']);
 const status = v.picklist(['active', 'inactive', 'deleted']);
-const roleReference = v.object({ role_id: uuid });
-const holder = v.object({ user_id: uuid, role_id: uuid });
+const roleReference = v.object({ role_id: uuidText });
+const holder = v.object({ user_id: uuidText, role_id: uuidText });
 
 const toRole = (row: RoleRow) => ({
   id: row.id,
@@ -115,7 +115,11 @@ function roleRoutes(by: ReaderOf): Route[] {
           params: roleReference,
           body: v.object({
             filter: v.nullish(
-              v.object({ username: textFilter, email: textFilter, granted_by: v.nullish(uuid) }),
+              v.object({
+                username: textFilter,
+                email: textFilter,
+                granted_by: v.nullish(uuidText),
+              }),
             ),
             order: ordered(['username', 'email', 'granted_at']),
             ...page,
@@ -295,7 +299,7 @@ function changeRoutes(ctx: ManagerContext): Route[] {
         path: `${base}/roles/assign`,
         summary: 'Give a role to a user.',
         // Whoever asks is noted as the giver, whatever a client says.
-        takes: { body: v.object({ ...holder.entries, granted_by: v.nullish(uuid) }) },
+        takes: { body: v.object({ ...holder.entries, granted_by: v.nullish(uuidText) }) },
       },
       async (request, { body: { role_id: roleId, user_id: userId } }) => {
         const row = await assignRole(by(request), { roleId, projectId: null }, userId);

@@ -1,5 +1,6 @@
 /** `GET /events/background-task`: how far a background task is, as it happens. */
 import * as v from 'valibot';
+import type { Clock } from '../../common/clock.ts';
 import type { ManagerContext } from '../context.ts';
 import { route } from '../http/declare.ts';
 import { aliased } from '../http/parameters.ts';
@@ -9,6 +10,12 @@ import type { TaskEvent } from './service.ts';
 
 /** After how long a client that was cut off connects again. Milliseconds. */
 const RETRY_MS = 5;
+
+/**
+ * Before an end that is known at once. Upstream's command line starts its progress display when it is
+ * connected, and fails when the end comes with the first bytes. Milliseconds.
+ */
+const SETTLE_MS = 100;
 
 const taskQuery = aliased({ task_id: ['taskId'] }, v.object({ task_id: v.string() }));
 
@@ -24,10 +31,17 @@ function toServerEvent(taskId: string, event: TaskEvent): ServerEvent {
 }
 
 async function* serverEvents(
+  clock: Clock,
   taskId: string,
   events: AsyncIterable<TaskEvent>,
+  signal: AbortSignal,
 ): AsyncGenerator<ServerEvent> {
-  for await (const event of events) yield toServerEvent(taskId, event);
+  let isFirst = true;
+  for await (const event of events) {
+    if (isFirst && event.state !== 'updated') await clock.sleep(SETTLE_MS, signal).catch(() => {});
+    isFirst = false;
+    yield toServerEvent(taskId, event);
+  }
   yield { event: 'server_close', data: {} };
 }
 
@@ -47,7 +61,7 @@ export const backgroundTaskRoutes = (ctx: ManagerContext): Route[] => [
       const either = AbortSignal.any([signal, ended.signal]);
       const place = request.headers.get('last-event-id');
       const events = ctx.tasks.watch(id, place, either);
-      return eventStream(ctx.clock, serverEvents(id, events), {
+      return eventStream(ctx.clock, serverEvents(ctx.clock, id, events, either), {
         signal,
         onEnd: () => ended.abort(),
       });

@@ -3,7 +3,7 @@ import * as v from 'valibot';
 import { storableText } from '../auth/text.ts';
 import type { ManagerContext } from '../context.ts';
 import { route } from '../http/declare.ts';
-import { lenientBoolean, lenientInteger } from '../http/parameters.ts';
+import { lenientBoolean, lenientInteger, uuidText } from '../http/parameters.ts';
 import type { Route } from '../http/route.ts';
 import * as service from './service.ts';
 
@@ -56,7 +56,7 @@ const listQuery = v.object({
   page_size: v.optional(v.pipe(lenientInteger, v.minValue(1), v.maxValue(100)), 20),
   page_no: v.optional(v.pipe(lenientInteger, v.minValue(1), v.maxValue(MAX_PAGE)), 1),
 });
-const pathParameters = v.object({ log_id: v.pipe(v.string(), v.uuid()) });
+const pathParameters = v.object({ log_id: uuidText });
 
 const common = { gate: 'read', auth: 'user' } as const;
 

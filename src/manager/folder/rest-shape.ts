@@ -12,7 +12,6 @@ export const MAX_PATH = 4096;
 
 export const permissionField = v.picklist(['ro', 'rw', 'wd']);
 export const usageModeField = v.picklist(['general', 'model', 'data']);
-export const uuidField = v.pipe(v.string(), v.trim(), v.uuid(), v.toLowerCase());
 /** With dashes or without. */
 export const folderIdField = v.pipe(
   v.string(),

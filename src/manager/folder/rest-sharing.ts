@@ -3,7 +3,7 @@ import * as v from 'valibot';
 import { storableText } from '../auth/text.ts';
 import type { ManagerContext } from '../context.ts';
 import { route } from '../http/declare.ts';
-import { aliased } from '../http/parameters.ts';
+import { aliased, uuidText } from '../http/parameters.ts';
 import type { Route } from '../http/route.ts';
 import {
   byOf,
@@ -16,7 +16,6 @@ import {
   permissionField,
   reading,
   timeText,
-  uuidField,
 } from './rest-shape.ts';
 import { parseFolderId } from './service.ts';
 import * as sharing from './sharing.ts';
@@ -35,7 +34,7 @@ const shareBody = aliased({ permission: ['perm'] }, v.object({ permission, email
 const unshareBody = v.object({ emails });
 const leaveBody = aliased(
   { shared_user_uuid: ['sharedUserUuid'] },
-  v.object({ shared_user_uuid: v.nullish(uuidField, null) }),
+  v.object({ shared_user_uuid: v.nullish(uuidText, null) }),
 );
 const invitationBody = v.object({ inv_id: storableText(MAX_TEXT) });
 const invitedBody = aliased({ permission: ['perm'] }, v.object({ permission: permissionField }));
@@ -47,7 +46,7 @@ const grantBody = aliased(
   { permission: ['perm'] },
   v.object({
     vfolder: folderIdField,
-    user: uuidField,
+    user: uuidText,
     permission: v.nullish(permissionField, null),
   }),
 );
@@ -56,7 +55,7 @@ const grantsBody = aliased(
   v.object({
     vfolder_id: folderIdField,
     user_perm_list: v.pipe(
-      v.array(v.object({ user_id: uuidField, perm: v.nullish(permissionField, null) })),
+      v.array(v.object({ user_id: uuidText, perm: v.nullish(permissionField, null) })),
       v.maxLength(MAX_PEOPLE),
     ),
   }),

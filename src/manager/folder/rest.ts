@@ -4,7 +4,7 @@ import { BackendError } from '../../common/errors.ts';
 import { storableText } from '../auth/text.ts';
 import type { ManagerContext } from '../context.ts';
 import { route } from '../http/declare.ts';
-import { aliased, lenientBoolean } from '../http/parameters.ts';
+import { aliased, lenientBoolean, uuidText } from '../http/parameters.ts';
 import type { Caller, Route } from '../http/route.ts';
 import { performanceMetric } from '../storage/client.ts';
 import { readVolumeSettings } from '../storage/settings.ts';
@@ -27,13 +27,12 @@ import {
   reading,
   timeText,
   usageModeField,
-  uuidField,
 } from './rest-shape.ts';
 import { folderSharingRoutes } from './rest-sharing.ts';
 import * as service from './service.ts';
 
 const text = storableText(MAX_TEXT);
-const optionalUuid = v.nullish(v.union([v.literal(''), uuidField]), null);
+const optionalUuid = v.nullish(v.union([v.literal(''), uuidText]), null);
 
 const createBody = aliased(
   {
@@ -70,7 +69,7 @@ const optionsBody = v.object({
 });
 const ownershipBody = aliased(
   { user_email: ['userEmail'], vfolder: ['vfolder_id', 'vfolderId'] },
-  v.object({ vfolder: uuidField, user_email: text }),
+  v.object({ vfolder: uuidText, user_email: text }),
 );
 
 async function describe(ctx: ManagerContext, caller: Caller, name: string) {

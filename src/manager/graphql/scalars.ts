@@ -1,5 +1,6 @@
 /** The scalars of the schema and how their values look on the wire. */
 import { GraphQLError, GraphQLInt, GraphQLScalarType, Kind, type ValueNode } from 'graphql';
+import { normalizeUuid } from '../../common/ids.ts';
 import { isoTime } from '../../common/time.ts';
 import { rawIdOf } from './global-id.ts';
 
@@ -31,22 +32,6 @@ function textScalar<T>(
   });
 }
 
-const UUID_PATTERN = /^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$/i;
-
-function normalizeUuid(text: string): string | undefined {
-  if (!UUID_PATTERN.test(text)) return undefined;
-  const hex = text.replaceAll('-', '').toLowerCase();
-  return [
-    [0, 8],
-    [8, 12],
-    [12, 16],
-    [16, 20],
-    [20, 32],
-  ]
-    .map(([start, end]) => hex.slice(start, end))
-    .join('-');
-}
-
 const NIL_UUID = '00000000-0000-0000-0000-000000000000';
 
 /**
@@ -56,8 +41,8 @@ const NIL_UUID = '00000000-0000-0000-0000-000000000000';
 const uuid = textScalar(
   'UUID',
   'A UUID: lower case with dashes.',
-  (text) => (text === '' ? NIL_UUID : normalizeUuid(text)),
-  (value) => (typeof value === 'string' ? normalizeUuid(value) : undefined),
+  (text) => (text === '' ? NIL_UUID : (normalizeUuid(text) ?? undefined)),
+  (value) => (typeof value === 'string' ? (normalizeUuid(value) ?? undefined) : undefined),
 );
 
 function readDate(text: string): Date | undefined {
@@ -189,7 +174,7 @@ function parseScope(text: string): Scope | undefined {
   if (kind === 'system') return { kind };
   if (kind === 'domain' && id !== '' && rest.length === 0) return { kind, domainName: id };
   const uuidText = normalizeUuid(id);
-  if (uuidText === undefined) return undefined;
+  if (uuidText === null) return undefined;
   if (kind === 'project') return { kind, projectId: uuidText };
   return kind === 'user' ? { kind, userId: uuidText } : undefined;
 }

@@ -3,6 +3,7 @@
  * numbers come as words, and null means absent.
  */
 import * as v from 'valibot';
+import { normalizeUuid } from '../../common/ids.ts';
 
 /** Field name → the other names under which clients send it. */
 export type Aliases = Readonly<Record<string, readonly string[]>>;
@@ -61,6 +62,14 @@ export const lenientBoolean = v.pipe(
     addIssue({ message: `'${word}' is neither true nor false` });
     return NEVER;
   }),
+);
+
+/** A UUID as Python's clients write one, with dashes or without; it comes out with them, in lower case. */
+export const uuidText = v.pipe(
+  v.string(),
+  v.trim(),
+  v.transform((text) => normalizeUuid(text) ?? text),
+  v.uuid(),
 );
 
 /** An integer, or its decimal text. */

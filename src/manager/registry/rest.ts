@@ -4,7 +4,7 @@ import * as v from 'valibot';
 import { BackendError, errorMessage } from '../../common/errors.ts';
 import type { ManagerContext } from '../context.ts';
 import { publicRoute, route } from '../http/declare.ts';
-import { aliased } from '../http/parameters.ts';
+import { aliased, uuidText } from '../http/parameters.ts';
 import type { Route } from '../http/route.ts';
 import { clearImages } from '../image/manage.ts';
 import { rescan } from '../image/rescan.ts';
@@ -25,12 +25,11 @@ const text = (maxLength: number) =>
     v.maxLength(maxLength),
     v.check((value) => !value.includes('\0'), 'text cannot hold a NUL character'),
   );
-const uuid = v.pipe(v.string(), v.uuid());
 const type = v.picklist(manage.REGISTRY_TYPES);
 const projects = v.nullish(
   v.object({
-    add: v.optional(v.array(uuid), []),
-    remove: v.optional(v.array(uuid), []),
+    add: v.optional(v.array(uuidText), []),
+    remove: v.optional(v.array(uuidText), []),
   }),
 );
 /** Null leaves a field as it is. */
@@ -50,7 +49,7 @@ const patchBody = v.object({
   type: v.nullish(type),
   ...common,
 });
-const idParams = v.object({ registry_id: uuid });
+const idParams = v.object({ registry_id: uuidText });
 const named = v.object({ registry: text(255), project: v.nullish(text(255), null) });
 
 const MAX_RESOURCES = 20;
@@ -66,9 +65,9 @@ const webhookBody = v.object({
 });
 
 const group = { group_id: ['group'] };
-const groupOnly = aliased(group, v.object({ group_id: uuid }));
+const groupOnly = aliased(group, v.object({ group_id: uuidText }));
 const bytes = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
-const groupAndQuota = aliased(group, v.object({ group_id: uuid, quota: bytes }));
+const groupAndQuota = aliased(group, v.object({ group_id: uuidText, quota: bytes }));
 
 const toReply = (row: RegistryConfiguration) => ({
   id: row.id,

@@ -4,7 +4,7 @@ import { BackendError } from '../../common/errors.ts';
 import { resolveOwner } from '../auth/delegation.ts';
 import type { ManagerContext } from '../context.ts';
 import { route } from '../http/declare.ts';
-import { aliased, lenientBoolean } from '../http/parameters.ts';
+import { aliased, lenientBoolean, uuidText } from '../http/parameters.ts';
 import type { AuthenticatedRequest, Route } from '../http/route.ts';
 import { MAX_PAYLOAD_CHARS, readClusterTemplate, readTaskItems } from './schema.ts';
 import * as service from './service.ts';
@@ -25,7 +25,7 @@ const listQuery = aliased(
   { group_id: ['groupId'] },
   v.object({
     all: v.optional(lenientBoolean, false),
-    group_id: v.nullish(v.pipe(v.string(), v.uuid()), null),
+    group_id: v.nullish(uuidText, null),
   }),
 );
 

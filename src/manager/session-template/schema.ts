@@ -4,7 +4,7 @@ import { BackendError } from '../../common/errors.ts';
 import { parseAmount } from '../../common/slots.ts';
 import { targetOf } from '../folder/mount-rules.ts';
 import { describeIssues } from '../http/body.ts';
-import { aliased } from '../http/parameters.ts';
+import { aliased, uuidText } from '../http/parameters.ts';
 
 /** Longest text of a request that holds templates. Characters. */
 export const MAX_PAYLOAD_CHARS = 256 * 1024;
@@ -139,8 +139,8 @@ export type ClusterTemplate = v.InferOutput<typeof clusterTemplate>;
 const taskItem = v.object({
   template: taskTemplate,
   name: v.nullish(name, null),
-  group_id: v.nullish(v.pipe(v.string(), v.uuid()), null),
-  user_uuid: v.nullish(v.pipe(v.string(), v.uuid()), null),
+  group_id: v.nullish(uuidText, null),
+  user_uuid: v.nullish(uuidText, null),
 });
 export type TaskItem = v.InferOutput<typeof taskItem>;
 

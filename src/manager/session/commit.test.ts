@@ -177,6 +177,9 @@ test('the quota of images, and what cannot be made', async () => {
   expect((await imagify({ image_name: 'a/b' })).status).toBe(400);
   expect((await imagify({ image_name: 'x', image_visibility: 'project' })).status).toBe(400);
   expect((await imagify({ image_name: 'x' }, 'admin')).status).toBe(404);
+  // Python's clients send a query and no body.
+  const asQuery = await call('POST', path('/imagify?image_name=another'));
+  expect(asQuery.body.data).toEqual({ limit: 1, current: 1 });
   expect((await call('POST', '/session/waiting/commit')).status).toBe(400);
   await sql`UPDATE user_resource_policies SET max_customized_image_count = 3`;
   expect(agent.commitTargets).toEqual([]);

@@ -108,17 +108,18 @@ describe('the config', () => {
     scalingGroup: 'gpu',
     resources: { cpu: 0.5, mem: '4g', 'cuda.shares': null },
     resource_opts: { shmem: '64m', other: 1 },
-    preopenPorts: [8080],
+    // Python's command line sends the words it was given.
+    preopenPorts: ['8080'],
     agentList: ['i-one'],
     attach_network: 'b9d3e8f0-6b3e-4d0c-9c43-1d8a3a1b2c3d',
-    mount_ids: ['b9d3e8f0-6b3e-4d0c-9c43-1d8a3a1b2c3e'],
+    mount_ids: ['b9d3e8f06b3e4d0c9c431d8a3a1b2c3e'],
     mount_map: { data: '/home/work/data' },
     unknown: true,
   };
 
   const wish = { subpath: null, target: null, permission: null };
   const dataAt = { ...wish, folder: 'data', target: '/home/work/data' };
-  const byId = { ...wish, folder: everything.mount_ids[0] };
+  const byId = { ...wish, folder: 'b9d3e8f0-6b3e-4d0c-9c43-1d8a3a1b2c3e' };
 
   test.each([
     [4, { clusterSize: 3, preopenPorts: [], agentList: [], mounts: [], attachNetwork: null }],
@@ -142,6 +143,7 @@ describe('the config', () => {
     { resources: { cpu: 'many' } },
     { resource_opts: { shmem: 'big' } },
     { preopen_ports: [70_000] },
+    { preopen_ports: ['ssh'] },
     { mount_options: { data: { permission: 'rwx' } } },
     { attach_network: 'no-uuid' },
   ])('%p is refused and sent back', (config) => {

@@ -9,9 +9,14 @@ import { parseSize } from '../../common/sizes.ts';
 import { formatAmount, parseAmount, type SlotMap } from '../../common/slots.ts';
 import type { MountWish } from '../folder/mount.ts';
 import { describeIssues } from '../http/body.ts';
-import { camelCase, lenientBoolean, resolveAliases } from '../http/parameters.ts';
+import {
+  camelCase,
+  lenientBoolean,
+  lenientInteger,
+  resolveAliases,
+  uuidText,
+} from '../http/parameters.ts';
 
-const uuid = v.pipe(v.string(), v.uuid());
 const textMap = v.record(v.string(), v.string());
 
 const mountOption = v.pipe(
@@ -43,7 +48,7 @@ const entries = {
       ),
     ),
   ),
-  cluster_size: v.nullish(v.pipe(v.number(), v.integer(), v.minValue(1))),
+  cluster_size: v.nullish(v.pipe(lenientInteger, v.minValue(1))),
   scaling_group: v.nullish(v.string()),
   resources: v.nullish(v.record(v.string(), v.nullable(v.union([v.string(), v.number()])))),
   resource_opts: v.nullish(
@@ -54,16 +59,13 @@ const entries = {
   ),
   mount_map: v.nullish(textMap),
   preopen_ports: v.nullish(
-    v.pipe(
-      v.array(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535))),
-      v.maxLength(100),
-    ),
+    v.pipe(v.array(v.pipe(lenientInteger, v.minValue(1), v.maxValue(65_535))), v.maxLength(100)),
   ),
   mount_options: v.nullish(v.record(v.string(), mountOption)),
   agent_list: v.nullish(v.array(v.string())),
-  attach_network: v.nullish(uuid),
-  mount_ids: v.nullish(v.array(uuid)),
-  mount_id_map: v.nullish(v.record(uuid, v.string())),
+  attach_network: v.nullish(uuidText),
+  mount_ids: v.nullish(v.array(uuidText)),
+  mount_id_map: v.nullish(v.record(uuidText, v.string())),
 };
 const configSchema = v.object(entries);
 type ConfigKey = keyof typeof entries;

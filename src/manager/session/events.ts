@@ -5,7 +5,7 @@ import { resolveOwner } from '../auth/delegation.ts';
 import type { ManagerContext } from '../context.ts';
 import type { ManagerEvent } from '../event/bus.ts';
 import { route } from '../http/declare.ts';
-import { aliased } from '../http/parameters.ts';
+import { aliased, uuidText } from '../http/parameters.ts';
 import type { Caller, Route } from '../http/route.ts';
 import { eventStream, type ServerEvent } from '../http/sse.ts';
 import { type EventSubject, eventSubject } from './api-store.ts';
@@ -35,7 +35,7 @@ const eventsQuery = aliased(
   v.object({
     session_name: v.optional(v.string(), '*'),
     owner_access_key: v.optional(v.string()),
-    session_id: v.optional(v.pipe(v.string(), v.uuid(), v.toLowerCase())),
+    session_id: v.optional(uuidText),
     group_name: v.optional(v.string(), '*'),
     scope: v.optional(v.string(), '*'),
   }),

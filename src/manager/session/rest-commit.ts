@@ -21,7 +21,8 @@ const committing = {
 
 const conversion = {
   ...ofSession,
-  body: v.object({
+  // Python's clients send the query, others a body.
+  fields: v.object({
     image_name: v.pipe(
       v.string(),
       v.maxLength(64),
@@ -98,7 +99,7 @@ export const commitRoutes = (ctx: ManagerContext): Route[] => [
     },
     async (request, input) => {
       const session = await findSession(ctx, request, input);
-      const { image_name: name } = input.body;
+      const { image_name: name } = input.fields;
       return { json: { task_id: await convertToImage(ctx, request.caller, session, name) } };
     },
   ),

@@ -2,7 +2,7 @@
 import * as v from 'valibot';
 import type { ManagerContext } from '../context.ts';
 import { type Input, route } from '../http/declare.ts';
-import { aliased } from '../http/parameters.ts';
+import { aliased, uuidText } from '../http/parameters.ts';
 import type { AuthenticatedRequest, Route, RouteResult } from '../http/route.ts';
 import {
   completeCode,
@@ -48,7 +48,7 @@ const completeBody = v.object({
 
 const logsQuery = aliased(
   { kernel_id: ['kernelId'] },
-  v.object({ kernel_id: v.optional(v.pipe(v.string(), v.uuid())) }),
+  v.object({ kernel_id: v.optional(uuidText) }),
 );
 
 async function readLogs(

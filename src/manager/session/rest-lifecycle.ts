@@ -4,7 +4,7 @@ import { BackendError } from '../../common/errors.ts';
 import { change } from '../audit/service.ts';
 import type { ManagerContext } from '../context.ts';
 import { type Input, route } from '../http/declare.ts';
-import { aliased, lenientBoolean } from '../http/parameters.ts';
+import { aliased, lenientBoolean, uuidText } from '../http/parameters.ts';
 import type { AuthenticatedRequest, Route, RouteResult } from '../http/route.ts';
 import { loadIdleReports } from '../idle/report.ts';
 import { dependencyGraph, publicHostOfAgent } from './api-store.ts';
@@ -38,7 +38,7 @@ async function findSessionToEnd(
   try {
     return await findSession(ctx, request, input);
   } catch (error) {
-    const byId = v.is(v.pipe(v.string(), v.uuid()), input.params.session_name);
+    const byId = v.is(uuidText, input.params.session_name);
     if (byId && error instanceof BackendError && error.problem === 'SessionNotFound') {
       return await findSession(ctx, request, input, { includeDead: true });
     }

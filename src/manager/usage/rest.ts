@@ -2,17 +2,16 @@
 import * as v from 'valibot';
 import type { ManagerContext } from '../context.ts';
 import { route } from '../http/declare.ts';
-import { aliased } from '../http/parameters.ts';
+import { aliased, uuidText } from '../http/parameters.ts';
 import type { Route } from '../http/route.ts';
 import { recalculateAccounts } from '../session/accounting.ts';
 import * as service from './service.ts';
 
-const uuid = v.pipe(v.string(), v.uuid());
 /** Repeated, or with commas as upstream's command line sends them; none means all projects. */
 const projectIds = v.pipe(
   v.array(v.string()),
   v.transform((texts) => texts.flatMap((text) => text.split(',')).filter((id) => id !== '')),
-  v.array(uuid),
+  v.array(uuidText),
   v.maxLength(1000),
   v.transform((ids) => (ids.length === 0 ? null : ids)),
 );
@@ -22,7 +21,7 @@ const monthQuery = v.object({
 });
 const periodQuery = aliased(
   { project_id: ['group_id'] },
-  v.object({ start_date: v.string(), end_date: v.string(), project_id: v.nullish(uuid, null) }),
+  v.object({ start_date: v.string(), end_date: v.string(), project_id: v.nullish(uuidText, null) }),
 );
 
 const open = { gate: 'any', auth: 'superadmin' } as const;

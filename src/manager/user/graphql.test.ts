@@ -130,6 +130,11 @@ test('a new user has a keypair, its projects, and can be found by id', async () 
   const [record] = await tenants.db.sql`
     SELECT after FROM audit_logs WHERE entity_type = 'user' AND entity_id = ${row?.uuid}`;
   expect(record?.after).toMatchObject({ username: 'new', password: '(hidden)' });
+  // As upstream's command line asks without --username.
+  const nameless = { email: 'nameless@intra', props: props('') };
+  expect(await admin(createUser, nameless)).toMatchObject({
+    create_user: { user: { email: 'nameless@intra', username: 'nameless@intra' } },
+  });
   const inactive = await admin(createUser, {
     email: 'off@test.example',
     props: props('off', { is_active: false }),

@@ -81,11 +81,12 @@ function modification(props: ModifyUserInput): UserWishes {
   };
 }
 
-const creation = (props: UserInput) => ({
+const creation = (address: string, props: UserInput) => ({
   ...modification(props),
   // The schema fills in both; the one that a client chose is the one that differs.
   status: props.is_active === false && props.status === 'active' ? 'inactive' : kept(props.status),
-  username: props.username,
+  // The command line of upstream sends an empty name when none is given.
+  username: props.username || address,
   password: props.password,
   domain_name: props.domain_name ?? 'default',
   resource_policy: props.resource_policy ?? 'default',
@@ -123,7 +124,7 @@ export const userGraphql: GraphqlModule = {
       create_user: (_root, { email, props }, context, info) =>
         mutate(context, info.path.key, 'superadmin', { user: null, keypair: null }, async () => {
           const { sql } = context.ctx;
-          const { userId, accessKey } = await createUser(context, email, creation(props));
+          const { userId, accessKey } = await createUser(context, email, creation(email, props));
           return {
             user: await getUser(sql, context.caller, { userId }),
             keypair: await getKeypair(sql, context.caller, accessKey),

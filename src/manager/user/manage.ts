@@ -23,7 +23,12 @@ const BY_ADMINISTRATOR = 'admin-requested';
 /** The policy of the keypair that a new user gets. */
 const FIRST_KEYPAIR_POLICY = 'default';
 
-const email = v.pipe(v.string(), v.email(), v.maxLength(64));
+// Addresses of internal networks have no top-level domain, or a short one.
+const email = v.pipe(
+  v.string(),
+  v.regex(/^[^\s@]+@[^\s@]+$/, 'not an address such as user@example.com'),
+  v.maxLength(64),
+);
 const status = v.picklist(['active', 'inactive', 'deleted', 'before-verification']);
 const role = v.picklist(['superadmin', 'admin', 'user', 'monitor']);
 
