@@ -95,11 +95,31 @@ const ruleAnswer = v.object({
   }),
 });
 
-export interface Prometheus extends Watcher {
+export interface PrometheusApi {
   /** The labels of every series in the result of an instant query. @throws when it is refused. */
   query(expression: string): Promise<Record<string, string>[]>;
   /** Alert rules, as they were last evaluated. */
   rules(): Promise<v.InferOutput<typeof ruleAnswer>['data']['groups'][number]['rules']>;
+}
+
+export interface Prometheus extends Watcher, PrometheusApi {}
+
+/** What a Prometheus that runs is asked. @param addr `host:port`. */
+export function prometheusAt(addr: string): PrometheusApi {
+  const ask = async (path: string): Promise<unknown> => {
+    const response = await fetch(`http://${addr}${path}`);
+    const text = await response.text();
+    if (!response.ok) throw new Error(`Prometheus refuses ${path}: ${text}`);
+    return JSON.parse(text);
+  };
+  return {
+    async query(expression) {
+      const found = await ask(`/api/v1/query?query=${encodeURIComponent(expression)}`);
+      return v.parse(answer, found).data.result.map(({ metric }) => metric);
+    },
+    rules: async () =>
+      v.parse(ruleAnswer, await ask('/api/v1/rules')).data.groups.flatMap(({ rules }) => rules),
+  };
 }
 
 /** @param configure writes `prometheus.yaml` and what it names into the folder it is given. */
@@ -116,20 +136,9 @@ export async function startPrometheus(configure: (folder: string) => void): Prom
     port,
     '/-/ready',
   );
-  const ask = async (path: string): Promise<unknown> => {
-    const response = await fetch(`http://${watcher.addr}${path}`);
-    const text = await response.text();
-    if (!response.ok) throw new Error(`Prometheus refuses ${path}: ${text}`);
-    return JSON.parse(text);
-  };
   return {
     addr: watcher.addr,
-    async query(expression) {
-      const found = await ask(`/api/v1/query?query=${encodeURIComponent(expression)}`);
-      return v.parse(answer, found).data.result.map(({ metric }) => metric);
-    },
-    rules: async () =>
-      v.parse(ruleAnswer, await ask('/api/v1/rules')).data.groups.flatMap(({ rules }) => rules),
+    ...prometheusAt(watcher.addr),
     async stop() {
       await watcher.stop();
       rmSync(folder, { recursive: true, force: true });
