@@ -29,9 +29,10 @@ export interface TestDatabase {
 /**
  * A server for throw-away data under the system's temporary folder.
  * @param options.durable writes as safely as for data that is kept; for measurements.
+ * @param options.settings of the server, in addition.
  */
 export async function startTestPostgres(
-  options: { durable?: boolean } = {},
+  options: { durable?: boolean; settings?: Readonly<Record<string, string>> } = {},
 ): Promise<PostgresServer & { discard(): Promise<void> }> {
   const folder = mkdtempSync(join(tmpdir(), 'bai-pg-'));
   chmodSync(folder, 0o755);
@@ -46,6 +47,7 @@ export async function startTestPostgres(
     random: systemRandom,
     durable: options.durable ?? false,
     maxConnections: 200,
+    settings: options.settings,
   });
   const janitor = hireJanitor(server.pid, folder, 'QUIT');
   return {

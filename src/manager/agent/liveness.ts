@@ -17,7 +17,10 @@ import {
   selectPendingTooLong,
 } from './store.ts';
 
-type LivenessContext = Pick<ManagerContext, 'sql' | 'transitions' | 'clock' | 'log' | 'settings'>;
+type LivenessContext = Pick<
+  ManagerContext,
+  'sql' | 'keyed' | 'transitions' | 'clock' | 'log' | 'settings'
+>;
 
 /** Kernels dealt with per pass; the next pass takes the rest. */
 const MAX_KERNELS = 500;
@@ -44,7 +47,7 @@ async function findLostAgents(ctx: LivenessContext, listeningSince: Date): Promi
 }
 
 async function settleOrphans(ctx: LivenessContext): Promise<void> {
-  const orphans = await selectOrphans(ctx.sql, MAX_KERNELS);
+  const orphans = await selectOrphans(ctx.keyed, MAX_KERNELS);
   const graceMs = (ctx.settings.agentLostGraceSec ?? DEFAULT_GRACE_SEC) * 1000;
   const now = ctx.clock.now();
   const reports = orphans.flatMap((orphan) => orphanReport(orphan, now, graceMs) ?? []);
@@ -59,10 +62,10 @@ async function settleOverdue(ctx: LivenessContext, tolerance: HangTolerance): Pr
     ),
   );
   const [stuck, waiting, doomed, late] = await Promise.all([
-    selectOverdue(ctx.sql, finite, now, MAX_KERNELS),
-    selectPendingTooLong(ctx.sql, now, MAX_KERNELS),
+    selectOverdue(ctx.keyed, finite, now, MAX_KERNELS),
+    selectPendingTooLong(ctx.keyed, now, MAX_KERNELS),
     selectDoomed(ctx.sql, MAX_KERNELS),
-    selectOutOfTime(ctx.sql, now, BATCH_GRACE_SEC, MAX_KERNELS),
+    selectOutOfTime(ctx.keyed, now, BATCH_GRACE_SEC, MAX_KERNELS),
   ]);
   const reports: Report[] = [
     ...stuck.map((kernel) => overdueReport(kernel.id, kernel.status, kernel.limit_sec)),

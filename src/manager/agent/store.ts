@@ -206,8 +206,9 @@ export async function selectOverdue(
   const rows = await sql`
     SELECT k.id, k.status, d.seconds::float AS limit_sec
     FROM jsonb_each_text(${jsonText(limitsSec)}::text::jsonb) AS c
-    JOIN kernels k ON k.status = c.key
-    JOIN sessions s ON s.id = k.session_id
+    -- OFFSET 0: only these lead to kernels, and kernels to sessions, whatever is known of the tables.
+    CROSS JOIN LATERAL (SELECT * FROM kernels WHERE status = c.key OFFSET 0) AS k
+    CROSS JOIN LATERAL (SELECT options FROM sessions WHERE id = k.session_id OFFSET 0) AS s
     CROSS JOIN LATERAL (SELECT s.options->'handler_options' AS said,
       ${handlers}::text::jsonb->>k.status AS handler) AS o
     CROSS JOIN LATERAL (SELECT coalesce((o.said#>>ARRAY['by_handler', o.handler, 'timeout'])::numeric,
@@ -245,8 +246,9 @@ export async function selectOutOfTime(
 ): Promise<string[]> {
   const rows = await sql`
     SELECT k.id FROM sessions s
-    JOIN kernels k ON k.session_id = s.id AND k.cluster_role = 'main' AND k.status = 'RUNNING'
-    WHERE s.status = 'RUNNING' AND s.session_type = 'BATCH' AND s.batch_timeout > 0
+    CROSS JOIN LATERAL (
+      SELECT * FROM kernels WHERE session_id = s.id AND cluster_role = 'main' OFFSET 0) AS k
+    WHERE k.status = 'RUNNING' AND s.status = 'RUNNING' AND s.session_type = 'BATCH' AND s.batch_timeout > 0
       AND k.starts_at < ${now}::timestamptz - (s.batch_timeout + ${graceSec}) * interval '1 second'
     ORDER BY k.id LIMIT ${limit}`;
   return v.parse(v.array(v.object({ id: v.string() })), [...rows]).map((row) => row.id);
@@ -257,9 +259,12 @@ export async function selectPendingTooLong(sql: Db, now: Date, limit: number): P
   const rows = await sql`
     SELECT k.id
     FROM scaling_groups g
-    JOIN sessions s ON s.scaling_group_name = g.name AND s.status = 'PENDING'
-    JOIN kernels k ON k.session_id = s.id AND k.status = 'PENDING'
-    WHERE jsonb_typeof(g.scheduler_opts->'pending_timeout') = 'number'
+    -- OFFSET 0: only groups that have a limit lead to sessions, and these to kernels.
+    CROSS JOIN LATERAL (SELECT * FROM sessions
+      WHERE scaling_group_name = g.name AND status IN ('PENDING', 'DEPRIORITIZING') OFFSET 0) AS s
+    CROSS JOIN LATERAL (SELECT * FROM kernels WHERE session_id = s.id OFFSET 0) AS k
+    WHERE s.status = 'PENDING' AND k.status = 'PENDING'
+      AND jsonb_typeof(g.scheduler_opts->'pending_timeout') = 'number'
       AND (g.scheduler_opts->>'pending_timeout')::numeric > 0
       AND greatest(s.created_at, CASE WHEN s.session_type = 'BATCH' THEN s.starts_at END,
           -- Back in the queue after it had run.

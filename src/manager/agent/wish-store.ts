@@ -47,7 +47,10 @@ export async function selectDueKernels(sql: Db, now: Date, limit: number): Promi
       UNION ALL
       SELECT * FROM kernels k
       WHERE ${unconfirmedSince(sql)} > ${now}::timestamptz - interval '1 minute'
-    ) AS k JOIN agents a ON a.id = k.agent AND a.status = 'ALIVE'
+    ) AS k
+    -- OFFSET 0: what is due is read once, not once for each agent.
+    CROSS JOIN LATERAL (SELECT status, identity_key FROM agents WHERE id = k.agent OFFSET 0) AS a
+    WHERE a.status = 'ALIVE'
     ORDER BY k.status_changed, k.id LIMIT ${limit}`;
   return v.parse(v.array(dueRow), [...rows]);
 }

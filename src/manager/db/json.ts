@@ -65,3 +65,13 @@ export function jsonText(value: unknown): string {
   const text = JSON.stringify(value);
   return MAYBE_UNFIT.test(text) ? JSON.stringify(cleanJson(value)) : text;
 }
+
+/**
+ * JSON text of rows for `json_to_recordset`, to be joined by a key with a large table. The column list
+ * must have `one int`, and the join `one = 1`: the planner then takes the rows for a single one and looks
+ * each up in the table's index. It would take any list for 100, and a plan that was made while the table
+ * was nearly empty compared each of the rows with all of the table for as long as it is kept.
+ */
+export function keyedRows(rows: readonly object[]): string {
+  return jsonText(rows.map((row) => ({ ...row, one: 1 })));
+}

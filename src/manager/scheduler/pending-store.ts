@@ -159,7 +159,9 @@ export async function selectPendingDetails(
           AS requested
       FROM kernels k
       LEFT JOIN images i ON i.id = k.image_id
-      LEFT JOIN resource_allocations a ON a.kernel_id = k.id AND a.free_at IS NULL
+      -- OFFSET 0: only the kernel leads to what it holds.
+      LEFT JOIN LATERAL (SELECT slot_name, requested FROM resource_allocations
+        WHERE kernel_id = k.id AND free_at IS NULL OFFSET 0) AS a ON true
       WHERE k.session_id = ANY(${sql.array([...ids])}::uuid[])
       GROUP BY k.session_id, k.id, i.id
     ), members AS (
@@ -172,7 +174,8 @@ export async function selectPendingDetails(
     SELECT s.id, s.access_key, s.user_uuid, s.group_id, s.domain_name, s.scaling_group_name,
       s.session_type, s.cluster_mode, s.created_at, s.batch_timeout, s.designated_agent_ids,
       members.kernels
-    FROM members JOIN sessions s ON s.id = members.session_id
+    FROM members CROSS JOIN LATERAL (
+      SELECT * FROM sessions WHERE id = members.session_id OFFSET 0) AS s
     WHERE s.access_key IS NOT NULL AND s.scaling_group_name IS NOT NULL`;
   return v.parse(v.array(detailsRow), [...rows]).map(toDetails);
 }

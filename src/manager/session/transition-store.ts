@@ -7,7 +7,7 @@
 import * as v from 'valibot';
 import { formatAmount } from '../../common/slots.ts';
 import type { Db } from '../db/connect.ts';
-import { amountColumn, jsonText } from '../db/json.ts';
+import { amountColumn, jsonText, keyedRows } from '../db/json.ts';
 import { insertCallbacks } from './callback-store.ts';
 import type { Allocation, KernelState, SessionState } from './reports.ts';
 import { kernelStatus, sessionResult, sessionStatus } from './status.ts';
@@ -167,7 +167,7 @@ export async function writeChanges(tx: Db, changes: Changes, now: Date): Promise
 
 async function writeResources(tx: Db, deltas: readonly ResourceDelta[], now: Date) {
   if (deltas.length === 0) return;
-  const rows = jsonText(
+  const rows = keyedRows(
     deltas.map((delta) => ({
       agent_id: delta.agentId,
       slot_name: delta.slot,
@@ -186,8 +186,8 @@ async function writeResources(tx: Db, deltas: readonly ResourceDelta[], now: Dat
       SET reserved = greatest(0, r.reserved + c.reserved), used = greatest(0, r.used + c.used),
         updated_at = ${now}
       FROM json_to_recordset(${rows}::text::json)
-        AS c(agent_id varchar, slot_name varchar, reserved numeric, used numeric)
-      WHERE r.agent_id = c.agent_id AND r.slot_name = c.slot_name
+        AS c(agent_id varchar, slot_name varchar, reserved numeric, used numeric, one int)
+      WHERE c.one = 1 AND r.agent_id = c.agent_id AND r.slot_name = c.slot_name
         AND (c.reserved <= 0 OR r.reserved + c.reserved + r.used + c.used <= r.capacity)
       RETURNING c.reserved > 0 AS reserving`,
   ]);
@@ -198,7 +198,7 @@ async function writeResources(tx: Db, deltas: readonly ResourceDelta[], now: Dat
 }
 
 async function writeAllocations(tx: Db, changes: Changes, now: Date) {
-  const used = jsonText(
+  const used = keyedRows(
     changes.usedAllocations.map((item) => ({ ...item, used: formatAmount(item.used) })),
   );
   await Promise.all([
@@ -210,8 +210,8 @@ async function writeAllocations(tx: Db, changes: Changes, now: Date) {
       tx`
         UPDATE resource_allocations a SET used = c.used, used_at = ${now}
         FROM json_to_recordset(${used}::text::json)
-          AS c("kernelId" uuid, slot varchar, used numeric)
-        WHERE a.kernel_id = c."kernelId" AND a.slot_name = c.slot`,
+          AS c("kernelId" uuid, slot varchar, used numeric, one int)
+        WHERE c.one = 1 AND a.kernel_id = c."kernelId" AND a.slot_name = c.slot`,
     changes.freedKernels.length > 0 &&
       tx`
         UPDATE resource_allocations SET free_at = ${now}
@@ -247,11 +247,11 @@ async function writeKernels(tx: Db, changes: Changes, now: Date) {
       container_log = coalesce(decode(c.logs, 'base64'), k.container_log),
       cluster_joined_at = CASE WHEN c."mustJoin" OR k.cluster_size = 1 THEN NULL
         ELSE coalesce(k.cluster_joined_at, ${now}) END
-    FROM json_to_recordset(${jsonText(rows)}::text::json) AS c(
+    FROM json_to_recordset(${keyedRows(rows)}::text::json) AS c(
       id uuid, status varchar, "statusInfo" varchar, "dataPatch" jsonb, "historyPatch" jsonb,
       "agentId" varchar, "agentAddr" varchar, info jsonb, ended boolean, result varchar, logs text,
-      "mustJoin" boolean)
-    WHERE k.id = c.id`;
+      "mustJoin" boolean, one int)
+    WHERE c.one = 1 AND k.id = c.id`;
 }
 
 async function writeSessions(tx: Db, changes: Changes, now: Date) {
@@ -271,10 +271,10 @@ async function writeSessions(tx: Db, changes: Changes, now: Date) {
         ELSE s.starts_at END,
       terminated_at = CASE WHEN c.ended THEN coalesce(s.terminated_at, ${now}) END,
       cluster_ssh_keypair = CASE WHEN c.ended THEN NULL ELSE s.cluster_ssh_keypair END
-    FROM json_to_recordset(${jsonText(changes.sessions)}::text::json) AS c(
+    FROM json_to_recordset(${keyedRows(changes.sessions)}::text::json) AS c(
       id uuid, status varchar, "statusInfo" varchar, "statusData" jsonb, "historyPatch" jsonb,
-      result varchar, "agentIds" jsonb, "occupyingSlots" jsonb, ended boolean)
-    WHERE s.id = c.id`;
+      result varchar, "agentIds" jsonb, "occupyingSlots" jsonb, ended boolean, one int)
+    WHERE c.one = 1 AND s.id = c.id`;
 }
 
 /**
@@ -328,8 +328,9 @@ export async function moveEventCursors(
   cursors: ReadonlyMap<string, number>,
 ): Promise<void> {
   if (cursors.size === 0) return;
-  const rows = jsonText([...cursors].map(([id, seq]) => ({ id, seq })));
+  const rows = keyedRows([...cursors].map(([id, seq]) => ({ id, seq })));
   await tx`
     UPDATE agents a SET last_event_seq = c.seq
-    FROM json_to_recordset(${rows}::text::json) AS c(id varchar, seq bigint) WHERE a.id = c.id`;
+    FROM json_to_recordset(${rows}::text::json) AS c(id varchar, seq bigint, one int)
+    WHERE c.one = 1 AND a.id = c.id`;
 }

@@ -227,6 +227,9 @@ export async function keyedConnections(sql: Sql): Promise<Sql> {
       enable_seqscan: 'off',
       enable_hashjoin: 'off',
       enable_mergejoin: 'off',
+      // Only a plain scan notes which entries of an index are dead, so that the next one passes them by.
+      enable_bitmapscan: 'off',
+      enable_material: 'off',
     },
     max: KEYED_CONNECTIONS,
     types: databaseTypes,

@@ -3,7 +3,8 @@
  * simulated agents and a PostgreSQL that writes as safely as in production. How many a second, what
  * each costs the manager and PostgreSQL in processor time, and whether the manager's memory is flat.
  *
- * `BACKEND_BENCH_SESSIONS=100000` makes the long run; 10 000 is the default.
+ * `BACKEND_BENCH_SESSIONS=100000` makes the long run; 10 000 is the default. `BACKEND_BENCH_STATEMENTS=1`
+ * shows what each statement costs PostgreSQL, which costs it a little more then.
  */
 import { availableParallelism, loadavg } from 'node:os';
 import type { Sql } from 'postgres';
@@ -15,6 +16,7 @@ import { startTestPostgres, testDatabase } from '../postgres.ts';
 import { SimulatedAgent } from '../simulated-agent.ts';
 import { until } from '../until.ts';
 import { processorTime, processTree } from './measure.ts';
+import { printStatements, resetStatements, STATEMENT_SETTINGS } from './statements.ts';
 
 const DEFAULT_SESSIONS = 10_000;
 /** Sessions before the figures count: statements are prepared and code is compiled. */
@@ -28,6 +30,7 @@ const MAX_LIVE = 2_000;
 const MARKS = 10;
 const GOAL = 1_000;
 const MIB = 1024 * 1024;
+const WITH_STATEMENTS = process.env.BACKEND_BENCH_STATEMENTS === '1';
 /** As real agents do: they would be taken for lost, and what they could not deliver would wait. */
 const HEARTBEAT_MS = 5_000;
 /** With no session ended for so long, the run has failed. */
@@ -165,7 +168,8 @@ class Cluster {
 
 async function withCluster<T>(work: (cluster: Cluster) => Promise<T>): Promise<T> {
   await using undo = new AsyncDisposableStack();
-  const server = await startTestPostgres({ durable: true });
+  const settings = WITH_STATEMENTS ? STATEMENT_SETTINGS : {};
+  const server = await startTestPostgres({ durable: true, settings });
   undo.defer(() => server.discard());
   const db = await testDatabase({ server: server.url('').replace(/\/$/, '') });
   const fixture = await controlPlaneFixture({ db });
@@ -238,6 +242,19 @@ function printRun(title: string, count: number, run: Run): void {
   );
 }
 
+async function measure(
+  cluster: Cluster,
+  phase: { readonly title: string; readonly count: number; readonly end: End },
+): Promise<Run> {
+  const { title, count, end } = phase;
+  const { sql } = cluster.fixture;
+  if (WITH_STATEMENTS) await resetStatements(sql);
+  const run = await cluster.churn(count, end);
+  printRun(title, count, run);
+  if (WITH_STATEMENTS) await printStatements(sql, count);
+  return run;
+}
+
 export async function run(): Promise<void> {
   const sessions = Number(process.env.BACKEND_BENCH_SESSIONS ?? DEFAULT_SESSIONS);
   if (!Number.isSafeInteger(sessions) || sessions < MARKS) {
@@ -249,10 +266,11 @@ export async function run(): Promise<void> {
   await withCluster(async (cluster) => {
     const { sql } = cluster.fixture;
     await cluster.churn(WARM_UP, 'work');
-    const byWork = await cluster.churn(sessions, 'work');
-    printRun('Work that ends by itself', sessions, byWork);
+    const byWork = await measure(cluster, {
+      ...{ title: 'Work that ends by itself', count: sessions, end: 'work' },
+    });
     const owned = Math.min(sessions, DEFAULT_SESSIONS);
-    printRun('Ended by their owners', owned, await cluster.churn(owned, 'owner'));
+    await measure(cluster, { title: 'Ended by their owners', count: owned, end: 'owner' });
     const stored = WARM_UP + sessions + owned;
     await checkBooks(sql, stored);
     const peerMs = await insertPeer(sql);
