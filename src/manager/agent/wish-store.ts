@@ -202,13 +202,17 @@ export async function selectSpecs(
       p.ssh_public_key, p.ssh_private_key,
       g.dotfiles AS project_dotfiles, d.dotfiles AS domain_dotfiles,
       k.vfolder_mounts
-    FROM kernels k JOIN sessions s ON s.id = k.session_id LEFT JOIN images i ON i.id = k.image_id
+    FROM unnest(${sql.array([...kernelIds])}::uuid[]) AS wanted(id)
+      -- OFFSET 0: only the kernel leads to its session.
+      CROSS JOIN LATERAL (SELECT * FROM kernels WHERE id = wanted.id OFFSET 0) AS k
+      CROSS JOIN LATERAL (SELECT cluster_ssh_keypair, batch_timeout FROM sessions
+        WHERE id = k.session_id OFFSET 0) AS s
+      LEFT JOIN images i ON i.id = ANY(ARRAY[k.image_id])
       LEFT JOIN container_registries c ON c.id = i.registry_id
       LEFT JOIN scaling_groups r ON r.name = k.scaling_group
       LEFT JOIN keypairs p ON p.access_key = k.access_key
       LEFT JOIN groups g ON g.id = k.group_id LEFT JOIN domains d ON d.name = k.domain_name
-    WHERE k.id = ANY(${sql.array([...kernelIds])}::uuid[])
-      AND k.status IN ('SCHEDULED', 'PREPARING', 'BUILDING', 'PULLING', 'PREPARED', 'CREATING')`;
+    WHERE k.status IN ('SCHEDULED', 'PREPARING', 'BUILDING', 'PULLING', 'PREPARED', 'CREATING')`;
   return v.parse(v.array(specRow), [...rows]).map((row) => toSpec(row, autoPull));
 }
 

@@ -157,13 +157,13 @@ export async function selectPendingDetails(
         CASE WHEN i.is_local THEN k.image END AS local_image,
         json_object_agg(a.slot_name, a.requested::text) FILTER (WHERE a.slot_name IS NOT NULL)
           AS requested
-      FROM kernels k
-      LEFT JOIN images i ON i.id = k.image_id
-      -- OFFSET 0: only the kernel leads to what it holds.
+      -- OFFSET 0: only the session leads to its kernels, and a kernel to what it holds.
+      FROM unnest(${sql.array([...ids])}::uuid[]) AS c(id)
+      CROSS JOIN LATERAL (SELECT * FROM kernels WHERE session_id = c.id OFFSET 0) AS k
+      LEFT JOIN images i ON i.id = ANY(ARRAY[k.image_id])
       LEFT JOIN LATERAL (SELECT slot_name, requested FROM resource_allocations
         WHERE kernel_id = k.id AND free_at IS NULL OFFSET 0) AS a ON true
-      WHERE k.session_id = ANY(${sql.array([...ids])}::uuid[])
-      GROUP BY k.session_id, k.id, i.id
+      GROUP BY k.session_id, k.id, k.architecture, k.cluster_idx, k.status, k.image, i.id
     ), members AS (
       SELECT session_id, json_agg(json_build_object(
         'id', id, 'architecture', architecture, 'local_image', local_image,

@@ -17,12 +17,11 @@ import {
   selectByPrefix,
   selectDependents,
   selectKernelById,
-  selectKernelIds,
   selectLiveIds,
   selectScopedById,
   updateName,
 } from './store.ts';
-import { applyReports } from './transition.ts';
+import { endSessions } from './transition.ts';
 import type { KernelRecord, SessionMatch, SessionRecord } from './types.ts';
 
 export { enqueueSession, trySession } from './enqueue.ts';
@@ -113,11 +112,7 @@ export async function terminateSession(
   const reason = options.reason ?? (forced ? 'force-terminated' : 'user-requested');
   const kind = forced ? 'force-terminate' : 'terminate';
   const dependents = recursive ? await selectDependents(ctx.sql, sessionId, MAX_DEPENDENTS) : [];
-  const kernelIds = await selectKernelIds(ctx.keyed, [...dependents, sessionId]);
-  const moved = await applyReports(
-    ctx,
-    kernelIds.map((kernelId) => ({ kind, kernelId, reason, message: null })),
-  );
+  const moved = await endSessions(ctx, [...dependents, sessionId], { kind, reason });
   const status = moved.get(sessionId);
   if (status === undefined) return null;
   return status === 'CANCELLED' ? 'cancelled' : 'terminated';
@@ -142,13 +137,9 @@ export async function terminateSessions(
   sessionIds: readonly string[],
   forced: boolean,
 ): Promise<Terminations> {
-  const kernelIds = await selectKernelIds(ctx.keyed, sessionIds);
   const reason = forced ? 'force-terminated' : 'user-requested';
   const kind = forced ? 'force-terminate' : 'terminate';
-  const moved = await applyReports(
-    ctx,
-    kernelIds.map((kernelId) => ({ kind, kernelId, reason, message: null })),
-  );
+  const moved = await endSessions(ctx, sessionIds, { kind, reason });
   const outcome: Terminations = {
     ...{ cancelled: [], terminating: [], forceTerminated: [], skipped: [] },
   };

@@ -247,14 +247,6 @@ export async function selectKernelById(
 
 const idRow = v.object({ id: v.string() });
 
-/** Ids of the kernels of the given sessions. */
-export async function selectKernelIds(sql: Db, sessionIds: readonly string[]): Promise<string[]> {
-  const rows = await sql`
-    SELECT id FROM kernels WHERE session_id = ANY(${sql.array([...sessionIds])}::uuid[])
-    ORDER BY session_id, cluster_idx`;
-  return v.parse(v.array(idRow), [...rows]).map((row) => row.id);
-}
-
 /** Ids of sessions that are not over, in the order of ids, after the given one. */
 export async function selectLiveIds(
   sql: Db,

@@ -39,7 +39,15 @@ export type TransitionRequest =
     }
   | { readonly kind: 'placements'; readonly placements: readonly Placement[] }
   | { readonly kind: 'preemptions'; readonly preemptions: readonly Preemption[] }
+  | { readonly kind: 'ends'; readonly sessionIds: readonly string[]; readonly end: SessionEnd }
   | { readonly kind: 'skip'; readonly agentId: string; readonly seq: number };
+
+/** How all kernels of a session are to end. */
+export interface SessionEnd {
+  readonly kind: 'terminate' | 'force-terminate';
+  /** status_info */
+  readonly reason: string;
+}
 
 export interface TransitionOutcome {
   /** The sessions that the request changed, as it left them. */
@@ -80,10 +88,14 @@ function kernelsOf(request: TransitionRequest): string[] {
         ...kernelIds,
         ...victims.flatMap(({ kernels }) => kernels.map(({ id }) => id)),
       ]);
+    case 'ends':
     case 'skip':
       return [];
   }
 }
+
+const namedSessions = (request: TransitionRequest): readonly string[] =>
+  request.kind === 'ends' ? request.sessionIds : [];
 
 const agentOf = (request: TransitionRequest): string[] =>
   'agentId' in request ? [request.agentId] : [];
@@ -122,6 +134,11 @@ class Batch {
     switch (request.kind) {
       case 'reports':
         return { moved: this.#fold.applyAll(request.reports), seq: null };
+      case 'ends':
+        return {
+          moved: this.#fold.applyAll(this.#ends(request.sessionIds, request.end)),
+          seq: null,
+        };
       case 'placements':
         return { moved: this.#fold.applyAll(this.#granted(request.placements)), seq: null };
       case 'preemptions':
@@ -160,6 +177,15 @@ class Batch {
     return moved;
   }
 
+  #ends(sessionIds: readonly string[], { kind, reason }: SessionEnd): Report[] {
+    const byId = new Map(this.#sessions.map((session) => [session.id, session]));
+    return sessionIds.flatMap((id) =>
+      (byId.get(id)?.kernels ?? []).map(
+        (kernel): Report => ({ kind, kernelId: kernel.id, reason, message: null }),
+      ),
+    );
+  }
+
   #granted(placements: readonly Placement[]): Report[] {
     // What earlier requests of the batch have reserved or released counts.
     const free = new Map([...this.#free].map(([agentId, slots]) => [agentId, new Map(slots)]));
@@ -182,7 +208,7 @@ export class TransitionQueue {
     this.#options = options;
     this.#queue = new BatchQueue({
       write: (requests) => this.#write(requests),
-      weightOf: (request) => kernelsOf(request).length,
+      weightOf: (request) => kernelsOf(request).length + namedSessions(request).length,
       maxWeight: MAX_KERNELS,
       maxWaiting: MAX_WAITING,
       isOfOneItem: (error) => !isDatabaseAway(error),
@@ -211,7 +237,10 @@ export class TransitionQueue {
     return await sql.begin(async (tx) => {
       const [cursors, sessions, free] = await Promise.all([
         lockEventCursors(tx, requests.flatMap(agentOf)),
-        lockSessions(tx, requests.flatMap(kernelsOf)),
+        lockSessions(tx, {
+          kernelIds: requests.flatMap(kernelsOf),
+          sessionIds: requests.flatMap(namedSessions),
+        }),
         lockAgentResources(tx, requests.flatMap(chosenAgents)),
       ]);
       const now = clock.now();

@@ -3,11 +3,16 @@
  *
  * Every writer of a kernel's or session's status goes through here, so the row lock on the session
  * serialises them. Locks are taken in one order everywhere: agents, sessions, agent_resources.
+ *
+ * Rows to write come as columns. They are joined by `key = ANY(ARRAY[c.key])` and not `key = c.key`, to which a
+ * plan that was made while the table was nearly empty answers by reading all of its index, once or for each
+ * row, as long as the plan is kept. Of the former it makes nothing but a look-up; so does a subquery that
+ * ends with OFFSET 0.
  */
 import * as v from 'valibot';
 import { formatAmount } from '../../common/slots.ts';
 import type { Db } from '../db/connect.ts';
-import { amountColumn, jsonText, keyedRows } from '../db/json.ts';
+import { amountColumn, jsonColumn, listText, textColumn } from '../db/json.ts';
 import { insertCallbacks } from './callback-store.ts';
 import type { Allocation, KernelState, SessionState } from './reports.ts';
 import { kernelStatus, sessionResult, sessionStatus } from './status.ts';
@@ -23,6 +28,12 @@ const sessionRow = v.object({
   max_retries: v.nullable(v.number()),
 });
 
+/** The driver reads no NULL in lists. */
+const notUsed = v.pipe(
+  v.literal(''),
+  v.transform(() => null),
+);
+
 const kernelRow = v.object({
   id: v.string(),
   session_id: v.string(),
@@ -33,13 +44,10 @@ const kernelRow = v.object({
   must_join: v.boolean(),
   agent: v.nullable(v.string()),
   agent_addr: v.nullable(v.string()),
-});
-
-const allocationRow = v.object({
-  kernel_id: v.string(),
-  slot_name: v.string(),
-  requested: amountColumn,
-  used: v.nullable(amountColumn),
+  /** Of each slot that it holds, in the order of `slots`. */
+  slots: v.nullable(v.array(v.string())),
+  requested: v.nullable(v.array(amountColumn)),
+  used: v.nullable(v.array(v.union([notUsed, amountColumn]))),
 });
 
 function groupBy<T>(items: readonly T[], key: (item: T) => string): Map<string, T[]> {
@@ -60,31 +68,41 @@ const maxRetries = (sql: Db) => sql`
       THEN (options#>>'{handler_options,default,max_retry_count}')::numeric::int
     ELSE 5 END AS max_retries`;
 
-/** Locks the sessions of the given kernels until the transaction ends, and reads them whole. */
-export async function lockSessions(tx: Db, kernelIds: readonly string[]): Promise<SessionState[]> {
-  if (kernelIds.length === 0) return [];
-  const ids = tx.array([...new Set(kernelIds)]);
-  const concerned = tx`ARRAY(SELECT session_id FROM kernels WHERE id = ANY(${ids}::uuid[]))`;
-  // Sent together: the later statements see what the lock waited for.
-  const [sessions, kernels, allocations] = await Promise.all([
+/** Whose sessions are meant: the kernels' and those named themselves. */
+export interface Concerned {
+  readonly kernelIds: readonly string[];
+  readonly sessionIds?: readonly string[];
+}
+
+/** Locks sessions until the transaction ends, and reads them whole. */
+export async function lockSessions(
+  tx: Db,
+  { kernelIds, sessionIds = [] }: Concerned,
+): Promise<SessionState[]> {
+  if (kernelIds.length + sessionIds.length === 0) return [];
+  const concerned = tx`
+    unnest(ARRAY(SELECT session_id FROM (SELECT session_id FROM kernels
+      WHERE id = ANY(${textColumn(tx, [...new Set(kernelIds)])}::uuid[]) OFFSET 0) AS k
+      UNION SELECT unnest(${textColumn(tx, sessionIds)}::uuid[]) ORDER BY 1)) AS c(id)`;
+  // Sent together: the later statement sees what the lock waited for. Locked in the order of ids.
+  const [sessions, kernels] = await Promise.all([
     tx`
-      SELECT id, status, status_info, status_data, result, callback_url, ${maxRetries(tx)}
-      FROM sessions
-      WHERE id = ANY(${concerned})
-      ORDER BY id FOR NO KEY UPDATE`,
+      SELECT s.* FROM ${concerned} CROSS JOIN LATERAL (
+        SELECT id, status, status_info, status_data, result, callback_url, ${maxRetries(tx)}
+        FROM sessions WHERE id = c.id FOR NO KEY UPDATE) AS s`,
     tx`
-      SELECT id, session_id, status, status_info, cluster_role, cluster_idx,
-        cluster_size > 1 AND cluster_joined_at IS NULL AS must_join, agent, agent_addr
-      FROM kernels
-      WHERE session_id = ANY(${concerned})
-      ORDER BY cluster_idx, id`,
-    tx`
-      SELECT kernel_id, slot_name, requested, used FROM resource_allocations
-      WHERE free_at IS NULL
-        AND kernel_id = ANY(ARRAY(SELECT id FROM kernels WHERE session_id = ANY(${concerned})))
-      ORDER BY slot_name`,
+      SELECT k.*, held.* FROM ${concerned}
+      CROSS JOIN LATERAL (
+        SELECT id, session_id, status, status_info, cluster_role, cluster_idx,
+          cluster_size > 1 AND cluster_joined_at IS NULL AS must_join, agent, agent_addr
+        FROM kernels WHERE session_id = c.id OFFSET 0) AS k
+      CROSS JOIN LATERAL (
+        SELECT array_agg(slot_name ORDER BY slot_name) AS slots,
+          array_agg(requested::text ORDER BY slot_name) AS requested,
+          array_agg(coalesce(used::text, '') ORDER BY slot_name) AS used
+        FROM resource_allocations WHERE kernel_id = k.id AND free_at IS NULL) AS held
+      ORDER BY k.cluster_idx, k.id`,
   ]);
-  const held = groupBy(v.parse(v.array(allocationRow), [...allocations]), (row) => row.kernel_id);
   const ofSession = groupBy(v.parse(v.array(kernelRow), [...kernels]), (row) => row.session_id);
   return v.parse(v.array(sessionRow), [...sessions]).map((row) => ({
     id: row.id,
@@ -94,16 +112,12 @@ export async function lockSessions(tx: Db, kernelIds: readonly string[]): Promis
     result: row.result,
     callbackUrl: row.callback_url,
     maxRetries: row.max_retries,
-    kernels: (ofSession.get(row.id) ?? []).map((kernel) =>
-      kernelState(kernel, held.get(kernel.id) ?? []),
-    ),
+    kernels: (ofSession.get(row.id) ?? []).map(kernelState),
   }));
 }
 
-function kernelState(
-  row: v.InferOutput<typeof kernelRow>,
-  allocations: readonly v.InferOutput<typeof allocationRow>[],
-): KernelState {
+function kernelState(row: v.InferOutput<typeof kernelRow>): KernelState {
+  const { slots, requested, used } = row;
   return {
     id: row.id,
     sessionId: row.session_id,
@@ -113,8 +127,10 @@ function kernelState(
     mustJoin: row.must_join,
     agentId: row.agent,
     agentAddr: row.agent_addr,
-    allocations: allocations.map(
-      ({ slot_name, requested, used }): Allocation => ({ slot: slot_name, requested, used }),
+    allocations: (slots ?? []).map(
+      (slot, index): Allocation => ({
+        ...{ slot, requested: requested?.[index] ?? 0n, used: used?.[index] ?? null },
+      }),
     ),
   };
 }
@@ -167,27 +183,32 @@ export async function writeChanges(tx: Db, changes: Changes, now: Date): Promise
 
 async function writeResources(tx: Db, deltas: readonly ResourceDelta[], now: Date) {
   if (deltas.length === 0) return;
-  const rows = keyedRows(
-    deltas.map((delta) => ({
-      agent_id: delta.agentId,
-      slot_name: delta.slot,
-      reserved: formatAmount(delta.reserved),
-      used: formatAmount(delta.used),
-    })),
+  const agents = textColumn(
+    tx,
+    deltas.map(({ agentId }) => agentId),
   );
+  const slots = textColumn(
+    tx,
+    deltas.map(({ slot }) => slot),
+  );
+  const amounts = (of: 'reserved' | 'used') =>
+    textColumn(
+      tx,
+      deltas.map((delta) => formatAmount(delta[of])),
+    );
   const [, updated] = await Promise.all([
     tx`
       SELECT 1 FROM agent_resources WHERE (agent_id, slot_name) IN (
         SELECT agent_id, slot_name
-        FROM json_to_recordset(${rows}::text::json) AS c(agent_id varchar, slot_name varchar))
+        FROM unnest(${agents}::varchar[], ${slots}::varchar[]) AS c(agent_id, slot_name))
       ORDER BY agent_id, slot_name FOR NO KEY UPDATE`,
     tx`
       UPDATE agent_resources r
       SET reserved = greatest(0, r.reserved + c.reserved), used = greatest(0, r.used + c.used),
         updated_at = ${now}
-      FROM json_to_recordset(${rows}::text::json)
-        AS c(agent_id varchar, slot_name varchar, reserved numeric, used numeric, one int)
-      WHERE c.one = 1 AND r.agent_id = c.agent_id AND r.slot_name = c.slot_name
+      FROM unnest(${agents}::varchar[], ${slots}::varchar[], ${amounts('reserved')}::numeric[],
+        ${amounts('used')}::numeric[]) AS c(agent_id, slot_name, reserved, used)
+      WHERE r.agent_id = ANY(ARRAY[c.agent_id]) AND r.slot_name = ANY(ARRAY[c.slot_name])
         AND (c.reserved <= 0 OR r.reserved + c.reserved + r.used + c.used <= r.capacity)
       RETURNING c.reserved > 0 AS reserving`,
   ]);
@@ -198,20 +219,21 @@ async function writeResources(tx: Db, deltas: readonly ResourceDelta[], now: Dat
 }
 
 async function writeAllocations(tx: Db, changes: Changes, now: Date) {
-  const used = keyedRows(
-    changes.usedAllocations.map((item) => ({ ...item, used: formatAmount(item.used) })),
-  );
+  const { usedAllocations: used } = changes;
+  const usedColumn = (of: (item: (typeof used)[number]) => string) => textColumn(tx, used.map(of));
   await Promise.all([
     changes.requeuedKernels.length > 0 &&
       tx`
         UPDATE resource_allocations SET used = NULL, used_at = NULL
         WHERE kernel_id = ANY(${tx.array([...changes.requeuedKernels])}::uuid[]) AND free_at IS NULL`,
-    changes.usedAllocations.length > 0 &&
+    used.length > 0 &&
       tx`
         UPDATE resource_allocations a SET used = c.used, used_at = ${now}
-        FROM json_to_recordset(${used}::text::json)
-          AS c("kernelId" uuid, slot varchar, used numeric, one int)
-        WHERE c.one = 1 AND a.kernel_id = c."kernelId" AND a.slot_name = c.slot`,
+        FROM unnest(${usedColumn(({ kernelId }) => kernelId)}::uuid[],
+          ${usedColumn(({ slot }) => slot)}::varchar[],
+          ${usedColumn((item) => formatAmount(item.used))}::numeric[])
+          AS c(kernel_id, slot_name, used)
+        WHERE a.kernel_id = ANY(ARRAY[c.kernel_id]) AND a.slot_name = ANY(ARRAY[c.slot_name])`,
     changes.freedKernels.length > 0 &&
       tx`
         UPDATE resource_allocations SET free_at = ${now}
@@ -219,21 +241,22 @@ async function writeAllocations(tx: Db, changes: Changes, now: Date) {
   ]);
 }
 
-async function writeKernels(tx: Db, changes: Changes, now: Date) {
-  if (changes.kernels.length === 0) return;
-  const rows = changes.kernels.map(({ logs, ...kernel }) => ({
-    ...kernel,
-    logs: logs === null ? null : Buffer.from(logs.toWellFormed()).toString('base64'),
-  }));
+async function writeKernels(tx: Db, { kernels }: Changes, now: Date) {
+  if (kernels.length === 0) return;
+  type Kernel = Changes['kernels'][number];
+  const text = (of: (kernel: Kernel) => string | null) => textColumn(tx, kernels.map(of));
+  const json = (of: (kernel: Kernel) => object | null) => jsonColumn(tx, kernels.map(of));
+  const logsOf = ({ logs }: Kernel) =>
+    logs === null ? null : Buffer.from(logs.toWellFormed()).toString('base64');
   await tx`
     UPDATE kernels k SET
       status = c.status,
       status_changed = CASE WHEN k.status = c.status THEN k.status_changed ELSE ${now} END,
-      status_info = c."statusInfo",
-      status_data = coalesce(k.status_data, '{}') || c."dataPatch",
-      status_history = coalesce(k.status_history, '{}') || c."historyPatch",
-      agent = c."agentId",
-      agent_addr = c."agentAddr",
+      status_info = c.status_info,
+      status_data = coalesce(k.status_data, '{}') || c.data_patch,
+      status_history = coalesce(k.status_history, '{}') || c.history_patch,
+      agent = c.agent,
+      agent_addr = c.agent_addr,
       container_id = coalesce(left(c.info->>'containerId', 64), k.container_id),
       kernel_host = coalesce(left(c.info->>'kernelHost', 128), k.kernel_host),
       service_ports = coalesce(c.info->'servicePorts', k.service_ports),
@@ -245,36 +268,55 @@ async function writeKernels(tx: Db, changes: Changes, now: Date) {
       terminated_at = CASE WHEN c.ended THEN coalesce(k.terminated_at, ${now}) END,
       result = coalesce(c.result, k.result),
       container_log = coalesce(decode(c.logs, 'base64'), k.container_log),
-      cluster_joined_at = CASE WHEN c."mustJoin" OR k.cluster_size = 1 THEN NULL
+      cluster_joined_at = CASE WHEN c.must_join OR k.cluster_size = 1 THEN NULL
         ELSE coalesce(k.cluster_joined_at, ${now}) END
-    FROM json_to_recordset(${keyedRows(rows)}::text::json) AS c(
-      id uuid, status varchar, "statusInfo" varchar, "dataPatch" jsonb, "historyPatch" jsonb,
-      "agentId" varchar, "agentAddr" varchar, info jsonb, ended boolean, result varchar, logs text,
-      "mustJoin" boolean, one int)
-    WHERE c.one = 1 AND k.id = c.id`;
+    FROM unnest(
+      ${text(({ id }) => id)}::uuid[], ${text(({ status }) => status)}::varchar[],
+      ${text(({ statusInfo }) => statusInfo)}::varchar[],
+      ${json(({ dataPatch }) => dataPatch)}::jsonb[],
+      ${json(({ historyPatch }) => historyPatch)}::jsonb[],
+      ${text(({ agentId }) => agentId)}::varchar[],
+      ${text(({ agentAddr }) => agentAddr)}::varchar[], ${json(({ info }) => info)}::jsonb[],
+      ${text(({ ended }) => String(ended))}::boolean[],
+      ${text(({ result }) => result)}::varchar[], ${text(logsOf)}::text[],
+      ${text(({ mustJoin }) => String(mustJoin))}::boolean[]
+    ) AS c(id, status, status_info, data_patch, history_patch, agent, agent_addr, info, ended, result,
+      logs, must_join)
+    WHERE k.id = ANY(ARRAY[c.id])`;
 }
 
-async function writeSessions(tx: Db, changes: Changes, now: Date) {
-  if (changes.sessions.length === 0) return;
+async function writeSessions(tx: Db, { sessions }: Changes, now: Date) {
+  if (sessions.length === 0) return;
+  type Session = Changes['sessions'][number];
+  const text = (of: (session: Session) => string | null) => textColumn(tx, sessions.map(of));
+  const json = (of: (session: Session) => object | null) => jsonColumn(tx, sessions.map(of));
   await tx`
     UPDATE sessions s SET
       status = c.status,
-      status_info = c."statusInfo",
-      status_data = c."statusData",
-      status_history = coalesce(s.status_history, '{}') || c."historyPatch",
+      status_info = c.status_info,
+      status_data = c.status_data,
+      status_history = coalesce(s.status_history, '{}') || c.history_patch,
       result = c.result,
-      agent_ids = ARRAY(SELECT jsonb_array_elements_text(c."agentIds")),
-      occupying_slots = coalesce(c."occupyingSlots", s.occupying_slots),
+      agent_ids = c.agent_ids::varchar[],
+      occupying_slots = coalesce(c.occupying_slots, s.occupying_slots),
       starts_at = CASE WHEN c.status = 'RUNNING' THEN coalesce(s.starts_at, ${now})
         -- It runs again later, from the beginning.
         WHEN c.status = 'PENDING' AND s.status = 'TERMINATING' THEN NULL
         ELSE s.starts_at END,
       terminated_at = CASE WHEN c.ended THEN coalesce(s.terminated_at, ${now}) END,
       cluster_ssh_keypair = CASE WHEN c.ended THEN NULL ELSE s.cluster_ssh_keypair END
-    FROM json_to_recordset(${keyedRows(changes.sessions)}::text::json) AS c(
-      id uuid, status varchar, "statusInfo" varchar, "statusData" jsonb, "historyPatch" jsonb,
-      result varchar, "agentIds" jsonb, "occupyingSlots" jsonb, ended boolean, one int)
-    WHERE c.one = 1 AND s.id = c.id`;
+    FROM unnest(
+      ${text(({ id }) => id)}::uuid[], ${text(({ status }) => status)}::varchar[],
+      ${text(({ statusInfo }) => statusInfo)}::varchar[],
+      ${json(({ statusData }) => statusData)}::jsonb[],
+      ${json(({ historyPatch }) => historyPatch)}::jsonb[],
+      ${text(({ result }) => result)}::varchar[],
+      ${text(({ agentIds }) => listText(agentIds))}::text[],
+      ${json(({ occupyingSlots }) => occupyingSlots)}::jsonb[],
+      ${text(({ ended }) => String(ended))}::boolean[]
+    ) AS c(id, status, status_info, status_data, history_patch, result, agent_ids, occupying_slots,
+      ended)
+    WHERE s.id = ANY(ARRAY[c.id])`;
 }
 
 /**
@@ -283,6 +325,17 @@ async function writeSessions(tx: Db, changes: Changes, now: Date) {
  */
 async function insertHistory(tx: Db, entries: readonly HistoryEntry[], now: Date) {
   const numbered = entries.map((entry, index) => ({ ...entry, index }));
+  const rowsOf = (items: typeof numbered) => {
+    const text = (of: (entry: (typeof numbered)[number]) => string | null) =>
+      textColumn(tx, items.map(of));
+    return tx`
+      (SELECT *, ${now}::timestamptz + index * interval '1 microsecond' AS at FROM unnest(
+        ${text(({ kernelId }) => kernelId)}::uuid[], ${text(({ sessionId }) => sessionId)}::uuid[],
+        ${text(({ phase }) => phase)}::varchar[], ${text(({ from }) => from)}::varchar[],
+        ${text(({ to }) => to)}::varchar[], ${text(({ result }) => result)}::varchar[],
+        ${text(({ message }) => message)}::text[], ${text(({ index }) => String(index))}::int[]
+      ) AS c(kernel_id, session_id, phase, from_status, to_status, result, message, index)) AS entries`;
+  };
   const kernels = numbered.filter((entry) => entry.kernelId !== null);
   const sessions = numbered.filter((entry) => entry.kernelId === null);
   await Promise.all([
@@ -291,21 +344,15 @@ async function insertHistory(tx: Db, entries: readonly HistoryEntry[], now: Date
         INSERT INTO kernel_scheduling_history
           (kernel_id, session_id, phase, from_status, to_status, result, message, attempts,
            created_at, updated_at)
-        SELECT "kernelId", "sessionId", phase, "from", "to", result, message, 1, at, at
-        FROM (SELECT *, ${now}::timestamptz + index * interval '1 microsecond' AS at
-          FROM json_to_recordset(${jsonText(kernels)}::text::json) AS c("kernelId" uuid,
-            "sessionId" uuid, phase varchar, "from" varchar, "to" varchar, result varchar,
-            message text, index int)) AS entries`,
+        SELECT kernel_id, session_id, phase, from_status, to_status, result, message, 1, at, at
+        FROM ${rowsOf(kernels)}`,
     sessions.length > 0 &&
       tx`
         INSERT INTO session_scheduling_history
           (session_id, phase, from_status, to_status, result, message, attempts,
            created_at, updated_at)
-        SELECT "sessionId", phase, "from", "to", result, message, 1, at, at
-        FROM (SELECT *, ${now}::timestamptz + index * interval '1 microsecond' AS at
-          FROM json_to_recordset(${jsonText(sessions)}::text::json) AS c("sessionId" uuid,
-            phase varchar, "from" varchar, "to" varchar, result varchar, message text,
-            index int)) AS entries`,
+        SELECT session_id, phase, from_status, to_status, result, message, 1, at, at
+        FROM ${rowsOf(sessions)}`,
   ]);
 }
 
@@ -328,9 +375,13 @@ export async function moveEventCursors(
   cursors: ReadonlyMap<string, number>,
 ): Promise<void> {
   if (cursors.size === 0) return;
-  const rows = keyedRows([...cursors].map(([id, seq]) => ({ id, seq })));
+  const agents = textColumn(tx, [...cursors.keys()]);
+  const numbers = textColumn(
+    tx,
+    [...cursors.values()].map((seq) => String(seq)),
+  );
   await tx`
     UPDATE agents a SET last_event_seq = c.seq
-    FROM json_to_recordset(${rows}::text::json) AS c(id varchar, seq bigint, one int)
-    WHERE c.one = 1 AND a.id = c.id`;
+    FROM unnest(${agents}::varchar[], ${numbers}::bigint[]) AS c(id, seq)
+    WHERE a.id = ANY(ARRAY[c.id])`;
 }

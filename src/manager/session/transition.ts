@@ -7,6 +7,7 @@ import type { ManagerContext } from '../context.ts';
 import type { Placement, Preemption } from './placement.ts';
 import type { Report } from './reports.ts';
 import type { SessionStatus } from './status.ts';
+import type { SessionEnd } from './transition-queue.ts';
 
 /** What a transition needs of the manager. */
 export type TransitionContext = Pick<ManagerContext, 'transitions'>;
@@ -20,6 +21,19 @@ export async function applyReports(
   reports: readonly Report[],
 ): Promise<ReadonlyMap<string, SessionStatus>> {
   return (await transitions.submit({ kind: 'reports', reports })).moved;
+}
+
+/**
+ * Ends sessions with all of their kernels. Those that have ended or are ending, and those that do not exist,
+ * stay as they are.
+ * @returns the sessions that were changed, by id.
+ */
+export async function endSessions(
+  { transitions }: TransitionContext,
+  sessionIds: readonly string[],
+  end: SessionEnd,
+): Promise<ReadonlyMap<string, SessionStatus>> {
+  return (await transitions.submit({ kind: 'ends', sessionIds, end })).moved;
 }
 
 /**
