@@ -89,3 +89,30 @@ export class BatchQueue<Item, Result> {
     }
   }
 }
+
+/** Rows of one query. */
+const MAX_TOGETHER = 500;
+const MAX_READS_WAITING = 50_000;
+
+/**
+ * Look-ups by key that many requests make at the same time, done in one query. Nothing is remembered: a read
+ * begins after it was asked for.
+ * @param read finds rows by any number of keys.
+ */
+export function readsTogether<Key, Row>(
+  read: (keys: readonly Key[]) => Promise<readonly Row[]>,
+  name: { readonly ofKey: (key: Key) => string; readonly ofRow: (row: Row) => string },
+): BatchQueue<Key, Row | null> {
+  return new BatchQueue<Key, Row | null>({
+    write: async (keys) => {
+      const distinct = new Map(keys.map((key) => [name.ofKey(key), key]));
+      const found = await read([...distinct.values()]);
+      const rows = new Map(found.map((row) => [name.ofRow(row), row]));
+      return keys.map((key) => rows.get(name.ofKey(key)) ?? null);
+    },
+    weightOf: () => 1,
+    maxWeight: MAX_TOGETHER,
+    maxWaiting: MAX_READS_WAITING,
+    isOfOneItem: () => false,
+  });
+}

@@ -2,7 +2,7 @@
 import * as v from 'valibot';
 import type { Slots } from '../../common/slots.ts';
 import type { Db } from '../db/connect.ts';
-import { amountColumn } from '../db/json.ts';
+import { amountColumn, textColumn } from '../db/json.ts';
 import type { AgentCapacity, SlotDefinition } from './resources.ts';
 import { liveSessionStatuses, type SessionStatus, sessionStatus } from './status.ts';
 
@@ -49,37 +49,53 @@ export async function selectCapacities(sql: Db, group: string): Promise<AgentCap
 
 const existingRow = v.object({
   id: v.string(),
-  name: v.nullable(v.string()),
+  name: v.string(),
+  user_uuid: v.string(),
   access_key: v.nullable(v.string()),
   status: sessionStatus,
   image_ids: v.nullable(v.array(v.string())),
 });
 
-export interface ExistingSession {
+/** A user's session by its name. */
+export interface SessionName {
+  readonly userId: string;
+  readonly name: string;
+}
+
+export interface ExistingSession extends SessionName {
   readonly id: string;
   readonly accessKey: string | null;
   readonly status: SessionStatus;
   readonly imageIds: readonly string[];
 }
 
-/** The user's live session of that name. */
+/** The users' live sessions of those names. @param sql goes by keys, see `keyedConnections`. */
 export async function selectLiveByName(
   sql: Db,
-  userId: string,
-  name: string,
-): Promise<ExistingSession | null> {
-  const [row] = await sql`
-    SELECT id, name, access_key, status, image_ids FROM sessions
-    WHERE name = ${name} AND user_uuid = ${userId}
-      AND status NOT IN ('ERROR', 'TERMINATED', 'CANCELLED')`;
-  if (!row) return null;
-  const parsed = v.parse(existingRow, row);
-  return {
-    id: parsed.id,
-    accessKey: parsed.access_key,
-    status: parsed.status,
-    imageIds: parsed.image_ids ?? [],
-  };
+  names: readonly SessionName[],
+): Promise<ExistingSession[]> {
+  const users = textColumn(
+    sql,
+    names.map(({ userId }) => userId),
+  );
+  const wanted = textColumn(
+    sql,
+    names.map(({ name }) => name),
+  );
+  const rows = await sql`
+    SELECT s.* FROM unnest(${users}::uuid[], ${wanted}::varchar[]) AS c(user_uuid, name)
+    CROSS JOIN LATERAL (
+      SELECT id, name, user_uuid, access_key, status, image_ids FROM sessions
+      WHERE name = c.name AND user_uuid = c.user_uuid
+        AND status NOT IN ('ERROR', 'TERMINATED', 'CANCELLED') OFFSET 0) AS s`;
+  return v.parse(v.array(existingRow), [...rows]).map((row) => ({
+    id: row.id,
+    name: row.name,
+    userId: row.user_uuid,
+    accessKey: row.access_key,
+    status: row.status,
+    imageIds: row.image_ids ?? [],
+  }));
 }
 
 const accountRow = v.object({

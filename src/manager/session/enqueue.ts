@@ -33,7 +33,6 @@ import {
   selectCapacities,
   selectCounts,
   selectDependencies,
-  selectLiveByName,
   selectPendingSlots,
   selectSlotDefinitions,
 } from './enqueue-store.ts';
@@ -325,7 +324,7 @@ async function store(ctx: ManagerContext, item: NewSession, by: Deed): Promise<v
   } catch (error) {
     // Somebody was faster with the same name.
     const taken = errorCode(error) === UNIQUE_VIOLATION;
-    const existing = taken ? await selectLiveByName(ctx.sql, item.userId, item.name) : null;
+    const existing = taken ? await ctx.newSessions.liveByName(item) : null;
     throw existing ? alreadyExists(item.name, existing) : error;
   }
 }
@@ -476,7 +475,7 @@ export async function enqueueSession(
 ): Promise<EnqueueResult> {
   const [{ images, complete }, existing] = await Promise.all([
     prepare(ctx, owner, request, false),
-    selectLiveByName(ctx.sql, owner.userId, request.sessionName),
+    ctx.newSessions.liveByName({ userId: owner.userId, name: request.sessionName }),
   ]);
   const reused = reuseExisting(existing, owner, request, images);
   if (reused) return reused;
