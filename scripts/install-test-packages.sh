@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages with the real servers and tools that the tests run: Redis, etcd,
-# Docker, bubblewrap, debootstrap, a terminal, a browser, Jupyter. Does nothing when all are there.
+# Docker, bubblewrap, debootstrap, a terminal, a browser, Jupyter; and unpacks what would install too
+# much: Docker Compose, Ceph. Does nothing when all are there.
 set -eu
 sh "$(dirname "$0")/fetch-compose.sh" &
 compose=$!
@@ -40,6 +41,7 @@ compose_is_there() {
   wait "$compose" || echo '∙ without Docker Compose: the tests that need it say so' >&2
 }
 if [ -z "$missing" ]; then
+  sh "$(dirname "$0")/fetch-ceph.sh"
   compose_is_there
   exit 0
 fi
@@ -66,4 +68,5 @@ if ! { DEBIAN_FRONTEND=noninteractive $as_root apt-get update &&
   exit 1
 fi
 rm -f "$log"
+sh "$(dirname "$0")/fetch-ceph.sh"
 compose_is_there

@@ -25,7 +25,8 @@ const MSG_NOSIGNAL = 0x4000;
 const F_SETPIPE_SZ = 1031;
 /** From the beginning of the file. */
 const SEEK_SET = 0;
-const LIBC_NAMES = ['libc.so.6', 'libc.musl-x86_64.so.1', 'libc.musl-aarch64.so.1'];
+/** As the loader knows it: glibc's, and musl's of the two kinds of processors. */
+export const LIBC_NAMES = ['libc.so.6', 'libc.musl-x86_64.so.1', 'libc.musl-aarch64.so.1'];
 
 let loaded: Libc | null | undefined;
 

@@ -140,7 +140,7 @@ test('what is missing or wrong is told with its line', () => {
   expect(wrong(minimal)).toThrow('[volume] is missing');
   expect(wrong('[volume.a]\nbackend = "vfs"\npath = "/a"\n')).toThrow('[storage-proxy] is missing');
   expect(wrong(`${minimal}[volume.a]\nbackend = "nfs"\npath = "/a"\n`)).toThrow(
-    'storage-proxy.toml:6: [volume.a] backend: expected "vfs" or "xfs"',
+    'storage-proxy.toml:6: [volume.a] backend: expected "vfs", "xfs" or "cephfs"',
   );
   expect(wrong(`${minimal}ssl-enabled = true\n[volume.a]\nbackend = "vfs"\npath = "/"\n`)).toThrow(
     'expected ssl-cert and ssl-privkey',

@@ -95,7 +95,7 @@ const apiSection = v.strictObject({
 });
 
 const volumeSection = v.strictObject({
-  backend: v.picklist(['vfs', 'xfs'], 'expected "vfs" or "xfs"'),
+  backend: v.picklist(['vfs', 'xfs', 'cephfs'], 'expected "vfs", "xfs" or "cephfs"'),
   path: v.pipe(v.string(), v.minLength(1)),
   fsprefix: v.optional(v.string(), '.'),
   options: v.optional(v.looseObject({ 'lock-file-path': text }), {}),

@@ -30,7 +30,7 @@ export const MACHINE_PROJECTS: ProjectFiles = {
 export interface VolumeSettings {
   /** What managers call it: the second half of a folder's host. */
   readonly name: string;
-  readonly backend: 'vfs' | 'xfs';
+  readonly backend: 'cephfs' | 'vfs' | 'xfs';
   /** Where it is mounted, here and on the agents alike. */
   readonly path: string;
   /** Of `path`, as managers are told. */

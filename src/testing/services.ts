@@ -70,8 +70,8 @@ export async function eventually(
   await until(condition, what, deadlineMs);
 }
 
-/** Whether every thread of a process is stopped; where there is no /proc it is taken for granted. */
-function allStopped(pid: number): boolean {
+/** Whether every thread of a process is stopped (SIGSTOP); where there is no /proc it is taken for granted. */
+export function allStopped(pid: number): boolean {
   const tasks = `/proc/${pid}/task`;
   if (!existsSync(tasks)) return true;
   return readdirSync(tasks).every((thread) =>

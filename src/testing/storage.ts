@@ -35,8 +35,11 @@ export interface TestStorage extends StorageProxy {
     path: string,
     params?: Record<string, unknown>,
   ): Promise<{ status: number; body: unknown }>;
-  /** Makes a folder of its own for a test. */
-  newFolder(): Promise<TestFolder>;
+  /**
+   * Makes a folder of its own for a test.
+   * @param owner whose it is; one of all tests by default.
+   */
+  newFolder(owner?: string): Promise<TestFolder>;
   /** A token for clients, from `/folder/file/<what>`, as an address of the client API. */
   clientAddress(
     what: 'upload' | 'download' | 'archive-download-token',
@@ -117,13 +120,13 @@ export async function startTestStorage(
     secret,
     volumePath,
     ask,
-    async newFolder() {
+    async newFolder(owner = OWNER) {
       folders += 1;
       const hex = folders.toString(16).padStart(4, '0').padEnd(32, '0');
-      const vfid = `user:${OWNER}/${hex}`;
+      const vfid = `user:${owner}/${hex}`;
       const { status, body } = await ask('POST', '/folder/create', { volume: 'volume1', vfid });
       if (status !== 204) throw new Error(`no new folder: ${status} ${JSON.stringify(body)}`);
-      const scope = OWNER.replaceAll('-', '');
+      const scope = owner.replaceAll('-', '');
       const path = join(volumePath, scope, hex.slice(0, 2), hex.slice(2, 4), hex.slice(4));
       return { volume: 'volume1', vfid, path };
     },

@@ -1,4 +1,5 @@
 /** Files inside folders: listing, changing, and tokens with which clients read and write them. */
+import { join } from 'node:path';
 import * as v from 'valibot';
 import { errorCode } from '../../common/errors.ts';
 import { fitsIntoToken, keepList } from '../archives/notes.ts';
@@ -117,7 +118,8 @@ function changeRoutes(context: StorageContext): ManagerRoute[] {
     route('POST', '/folder/file/delete', deleteParams, async (params) => {
       const volume = volumes.require(params.volume);
       const root = await volume.requireFolder(params.vfid);
-      const attic = volume.privatePath('trash', `files-${context.random.uuid()}`);
+      const trash = volume.trashPath(params.vfid.scope);
+      const attic = join(trash, `files-${context.random.uuid()}`);
       await deleteFiles(root, params.relpaths, { attic, recursive: params.recursive });
       return ok({ status: 'ok' });
     }),

@@ -27,8 +27,9 @@ type WorkOf<N extends Work['name']> = Extract<Work, { name: N }>;
 
 const idOf = (text: string): FolderId => v.parse(folderId, text);
 
-/** Where a task puts what it deletes: out of everybody's sight, on the same file system. */
-const trashOf = (volume: Volume, id: string): string => volume.privatePath('trash', id);
+/** Where a task puts what it deletes of a folder. */
+const trashOf = (volume: Volume, folder: FolderId, id: string): string =>
+  join(volume.trashPath(folder.scope), id);
 
 async function kindOfPath(path: string): Promise<'folder' | 'leaf' | null> {
   try {
@@ -41,6 +42,8 @@ async function kindOfPath(path: string): Promise<'folder' | 'leaf' | null> {
 
 /** Moves `path` to the trash; nothing there is fine. */
 async function discard(path: string, trash: string, name: string): Promise<void> {
+  // The trash may lie in a quota scope, which must not come into being with it.
+  if ((await kindOfPath(path)) === null) return;
   await mkdir(trash, { recursive: true, mode: 0o700 });
   try {
     await rename(path, join(trash, name));
@@ -51,7 +54,7 @@ async function discard(path: string, trash: string, name: string): Promise<void>
 
 async function discardFolder(volume: Volume, id: string, { folder }: WorkOf<'delete_vfolder'>) {
   try {
-    await discard(volume.folderPath(idOf(folder)), trashOf(volume, id), 'folder');
+    await discard(volume.folderPath(idOf(folder)), trashOf(volume, idOf(folder), id), 'folder');
   } catch (error) {
     // Overlay file systems cannot move what an image came with: it is deleted where it is.
     if (errorCode(error) !== 'EXDEV') throw error;
@@ -64,13 +67,14 @@ async function discardFiles(
   { folder, paths, recursive }: WorkOf<'delete_files'>,
 ): Promise<void> {
   const root = await volume.requireFolder(idOf(folder));
+  const trash = trashOf(volume, idOf(folder), id);
   // Everything is looked at before anything is moved: a wrong path refuses the whole request.
   for (const path of paths) await (await findDoomed(root, path))?.[Symbol.asyncDispose]();
   for (const [index, path] of paths.entries()) {
     await using place = await findDoomed(root, path);
     if (place === null) continue;
     if (!recursive && (await kindOfPath(place.path)) === 'folder') continue;
-    await discard(place.path, trashOf(volume, id), `${index}`);
+    await discard(place.path, trash, `${index}`);
   }
 }
 
@@ -104,10 +108,10 @@ export async function prepareAgain(volume: Volume, { id, work }: JournalEntry): 
 /** The long step. @throws the signal's reason, or why it failed for good. */
 export async function run(volume: Volume, { id, work }: JournalEntry, progress: Progress) {
   if (work.name === 'clone_vfolder') return await clone(volume, id, work, progress);
-  const trash = trashOf(volume, id);
+  const folder = idOf(work.folder);
+  const trash = trashOf(volume, folder, id);
   await empty(trash, `${trash}.attic`, progress);
   if (work.name === 'delete_files') return;
-  const folder = idOf(work.folder);
   await empty(volume.folderPath(folder), `${trash}.attic`, progress);
   await volume.pruneAbove(folder);
 }
@@ -122,7 +126,14 @@ export async function emptyTrash(
   noted: ReadonlySet<string>,
   signal: AbortSignal,
 ): Promise<void> {
-  const trash = volume.privatePath('trash');
+  for (const trash of await volume.trashPaths()) await emptyOne(trash, noted, signal);
+}
+
+async function emptyOne(
+  trash: string,
+  noted: ReadonlySet<string>,
+  signal: AbortSignal,
+): Promise<void> {
   const names = await readdir(trash).catch((error: unknown): string[] => {
     if (errorCode(error) === 'ENOENT') return [];
     throw error;

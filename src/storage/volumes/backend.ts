@@ -5,6 +5,8 @@
  */
 import type { QuotaScopeId } from '../ids.ts';
 
+/** Of the folder of a quota scope. */
+export const SCOPE_NAME = /^[0-9a-f]{32}$/;
 /** A mounted storage that has gone away answers late or never. */
 const ANSWER_TIMEOUT_MS = 5_000;
 
@@ -50,6 +52,8 @@ export interface Capacity {
 
 /** Limits on the folder of a quota scope. Every path is that folder's, which exists. */
 export interface QuotaKeeper {
+  /** Whether nothing can be moved out of the folder of a scope, not even within the volume. */
+  readonly confines: boolean;
   /** Called once for each new scope, before anything is in it. */
   begin(scope: QuotaScopeId, path: string): Promise<void>;
   usage(scope: QuotaScopeId, path: string): Promise<QuotaUsage>;

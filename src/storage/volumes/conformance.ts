@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { silentLog } from '../../testing/manager.ts';
+import { until } from '../../testing/until.ts';
 import { StorageError } from '../problems.ts';
 import type { Capability, VolumeBackend } from './backend.ts';
 import { Volume } from './volume.ts';
@@ -13,8 +14,13 @@ interface Candidate {
   readonly backend: VolumeBackend;
   /** Limits are rounded up to a multiple of it. Bytes; 1 where they are exact. */
   readonly limitStepBytes?: number;
+  /** Whether what is written is counted some seconds later. */
+  readonly countsLate?: boolean;
   release(): Promise<void>;
 }
+
+/** How late that may be on a busy machine. */
+const COUNTED_MS = 60_000;
 
 let lastId = 0;
 const nextHex = (): string => {
@@ -52,6 +58,10 @@ export function describeBackend(
       await candidate.release();
     });
 
+    const counted = async (is: () => Promise<boolean>) => {
+      if (candidate.countsLate) await until(is, 'the storage has counted', COUNTED_MS);
+    };
+
     async function newFolder() {
       const id = { scope: nextScope(), hex: nextHex() };
       await volume.createScope(id.scope, null);
@@ -82,8 +92,9 @@ export function describeBackend(
       const { id, path } = await newFolder();
       expect(await problemOf(volume.createFolder(id, 0o755))).toBe('VFolderExists');
       mkdirSync(join(path, 'a'));
-      writeFileSync(join(path, 'a/b'), 'x'.repeat(5000));
+      writeFileSync(join(path, 'a/b'), 'x'.repeat(5000), { flush: true });
       expect(readFileSync(join(path, 'a/b'), 'utf8')).toHaveLength(5000);
+      await counted(async () => (await volume.folderUsage(id))?.usedBytes === 5000);
       expect(await volume.folderUsage(id)).toEqual({ fileCount: 1, usedBytes: 5000 });
       expect(await volume.folderDiskBytes(id)).toBeGreaterThanOrEqual(5000);
       const absent = { ...id, hex: nextHex() };
@@ -103,7 +114,8 @@ export function describeBackend(
       const step = candidate.limitStepBytes ?? 1;
       const kept = (bytes: number) => Math.ceil(bytes / step) * step;
       await volume.setLimit(id.scope, 10_000_000);
-      writeFileSync(join(path, 'x'), 'x'.repeat(4096));
+      writeFileSync(join(path, 'x'), 'x'.repeat(4096), { flush: true });
+      await counted(async () => Number((await volume.scopeUsage(id.scope)).usedBytes) > 0);
       const { usedBytes, limitBytes } = await volume.scopeUsage(id.scope);
       expect(limitBytes).toBe(kept(10_000_000));
       expect(usedBytes).toBeGreaterThanOrEqual(4096);

@@ -3,12 +3,14 @@ import type { Logger } from '../../common/logger.ts';
 import { StorageError } from '../problems.ts';
 import type { StorageSettings, VolumeSettings } from '../settings.ts';
 import type { VolumeBackend } from './backend.ts';
+import { cephfsBackend } from './cephfs/backend.ts';
 import { vfsBackend } from './vfs.ts';
 import { Volume } from './volume.ts';
 import { xfsBackend } from './xfs/backend.ts';
 
 type MakeBackend = (volume: VolumeSettings, log: Logger) => VolumeBackend;
 const BACKENDS: Record<VolumeSettings['backend'], MakeBackend> = {
+  cephfs: cephfsBackend,
   vfs: vfsBackend,
   xfs: xfsBackend,
 };

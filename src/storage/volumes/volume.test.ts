@@ -22,6 +22,7 @@ function simulatedAppliance(options: { refusesLimits?: boolean } = {}): VolumeBa
   return {
     name: 'simulated',
     quota: {
+      confines: true,
       async begin(scope) {
         if (limits.has(scope.hex)) throw new Error('begun twice');
       },

@@ -24,6 +24,7 @@ import {
   type FolderUsage,
   type QuotaKeeper,
   type QuotaUsage,
+  SCOPE_NAME,
   type VolumeBackend,
   withinTime,
 } from './backend.ts';
@@ -35,6 +36,8 @@ const SCOPE_MODE = 0o755;
 const PRIVATE_FOLDER = '.backend.ai';
 /** A folder too large to be counted in this time has an unknown usage. */
 const USAGE_TIMEOUT_MS = 30_000;
+/** In the folder of a scope that nothing can be moved out of; beside its folders, never the name of one. */
+const SCOPE_TRASH = '.trash';
 
 async function isFolder(path: string): Promise<boolean> {
   try {
@@ -117,6 +120,20 @@ export class Volume {
   /** A path for what is not in any folder, on the same file system. */
   privatePath(...names: string[]): string {
     return join(this.path, PRIVATE_FOLDER, ...names);
+  }
+
+  /** Where what is deleted is moved first, out of everybody's sight. */
+  trashPath(scope: QuotaScopeId | null): string {
+    if (scope === null || !this.#quotaKeeper?.confines) return this.privatePath('trash');
+    return join(this.scopePath(scope), SCOPE_TRASH);
+  }
+
+  /** Every folder that `trashPath` may have named; they need not be there. */
+  async trashPaths(): Promise<string[]> {
+    const shared = this.privatePath('trash');
+    if (!this.#quotaKeeper?.confines) return [shared];
+    const scopes = (await readdir(this.path)).filter((name) => SCOPE_NAME.test(name));
+    return [shared, ...scopes.map((name) => join(this.path, name, SCOPE_TRASH))];
   }
 
   scopePath(scope: QuotaScopeId): string {
@@ -265,11 +282,15 @@ export class Volume {
     return { capacityBytes: blocks * bsize, usedBytes: (blocks - bfree) * bsize };
   }
 
-  /** Bytes that can still be written, by the quota of a scope where the storage tells. */
+  /** Bytes that can still be written, on the storage and by the quota of a scope. */
   async freeBytes(scope: QuotaScopeId | null): Promise<number> {
     const path = scope === null ? this.path : this.scopePath(scope);
     const { bavail, bsize } = await withinTime(statfs(path));
-    return bavail * bsize;
+    const onStorage = bavail * bsize;
+    if (scope === null || this.#quotaKeeper === null) return onStorage;
+    const { usedBytes, limitBytes } = await this.#quotaKeeper.usage(scope, path);
+    if (limitBytes === null) return onStorage;
+    return Math.max(0, Math.min(onStorage, limitBytes - (usedBytes ?? 0)));
   }
 
   /** Null when counting takes too long. */

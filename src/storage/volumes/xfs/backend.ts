@@ -9,7 +9,7 @@ import { errorMessage, UserError } from '../../../common/errors.ts';
 import type { Logger } from '../../../common/logger.ts';
 import { StorageError } from '../../problems.ts';
 import { MACHINE_PROJECTS, type VolumeSettings } from '../../settings.ts';
-import type { QuotaKeeper, QuotaUsage, VolumeBackend } from '../backend.ts';
+import { type QuotaKeeper, type QuotaUsage, SCOPE_NAME, type VolumeBackend } from '../backend.ts';
 import { asRoot, runTool } from '../tools.ts';
 import { projectOf } from './project-id.ts';
 import { ProjectRegistry } from './registry.ts';
@@ -17,11 +17,11 @@ import { ProjectRegistry } from './registry.ts';
 /** Gives every file of a folder to the project, which is slow where there are many already. */
 const ADOPT_MS = 60 * 60_000;
 const REPORT_BLOCK_BYTES = 1024;
-const SCOPE_NAME = /^[0-9a-f]{32}$/;
 
 const mountTable = v.object({ filesystems: v.tuple([v.object({ target: v.string() })]) });
 
 class XfsProjects implements QuotaKeeper {
+  readonly confines = false;
   readonly #volumePath: string;
   readonly #registry: ProjectRegistry;
   #mountPoint: string | null = null;

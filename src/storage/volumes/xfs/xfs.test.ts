@@ -18,8 +18,8 @@ import { join } from 'node:path';
 import { missingGuest, runInGuest } from '../../../testing/guest.ts';
 import { silentLog } from '../../../testing/manager.ts';
 import { missingTool, requireOrSkip } from '../../../testing/services.ts';
-import { startTestStorage } from '../../../testing/storage.ts';
 import { describeBackend } from '../conformance.ts';
+import { describeQuotas } from '../quota-conformance.ts';
 import { Volume } from '../volume.ts';
 import { xfsBackend } from './backend.ts';
 
@@ -100,6 +100,8 @@ describeHere('on XFS', () => {
     return { path, backend: backendOf(path), limitStepBytes: BLOCK_BYTES, release: async () => {} };
   });
 
+  describeQuotas('xfs', () => ({ backend: 'xfs', path: newPath(), fsprefix: '.', projects }));
+
   test('scopes made at once by several proxies are different projects, all noted', async () => {
     const path = newPath();
     const proxies = await Promise.all([open(path), open(path)]);
@@ -156,59 +158,5 @@ describeHere('on XFS', () => {
     );
     await expect(volume.createScope(scope('e'), 1)).rejects.toThrow("Can't lock");
     expect(existsSync(join(path, 'e'.repeat(32)))).toBe(false);
-  });
-
-  test('over the quota an upload gets 507 and goes on once there is room; a clone says why', async () => {
-    const path = newPath();
-    await using opened = new AsyncDisposableStack();
-    const storage = await startTestStorage(
-      { volumes: [{ name: 'volume1', backend: 'xfs', path, fsprefix: '.', projects }] },
-      path,
-    );
-    opened.defer(() => storage.discard());
-    const place = await storage.newFolder();
-    const qsid = place.vfid.split('/')[0] ?? '';
-    const asked = { volume: 'volume1', qsid };
-    const limit = await storage.ask('PATCH', '/quota-scope', {
-      ...asked,
-      options: { limit_bytes: 3_145_728 },
-    });
-    expect(limit.status).toBe(204);
-    writeFileSync(join(place.path, 'filler'), randomBytes(1_500_000));
-    const content = randomBytes(2_000_000);
-    const url = await storage.clientAddress('upload', { ...place, relpath: 'x', size: 2_000_000 });
-    const patch = (offset: number) =>
-      fetch(url, {
-        method: 'PATCH',
-        headers: { 'Upload-Offset': `${offset}` },
-        body: Buffer.from(content.subarray(offset)),
-      });
-    const refused = await patch(0);
-    expect(refused.status).toBe(507);
-    expect(await refused.json()).toMatchObject({
-      type: 'https://api.backend.ai/probs/storage/not-enough-space',
-    });
-    expect((await storage.ask('GET', '/quota-scope', asked)).body).toMatchObject({
-      limit_bytes: 3_145_728,
-    });
-    rmSync(join(place.path, 'filler'));
-    const arrived = Number(
-      (await fetch(url, { method: 'HEAD' })).headers.get('upload-offset') ?? Number.NaN,
-    );
-    expect((await patch(arrived)).status).toBe(204);
-    expect(readFileSync(join(place.path, 'x')).equals(content)).toBe(true);
-    const { body } = await storage.ask('POST', '/folder/clone', {
-      ...{ src_volume: 'volume1', src_vfid: place.vfid, dst_volume: null },
-      dst_vfid: `${place.vfid.slice(0, -32)}${'d'.repeat(32)}`,
-    });
-    const bgtask_id = String(Object(body).bgtask_id);
-    let task = Object((await storage.ask('GET', '/task', { bgtask_id })).body);
-    while (task.status === 'started') {
-      const next = { bgtask_id, after_version: task.version, wait_sec: 10 };
-      task = Object((await storage.ask('GET', '/task', next)).body);
-    }
-    expect(task.status).toBe('failed');
-    expect(task.message).toContain('free on volume1');
-    expect((await storage.ask('DELETE', '/quota-scope/quota', asked)).status).toBe(204);
   });
 });
