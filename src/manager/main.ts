@@ -40,6 +40,8 @@ import { errorLogRoutes } from './error-log/rest.ts';
 import { createEventBus } from './event/create.ts';
 import { exportRoutes } from './export/rest.ts';
 import { fairShareGraphql } from './fair-share/graphql.ts';
+import { fairShareRoutes } from './fair-share/rest.ts';
+import { usageBucketRoutes } from './fair-share/rest-usage.ts';
 import { usageBucketGraphql } from './fair-share/usage-graphql.ts';
 import { folderGraphql } from './folder/graphql.ts';
 import { folderRoutes } from './folder/rest.ts';
@@ -88,6 +90,7 @@ import { kernelNodeGraphql } from './session/kernel-node-graphql.ts';
 import { NewSessions } from './session/new-sessions.ts';
 import { sessionNodeGraphql } from './session/node-graphql.ts';
 import { sessionRoutes, sessionSocketRoutes } from './session/rest.ts';
+import { sessionHistoryRoutes } from './session/rest-history.ts';
 import { TransitionQueue } from './session/transition-queue.ts';
 import { sessionV2Graphql } from './session/v2-graphql.ts';
 import { sessionHistoryGraphql } from './session/v2-history-graphql.ts';
@@ -207,6 +210,9 @@ export const featureRoutes = (ctx: ManagerContext, graphql: GraphqlEngine): Rout
   ...errorLogRoutes(ctx),
   ...rbacRoutes(ctx),
   ...exportRoutes(ctx),
+  ...fairShareRoutes(ctx),
+  ...usageBucketRoutes(ctx),
+  ...sessionHistoryRoutes(ctx),
   ...openIdRoutes(ctx),
   ...folderRoutes(ctx),
   ...quotaScopeRoutes(ctx),

@@ -65,11 +65,17 @@ export const lenientBoolean = v.pipe(
 );
 
 /** A UUID as Python's clients write one, with dashes or without; it comes out with them, in lower case. */
-export const uuidText = v.pipe(
-  v.string(),
-  v.trim(),
-  v.transform((text) => normalizeUuid(text) ?? text),
-  v.uuid(),
+export const uuidText = v.union(
+  [
+    v.pipe(v.string(), v.trim(), v.uuid(), v.toLowerCase()),
+    v.pipe(
+      v.string(),
+      v.trim(),
+      v.regex(/^[0-9a-f]{32}$/i),
+      v.transform((text) => normalizeUuid(text) ?? text),
+    ),
+  ],
+  'Invalid UUID',
 );
 
 /** An integer, or its decimal text. */

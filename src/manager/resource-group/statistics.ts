@@ -1,5 +1,6 @@
 /** What resource groups have and what is held there, with one query per request and question. */
 import DataLoader from 'dataloader';
+import type { Sql } from 'postgres';
 import { addSlots, formatSlots, parseSlots, type SlotMap } from '../../common/slots.ts';
 import type { GraphqlContext } from '../graphql/context.ts';
 import * as store from './statistics-store.ts';
@@ -57,6 +58,18 @@ export async function agentSumsOf(
     available: total((row) => row.available),
     occupied: total((row) => row.occupied),
   };
+}
+
+/** The slots that the living agents of groups have, by group. */
+export async function livingSlots(
+  sql: Sql,
+  names: readonly string[],
+): Promise<Map<string, string[]>> {
+  const slots = new Map(names.map((name) => [name, new Set<string>()]));
+  for (const { name, status, available } of await store.sumAgents(sql, names)) {
+    if (status === 'ALIVE') for (const slot of Object.keys(available)) slots.get(name)?.add(slot);
+  }
+  return new Map([...slots].map(([name, own]) => [name, [...own]]));
 }
 
 /** The most of each slot that any one agent could give a session. */
