@@ -9,6 +9,7 @@ import type { ConfigStore } from '../stores/config/port.ts';
 import type { LiveStore } from '../stores/live/port.ts';
 import type { BackgroundTasks } from './background-task/service.ts';
 import type { EventBus } from './event/bus.ts';
+import type { EventLog } from './event/log.ts';
 import type { LargeTotals } from './graphql/large-totals.ts';
 import type { OwnRecords } from './own-records.ts';
 import type { NewSessions } from './session/new-sessions.ts';
@@ -45,6 +46,7 @@ export interface ManagerContext {
   readonly webSessions: LiveStore;
   readonly agents: AgentDirectory;
   readonly events: EventBus;
+  readonly eventLog: Pick<EventLog, 'follow' | 'holds' | 'replay'>;
   readonly tasks: BackgroundTasks;
   readonly clock: Clock;
   readonly random: Random;

@@ -258,7 +258,7 @@ export async function startManager(options: ManagerOptions): Promise<Manager> {
   const link = { keys: managerKeys, clock, random, log };
   await using started = new AsyncDisposableStack();
 
-  const events = await createEventBus(live, id, log);
+  const events = await createEventBus(live, id, clock, log);
   started.defer(() => events.close());
   const tasks = new BackgroundTasks({ live, clock, random, log });
   started.defer(() => tasks.stop());
@@ -282,6 +282,7 @@ export async function startManager(options: ManagerOptions): Promise<Manager> {
     webSessions: options.webSessions ?? live,
     agents,
     events,
+    eventLog: events.log,
     tasks,
     clock,
     random,

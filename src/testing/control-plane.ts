@@ -137,7 +137,7 @@ export async function controlPlaneFixture(
   const planes = new Set<ControlPlane>();
   const buses: ManagedEventBus[] = [];
   const sibling = async (id: string): Promise<ManagerContext> => {
-    const events = await createEventBus(base.ctx.live, id, base.ctx.log);
+    const events = await createEventBus(base.ctx.live, id, clock, base.ctx.log);
     buses.push(events);
     const client = (agentId: string) => {
       const agent = agents.get(agentId);
@@ -145,7 +145,7 @@ export async function controlPlaneFixture(
       return agent.client;
     };
     const transitions = new TransitionQueue({ sql: base.ctx.keyed, events, clock });
-    return { ...base.ctx, id, events, transitions, agents: { client } };
+    return { ...base.ctx, id, events, eventLog: events.log, transitions, agents: { client } };
   };
   const ctx = await sibling('i-first');
   const quiesce = async () => {

@@ -10,7 +10,7 @@ import { systemRandom } from '../common/random.ts';
 import { BackgroundTasks } from '../manager/background-task/service.ts';
 import type { ManagerContext } from '../manager/context.ts';
 import { keyedConnections } from '../manager/db/connect.ts';
-import type { EventBus, ManagerEvent } from '../manager/event/bus.ts';
+import { createEventBus } from '../manager/event/create.ts';
 import { LargeTotals } from '../manager/graphql/large-totals.ts';
 import type { Route, SocketRoute } from '../manager/http/route.ts';
 import { canonicalText, sign } from '../manager/http/signature.ts';
@@ -44,20 +44,6 @@ interface TestAccounts {
   /** A domain admin of the domain `default`. */
   readonly admin: TestAccount;
   readonly user: TestAccount;
-}
-
-/** Announcements within one process, without a sibling manager. */
-function localEventBus(): EventBus {
-  const listeners = new Set<(event: ManagerEvent) => void>();
-  return {
-    publish(event) {
-      for (const listener of listeners) listener(event);
-    },
-    subscribe(listener) {
-      listeners.add(listener);
-      return () => listeners.delete(listener);
-    },
-  };
 }
 
 async function insertAccounts({ sql }: TestDatabase): Promise<TestAccounts> {
@@ -119,7 +105,7 @@ export async function testManagerContext(
   const config = await openPostgresConfigStore({ sql: db.sql, log });
   const live = createMemoryLiveStore({ clock });
   const tasks = new BackgroundTasks({ live, clock, random: systemRandom, log });
-  const events = localEventBus();
+  const events = await createEventBus(live, 'i-test', clock, silentLog);
   const keyed = await keyedConnections(db.sql);
   const ctx: ManagerContext = {
     id: 'i-test',
@@ -139,6 +125,7 @@ export async function testManagerContext(
       },
     },
     events,
+    eventLog: events.log,
     tasks,
     clock,
     random: systemRandom,
@@ -236,20 +223,28 @@ export function signedHeaders(
 }
 
 /** Sends a request signed by its account; `json` becomes the body. */
-export type TestClient = (method: string, target: string, json?: unknown) => Promise<Response>;
+export type TestClient = (
+  method: string,
+  target: string,
+  json?: unknown,
+  headers?: Readonly<Record<string, string>>,
+) => Promise<Response>;
 
 /** A client of the server at `url` that signs with `account`. */
 export function signingClient(url: string, account: TestAccount): TestClient {
   const { host } = new URL(url);
-  return (method, target, json) =>
+  return (method, target, json, headers) =>
     fetch(`${url}${target}`, {
       method,
-      headers: signedHeaders(account, {
-        method,
-        target,
-        host,
-        contentType: json === undefined ? undefined : 'application/json',
-      }),
+      headers: {
+        ...headers,
+        ...signedHeaders(account, {
+          method,
+          target,
+          host,
+          contentType: json === undefined ? undefined : 'application/json',
+        }),
+      },
       body: json === undefined ? undefined : JSON.stringify(json),
     });
 }

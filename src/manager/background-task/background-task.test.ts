@@ -46,6 +46,35 @@ test('a watcher gets each report and the end as server-sent events', async () =>
   expect(text).toContain('retry: 5\n');
 });
 
+test('a watcher that was cut off goes on where it stopped, and learns what is lost', async () => {
+  const { user } = server.accounts;
+  const long = Promise.withResolvers<void>();
+  const id = await server.ctx.tasks.start(user, 'copy', async (report) => {
+    for (let n = 1; n <= 300; n += 1) await report({ current: n, total: 300, message: `${n}` });
+    long.resolve();
+    return 'all copied';
+  });
+  const client = signingClient(server.url, user);
+  const target = `/events/background-task?task_id=${id}`;
+  await long.promise;
+  const ask = async (place?: string) => {
+    const headers = place === undefined ? undefined : { 'Last-Event-ID': place };
+    const text = await (await client('GET', target, undefined, headers)).text();
+    return [...text.matchAll(/(?:id: (.*)\nretry: 5\n)?event: (\w+)\ndata: (.*)\n/g)].map(
+      ([, place, name, data]) => ({ place, name, data: JSON.parse(data ?? '') }),
+    );
+  };
+  const names = async (place?: string) => (await ask(place)).map(({ name }) => name);
+  // Reports are no more than 256.
+  const all = await ask('1-0');
+  expect(all[0]).toMatchObject({ name: 'events_missed', data: { last_event_id: '1-0' } });
+  expect(all).toHaveLength(1 + 256 + 1);
+  const late = all.at(-4);
+  expect(await names(late?.place)).toEqual(['bgtask_updated', 'bgtask_done', 'server_close']);
+  expect(await names()).toEqual(['bgtask_done', 'server_close']);
+  expect(await names('nonsense')).toEqual(['events_missed', 'bgtask_done', 'server_close']);
+});
+
 test('a finished task shows its end; a failed one says why', async () => {
   const { user } = server.accounts;
   const id = await server.ctx.tasks.start(user, 'copy', async () => {

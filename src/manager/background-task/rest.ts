@@ -5,7 +5,7 @@ import type { ManagerContext } from '../context.ts';
 import { route } from '../http/declare.ts';
 import { aliased } from '../http/parameters.ts';
 import type { Route } from '../http/route.ts';
-import { eventStream, type ServerEvent } from '../http/sse.ts';
+import { eventStream, eventsMissed, type ServerEvent } from '../http/sse.ts';
 import type { TaskEvent } from './service.ts';
 
 /** After how long a client that was cut off connects again. Milliseconds. */
@@ -34,8 +34,10 @@ async function* serverEvents(
   clock: Clock,
   taskId: string,
   events: AsyncIterable<TaskEvent>,
+  missed: string | null,
   signal: AbortSignal,
 ): AsyncGenerator<ServerEvent> {
+  if (missed !== null) yield eventsMissed(missed);
   let isFirst = true;
   for await (const event of events) {
     if (isFirst && event.state !== 'updated') await clock.sleep(SETTLE_MS, signal).catch(() => {});
@@ -59,9 +61,10 @@ export const backgroundTaskRoutes = (ctx: ManagerContext): Route[] => [
       await ctx.tasks.authorize(caller, id);
       const ended = new AbortController();
       const either = AbortSignal.any([signal, ended.signal]);
-      const place = request.headers.get('last-event-id');
+      const place = request.headers.get('last-event-id') || null;
+      const missed = place !== null && !(await ctx.tasks.holds(id, place)) ? place : null;
       const events = ctx.tasks.watch(id, place, either);
-      return eventStream(ctx.clock, serverEvents(ctx.clock, id, events, either), {
+      return eventStream(ctx.clock, serverEvents(ctx.clock, id, events, missed, either), {
         signal,
         onEnd: () => ended.abort(),
       });

@@ -10,6 +10,7 @@ import { isUuid } from '../../common/ids.ts';
 import type { Logger } from '../../common/logger.ts';
 import type { Random } from '../../common/random.ts';
 import type { LiveStore } from '../../stores/live/port.ts';
+import { isStreamId, precedingStreamId } from '../../stores/live/stream-id.ts';
 import type { Caller } from '../http/route.ts';
 
 /** How long a finished task can be looked up. Milliseconds. */
@@ -175,8 +176,16 @@ export class BackgroundTasks {
     }
   }
 
+  /** Whether all reports after one are still known, as that itself is. */
+  async holds(id: string, reportId: string): Promise<boolean> {
+    if (!isStreamId(reportId)) return false;
+    const place = precedingStreamId(reportId);
+    const [first] = await this.#live.streamRead(keyOf(id.toLowerCase()), place, 1);
+    return first?.id === reportId;
+  }
+
   /**
-   * The reports of a task after `afterId`, or the latest one at first, until its end or `signal`.
+   * The reports of a task after `afterId`, or the latest one at first if that is none, until its end or `signal`.
    * The caller's right was checked before.
    */
   async *watch(id: string, afterId: string | null, signal: AbortSignal): AsyncGenerator<TaskEvent> {
@@ -190,8 +199,9 @@ export class BackgroundTasks {
     const subscription = await this.#live.subscribe(key, notice);
     signal.addEventListener('abort', notice);
     try {
-      let place = afterId ?? '0';
-      let fresh = afterId === null;
+      const isPlace = afterId !== null && isStreamId(afterId);
+      let place = isPlace ? afterId : '0';
+      let fresh = !isPlace;
       while (!signal.aborted) {
         told = false;
         const alive = (await this.#live.get(aliveKey(id.toLowerCase()))) !== null;

@@ -12,8 +12,8 @@ const wake: ManagerEvent = { type: 'wake', loop: 'schedule' };
 
 test('reach own listeners at once and siblings once, never twice', async () => {
   const live = createMemoryLiveStore({ clock: systemClock });
-  const one = await createEventBus(live, 'i-one', silentLog);
-  const two = await createEventBus(live, 'i-two', silentLog);
+  const one = await createEventBus(live, 'i-one', systemClock, silentLog);
+  const two = await createEventBus(live, 'i-two', systemClock, silentLog);
   const heard: string[] = [];
   one.subscribe((event) => heard.push(`one ${event.type}`));
   const leave = two.subscribe((event) => heard.push(`two ${event.type}`));
@@ -35,9 +35,12 @@ test('survive a failing listener, a failing store and malformed messages', async
   const log: Logger = { ...silentLog, warn: (text) => warnings.push(text) };
   const broken = {
     publish: () => Promise.reject(new Error('no store')),
+    streamAdd: () => Promise.reject(new Error('no store')),
+    streamRead: live.streamRead.bind(live),
+    streamLast: live.streamLast.bind(live),
     subscribe: live.subscribe.bind(live),
   };
-  const bus = await createEventBus(broken, 'i-one', log);
+  const bus = await createEventBus(broken, 'i-one', systemClock, log);
   const heard: ManagerEvent[] = [];
   bus.subscribe(() => {
     throw new Error('a faulty listener');

@@ -3,28 +3,17 @@
  * managers through the live store's publish/subscribe.
  */
 import * as v from 'valibot';
+import type { Clock } from '../../common/clock.ts';
 import { errorMessage } from '../../common/errors.ts';
 import type { Logger } from '../../common/logger.ts';
 import type { LiveStore } from '../../stores/live/port.ts';
-import type { EventBus, ManagerEvent } from './bus.ts';
+import { type EventBus, type ManagerEvent, statusEvent } from './bus.ts';
+import { EventLog } from './log.ts';
 
 const CHANNEL = 'manager/events';
 
 const managerEvent = v.variant('type', [
-  v.object({
-    type: v.literal('session-status'),
-    sessionId: v.string(),
-    status: v.string(),
-    reason: v.string(),
-  }),
-  v.object({
-    type: v.literal('kernel-status'),
-    sessionId: v.string(),
-    kernelId: v.string(),
-    status: v.string(),
-    reason: v.string(),
-    exitCode: v.nullable(v.number()),
-  }),
+  statusEvent,
   v.object({ type: v.literal('entity-changed'), entityType: v.string() }),
   v.object({
     type: v.literal('wake'),
@@ -42,6 +31,8 @@ const message = v.pipe(
 const MAX_IN_FLIGHT = 1000;
 
 export interface ManagedEventBus extends EventBus {
+  /** What was published of sessions and kernels, by any manager. */
+  readonly log: EventLog;
   /** Stops listening to siblings. */
   close(): Promise<void>;
 }
@@ -52,10 +43,12 @@ export interface ManagedEventBus extends EventBus {
  * @throws what the live store throws when it cannot be subscribed to.
  */
 export async function createEventBus(
-  live: Pick<LiveStore, 'publish' | 'subscribe'>,
+  live: Pick<LiveStore, 'publish' | 'subscribe' | 'streamAdd' | 'streamRead' | 'streamLast'>,
   managerId: string,
+  clock: Clock,
   log: Logger,
 ): Promise<ManagedEventBus> {
+  const kept = await EventLog.open(live, clock, log);
   const listeners = new Set<(event: ManagerEvent) => void>();
   let inFlight = 0;
   let failing = false;
@@ -103,11 +96,16 @@ export async function createEventBus(
     publish(event) {
       deliver(event);
       void tellSiblings(event);
+      if (event.type === 'session-status' || event.type === 'kernel-status') kept.append(event);
     },
+    log: kept,
     subscribe(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    close: () => subscription.close(),
+    close: async () => {
+      await subscription.close();
+      await kept.close();
+    },
   };
 }

@@ -11,6 +11,15 @@ export interface ServerEvent {
   readonly retryMs?: number;
 }
 
+/** Told first to a client that said where it stopped, when not all since then is still known. */
+export const eventsMissed = (lastEventId: string): ServerEvent => ({
+  event: 'events_missed',
+  data: {
+    last_event_id: lastEventId,
+    reason: 'Not all that happened since this event is still known; look anew at what you follow.',
+  },
+});
+
 /** How often an idle stream proves to be alive. Milliseconds. */
 const PING_MS = 15_000;
 

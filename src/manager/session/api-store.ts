@@ -76,6 +76,7 @@ export async function publicHostOfAgent(sql: Sql, agentId: string): Promise<stri
 }
 
 const subjectRow = v.object({
+  id: v.string(),
   name: v.nullable(v.string()),
   accessKey: v.nullable(v.string()),
   domainName: v.string(),
@@ -87,14 +88,18 @@ const subjectRow = v.object({
 /** What an event tells about its session, and what filters go by. */
 export type EventSubject = v.InferOutput<typeof subjectRow>;
 
-/** The session that an event is about; null when it is not there (any more). */
-export async function eventSubject(sql: Sql, sessionId: string): Promise<EventSubject | null> {
+/** The sessions that events are about, by id; those that are not there (any more) are left out. */
+export async function eventSubjects(
+  sql: Sql,
+  sessionIds: readonly string[],
+): Promise<Map<string, EventSubject>> {
+  if (sessionIds.length === 0) return new Map();
   const rows = await sql`
-    select s.name, s.access_key as "accessKey", s.domain_name as "domainName",
+    select s.id, s.name, s.access_key as "accessKey", s.domain_name as "domainName",
       g.name as "groupName", s.result,
       (s.status_data->'kernel'->>'exit_code')::int as "exitCode",
       coalesce((select jsonb_agg(jsonb_build_object('id', k.id, 'clusterRole', k.cluster_role,
         'clusterIdx', k.cluster_idx)) from kernels k where k.session_id = s.id), '[]') as kernels
-    from sessions s join groups g on g.id = s.group_id where s.id = ${sessionId}`;
-  return rows[0] ? v.parse(subjectRow, rows[0]) : null;
+    from sessions s join groups g on g.id = s.group_id where s.id = any(${[...sessionIds]})`;
+  return new Map(v.parse(v.array(subjectRow), [...rows]).map((subject) => [subject.id, subject]));
 }

@@ -1,5 +1,5 @@
 /** The event stream: names and data of events, and who gets which. */
-import { afterAll, beforeAll, expect, test } from 'bun:test';
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import {
   signingClient,
   type TestAccount,
@@ -49,6 +49,7 @@ afterAll(async () => {
 
 interface Received {
   event: string;
+  id: string;
   data: Record<string, unknown>;
 }
 
@@ -58,8 +59,11 @@ async function listen(
   query: string,
   count: number,
   act: () => void,
+  lastEventId?: string,
 ): Promise<Received[]> {
-  const response = await signingClient(server.url, account)('GET', `/events/session?${query}`);
+  const headers = lastEventId === undefined ? undefined : { 'Last-Event-ID': lastEventId };
+  const client = signingClient(server.url, account);
+  const response = await client('GET', `/events/session?${query}`, undefined, headers);
   expect(response.status).toBe(200);
   expect(response.headers.get('content-type')).toBe('text/event-stream');
   const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
@@ -78,8 +82,8 @@ async function listen(
     const blocks = text.split('\n\n');
     text = blocks.pop() ?? '';
     for (const block of blocks) {
-      const [, event, data] = /^event: (.*)\ndata: (.*)$/.exec(block) ?? [];
-      if (event && data) events.push({ event, data: JSON.parse(data) });
+      const [, id = '', event, data] = /^(?:id: (.*)\n)?event: (.*)\ndata: (.*)$/.exec(block) ?? [];
+      if (event && data) events.push({ id, event, data: JSON.parse(data) });
     }
   }
   await reader.cancel();
@@ -109,7 +113,7 @@ test('a user gets the events of the own key, with their data', async () => {
     status(mine, 'RUNNING');
     kernel(mine, 'TERMINATED', 3);
   });
-  expect(events).toEqual([
+  expect(events).toMatchObject([
     {
       event: 'session_started',
       data: {
@@ -172,6 +176,83 @@ test("a batch session's result comes once, before its end", async () => {
     'session_terminating',
     'session_terminated',
   ]);
+});
+
+describe('a client that was cut off', () => {
+  const nothing = () => undefined;
+  const seen = (events: Received[]) =>
+    events.map(({ event, data }) => `${event} ${data.sessionName}`);
+
+  test('is told what it missed, in order and once, and then what comes', async () => {
+    await manager.ctx.sql`update sessions set result = 'UNDEFINED' where id = ${mine.sessionId}`;
+    const [first] = await listen(manager.accounts.user, 'scope=*', 1, () => {
+      status(mine, 'PREPARING');
+    });
+    // Nobody listens.
+    kernel(mine, 'PREPARING');
+    status(theirs, 'PREPARING');
+    for (let i = 0; i < 40; i += 1) kernel(mine, 'CREATING');
+    status(mine, 'RUNNING');
+    const last = status.bind(null, mine, 'TERMINATING');
+    const events = await listen(manager.accounts.user, 'scope=*', 43, last, first?.id);
+    expect(seen(events)).toEqual([
+      'kernel_preparing mine',
+      ...Array.from({ length: 40 }, () => 'kernel_creating mine'),
+      'session_started mine',
+      'session_terminating mine',
+    ]);
+    expect(new Set(events.map(({ id }) => id)).size).toBe(43);
+    // From within what was written down in one go.
+    const from = events[20]?.id;
+    const again = await listen(manager.accounts.user, 'scope=session', 2, nothing, from);
+    expect(seen(again)).toEqual(['session_started mine', 'session_terminating mine']);
+  });
+
+  test('an ending that was missed goes with its result', async () => {
+    const [first] = await listen(manager.accounts.user, 'scope=session', 1, () => {
+      status(mine, 'PULLING');
+    });
+    for (const name of ['RUNNING', 'TERMINATING', 'TERMINATED']) status(mine, name);
+    await manager.ctx.sql`update sessions set result = 'SUCCESS' where id = ${mine.sessionId}`;
+    const events = await listen(manager.accounts.user, 'scope=session', 4, nothing, first?.id);
+    expect(events.map(({ event }) => event)).toEqual([
+      ...['session_started', 'session_success', 'session_terminating', 'session_terminated'],
+    ]);
+  });
+
+  test.each(['1-0.0', '99999999999999-0.0', 'nonsense', '1.5', '-1-1.0'])(
+    'is told that more is missing when %s is not known',
+    async (place) => {
+      const events = await listen(manager.accounts.superadmin, 'scope=kernel', 1, nothing, place);
+      expect(events[0]).toMatchObject({ event: 'events_missed', data: { last_event_id: place } });
+    },
+  );
+
+  test('gets what is left after a gap', async () => {
+    const { superadmin } = manager.accounts;
+    const all = () => kernel(theirs, 'TERMINATED', 7);
+    const query = `sessionId=${theirs.sessionId}&scope=kernel`;
+    const events = await listen(superadmin, query, 2, all, '1-0.0');
+    expect(events.map(({ event }) => event)).toEqual(['events_missed', 'kernel_terminated']);
+  });
+
+  test('gets nothing that is not its own', async () => {
+    await manager.ctx.sql`update sessions set result = 'UNDEFINED' where id = ${mine.sessionId}`;
+    const [first] = await listen(manager.accounts.superadmin, 'scope=session', 1, () => {
+      status(theirs, 'PULLING');
+    });
+    status(theirs, 'RUNNING');
+    const last = () => status(mine, 'RUNNING');
+    const own = await listen(manager.accounts.user, 'scope=session', 1, last, first?.id);
+    expect(seen(own)).toEqual(['session_started mine']);
+    const abroad = await insertSession(manager.ctx.sql, {
+      ...{ name: 'abroad', owner: stranger, domainName: 'other', agentId: 'i-one' },
+      projectId: await insertProject(manager.ctx.sql, 'other'),
+    });
+    const after = () => status(abroad, 'RUNNING');
+    const foreign = await listen(stranger, 'scope=session', 1, after, first?.id);
+    expect(seen(foreign)).toEqual(['session_started abroad']);
+  });
 });
 
 test('others may not listen', async () => {

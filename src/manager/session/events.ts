@@ -3,12 +3,14 @@ import * as v from 'valibot';
 import { BackendError } from '../../common/errors.ts';
 import { resolveOwner } from '../auth/delegation.ts';
 import type { ManagerContext } from '../context.ts';
-import type { ManagerEvent } from '../event/bus.ts';
+import type { StatusEvent } from '../event/bus.ts';
+import type { LoggedEvent } from '../event/log.ts';
 import { route } from '../http/declare.ts';
 import { aliased, uuidText } from '../http/parameters.ts';
 import type { Caller, Route } from '../http/route.ts';
-import { eventStream, type ServerEvent } from '../http/sse.ts';
-import { type EventSubject, eventSubject } from './api-store.ts';
+import { eventStream, eventsMissed, type ServerEvent } from '../http/sse.ts';
+import { type EventSubject, eventSubjects } from './api-store.ts';
+import { type FeedPage, openFeed } from './event-feed.ts';
 import { sessionEventOf } from './lifecycle.ts';
 import { sessionOperation } from './request.ts';
 
@@ -25,6 +27,9 @@ const KERNEL_EVENTS: Readonly<Record<string, string>> = {
   TERMINATED: 'kernel_terminated',
 };
 
+/** With which a batch session's result is told. */
+const ENDINGS: readonly string[] = ['TERMINATING', 'TERMINATED'];
+
 const eventsQuery = aliased(
   {
     session_name: ['sessionName'],
@@ -40,8 +45,6 @@ const eventsQuery = aliased(
     scope: v.optional(v.string(), '*'),
   }),
 );
-
-type StatusEvent = Extract<ManagerEvent, { sessionId: string }>;
 
 /** Whose events a caller gets; null means no restriction. */
 interface EventFilter {
@@ -94,6 +97,15 @@ async function filterOf(
   };
 }
 
+/** What an event itself says to a filter; the rest is up to its session. */
+function concerns(
+  filter: Pick<EventFilter, 'sessionId' | 'sessions' | 'kernels'>,
+  event: StatusEvent,
+): boolean {
+  if (event.type === 'session-status' ? !filter.sessions : !filter.kernels) return false;
+  return filter.sessionId === null || filter.sessionId === event.sessionId;
+}
+
 /** The status events of the bus that may concern a filter, in order, until `signal` aborts. */
 export async function* statusEvents(
   ctx: ManagerContext,
@@ -105,8 +117,7 @@ export async function* statusEvents(
   let wake = () => {};
   const unsubscribe = ctx.events.subscribe((event) => {
     if (event.type === 'wake' || event.type === 'entity-changed') return;
-    if (event.type === 'session-status' ? !filter.sessions : !filter.kernels) return;
-    if (filter.sessionId !== null && filter.sessionId !== event.sessionId) return;
+    if (!concerns(filter, event)) return;
     // The client reconnects after the end of its stream; a gap it is not told of would be worse.
     if (queue.length >= MAX_QUEUED_EVENTS) overflowed = true;
     else queue.push(event);
@@ -132,12 +143,14 @@ export async function* statusEvents(
   }
 }
 
+interface Told {
+  readonly filter: EventFilter;
+  readonly resultsSent: Set<string>;
+  readonly isReplay: boolean;
+}
+
 /** The messages of one event; a batch session's result goes before the end that follows from it. */
-function messagesOf(
-  event: StatusEvent,
-  subject: EventSubject,
-  resultsSent: Set<string>,
-): ServerEvent[] {
+function messagesOf(event: StatusEvent, subject: EventSubject, told: Told): ServerEvent[] {
   const session = {
     reason: event.reason,
     sessionName: subject.name,
@@ -153,24 +166,43 @@ function messagesOf(
     return [{ event: name, data: { ...session, kernelId: event.kernelId, ...place } }];
   }
   const messages: ServerEvent[] = [];
-  if (subject.result !== 'UNDEFINED' && !resultsSent.has(event.sessionId)) {
-    resultsSent.add(event.sessionId);
+  // The session is read as it is now: of events long past only its end goes with its result.
+  const mayHaveResult = !told.isReplay || ENDINGS.includes(event.status);
+  if (subject.result !== 'UNDEFINED' && mayHaveResult && !told.resultsSent.has(event.sessionId)) {
+    told.resultsSent.add(event.sessionId);
     messages.push({ event: `session_${subject.result.toLowerCase()}`, data: session });
   }
   messages.push({ event: `session_${sessionEventOf(event.status)}`, data: session });
-  if (event.status === 'TERMINATED') resultsSent.delete(event.sessionId);
+  if (event.status === 'TERMINATED') told.resultsSent.delete(event.sessionId);
   return messages;
+}
+
+/** The messages of an event, the last of which names the place to go on from. */
+function placedMessages(
+  { event, place }: LoggedEvent,
+  subject: EventSubject | undefined,
+  told: Told,
+): ServerEvent[] {
+  if (subject === undefined || !passes(told.filter, subject)) return [];
+  const messages = messagesOf(event, subject, told);
+  const last = messages.pop();
+  if (last === undefined) return [];
+  return [...messages, place === null ? last : { ...last, id: place }];
 }
 
 async function* sessionEvents(
   ctx: ManagerContext,
   filter: EventFilter,
-  signal: AbortSignal,
+  place: string | null,
+  pages: AsyncIterable<FeedPage>,
 ): AsyncGenerator<ServerEvent> {
   const resultsSent = new Set<string>();
-  for await (const event of statusEvents(ctx, filter, signal)) {
-    const subject = await eventSubject(ctx.sql, event.sessionId);
-    if (subject && passes(filter, subject)) yield* messagesOf(event, subject, resultsSent);
+  for await (const { events, isReplay, isGap } of pages) {
+    if (isGap && place !== null) yield eventsMissed(place);
+    const ids = new Set(events.map(({ event }) => event.sessionId));
+    const subjects = await eventSubjects(ctx.sql, [...ids]);
+    const told = { filter, resultsSent, isReplay };
+    for (const one of events) yield* placedMessages(one, subjects.get(one.event.sessionId), told);
   }
 }
 
@@ -180,12 +212,14 @@ export const eventRoutes = (ctx: ManagerContext): Route[] => [
       ...sessionOperation('GET', '/events/session', 'Follow what happens to sessions, as SSE.'),
       takes: { query: eventsQuery },
     },
-    async (request, { query }) => {
-      const filter = await filterOf(ctx, request.caller, query);
+    async ({ caller, request, signal }, { query }) => {
+      const filter = await filterOf(ctx, caller, query);
       const ended = new AbortController();
-      const signal = AbortSignal.any([request.signal, ended.signal]);
-      return eventStream(ctx.clock, sessionEvents(ctx, filter, signal), {
-        signal: request.signal,
+      const place = request.headers.get('last-event-id') || null;
+      const either = AbortSignal.any([signal, ended.signal]);
+      const pages = await openFeed(ctx, (event) => concerns(filter, event), place, either);
+      return eventStream(ctx.clock, sessionEvents(ctx, filter, place, pages), {
+        signal,
         onEnd: () => ended.abort(),
       });
     },

@@ -208,6 +208,8 @@ function windowsAndStreams(context: Context): void {
     const some = await context.store.streamRead(key, ids[4] ?? '', 3);
     expect(some.map((entry) => entry.fields.n)).toEqual(['5', '6', '7']);
     expect(await context.store.streamRead(key, ids[11] ?? '', 3)).toEqual([]);
+    expect(await context.store.streamLast(key)).toBe(ids[11] ?? '');
+    expect(await context.store.streamLast(context.newKey())).toBeNull();
   });
 }
 

@@ -288,6 +288,10 @@ class MemoryLiveStore implements LiveStore {
     return start < 0 ? [] : entries.slice(start, start + count);
   }
 
+  async streamLast(key: string): Promise<string | null> {
+    return this.#keys.find(key, 'stream')?.entries.at(-1)?.id ?? null;
+  }
+
   async publish(channel: string, message: string): Promise<void> {
     for (const deliver of this.#channels.get(channel) ?? []) {
       queueMicrotask(() => deliver(message));

@@ -53,6 +53,8 @@ export interface LiveStore {
   ): Promise<string>;
   /** Entries after `afterId` ("0": from the start), oldest first. */
   streamRead(key: string, afterId: string, count: number): Promise<StreamEntry[]>;
+  /** The id of the last entry; null when there is none. */
+  streamLast(key: string): Promise<string | null>;
 
   publish(channel: string, message: string): Promise<void>;
   /** Resolves once messages published from now on will arrive. */

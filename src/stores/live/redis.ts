@@ -222,6 +222,13 @@ class RedisLiveStore implements LiveStore {
     return (entries ?? []).map(({ id, message }) => ({ id, fields: { ...message } }));
   }
 
+  async streamLast(key: string): Promise<string | null> {
+    const entries = await this.#run(`Reading '${key}'`, (client) =>
+      client.xRevRange(this.#key(key), '+', '-', { COUNT: 1 }),
+    );
+    return entries?.[0]?.id ?? null;
+  }
+
   async publish(channel: string, message: string): Promise<void> {
     await this.#run(`Publishing on '${channel}'`, (client) =>
       client.publish(this.#key(channel), message),
