@@ -84,7 +84,7 @@ describe.if(requireOrSkip(reason))('a packaged installation on existing servers'
   test('what is missing is told all at once, and nothing is done', async () => {
     const wrong = options.map((text) => (text === redis.addr ? '127.0.0.1:1' : text));
     const outcome = await runCli(wrong, { ...at, timeoutMs: INSTALL_TIMEOUT_MS });
-    expectClearFailure(outcome, 'Redis does not take connections at 127.0.0.1:1', '--redis-addr');
+    expectClearFailure(outcome, 'No answer from Redis at 127.0.0.1:1', '--redis-addr');
     expect(existsSync(join(target, 'etc'))).toBe(false);
   });
 

@@ -17,9 +17,10 @@ import {
   writeOwnFile,
 } from '../layout.ts';
 import { platformCheck } from '../parts/checks.ts';
+import { findCompose } from '../parts/compose.ts';
 import { runInstalled } from '../parts/data.ts';
 import { forgetPrevious, placeExecutable, restorePrevious } from '../parts/executable.ts';
-import { COMPOSE_REMEDY, composeArguments, findCompose } from '../parts/halfstack.ts';
+import { runCompose } from '../parts/halfstack.ts';
 import {
   accepts,
   adopt,
@@ -116,6 +117,8 @@ class Components {
   }
 }
 
+const COMPOSE_DOWN_TIMEOUT_MS = 120_000;
+
 const withoutEnd = (context: StepContext): StepContext => ({
   ...context,
   signal: new AbortController().signal,
@@ -209,9 +212,9 @@ function uninstallSteps(
       : 'Stop PostgreSQL, Redis and etcd',
     async run(context) {
       const compose = await findCompose(context.signal);
-      if (compose === null) throw new UserError('compose is gone.', { hint: COMPOSE_REMEDY });
-      const base = composeArguments(compose, layout, info.env_id);
-      await runCommand([...base, 'down', ...(purge ? ['--volumes'] : [])], context);
+      const place = { layout, envId: info.env_id };
+      const down = ['down', ...(purge ? ['--volumes'] : [])];
+      await runCompose(compose, place, down, context, COMPOSE_DOWN_TIMEOUT_MS);
     },
   };
   const endSessions: Step = {

@@ -294,7 +294,14 @@ export function serversPlan(request: InstallRequest, environment: Environment): 
       executableStep(layout.executable),
       configStep(request, layout, environment),
       ...(usesCompose(request)
-        ? [composeStep(request, layout, () => loadOrCreateSecrets(layout, random))]
+        ? [
+            composeStep(
+              request,
+              layout,
+              () => loadOrCreateSecrets(layout, random),
+              environment.clock,
+            ),
+          ]
         : []),
       ...dataSteps(request, layout, random),
       ...(info.mode === 'package' ? unitSteps(info, layout, environment) : []),

@@ -1,47 +1,21 @@
 /** PostgreSQL, Redis and etcd: started with compose, or looked for where they already are. */
 import { join } from 'node:path';
 import composeFile from '../../../halfstack/compose.yaml' with { type: 'text' };
+import type { Clock } from '../../common/clock.ts';
 import { UserError } from '../../common/errors.ts';
 import { type Layout, type Secrets, serverAddresses, writeOwnFile } from '../layout.ts';
 import type { InstallRequest } from '../request.ts';
 import { runCommand } from '../shell.ts';
 import type { Check, Step, StepContext } from '../step.ts';
-import { accepts } from './services.ts';
+import { COMPOSE_REMEDY, type Compose, findCompose, searchCompose } from './compose.ts';
+import { answersAs, type ServerKind } from './probes.ts';
 
-const VERSION_TIMEOUT_MS = 15_000;
 /** Pulling the three images over a slow line. */
 const PULL_TIMEOUT_MS = 30 * 60_000;
 const UP_TIMEOUT_MS = 5 * 60_000;
-
-/** The ways compose can be called, best first. */
-const COMPOSE_COMMANDS: readonly (readonly string[])[] = [
-  ['docker', 'compose'],
-  ['podman', 'compose'],
-  ['docker-compose'],
-];
-
-const mute = (signal: AbortSignal): StepContext => ({
-  log: () => undefined,
-  progress: () => undefined,
-  signal,
-});
-
-/** The first compose that works here; null without one. */
-export async function findCompose(signal: AbortSignal): Promise<readonly string[] | null> {
-  for (const command of COMPOSE_COMMANDS) {
-    const [program = ''] = command;
-    if (Bun.which(program) === null) continue;
-    try {
-      const options = { timeoutMs: VERSION_TIMEOUT_MS };
-      await runCommand([...command, 'version'], mute(signal), options);
-      return command;
-    } catch (error) {
-      // The program is there, but without compose: the next one may have it.
-      if (!(error instanceof UserError)) throw error;
-    }
-  }
-  return null;
-}
+/** From the containers' start until all three take requests: PostgreSQL makes its database first. */
+const READY_TIMEOUT_MS = 3 * 60_000;
+const POLL_MS = 200;
 
 /** Compose's name of the installation's containers and volumes. */
 export const projectName = (envId: string): string =>
@@ -49,14 +23,20 @@ export const projectName = (envId: string): string =>
 
 const composeFilePath = (layout: Layout) => join(layout.halfstack, 'compose.yaml');
 
-/** The command line of compose for this installation's file. */
-export function composeArguments(compose: readonly string[], layout: Layout, envId: string) {
-  return [
-    ...compose,
-    ...['--project-name', projectName(envId)],
-    ...['--file', composeFilePath(layout)],
+/** Calls compose with this installation's file. */
+export async function runCompose(
+  { command, env }: Compose,
+  place: { readonly layout: Layout; readonly envId: string },
+  args: readonly string[],
+  context: StepContext,
+  timeoutMs: number,
+): Promise<void> {
+  const { layout, envId } = place;
+  const options = [
+    ...['--project-name', projectName(envId), '--file', composeFilePath(layout)],
     ...['--env-file', join(layout.halfstack, '.env')],
   ];
+  await runCommand([...command, ...options, ...args], context, { env, timeoutMs });
 }
 
 export function writeHalfstackFiles(
@@ -76,41 +56,64 @@ export function writeHalfstackFiles(
   writeOwnFile(join(layout.halfstack, '.env'), lines.join(''));
 }
 
-export function composeStep(request: InstallRequest, layout: Layout, secrets: () => Secrets): Step {
+/**
+ * Not with compose's own `--wait`: Podman asks containers for their health only where systemd runs.
+ * @throws UserError when one of the three does not answer in time.
+ */
+async function waitForServers(request: InstallRequest, clock: Clock, context: StepContext) {
+  const { ports } = request;
+  const deadlineMs = clock.monotonicMs() + READY_TIMEOUT_MS;
+  for (const kind of ['postgres', 'redis', 'etcd'] as const) {
+    while (!(await answersAs(kind, '127.0.0.1', ports[kind]))) {
+      context.signal.throwIfAborted();
+      if (clock.monotonicMs() > deadlineMs) {
+        throw new UserError(`${NAMES[kind]} does not answer on port ${ports[kind]}.`, {
+          hint: `Why is in the log of its container: docker (or podman) logs ${projectName(request.envId)}-${kind}-1`,
+        });
+      }
+      await clock.sleep(POLL_MS);
+    }
+  }
+}
+
+export function composeStep(
+  request: InstallRequest,
+  layout: Layout,
+  secrets: () => Secrets,
+  clock: Clock,
+): Step {
+  const place = { layout, envId: request.envId };
   return {
     id: 'halfstack',
     title: 'Start PostgreSQL, Redis and etcd with compose',
     async run(context) {
       const compose = await findCompose(context.signal);
-      if (compose === null) throw new UserError('compose is gone.', { hint: COMPOSE_REMEDY });
       writeHalfstackFiles(request, layout, secrets());
-      const base = composeArguments(compose, layout, request.envId);
-      context.progress('fetching images');
-      await runCommand([...base, 'pull', '--policy', 'missing'], context, {
-        timeoutMs: PULL_TIMEOUT_MS,
-      });
-      context.progress('waiting until all three are healthy');
-      await runCommand([...base, 'up', '--detach', '--wait'], context, {
-        timeoutMs: UP_TIMEOUT_MS,
-      });
+      context.progress('fetching images, which may take minutes');
+      await runCompose(compose, place, ['create'], context, PULL_TIMEOUT_MS);
+      context.progress('starting the containers');
+      await runCompose(compose, place, ['up', '--detach'], context, UP_TIMEOUT_MS);
+      context.progress('waiting until all three answer');
+      await waitForServers(request, clock, context);
     },
   };
 }
-
-export const COMPOSE_REMEDY =
-  'Install Docker Compose v2 (docker-compose-v2 or docker-compose-plugin) or Podman with compose; ' +
-  'or use servers you have: --postgres-addr, --redis-addr and --etcd-addr.';
 
 export function composeCheck(signal: AbortSignal): Check {
   return {
-    title: 'Compose v2',
+    title: 'Docker Compose v2, or Podman with it',
     async run() {
-      const found = await findCompose(signal);
-      if (found !== null) return null;
-      return { problem: 'No working compose was found.', remedy: COMPOSE_REMEDY };
+      const found = await searchCompose(signal);
+      if ('command' in found) return null;
+      return {
+        problem: ['No working compose was found.', ...found.reasons].join(' '),
+        remedy: COMPOSE_REMEDY,
+      };
     },
   };
 }
+
+const NAMES = { postgres: 'PostgreSQL', redis: 'Redis', etcd: 'etcd' } as const;
 
 /** What answers at the address of Redis. */
 export const redisTitle = ({ existing }: InstallRequest): string =>
@@ -121,14 +124,14 @@ export function existingServerChecks(request: InstallRequest): Check[] {
   const addresses = serverAddresses(request);
   const redisFlag = request.existing.redisService === undefined ? 'addr' : 'sentinel';
   return [
-    serverCheck('PostgreSQL', addresses.postgres, '--postgres-addr'),
-    serverCheck(redisTitle(request), addresses.redis, `--redis-${redisFlag}`),
-    serverCheck('etcd', addresses.etcd, '--etcd-addr'),
+    serverCheck('postgres', NAMES.postgres, addresses.postgres, '--postgres-addr'),
+    serverCheck('redis', redisTitle(request), addresses.redis, `--redis-${redisFlag}`),
+    serverCheck('etcd', NAMES.etcd, addresses.etcd, '--etcd-addr'),
   ];
 }
 
 /** One of several servers may be away: that is what there are several for. */
-function serverCheck(name: string, addresses: string, flag: string): Check {
+function serverCheck(kind: ServerKind, name: string, addresses: string, flag: string): Check {
   const all = addresses.split(',');
   return {
     title: `${name} at ${addresses}`,
@@ -136,14 +139,13 @@ function serverCheck(name: string, addresses: string, flag: string): Check {
       const answers = await Promise.all(
         all.map(async (address) => {
           const { host, port } = splitAddress(address);
-          return await accepts(port, host);
+          return await answersAs(kind, host, port);
         }),
       );
       const silent = all.filter((_, index) => !answers[index]);
       if (silent.length === 0) return null;
-      const verb = name.startsWith('Sentinels') ? 'do' : 'does';
       return {
-        problem: `${name} ${verb} not take connections at ${silent.join(' and ')}.`,
+        problem: `No answer from ${name} at ${silent.join(' and ')}.`,
         remedy: `Start it, or give another address with ${flag} HOST:PORT.`,
         isWarning: silent.length < all.length,
       };

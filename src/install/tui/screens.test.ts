@@ -150,7 +150,7 @@ test('what is missing is shown with its remedy, and the exit code says so', asyn
   );
   await sees('❯ Go');
   press(ENTER);
-  await sees('etcd does not take connections at 127.0.0.1:1.');
+  await sees('No answer from etcd at 127.0.0.1:1.');
   press('q');
   expect(await child.exited).toBe(1);
 });
