@@ -15,7 +15,7 @@ import type { AutoPull } from './agent/wish-store.ts';
 import type { ManagerContext } from './context.ts';
 import type { WakefulLoop } from './event/bus.ts';
 import { FAIR_SHARE_SWEEP_MS, fairSharePass } from './fair-share/upkeep.ts';
-import { takeUpWork } from './folder/work.ts';
+import { IdleWork } from './folder/work.ts';
 import { createIdleChecks } from './idle/pass.ts';
 import { SAMPLE_MS } from './idle/utilization.ts';
 import { type Loop, startLoop } from './loop.ts';
@@ -37,7 +37,8 @@ const SCHEDULE_SWEEP_MS = 10_000;
 const DISPATCH_SWEEP_MS = 1_000;
 /** Also how exactly repetitions of a failed call keep their times. */
 const CALLBACK_SWEEP_MS = 1_000;
-const FOLDER_SWEEP_MS = 30_000;
+/** Also how soon the work of a manager that died is taken up, once its leases are gone. */
+const FOLDER_SWEEP_MS = 3_000;
 const APP_SWEEP_MS = 60_000;
 const APP_RETRY_MS = 5_000;
 /** Statuses of sessions that nothing should lead to any more. */
@@ -119,14 +120,15 @@ function startLeaderLoops(ctx: ManagerContext, followed: Followed, onPass: OnPas
     onPass,
     run: () => livenessPass(ctx, since, followed.hangTolerance()),
   });
-  // A pass lasts as long as a proxy works; leaving the lead ends it.
+  // Leaving the lead ends what it began.
+  const folderWork = new IdleWork(ctx);
   const folders = startLoop({
     name: 'folders',
     sweepMs: FOLDER_SWEEP_MS,
     clock,
     log,
     onPass,
-    run: (signal) => takeUpWork(ctx, signal),
+    run: (signal) => folderWork.pass(signal),
   });
   const fairShares = startLoop({
     name: 'fair shares',

@@ -4,7 +4,8 @@ import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import * as v from 'valibot';
 import { type TestFolders, testFolders } from '../../testing/folders.ts';
-import { takeUpWork } from './work.ts';
+import { IdleWork } from './work.ts';
+import { underLease } from './work-lease.ts';
 import { insertWork } from './work-store.ts';
 
 let t: TestFolders;
@@ -125,31 +126,88 @@ describe('a clone', () => {
   });
 });
 
-test('work that its manager left is taken up by the leader', async () => {
-  const id = await t.make('user', 'orphan');
-  // As if a manager had been killed between noting the work and asking the proxy.
+/** As if a manager had been killed between noting the work and asking the proxy. */
+async function leftWork(name: string): Promise<string> {
+  const id = await t.make('user', name);
   await t.ctx.sql`UPDATE vfolders SET status = 'delete-ongoing' WHERE id = ${id}`;
   await insertWork(t.ctx.sql, id, 'delete', null);
-  const never = new AbortController().signal;
-  await takeUpWork(t.ctx, never);
+  return id;
+}
+const untouchedFor = (seconds: number, id: string) =>
+  t.ctx.sql`UPDATE folder_work SET touched_at = now() - make_interval(secs => ${seconds})
+             WHERE vfolder = ${id}`;
+const takeUpWork = () => new IdleWork(t.ctx).pass(new AbortController().signal);
+
+test('work of a manager that died is taken up by the leader when its lease is gone', async () => {
+  const id = await leftWork('orphan');
+  await takeUpWork();
+  // Noted just now: whoever did so may be about to go on.
   expect(existsSync(pathOf('user', id))).toBe(true);
-  await t.ctx.sql`UPDATE folder_work SET touched_at = now() - interval '2 minutes'`;
-  await takeUpWork(t.ctx, never);
+  await untouchedFor(20, id);
+  await underLease(t.ctx, id, async () => {
+    await takeUpWork();
+    expect(existsSync(pathOf('user', id))).toBe(true);
+  });
+  await takeUpWork();
   await t.reached(id, 'delete-complete');
   expect(existsSync(pathOf('user', id))).toBe(false);
 });
 
+test('work that nobody went on with for long is taken up, whatever its lease says', async () => {
+  const id = await leftWork('stale');
+  await untouchedFor(120, id);
+  await underLease(t.ctx, id, takeUpWork);
+  await t.reached(id, 'delete-complete');
+});
+
+test('the leader takes up other work while some lasts', async () => {
+  const [first, second] = [await leftWork('lasts'), await leftWork('follows')];
+  const { promise: isLooked, resolve: look } = Promise.withResolvers<void>();
+  const { promise: mayEnd, resolve: end } = Promise.withResolvers<void>();
+  const slow = Bun.serve({
+    hostname: '127.0.0.1',
+    port: 0,
+    idleTimeout: 0,
+    async fetch(request) {
+      const body = await request.text();
+      look();
+      await mayEnd;
+      const { pathname } = new URL(request.url);
+      const { method, headers } = request;
+      return await fetch(`${t.storage.managerUrl}${pathname}`, { method, headers, body });
+    },
+  });
+  try {
+    await t.ctx.config.put('volumes/proxies/local/manager_api', slow.url.origin);
+    const leader = new IdleWork(t.ctx);
+    const { signal } = new AbortController();
+    await untouchedFor(20, first);
+    const passing = leader.pass(signal);
+    await isLooked;
+    await t.announceStorage();
+    await untouchedFor(20, second);
+    await passing;
+    const next = leader.pass(signal);
+    await t.reached(second, 'delete-complete');
+    end();
+    await t.reached(first, 'delete-complete');
+    await next;
+  } finally {
+    end();
+    await t.announceStorage();
+    await slow.stop(true);
+  }
+});
+
 test('work waits while the proxy is away', async () => {
-  const id = await t.make('user', 'waiting');
-  await t.ctx.sql`UPDATE vfolders SET status = 'delete-ongoing' WHERE id = ${id}`;
-  await insertWork(t.ctx.sql, id, 'delete', null);
-  await t.ctx.sql`UPDATE folder_work SET touched_at = now() - interval '2 minutes'`;
+  const id = await leftWork('waiting');
+  await untouchedFor(120, id);
   await t.ctx.config.put('volumes/proxies/local/manager_api', 'http://127.0.0.1:9');
-  await takeUpWork(t.ctx, new AbortController().signal);
+  await takeUpWork();
   const [row] = await t.ctx.sql`SELECT status FROM vfolders WHERE id = ${id}`;
   expect(row?.status).toBe('delete-ongoing');
   await t.announceStorage();
-  await t.ctx.sql`UPDATE folder_work SET touched_at = now() - interval '2 minutes'`;
-  await takeUpWork(t.ctx, new AbortController().signal);
+  await untouchedFor(120, id);
+  await takeUpWork();
   await t.reached(id, 'delete-complete');
 });

@@ -54,13 +54,29 @@ export async function deleteWork(sql: Db, folderId: string): Promise<void> {
   await sql`DELETE FROM folder_work WHERE vfolder = ${folderId}`;
 }
 
-/** Folders whose work nobody looked after for `idleSec`; marks them as looked after. */
-export async function takeIdleWork(sql: Db, idleSec: number, limit: number): Promise<string[]> {
+/** Work that was not touched for `graceSec`, longest first, and for how many seconds. */
+export async function selectIdleWork(
+  sql: Db,
+  graceSec: number,
+  limit: number,
+): Promise<readonly { readonly vfolder: string; readonly idleSec: number }[]> {
+  return await sql<{ vfolder: string; idleSec: number }[]>`
+    SELECT vfolder, extract(epoch FROM now() - touched_at)::float8 AS "idleSec" FROM folder_work
+     WHERE touched_at < now() - make_interval(secs => ${graceSec})
+     ORDER BY touched_at LIMIT ${limit}`;
+}
+
+/** Marks work as looked after. @returns the folders of which nobody has done so meanwhile. */
+export async function takeWork(
+  sql: Db,
+  folderIds: readonly string[],
+  graceSec: number,
+): Promise<string[]> {
+  if (folderIds.length === 0) return [];
   const rows = await sql<{ vfolder: string }[]>`
     UPDATE folder_work SET touched_at = now()
-     WHERE vfolder IN (SELECT vfolder FROM folder_work
-                        WHERE touched_at < now() - make_interval(secs => ${idleSec})
-                        ORDER BY touched_at LIMIT ${limit} FOR UPDATE SKIP LOCKED)
+     WHERE vfolder = ANY(${[...folderIds]})
+       AND touched_at < now() - make_interval(secs => ${graceSec})
     RETURNING vfolder`;
   return rows.map(({ vfolder }) => vfolder);
 }

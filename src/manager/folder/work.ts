@@ -10,17 +10,26 @@ import type { ManagerContext } from '../context.ts';
 import { cloneFolder, deleteFolder, type StorageTask, storageTask } from '../storage/client.ts';
 import { deleteFolderRow, updateStatus } from './manage-store.ts';
 import { vfidOf } from './rules.ts';
+import { unattended, underLease } from './work-lease.ts';
 import * as store from './work-store.ts';
 
-export type WorkContext = Pick<ManagerContext, 'sql' | 'config' | 'clock' | 'log' | 'events'>;
+export type WorkContext = Pick<
+  ManagerContext,
+  'sql' | 'config' | 'clock' | 'log' | 'events' | 'live'
+>;
 type Report = (progress: TaskReport) => Promise<void>;
 
 /** Failed questions in a row after which a manager leaves work to the next pass. */
 const MAX_FAILURES = 5;
 const PAUSE_MS = 1_000;
-/** Work is taken up when nobody looked after it for this long. Seconds. */
+/** Work is taken up when nobody looked after it for this long, whatever leases say. Seconds. */
 const IDLE_SEC = 60;
+/** Work that was noted just now has no lease yet. Seconds. */
+const GRACE_SEC = 3;
+const MAX_LOOKED_AT = 1000;
 const MAX_TAKEN = 20;
+/** Longest pass of the leader, which goes on with the work beside the next one. Milliseconds. */
+const PASS_MS = 3_000;
 
 const isGone = (error: unknown): boolean =>
   error instanceof BackendError && ['VFolderNotFound', 'VFolderGone'].includes(error.problem);
@@ -122,7 +131,15 @@ const pause = (clock: Clock, ms: number, signal: AbortSignal) => clock.sleep(ms,
  * Does the noted work on a folder to its end. @returns what to tell, at once when there is none.
  * Rejects when it failed for good, which is then noted, or for now, in which case it stays to do.
  */
-export async function carryOut(
+export const carryOut = (
+  ctx: WorkContext,
+  folderId: string,
+  signal: AbortSignal,
+  report?: Report,
+): Promise<string> =>
+  underLease(ctx, folderId, () => carryOutLeased(ctx, folderId, signal, report));
+
+async function carryOutLeased(
   ctx: WorkContext,
   folderId: string,
   signal: AbortSignal,
@@ -169,19 +186,51 @@ const ENDED: StorageTask = {
   version: 0,
 };
 
-/** Takes up work that no manager looks after. Runs on the leader; one that fails stays for later. */
-export async function takeUpWork(ctx: WorkContext, signal: AbortSignal): Promise<void> {
-  const idle = await store.takeIdleWork(ctx.sql, IDLE_SEC, MAX_TAKEN);
-  await Promise.all(
-    idle.map(async (folderId) => {
-      try {
-        await carryOut(ctx, folderId, signal);
-      } catch (error) {
-        ctx.log.warn('work on a folder did not succeed', {
-          folder: folderId,
-          error: errorMessage(error),
-        });
-      }
-    }),
+/** What no manager looks after: its lease is gone, or, where nobody can tell, it was left for long. */
+async function takeIdle(ctx: WorkContext): Promise<string[]> {
+  const waiting = await store.selectIdleWork(ctx.sql, GRACE_SEC, MAX_LOOKED_AT);
+  const left = waiting.filter(({ idleSec }) => idleSec >= IDLE_SEC).map(({ vfolder }) => vfolder);
+  const recent = waiting.filter(({ idleSec }) => idleSec < IDLE_SEC);
+  const orphans = await unattended(
+    ctx,
+    recent.map(({ vfolder }) => vfolder),
   );
+  return await store.takeWork(ctx.sql, [...left, ...orphans].slice(0, MAX_TAKEN), GRACE_SEC);
+}
+
+/** Takes up work that no manager looks after. Runs on the leader; one that fails stays for later. */
+export class IdleWork {
+  readonly #ctx: WorkContext;
+  readonly #running = new Set<Promise<void>>();
+
+  constructor(ctx: WorkContext) {
+    this.#ctx = ctx;
+  }
+
+  /** Lasts as long as the work, but not so long that other work would wait for the next pass. */
+  async pass(signal: AbortSignal): Promise<void> {
+    for (const folderId of await takeIdle(this.#ctx)) {
+      const running: Promise<void> = this.#carryOut(folderId, signal).finally(() =>
+        this.#running.delete(running),
+      );
+      this.#running.add(running);
+    }
+    const waited = new AbortController();
+    const either = AbortSignal.any([signal, waited.signal]);
+    const all = Promise.all(this.#running);
+    await Promise.race([all, pause(this.#ctx.clock, PASS_MS, either).catch(() => {})]);
+    waited.abort();
+    if (signal.aborted) await all;
+  }
+
+  async #carryOut(folderId: string, signal: AbortSignal): Promise<void> {
+    try {
+      await carryOut(this.#ctx, folderId, signal);
+    } catch (error) {
+      this.#ctx.log.warn('work on a folder did not succeed', {
+        folder: folderId,
+        error: errorMessage(error),
+      });
+    }
+  }
 }
