@@ -5,6 +5,7 @@
 
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
+import * as v from 'valibot';
 import { ApiError, ConnectionError, SourceError } from './errors.ts';
 import type { FileTicket } from './folder.ts';
 import { apiErrorOf, type HttpClient } from './http.ts';
@@ -26,6 +27,19 @@ export interface TransferOptions {
   /** Told how many bytes are done. */
   readonly report?: (done: number, total: number) => void;
 }
+
+const listedLine = v.union([
+  v.object({
+    path: v.string(),
+    type: v.picklist(['FILE', 'DIRECTORY', 'SYMLINK']),
+    /** Bytes. */
+    size: v.number(),
+    /** ISO 8601. */
+    modified: v.string(),
+  }),
+  v.object({ end: v.literal(true) }),
+]);
+type ListedEntry = Extract<v.InferOutput<typeof listedLine>, { path: string }>;
 
 /** How a download is gone on with later, by another program. */
 export interface DownloadResumption {
@@ -214,12 +228,40 @@ export class FileTransfer {
     options: TransferOptions,
     largest: number,
   ): Promise<AsyncIterable<Uint8Array> | null> {
-    const url = `${this.url(ticket, options)}&format=tar&largest=${largest}`;
+    const query = `format=tar&largest=${largest}`;
+    return await this.stream(`${this.url(ticket, options)}&${query}`, 'application/x-tar');
+  }
+
+  /**
+   * What is in the directories that the ticket is for; null from servers that have no such lists.
+   * @throws ApiError when it is refused; what fetch throws; ConnectionError when it breaks off.
+   */
+  async list(ticket: FileTicket, options: TransferOptions): Promise<ListedEntry[] | null> {
+    const url = `${this.url(ticket, options)}&format=list`;
+    const body = await this.stream(url, 'application/x-ndjson');
+    if (body === null) return null;
+    const entries: ListedEntry[] = [];
+    const decoder = new TextDecoder();
+    let rest = '';
+    let isWhole = false;
+    for await (const chunk of body) {
+      const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n');
+      rest = lines.pop() ?? '';
+      for (const line of lines) {
+        const read = v.parse(listedLine, JSON.parse(line));
+        if ('end' in read) isWhole = true;
+        else entries.push(read);
+      }
+    }
+    if (!isWhole) throw new ConnectionError(url, 'The list broke off.');
+    return entries;
+  }
+
+  /** The body of an answer of this type; null when it is of another one. */
+  private async stream(url: string, type: string): Promise<AsyncIterable<Uint8Array> | null> {
     const watch = new SilenceWatch(url);
     const response = await watch.during(this.ask(url, {}, watch.signal));
-    if (response.headers.get('content-type') === 'application/x-tar') {
-      return watch.over(response.body ?? []);
-    }
+    if (response.headers.get('content-type') === type) return watch.over(response.body ?? []);
     watch.end();
     await response.body?.cancel();
     return null;

@@ -1,7 +1,7 @@
 /** Copies files and directories between this machine and a folder. */
 import { mkdir, readdir, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import type { Client } from '../../client/index.ts';
+import { ApiError, type Client, ConnectionError } from '../../client/index.ts';
 import type { TransferOptions } from '../../client/transfer.ts';
 import type { CommandIo } from '../../common/command.ts';
 import { errorCode, UserError } from '../../common/errors.ts';
@@ -9,7 +9,13 @@ import { printStatus, WaitingLine } from '../../common/glyphs.ts';
 import { pooled } from '../../common/pooled.ts';
 import { formatSize } from '../../common/sizes.ts';
 import type { LocalEntry } from './local.ts';
-import { type DownloadPlace, downloadTogether, downloadTree, uploadTogether } from './together.ts';
+import {
+  type DownloadPlace,
+  downloadTogether,
+  downloadTree,
+  isBelow,
+  uploadTogether,
+} from './together.ts';
 import { downloadFile, type TransferPlace, uploadFile } from './transfer.ts';
 import { Unfinished } from './unfinished.ts';
 
@@ -154,6 +160,43 @@ interface RemoteTree {
   readonly directories: string[];
 }
 
+/** The directories that lead to a path of a folder. */
+function addParents(path: string, known: Set<string>): void {
+  const parent = dirname(path);
+  if (parent === '.' || known.has(parent)) return;
+  addParents(parent, known);
+  known.add(parent);
+}
+
+/** As `remoteTree`, in one answer; null from servers that have none, or for whom it may not be had. */
+async function listedTree(
+  client: Client,
+  folderId: string,
+  path: string,
+  settings: Settings,
+): Promise<RemoteTree | null> {
+  const tree: RemoteTree = { files: [], directories: [] };
+  const directories = new Set<string>();
+  try {
+    const ticket = await client.folder.archiveTicket(folderId, [path]);
+    const listed = await client.folder.transfer.list(ticket, settings);
+    if (listed === null) return null;
+    // Links on the way were followed: then files would go where they do not belong.
+    if (!listed.every((entry) => isBelow(path, entry.path))) return null;
+    for (const { path: at, type, size, modified } of listed) {
+      addParents(at, directories);
+      if (type === 'DIRECTORY') directories.add(at);
+      else if (type === 'FILE') tree.files.push({ path: at, place: at, size, modified });
+    }
+  } catch (error) {
+    // What is the matter is told when it is listed otherwise.
+    if (error instanceof ApiError || error instanceof ConnectionError) return null;
+    throw error;
+  }
+  tree.directories.push(...directories);
+  return tree;
+}
+
 /**
  * Everything below a directory of a folder; `.` is the folder itself.
  * @throws UserError when a directory may not have been listed completely.
@@ -162,7 +205,17 @@ export async function remoteTree(
   client: Client,
   folderId: string,
   path: string,
+  settings: Settings,
 ): Promise<RemoteTree> {
+  const top = path === '' ? '.' : path.replace(/\/+$/, '');
+  return (
+    (await listedTree(client, folderId, top, settings)) ??
+    (await visitedTree(client, folderId, top))
+  );
+}
+
+/** As `remoteTree`, with a request for each directory. */
+async function visitedTree(client: Client, folderId: string, top: string): Promise<RemoteTree> {
   const tree: RemoteTree = { files: [], directories: [] };
   const visit = async (directory: string): Promise<string[]> => {
     if (directory !== '.') tree.directories.push(directory);
@@ -181,7 +234,7 @@ export async function remoteTree(
     }
     return inside;
   };
-  for (let level = [path === '' ? '.' : path.replace(/\/+$/, '')]; level.length > 0; ) {
+  for (let level = [top]; level.length > 0; ) {
     const below: string[] = [];
     await pooled(level, PARALLEL, async (directory) => {
       below.push(...(await visit(directory)));
@@ -223,16 +276,12 @@ export async function downloadPaths(
   folderId: string,
   paths: readonly string[],
   base: string,
-  options: Settings & {
-    readonly recursive: boolean;
-    /** Files that are there already are replaced, once the new ones are complete. */
-    readonly replaces?: boolean;
-  },
+  options: Settings & { readonly recursive: boolean },
 ): Promise<string[]> {
-  const { recursive, replaces = false, ...settings } = options;
+  const { recursive, ...settings } = options;
   const progress = new Progress(io, 'Downloading', 0);
   const moving = placeOf({ client, io }, progress);
-  const what = { folderId, settings, replaces };
+  const what = { folderId, settings, replaces: false };
   const files: RemoteFile[] = [];
   const written: string[] = [];
   try {
@@ -245,21 +294,55 @@ export async function downloadPaths(
       written.push(...found.written);
       files.push(...found.files);
     }
-    await pooled(replaces ? [] : files, PARALLEL, async ({ place }) => {
+    await pooled(files, PARALLEL, async ({ place }) => {
       const there = await stat(placeBelow(base, place)).catch(() => null);
       if (there !== null) throw new UserError(`${join(base, place)} exists already.`);
     });
-    const targets = files.map((file) => ({ ...file, local: placeBelow(base, file.place) }));
-    const singly = await downloadTogether(moving, what, targets, (part) => progress.of(part));
-    await pooled(singly, PARALLEL, async ({ path, local }) => {
-      await mkdir(dirname(local), { recursive: true });
-      const report = progress.of(path);
-      await downloadFile(moving, { local, folderId, path }, { ...settings, replaces, report });
-    });
+    await receive(moving, what, files, { base, progress });
   } finally {
     progress.end();
   }
   return [...written, ...files.map(({ place }) => place)];
+}
+
+/**
+ * Downloads files, with the sizes that a listing told, to the same places below `base`. Files that are
+ * there already are replaced, once the new ones are complete.
+ * @throws UserError; ApiError, ConnectionError.
+ */
+export async function downloadFiles(
+  { client, io }: Where,
+  folderId: string,
+  files: readonly { readonly path: string; readonly size: number }[],
+  base: string,
+  settings: Settings,
+): Promise<void> {
+  const progress = new Progress(io, 'Downloading', 0);
+  const moving = placeOf({ client, io }, progress);
+  const what = { folderId, settings, replaces: true };
+  const placed = files.map((file) => ({ ...file, place: file.path }));
+  try {
+    await receive(moving, what, placed, { base, progress });
+  } finally {
+    progress.end();
+  }
+}
+
+/** Small files together, large ones singly. */
+async function receive(
+  moving: TransferPlace,
+  what: DownloadPlace,
+  files: readonly RemoteFile[],
+  { base, progress }: { base: string; progress: Progress },
+): Promise<void> {
+  const { folderId, settings, replaces } = what;
+  const targets = files.map((file) => ({ ...file, local: placeBelow(base, file.place) }));
+  const singly = await downloadTogether(moving, what, targets, (part) => progress.of(part));
+  await pooled(singly, PARALLEL, async ({ path, local }) => {
+    await mkdir(dirname(local), { recursive: true });
+    const report = progress.of(path);
+    await downloadFile(moving, { local, folderId, path }, { ...settings, replaces, report });
+  });
 }
 
 /** Whether there is nothing at a path of this machine, or a directory that holds nothing. */
@@ -286,7 +369,8 @@ async function directoryFiles(
   let written: ReadonlySet<string> = new Set();
   if (await isVacant(localOf(path))) {
     const received = progress.open(path);
-    const { arrived, large, isWhole } = await downloadTree(moving, what, path, {
+    const directory = path.replace(/\/+$/, '') || '.';
+    const { arrived, large, isWhole } = await downloadTree(moving, what, directory, {
       localOf,
       received,
     });
@@ -294,7 +378,7 @@ async function directoryFiles(
     if (isWhole) return { written: [...arrived], files };
     written = arrived;
   }
-  const tree = await remoteTree(client, what.folderId, path);
+  const tree = await remoteTree(client, what.folderId, path, what.settings);
   for (const directory of tree.directories) await mkdir(localOf(directory), { recursive: true });
   return {
     written: [...written],

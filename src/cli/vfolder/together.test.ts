@@ -8,6 +8,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
@@ -26,6 +27,9 @@ let oldServer: ReturnType<typeof Bun.serve>;
 let beforeRequest = () => {};
 /** Whether it tells what it can do after all. */
 let passesAll = false;
+/** Whether it makes no archives either. */
+let hasNoArchives = false;
+let requests = 0;
 const here = mkdtempSync(join(tmpdir(), 'cli-together-'));
 
 beforeAll(async () => {
@@ -37,6 +41,10 @@ beforeAll(async () => {
     async fetch(request) {
       const { pathname, search } = new URL(request.url);
       beforeRequest();
+      requests += 1;
+      if (hasNoArchives && pathname.endsWith('/request-download-archive')) {
+        return new Response('not here', { status: 404 });
+      }
       const answer = await fetch(`${t.url}${pathname}${search}`, {
         method: request.method,
         headers: request.headers,
@@ -175,4 +183,58 @@ test('files that grew, shrank or went away since they were listed', async () => 
     const arrived = readFileSync(join(away, 'changing', name));
     expect([name, arrived.equals(readFileSync(join(changing, name)))]).toEqual([name, true]);
   }
+});
+
+test('a server without archives is asked for each directory and each file', async () => {
+  await run(t.url, 'create', 'plain', HOST);
+  await run(t.url, 'upload', 'plain', '-r', 'tree');
+  const away = join(here, 'away-plain');
+  mkdirSync(away);
+  hasNoArchives = true;
+  const told = await run(oldServer.url.origin, 'download', 'plain', '.', '-r', '-b', away);
+  hasNoArchives = false;
+  expect(told.match(/Downloading to /g)).toHaveLength(FILES + 1);
+  expect(readdirSync(away, { recursive: true }).sort()).toEqual(
+    [
+      'tree',
+      ...readdirSync(join(here, 'tree'), { recursive: true }).map((at) => `tree/${at}`),
+    ].sort(),
+  );
+});
+
+test('sync takes a few requests, however many files and directories there are', async () => {
+  await run(t.url, 'create', 'synced', HOST);
+  for (let i = 0; i < 30; i++) {
+    mkdirSync(join(here, `here/${i}`), { recursive: true });
+    writeFileSync(join(here, `here/${i}/file`), `content ${i}`);
+  }
+  passesAll = true;
+  requests = 0;
+  const up = await run(oldServer.url.origin, 'sync', 'here', 'synced');
+  const down = await run(oldServer.url.origin, 'sync', 'there', 'synced');
+  passesAll = false;
+  expect([up, down]).toEqual([
+    expect.stringContaining('30 up, 0 down'),
+    expect.stringContaining('0 up, 30 down'),
+  ]);
+  expect(requests).toBeLessThan(15);
+  for (let i = 0; i < 30; i++) {
+    expect(readFileSync(join(here, `there/${i}/file`), 'utf8')).toBe(`content ${i}`);
+  }
+});
+
+test('a directory that is reached by a link comes to where it was asked for', async () => {
+  await run(t.url, 'create', 'linked', HOST);
+  await run(t.url, 'upload', 'linked', '-r', 'tree');
+  const { volumePath } = t.storage;
+  const [{ id } = { id: '' }] = await t.ctx.sql<{ id: string }[]>`
+    SELECT replace(id::text, '-', '') AS id FROM vfolders WHERE name = 'linked'`;
+  const scope = t.people.user.userId.replaceAll('-', '');
+  const folder = join(volumePath, scope, id.slice(0, 2), id.slice(2, 4), id.slice(4));
+  symlinkSync('tree', join(folder, 'way'));
+  const away = join(here, 'away-linked');
+  mkdirSync(away);
+  await run(t.url, 'download', 'linked', 'way/deep', '-r', '-b', away);
+  expect(readdirSync(away)).toEqual(['way']);
+  expect(readdirSync(join(away, 'way/deep'))).toEqual(readdirSync(join(here, 'tree/deep')));
 });

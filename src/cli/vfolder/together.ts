@@ -272,6 +272,10 @@ export interface TreeDownload {
   readonly isWhole: boolean;
 }
 
+/** Whether a path of a folder is a directory's, `.` being the folder, or of something in it. */
+export const isBelow = (directory: string, path: string): boolean =>
+  directory === '.' || path === directory || path.startsWith(`${directory}/`);
+
 /**
  * Downloads a directory as it comes, without a listing of it, to where nothing is yet.
  * @param path of the directory; `localOf` where a path of the folder goes.
@@ -295,6 +299,8 @@ export async function downloadTree(
     const isWhole = await readTar(body, {
       wants(header) {
         const { name, type, size } = header;
+        // A link on the way was followed: what comes would go where it does not belong.
+        if (!isBelow(path, name)) throw new Error(`${path} is another directory's name`);
         if (type === 'directory') receiver.directory(localOf(name));
         if (isSmallFile(header)) return true;
         if (type === 'file') large.push({ path: name, size: omittedSize(header) ?? size });

@@ -10,7 +10,8 @@ import { OMITTED_SIZE } from '../../common/tar.ts';
 import { readNow } from '../files/blocking.ts';
 import { checkNames, type Walked, type WalkTreeOptions, walkTree } from '../files/walk.ts';
 
-export type ArchiveFormat = 'zip' | 'tar';
+/** `list` tells what would be in a tar, as lines of JSON. */
+export type ArchiveFormat = 'zip' | 'tar' | 'list';
 
 /** With `largest` names are as they are, since whoever asks for it knows where to put files. */
 export interface ArchiveRequest extends Omit<WalkTreeOptions, 'followsLinks'> {
@@ -201,6 +202,45 @@ class Archive {
   }
 }
 
+interface Listed {
+  readonly path: string;
+  readonly type: 'FILE' | 'DIRECTORY' | 'SYMLINK';
+  /** Bytes. */
+  readonly size: number;
+  readonly mode: number;
+  /** ISO 8601. */
+  readonly modified: string;
+}
+
+const KINDS = { file: 'FILE', large: 'FILE', folder: 'DIRECTORY', link: 'SYMLINK' } as const;
+
+const listed = ({ name, kind, info: { size, mode, mtime } }: Walked): Listed => ({
+  ...{ path: name, type: KINDS[kind], size, mode },
+  modified: mtime.toISOString(),
+});
+
+/** A line for each entry; the last one tells that it is the last. */
+async function* listPieces(
+  entries: AsyncIterable<Walked>,
+): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  const encoder = new TextEncoder();
+  let lines: string[] = [];
+  let characters = 0;
+  const piece = () => {
+    const bytes = encoder.encode(lines.join(''));
+    [lines, characters] = [[], 0];
+    return bytes;
+  };
+  for await (const entry of entries) {
+    const line = `${JSON.stringify(listed(entry))}\n`;
+    lines.push(line);
+    characters += line.length;
+    if (characters >= PIECE_BYTES) yield piece();
+  }
+  lines.push(`${JSON.stringify({ end: true })}\n`);
+  yield piece();
+}
+
 /** A copy with memory of its own, which can be given away. */
 function joined(parts: readonly Uint8Array[], bytes: number): Uint8Array<ArrayBuffer> {
   const whole = new Uint8Array(bytes);
@@ -222,6 +262,10 @@ export interface ArchiveInTheMaking {
 export async function makeArchive(request: ArchiveRequest): Promise<ArchiveInTheMaking> {
   const options = treeOf(request);
   await checkNames(options);
+  if (request.format === 'list') {
+    const pieces = listPieces(walkTree(options));
+    return { pieces, giveUp: () => void pieces.return(undefined) };
+  }
   const exact = request.largest !== undefined;
   const archive = new Archive(request.format === 'zip' ? zipWriter() : tarWriter(exact));
   void archive.fill(walkTree(options));
@@ -234,4 +278,5 @@ export const checkArchive = (request: ArchiveRequest): Promise<void> => checkNam
 const treeOf = (request: ArchiveRequest): WalkTreeOptions => ({
   ...request,
   followsLinks: request.format === 'zip',
+  ...(request.format === 'list' && { largest: -1 }),
 });

@@ -8,7 +8,7 @@ const archive = v.object({
   root: v.string(),
   top: v.array(v.string()),
   names: v.array(v.string()),
-  format: v.picklist(['zip', 'tar']),
+  format: v.picklist(['zip', 'tar', 'list']),
   largest: v.optional(v.number()),
 });
 

@@ -16,6 +16,8 @@ import {
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Header } from 'tar-stream';
+import { omittedSize, readTar } from '../../common/tar.ts';
 import { startTestStorage, type TestFolder, type TestStorage } from '../../testing/storage.ts';
 import { until } from '../../testing/until.ts';
 import { archiveName } from '../archives/make.ts';
@@ -280,6 +282,57 @@ describe('a folder', () => {
     const path = '/folder/file/archive-download-token';
     expect((await storage.ask('POST', path, absolute)).status).toBe(400);
   });
+});
+
+test('what would be in a tar can be listed; large files can be left out of one', async () => {
+  const place = await storage.newFolder();
+  mkdirSync(join(place.path, 'd/empty'), { recursive: true });
+  writeFileSync(join(place.path, 'd/small'), 'small');
+  writeFileSync(join(place.path, 'd/C:\\large'), 'larger than that');
+  symlinkSync('small', join(place.path, 'd/link'));
+  symlinkSync('/etc', join(place.path, 'd/out'));
+  const url = await storage.clientAddress('archive-download-token', {
+    ...{ volume: place.volume, virtual_folder_id: place.vfid, files: ['d'] },
+  });
+  const listed = await (await fetch(`${url}&format=list`)).text();
+  const lines = listed
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  expect(lines).toMatchObject([
+    { path: 'd/C:\\large', type: 'FILE', size: 16, modified: expect.stringMatching(/Z$/) },
+    { path: 'd/empty', type: 'DIRECTORY' },
+    { path: 'd/link', type: 'SYMLINK' },
+    { path: 'd/out', type: 'SYMLINK' },
+    { path: 'd/small', type: 'FILE', size: 5 },
+    { end: true },
+  ]);
+  const found: [string, string, number | null, string][] = [];
+  const note = (header: Header, content = '') => {
+    found.push([header.name, header.type, omittedSize(header), content]);
+  };
+  const answer = await fetch(`${url}&format=tar&largest=10`);
+  const isWhole = await readTar([await answer.bytes()], {
+    wants(header) {
+      if (header.size === 0) note(header);
+      return header.size > 0;
+    },
+    file(header, content) {
+      note(header, content.toString());
+      return undefined;
+    },
+  });
+  expect(isWhole).toBe(true);
+  expect(found).toEqual([
+    ['d/C:\\large', 'file', 16, ''],
+    ['d/empty', 'directory', null, ''],
+    ['d/link', 'symlink', null, ''],
+    ['d/out', 'symlink', null, ''],
+    ['d/small', 'file', null, 'small'],
+  ]);
+  for (const wrong of ['format=tar&largest=x', 'format=zip&largest=5', 'format=rar']) {
+    expect([wrong, (await fetch(`${url}&${wrong}`)).status]).toEqual([wrong, 400]);
+  }
 });
 
 test('a thousand chosen files come together, though an address cannot name them', async () => {

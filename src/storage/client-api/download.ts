@@ -14,7 +14,11 @@ import type { Answer, ClientRoutes } from './server.ts';
 
 type DownloadContext = Pick<StorageContext, 'tokens' | 'volumes' | 'archives' | 'log'>;
 
-const TYPES = { zip: 'application/zip', tar: 'application/x-tar' } as const;
+const TYPES = {
+  zip: 'application/zip',
+  tar: 'application/x-tar',
+  list: 'application/x-ndjson',
+} as const;
 
 /** Names the file for old and new clients (RFC 6266); quotes and line ends cannot break out. */
 export function attachment(name: string): string {
@@ -92,8 +96,8 @@ async function isFolder(path: string): Promise<boolean> {
 
 function formatOf(url: URL): ArchiveFormat {
   const format = url.searchParams.get('format') ?? 'zip';
-  if (format === 'zip' || format === 'tar') return format;
-  throw new StorageError('InvalidParameters', 'format is "zip" or "tar".');
+  if (format === 'zip' || format === 'tar' || format === 'list') return format;
+  throw new StorageError('InvalidParameters', 'format is "zip", "tar" or "list".');
 }
 
 /** Files of more bytes are named in a tar, and not in it. */

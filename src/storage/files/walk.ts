@@ -8,7 +8,7 @@ import { StorageError } from '../problems.ts';
 import { lstatNow, openRegularFileNow } from './blocking.ts';
 import { type Entry, entriesOf } from './entries.ts';
 import { OpenFolders } from './open-folders.ts';
-import { findPlace, missing, type OpenFolder, splitPath } from './place.ts';
+import { findPlace, missing, notRegular, type OpenFolder, splitPath } from './place.ts';
 import { MAX_DEPTH, openIfThere, tooDeep } from './usage.ts';
 
 export type Walked = {
@@ -36,7 +36,7 @@ export interface WalkTreeOptions {
    * links. Either way those that lead to folders or out are never followed.
    */
   readonly followsLinks: boolean;
-  /** Files of more bytes are told and not opened; all are when it is absent. */
+  /** Files of more bytes are told and not opened; all are opened when it is absent, none with -1. */
   readonly largest?: number;
 }
 
@@ -107,6 +107,11 @@ class TreeWalk implements AsyncDisposable {
   }
 
   #opened(path: string | Buffer, name: string, asked: string): Walked {
+    if (this.#options.largest === -1) {
+      const info = lstatSync(path);
+      if (!info.isFile()) throw notRegular(asked);
+      return { kind: 'large', name, info };
+    }
     const { fd, info } = openRegularFileNow(path, asked);
     if (info.size <= (this.#options.largest ?? Number.POSITIVE_INFINITY)) {
       return { kind: 'file', name, fd, info };

@@ -1,5 +1,5 @@
 /** Many small files, from the command line: a whole cluster beside rsync over SSH. */
-import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, chmodSync, cpSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { sshOptions } from '../openssh.ts';
 import { freePort, missingTool } from '../services.ts';
@@ -10,6 +10,7 @@ import { exec, printTable, sample } from './measure.ts';
 const FILES = 10_000;
 const FILE_BYTES = 2048;
 const DIRECTORIES = 100;
+const CHANGED = 100;
 const RUNS = 3;
 
 interface SshServer {
@@ -71,6 +72,13 @@ function makeFiles(folder: string): void {
   }
 }
 
+/** Some files get another length. */
+function change(folder: string): void {
+  for (let at = 0; at < FILES; at += FILES / CHANGED) {
+    appendFileSync(join(folder, `d${at % DIRECTORIES}`, `file${at}`), 'changed');
+  }
+}
+
 type Env = Record<string, string | undefined>;
 
 async function measure(executable: string, base: string, env: Env): Promise<void> {
@@ -80,32 +88,61 @@ async function measure(executable: string, base: string, env: Env): Promise<void
   const sshd = await startSshd(base);
   try {
     const rsync = (from: string, to: string) => exec(['rsync', '-a', '-e', sshd.shell, from, to]);
-    const times = { up: [] as number[], down: [] as number[] };
-    const peer = { up: [] as number[], down: [] as number[] };
+    const times = new Map<string, { ours: number[]; peer: number[] }>();
+    /** Ours and rsync one after the other, of the same work. */
+    const timed = async (
+      what: string,
+      mine: () => Promise<unknown>,
+      its: () => Promise<unknown>,
+    ) => {
+      const samples = times.get(what) ?? { ours: [], peer: [] };
+      times.set(what, samples);
+      samples.ours.push(...(await sample(1, async () => void (await mine()))));
+      samples.peer.push(...(await sample(1, async () => void (await its()))));
+    };
+    // Nothing is deleted before the end: a file system is slow to make files where some went just now.
     for (let run = 0; run < RUNS; run += 1) {
       const there = join(base, `rsync-up-${run}`);
       const [away, back] = [join(base, `away-${run}`), join(base, `rsync-down-${run}`)];
+      const remote = `127.0.0.1:${there}/`;
       mkdirSync(away);
       await ours('create', `many-${run}`);
-      const timed = async (work: () => Promise<unknown>) =>
-        await sample(1, async () => void (await work()));
-      times.up.push(
-        ...(await timed(() => ours('upload', `many-${run}`, '-r', '-b', base, 'many'))),
+      await timed(
+        'up',
+        () => ours('upload', `many-${run}`, '-r', '-b', base, 'many'),
+        () => rsync(`${source}/`, remote),
       );
-      peer.up.push(...(await timed(() => rsync(`${source}/`, `127.0.0.1:${there}/`))));
-      times.down.push(
-        ...(await timed(() => ours('download', `many-${run}`, 'many', '-r', '-b', away))),
+      await timed(
+        'down',
+        () => ours('download', `many-${run}`, 'many', '-r', '-b', away),
+        () => rsync(remote, `${back}/`),
       );
-      peer.down.push(...(await timed(() => rsync(`127.0.0.1:${there}/`, `${back}/`))));
       // What came back is what went, or the figures mean nothing.
       await exec(['diff', '-r', source, join(away, 'many')]);
-      for (const folder of [there, away, back]) rmSync(folder, { recursive: true });
+      const [mine, its] = [join(base, `sync-${run}`), join(base, `rsync-sync-${run}`)];
+      const [itsRemote, name] = [`127.0.0.1:${its}-there/`, `sync-${run}`];
+      for (const folder of [mine, its]) cpSync(source, folder, { recursive: true });
+      await ours('create', name);
+      const sync = (what: string, folder: string, from: string, to: string) =>
+        timed(
+          what,
+          () => ours('sync', folder, name),
+          () => rsync(from, to),
+        );
+      await sync('synced up', mine, `${its}/`, itsRemote);
+      await sync('the same still', mine, `${its}/`, itsRemote);
+      for (const folder of [mine, its]) change(folder);
+      await sync(`of which ${CHANGED} changed, synced up`, mine, `${its}/`, itsRemote);
+      await sync('synced down', `${mine}-back`, itsRemote, `${its}-back/`);
+      await exec(['diff', '-r', mine, `${mine}-back`]);
     }
-    const row = (what: 'up' | 'down') => ({
-      ...{ what: `${FILES} files ${what}`, unit: 'ms' as const, samples: times[what] },
-      peer: { what: 'rsync -a over SSH', samples: peer[what] },
-    });
-    printTable(`Small files: ${FILES} of ${FILE_BYTES} bytes`, [row('up'), row('down')]);
+    printTable(
+      `Small files: ${FILES} of ${FILE_BYTES} bytes`,
+      [...times].map(([what, samples]) => ({
+        ...{ what: `${FILES} files ${what}`, unit: 'ms' as const, samples: samples.ours },
+        peer: { what: 'rsync -a over SSH', samples: samples.peer },
+      })),
+    );
   } finally {
     await sshd.stop();
   }

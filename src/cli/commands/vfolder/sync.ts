@@ -7,11 +7,14 @@ import { printStatus } from '../../../common/glyphs.ts';
 import { connect } from '../../connect.ts';
 import { printJson } from '../../output/json.ts';
 import { rememberSync, type SyncState, syncedState } from '../../state.ts';
-import { downloadPaths, remoteTree, uploadEntries } from '../../vfolder/copy.ts';
+import { downloadFiles, remoteTree, uploadEntries } from '../../vfolder/copy.ts';
 import { localEntries } from '../../vfolder/local.ts';
 import { nameArgument, transferOptions, transferSettings } from '../../vfolder/shared.ts';
 import { type FileVersion, planSync } from '../../vfolder/sync-plan.ts';
 import { isPartial } from '../../vfolder/transfer.ts';
+
+/** Files that one request deletes. */
+const MAX_DELETED = 1000;
 
 type Versions = Map<string, FileVersion>;
 
@@ -25,8 +28,12 @@ function localVersions(directory: string): Versions {
   return found;
 }
 
-async function remoteVersions(client: Client, id: string): Promise<Versions> {
-  const { files } = await remoteTree(client, id, '.');
+async function remoteVersions(
+  client: Client,
+  id: string,
+  settings: Parameters<typeof remoteTree>[3],
+): Promise<Versions> {
+  const { files } = await remoteTree(client, id, '.', settings);
   return new Map(
     files.map(({ path, size, modified }) => [path, { size, modifiedMs: Date.parse(modified) }]),
   );
@@ -70,22 +77,27 @@ export default defineCommand({
     const id = await client.folder.idOf(args.name);
     const settings = transferSettings(options);
     const known = syncedState(io.env, directory, id);
-    const [local, remote] = [localVersions(directory), await remoteVersions(client, id)];
+    const [local, remote] = [localVersions(directory), await remoteVersions(client, id, settings)];
     const plan = planSync(local, remote, known, options.prefer ?? null);
     const { up, down, conflicts } = plan;
     if (up.length > 0) {
       const place = { basedir: directory, cwd: directory, recursive: false };
       await uploadEntries({ client, io }, id, localEntries(up, place), '', settings);
     }
-    const replaced = { ...settings, recursive: false, replaces: true };
-    if (down.length > 0) await downloadPaths({ client, io }, id, down, directory, replaced);
+    const wanted = down.map((path) => ({ path, size: remote.get(path)?.size ?? 0 }));
+    if (down.length > 0) await downloadFiles({ client, io }, id, wanted, directory, settings);
     if (options.deletes) {
       for (const path of plan.deleteLocal) await rm(join(directory, path), { force: true });
-      if (plan.deleteRemote.length > 0) {
-        await client.folder.deleteFiles(id, plan.deleteRemote, false);
+      const { deleteRemote } = plan;
+      for (let at = 0; at < deleteRemote.length; at += MAX_DELETED) {
+        await client.folder.deleteFiles(id, deleteRemote.slice(at, at + MAX_DELETED), false);
       }
     }
-    const after = sameNow(localVersions(directory), await remoteVersions(client, id), conflicts);
+    const isSame = up.length + down.length + (options.deletes ? plan.deleteLocal.length : 0) === 0;
+    const isAsItWas = isSame && (!options.deletes || plan.deleteRemote.length === 0);
+    const after = isAsItWas
+      ? sameNow(local, remote, conflicts)
+      : sameNow(localVersions(directory), await remoteVersions(client, id, settings), conflicts);
     // What was deleted on one side only stays known as it was, for a later --delete.
     for (const path of [...plan.deleteLocal, ...plan.deleteRemote]) {
       const before = known[path];
