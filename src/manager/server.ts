@@ -115,6 +115,7 @@ export async function startServer(
       routes,
       sockets,
       maxWebSocketMessageBytes,
+      clock: ctx.clock,
       onSocketError: (error, path) =>
         ctx.log.error('a WebSocket handler failed', {
           path,

@@ -243,7 +243,12 @@ class Application {
       .filter((name) => name !== '');
     let bridge: SocketBridge | null = null;
     try {
-      bridge = await SocketBridge.connect(url, headers, protocols, release);
+      const brake = server?.brake(request) ?? (() => {});
+      const { clock } = this.#options;
+      bridge = await SocketBridge.connect({
+        ...{ url, headers, protocols, brake, clock },
+        onEnd: release,
+      });
       const chosen = new Headers(
         bridge.protocol === '' ? {} : { 'Sec-WebSocket-Protocol': bridge.protocol },
       );

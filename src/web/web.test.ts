@@ -1,6 +1,15 @@
 /** The web server in front of a real manager: signing in, passing on, and what is refused. */
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'bun:test';
-import { createCipheriv } from 'node:crypto';
+import {
+  afterAll,
+  afterEach,
+  beforeAll,
+  describe,
+  expect,
+  setDefaultTimeout,
+  test,
+} from 'bun:test';
+import { createCipheriv, createHash } from 'node:crypto';
+import type { Socket } from 'bun';
 import * as v from 'valibot';
 import { systemClock } from '../common/clock.ts';
 import { systemRandom } from '../common/random.ts';
@@ -10,10 +19,12 @@ import { createMemoryLiveStore } from '../stores/live/memory.ts';
 import type { LiveStore } from '../stores/live/port.ts';
 import { silentLog } from '../testing/manager.ts';
 import { startTestServer } from '../testing/session-server.ts';
+import { until } from '../testing/until.ts';
 import { startWebServer, type WebServer } from './main.ts';
 import { defaultWebSettings, type WebSettings } from './settings.ts';
 import { BunWebSocket } from './websocket.ts';
 
+setDefaultTimeout(60_000);
 const PASSWORD = 'correct horse 1!';
 
 let manager: Awaited<ReturnType<typeof startTestServer>>;
@@ -346,6 +357,55 @@ describe('WebSockets', () => {
   test('are signed and connected with the manager', async () => {
     const { headers } = await signIn();
     expect(JSON.parse(await open('/func/stream/session/work/execute', headers))).toBeObject();
+  });
+
+  test('a browser that sends faster than the manager reads is slowed down', async () => {
+    const { headers } = await signIn();
+    let asleep: Socket | null = null;
+    let got = 0;
+    const lazy = Bun.listen({
+      ...{ hostname: '127.0.0.1', port: 0 },
+      socket: {
+        data(socket, chunk) {
+          if (socket === asleep) {
+            got += chunk.length;
+            return;
+          }
+          const key = /sec-websocket-key: *(\S+)/i.exec(String(chunk))?.[1];
+          // It is asked other things as well.
+          if (key === undefined)
+            return void socket.end('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n');
+          const accept = createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`);
+          socket.write(
+            'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +
+              `Sec-WebSocket-Accept: ${accept.digest('base64')}\r\n\r\n`,
+          );
+          socket.pause();
+          asleep = socket;
+        },
+      },
+    });
+    const managerUrl = `http://127.0.0.1:${lazy.port}`;
+    const at = await web({}, { managerUrl });
+    const socket = new BunWebSocket(`${at.replace('http', 'ws')}/func/stream/session/a/tcpproxy`, {
+      headers,
+    });
+    sockets.push(socket);
+    await new Promise((resolve) => socket.addEventListener('open', resolve));
+    const [piece, pieces] = [new Uint8Array(1024 * 1024), 96];
+    for (let sent = 0; sent < pieces; sent += 1) socket.send(piece);
+    let [before, stillness] = [-1, 0];
+    await until(() => {
+      stillness = socket.bufferedAmount === before ? stillness + 1 : 0;
+      before = socket.bufferedAmount;
+      return stillness > 40;
+    }, 'the browser is held back');
+    expect(socket.readyState).toBe(WebSocket.OPEN);
+    expect(before).toBeGreaterThan((pieces - 32) * piece.length);
+    const reader = await until(() => asleep, 'the manager has answered');
+    reader.resume();
+    await until(() => got > pieces * piece.length, 'all has arrived', 30_000);
+    lazy.stop(true);
   });
 
   test('are refused without a session and where the manager refuses', async () => {

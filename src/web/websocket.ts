@@ -1,8 +1,11 @@
 /**
- * Connects a browser's WebSocket with a manager's. Bun reads sockets as fast as they deliver, so a
- * side that cannot keep up is not slowed down but, beyond a bound, disconnected.
+ * Connects a browser's WebSocket with a manager's. A browser that sends faster than the manager takes
+ * is slowed down. The manager cannot be (Bun reads what it connects to as fast as that delivers): a
+ * browser that does not keep up is, beyond a bound, disconnected.
  */
 import type { ServerWebSocket } from 'bun';
+import type { Clock, Timer } from '../common/clock.ts';
+import { Brake, GO_ON_BYTES, HOLD_BYTES } from '../common/http/brake.ts';
 import type { SocketEvents } from '../common/http/front.ts';
 import { WebProblem } from './problems.ts';
 
@@ -13,6 +16,8 @@ export const BunWebSocket = WebSocket as unknown as new (
 ) => WebSocket;
 
 const CONNECT_TIMEOUT_MS = 15_000;
+/** How often it is looked whether the manager has taken enough; nothing tells. Milliseconds. */
+const LOOK_MS = 20;
 /** What may wait for the slower side. Bytes. */
 const MAX_WAITING_BYTES = 32 * 1024 * 1024;
 export const MAX_MESSAGE_BYTES = 16 * 1024 * 1024;
@@ -22,18 +27,38 @@ const CLOSE_TRY_LATER = 1013;
 /** Codes that an application may send; others stand for what happened to the connection. */
 const isSendable = (code: number) => code === CLOSE_NORMAL || (code >= 3000 && code < 5000);
 
+export interface BridgeOptions {
+  /** The manager's, with what signs the request. */
+  readonly url: URL;
+  readonly headers: Headers;
+  readonly protocols: readonly string[];
+  /** Told once when both sides are over. */
+  onEnd(): void;
+  /** Keeps the browser from sending more, and lets it go on. */
+  brake(isHeld: boolean): void;
+  readonly clock: Clock;
+}
+
 /** A pair of sockets: the browser's, once it is upgraded, and the manager's, which is open. */
 export class SocketBridge implements SocketEvents {
   readonly #upstream: WebSocket;
   readonly #onEnd: () => void;
+  readonly #clock: Clock;
+  readonly #brake: Brake;
+  #look: Timer | null = null;
   /** What the manager said before the browser's side was ready. */
   readonly #early: (string | ArrayBuffer)[] = [];
   #browser: ServerWebSocket<SocketEvents> | null = null;
   #ended: { code: number; reason: string } | null = null;
 
-  private constructor(upstream: WebSocket, onEnd: () => void) {
+  private constructor(
+    upstream: WebSocket,
+    { onEnd, brake, clock }: Pick<BridgeOptions, 'onEnd' | 'brake' | 'clock'>,
+  ) {
     this.#upstream = upstream;
     this.#onEnd = onEnd;
+    this.#clock = clock;
+    this.#brake = new Brake(brake, clock);
     upstream.addEventListener('message', ({ data }: MessageEvent<string | ArrayBuffer>) =>
       this.#deliver(data),
     );
@@ -42,21 +67,16 @@ export class SocketBridge implements SocketEvents {
 
   /**
    * Opens the manager's side.
-   * @param onEnd told once when both sides are over.
    * @throws WebProblem bad-gateway when the manager does not take it.
    */
-  static async connect(
-    url: URL,
-    headers: Headers,
-    protocols: readonly string[],
-    onEnd: () => void,
-  ): Promise<SocketBridge> {
+  static async connect(options: BridgeOptions): Promise<SocketBridge> {
+    const { url, headers, protocols } = options;
     const upstream = new BunWebSocket(url.href, {
       headers: Object.fromEntries(headers),
       ...(protocols.length > 0 ? { protocols: [...protocols] } : {}),
     });
     upstream.binaryType = 'arraybuffer';
-    const bridge = new SocketBridge(upstream, onEnd);
+    const bridge = new SocketBridge(upstream, options);
     const opened = Promise.withResolvers<void>();
     upstream.addEventListener('open', () => opened.resolve());
     const refused = () =>
@@ -89,7 +109,19 @@ export class SocketBridge implements SocketEvents {
   received(data: string | Uint8Array<ArrayBuffer>): void {
     if (this.#upstream.readyState !== WebSocket.OPEN) return;
     this.#upstream.send(data);
-    if (this.#upstream.bufferedAmount > MAX_WAITING_BYTES) this.close();
+    const waiting = this.#upstream.bufferedAmount;
+    if (waiting > MAX_WAITING_BYTES) this.close();
+    else if (waiting > HOLD_BYTES) {
+      this.#brake.hold();
+      this.#look ??= this.#clock.timer(LOOK_MS, () => this.#lookAgain());
+    }
+  }
+
+  #lookAgain(): void {
+    this.#look = null;
+    const isOver = this.#browser === null || this.#upstream.readyState !== WebSocket.OPEN;
+    if (isOver || this.#upstream.bufferedAmount <= GO_ON_BYTES) this.#brake.letGo();
+    else this.#look = this.#clock.timer(LOOK_MS, () => this.#lookAgain());
   }
 
   drained(): void {

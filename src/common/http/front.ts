@@ -46,6 +46,11 @@ export interface Front {
   /** Sets how long the request's connection may be idle. Seconds; 0 is without limit. */
   timeout(request: Request, seconds: number): void;
   upgrade(request: Request, options: { data: SocketEvents; headers?: HeadersInit }): boolean;
+  /**
+   * What keeps the request's client from sending more, until it is called with false. Bun reads
+   * WebSockets as fast as they deliver; this is how a server slows one down.
+   */
+  brake(request: Request): (isHeld: boolean) => void;
   /** The request that carries the body: another one for a GET, which can't have any in Bun. */
   carrier(request: Request): Request;
 }
@@ -173,6 +178,11 @@ class Connections implements Front {
 
   timeout(request: Request, seconds: number): void {
     this.#passage(request)?.allowIdle(seconds);
+  }
+
+  brake(request: Request): (isHeld: boolean) => void {
+    const passage = this.#passage(request);
+    return (isHeld) => passage?.toServer.hold(isHeld);
   }
 
   upgrade(request: Request, options: { data: SocketEvents; headers?: HeadersInit }): boolean {

@@ -9,6 +9,7 @@ export class Outbox {
   #socket: Writable | null = null;
   #waiting: Buffer[] = [];
   #ending = false;
+  #isHeld = false;
 
   /** @param source what brings the bytes that are written here: paused while some wait. */
   constructor(source: () => Source | null) {
@@ -50,7 +51,14 @@ export class Outbox {
     }
     this.#waiting = [];
     if (this.#ending) socket.end();
-    else if (waited) this.#source()?.resume();
+    else if (waited && !this.#isHeld) this.#source()?.resume();
+  }
+
+  /** Keeps the source waiting although the socket has room, until it is let go. */
+  hold(isHeld: boolean): void {
+    this.#isHeld = isHeld;
+    if (isHeld) this.#source()?.pause();
+    else if (this.#waiting.length === 0) this.#source()?.resume();
   }
 
   /** Closes the socket when all that waits is written. */

@@ -1,5 +1,6 @@
 /** Mounts declared routes and WebSocket operations on an Elysia application. */
 import { Elysia } from 'elysia';
+import type { Clock } from '../../common/clock.ts';
 import { BackendError } from '../../common/errors.ts';
 import type { Front } from '../../common/http/front.ts';
 import { preflight } from './cors.ts';
@@ -22,6 +23,7 @@ export interface MountOptions {
   readonly routes: readonly Route[];
   readonly sockets: readonly SocketRoute[];
   readonly maxWebSocketMessageBytes: number;
+  readonly clock: Clock;
   /** Told of failures in WebSocket handlers that their clients can't be told about. */
   onSocketError(error: unknown, path: string): void;
 }
@@ -140,7 +142,7 @@ class Mount {
   }
 
   #mountSocket(socket: SocketRoute): void {
-    const { pipeline, maxWebSocketMessageBytes, onSocketError } = this.#options;
+    const { pipeline, maxWebSocketMessageBytes, onSocketError, clock } = this.#options;
     const pattern = compilePath(socket.path);
     this.#patterns.push({ methods: ['GET'], pattern });
     this.#app.get(
@@ -150,12 +152,14 @@ class Mount {
           const caller = withCaller(admitted);
           const input = { ...admitted.input, params: nameParams(pattern, params) };
           const run = await socket.accept(input);
+          const { original, server } = this.#arrival(request);
           const connection = new SocketConnection({
             maxQueuedBytes: 2 * maxWebSocketMessageBytes,
+            brake: server.brake(original),
+            clock,
             run: (peer) => run({ ...caller, signal: peer.signal }, peer),
             onError: (error) => onSocketError(error, socket.path),
           });
-          const { original, server } = this.#arrival(request);
           const upgraded = server.upgrade(original, {
             data: connection,
             headers: {

@@ -3,7 +3,9 @@
  * that fires when the peer is gone.
  */
 import type { ServerWebSocket } from 'bun';
+import type { Clock } from '../../common/clock.ts';
 import { BackendError } from '../../common/errors.ts';
+import { Brake, GO_ON_BYTES, HOLD_BYTES } from '../../common/http/brake.ts';
 import type { SocketEvents } from '../../common/http/front.ts';
 import type { SocketPeer } from './route.ts';
 
@@ -21,8 +23,11 @@ const closed = () =>
   new BackendError('ServiceUnavailable', 'The WebSocket is closed; nothing can be sent.');
 
 export interface SocketOptions {
-  /** A peer that sends more than this ahead of its handler is disconnected. Bytes. */
+  /** A peer that is more than this ahead of its handler, although slowed down, is disconnected. Bytes. */
   readonly maxQueuedBytes: number;
+  /** Keeps the peer from sending more, and lets it go on. */
+  brake(isHeld: boolean): void;
+  readonly clock: Clock;
   run(peer: SocketPeer): Promise<void>;
   /** Told of a handler's failure; the peer only sees close code 1011. */
   onError(error: unknown): void;
@@ -30,6 +35,7 @@ export interface SocketOptions {
 
 export class SocketConnection implements SocketEvents {
   readonly #options: SocketOptions;
+  readonly #brake: Brake;
   readonly #abort = new AbortController();
   #socket: ServerWebSocket<SocketEvents> | null = null;
   #queue: (string | Uint8Array)[] = [];
@@ -39,6 +45,7 @@ export class SocketConnection implements SocketEvents {
 
   constructor(options: SocketOptions) {
     this.#options = options;
+    this.#brake = new Brake(options.brake, options.clock);
   }
 
   /** Starts the handler; the connection closes when it ends. */
@@ -62,6 +69,7 @@ export class SocketConnection implements SocketEvents {
       return;
     }
     this.#queue.push(message);
+    if (this.#queuedBytes > HOLD_BYTES) this.#brake.hold();
     this.#wakeReader?.();
   }
 
@@ -72,6 +80,8 @@ export class SocketConnection implements SocketEvents {
 
   disconnected(): void {
     this.#abort.abort(new BackendError('ServiceUnavailable', 'The peer closed the WebSocket.'));
+    // What it still sends is dropped.
+    this.#brake.letGo();
     this.#room?.reject(closed());
     this.#room = null;
     this.#wakeReader?.();
@@ -111,6 +121,7 @@ export class SocketConnection implements SocketEvents {
       const message = this.#queue.shift();
       if (message !== undefined) {
         this.#queuedBytes -= message.length;
+        if (this.#queuedBytes <= GO_ON_BYTES) this.#brake.letGo();
         yield message;
       } else if (this.#abort.signal.aborted) {
         return;

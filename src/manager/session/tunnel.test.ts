@@ -1,5 +1,5 @@
 /** Tunnels to apps: bytes both ways, endings, slow sides, who may open one, and being noted as use. */
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
 import { createServer, type Server, type Socket } from 'node:net';
 import type { ServicePlace } from '../../common/protocol/service.ts';
 import {
@@ -20,6 +20,7 @@ import type { ManagerContext } from '../context.ts';
 import { type ManagerServer, startServer } from '../server.ts';
 import { sessionRoutes, sessionSocketRoutes } from './rest.ts';
 
+setDefaultTimeout(60_000);
 const MIB = 1024 * 1024;
 let manager: TestManagerContext;
 let ctx: ManagerContext;
@@ -197,6 +198,40 @@ describe('tunnels', () => {
     }, 'the app is held back');
     expect(sent).toBeLessThan(128 * MIB);
     raw.destroy();
+  });
+});
+
+describe('uploads', () => {
+  test('an app that does not read holds the client back, and gets everything in the end', async () => {
+    const asleep = Promise.withResolvers<Socket>();
+    onConnection = (socket) => {
+      socket.pause();
+      asleep.resolve(socket);
+    };
+    const tunnel = open('app=echo');
+    await tunnel.opened();
+    const piece = new Uint8Array(MIB);
+    const total = 96 * MIB;
+    for (let sent = 0; sent < total; sent += MIB) tunnel.socket.send(piece);
+    let [before, stillness] = [-1, 0];
+    await until(() => {
+      const waiting = tunnel.socket.bufferedAmount;
+      stillness = waiting === before ? stillness + 1 : 0;
+      before = waiting;
+      return stillness > 40;
+    }, 'the client is held back');
+    expect(tunnel.state.close).toBeNull();
+    // What is on the way is bounded; the rest is still the client's.
+    expect(before).toBeGreaterThan(total - 48 * MIB);
+    let got = 0;
+    const socket = await asleep.promise;
+    socket.on('data', (chunk) => {
+      got += chunk.length;
+    });
+    socket.resume();
+    await until(() => got === total, 'all has arrived', 60_000);
+    expect(tunnel.state.close).toBeNull();
+    tunnel.socket.close();
   });
 });
 

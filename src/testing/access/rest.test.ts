@@ -108,11 +108,13 @@ test('each role reaches what the table says and nothing else', async () => {
     routes: declared.map(harmless),
     sockets: [],
     maxWebSocketMessageBytes: 1024,
+    clock: tenants.ctx.clock,
     onSocketError: () => {},
   });
   const noSockets = {
     requestIP: () => ({ address: '127.0.0.1' }),
     upgrade: () => false,
+    brake: () => () => {},
     timeout: () => {},
     carrier: (request: Request) => request,
   };
