@@ -59,7 +59,13 @@ const TARGETS: readonly Target[] = [
 ];
 
 /** Compiled each by itself; the first one starts and loads one of the others. */
-const PROGRAMS = ['compiled.ts', 'backend.ai.ts', 'kernel-runner.ts', 'archive-worker.ts'];
+const PROGRAMS = [
+  'compiled.ts',
+  'backend.ai.ts',
+  'kernel-runner.ts',
+  'archive-worker.ts',
+  'attributes-worker.ts',
+];
 
 /** zstd levels: small files for a release, quick builds otherwise. */
 const RELEASE_LEVEL = 19;

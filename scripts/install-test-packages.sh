@@ -37,12 +37,12 @@ need curl curl
 need unzip unzip
 need busybox busybox-static
 need musl-gcc musl-tools
-compose_is_there() {
+unpacked_are_there() {
   wait "$compose" || echo '∙ without Docker Compose: the tests that need it say so' >&2
+  sh "$(dirname "$0")/fetch-ceph.sh" || echo '∙ without Ceph: the tests that need it say so' >&2
 }
 if [ -z "$missing" ]; then
-  sh "$(dirname "$0")/fetch-ceph.sh"
-  compose_is_there
+  unpacked_are_there
   exit 0
 fi
 
@@ -68,5 +68,4 @@ if ! { DEBIAN_FRONTEND=noninteractive $as_root apt-get update &&
   exit 1
 fi
 rm -f "$log"
-sh "$(dirname "$0")/fetch-ceph.sh"
-compose_is_there
+unpacked_are_there

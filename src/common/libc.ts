@@ -1,5 +1,5 @@
 /** The few system calls that Bun does not offer, from the C library that it runs on. */
-import { dlopen, ptr } from 'bun:ffi';
+import { dlopen, type Pointer, ptr, read } from 'bun:ffi';
 
 export interface Libc {
   /** Fills `fds` with the read and the write end. @returns 0 on success. */
@@ -18,6 +18,13 @@ export interface Libc {
   seek(fd: number, offset: number): boolean;
   /** Has everything of the file system that the open file is on written to the disk. @returns whether it was. */
   syncFileSystem(fd: number): boolean;
+  /**
+   * Reads an extended attribute of an open file or folder.
+   * @returns how many bytes of `into` it fills; the system's error number, or 0.
+   */
+  getAttribute(fd: number, name: string, into: Uint8Array): { length: number; errno: number };
+  /** Sets one. @returns the system's error number, or 0. */
+  setAttribute(fd: number, name: string, value: Uint8Array): number;
 }
 
 const MSG_DONTWAIT = 0x40;
@@ -25,8 +32,9 @@ const MSG_NOSIGNAL = 0x4000;
 const F_SETPIPE_SZ = 1031;
 /** From the beginning of the file. */
 const SEEK_SET = 0;
-/** As the loader knows it: glibc's, and musl's of the two kinds of processors. */
-export const LIBC_NAMES = ['libc.so.6', 'libc.musl-x86_64.so.1', 'libc.musl-aarch64.so.1'];
+const LIBC_NAMES = ['libc.so.6', 'libc.musl-x86_64.so.1', 'libc.musl-aarch64.so.1'];
+
+const asC = (text: string): Pointer => ptr(Buffer.from(`${text}\0`));
 
 let loaded: Libc | null | undefined;
 
@@ -42,8 +50,15 @@ function load(): Libc | null {
         waitpid: { args: ['i32', 'ptr', 'i32'], returns: 'i32' },
         ioctl: { args: ['i32', 'u64', 'ptr'], returns: 'i32' },
         syncfs: { args: ['i32'], returns: 'i32' },
+        fgetxattr: { args: ['i32', 'ptr', 'ptr', 'u64'], returns: 'i64' },
+        fsetxattr: { args: ['i32', 'ptr', 'ptr', 'u64', 'i32'], returns: 'i32' },
+        __errno_location: { args: [], returns: 'ptr' },
         lseek: { args: ['i32', 'i64', 'i32'], returns: 'i64' },
       });
+      const errnoOf = (result: number): number => {
+        const location = result < 0 ? symbols.__errno_location() : null;
+        return location === null ? 0 : read.i32(location, 0);
+      };
       return {
         pipe2: (fds, flags) => symbols.pipe2(ptr(fds), flags),
         resizePipe: (fd, bytes) => symbols.fcntl(fd, F_SETPIPE_SZ, bytes),
@@ -55,6 +70,12 @@ function load(): Libc | null {
         ioctl: (fd, request, argument) => symbols.ioctl(fd, request, ptr(argument)),
         seek: (fd, offset) => symbols.lseek(fd, offset, SEEK_SET) === BigInt(offset),
         syncFileSystem: (fd) => symbols.syncfs(fd) === 0,
+        getAttribute(fd, name, into) {
+          const length = Number(symbols.fgetxattr(fd, asC(name), ptr(into), into.length));
+          return { length, errno: errnoOf(length) };
+        },
+        setAttribute: (fd, name, value) =>
+          errnoOf(symbols.fsetxattr(fd, asC(name), ptr(value), value.length, 0)),
       };
     } catch {
       // Another C library; the next name may fit.

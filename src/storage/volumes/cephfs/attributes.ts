@@ -6,22 +6,24 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { constants as system } from 'node:os';
+import { Worker } from 'node:worker_threads';
 import * as v from 'valibot';
-import { LIBC_NAMES } from '../../../common/libc.ts';
+import { errorMessage } from '../../../common/errors.ts';
+import { isCompiled } from '../../../common/executable.ts';
 import { withinTime } from '../backend.ts';
-import program from './attributes.worker.js' with { type: 'text' };
+import { type Answer, answer, type Question } from './messages.ts';
 
 /** Questions that wait for an answer; more are refused. */
 const MAX_WAITING = 1_000;
 const { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } = constants;
 const { ENODATA, EOPNOTSUPP } = system.errno;
 
-const answerOf = v.object({
-  id: v.number(),
-  value: v.optional(v.string()),
-  errno: v.optional(v.number()),
-});
-type Answer = v.InferOutput<typeof answerOf>;
+type Asked = Pick<Question, 'name' | 'value'>;
+
+const newWorker = (): Worker =>
+  isCompiled
+    ? new Worker('/$bunfs/root/attributes-worker.js')
+    : new Worker(new URL('worker.ts', import.meta.url));
 
 /** The system refused; `code` is its name for why, such as EACCES. */
 export class AttributeError extends Error {
@@ -45,41 +47,43 @@ export class FolderAttributes {
    * @throws AttributeError; Error when the storage does not answer within five seconds; ENOENT.
    */
   async get(path: string, name: string): Promise<string | null> {
-    const { errno, value } = await this.#ask(path, { name });
-    if (errno === ENODATA || errno === EOPNOTSUPP) return null;
-    if (errno !== undefined) throw new AttributeError(errno);
-    return value ?? null;
+    const told = await this.#ask(path, { name });
+    if ('value' in told) return told.value;
+    if (told.errno === ENODATA || told.errno === EOPNOTSUPP) return null;
+    throw new AttributeError(told.errno);
   }
 
   /** @throws as `get` does, also for a file system that has no such attributes. */
   async set(path: string, name: string, value: string): Promise<void> {
-    const { errno } = await this.#ask(path, { name, value });
-    if (errno !== undefined) throw new AttributeError(errno);
+    const told = await this.#ask(path, { name, value });
+    if ('errno' in told) throw new AttributeError(told.errno);
   }
 
   /** A call that still waits for the storage ends with this process. */
   close(): void {
-    this.#worker?.terminate();
+    void this.#worker?.terminate();
+    this.#worker = null;
     this.#fail(new Error('the storage proxy stops'));
   }
 
-  async #ask(path: string, question: { name: string; value?: string }): Promise<Answer> {
+  async #ask(path: string, asked: Asked): Promise<Answer> {
     if (this.#waiting.size >= MAX_WAITING) {
       throw new Error(`the storage has ${MAX_WAITING} questions to answer already`);
     }
     const opening = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-    const answering = opening.then((folder) => this.#askAbout(folder, question));
+    const answering = opening.then((folder) => this.#askAbout(folder, asked));
     return await withinTime(answering);
   }
 
   /** The folder stays open until the answer: its number must not become another file's meanwhile. */
-  async #askAbout(folder: FileHandle, question: { name: string; value?: string }): Promise<Answer> {
+  async #askAbout(folder: FileHandle, asked: Asked): Promise<Answer> {
     const id = ++this.#lastId;
-    const answer = Promise.withResolvers<Answer>();
-    this.#waiting.set(id, answer);
+    const told = Promise.withResolvers<Answer>();
+    this.#waiting.set(id, told);
     try {
-      this.#start().postMessage({ id, fd: folder.fd, libraries: LIBC_NAMES, ...question });
-      return await answer.promise;
+      const question: Question = { id, fd: folder.fd, ...asked };
+      this.#start().postMessage(question);
+      return await told.promise;
     } finally {
       this.#waiting.delete(id);
       await folder.close();
@@ -88,17 +92,17 @@ export class FolderAttributes {
 
   #start(): Worker {
     if (this.#worker !== null) return this.#worker;
-    const url = URL.createObjectURL(new Blob([program], { type: 'text/javascript' }));
+    const worker = newWorker();
     // A thread that waits for the storage must not keep the process from its end.
-    const worker = new Worker(url, { ref: false });
-    worker.onmessage = ({ data }) => {
-      const answer = v.parse(answerOf, data);
-      this.#waiting.get(answer.id)?.resolve(answer);
-    };
-    worker.onerror = ({ message }) => {
+    worker.unref();
+    worker.on('message', (data: unknown) => {
+      const told = v.parse(answer, data);
+      this.#waiting.get(told.id)?.resolve(told);
+    });
+    worker.on('error', (error) => {
       this.#worker = null;
-      this.#fail(new Error(`attributes of folders cannot be read: ${message}`));
-    };
+      this.#fail(new Error(`Attributes of folders cannot be read: ${errorMessage(error)}`));
+    });
     this.#worker = worker;
     return worker;
   }
