@@ -7,13 +7,11 @@ import { join } from 'node:path';
 import * as v from 'valibot';
 import { errorCode } from '../../common/errors.ts';
 import { formatSize } from '../../common/sizes.ts';
-import { copyTree } from '../files/copy.ts';
 import { findDoomed } from '../files/operations.ts';
 import { removeTree } from '../files/remove.ts';
 import { treeUsage } from '../files/usage.ts';
 import { type FolderId, folderId } from '../ids.ts';
 import { StorageError } from '../problems.ts';
-import { STAGING_FOLDER } from '../staging.ts';
 import type { Volume } from '../volumes/volume.ts';
 import type { JournalEntry, Work } from './journal.ts';
 import type { Task } from './task.ts';
@@ -172,8 +170,7 @@ async function clone(
   await removeTree(staging, { attic });
   await mkdir(staging, { mode: 0o700 });
   try {
-    const except = new Set([STAGING_FOLDER]);
-    await copyTree(source, staging, { signal, except, onCopied: () => task.advance(1) });
+    await volume.copyFolder(source, staging, signal, (copied) => task.advance(copied));
     await volume.makeFolder(wanted, (path) => rename(staging, path));
   } catch (error) {
     await removeTree(staging, { attic });

@@ -72,8 +72,11 @@ export interface VolumeBackend {
   readonly capacity: (() => Promise<Capacity>) | null;
   /** `fast-size`: counts a folder without walking it. */
   readonly folderUsage: ((path: string) => Promise<FolderUsage>) | null;
-  /** `fast-scan`: the storage lists and copies trees itself. */
-  readonly fastScan: boolean;
+  /**
+   * `fast-scan`: the storage copies trees itself: all that is in the folder `from`, with owners, modes and
+   * times, into the empty folder `to`.
+   */
+  readonly copyTree: ((from: string, to: string, signal: AbortSignal) => Promise<void>) | null;
   /**
    * Called once, when the volume's folder was found to be there.
    * @throws UserError when the storage below it cannot do what the backend needs.
@@ -85,7 +88,7 @@ export interface VolumeBackend {
 
 type Offers = Pick<
   VolumeBackend,
-  'quota' | 'performance' | 'capacity' | 'folderUsage' | 'fastScan'
+  'quota' | 'performance' | 'capacity' | 'folderUsage' | 'copyTree'
 >;
 
 export function capabilitiesOf(backend: Offers): Capability[] {
@@ -94,7 +97,7 @@ export function capabilitiesOf(backend: Offers): Capability[] {
     ['quota', backend.quota !== null],
     ['metric', backend.performance !== null],
     ['fast-fs-size', backend.capacity !== null],
-    ['fast-scan', backend.fastScan],
+    ['fast-scan', backend.copyTree !== null],
     ['fast-size', backend.folderUsage !== null],
   ];
   return offered.flatMap(([name, has]) => (has ? [name] : []));

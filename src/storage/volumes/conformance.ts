@@ -1,10 +1,19 @@
 /** What every backend must do, checked on a real folder; what it claims beyond that is checked as well. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { silentLog } from '../../testing/manager.ts';
 import { until } from '../../testing/until.ts';
 import { StorageError } from '../problems.ts';
+import { STAGING_FOLDER } from '../staging.ts';
 import type { Capability, VolumeBackend } from './backend.ts';
 import { Volume } from './volume.ts';
 
@@ -101,6 +110,24 @@ export function describeBackend(
       expect(await problemOf(volume.folderUsage(absent))).toBe('VFolderNotFound');
       await volume.pruneAbove(id);
       expect(await volume.requireFolder(id)).toBe(path);
+    });
+
+    test('a folder is copied with modes and links, without what is being uploaded', async () => {
+      const [from, to] = [(await newFolder()).path, (await newFolder()).path];
+      mkdirSync(join(from, 'a/b'), { recursive: true });
+      mkdirSync(join(from, STAGING_FOLDER));
+      writeFileSync(join(from, STAGING_FOLDER, 'half'), 'x');
+      writeFileSync(join(from, 'a/b/tool'), 'x'.repeat(100_000), { mode: 0o750 });
+      writeFileSync(join(from, 'empty'), '');
+      symlinkSync('a/b/tool', join(from, 'link'));
+      const copied: number[] = [];
+      const note = (files: number) => copied.push(files);
+      await volume.copyFolder(from, to, new AbortController().signal, note);
+      expect(readdirSync(to).sort()).toEqual(['a', 'empty', 'link']);
+      expect(readFileSync(join(to, 'link'), 'utf8')).toBe('x'.repeat(100_000));
+      expect(readlinkSync(join(to, 'link'))).toBe('a/b/tool');
+      expect(statSync(join(to, 'a/b/tool')).mode & 0o777).toBe(0o750);
+      expect(copied.reduce((sum, files) => sum + files, 0)).toBe(3);
     });
 
     test('quotas are kept, or refused as a whole', async () => {

@@ -11,7 +11,7 @@ export function vfsBackend({ path }: Pick<VolumeSettings, 'path'>): VolumeBacken
     performance: null,
     capacity: null,
     folderUsage: null,
-    fastScan: false,
+    copyTree: null,
     async start() {},
     async hardware() {
       try {

@@ -1,6 +1,6 @@
 /** Volumes on the backends there are, and on a simulated appliance that claims everything. */
 import { expect, test } from 'bun:test';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { silentLog } from '../../testing/manager.ts';
@@ -49,7 +49,9 @@ function simulatedAppliance(options: { refusesLimits?: boolean } = {}): VolumeBa
       const { files, bytes } = await treeUsage(path);
       return { fileCount: files, usedBytes: bytes };
     },
-    fastScan: true,
+    async copyTree(from, to) {
+      cpSync(from, to, { recursive: true, preserveTimestamps: true, verbatimSymlinks: true });
+    },
     async start() {},
     hardware: async () => ({ status: 'healthy', statusInfo: null, metadata: {} }),
     async close() {},

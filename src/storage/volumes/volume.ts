@@ -13,10 +13,13 @@ import {
 import { join } from 'node:path';
 import { errorCode, errorMessage, UserError } from '../../common/errors.ts';
 import type { Logger } from '../../common/logger.ts';
+import { copyTree } from '../files/copy.ts';
+import { removeTree } from '../files/remove.ts';
 import { treeUsage } from '../files/usage.ts';
 import { type FolderId, formatFolder, formatScope, layoutOf, type QuotaScopeId } from '../ids.ts';
 import { StorageError } from '../problems.ts';
 import type { OwnerSettings, VolumeSettings } from '../settings.ts';
+import { STAGING_FOLDER } from '../staging.ts';
 import {
   type Capability,
   type Capacity,
@@ -312,6 +315,26 @@ export class Volume {
     const path = await this.requireFolder(id);
     if (this.backend.folderUsage) return (await this.backend.folderUsage(path)).usedBytes;
     return (await treeUsage(path)).diskBytes;
+  }
+
+  /**
+   * Copies what is in one folder into another, which is empty and which nobody else knows of yet.
+   * @param onCopied told how many files more are copied.
+   * @throws the signal's reason, or the failure to copy an entry.
+   */
+  async copyFolder(
+    from: string,
+    to: string,
+    signal: AbortSignal,
+    onCopied: (files: number) => void,
+  ): Promise<void> {
+    if (this.backend.copyTree === null) {
+      const except = new Set([STAGING_FOLDER]);
+      return await copyTree(from, to, { signal, except, onCopied: () => onCopied(1) });
+    }
+    await this.backend.copyTree(from, to, signal);
+    await removeTree(join(to, STAGING_FOLDER), { attic: `${to}.attic`, signal });
+    onCopied((await treeUsage(to, signal)).files);
   }
 
   close(): Promise<void> {

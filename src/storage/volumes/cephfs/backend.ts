@@ -86,11 +86,11 @@ export function cephfsBackend({
       ]);
       return { fileCount, usedBytes };
     },
-    fastScan: false,
+    copyTree: null,
     async start() {
       if ((await attributes.get(mounted, BYTES_BELOW)) !== null) return;
       throw new UserError(
-        `The volume ${name} cannot be a cephfs: this path is not on a CephFS mount: ${path}.`,
+        `The volume ${name} is no CephFS: this path is not on a CephFS mount: ${path}.`,
         {
           hint: `Mount the CephFS there, with mount -t ceph or ceph-fuse, or set backend = "vfs" in [volume.${name}].`,
         },

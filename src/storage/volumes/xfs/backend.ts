@@ -125,7 +125,7 @@ export function xfsBackend(
     performance: null,
     capacity: null,
     folderUsage: null,
-    fastScan: false,
+    copyTree: null,
     async start() {
       if (/\s/.test(path)) {
         throw new UserError(`The path of the volume ${name} has a space in it: ${path}`, {
