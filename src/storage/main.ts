@@ -20,7 +20,7 @@ import { ObjectStorages } from './objects/storages.ts';
 import type { ListenSettings, StorageSettings } from './settings.ts';
 import { TaskBoard } from './tasks/board.ts';
 import { Tokens } from './tokens.ts';
-import { Volumes } from './volumes/open.ts';
+import { type Backends, Volumes } from './volumes/open.ts';
 
 export interface StorageProxyOptions {
   readonly settings: StorageSettings;
@@ -32,6 +32,8 @@ export interface StorageProxyOptions {
   readonly serviceListen?: HostPort;
   /** Of the requests of managers; none by default. */
   readonly tracer?: Tracer;
+  /** Kinds of storage of your own, in place of those of the same name. */
+  readonly backends?: Partial<Backends>;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -51,7 +53,7 @@ export interface StorageProxy {
 export async function startStorageProxy(options: StorageProxyOptions): Promise<StorageProxy> {
   const { settings, clock, random, log } = options;
   await using opened = new AsyncDisposableStack();
-  const volumes = opened.use(await Volumes.open(settings, log));
+  const volumes = opened.use(await Volumes.open(settings, log, options.backends));
   const { nodeId } = settings;
   const tasks = new TaskBoard({ nodeId, volumes, clock, random, log });
   opened.defer(() => tasks.stop());

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { systemClock } from '../common/clock.ts';
 import type { Logger } from '../common/logger.ts';
 import { systemRandom } from '../common/random.ts';
-import { type StorageProxy, startStorageProxy } from '../storage/main.ts';
+import { type StorageProxy, type StorageProxyOptions, startStorageProxy } from '../storage/main.ts';
 import { localStorageSettings, type StorageSettings } from '../storage/settings.ts';
 
 const silent: Logger = {
@@ -63,10 +63,12 @@ const anyPort = { hostname: '127.0.0.1', port: 0, tls: null };
 /**
  * @param changes of the settings.
  * @param disk a mounted file system for `volume1`; else it is a temporary folder.
+ * @param backends in place of those of the same name.
  */
 export async function startTestStorage(
   changes: Partial<StorageSettings> = {},
   disk: string | null = null,
+  backends: StorageProxyOptions['backends'] = {},
 ): Promise<TestStorage> {
   const folder = mkdtempSync(join(tmpdir(), 'bai-storage-'));
   const volumePath = disk ?? join(folder, 'volume1');
@@ -86,6 +88,7 @@ export async function startTestStorage(
       settings,
       managerListen: anyPort,
       clientListen: anyPort,
+      backends,
       clock: systemClock,
       random: systemRandom,
       log: silent,

@@ -9,7 +9,8 @@ import { Volume } from './volume.ts';
 import { xfsBackend } from './xfs/backend.ts';
 
 type MakeBackend = (volume: VolumeSettings, log: Logger) => VolumeBackend;
-const BACKENDS: Record<VolumeSettings['backend'], MakeBackend> = {
+export type Backends = Record<VolumeSettings['backend'], MakeBackend>;
+const BACKENDS: Backends = {
   cephfs: cephfsBackend,
   vfs: vfsBackend,
   xfs: xfsBackend,
@@ -22,11 +23,19 @@ export class Volumes implements AsyncDisposable {
     this.#byName = new Map(volumes.map((volume) => [volume.name, volume]));
   }
 
-  /** @throws UserError naming the volume that is not there. */
-  static async open(settings: StorageSettings, log: Logger): Promise<Volumes> {
+  /**
+   * @param backends instead of those there are, by their names.
+   * @throws UserError naming the volume that is not there.
+   */
+  static async open(
+    settings: StorageSettings,
+    log: Logger,
+    backends: Partial<Backends> = {},
+  ): Promise<Volumes> {
+    const known = { ...BACKENDS, ...backends };
     const opened: Volume[] = [];
     for (const volume of settings.volumes) {
-      const backend = BACKENDS[volume.backend](volume, log);
+      const backend = known[volume.backend](volume, log);
       opened.push(await Volume.open(volume, backend, settings.owner, log));
     }
     return new Volumes(opened);

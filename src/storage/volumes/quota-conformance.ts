@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { randomBytes, randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { pack } from 'tar-stream';
 import { startTestStorage, type TestFolder, type TestStorage } from '../../testing/storage.ts';
 import { until } from '../../testing/until.ts';
 import type { VolumeSettings } from '../settings.ts';
@@ -59,22 +60,31 @@ class Trial {
     return await until(ended, 'the task ended', COUNTED_MS);
   }
 
-  async upload(place: TestFolder, relpath: string, content: Uint8Array) {
-    const asked = { ...place, relpath, size: content.length };
+  async upload(place: TestFolder, relpath: string, content: Uint8Array, more = {}) {
+    const asked = { ...place, relpath, size: content.length, ...more };
     const url = await this.storage.clientAddress('upload', asked);
     return {
       async offset() {
         const { headers } = await fetch(url, { method: 'HEAD' });
         return Number(headers.get('upload-offset') ?? Number.NaN);
       },
-      patch: (offset: number) =>
+      patch: (offset: number, end = content.length) =>
         fetch(url, {
           method: 'PATCH',
           headers: { 'Upload-Offset': `${offset}` },
-          body: Buffer.from(content.subarray(offset)),
+          body: Buffer.from(content.subarray(offset, end)),
         }),
     };
   }
+}
+
+async function tarOf(files: Readonly<Record<string, Buffer>>): Promise<Buffer> {
+  const tar = pack();
+  for (const [name, content] of Object.entries(files)) tar.entry({ name }, content);
+  tar.finalize();
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of tar) if (chunk instanceof Uint8Array) chunks.push(chunk);
+  return Buffer.concat(chunks);
 }
 
 /** @param settings of a volume on a storage that has room for some MB more than the limits. */
@@ -110,6 +120,49 @@ function testWriting(current: () => Trial): void {
       COUNTED_MS,
     );
     expect(readFileSync(join(place.path, 'x')).equals(content)).toBe(true);
+  });
+
+  test('refuses to unpack an archive that does not fit, which goes on once there is room', async () => {
+    const trial = current();
+    const place = await trial.limitedFolder();
+    const content = randomBytes(800_000);
+    const tar = await tarOf({ 'in/file': content });
+    const { patch, offset } = await trial.upload(place, '', tar, { unpack: true });
+    expect((await patch(0, tar.length - 1)).status).toBe(204);
+    await trial.counted(place, (bytes) => bytes >= LARGE + tar.length - 1);
+    const refused = await patch(tar.length - 1);
+    expect(refused.status).toBe(507);
+    expect(await refused.json()).toMatchObject({ type: NO_SPACE });
+    expect(existsSync(join(place.path, 'in/file'))).toBe(false);
+    rmSync(join(place.path, 'filler'));
+    const isThere = async () => (await offset()) === tar.length;
+    await until(isThere, 'the archive is unpacked', COUNTED_MS);
+    expect(readFileSync(join(place.path, 'in/file')).equals(content)).toBe(true);
+    expect(readdirSync(place.path)).toEqual(['in']);
+  });
+
+  test('is that of the new owner for a clone, which counts there', async () => {
+    const trial = current();
+    const place = await trial.limitedFolder();
+    const qsid = `project:${randomUUID()}`;
+    const scope = { volume: 'volume1', qsid };
+    const options = { limit_bytes: LIMIT };
+    expect((await trial.storage.ask('POST', '/quota-scope', { ...scope, options })).status).toBe(
+      204,
+    );
+    const task = await trial.taskOf(
+      await trial.storage.ask('POST', '/folder/clone', {
+        ...{ src_volume: 'volume1', src_vfid: place.vfid, dst_volume: null },
+        dst_vfid: `${qsid}/${'c'.repeat(32)}`,
+      }),
+    );
+    expect(task.status).toBe('done');
+    const { body } = await trial.storage.ask('GET', '/folder/mount', {
+      ...{ volume: 'volume1', vfid: `${qsid}/${'c'.repeat(32)}` },
+    });
+    const copy = readFileSync(join(String(Object(body).path), 'filler'));
+    expect(copy.equals(readFileSync(join(place.path, 'filler')))).toBe(true);
+    await trial.counted({ ...place, vfid: `${qsid}/` }, (bytes) => bytes >= LARGE);
   });
 
   test('refuses a clone, and says what it lacks', async () => {

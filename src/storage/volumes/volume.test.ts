@@ -1,9 +1,11 @@
 /** Volumes on the backends there are, and on a simulated appliance that claims everything. */
 import { expect, test } from 'bun:test';
+import { randomUUID } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { silentLog } from '../../testing/manager.ts';
+import { startTestStorage } from '../../testing/storage.ts';
 import { treeUsage } from '../files/usage.ts';
 import { StorageError } from '../problems.ts';
 import type { VolumeBackend } from './backend.ts';
@@ -59,11 +61,53 @@ function simulatedAppliance(options: { refusesLimits?: boolean } = {}): VolumeBa
 }
 
 describeBackend('vfs', ['vfolder'], () => emptyFolder(vfsBackend));
-describeBackend(
-  'of a simulated appliance',
-  ['vfolder', 'quota', 'metric', 'fast-fs-size', 'fast-scan', 'fast-size'],
-  () => emptyFolder(() => simulatedAppliance()),
+const EVERYTHING = [
+  'vfolder',
+  'quota',
+  'metric',
+  'fast-fs-size',
+  'fast-scan',
+  'fast-size',
+] as const;
+describeBackend('of a simulated appliance', EVERYTHING, () =>
+  emptyFolder(() => simulatedAppliance()),
 );
+
+test('managers hear what the storage itself counts, measures and limits', async () => {
+  await using opened = new AsyncDisposableStack();
+  const storage = await startTestStorage({}, null, { vfs: () => simulatedAppliance() });
+  opened.defer(() => storage.discard());
+  const place = await storage.newFolder();
+  writeFileSync(join(place.path, 'x'), 'x'.repeat(1000));
+  const volume = { volume: 'volume1' };
+  const folder = { ...volume, vfid: place.vfid };
+  const scope = { ...volume, qsid: place.vfid.split('/')[0] };
+  const get = async (path: string, params: Record<string, unknown>) =>
+    (await storage.ask('GET', path, params)).body;
+  expect(await get('/volumes', {})).toMatchObject({
+    volumes: [{ backend: 'simulated', capabilities: EVERYTHING }],
+  });
+  expect(await get('/volume/performance-metric', volume)).toEqual({
+    metric: {
+      ...{ iops_read: 1, iops_write: 2, io_bytes_read: 3, io_bytes_write: 4 },
+      ...{ io_usec_read: 5, io_usec_write: 6 },
+    },
+    observed_at: expect.stringMatching(/^\d{4}-\d\d-\d\dT.*Z$/),
+  });
+  expect(await get('/folder/fs-usage', volume)).toEqual({ capacity_bytes: 1000, used_bytes: 10 });
+  expect(await get('/folder/usage', folder)).toEqual({ file_count: 1, used_bytes: 1000 });
+  expect(await get('/folder/used-bytes', folder)).toEqual({ used_bytes: 1000 });
+  expect(await get('/quota-scope', scope)).toEqual({ used_bytes: 1000, limit_bytes: null });
+  const options = { limit_bytes: 5000 };
+  expect((await storage.ask('PATCH', '/quota-scope', { ...scope, options })).status).toBe(204);
+  expect(await get('/quota-scope', scope)).toEqual({ used_bytes: 1000, limit_bytes: 5000 });
+  const first = { vfid: `project:${randomUUID()}/${'a'.repeat(32)}` };
+  const initial = { options: { initial_max_size_for_quota_scope: 7000 } };
+  await storage.ask('POST', '/folder/create', { ...volume, ...first, ...initial });
+  expect(await get('/quota-scope', { ...volume, qsid: first.vfid.split('/')[0] })).toEqual({
+    ...{ used_bytes: 0, limit_bytes: 7000 },
+  });
+});
 
 const settings = (path: string) => ({ name: 'v', backend: 'vfs', path, fsprefix: '.' }) as const;
 
