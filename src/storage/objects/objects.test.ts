@@ -109,6 +109,9 @@ test('clients store and read with signed addresses, for as long as these say', a
   expect(await (await fetch(address)).text()).toBe('from a browser');
   address.searchParams.set('X-Amz-Signature', '0'.repeat(64));
   expect((await fetch(address)).status).toBe(403);
+  const yesterday = { ...systemClock, now: () => new Date(Date.now() - 86_400_000) };
+  const expired = new ObjectBucket(settings, 'models', yesterday);
+  expect((await fetch(expired.presignDownload('by/client', 600))).status).toBe(403);
   const tooLong = await storage.ask('POST', at('/presigned/download'), {
     ...{ key: 'x', expiration: 8 * 86_400 },
   });

@@ -5,18 +5,27 @@ import { ObjectBucket } from './bucket.ts';
 
 const asked: string[] = [];
 let failures = 0;
+/** What it answers when it does not fail; `doomed` parts never arrive. */
+let answer = 'x';
+let doomed = '';
 const server = Bun.serve({
   hostname: '127.0.0.1',
   port: 0,
-  fetch({ method }) {
+  fetch({ method, url }) {
     asked.push(method);
     failures -= 1;
-    return failures < 0 ? new Response('x') : new Response('busy', { status: 503 });
+    const isDoomed = new URL(url).searchParams.get('partNumber') === doomed;
+    return failures < 0 && !isDoomed
+      ? new Response(answer, { headers: { ETag: '"e"' } })
+      : new Response('busy', { status: 503 });
   },
 });
 afterAll(() => server.stop(true));
 beforeEach(() => {
   asked.length = 0;
+  failures = 0;
+  answer = 'x';
+  doomed = '';
 });
 
 const bucket = new ObjectBucket(
@@ -44,4 +53,16 @@ test('is asked again, a few times, but never to begin an upload twice', async ()
   asked.length = 0;
   await expect(bucket.upload('large', bytes(25), 'a/b')).rejects.toThrow('503');
   expect(asked).toEqual(['POST']);
+});
+
+test('what was stored of a large object is given up when a part of it fails, or the end of it', async () => {
+  answer = '<UploadId>u</UploadId>';
+  doomed = '2';
+  await expect(bucket.upload('large', bytes(25), 'a/b')).rejects.toThrow('503');
+  expect(asked).toEqual(['POST', 'PUT', 'PUT', 'PUT', 'PUT', 'PUT', 'DELETE']);
+  asked.length = 0;
+  doomed = '';
+  // The last answer has status 200, and says in its body that it failed.
+  await expect(bucket.upload('large', bytes(25), 'a/b')).rejects.toThrow('without ETag');
+  expect(asked).toEqual(['POST', 'PUT', 'PUT', 'PUT', 'POST', 'DELETE']);
 });
