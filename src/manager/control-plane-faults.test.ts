@@ -7,6 +7,7 @@ import { SimulatedAgent } from '../testing/simulated-agent.ts';
 import { createScheduler } from './scheduler/cycle.ts';
 import { checkAccounting } from './session/accounting-store.ts';
 import { getSession, terminateSession, waitForSession } from './session/service.ts';
+import { lockEventCursors } from './session/transition-store.ts';
 
 let cluster: ControlPlaneFixture;
 
@@ -39,6 +40,8 @@ describe('an agent that falls silent', () => {
     first.stalled = true;
     const starts = await cluster.enqueue('starts');
     await eventually('the start has arrived', () => first.kernels.size === 2);
+    // What it told before is a sign of life as well.
+    await first.settled();
     first.away = true;
     cluster.clock.jump(41_000);
     await eventually('the agent is lost', async () => (await agentStatus('i-a')) === 'LOST');
@@ -125,6 +128,34 @@ describe('a heartbeat', () => {
     held.kernels = [{ kernelId, sessionId: crypto.randomUUID(), state: 'running' }];
     const answer = await plane.gateway.heartbeat(held);
     expect(answer.desired).toMatchObject([{ desired: 'terminated', kernelId }]);
+  });
+
+  test('does not wait until what the agent has told is written', async () => {
+    const plane = await cluster.start();
+    const agent = await cluster.join(plane, new SimulatedAgent());
+    const [locked, heard] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const writing = cluster.sql.begin(async (tx) => {
+      await lockEventCursors(tx, [agent.id]);
+      locked.resolve();
+      await heard.promise;
+    });
+    await locked.promise;
+    await agent.heartbeat();
+    heard.resolve();
+    await writing;
+  });
+
+  test('is not missed from an agent that tells something else', async () => {
+    const plane = await cluster.start();
+    const agent = await cluster.join(plane, new SimulatedAgent());
+    await running(await cluster.enqueue('talks'));
+    cluster.clock.jump(30_000);
+    const now = cluster.clock.now();
+    for (const kernelId of agent.kernels.keys()) agent.end(kernelId, 'self-terminated');
+    await agent.settled();
+    const [row] = await cluster.sql`
+      SELECT last_heartbeat >= ${now} AS is_heard FROM agents WHERE id = ${agent.id}`;
+    expect(row?.is_heard).toBe(true);
   });
 
   test('for a resource group that does not exist is refused', async () => {

@@ -32,7 +32,7 @@ import { type AutoPull, selectSpecs } from './wish-store.ts';
 
 export type GatewayContext = Pick<
   ManagerContext,
-  'sql' | 'live' | 'events' | 'clock' | 'log' | 'settings' | 'transitions'
+  'sql' | 'keyed' | 'live' | 'events' | 'clock' | 'log' | 'settings' | 'transitions'
 >;
 
 /** After this long, what an agent has is told again to a live store that may have lost it. */
@@ -83,12 +83,12 @@ class Gateway {
   }
 
   async heartbeat(beat: Heartbeat) {
-    const { sql } = this.ctx;
+    const { sql, keyed } = this.ctx;
     const heldIds = beat.kernels.map((kernel) => kernel.kernelId).filter((id) => isUuid(id));
     const [row, slotNames, known] = await Promise.all([
       selectAgent(sql, beat.agentId),
       selectSlotNames(sql),
-      selectKnownKernels(sql, beat.agentId, heldIds),
+      selectKnownKernels(keyed, beat.agentId, heldIds),
     ]);
     await this.register(row, beat, await this.knownSlots(beat, slotNames));
     await this.takeImages(beat);
@@ -207,7 +207,7 @@ class Gateway {
 
   private async corrections(outcome: Reconciliation): Promise<DesiredKernel[]> {
     const specs = await selectSpecs(
-      this.ctx.sql,
+      this.ctx.keyed,
       outcome.start.slice(0, MAX_STARTS),
       this.autoPull(),
     );

@@ -40,7 +40,10 @@ const knownRow = v.object({
   status_changed: v.nullable(v.date()),
 });
 
-/** The kernels placed on an agent and not ended, and those with the given ids. */
+/**
+ * The kernels placed on an agent and not ended, and those with the given ids.
+ * @param sql goes by keys, see `keyedConnections`.
+ */
 export async function selectKnownKernels(
   sql: Db,
   agentId: string,
@@ -48,8 +51,10 @@ export async function selectKnownKernels(
 ): Promise<KnownKernel[]> {
   const rows = await sql`
     SELECT id, session_id, status, status_info, agent, status_changed FROM kernels
-    WHERE (agent = ${agentId} AND terminated_at IS NULL)
-      OR id = ANY(${sql.array([...heldIds])}::uuid[])`;
+    WHERE agent = ${agentId} AND terminated_at IS NULL
+    UNION
+    SELECT id, session_id, status, status_info, agent, status_changed FROM kernels
+    WHERE id = ANY(${sql.array([...heldIds])}::uuid[])`;
   return v.parse(v.array(knownRow), [...rows]).map((row) => ({
     id: row.id,
     sessionId: row.session_id,
@@ -97,8 +102,14 @@ export async function addSlotTypes(sql: Db, types: readonly NewSlotType[]): Prom
     .map((row) => row.slot_name);
 }
 
+/**
+ * Notes that an agent was heard. Who has its row locked is writing what it told, and notes it as well: a
+ * heartbeat that waited for that would have agents taken for lost when the database is slow.
+ */
 export async function touchAgent(sql: Db, agentId: string, now: Date): Promise<void> {
-  await sql`UPDATE agents SET last_heartbeat = ${now} WHERE id = ${agentId}`;
+  await sql`
+    UPDATE agents SET last_heartbeat = ${now}
+    WHERE id = (SELECT id FROM agents WHERE id = ${agentId} FOR NO KEY UPDATE SKIP LOCKED)`;
 }
 
 /** Registers or refreshes an agent, alive, with its capacities; slots it lost get capacity 0. */

@@ -111,8 +111,8 @@ class Batch {
   readonly #cursors: Map<string, number>;
   readonly #free: Map<string, FreeSlots>;
   readonly #fold: Fold;
-  /** Agent → its last event, for those that have moved on. */
-  readonly movedCursors = new Map<string, number>();
+  /** Agent → its last event, for those that were heard. */
+  readonly heardCursors = new Map<string, number>();
 
   constructor(
     sessions: readonly SessionState[],
@@ -162,11 +162,10 @@ class Batch {
   }
 
   #moveCursor(agentId: string, seq: number): number {
-    const cursor = this.#cursors.get(agentId) ?? 0;
-    if (seq <= cursor) return cursor;
-    this.#cursors.set(agentId, seq);
-    this.movedCursors.set(agentId, seq);
-    return seq;
+    const last = Math.max(this.#cursors.get(agentId) ?? 0, seq);
+    this.#cursors.set(agentId, last);
+    this.heardCursors.set(agentId, last);
+    return last;
   }
 
   #preempt(preemptions: readonly Preemption[]): ReadonlyMap<string, SessionStatus> {
@@ -247,7 +246,10 @@ export class TransitionQueue {
       const batch = new Batch(sessions, cursors, free, now);
       const outcomes = requests.map((request) => batch.apply(request));
       const changes = batch.changes();
-      await Promise.all([writeChanges(tx, changes, now), moveEventCursors(tx, batch.movedCursors)]);
+      await Promise.all([
+        writeChanges(tx, changes, now),
+        moveEventCursors(tx, batch.heardCursors, now),
+      ]);
       return { outcomes, changes };
     });
   }

@@ -370,9 +370,11 @@ export async function lockEventCursors(
   return new Map(v.parse(v.array(cursorRow), [...rows]).map(({ id, seq }) => [id, seq]));
 }
 
+/** Notes the agents' last events, and that the agents were heard: see `touchAgent`. */
 export async function moveEventCursors(
   tx: Db,
   cursors: ReadonlyMap<string, number>,
+  now: Date,
 ): Promise<void> {
   if (cursors.size === 0) return;
   const agents = textColumn(tx, [...cursors.keys()]);
@@ -381,7 +383,8 @@ export async function moveEventCursors(
     [...cursors.values()].map((seq) => String(seq)),
   );
   await tx`
-    UPDATE agents a SET last_event_seq = c.seq
+    UPDATE agents a SET last_event_seq = c.seq,
+      last_heartbeat = greatest(a.last_heartbeat, ${now}::timestamptz)
     FROM unnest(${agents}::varchar[], ${numbers}::bigint[]) AS c(id, seq)
     WHERE a.id = ANY(ARRAY[c.id])`;
 }

@@ -62,6 +62,12 @@ interface Run {
   readonly marks: readonly Mark[];
 }
 
+/** Milliseconds of processor time. */
+function ownTime(since?: NodeJS.CpuUsage): number {
+  const { user, system } = process.cpuUsage(since);
+  return (user + system) / 1000;
+}
+
 const rate = (count: number, ms: number) => Math.round((count / ms) * 1000);
 
 /** Memory once what is garbage is gone. */
@@ -91,7 +97,12 @@ class Cluster {
     const failure = Promise.withResolvers<never>();
     const marks: Mark[] = [];
     const startedMs = performance.now();
-    const note = () => marks.push({ ended: progress.ended, atMs: performance.now(), ...memory() });
+    let measuringMs = 0;
+    const note = () => {
+      const before = process.cpuUsage();
+      marks.push({ ended: progress.ended, atMs: performance.now(), ...memory() });
+      measuringMs += ownTime(before);
+    };
     const unsubscribe = ctx.events.subscribe((event) => {
       if (event.type === 'kernel-status' && event.status === 'RUNNING') {
         this.#end(event, end).catch(failure.reject);
@@ -116,9 +127,9 @@ class Cluster {
       unsubscribe();
     }
     const wallMs = performance.now() - startedMs;
-    const used = process.cpuUsage(cpu);
+    const managerCpuMs = ownTime(cpu) - measuringMs;
     const postgresCpuMs = processorTime(processTree(this.#postmaster)) - postgresBefore;
-    return { wallMs, managerCpuMs: (used.user + used.system) / 1000, postgresCpuMs, marks };
+    return { wallMs, managerCpuMs, postgresCpuMs, marks };
   }
 
   async #enqueue(count: number, progress: { live: number }): Promise<void> {
@@ -141,7 +152,10 @@ class Cluster {
   async #end(running: { sessionId: string; kernelId: string }, by: End): Promise<void> {
     const { sessionId, kernelId } = running;
     if (by === 'owner') await terminateSession(this.fixture.ctx, { sessionId });
-    else this.agents.find(({ kernels }) => kernels.has(kernelId))?.end(kernelId, 'self-terminated');
+    else {
+      // A start that was given to another agent may still be on the first one, which has no say any more.
+      for (const agent of this.agents) agent.end(kernelId, 'self-terminated');
+    }
   }
 
   /** Resolves when `count` sessions have ended. @throws when nothing moves. */
@@ -153,8 +167,8 @@ class Cluster {
       // What the agents remember for tests is not the manager's memory.
       for (const agent of this.agents) agent.started.length = 0;
       if (performance.now() - beatMs > HEARTBEAT_MS) {
-        for (const agent of this.agents) await agent.heartbeat();
-        for (const agent of this.agents) await agent.flush();
+        await Promise.all(this.agents.map((agent) => agent.heartbeat()));
+        await Promise.all(this.agents.map((agent) => agent.flush()));
         beatMs = performance.now();
       }
       const now = ended();
