@@ -83,7 +83,10 @@ export async function createEventBus(
     }
   };
 
+  // As `tellSiblings` writes it. What comes back of the own events, most of all, is not worth reading.
+  const ownBeginning = `{"from":${JSON.stringify(managerId)},`;
   const subscription = await live.subscribe(CHANNEL, (text) => {
+    if (text.startsWith(ownBeginning)) return;
     const parsed = v.safeParse(message, text);
     if (!parsed.success) {
       log.warn('ignored a malformed event of a sibling manager');

@@ -41,7 +41,16 @@ export async function checkAccounting(sql: Db): Promise<string[]> {
         AND a.used IS NOT NULL
     UNION ALL
     SELECT format('kernel %s is %s with agent %s', id, status, coalesce(agent, 'none'))
-    FROM kernels WHERE (status = 'PENDING') <> (agent IS NULL) AND status <> 'CANCELLED'`;
+    FROM kernels WHERE (status = 'PENDING') <> (agent IS NULL) AND status <> 'CANCELLED'
+    UNION ALL
+    -- What no constraint says of kernels, as those of their sessions do; see migration 25.
+    SELECT format('kernel %s belongs elsewhere than its session', k.id)
+    FROM kernels k JOIN sessions s ON s.id = k.session_id
+    WHERE (k.domain_name, k.group_id, k.scaling_group)
+      IS DISTINCT FROM (s.domain_name, s.group_id, s.scaling_group_name)
+    UNION ALL
+    SELECT DISTINCT format('slot %s has no type', slot_name) FROM resource_allocations
+    WHERE slot_name NOT IN (SELECT slot_name FROM resource_slot_types)`;
   return v.parse(v.array(discrepancy), [...rows]).map((row) => row.problem);
 }
 
