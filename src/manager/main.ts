@@ -80,6 +80,7 @@ import { resourceGroupV2Graphql } from './resource-group/v2-graphql.ts';
 import { resourcePresetGraphql } from './resource-preset/graphql.ts';
 import { resourcePresetRoutes } from './resource-preset/rest.ts';
 import { resourceSlotGraphql } from './resource-slot/graphql.ts';
+import { v2Routes } from './rest-v2/rest.ts';
 import { explainGraphql } from './scheduler/explain-graphql.ts';
 import { schedulerRoutes } from './scheduler/rest.ts';
 import { describedRoutes, startServer, systemRoutes } from './server.ts';
@@ -210,6 +211,7 @@ export const featureRoutes = (ctx: ManagerContext, graphql: GraphqlEngine): Rout
   ...errorLogRoutes(ctx),
   ...rbacRoutes(ctx),
   ...exportRoutes(ctx),
+  ...v2Routes(ctx, graphql),
   ...fairShareRoutes(ctx),
   ...usageBucketRoutes(ctx),
   ...sessionHistoryRoutes(ctx),

@@ -52,6 +52,7 @@ export interface GraphqlAnswer {
 }
 
 export interface GraphqlEngine {
+  readonly schema: GraphQLSchema;
   /**
    * Answers 200 with a JSON object of `data` and `errors`, both always present. Failures of the
    * document and of resolvers are in `errors`. @throws Error when the engine itself is broken.
@@ -267,6 +268,7 @@ export async function createGraphqlEngine(
     }),
   );
   return {
+    schema,
     close: () => source.close(),
     stream: (request, caller) => openStream(schema, cache, limits, request, caller),
     async handle({ query, variables, operationName }, caller) {

@@ -239,8 +239,8 @@ describe('parameters that name rows', () => {
   });
 
   /**
-   * Not compared below: what answers alike to everybody here, for want of an image, a form, a log or
-   * shared folders, or as rows are used up by operations before. Tests of the features have them.
+   * Not compared below: what answers alike to everybody here, for want of an image, a form, a log,
+   * shared folders, a role or a folder of the project, or as rows are used up by operations before. Tests of the features have them.
    */
   const leftOut = [
     ...['POST /session', 'POST /session/_/create', 'PATCH /session/:session_name'],
@@ -249,6 +249,12 @@ describe('parameters that name rows', () => {
     ...['GET /template/session', 'GET /template/cluster'],
     ...['POST /folders/invitations/update/:inv_id', 'POST /folders/invitations/delete'],
     ...['DELETE /folders/invitations/delete', 'POST /folders/purge'],
+    ...[
+      'POST /v2/users/domains/:domain_name/search',
+      'POST /v2/rbac/roles/projects/:project_id/search',
+    ],
+    'POST /v2/sessions/projects/:project_id/search',
+    'POST /v2/vfolders/projects/:project_id/search',
   ];
   // Those that end sessions or remove things come last.
   const compared = own

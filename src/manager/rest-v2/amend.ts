@@ -1,0 +1,55 @@
+/** What the newer HTTP operations tell of some rows beside what the schema says of them. */
+import * as v from 'valibot';
+import type { ManagerContext } from '../context.ts';
+import { binarySize } from '../graphql/v2-shapes.ts';
+import { selectFolderQuotas } from './folder-quota-store.ts';
+
+const BYTES_PER_MIB = 2 ** 20;
+
+type Amend = (ctx: ManagerContext, rows: readonly unknown[]) => Promise<unknown[]>;
+
+const foldersShown = v.array(v.looseObject({ id: v.string() }));
+const kernelsShown = v.array(v.looseObject({ resource: v.looseObject({}) }));
+
+const withQuotas: Amend = async ({ sql }, rows) => {
+  const folders = v.parse(foldersShown, rows);
+  const quotas = await selectFolderQuotas(
+    sql,
+    folders.map(({ id }) => id),
+  );
+  return folders.map((folder) => {
+    const quota = quotas.find(({ id }) => id === folder.id);
+    const size = quota?.max_size ?? null;
+    return {
+      ...folder,
+      quota: {
+        max_size: size === null ? null : binarySize(size * BYTES_PER_MIB),
+        max_files: quota?.max_files ?? 0,
+      },
+    };
+  });
+};
+
+/** Kernels hold no shares apart from their slots. */
+const withShares: Amend = async (_ctx, rows) =>
+  v.parse(kernelsShown, rows).map((kernel) => ({
+    ...kernel,
+    resource: { ...kernel.resource, shares: null },
+  }));
+
+const AMENDS: Readonly<Record<string, Amend>> = {
+  adminVfoldersV2: withQuotas,
+  myVfolders: withQuotas,
+  projectVfolders: withQuotas,
+  vfolderV2: withQuotas,
+  adminKernelsV2: withShares,
+  sessionKernelsV2: withShares,
+};
+
+/** The rows that a root field told, with what else belongs to them. */
+export const amended: (
+  ctx: ManagerContext,
+  field: string,
+  rows: readonly unknown[],
+) => Promise<unknown[]> = async (ctx, field, rows) =>
+  (await AMENDS[field]?.(ctx, rows)) ?? [...rows];

@@ -1,0 +1,131 @@
+/** Runs a root field of the GraphQL schema for an HTTP operation that says the same in other words. */
+import { type GraphQLField, getNamedType, isObjectType } from 'graphql';
+import * as v from 'valibot';
+import { BackendError } from '../../common/errors.ts';
+import type { GraphqlCaller } from '../graphql/context.ts';
+import type { GraphqlEngine } from '../graphql/engine.ts';
+import { amended } from './amend.ts';
+import { fromAnswer, toArgument } from './convert.ts';
+import { selectionOf } from './selection.ts';
+
+type RootField = GraphQLField<unknown, unknown>;
+
+const answered = v.object({
+  data: v.nullable(v.record(v.string(), v.unknown())),
+  errors: v.nullable(
+    v.array(
+      v.object({
+        message: v.string(),
+        extensions: v.optional(v.object({ code: v.optional(v.string()) })),
+      }),
+    ),
+  ),
+});
+const connection = v.object({
+  count: v.number(),
+  pageInfo: v.object({ hasNextPage: v.boolean(), hasPreviousPage: v.boolean() }),
+  edges: v.array(v.object({ node: v.unknown() })),
+});
+
+/** @throws Error when the schema has no such field, which is a mistake of ours. */
+function rootField({ schema }: GraphqlEngine, name: string): RootField {
+  const field = schema.getQueryType()?.getFields()[name];
+  if (field === undefined) throw new Error(`the schema has no field '${name}'`);
+  return field;
+}
+
+function nodeTypeOf(field: RootField) {
+  const type = getNamedType(field.type);
+  const edges = isObjectType(type) && type.getFields().edges;
+  const edge = edges && getNamedType(edges.type);
+  const node = edge && isObjectType(edge) && edge.getFields().node;
+  if (!node) throw new Error(`'${field.name}' is no list`);
+  return node.type;
+}
+
+/** The problem that a failure's error code stands for; the texts are made for clients. */
+function toProblem(message: string, code: string | undefined): BackendError {
+  if (code?.endsWith('_forbidden')) return new BackendError('GenericForbidden', message);
+  if (code?.endsWith('_not-found')) return new BackendError('ObjectNotFound', message);
+  return new BackendError('InvalidAPIParameters', message);
+}
+
+/** @throws BackendError for what the field refuses. */
+async function ask(
+  engine: GraphqlEngine,
+  caller: GraphqlCaller,
+  field: RootField,
+  given: Readonly<Record<string, unknown>>,
+  selection: string,
+): Promise<unknown> {
+  const wanted = field.args.filter((arg) => given[arg.name] != null);
+  const variables = Object.fromEntries(
+    wanted.map((arg) => [arg.name, toArgument(given[arg.name], arg.type, arg.name)]),
+  );
+  const declared = wanted.map((arg) => `$${arg.name}: ${arg.type}`).join(', ');
+  const passed = wanted.map((arg) => `${arg.name}: $${arg.name}`).join(', ');
+  const query = `query${declared && `(${declared})`} {
+    ${field.name}${passed && `(${passed})`} ${selection}
+  }`;
+  const response = await engine.handle({ query, variables }, caller);
+  const { data, errors } = v.parse(answered, await response.json());
+  const [failure] = errors ?? [];
+  if (failure) throw toProblem(failure.message, failure.extensions?.code);
+  return data?.[field.name] ?? null;
+}
+
+/** One row, or null when there is none that the caller may see. */
+export async function tellOne(
+  engine: GraphqlEngine,
+  caller: GraphqlCaller,
+  fieldName: string,
+  given: Readonly<Record<string, unknown>>,
+): Promise<unknown> {
+  const field = rootField(engine, fieldName);
+  const row = await ask(engine, caller, field, given, selectionOf(field.type));
+  if (row === null) return null;
+  const [told] = await amended(caller.ctx, field.name, [fromAnswer(row, field.type)]);
+  return told;
+}
+
+/** What the newer search operations take: a page by offset or by cursor. */
+export const searchBody = v.object({
+  filter: v.nullish(v.record(v.string(), v.unknown())),
+  order: v.nullish(v.array(v.record(v.string(), v.unknown()))),
+  limit: v.nullish(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(1000))),
+  offset: v.nullish(v.pipe(v.number(), v.integer(), v.minValue(0))),
+  first: v.nullish(v.pipe(v.number(), v.integer(), v.minValue(0))),
+  last: v.nullish(v.pipe(v.number(), v.integer(), v.minValue(0))),
+  after: v.nullish(v.string()),
+  before: v.nullish(v.string()),
+});
+type SearchBody = v.InferOutput<typeof searchBody>;
+
+const DEFAULT_LIMIT = 50;
+
+/** One page. Newer payloads have counts beside the items, older ones in `pagination`. */
+export async function tellPage(
+  engine: GraphqlEngine,
+  caller: GraphqlCaller,
+  fieldName: string,
+  place: Readonly<Record<string, unknown>>,
+  { filter, order, ...body }: SearchBody,
+) {
+  const byCursor = body.first != null || body.last != null;
+  const limit = byCursor ? null : (body.limit ?? DEFAULT_LIMIT);
+  const offset = byCursor ? null : (body.offset ?? 0);
+  const field = rootField(engine, fieldName);
+  const nodeType = nodeTypeOf(field);
+  const selection = `{ count pageInfo { hasNextPage hasPreviousPage }
+    edges { node ${selectionOf(nodeType)} } }`;
+  const given = { ...place, ...body, filter, orderBy: order, limit, offset };
+  const page = v.parse(connection, await ask(engine, caller, field, given, selection));
+  const rows = page.edges.map(({ node }) => fromAnswer(node, nodeType));
+  return {
+    items: await amended(caller.ctx, field.name, rows),
+    total_count: page.count,
+    has_next_page: page.pageInfo.hasNextPage,
+    has_previous_page: page.pageInfo.hasPreviousPage,
+    pagination: { total: page.count, offset: offset ?? 0, limit },
+  };
+}

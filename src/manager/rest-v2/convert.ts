@@ -1,0 +1,108 @@
+/**
+ * Values between the two spellings of one schema: GraphQL's (`fullName`, `BEFORE_VERIFICATION`, global
+ * ids) and that of the newer HTTP operations (`full_name`, `before-verification`, plain ids).
+ */
+import {
+  type GraphQLInputType,
+  type GraphQLOutputType,
+  getNamedType,
+  getNullableType,
+  isEnumType,
+  isInputObjectType,
+  isListType,
+  isObjectType,
+} from 'graphql';
+import { BackendError } from '../../common/errors.ts';
+import { rawIdOf } from '../graphql/global-id.ts';
+import { camelCase } from '../http/parameters.ts';
+
+/** The deepest that a filter nests. */
+const MAX_DEPTH = 20;
+const CONNECTIVES = new Set(['AND', 'OR', 'NOT']);
+
+/** Enumerations whose members both spell in capitals, as the columns hold them. */
+const IN_CAPITALS = new Set([
+  'AgentStatus',
+  'SessionV2Status',
+  'KernelV2Status',
+  'SchedulingResult',
+  'ImageV2Status',
+]);
+
+/** Members that the HTTP operations call by the words of the columns. */
+const OTHER_WORDS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  VFolderMountPermission: { READ_ONLY: 'ro', READ_WRITE: 'rw', RW_DELETE: 'wd' },
+};
+
+const snakeCase = (name: string): string =>
+  name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** A member as GraphQL spells it, whichever way it was written. */
+const toMember = (value: unknown): unknown =>
+  typeof value === 'string' ? value.toUpperCase().replaceAll(/[-.: ]/g, '_') : value;
+
+/** `in_` is how Python's clients write `in`. */
+const inputName = (name: string): string =>
+  CONNECTIVES.has(name.toUpperCase()) ? name.toUpperCase() : camelCase(name.replace(/_$/, ''));
+
+/**
+ * A part of a request's body as the argument of a GraphQL field.
+ * @param place names the part in failures.
+ * @throws BackendError InvalidAPIParameters for a field that the argument has not.
+ */
+export function toArgument(
+  value: unknown,
+  type: GraphQLInputType,
+  place: string,
+  depth = 0,
+): unknown {
+  if (value === null || value === undefined) return null;
+  if (depth > MAX_DEPTH) throw new BackendError('InvalidAPIParameters', `${place}: nests too deep`);
+  const nullable = getNullableType(type);
+  if (isListType(nullable)) {
+    const items = Array.isArray(value) ? value : [value];
+    return items.map((item) => toArgument(item, nullable.ofType, place, depth + 1));
+  }
+  if (isEnumType(nullable)) return toMember(value);
+  if (!isInputObjectType(nullable)) return value;
+  if (!isRecord(value)) {
+    throw new BackendError('InvalidAPIParameters', `${place}: expected an object`);
+  }
+  const fields = nullable.getFields();
+  const entries = Object.entries(value).flatMap(([written, inner]) => {
+    if (inner === null) return [];
+    const name = inputName(written);
+    const field = fields[name];
+    if (field === undefined) {
+      throw new BackendError('InvalidAPIParameters', `${place}: there is no '${written}' here`);
+    }
+    return [[name, toArgument(inner, field.type, `${place}.${written}`, depth + 1)] as const];
+  });
+  return Object.fromEntries(entries);
+}
+
+/** A value of an answer in the spelling of the HTTP operations. */
+export function fromAnswer(value: unknown, type: GraphQLOutputType): unknown {
+  if (value === null || value === undefined) return null;
+  const nullable = getNullableType(type);
+  if (isListType(nullable)) {
+    return Array.isArray(value) ? value.map((item) => fromAnswer(item, nullable.ofType)) : value;
+  }
+  const named = getNamedType(nullable);
+  if (named.name === 'ID') return typeof value === 'string' ? rawIdOf(value) : value;
+  if (isEnumType(named)) {
+    if (typeof value !== 'string' || IN_CAPITALS.has(named.name)) return value;
+    return OTHER_WORDS[named.name]?.[value] ?? value.toLowerCase().replaceAll('_', '-');
+  }
+  if (!isObjectType(named) || !isRecord(value)) return value;
+  const fields = named.getFields();
+  return Object.fromEntries(
+    Object.entries(value).flatMap(([name, inner]) => {
+      const field = fields[name];
+      return field === undefined ? [] : [[snakeCase(name), fromAnswer(inner, field.type)] as const];
+    }),
+  );
+}
