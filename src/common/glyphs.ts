@@ -1,7 +1,7 @@
 /**
  * Status lines on stderr in upstream's style: a coloured glyph and a sentence. A waiting line has
  * no newline and is overwritten by the next one. When stderr is not a terminal there are neither
- * colours nor erase sequences, only plain lines.
+ * colours nor erase sequences, only plain lines; NO_COLOR leaves the colours out.
  */
 import type { OutputStream } from './command.ts';
 
@@ -25,7 +25,8 @@ export function statusLine(kind: StatusKind, text: string, isTTY: boolean): stri
   const indented = text.replaceAll('\n', '\n  ');
   if (!isTTY) return `${glyph} ${indented}\n`;
   const end = kind === 'wait' ? '\r' : '\n';
-  return `${ERASE_LINE}\u001b[${color}m${glyph}\u001b[0m ${indented}${end}`;
+  const painted = process.env.NO_COLOR ? glyph : `\u001b[${color}m${glyph}\u001b[0m`;
+  return `${ERASE_LINE}${painted} ${indented}${end}`;
 }
 
 export function printStatus(stream: OutputStream, kind: StatusKind, text: string): void {

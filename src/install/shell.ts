@@ -6,6 +6,8 @@ const DEFAULT_TIMEOUT_MS = 120_000;
 /** Longest wait for a program that was told to end. */
 const END_TIMEOUT_MS = 5_000;
 const LINES_IN_ERROR = 8;
+/** Words of a command line that name it in an error. */
+const MAX_NAMED = 5;
 const MAX_OUTPUT_CHARACTERS = 1_000_000;
 
 export interface CommandOptions {
@@ -41,7 +43,10 @@ export async function runCommand(
   context: StepContext,
   options: CommandOptions = {},
 ): Promise<string> {
-  const [name = ''] = argv;
+  const firstOption = argv.findIndex((argument) => argument.startsWith('-'));
+  const called = argv
+    .slice(0, firstOption < 0 ? MAX_NAMED : Math.min(firstOption, MAX_NAMED))
+    .join(' ');
   const { timeoutMs = DEFAULT_TIMEOUT_MS, quiet = false } = options;
   const child = Bun.spawn([...argv], {
     cwd: options.cwd,
@@ -76,11 +81,11 @@ export async function runCommand(
   ending.removeEventListener('abort', end);
   context.signal.throwIfAborted();
   if (ending.aborted) {
-    throw new UserError(`${argv.slice(0, 4).join(' ')} was not done after ${timeoutMs / 1000} s.`);
+    throw new UserError(`${called} was not done after ${timeoutMs / 1000} s.`);
   }
   if (exitCode !== 0) {
     const said = quiet ? '' : `:\n${tail.join('\n')}`;
-    throw new UserError(`${name} ${argv.slice(1, 5).join(' ')} ended with ${exitCode}${said}`);
+    throw new UserError(`${called} ended with ${exitCode}${said}`);
   }
   return stdout.join('\n');
 }

@@ -84,9 +84,10 @@ export async function runChecks(checks: readonly Check[], observer: PlanObserver
     }
   }
   if (problems.length === 0) return;
-  throw new UserError(problems.map(({ problem }) => problem).join('\n'), {
-    hint: problems.map(({ remedy }) => remedy).join('\n'),
-  });
+  throw new UserError(
+    problems.map(({ problem, remedy }) => `${problem}\n  → ${remedy}`).join('\n'),
+    { hint: 'Nothing was done. Once this is mended, run the same command again.' },
+  );
 }
 
 /** @throws UserError that names the step; steps before it stay done. */

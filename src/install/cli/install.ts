@@ -267,10 +267,15 @@ export default defineCommand({
       userName: userInfo().username,
     };
     const isScreen =
-      io.stdout.isTTY && process.stdin.isTTY && !given.headless && globals.output !== 'json';
+      io.stdout.isTTY &&
+      process.stdin.isTTY &&
+      // Such a terminal cannot draw anew.
+      io.env.TERM !== 'dumb' &&
+      !given.headless &&
+      globals.output !== 'json';
     if (!given.dryRun && !given.nonInteractive && isScreen) {
       const { runScreens } = await import('../tui/run.ts');
-      return await runScreens(request, environment, { isModeGiven: given.mode !== undefined });
+      return await runScreens(request, environment, io, { isModeGiven: given.mode !== undefined });
     }
     const plan = planFor(request, environment);
     if (given.dryRun) {
@@ -279,7 +284,7 @@ export default defineCommand({
     }
     if (!given.nonInteractive) {
       throw new UsageError(
-        'Without a terminal nothing can be asked: add --non-interactive to do what the options say, or --dry-run to see it.',
+        'Without a terminal that can draw nothing can be asked: add --non-interactive to do what the options say, or --dry-run to see it.',
       );
     }
     printSummary(io, plan);

@@ -19,7 +19,14 @@ import { executableStep } from '../parts/executable.ts';
 import { adopt, servicesOf } from '../parts/services.ts';
 import type { InstallRequest } from '../request.ts';
 import type { Plan, Step } from '../step.ts';
-import { type Environment, rebootLines, startSteps, unitSteps, usesUnits } from './servers.ts';
+import {
+  type Environment,
+  rebootLines,
+  startSteps,
+  undoLine,
+  unitSteps,
+  usesUnits,
+} from './servers.ts';
 
 /** From the agent's start until the manager took a heartbeat: images are looked at in between. */
 const HEARD_TIMEOUT_MS = 60_000;
@@ -128,6 +135,7 @@ export function joinPlan(request: InstallRequest, environment: Environment): Pla
       request.start
         ? `The agent is started ${byUnits ? 'as a service of the system' : 'in the background'}.`
         : 'Nothing is started.',
+      undoLine(request, layout.root),
     ],
     checks: [
       platformCheck(),

@@ -7,6 +7,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { errorMessage, UserError } from '../../common/errors.ts';
+import { clusterFolder } from '../../common/local-cluster.ts';
 import { VERSION } from '../../common/version.ts';
 import {
   type InstallInfo,
@@ -151,8 +152,8 @@ function upgradeStep(info: InstallInfo, layout: Layout, environment: Environment
     id: 'upgrade',
     title:
       info.mode === 'join'
-        ? `Replace ${layout.executable}, start again`
-        : `Replace ${layout.executable}, bring the tables up to date, start again`,
+        ? 'Replace the program, start again'
+        : 'Replace the program, bring the tables up to date, start again',
     async run(context) {
       const names = await stopForUpgrade(components, layout, context);
       await placeExecutable(layout.executable);
@@ -278,13 +279,22 @@ function areStopped(info: InstallInfo, layout: Layout): boolean {
   return servicesOf(info).every((spec) => runningPid(layout, spec) === null);
 }
 
+/** @throws UserError when there is no cluster of this machine to upgrade or repair. */
 function standaloneMaintenance(request: InstallRequest, environment: Environment): Plan {
+  const executable = standaloneExecutable(request);
+  const folder = clusterFolder(process.env, { envId: request.envId });
+  const isThere = existsSync(executable) || existsSync(folder);
+  const nothing = `Nothing is installed here: neither in ${request.targetPath}, nor as ${executable}.`;
   if (request.maintenance === 'uninstall') {
     return {
       title: 'Uninstall',
       summary: [
+        // No failure: an interrupted removal is finished by running it again.
+        ...(isThere ? [] : [nothing]),
         'The cluster of this machine is stopped and the program removed.',
-        request.purge ? 'All its data is deleted.' : 'Its data stays.',
+        request.purge
+          ? 'All its data is deleted, for good.'
+          : 'Its data stays: installing it again brings everything back.',
       ],
       checks: [],
       logFile: null,
@@ -293,9 +303,13 @@ function standaloneMaintenance(request: InstallRequest, environment: Environment
     };
   }
   if (request.maintenance === 'move') return movePlan(request, environment);
+  if (!isThere) {
+    throw new UserError(nothing, {
+      hint: 'Name the folder of an installation (--target-path), or its --env-id.',
+    });
+  }
   const plan = standalonePlan(request, environment);
-  const executable = standaloneExecutable(request);
-  if (request.maintenance === 'repair') return plan;
+  if (request.maintenance === 'repair') return { ...plan, title: 'Repair' };
   const stop: Step = {
     id: 'down',
     title: 'Stop the cluster; its sessions go on',
@@ -343,13 +357,16 @@ export function maintenancePlan(request: InstallRequest, environment: Environmen
         summary: [
           `${layout.root}, version ${info.version}.`,
           request.purge
-            ? 'Programs, configuration and all data are deleted.'
-            : 'Programs are removed; configuration, folders and databases stay.',
+            ? `Programs, configuration and ${info.halfstack === 'existing' ? 'folders' : 'all data'} are deleted, for good.`
+            : 'Programs are removed; configuration, folders and databases stay: installing again brings all back.',
           ...(info.mode === 'join'
             ? [
                 'Sessions on this node end. At the manager, then: backend.ai mgr agent revoke ' +
                   (info.join?.agent_id ?? ''),
               ]
+            : []),
+          ...(request.purge && info.halfstack === 'existing'
+            ? ['PostgreSQL, Redis and etcd are yours: what is in them stays.']
             : []),
           ...(areStopped(info, layout) ? [] : ['Running components are stopped first.']),
         ],

@@ -27,7 +27,7 @@ import { executableStep } from '../parts/executable.ts';
 import { composeCheck, composeStep, existingServerChecks, redisTitle } from '../parts/halfstack.ts';
 import { adopt, servicesOf, startService } from '../parts/services.ts';
 import { isSystemdRunning, systemUnitFolder, unitFor, unitName } from '../parts/units.ts';
-import type { InstallRequest } from '../request.ts';
+import { defaultTarget, type InstallRequest } from '../request.ts';
 import { runCommand } from '../shell.ts';
 import type { Check, Plan, ReportPage, Step } from '../step.ts';
 
@@ -228,8 +228,10 @@ function reportPages(
   environment: Environment,
 ): ReportPage[] {
   const { ports, publicAddress, mode } = request;
-  const at = mode === 'develop' && request.envId !== 'default' ? ` --env-id ${request.envId}` : '';
-  const place = mode === 'develop' ? at : ` --target-path ${layout.root}`;
+  const isUsual =
+    mode === 'develop' && layout.root === defaultTarget('develop', request.envId, process.env);
+  const at = request.envId === 'default' ? '' : ` --env-id ${request.envId}`;
+  const place = isUsual ? at : ` --target-path ${layout.root}`;
   return [
     {
       title: 'Cluster',
@@ -241,6 +243,8 @@ function reportPages(
         'Clients on this machine:',
         `  source ${layout.root}/env-local-user-api.sh`,
         `  ${layout.executable} run --rm python -c '${HELLO}'`,
+        '',
+        undoLine(request, layout.root),
       ],
     },
     {
@@ -270,6 +274,12 @@ function reportPages(
   ];
 }
 
+/** How an installation is taken away again. */
+export function undoLine({ mode }: Pick<InstallRequest, 'mode'>, root: string): string {
+  const data = mode === 'join' ? '' : '; --purge deletes its data, too';
+  return `Undo: backend.ai install --mode maintain --action uninstall --target-path ${root}${data}.`;
+}
+
 export function serversPlan(request: InstallRequest, environment: Environment): Plan {
   const layout = layoutOf(request.targetPath);
   const { random } = environment;
@@ -277,7 +287,7 @@ export function serversPlan(request: InstallRequest, environment: Environment): 
   const byUnits = usesUnits(info.mode, environment);
   const addresses = serverAddresses(request);
   return {
-    title: request.mode === 'develop' ? 'Development installation' : 'Packaged installation',
+    title: request.mode === 'develop' ? 'Development installation' : 'Production installation',
     summary: [
       `Everything goes to ${layout.root}.`,
       usesCompose(request)
@@ -287,6 +297,7 @@ export function serversPlan(request: InstallRequest, environment: Environment): 
       request.start
         ? `Manager, agent, storage proxy and web server are started ${byUnits ? 'as services of the system' : 'in the background'}.`
         : 'Nothing is started.',
+      undoLine(request, layout.root),
     ],
     checks: checksOf(request, layout, environment.signal),
     logFile: layout.installLog,

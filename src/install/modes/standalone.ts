@@ -158,6 +158,7 @@ export function standalonePlan(request: InstallRequest, environment: Environment
       `The executable goes to ${executable}.`,
       `PostgreSQL and all data lie in ${clusterFolder(process.env, { envId })}.`,
       canUseUnits(environment) ? 'systemd keeps it running.' : 'It runs in the background.',
+      'Undo: backend.ai install --mode maintain --action uninstall; --purge deletes its data, too.',
     ],
     checks: [
       platformCheck(),

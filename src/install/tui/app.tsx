@@ -1,31 +1,32 @@
 /** The screens: menu of modes, what will be done, doing it with its log, the report. */
 import { Box, Text, useApp, useInput } from 'ink';
-import { useEffect, useState } from 'react';
+import { useEffect, useRef, useState } from 'react';
 import { VERSION } from '../../common/version.ts';
 import type { Environment } from '../modes/servers.ts';
 import { planFor } from '../plan.ts';
 import { DEVELOP_PORTS, defaultTarget, type InstallRequest, PACKAGE_PORTS } from '../request.ts';
 import { ModeMenu } from './mode-menu.tsx';
 import { Review } from './review.tsx';
-import { Work } from './work.tsx';
+import { type Result, Work } from './work.tsx';
 
 interface AppProps {
   readonly request: InstallRequest;
   readonly environment: Environment;
   readonly isModeGiven: boolean;
-  /** Asks the step that runs to stop. */
-  readonly onCancel: () => void;
-  readonly onResult: (exitCode: number) => void;
+  readonly onStart: () => void;
+  readonly onResult: (result: Result) => void;
 }
 
 type Screen = 'menu' | 'review' | 'work';
 
 export function App(props: AppProps) {
-  const { environment, onCancel, onResult } = props;
+  const { environment, onResult } = props;
   const [request, setRequest] = useState(props.request);
   const [screen, setScreen] = useState<Screen>(props.isModeGiven ? 'review' : 'menu');
   const [isRunning, setRunning] = useState(false);
   const [isCancelled, setCancelled] = useState(false);
+  // Of the work that runs; each has its own, since one that was stopped may be begun again.
+  const cancel = useRef(new AbortController());
   const { exit } = useApp();
   useInput((input, key) => {
     const wantsOut = (key.ctrl && input === 'c') || (input === 'q' && screen !== 'review');
@@ -35,8 +36,10 @@ export function App(props: AppProps) {
       return;
     }
     setCancelled(true);
-    onCancel();
+    cancel.current.abort();
   });
+  const signal = AbortSignal.any([environment.signal, cancel.current.signal]);
+  const stoppable = { ...environment, signal };
   // Keys reach the screens only once the terminal is in raw mode, which the effect above sees to.
   const [isReady, setReady] = useState(false);
   useEffect(() => setReady(true), []);
@@ -65,20 +68,26 @@ export function App(props: AppProps) {
           environment={environment}
           onChange={setRequest}
           onBack={() => (props.isModeGiven ? exit() : setScreen('menu'))}
-          onGo={() => setScreen('work')}
+          onGo={() => {
+            cancel.current = new AbortController();
+            setCancelled(false);
+            props.onStart();
+            setScreen('work');
+          }}
         />
       )}
       {screen === 'work' && (
         <Work
-          plan={planFor(request, environment)}
-          environment={environment}
+          plan={planFor(request, stoppable)}
+          environment={stoppable}
           onRunning={setRunning}
           onResult={onResult}
+          onBack={() => setScreen('review')}
         />
       )}
       {isCancelled && isRunning && (
         <Text color="yellow">
-          Stopping after what is being done. Press q again to leave at once.
+          Stopping: waiting for the end of what is being done. q leaves the screen.
         </Text>
       )}
     </Box>

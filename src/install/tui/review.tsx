@@ -1,12 +1,13 @@
 /** The second screen: what will be done, and what of it can be changed. Nothing is done yet. */
 import { Box, Text, useInput, useWindowSize } from 'ink';
 import { useState } from 'react';
-import { errorMessage } from '../../common/errors.ts';
+import { errorMessage, UserError } from '../../common/errors.ts';
 import type { Environment } from '../modes/servers.ts';
 import { planFor } from '../plan.ts';
 import type { InstallRequest } from '../request.ts';
 import type { Plan } from '../step.ts';
 import { type Field, fieldsOf, shownValue } from './fields.ts';
+import { wrapped } from './pages.tsx';
 
 interface ReviewProps {
   readonly request: InstallRequest;
@@ -21,7 +22,8 @@ function planOrProblem(request: InstallRequest, environment: Environment): Plan 
   try {
     return planFor(request, environment);
   } catch (error) {
-    return errorMessage(error);
+    const hint = error instanceof UserError ? (error.hint ?? '') : '';
+    return `${errorMessage(error)}\n${hint}`.trimEnd();
   }
 }
 
@@ -30,6 +32,7 @@ const shownDraft = ({ isSecret }: Field, draft: string): string =>
 
 export function Review({ request, environment, onChange, onBack, onGo }: ReviewProps) {
   const fields = fieldsOf(request);
+  const needed = fields.findIndex(({ value }) => value === '');
   // The row after the fields is the button.
   const [at, setAt] = useState(fields.length);
   const [draft, setDraft] = useState<string | null>(null);
@@ -59,7 +62,10 @@ export function Review({ request, environment, onChange, onBack, onGo }: ReviewP
     if (key.escape) onBack();
     else if (key.upArrow) setAt((at + rows - 1) % rows);
     else if (key.downArrow || key.tab) setAt((at + 1) % rows);
-    else if (key.return && field === undefined && typeof plan !== 'string') onGo();
+    else if (key.return && field === undefined && needed >= 0) {
+      setAt(needed);
+      setProblem(`${fields[needed]?.label} is needed.`);
+    } else if (key.return && field === undefined && typeof plan !== 'string') onGo();
     else if (key.return && field?.choices) {
       const next = (field.choices.indexOf(field.value) + 1) % field.choices.length;
       accept(field, field.choices[next] ?? field.value);
@@ -81,9 +87,13 @@ export function Review({ request, environment, onChange, onBack, onGo }: ReviewP
             {index === at && draft !== null ? shownDraft(row, draft) : shownValue(row)}
           </Text>
         ))}
-        <Text color={field === undefined ? 'cyan' : undefined} bold>
+        <Text
+          color={field === undefined ? 'cyan' : undefined}
+          bold
+          dimColor={typeof plan === 'string'}
+        >
           {field === undefined ? '❯ ' : '  '}
-          Go
+          {typeof plan === 'string' ? 'Go (not yet)' : 'Go'}
         </Text>
       </Box>
       {problem !== null && <Text color="red">{problem}</Text>}
@@ -98,30 +108,39 @@ export function Review({ request, environment, onChange, onBack, onGo }: ReviewP
   );
 }
 
-/** Title, gaps, button and keys. */
-const OTHER_ROWS = 11;
-const FEWEST_STEPS = 2;
+/** Header, title, gaps, button, a problem, keys, and one that stays free so that nothing scrolls. */
+const OTHER_ROWS = 10;
 
 function Summary({ plan, otherRows }: { readonly plan: Plan; readonly otherRows: number }) {
-  const { rows } = useWindowSize();
-  const shown = Math.max(FEWEST_STEPS, rows - otherRows - plan.summary.length);
+  const { rows, columns } = useWindowSize();
+  // Where there is room for one of both only, it is what will become of the machine.
+  const room = Math.max(1, rows - otherRows);
+  const summary = wrapped(plan.summary, columns);
+  const shownSummary = summary.length > room ? [...summary.slice(0, room - 1), '…'] : summary;
+  const stepRows = room - shownSummary.length;
+  const shown = plan.steps.length <= stepRows ? plan.steps.length : Math.max(0, stepRows - 1);
   const more = plan.steps.length - shown;
   return (
     <Box flexDirection="column">
       <Text bold>{plan.title}</Text>
-      {plan.summary.map((line) => (
-        <Text key={line} wrap="truncate-middle">
-          {line}
+      {shownSummary.map((line, index) => (
+        // biome-ignore lint/suspicious/noArrayIndexKey: lines have no names, and never move
+        <Text key={index} wrap="truncate-end">
+          {line === '' ? ' ' : line}
         </Text>
       ))}
-      <Box flexDirection="column" marginTop={1}>
-        {plan.steps.slice(0, shown).map(({ id, title }, index) => (
-          <Text key={id} dimColor wrap="truncate-end">
-            {String(index + 1).padStart(2)}. {title}
-          </Text>
-        ))}
-        {more > 0 && <Text dimColor>{`    and ${more} more`}</Text>}
-      </Box>
+      {stepRows > 0 && (
+        <Box flexDirection="column" marginTop={1}>
+          {plan.steps.slice(0, shown).map(({ id, title }, index) => (
+            <Text key={id} dimColor wrap="truncate-middle">
+              {String(index + 1).padStart(2)}. {title}
+            </Text>
+          ))}
+          {more > 0 && (
+            <Text dimColor>{shown === 0 ? `    ${more} steps` : `    and ${more} more`}</Text>
+          )}
+        </Box>
+      )}
     </Box>
   );
 }

@@ -55,7 +55,7 @@ test('the menu leads to a review, back, and out without a trace', async () => {
   press(DOWN);
   await sees('❯ Production');
   press(ENTER);
-  await sees('Packaged installation');
+  await sees('Production installation');
   press(ESCAPE);
   await sees('What do you want to do?');
   press(DOWN + ENTER);

@@ -1,28 +1,31 @@
 /** The third screen: the steps as they are done, the log, and at the end the report. */
+import { existsSync } from 'node:fs';
 import { Box, Text, useInput, useWindowSize } from 'ink';
 import { useEffect, useState } from 'react';
 import { errorMessage, UserError } from '../../common/errors.ts';
 import { carryOut } from '../carry-out.ts';
 import type { Environment } from '../modes/servers.ts';
 import type { Plan, ReportPage, StepState } from '../step.ts';
+import { Page } from './pages.tsx';
+
+/** How it went: what is shown once more, in plain lines, when the screens are left. */
+export type Result =
+  | { readonly title: string; readonly pages: readonly ReportPage[] }
+  | { readonly error: unknown; readonly logFile: string | null };
 
 interface WorkProps {
   readonly plan: Plan;
   readonly environment: Environment;
   readonly onRunning: (isRunning: boolean) => void;
-  readonly onResult: (exitCode: number) => void;
+  readonly onResult: (result: Result) => void;
+  /** Back to the review, after a failure. */
+  readonly onBack: () => void;
 }
 
-interface Failure {
-  readonly message: string;
-  readonly hint: string;
-}
-
-/** Rows that are not the log's or the report's. */
-const OTHER_ROWS = 8;
+/** Header, tabs, what it is at, keys, gaps, and one that stays free so that nothing scrolls. */
+const OTHER_ROWS = 9;
 const FEWEST_ROWS = 3;
 const MAX_LOG_LINES = 2_000;
-const FAILED_EXIT_CODE = 1;
 
 const GLYPHS: Record<StepState | 'waiting', { glyph: string; color: string | undefined }> = {
   waiting: { glyph: ' ', color: undefined },
@@ -37,7 +40,7 @@ function usePlan({ plan, environment, onRunning, onResult }: WorkProps) {
   const [log, setLog] = useState<readonly string[]>([]);
   const [progress, setProgress] = useState('');
   const [pages, setPages] = useState<readonly ReportPage[] | null>(null);
-  const [failure, setFailure] = useState<Failure | null>(null);
+  const [failure, setFailure] = useState<readonly string[] | null>(null);
   // Once: the plan is carried out when the screen comes, whatever is drawn later.
   // biome-ignore lint/correctness/useExhaustiveDependencies: see above
   useEffect(() => {
@@ -56,13 +59,12 @@ function usePlan({ plan, environment, onRunning, onResult }: WorkProps) {
     ).then(
       (report) => {
         setPages(report);
-        onResult(0);
+        onResult({ title: plan.title, pages: report });
         onRunning(false);
       },
       (error: unknown) => {
-        const hint = error instanceof UserError ? (error.hint ?? '') : '';
-        setFailure({ message: errorMessage(error), hint });
-        onResult(error instanceof UserError ? error.exitCode : FAILED_EXIT_CODE);
+        setFailure(failureLines(error, plan.logFile));
+        onResult({ error, logFile: plan.logFile });
         onRunning(false);
       },
     );
@@ -70,53 +72,68 @@ function usePlan({ plan, environment, onRunning, onResult }: WorkProps) {
   return { states, log, progress, pages, failure };
 }
 
-/** How many rows of a terminal a text takes. */
-const rowsOf = (text: string, columns: number): number =>
-  text.split('\n').reduce((sum, line) => sum + Math.max(1, Math.ceil(line.length / columns)), 0);
+/** What went wrong, what to do, and where more of it is written. */
+export function failureLines(error: unknown, logFile: string | null): string[] {
+  const hint = error instanceof UserError ? (error.hint ?? '') : '';
+  return [
+    ...errorMessage(error).split('\n'),
+    ...(hint === '' ? [] : ['', ...hint.split('\n')]),
+    ...(logFile !== null && existsSync(logFile) ? ['', `All of it is in ${logFile}.`] : []),
+  ];
+}
 
 export function Work(props: WorkProps) {
   const { plan } = props;
   const { states, log, progress, pages, failure } = usePlan(props);
-  const [tab, setTab] = useState(0);
-  const tabs = ['Steps', 'Log', ...(pages ?? []).map(({ title }) => title)];
-  useEffect(() => {
-    if (pages !== null && pages.length > 0) setTab(2);
-  }, [pages]);
-  useInput((_input, key) => {
-    if (key.tab || key.rightArrow) setTab((tab + 1) % tabs.length);
-    if (key.leftArrow) setTab((tab + tabs.length - 1) % tabs.length);
+  const ends = failure !== null ? ['Problem'] : (pages ?? []).map(({ title }) => title);
+  const tabs = ['Steps', 'Log', ...ends];
+  const isOver = pages !== null || failure !== null;
+  // What somebody looked at while it ran gives way to what came of it.
+  const [chosen, setChosen] = useState({ tab: 0, isOver: false });
+  const atFirst = isOver && ends.length > 0 ? 2 : 0;
+  const tab = chosen.isOver === isOver ? chosen.tab : atFirst;
+  const setTab = (next: number) => setChosen({ tab: next % tabs.length, isOver });
+  useInput((input, key) => {
+    if (key.tab || key.rightArrow) setTab(tab + 1);
+    if (key.leftArrow) setTab(tab + tabs.length - 1);
+    if (input === 'b' && failure !== null) props.onBack();
   });
   const { rows: height, columns } = useWindowSize();
-  const failureRows = failure === null ? 0 : rowsOf(`${failure.message}\n${failure.hint}`, columns);
-  const rows = Math.max(FEWEST_ROWS, height - OTHER_ROWS - failureRows);
-  const isOver = pages !== null || failure !== null;
+  const place = { rows: Math.max(FEWEST_ROWS, height - OTHER_ROWS), columns };
+  const running = plan.steps.find(({ id }) => states.get(id) === 'started');
+  const now = progress === '' ? (running?.title ?? 'Looking at this machine') : progress;
   return (
     <Box flexDirection="column">
       <Tabs titles={tabs} at={tab} />
       <Box flexDirection="column" marginY={1}>
-        {tab === 0 && <Steps plan={plan} states={states} rows={rows} />}
-        {tab === 1 && <Lines lines={log.slice(-rows)} />}
-        {tab >= 2 && <Lines lines={(pages?.[tab - 2]?.lines ?? []).slice(0, rows)} />}
+        {tab === 0 && <Steps plan={plan} states={states} rows={place.rows} />}
+        {tab === 1 && <Page key="log" lines={log} fromEnd {...place} />}
+        {tab >= 2 && (
+          <Page key={tabs[tab]} lines={failure ?? pages?.[tab - 2]?.lines ?? []} {...place} />
+        )}
       </Box>
-      {failure !== null && (
-        <Box flexDirection="column">
-          <Text color="red">{failure.message}</Text>
-          <Text>{failure.hint}</Text>
-        </Box>
+      {!isOver && (
+        <Text color="yellow" wrap="truncate-end">
+          ⋯ {now}
+        </Text>
       )}
-      {!isOver && <Text color="yellow">{progress === '' ? '⋯' : `⋯ ${progress}`}</Text>}
-      {pages !== null && <Text color="green">Done.</Text>}
-      <Text dimColor>tab other pages · q {isOver ? 'quit' : 'stop'}</Text>
+      {failure !== null && <Text color="red">✗ It was not done.</Text>}
+      {pages !== null && <Text color="green">✓ Done.</Text>}
+      <Text dimColor>
+        tab other pages · {failure === null ? '' : 'b back to what will be done · '}q{' '}
+        {isOver ? 'quit' : 'stop'}
+      </Text>
     </Box>
   );
 }
 
 function Tabs({ titles, at }: { readonly titles: readonly string[]; readonly at: number }) {
   return (
-    <Box gap={2}>
+    <Box gap={1}>
       {titles.map((title, index) => (
-        <Text key={title} bold={index === at} underline={index === at} dimColor={index !== at}>
-          {title}
+        // Told apart without colour, too.
+        <Text key={title} bold={index === at} dimColor={index !== at}>
+          {index === at ? `[${title}]` : ` ${title} `}
         </Text>
       ))}
     </Box>
@@ -149,19 +166,6 @@ function Steps({
           </Text>
         );
       })}
-    </>
-  );
-}
-
-function Lines({ lines }: { readonly lines: readonly string[] }) {
-  return (
-    <>
-      {lines.map((line, index) => (
-        // biome-ignore lint/suspicious/noArrayIndexKey: lines have no names, and never move
-        <Text key={index} wrap="truncate-end">
-          {line === '' ? ' ' : line}
-        </Text>
-      ))}
     </>
   );
 }
