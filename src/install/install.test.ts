@@ -14,6 +14,7 @@ import {
   startRedis,
   type TestService,
 } from '../testing/services.ts';
+import { atTerminal, KEYS } from '../testing/terminal.ts';
 
 // A dozen runs of the installer, on a machine that does other things as well.
 setDefaultTimeout(400_000);
@@ -92,6 +93,21 @@ describe.if(requireOrSkip(reason))('a packaged installation on existing servers'
     const { stdout } = await install('--dry-run');
     expect(stdout).toContain('Create the tables');
     expect(existsSync(join(target, 'etc'))).toBe(false);
+  });
+
+  test('it stops in order when its terminal is closed', async () => {
+    const other = join(home, 'closed');
+    const screens = options
+      .filter((option) => option !== '--non-interactive')
+      .map((option) => (option === target ? other : option));
+    const { child, sees, press } = atTerminal(screens, at);
+    await sees('❯ Go', INSTALL_TIMEOUT_MS);
+    press(KEYS.enter);
+    await sees('✓ Write the configuration files', INSTALL_TIMEOUT_MS);
+    child.kill('SIGHUP');
+    expect(await child.exited).toBe(130);
+    const log = readFileSync(join(other, 'install.log'), 'utf8');
+    expect(log).toContain('[failed] Stopped before "');
   });
 
   test('killed at every step and run again, it gets to a session at the end', async () => {

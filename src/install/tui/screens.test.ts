@@ -3,54 +3,21 @@ import { afterAll, expect, setDefaultTimeout, test } from 'bun:test';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { selfCommand } from '../../common/executable.ts';
-import { until } from '../../testing/until.ts';
+import { atTerminal, KEYS } from '../../testing/terminal.ts';
 
 setDefaultTimeout(60_000);
 const home = mkdtempSync(join(tmpdir(), 'bai-screens-'));
 afterAll(() => rmSync(home, { recursive: true, force: true }));
 
-const ENTER = '\r';
-const DOWN = '\u001b[B';
-const UP = '\u001b[A';
-const ESCAPE = '\u001b';
-const CTRL_C = '\u0003';
-/** The sequences that move the cursor and colour. */
-const SEQUENCES = /\u001b\[[0-9;?]*[A-Za-z]/g;
+const { enter: ENTER, down: DOWN, up: UP, escape: ESCAPE, ctrlC: CTRL_C } = KEYS;
+/** Colours and weights. */
+const PAINT = /\u001b\[[0-9;]*m/;
+const BACK_FROM_SCREENS = '\u001b[?1049l';
 
-/** `backend.ai install …` at a terminal. */
-function atTerminal(...args: string[]) {
-  let output = '';
-  const decoder = new TextDecoder();
-  const child = Bun.spawn([...selfCommand(), 'install', ...args], {
-    cwd: home,
-    env: { PATH: process.env.PATH ?? '', HOME: home, TERM: 'xterm-256color', LANG: 'C.UTF-8' },
-    terminal: {
-      cols: 80,
-      rows: 24,
-      data(_terminal, data) {
-        output += decoder.decode(data, { stream: true });
-      },
-    },
-  });
-  let seen = 0;
-  return {
-    child,
-    /** Waits for a text that was drawn since the last key. */
-    sees: (text: string) =>
-      until(
-        () => output.slice(seen).replace(SEQUENCES, '').includes(text),
-        `the screen shows "${text}"`,
-      ),
-    press(keys: string) {
-      seen = output.length;
-      child.terminal?.write(keys);
-    },
-  };
-}
+const atInstaller = (...args: string[]) => atTerminal(['install', ...args], { cwd: home });
 
 test('the menu leads to a review, back, and out without a trace', async () => {
-  const { child, sees, press } = atTerminal();
+  const { child, sees, press, written } = atInstaller();
   await sees('What do you want to do?');
   press(DOWN);
   await sees('❯ Production');
@@ -64,10 +31,12 @@ test('the menu leads to a review, back, and out without a trace', async () => {
   await sees('What do you want to do?');
   press('q');
   expect(await child.exited).toBe(130);
+  const end = written().split(BACK_FROM_SCREENS).at(-1);
+  expect(end).toContain('Nothing was done.');
 });
 
 test('fields are changed before anything is done', async () => {
-  const { child, sees, press } = atTerminal('--mode', 'package');
+  const { child, sees, press } = atInstaller('--mode', 'package');
   await sees('❯ Go');
   press(UP);
   await sees('❯ Sessions run as   process');
@@ -86,7 +55,7 @@ test('fields are changed before anything is done', async () => {
 });
 
 test('a token is not shown, and a wrong one is not taken', async () => {
-  const { child, sees, press } = atTerminal('--mode', 'join');
+  const { child, sees, press } = atInstaller('--mode', 'join');
   await sees('Node of a cluster');
   await sees('Manager           (needed)');
   press(DOWN);
@@ -111,7 +80,7 @@ test('a token is not shown, and a wrong one is not taken', async () => {
 
 test('moving data asks for servers, and shows no password', async () => {
   const servers = ['--postgres-addr', '--redis-addr', '--etcd-addr'];
-  const { child, sees, press } = atTerminal(
+  const { child, sees, press } = atInstaller(
     ...['--mode', 'maintain', '--action', 'move'],
     ...servers.flatMap((name) => [name, '127.0.0.1:1']),
   );
@@ -144,13 +113,59 @@ test('moving data asks for servers, and shows no password', async () => {
 
 test('what is missing is shown with its remedy, and the exit code says so', async () => {
   const servers = ['--postgres-addr', '--redis-addr', '--etcd-addr'];
-  const { child, sees, press } = atTerminal(
+  const { child, sees, press, written } = atInstaller(
     ...['--mode', 'package', '--agent-backend', 'dummy'],
     ...servers.flatMap((name) => [name, '127.0.0.1:1']),
   );
   await sees('❯ Go');
   press(ENTER);
   await sees('No answer from etcd at 127.0.0.1:1.');
+  await sees('[Problem]');
+  press('b');
+  await sees('❯ Go');
+  press(ENTER);
+  await sees('No answer from etcd at 127.0.0.1:1.');
   press('q');
   expect(await child.exited).toBe(1);
+  // It stays to be read when the screens are gone.
+  const end = written().split(BACK_FROM_SCREENS).at(-1);
+  expect(end).toContain('No answer from etcd at 127.0.0.1:1.');
+  expect(end).toContain('Nothing was done. Once this is mended, run the same command again.');
+});
+
+test('what is needed is asked for before anything is done', async () => {
+  const { child, sees, press } = atInstaller('--mode', 'join');
+  await sees('❯ Go');
+  press(ENTER);
+  await sees('Manager is needed.');
+  await sees('❯ Manager');
+  press(CTRL_C);
+  expect(await child.exited).toBe(130);
+});
+
+test('where nothing is installed there is nothing to upgrade', async () => {
+  const { child, sees, press } = atInstaller(
+    ...['--mode', 'maintain', '--action', 'upgrade', '--env-id', 'none'],
+    ...['--target-path', join(home, 'none')],
+  );
+  await sees('Nothing is installed here');
+  await sees('❯ Go (not yet)');
+  press(CTRL_C);
+  expect(await child.exited).toBe(130);
+});
+
+test('without colours the same is told by signs', async () => {
+  const env = { NO_COLOR: '1' };
+  const { child, sees, press, written } = atTerminal(['install'], { cwd: home, env });
+  await sees('What do you want to do?');
+  press('q');
+  expect(await child.exited).toBe(130);
+  expect(written()).not.toMatch(PAINT);
+});
+
+test('a terminal that cannot draw is told what to do instead', async () => {
+  const env = { TERM: 'dumb' };
+  const { child, sees } = atTerminal(['install'], { cwd: home, env });
+  await sees('add --non-interactive');
+  expect(await child.exited).toBe(2);
 });
