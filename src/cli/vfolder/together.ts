@@ -5,14 +5,13 @@
 import {
   closeSync,
   existsSync,
-  fstatSync,
   mkdirSync,
   openSync,
   readSync,
   renameSync,
   rmSync,
   statSync,
-  writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
 import { type Header, pack } from 'tar-stream';
@@ -64,18 +63,19 @@ interface Packed {
   readonly gone: LocalEntry[];
 }
 
-/** The first bytes of a file, as many as it has when it is opened; null when those are too many. */
-function contentOf(source: string): Buffer | null {
+/** Room for one byte more than a small file has. */
+const room = Buffer.allocUnsafe(SMALL_BYTES + 1);
+
+/** What a file holds when it is read; null when it is large. */
+function contentOf({ source, size }: LocalEntry): Buffer | null {
   const file = openSync(source, 'r');
   try {
-    const { size } = fstatSync(file);
-    if (size > SMALL_BYTES) return null;
-    const content = Buffer.allocUnsafe(size);
     let at = 0;
-    for (let bytes = -1; at < size && bytes !== 0; at += bytes) {
-      bytes = readSync(file, content, at, size - at, at);
+    // One that is as long as it was needs no second look for its end.
+    for (let bytes = -1; bytes !== 0 && !(bytes === at && at === size); at += bytes) {
+      bytes = readSync(file, room, at, room.length - at, at);
     }
-    return content.subarray(0, at);
+    return at > SMALL_BYTES ? null : Buffer.from(room.subarray(0, at));
   } finally {
     closeSync(file);
   }
@@ -88,7 +88,7 @@ async function packed(batch: readonly LocalEntry[]): Promise<Packed> {
   const gone: LocalEntry[] = [];
   for (const entry of batch) {
     try {
-      const content = contentOf(entry.source);
+      const content = contentOf(entry);
       if (content === null) large.push({ ...entry, size: statSync(entry.source).size });
       else tar.entry({ name: entry.path }, content);
     } catch (error) {
@@ -175,7 +175,12 @@ export interface DownloadPlace {
 function put(local: string, content: Uint8Array, replaces: boolean): void {
   const partial = `${local}.backend.ai-part-${process.pid}`;
   try {
-    writeFileSync(partial, content);
+    const file = openSync(partial, 'w');
+    try {
+      for (let at = 0; at < content.length; ) at += writeSync(file, content, at);
+    } finally {
+      closeSync(file);
+    }
     if (!replaces && existsSync(local)) {
       throw new UserError(`${local} has appeared meanwhile; it was left alone.`);
     }
