@@ -13,6 +13,7 @@ import { describeHardware } from './hardware.ts';
 import type { KernelRegistry } from './kernels.ts';
 import { attachedDevicesOf } from './resources/grant.ts';
 import { shutdownService, startService } from './services.ts';
+import { mountVolume, unmountVolume } from './volume-mounts.ts';
 
 /** Longest log that one call answers. Bytes. */
 const MAX_LOG_BYTES = 16 * 1024 * 1024;
@@ -89,6 +90,8 @@ export function agentService(options: ServiceOptions): ApiOf<typeof agentApi> {
     abuseReport: ({ kernelId }) => readAbuseReport(abuseReportPath, kernelId),
     mounts: async ({ below }) => ({ mounts: await readMounts(below) }),
     fstab: async ({ path }) => ({ content: await readFstab(path) }),
+    mountVolume: async (wanted) => ({ message: await mountVolume(wanted) }),
+    unmountVolume: async (wanted) => ({ message: await unmountVolume(wanted) }),
     commitState: async ({ kernelId }) => commits.state(kernelId),
     downloadFile: async ({ kernelId, path }) => ({
       data: await downloadFile(runner(kernelId), path),

@@ -72,6 +72,20 @@ const mountReports = v.object({
   agents: v.record(v.string(), mountReport),
 });
 export type MountReports = v.InferOutput<typeof mountReports>;
+
+export interface MountWishes {
+  /** Of the file system; NFS when absent. */
+  readonly type?: string;
+  /** As mount(8) takes them. */
+  readonly options?: string;
+  /** Whether nodes mount it when they start, too. */
+  readonly editsFstab: boolean;
+}
+
+const bodyOf = ({ type, options, editsFstab }: MountWishes) => ({
+  ...{ fs_type: type, options, edit_fstab: editsFstab },
+});
+
 const fstab = v.object({ content: v.string() });
 
 export type FileTicket = v.InferOutput<typeof ticket>;
@@ -300,6 +314,20 @@ export class FolderApi {
   /** Superadmins: what managers, storage proxies and agents have mounted. */
   mounts(): Promise<MountReports> {
     return this.get(mountReports, '/_/mounts');
+  }
+
+  /**
+   * Superadmins: has agents mount a network file system. @returns how it went on each.
+   * @param name of the mount point; `location` such as `server:/export`.
+   */
+  mount(name: string, location: string, wanted: MountWishes): Promise<MountReports> {
+    const body = { name, fs_location: location, ...bodyOf(wanted) };
+    return this.post(mountReports, '/_/mounts', body);
+  }
+
+  /** Superadmins: undoes that. */
+  unmount(name: string, wanted: MountWishes): Promise<MountReports> {
+    return this.post(mountReports, '/_/umounts', { name, ...bodyOf(wanted) });
   }
 
   /** Superadmins: what a node mounts when it starts; the manager's when no agent is named. */

@@ -27,6 +27,8 @@ export class ScriptedAgent {
   readonly commitTargets: CommitTarget[] = [];
   readonly abuseReports = new Map<string, Record<string, unknown>>();
   readonly commits = new Map<string, CommitState>();
+  /** What it has mounted, by mount point. */
+  readonly volumes = new Map<string, string>();
   /** Devices by kernel, as it tells when it is asked. */
   devices: Awaited<ReturnType<AgentClient['attachedDevices']>> = {};
   /** While true every call fails as if the agent's machine were gone. */
@@ -97,6 +99,16 @@ export class ScriptedAgent {
         return { started: true };
       }),
     mounts: async ({ below }) => this.#reachable(() => ({ mounts: [`${below}/scripted`] })),
+    mountVolume: async ({ below, name, location }) =>
+      this.#reachable(() => {
+        this.volumes.set(`${below}/${name}`, location);
+        return { message: `${location} is mounted at ${below}/${name}.` };
+      }),
+    unmountVolume: async ({ below, name }) =>
+      this.#reachable(() => {
+        if (this.volumes.delete(`${below}/${name}`)) return { message: 'It is mounted no more.' };
+        throw new BackendError('InvalidAPIParameters', `Nothing is mounted at ${below}/${name}.`);
+      }),
     fstab: async ({ path }) => this.#reachable(() => ({ content: `# ${path}\n` })),
     abuseReport: async ({ kernelId }) =>
       this.#reachable(() => this.abuseReports.get(kernelId) ?? null),

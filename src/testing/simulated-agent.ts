@@ -92,6 +92,8 @@ export class SimulatedAgent {
       abuseReport: absent,
       mounts: absent,
       fstab: absent,
+      mountVolume: absent,
+      unmountVolume: absent,
     };
   })();
 

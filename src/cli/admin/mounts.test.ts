@@ -1,4 +1,4 @@
-/** `admin vfolder list-mounts|get-fstab-contents` on a real manager with an agent that is asked. */
+/** `admin vfolder list-mounts|get-fstab-contents|mount-host|umount-host` on a real manager with an agent that is asked. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -60,8 +60,39 @@ test('an agent that does not answer is told of, and does not hide the others', a
   await server.sql`UPDATE agents SET status = 'ALIVE'`;
 });
 
+test('a file system is mounted on the agents and unmounted, and both are recorded', async () => {
+  const mounted = await run('mount-host', 'server:/export', 'data', '-o', 'ro');
+  expect([mounted.exitCode, mounted.out]).toEqual([
+    0,
+    expect.stringContaining('message: server:/export is mounted at /mnt/data.'),
+  ]);
+  expect([...server.agent.volumes]).toEqual([['/mnt/data', 'server:/export']]);
+  const mounts = JSON.stringify([{ host_path: '/mnt/data/ab/cd' }]);
+  await server.sql`UPDATE kernels SET vfolder_mounts = ${mounts}::text::jsonb, status = 'RUNNING'`;
+  const used = await run('umount-host', 'data');
+  expect([used.exitCode, used.err]).toEqual([1, expect.stringContaining('End these sessions')]);
+  await server.sql`UPDATE kernels SET vfolder_mounts = NULL`;
+  expect((await run('umount-host', 'data')).exitCode).toBe(0);
+  expect(server.agent.volumes.size).toBe(0);
+  const again = await run('umount-host', 'data', '--edit-fstab');
+  expect([again.exitCode, again.out]).toEqual([1, expect.stringContaining('Nothing is mounted')]);
+  const rows = await server.sql`
+    SELECT operation, entity_id FROM audit_logs WHERE entity_type = 'storage_mount' ORDER BY created_at`;
+  expect(rows.map((row) => [row.operation, row.entity_id])).toEqual([
+    ['create', 'data'],
+    ['delete', 'data'],
+    ['delete', 'data'],
+  ]);
+});
+
 test('is for superadmins', async () => {
-  for (const command of ['list-mounts', 'get-fstab-contents']) {
-    expect((await runAs('user', command)).exitCode).toBe(1);
+  for (const command of [
+    ['list-mounts'],
+    ['get-fstab-contents'],
+    ['mount-host', 'server:/x', 'x'],
+    ['umount-host', 'x'],
+  ]) {
+    expect((await runAs('user', ...command)).exitCode).toBe(1);
   }
+  expect(server.agent.volumes.size).toBe(0);
 });

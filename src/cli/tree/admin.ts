@@ -177,6 +177,11 @@ export const adminCommands: CommandRecord = {
       'List with whom folders are shared.',
       async () => (await folder()).listShared,
     ),
+    'mount-host': leaf(
+      'Have all nodes mount a network file system.',
+      async () => (await folder()).mountHost,
+    ),
+    'umount-host': leaf('Have all nodes unmount it.', async () => (await folder()).unmountHost),
     'perf-metric': leaf('Show how busy a volume is.', async () => (await folder()).performance),
     'remove-shared-vf-permission': leaf(
       "Take a user's permission away.",

@@ -20,6 +20,9 @@ export type HardwareReport = v.InferOutput<typeof hardwareReport>;
 
 const kernelRef = { kernelId: v.pipe(v.string(), v.uuid()) };
 
+/** A mount point of a folder in which volumes are, and a file named `fstab` that is changed too. */
+const volumeMount = { below: v.string(), name: v.string(), fstab: v.nullable(v.string()) };
+
 export const agentApi = {
   ping: method({
     params: v.object({}),
@@ -142,6 +145,23 @@ export const agentApi = {
     params: v.object({ path: v.string() }),
     result: v.object({ content: v.string() }),
     timeoutMs: 10_000,
+  }),
+  /** Mounts a network file system on this node. Rejects with InvalidAPIParameters. */
+  mountVolume: method({
+    params: v.object({
+      ...volumeMount,
+      location: v.string(),
+      type: v.string(),
+      options: v.string(),
+    }),
+    result: v.object({ message: v.string() }),
+    timeoutMs: 20_000,
+  }),
+  /** Undoes that. Rejects with InvalidAPIParameters. */
+  unmountVolume: method({
+    params: v.object(volumeMount),
+    result: v.object({ message: v.string() }),
+    timeoutMs: 20_000,
   }),
   /** How far the last commit of a kernel is. */
   commitState: method({ params: v.object(kernelRef), result: commitState, timeoutMs: 10_000 }),

@@ -21,11 +21,14 @@ export async function selectContact(sql: Db, agentId: string): Promise<AgentCont
 /** Where the agents that are alive can be called. */
 export async function selectAliveContacts(
   sql: Db,
+  group: string | null,
   limit: number,
 ): Promise<(Omit<AgentContact, 'status'> & { readonly id: string })[]> {
   const rows = await sql`
     SELECT id, addr, coalesce(identity_key, '') AS "publicKey"
-      FROM agents WHERE status = 'ALIVE' ORDER BY id LIMIT ${limit}`;
+      FROM agents
+     WHERE status = 'ALIVE' AND (${group}::text IS NULL OR scaling_group = ${group})
+     ORDER BY id LIMIT ${limit}`;
   const { addr, publicKey } = contactRow.entries;
   return v.parse(v.array(v.object({ id: v.string(), addr, publicKey })), [...rows]);
 }

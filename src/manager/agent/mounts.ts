@@ -26,19 +26,39 @@ export async function mountReport(ask: () => Promise<MountReport['mounts']>): Pr
   }
 }
 
-/** What each agent that is alive has mounted at and below a path. */
-export async function agentMounts(
+type AgentClient = ReturnType<ManagerContext['agents']['client']>;
+
+/** @param group null: the agents of all resource groups. @returns reports by agent, in order. */
+async function reportsOf(
   ctx: ManagerContext,
-  below: string,
+  group: string | null,
+  report: (agent: AgentClient) => Promise<MountReport>,
 ): Promise<Map<string, MountReport>> {
   const reports = new Map<string, MountReport>();
-  const contacts = await selectAliveContacts(ctx.sql, MAX_AGENTS);
+  const contacts = await selectAliveContacts(ctx.sql, group, MAX_AGENTS);
   await pooled(contacts, PARALLEL, async ({ id, addr, publicKey }) => {
-    const ask = async () => (await ctx.agents.client(id, addr, publicKey).mounts({ below })).mounts;
-    reports.set(id, await mountReport(ask));
+    reports.set(id, await report(ctx.agents.client(id, addr, publicKey)));
   });
   return new Map([...reports].sort(([left], [right]) => left.localeCompare(right)));
 }
+
+/** What each agent that is alive has mounted at and below a path. */
+export const agentMounts = (ctx: ManagerContext, below: string) =>
+  reportsOf(ctx, null, (agent) => mountReport(async () => (await agent.mounts({ below })).mounts));
+
+/** Has each agent that is alive mount something, or unmount it. */
+export const onAgents = (
+  ctx: ManagerContext,
+  group: string | null,
+  act: (agent: AgentClient) => Promise<{ readonly message: string }>,
+): Promise<Map<string, MountReport>> =>
+  reportsOf(ctx, group, async (agent) => {
+    try {
+      return { success: true, mounts: [], message: (await act(agent)).message };
+    } catch (error) {
+      return { success: false, mounts: [], message: errorMessage(error) };
+    }
+  });
 
 /**
  * What a file such as /etc/fstab of an agent holds.

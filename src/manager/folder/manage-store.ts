@@ -175,6 +175,27 @@ export async function selectMountingSessions(
   return rows.map(({ name }) => name ?? '(unnamed)');
 }
 
+/**
+ * Names of the sessions that have something below a path of their nodes mounted, and have not ended.
+ * @param group of their agents; null for all.
+ */
+export async function selectSessionsBelow(
+  sql: Db,
+  path: string,
+  group: string | null,
+  limit: number,
+): Promise<string[]> {
+  const rows = await sql<{ name: string | null }[]>`
+    SELECT DISTINCT s.name FROM kernels k JOIN sessions s ON s.id = k.session_id
+     WHERE k.status NOT IN ('TERMINATED', 'CANCELLED')
+       AND (${group}::text IS NULL OR k.scaling_group = ${group})
+       AND jsonb_typeof(k.vfolder_mounts) = 'array'
+       AND EXISTS (SELECT FROM jsonb_array_elements(k.vfolder_mounts) AS m
+                    WHERE starts_with(m->>'host_path', ${`${path}/`}))
+     ORDER BY s.name LIMIT ${limit}`;
+  return rows.map(({ name }) => name ?? '(unnamed)');
+}
+
 /** A project in which somebody wants a folder, and whether they belong to it. */
 export interface ProjectOfFolder {
   readonly id: string;

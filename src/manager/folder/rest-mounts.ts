@@ -1,35 +1,48 @@
-/** Operations that tell superadmins what is mounted where, so that they find a host that lacks a volume. */
+/** Operations with which superadmins see and change what is mounted where: a host may lack a volume. */
 import * as v from 'valibot';
-import { readFstab, readMounts, SYSTEM_FSTAB } from '../../common/mounts.ts';
-import { agentFstab, agentMounts, mountReport } from '../agent/mounts.ts';
+import { readFstab, SYSTEM_FSTAB } from '../../common/mounts.ts';
+import { agentFstab } from '../agent/mounts.ts';
 import { storableText } from '../auth/text.ts';
 import type { ManagerContext } from '../context.ts';
 import { route } from '../http/declare.ts';
 import type { Route } from '../http/route.ts';
-import { readVolumeSettings } from '../storage/settings.ts';
-import { allVolumes } from './hosts.ts';
-import { MAX_TEXT, reading } from './rest-shape.ts';
-
-/** Below it lie the mount points of volumes, unless `volumes/_mount` says otherwise. */
-const MOUNT_PREFIX = '/mnt';
+import { everyMount, mountOnNodes, type NodeMount, unmountOnNodes } from './node-mounts.ts';
+import { byOf, changing, MAX_TEXT, reading } from './rest-shape.ts';
 
 const text = storableText(MAX_TEXT);
 const fstabQuery = v.object({
   fstab_path: v.optional(text, SYSTEM_FSTAB),
   agent_id: v.optional(v.nullable(text), null),
 });
+const unmountBody = v.object({
+  name: text,
+  scaling_group: v.nullish(text, null),
+  fstab_path: v.nullish(text, null),
+  edit_fstab: v.optional(v.boolean(), false),
+});
+const mountBody = v.object({
+  ...unmountBody.entries,
+  fs_location: text,
+  fs_type: v.optional(text, 'nfs'),
+  options: v.nullish(text, null),
+});
 
-async function everyMount(ctx: ManagerContext) {
-  const below = (await ctx.config.get('volumes/_mount')) ?? MOUNT_PREFIX;
-  const [manager, volumes, agents] = await Promise.all([
-    mountReport(() => readMounts(below)),
-    mountReport(async () => {
-      const found = await allVolumes(ctx, await readVolumeSettings(ctx.config));
-      return found.map(({ host, volume }) => [host, volume.path]);
+const mountOf = (body: v.InferOutput<typeof unmountBody>): NodeMount => ({
+  name: body.name,
+  group: body.scaling_group,
+  fstab: body.edit_fstab ? (body.fstab_path ?? SYSTEM_FSTAB) : null,
+});
+
+function unmountRoute(ctx: ManagerContext, method: 'POST' | 'DELETE', path: string): Route {
+  return route(
+    {
+      ...changing(method, path, 'Have agents unmount what is mounted for a volume.'),
+      ...{ auth: 'superadmin', takes: { body: unmountBody } },
+    },
+    async (request, { body }) => ({
+      json: await unmountOnNodes(byOf(ctx, request), mountOf(body)),
     }),
-    agentMounts(ctx, below),
-  ]);
-  return { manager, storage_proxy: volumes, agents: Object.fromEntries(agents) };
+  );
 }
 
 export const folderMountRoutes = (ctx: ManagerContext): Route[] => [
@@ -44,6 +57,19 @@ export const folderMountRoutes = (ctx: ManagerContext): Route[] => [
     },
     async () => ({ json: await everyMount(ctx) }),
   ),
+  route(
+    {
+      ...changing('POST', '/_/mounts', 'Have agents mount a network file system for a volume.'),
+      ...{ auth: 'superadmin', takes: { body: mountBody } },
+    },
+    async (request, { body }) => {
+      const { fs_location: location, fs_type: type, options } = body;
+      const source = { location, type, options: options ?? '' };
+      return { json: await mountOnNodes(byOf(ctx, request), mountOf(body), source) };
+    },
+  ),
+  unmountRoute(ctx, 'DELETE', '/_/mounts'),
+  unmountRoute(ctx, 'POST', '/_/umounts'),
   route(
     {
       ...reading('GET', '/_/fstab', 'Tell what a node mounts when it starts.'),

@@ -2,8 +2,10 @@
 import type { MountReports } from '../../../client/folder.ts';
 import {
   argument,
+  type CommandContext,
   choice,
   defineCommand,
+  flag,
   option,
   optionWithDefault,
 } from '../../../common/command.ts';
@@ -53,17 +55,64 @@ export const listMounts = defineCommand({
   async run({ io, globals }) {
     const client = await connectAdmin({ io, globals });
     const reports = await client.folder.mounts();
-    if (globals.output === 'json') printJson(io, reports);
-    else {
-      io.stdout.write(mountLines('manager', reports.manager));
-      if (reports.storage_proxy) {
-        io.stdout.write(mountLines('storage proxies', reports.storage_proxy));
-      }
-      for (const [id, report] of Object.entries(reports.agents)) {
-        io.stdout.write(mountLines(`agent ${id}`, report));
-      }
-    }
+    printMounts({ io, globals }, reports);
     return 0;
+  },
+});
+
+function printMounts(
+  { io, globals }: Pick<CommandContext, 'io' | 'globals'>,
+  reports: MountReports,
+): void {
+  if (globals.output === 'json') {
+    printJson(io, reports);
+    return;
+  }
+  io.stdout.write(mountLines('manager', reports.manager));
+  if (reports.storage_proxy) io.stdout.write(mountLines('storage proxies', reports.storage_proxy));
+  for (const [id, report] of Object.entries(reports.agents)) {
+    io.stdout.write(mountLines(`agent ${id}`, report));
+  }
+}
+
+/** @returns the exit code: 1 when it failed on some agent, or there is none. */
+function printDoneOnAgents(
+  where: Pick<CommandContext, 'io' | 'globals'>,
+  reports: MountReports,
+): number {
+  printMounts(where, reports);
+  const agents = Object.values(reports.agents);
+  return agents.length > 0 && agents.every(({ success }) => success) ? 0 : 1;
+}
+
+const mountName = argument('NAME', 'The mount point, in the folder that volumes are mounted in.');
+const editsFstab = flag(['--edit-fstab'], 'Change /etc/fstab too, so that it lasts.');
+
+export const mountHost = defineCommand({
+  help: 'Have all agents mount a network file system.',
+  positionals: {
+    location: argument('FS_LOCATION', 'What to mount, such as server:/export.'),
+    name: mountName,
+  },
+  options: {
+    type: option(['-t', '--type'], 'TYPE', 'Of the file system. [default: nfs]'),
+    options: option(['-o', '--options'], 'OPTIONS', 'As mount takes them.'),
+    editsFstab,
+  },
+  async run({ options, args, io, globals }) {
+    const client = await connectAdmin({ io, globals });
+    const reports = await client.folder.mount(args.name, args.location, options);
+    return printDoneOnAgents({ io, globals }, reports);
+  },
+});
+
+export const unmountHost = defineCommand({
+  help: 'Have all agents unmount what mount-host mounted. No session may use it.',
+  positionals: { name: mountName },
+  options: { editsFstab },
+  async run({ options, args, io, globals }) {
+    const client = await connectAdmin({ io, globals });
+    return printDoneOnAgents({ io, globals }, await client.folder.unmount(args.name, options));
   },
 });
 
