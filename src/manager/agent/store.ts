@@ -244,6 +244,8 @@ export async function selectDoomed(
       AND p.status IN ('TERMINATED', 'CANCELLED', 'ERROR')
       AND (p.status <> 'TERMINATED' OR p.result <> 'SUCCESS')
     JOIN kernels k ON k.session_id = s.id AND k.status = 'PENDING'
+    -- Who waits is not looked at where nobody has ever waited for anybody.
+    WHERE EXISTS (SELECT FROM session_dependencies)
     ORDER BY k.id LIMIT ${limit}`;
   return v.parse(v.array(doomedRow), [...rows]);
 }

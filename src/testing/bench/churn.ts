@@ -24,7 +24,7 @@ const WARM_UP = 500;
 const AGENTS = 20;
 const AGENT_SLOTS = { cpu: '256', mem: '1099511627776' };
 /** Requests under way at a time. */
-const CLIENTS = 32;
+const CLIENTS = 256;
 /** Most sessions that live at a time; the cluster has room for all of them. */
 const MAX_LIVE = 2_000;
 const MARKS = 10;
