@@ -11,7 +11,7 @@ import { findDoomed } from '../files/operations.ts';
 import { removeTree } from '../files/remove.ts';
 import { treeUsage } from '../files/usage.ts';
 import { type FolderId, folderId } from '../ids.ts';
-import { StorageError } from '../problems.ts';
+import { isOutOfSpace, StorageError } from '../problems.ts';
 import type { Volume } from '../volumes/volume.ts';
 import type { JournalEntry, Work } from './journal.ts';
 import type { Task } from './task.ts';
@@ -54,8 +54,9 @@ async function discardFolder(volume: Volume, id: string, { folder }: WorkOf<'del
   try {
     await discard(volume.folderPath(idOf(folder)), trashOf(volume, idOf(folder), id), 'folder');
   } catch (error) {
-    // Overlay file systems cannot move what an image came with: it is deleted where it is.
-    if (errorCode(error) !== 'EXDEV') throw error;
+    // Overlay file systems cannot move what an image came with, and a quota of files may leave no room
+    // for the trash: it is deleted where it is.
+    if (errorCode(error) !== 'EXDEV' && !isOutOfSpace(error)) throw error;
   }
 }
 
@@ -72,7 +73,13 @@ async function discardFiles(
     await using place = await findDoomed(root, path);
     if (place === null) continue;
     if (!recursive && (await kindOfPath(place.path)) === 'folder') continue;
-    await discard(place.path, trash, `${index}`);
+    try {
+      await discard(place.path, trash, `${index}`);
+    } catch (error) {
+      // A quota of files leaves no room for the trash: what is asked for is deleted at once.
+      if (!isOutOfSpace(error)) throw error;
+      await removeTree(place.path, { attic: trash });
+    }
   }
 }
 

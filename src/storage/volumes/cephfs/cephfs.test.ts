@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { errorMessage } from '../../../common/errors.ts';
+import { errorCode, errorMessage } from '../../../common/errors.ts';
 import { missingForCeph, startTestCeph, type TestCeph } from '../../../testing/ceph.ts';
 import { silentLog } from '../../../testing/manager.ts';
 import { requireOrSkip } from '../../../testing/services.ts';
@@ -21,10 +21,22 @@ import { until } from '../../../testing/until.ts';
 import { describeBackend } from '../conformance.ts';
 import { describeQuotas } from '../quota-conformance.ts';
 import { Volume } from '../volume.ts';
+import { FolderAttributes } from './attributes.ts';
 import { cephfsBackend } from './backend.ts';
 
 setDefaultTimeout(200_000);
 const NOBODY = 65_534;
+
+/** Whether the system refuses for a quota. What it lets through is no failure: it counts late. */
+function isRefused(write: () => void): boolean {
+  try {
+    write();
+    return false;
+  } catch (error) {
+    if (errorCode(error) !== 'EDQUOT') throw error;
+    return true;
+  }
+}
 const canRun = requireOrSkip(missingForCeph());
 
 describe.skipIf(!canRun)('on CephFS', () => {
@@ -92,6 +104,41 @@ describe.skipIf(!canRun)('on CephFS', () => {
     await storage.restart();
     await until(() => readdirSync(trash).length === 0, 'the trash is empty');
     expect(existsSync(place.path)).toBe(true);
+  });
+
+  test('where an administrator allows no file more, files and folders can still be deleted', async () => {
+    const path = newPath();
+    await using opened = new AsyncDisposableStack();
+    const storage = await startTestStorage(
+      { volumes: [{ name: 'volume1', backend: 'cephfs', path, fsprefix: '.' }] },
+      path,
+    );
+    opened.defer(() => storage.discard());
+    const place = await storage.newFolder();
+    for (const name of ['1', '2', 'a/3', 'a/4']) {
+      mkdirSync(join(place.path, 'a'), { recursive: true });
+      writeFileSync(join(place.path, name), name, { flush: true });
+    }
+    const attributes = new FolderAttributes();
+    opened.defer(() => attributes.close());
+    await attributes.set(join(place.path, '../../..'), 'ceph.quota.max_files', '3');
+    const writes = () => writeFileSync(join(place.path, 'more'), '');
+    await until(() => isRefused(writes), 'no file more may be made', 60_000);
+    const file = { volume: 'volume1', vfid: place.vfid };
+    const refused = await storage.ask('POST', '/folder/file/upload', {
+      ...{ ...file, relpath: 'x', size: 10 },
+    });
+    expect(refused.status).toBe(400);
+    expect(Object(refused.body).msg).toContain('quota');
+    const deleted = await storage.ask('POST', '/folder/file/delete-async', {
+      ...{ ...file, relpaths: ['1', 'a'], recursive: true },
+    });
+    expect(deleted.status).toBe(202);
+    expect(readdirSync(place.path)).not.toContain('a');
+    expect(existsSync(join(place.path, '2'))).toBe(true);
+    await attributes.set(join(place.path, '../../..'), 'ceph.quota.max_files', '1');
+    expect((await storage.ask('POST', '/folder/delete', file)).status).toBe(202);
+    await until(() => !existsSync(place.path), 'the folder is deleted', 60_000);
   });
 
   test('a user who may not set limits is told what is missing', async () => {
