@@ -14,6 +14,13 @@ import {
 import { errorCode, UserError } from '../../common/errors.ts';
 import { printStatus } from '../../common/glyphs.ts';
 import { connect } from '../connect.ts';
+import {
+  mergeEntries,
+  readEntries,
+  type SshEntry,
+  sshEntry,
+  writeEntries,
+} from '../ssh/config-file.ts';
 import { fetchKey, runSshClient, SESSION_USER, sshSettings } from '../ssh/key.ts';
 
 /** Clients of upstream listen here; ours connect without a local port. */
@@ -104,7 +111,8 @@ async function replaceFile(path: string, text: string): Promise<void> {
 export const sshConfig = defineCommand({
   help:
     'Write entries for ssh, so that `ssh NAME` and all that is built on it (scp, rsync, VS Code, ' +
-    'PyCharm) reach sessions by name. Run it again for new sessions.',
+    'PyCharm) reach sessions by name. Run it again for further sessions: entries of those that are ' +
+    'gone are left out then.',
   positionals: { sessions: restArguments('SESSION', 'Names or ids of running sessions.') },
   options: {
     folder: optionWithDefault(['--folder'], 'PATH', "The client's settings.", '', String),
@@ -115,21 +123,29 @@ export const sshConfig = defineCommand({
       throw new UserError('Name at least one session.', { exitCode: 2 });
     }
     const client = await connect({ io, globals });
-    const entries: string[] = [];
+    const endpoint = await client.endpoint();
+    const entries: SshEntry[] = [];
     for (const name of args.sessions) {
       if (!HOST_NAME.test(name)) throw new UserError(`'${name}' can't be the name of a host.`);
       const key = await fetchKey(client, name, io.env);
-      const lines = sshSettings(name, key).map(([word, value]) => `  ${word} ${value}`);
-      entries.push([`Host ${name}`, `  HostName ${name}`, ...lines, ''].join('\n'));
+      entries.push(sshEntry(name, endpoint, sshSettings(name, key)));
     }
     if (options.print) {
-      io.stdout.write(entries.join('\n'));
+      io.stdout.write(writeEntries(entries));
       return 0;
     }
     const folder = options.folder || join(io.env.HOME || homedir(), '.ssh');
-    await replaceFile(join(folder, CONFIG_NAME), entries.join('\n'));
+    const file = join(folder, CONFIG_NAME);
+    const all = await mergeEntries(readEntries(await textOf(file)), entries, {
+      endpoint,
+      async isGone(host) {
+        const live = await client.session.match(host);
+        return !live.some(({ id, name }) => id === host || name === host);
+      },
+    });
+    await replaceFile(file, writeEntries(all));
     const main = join(folder, 'config');
-    const include = `Include ${join(folder, CONFIG_NAME)}`;
+    const include = `Include ${file}`;
     const known = await textOf(main);
     // First, since entries for all hosts would else come before.
     if (!known.split('\n').includes(include)) await replaceFile(main, `${include}\n${known}`);
