@@ -6,7 +6,11 @@ export interface Libc {
   pipe2(fds: Int32Array, flags: number): number;
   /** Asks for room for so many bytes in a pipe. @returns the room that there is now, or -1. */
   resizePipe(fd: number, bytes: number): number;
-  /** Takes what a socket has received, without waiting. @returns how much; 0 at its end, or -1. */
+  /**
+   * Takes what a socket has received, without waiting.
+   * @returns how much; 0 at its end, -1 while there is nothing, -2 when the connection is broken: the
+   *   system tells that once, so nobody else will be told.
+   */
   receive(socket: number, into: Uint8Array): number;
   /** Gives a socket as much of the first `bytes` as it takes at once. @returns how much, or -1. */
   send(socket: number, from: Uint8Array, bytes: number): number;
@@ -29,6 +33,8 @@ export interface Libc {
 
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
+/** ECONNRESET, ETIMEDOUT, EHOSTUNREACH and the like: numbers of Linux. */
+const BROKEN: ReadonlySet<number> = new Set([32, 100, 101, 102, 103, 104, 110, 111, 112, 113]);
 const F_SETPIPE_SZ = 1031;
 /** From the beginning of the file. */
 const SEEK_SET = 0;
@@ -47,6 +53,7 @@ function load(): Libc | null {
         fcntl: { args: ['i32', 'i32', 'i32'], returns: 'i32' },
         recv: { args: ['i32', 'ptr', 'u64', 'i32'], returns: 'i64' },
         send: { args: ['i32', 'ptr', 'u64', 'i32'], returns: 'i64' },
+        __errno_location: { args: [], returns: 'ptr' },
         waitpid: { args: ['i32', 'ptr', 'i32'], returns: 'i32' },
         ioctl: { args: ['i32', 'u64', 'ptr'], returns: 'i32' },
         syncfs: { args: ['i32'], returns: 'i32' },
@@ -62,8 +69,12 @@ function load(): Libc | null {
       return {
         pipe2: (fds, flags) => symbols.pipe2(ptr(fds), flags),
         resizePipe: (fd, bytes) => symbols.fcntl(fd, F_SETPIPE_SZ, bytes),
-        receive: (socket, into) =>
-          Number(symbols.recv(socket, ptr(into), into.length, MSG_DONTWAIT)),
+        receive(socket, into) {
+          const received = Number(symbols.recv(socket, ptr(into), into.length, MSG_DONTWAIT));
+          if (received >= 0) return received;
+          const errorNumber = symbols.__errno_location();
+          return errorNumber !== null && BROKEN.has(read.i32(errorNumber)) ? -2 : -1;
+        },
         send: (socket, from, bytes) =>
           Number(symbols.send(socket, ptr(from), bytes, MSG_DONTWAIT | MSG_NOSIGNAL)),
         waitpid: (pid, flags) => symbols.waitpid(pid, null, flags),

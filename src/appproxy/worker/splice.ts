@@ -38,8 +38,9 @@ class Half implements WireOwner {
     this.#target.end();
   }
 
-  closed(): void {
-    this.#target.close();
+  closed(isBroken: boolean): void {
+    if (isBroken) this.#target.breakOff();
+    else this.#target.close();
     this.#joint.halfClosed(this.#target);
   }
 }
@@ -69,7 +70,7 @@ export interface Traffic {
 
 /**
  * Joins two open connections until both are over. A half that ends is passed on; when one
- * connection is gone, the other one gets what still waits for it and is closed.
+ * connection is gone, the other one gets what still waits for it and is closed, or broken off as well.
  * @param onClosed told once, when both are gone.
  */
 export function splice(

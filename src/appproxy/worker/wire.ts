@@ -14,7 +14,8 @@ export interface WireOwner {
   drained(): void;
   /** The other side will send nothing more. */
   ended(): void;
-  closed(): void;
+  /** @param isBroken whether it broke off, so that what came may not be all. */
+  closed(isBroken: boolean): void;
 }
 
 /** What has been moved from one connection to another. */
@@ -41,6 +42,7 @@ export class Wire {
   #isEnding = false;
   #isClosing = false;
   #isPaused = false;
+  #isBroken = false;
   /** Whether what is sent is what is on the wire. */
   readonly #isPlain: boolean;
 
@@ -91,7 +93,11 @@ export class Wire {
       if (c === null || from < 0 || to < 0 || this.#isPaused || target.#isBusy) break;
       movedBytes ??= Buffer.alloc(MOVED_BYTES);
       const received = c.receive(from, movedBytes.subarray(0, Math.min(MOVED_BYTES, most - bytes)));
-      // Its end, and its errors, are for the runtime to notice.
+      if (received === -2) {
+        this.#isBroken = true;
+        this.destroy();
+      }
+      // Its end is for the runtime to notice.
       if (received <= 0) break;
       bytes += received;
       const sent = Math.max(0, c.send(to, movedBytes, received));
@@ -148,8 +154,15 @@ export class Wire {
     this.#socket?.terminate();
   }
 
+  /** Breaks the connection off, once all is written: the other side is not to take that for all. */
+  breakOff(): void {
+    this.#isBroken = true;
+    this.close();
+  }
+
   #finish(): void {
-    if (this.#isClosing) this.#socket?.end();
+    if (this.#isBroken) this.destroy();
+    else if (this.#isClosing) this.#socket?.end();
     else this.#socket?.shutdown();
   }
 
@@ -173,13 +186,13 @@ export class Wire {
     if (!this.#isEnding) this.owner.drained();
   }
 
-  gone(): void {
+  gone(isBroken: boolean): void {
     if (this.#socket === null) return;
     this.#socket = null;
     this.#waiting = null;
     const { owner } = this;
     this.owner = nobody;
-    owner.closed();
+    owner.closed(isBroken || this.#isBroken);
   }
 }
 
@@ -187,7 +200,7 @@ const events: Omit<SocketHandler<Wire>, 'open'> = {
   data: (socket, chunk) => socket.data.owner.received(chunk),
   drain: (socket) => socket.data.writable(),
   end: (socket) => socket.data.owner.ended(),
-  close: (socket) => socket.data.gone(),
+  close: (socket, error) => socket.data.gone(error !== undefined && error !== null),
   // `close` follows, and says the same.
   error() {},
 };

@@ -284,12 +284,12 @@ export class Exchange implements WireOwner {
     this.#appIsGone();
   }
 
-  closed(): void {
-    this.#appIsGone();
+  closed(isBroken: boolean): void {
+    this.#appIsGone(isBroken);
   }
 
-  /** The application sends nothing more. */
-  #appIsGone(): void {
+  /** The application sends nothing more. @param isBroken whether there might have been more. */
+  #appIsGone(isBroken = false): void {
     if (this.#isOver) return;
     if (this.#answer === null) {
       if (!this.#isReused || this.#unread !== null || this.#route === null) {
@@ -301,7 +301,7 @@ export class Exchange implements WireOwner {
       this.#app?.abandon();
       this.#app = null;
       void this.#connect(this.#route, () => {});
-    } else if (this.#answer.length === 'until-close') this.#finish(false);
+    } else if (this.#answer.length === 'until-close' && !isBroken) this.#finish(false);
     else this.#break();
   }
 
