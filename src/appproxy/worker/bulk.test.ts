@@ -123,6 +123,31 @@ describe.skipIf(!isReady).each(['plain', 'encrypted'] as const)('an answer, %s,'
   );
 });
 
+describe.skipIf(!isReady).each([
+  ['plain', null],
+  ['encrypted', tls],
+] as const)('an upload, %s,', (_way, settings) => {
+  test.each([
+    ['counted', []],
+    ['in chunks', ['-H', 'Transfer-Encoding: chunked']],
+  ])('%s, twice in a row', async (_kind, options) => {
+    await using digester = Bun.serve({
+      hostname: '127.0.0.1',
+      port: 0,
+      fetch: async (request) => new Response(digest(new Uint8Array(await request.arrayBuffer()))),
+    });
+    const port = await startWorker({ appPort: digester.port ?? 0, settings: { tls: settings } });
+    const origin = `${settings === null ? 'http' : 'https'}://127.0.0.1:${port}`;
+    const file = join(folder, 'upload');
+    await Bun.write(file, DATA);
+    const told = await exec([
+      ...['curl', '-sS', '--cacert', tls.certFile, '-w', ' %{num_connects} ', ...options],
+      ...['-T', file, `${origin}/one`, '-T', file, `${origin}/two`],
+    ]);
+    expect(told.trim()).toBe(`${WHOLE} 1 ${WHOLE} 0`);
+  });
+});
+
 describe.skipIf(!isReady)('encrypted', () => {
   test('what is not encrypted gets no answer', async () => {
     serve = answering((socket) => socket.end(`${HEAD}Content-Length: 2\r\n\r\nno`));

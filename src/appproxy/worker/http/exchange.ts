@@ -127,11 +127,16 @@ export class Exchange implements WireOwner {
   give(chunk: Buffer): number {
     if (this.#requestBody === null || this.#app === null || this.#isRequestDone) return 0;
     try {
-      const { bytes, isComplete } = this.#requestBody.read(chunk);
-      if (!this.#app.write(bytes === chunk.length ? chunk : chunk.subarray(0, bytes))) {
-        this.#client.wire.pause();
-      }
+      const body = this.#requestBody;
+      const { bytes, isComplete } = body.read(chunk);
+      let isTaken = this.#app.write(bytes === chunk.length ? chunk : chunk.subarray(0, bytes));
       this.#isRequestDone = isComplete;
+      if (isTaken && bytes >= BULK_BYTES && body.certain > 0) {
+        const relayed = this.#client.wire.relayTo(this.#app, body.certain);
+        isTaken = relayed.isTaken;
+        if (relayed.bytes > 0) this.#isRequestDone = body.passed(relayed.bytes);
+      }
+      if (!isTaken) this.#client.wire.pause();
       return bytes;
     } catch (error) {
       if (!(error instanceof ChunkError)) throw error;
