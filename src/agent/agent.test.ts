@@ -66,6 +66,23 @@ const ended = (spec: KernelSpec) => manager.last(spec.kernelId, 'kernel-terminat
 const started = (spec: KernelSpec) => manager.last(spec.kernelId, 'kernel-started');
 
 describe('a kernel', () => {
+  test('that does not come up since memory ran out says so, with how much it had', async () => {
+    const backend = Object.assign(dummy(), {
+      connectRunner: () => Promise.reject(new Error('its socket is gone')),
+      ranOutOfMemory: async () => true,
+    });
+    const agent = await start({ backend });
+    const spec = await newSpec({ slots: { cpu: '1', mem: String(64 * 1024 * 1024) } });
+    await agent.api.sync({ kernels: [run(spec)] });
+    await eventually(() => ended(spec) !== undefined);
+    expect(ended(spec)).toMatchObject({
+      reason: 'failed-to-start',
+      message: expect.stringMatching(
+        /^The session ran out of its memory of 64.0M. Start it with more. .*its socket is gone/,
+      ),
+    });
+  });
+
   test('comes to life, runs code, and ends when it is asked to', async () => {
     const agent = await start();
     const spec = await newSpec();

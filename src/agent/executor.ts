@@ -6,6 +6,7 @@ import type { Clock } from '../common/clock.ts';
 import { BackendError, errorMessage } from '../common/errors.ts';
 import type { Logger } from '../common/logger.ts';
 import type { KernelCreationInfo, TerminationReason } from '../common/protocol/kernel.ts';
+import { formatSize } from '../common/sizes.ts';
 import type { Backend, KernelExit, RunnerClient } from './backends/backend.ts';
 import { runBatch } from './batch.ts';
 import type { Kernel, KernelRegistry } from './kernels.ts';
@@ -38,6 +39,8 @@ const FORCE_GRACE_MS = 0;
 const ALLOCATE_TIMEOUT_MS = 30_000;
 const RECONNECT_TIMEOUT_MS = 30_000;
 const PULL_TIMEOUT_MS = 2 * 3600 * 1000;
+/** The exit code of what was ended by SIGKILL. */
+const KILLED = 137;
 const FIRST_RETRY_MS = 500;
 const LAST_RETRY_MS = 60_000;
 
@@ -380,12 +383,35 @@ export class Executor {
       kind: 'kernel-terminated',
       reason,
       exitCode,
-      message,
+      message: await this.#withMemoryNote(kernel, { reason, message, exitCode }),
       logs: logs === '' ? null : logs,
     };
     outbox.beginEnd({ kernelId: kernel.kernelId, sessionId: kernel.sessionId, end });
     const lastExitCode = await backend.destroy(kernel.kernelId, FORCE_GRACE_MS);
     outbox.finishEnd(kernel, { ...end, exitCode: exitCode ?? lastExitCode });
+  }
+
+  /**
+   * Says so first where memory ran out. Sessions go on after programs of theirs were killed for it, so
+   * that it happened once is not why a session ends, unless it never came up or was killed itself.
+   */
+  async #withMemoryNote(
+    { kernelId, spec }: Kernel,
+    { reason, message, exitCode }: Pick<KernelEnd, 'reason' | 'message' | 'exitCode'>,
+  ): Promise<string | null> {
+    const { backend, log } = this.#options;
+    const mayBe =
+      reason === 'failed-to-start' || (reason === 'self-terminated' && exitCode === KILLED);
+    if (!mayBe || backend.ranOutOfMemory === undefined) return message;
+    try {
+      if (!(await backend.ranOutOfMemory(kernelId))) return message;
+    } catch (error) {
+      log.warn('Whether a kernel ran out of memory is not known', { error: errorMessage(error) });
+      return message;
+    }
+    const given = spec?.slots.mem === undefined ? '' : ` of ${formatSize(BigInt(spec.slots.mem))}`;
+    const note = `The session ran out of its memory${given}. Start it with more.`;
+    return message === null ? note : `${note} ${message}`;
   }
 
   /** Asks the runner to end its programs and itself, and gives it some time. */

@@ -124,6 +124,11 @@ export interface Backend {
    * when there is nothing to remove. @returns the exit code when one is known.
    */
   destroy(kernelId: string, graceMs: number): Promise<number | null>;
+  /**
+   * Whether the system ended a program of the kernel for want of memory; asked before `destroy`.
+   * Absent where that is not known.
+   */
+  ranOutOfMemory?(kernelId: string): Promise<boolean>;
   /** Calls `listener` soon after a kernel's main process ended by itself. */
   onExit(listener: (exit: KernelExit) => void): void;
   /** Releases connections and watchers; kernels keep running. */

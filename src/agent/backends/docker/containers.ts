@@ -19,7 +19,11 @@ const listed = v.array(
 );
 const details = v.object({
   Name: v.string(),
-  State: v.object({ Status: v.string(), ExitCode: v.number() }),
+  State: v.object({
+    Status: v.string(),
+    ExitCode: v.number(),
+    OOMKilled: v.optional(v.boolean(), false),
+  }),
 });
 const waitAnswer = v.object({ StatusCode: v.number() });
 
@@ -72,6 +76,11 @@ export class Containers {
     const found = await this.#inspect(containerId);
     if (found === null || stateOf(found.State.Status) !== 'exited') return null;
     return found.State.ExitCode;
+  }
+
+  /** Whether the system ended a program in it for want of memory. */
+  async ranOutOfMemory(containerId: string): Promise<boolean> {
+    return (await this.#inspect(containerId))?.State.OOMKilled ?? false;
   }
 
   /**

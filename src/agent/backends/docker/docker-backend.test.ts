@@ -206,7 +206,7 @@ print(sum(p.wait() != 0 for p in all) > 0)
   test(
     'memory is limited: the hog is killed and the user told, other sessions go on',
     async () => {
-      const [{ runner }, other] = [
+      const [{ runner, spec }, other] = [
         await start('python', { slots: { cpu: '1', mem: String(128 * MIB) } }),
         await start('bare'),
       ];
@@ -216,6 +216,8 @@ print(sum(p.wait() != 0 for p in all) > 0)
       expect(stderr).toContain('SIGKILL');
       expect(await shell(runner, 'print("still here")')).toBe('still here\n');
       expect(await shell(other.runner, 'echo here too')).toBe('here too\n');
+      await eventually(async () => await backend.ranOutOfMemory(spec.kernelId));
+      expect(await backend.ranOutOfMemory(other.spec.kernelId)).toBe(false);
     },
     TIMEOUT_MS,
   );

@@ -74,6 +74,8 @@ export class DockerBackend implements Backend {
   readonly #scratchSizes: ScratchSizes;
   readonly #events: EventStream;
   readonly #listeners = new Set<(exit: KernelExit) => void>();
+  /** Kernels in which a program was ended for want of memory, as far as this agent was told. */
+  readonly #ranOut = new Set<string>();
   /** Kernels that this process is creating at the moment, with their sessions. */
   readonly #creating = new Map<string, string>();
   #connection: Promise<Connection> | null = null;
@@ -92,8 +94,11 @@ export class DockerBackend implements Backend {
     });
     this.#events = new EventStream(this.#engine, clock, log, {
       died: (containerId, attributes) => this.#died(containerId, attributes),
-      outOfMemory: (attributes) =>
-        log.warn('A session ran out of memory', { kernelId: attributes[KERNEL_LABEL] }),
+      outOfMemory: (attributes) => {
+        const kernelId = attributes[KERNEL_LABEL] ?? '';
+        log.warn('A session ran out of memory', { kernelId });
+        this.#ranOut.add(kernelId);
+      },
       imagesChanged: () => this.#images.invalidate(),
       resumed: () => void this.#catchUp(),
     });
@@ -336,6 +341,13 @@ export class DockerBackend implements Backend {
     return container ? await containerLog(this.#engine, container.containerId, maxBytes) : '';
   }
 
+  async ranOutOfMemory(kernelId: string): Promise<boolean> {
+    if (this.#ranOut.has(kernelId)) return true;
+    const { containers } = await this.#connected();
+    const [container] = await containers.find(kernelId);
+    return container !== undefined && (await containers.ranOutOfMemory(container.containerId));
+  }
+
   async commit(
     kernelId: string,
     target: CommitTarget,
@@ -381,6 +393,7 @@ export class DockerBackend implements Backend {
     const layout = kernelLayout(scratchRoot, kernelId);
     const { containers, networks } = await this.#connected();
     this.#watch.forget(kernelId);
+    this.#ranOut.delete(kernelId);
     const found = await containers.find(kernelId);
     let exitCode: number | null = null;
     for (const { containerId } of found) {
