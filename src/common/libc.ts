@@ -53,7 +53,6 @@ function load(): Libc | null {
         fcntl: { args: ['i32', 'i32', 'i32'], returns: 'i32' },
         recv: { args: ['i32', 'ptr', 'u64', 'i32'], returns: 'i64' },
         send: { args: ['i32', 'ptr', 'u64', 'i32'], returns: 'i64' },
-        __errno_location: { args: [], returns: 'ptr' },
         waitpid: { args: ['i32', 'ptr', 'i32'], returns: 'i32' },
         ioctl: { args: ['i32', 'u64', 'ptr'], returns: 'i32' },
         syncfs: { args: ['i32'], returns: 'i32' },
@@ -72,8 +71,7 @@ function load(): Libc | null {
         receive(socket, into) {
           const received = Number(symbols.recv(socket, ptr(into), into.length, MSG_DONTWAIT));
           if (received >= 0) return received;
-          const errorNumber = symbols.__errno_location();
-          return errorNumber !== null && BROKEN.has(read.i32(errorNumber)) ? -2 : -1;
+          return BROKEN.has(errnoOf(received)) ? -2 : -1;
         },
         send: (socket, from, bytes) =>
           Number(symbols.send(socket, ptr(from), bytes, MSG_DONTWAIT | MSG_NOSIGNAL)),
