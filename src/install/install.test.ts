@@ -1,8 +1,17 @@
 /** Installations from beginning to end, with the real servers: made, looked after, taken away. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { exec } from '../testing/bench/measure.ts';
 import { killAtEveryStep } from '../testing/faults/interrupted.ts';
 import { expectClearFailure, mustRun, runCli } from '../testing/faults/programs.ts';
 import { startTestPostgres } from '../testing/postgres.ts';
@@ -83,10 +92,48 @@ describe.if(requireOrSkip(reason))('a packaged installation on existing servers'
   ];
 
   test('what is missing is told all at once, and nothing is done', async () => {
-    const wrong = options.map((text) => (text === redis.addr ? '127.0.0.1:1' : text));
+    // Nobody answers at the address for documentation, not even with a refusal.
+    const nowhere = new Map([
+      [redis.addr, '127.0.0.1:1'],
+      [etcd.addr, '192.0.2.1:2379'],
+    ]);
+    const wrong = options.map((text) => nowhere.get(text) ?? text);
     const outcome = await runCli(wrong, { ...at, timeoutMs: INSTALL_TIMEOUT_MS });
     expectClearFailure(outcome, 'No answer from Redis at 127.0.0.1:1', '--redis-addr');
+    expectClearFailure(outcome, 'No answer from etcd at 192.0.2.1:2379', '--etcd-addr');
     expect(existsSync(join(target, 'etc'))).toBe(false);
+  });
+
+  const canMount = requireOrSkip(process.getuid?.() === 0 ? null : 'a small disk needs root');
+  test.skipIf(!canMount)(
+    'a port that is taken and a disk that is full are told first',
+    async () => {
+      const port = options[options.indexOf('--webserver-port') + 1] ?? '';
+      const disk = join(home, 'small-disk');
+      mkdirSync(disk);
+      using _taken = Bun.listen({
+        ...{ hostname: '127.0.0.1', port: Number(port) },
+        socket: { data() {} },
+      });
+      await exec(['mount', '-t', 'tmpfs', '-o', 'size=64m', 'tmpfs', disk]);
+      try {
+        const small = options.map((text) => (text === target ? join(disk, 'cluster') : text));
+        const outcome = await runCli(small, { ...at, timeoutMs: INSTALL_TIMEOUT_MS });
+        expectClearFailure(outcome, `Port ${port}, for the web server, is taken.`);
+        expectClearFailure(outcome, '--webserver-port', 'Only 64.0M are free for', '--target-path');
+        expect(existsSync(join(disk, 'cluster/etc'))).toBe(false);
+      } finally {
+        await exec(['umount', '-l', disk]);
+      }
+    },
+  );
+
+  test('a wrong password says where the right one is taken from', async () => {
+    const elsewhere = options.map((text) => (text === target ? join(home, 'wrong') : text));
+    const env = { BACKEND_DB_PASSWORD: 'wrong' };
+    const outcome = await runCli(elsewhere, { cwd: home, env, timeoutMs: INSTALL_TIMEOUT_MS });
+    expectClearFailure(outcome, '✗ Create the tables', 'password authentication failed');
+    expectClearFailure(outcome, 'BACKEND_DB_PASSWORD', 'Run the same command again');
   });
 
   test('a dry run shows the steps and does none', async () => {

@@ -69,6 +69,48 @@ describe('an agent that falls silent', () => {
     expect((await getSession(cluster.ctx, starts)).status).toBe('RUNNING');
   });
 
+  test('for a minute keeps its session, which is not started elsewhere', async () => {
+    const plane = await cluster.start();
+    const agent = await cluster.join(plane, new SimulatedAgent({ id: 'i-a' }));
+    const sessionId = await cluster.enqueue('patient');
+    const before = await running(sessionId);
+    agent.away = true;
+    cluster.clock.jump(60_000);
+    await eventually('the agent is lost', async () => (await agentStatus('i-a')) === 'LOST');
+    const other = await cluster.join(plane, new SimulatedAgent({ id: 'i-b' }));
+    expect(await statusOf(sessionId)).toBe('RUNNING');
+
+    agent.away = false;
+    await agent.heartbeat();
+    await other.heartbeat();
+    expect(await agentStatus('i-a')).toBe('ALIVE');
+    const after = await getSession(cluster.ctx, sessionId);
+    expect(after.status).toBe('RUNNING');
+    expect(after.mainKernel).toMatchObject({ id: before?.mainKernel.id, agentId: 'i-a' });
+    expect(agent.kernels.size).toBe(1);
+    expect(other.kernels.size).toBe(0);
+  });
+
+  test('for an hour has lost its session, drops what runs of it, and takes new ones', async () => {
+    const plane = await cluster.start();
+    const agent = await cluster.join(plane, new SimulatedAgent({ id: 'i-a' }));
+    const sessionId = await cluster.enqueue('impatient');
+    await running(sessionId);
+    agent.away = true;
+    cluster.clock.jump(60 * 60_000);
+    await eventually('the agent is lost', async () => (await agentStatus('i-a')) === 'LOST');
+    // Its grace period begins when it is found to be lost.
+    cluster.clock.jump(301_000);
+    expect(await ended(sessionId)).toMatchObject({ statusInfo: 'agent-termination' });
+
+    agent.away = false;
+    await agent.heartbeat();
+    await agent.heartbeat();
+    expect(agent.kernels.size).toBe(0);
+    const next = await cluster.enqueue('next');
+    expect((await running(next))?.mainKernel.agentId).toBe('i-a');
+  });
+
   test('and is gone for good does not keep sessions from ending', async () => {
     const plane = await cluster.start();
     const agent = await cluster.join(plane, new SimulatedAgent());
