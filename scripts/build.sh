@@ -1,9 +1,11 @@
 #!/bin/sh
 # Compiles the whole product into one executable.
 #   scripts/build.sh                         dist/backend.ai for this platform
-#   scripts/build.sh --all                   dist/release for every platform: compressed executables,
-#                                            install.sh, a bill of materials, SHA256SUMS
-#   scripts/build.sh --release PLATFORM...   the same for some, such as linux-x64 or darwin-arm64
+#   scripts/build.sh --all                   dist/release for every platform: executables compressed
+#                                            with xz and gzip, install.sh, a bill of materials, SHA256SUMS
+#   scripts/build.sh --release PLATFORM...   the same for some, such as linux-x64 or darwin-arm64;
+#                                            with --quick before them larger, to try it out
+# A release needs GNU tar and xz.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd -P)
 cd "$root"

