@@ -228,7 +228,7 @@ const EFFECTIVE = new Set([
     'heartbeat-interval',
   ]),
   ...EFFECTIVE_OTEL,
-  ...keysOf('logging', ['level', 'drivers', 'console', 'file']),
+  ...keysOf('logging', ['level', 'drivers', 'console', 'file', 'syslog']),
 ]);
 
 const ownId = (id: number): number | null => (id < 0 ? null : id);

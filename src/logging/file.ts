@@ -22,6 +22,8 @@ export interface LogFileOptions {
 export interface LogFile {
   /** Appends a line. A failure to write is told on standard error once, then logging goes on. */
   write(line: string): void;
+  /** The next line goes to a file of that name as it is then: another program set the old one aside. */
+  reopen(): void;
   close(): void;
 }
 
@@ -57,6 +59,12 @@ export function openLogFile(options: LogFileOptions): LogFile {
     return open();
   };
 
+  const close = (): void => {
+    const open = file;
+    file = null;
+    if (open) closeSync(open.fd);
+  };
+
   return {
     write(line) {
       try {
@@ -71,10 +79,8 @@ export function openLogFile(options: LogFileOptions): LogFile {
         process.stderr.write(`Cannot write the log file ${path}: ${errorMessage(error)}\n`);
       }
     },
-    close: () => {
-      if (file) closeSync(file.fd);
-      file = null;
-    },
+    reopen: close,
+    close,
   };
 }
 

@@ -12,7 +12,7 @@ const DIM = '\x1b[2m';
 const RESET = '\x1b[0m';
 
 /** Control characters would let a logged value forge lines or move the cursor. */
-const escapeControls = (text: string): string =>
+export const escapeControls = (text: string): string =>
   text.replace(/[\u0000-\u001f\u007f-\u009f]/g, (char) =>
     char === '\n'
       ? '\\n'
@@ -28,15 +28,23 @@ function formatValue(value: unknown): string {
     : escapeControls(JSON.stringify(value));
 }
 
+/** ` key=value …` of a record, for people. */
+export function formatFields(
+  { fields }: Pick<LogRecord, 'fields'>,
+  paint: (text: string) => string = (text) => text,
+): string {
+  return Object.entries(fields)
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => ` ${paint(`${escapeControls(name)}=`)}${formatValue(value)}`)
+    .join('');
+}
+
 /** `2026-01-02 03:04:05.678 INFO  manager: message key=value`, times in UTC. */
 export function formatHuman(record: LogRecord, color: boolean): string {
   const paint = (code: string, text: string) => (color ? `${code}${text}${RESET}` : text);
   const time = record.time.toISOString().replace('T', ' ').replace('Z', '');
   const level = record.level.toUpperCase().padEnd(5);
-  const fields = Object.entries(record.fields)
-    .filter(([, value]) => value !== undefined)
-    .map(([name, value]) => ` ${paint(DIM, `${escapeControls(name)}=`)}${formatValue(value)}`)
-    .join('');
+  const fields = formatFields(record, (text) => paint(DIM, text));
   return `${paint(DIM, time)} ${paint(COLORS[record.level], level)} ${record.component}: ${escapeControls(record.message)}${fields}\n`;
 }
 

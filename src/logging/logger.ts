@@ -19,15 +19,15 @@ const SEVERITY: Readonly<Record<LogLevel, number>> = {
 };
 
 /** As syslog(3) counts them. */
-const PRIORITY = { trace: 7, debug: 7, info: 6, warn: 4, error: 3 } as const;
+export const PRIORITY = { trace: 7, debug: 7, info: 6, warn: 4, error: 3 } as const;
 
 export interface LoggerOptions {
   /** `manager`, `agent`, …; shown in every record. */
   readonly component: string;
   /** Records below it are dropped; asked for each record when it may change. Default `info`. */
   readonly level?: LogLevel | (() => LogLevel);
-  /** `console`: for people; `json`: one object per line. Default `console`. */
-  readonly format?: LogFormat;
+  /** `console`: for people; `json`: one object per line; or how else. Default `console`. */
+  readonly format?: LogFormat | ((record: LogRecord) => string);
   /** Whether the console format uses colours. Default: when standard error is a terminal. */
   readonly color?: boolean;
   /** Puts systemd's mark of its severity before each line, as the journal reads it. Default no. */
@@ -58,7 +58,11 @@ export function createLogger(options: LoggerOptions): Logger {
   const clock = options.clock ?? systemClock;
   const color = options.color ?? (!options.write && process.stderr.isTTY === true);
   const format =
-    options.format === 'json' ? formatJson : (record: LogRecord) => formatHuman(record, color);
+    typeof options.format === 'function'
+      ? options.format
+      : options.format === 'json'
+        ? formatJson
+        : (record: LogRecord) => formatHuman(record, color);
 
   const make = (bound: LogFields): Logger => {
     const log = (level: LogRecord['level'], message: string, fields?: LogFields): void => {

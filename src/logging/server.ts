@@ -1,11 +1,13 @@
 /** The log of a server, as the `[logging]` section of its configuration file asks for it. */
 import { fstatSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { systemClock } from '../common/clock.ts';
 import type { LoggingSettings } from '../common/config/sections.ts';
 import { errorMessage } from '../common/errors.ts';
 import type { LogFields, Logger } from '../common/logger.ts';
-import { openLogFile } from './file.ts';
+import { type LogFile, openLogFile } from './file.ts';
 import { createLogger, type LogFormat, type LogLevel, parseLogLevel } from './logger.ts';
+import { openSyslog, type Syslog, syslogFormat } from './syslog.ts';
 
 export interface ServerLogOptions {
   readonly component: string;
@@ -46,14 +48,15 @@ function isJournal(named: string | undefined): boolean {
   return named === `${dev}:${ino}`;
 }
 
-/** Follows the level of the configuration at each SIGHUP. @returns what ends that. */
+/** At each SIGHUP opens log files anew and follows the level of the configuration. @returns what ends that. */
 function onHangUp(
   { level, reread }: ServerLogOptions,
   log: Logger,
-  use: (level: LogLevel) => void,
+  { use, reopen }: { readonly use: (level: LogLevel) => void; readonly reopen: () => void },
 ): () => void {
-  if (!reread) return () => {};
   const reload = () => {
+    reopen();
+    if (!reread) return;
     try {
       const next = level ?? parseLogLevel(reread().level) ?? 'info';
       use(next);
@@ -71,7 +74,7 @@ function onHangUp(
 
 /**
  * Opens the log.
- * @returns the logger, and a function that closes its file.
+ * @returns the logger, and a function that closes where it goes.
  * @throws UserError when the log file cannot be written.
  */
 export function openServerLog(options: ServerLogOptions): { log: Logger; close(): void } {
@@ -87,26 +90,35 @@ export function openServerLog(options: ServerLogOptions): { log: Logger; close()
       createLogger({ component, level, format: formatOf(format), color, marksSeverity }),
     );
   }
-  const finish = (closeFile: () => void) => {
-    const log = tee(loggers);
-    const forget = onHangUp(options, log, (next) => {
-      current = next;
+  let file: LogFile | null = null;
+  if (settings.file) {
+    file = openLogFile({
+      path: join(resolve(cwd, settings.file.path), settings.file.filename),
+      maxBytes: Number(settings.file['rotation-size']),
+      keep: settings.file['backup-count'],
     });
-    return {
-      log,
-      close() {
-        forget();
-        closeFile();
-      },
-    };
-  };
-  if (!settings.file) return finish(() => {});
-  const file = openLogFile({
-    path: join(resolve(cwd, settings.file.path), settings.file.filename),
-    maxBytes: Number(settings.file['rotation-size']),
-    keep: settings.file['backup-count'],
+    const format = formatOf(settings.file.format);
+    loggers.push(createLogger({ component, level, format, color: false, write: file.write }));
+  }
+  let syslog: Syslog | null = null;
+  if (settings.syslog) {
+    syslog = openSyslog(settings.syslog, systemClock);
+    const format = syslogFormat(settings.syslog, settings.syslog.address.kind === 'unix');
+    loggers.push(createLogger({ component, level, format, write: syslog.write }));
+  }
+  const log = tee(loggers);
+  const forget = onHangUp(options, log, {
+    use(next) {
+      current = next;
+    },
+    reopen: () => file?.reopen(),
   });
-  const format = formatOf(settings.file.format);
-  loggers.push(createLogger({ component, level, format, color: false, write: file.write }));
-  return finish(() => file.close());
+  return {
+    log,
+    close() {
+      forget();
+      file?.close();
+      syslog?.close();
+    },
+  };
 }

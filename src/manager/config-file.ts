@@ -186,7 +186,7 @@ const EFFECTIVE = new Set([
     ...['ssl-privkey', 'pid-file', 'hide-agents', 'agent-selection-resource-priority'],
     ...['max-wsmsg-size', 'rpc-auth-manager-keypair', 'rbac', 'trusted-proxies'],
   ].map((key) => `[manager] ${key}`),
-  ...['level', 'drivers', 'console', 'file'].map((key) => `[logging] ${key}`),
+  ...['level', 'drivers', 'console', 'file', 'syslog'].map((key) => `[logging] ${key}`),
   ...EFFECTIVE_OTEL,
   '[auth] max-password-age',
   '[auth] login-session-max-age',

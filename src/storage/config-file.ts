@@ -160,7 +160,7 @@ const EFFECTIVE = new Set([
     ...['user', 'group', 'allow-auto-quota-scope-creation'],
   ].map((key) => `[storage-proxy] ${key}`),
   ...['client', 'manager'].map((key) => `[api] ${key}`),
-  ...['level', 'drivers', 'console', 'file'].map((key) => `[logging] ${key}`),
+  ...['level', 'drivers', 'console', 'file', 'syslog'].map((key) => `[logging] ${key}`),
   ...EFFECTIVE_OTEL,
 ]);
 

@@ -103,7 +103,7 @@ const EFFECTIVE = new Set([
     ...['unused-circuit-collection-timeout', 'metric-access-allowed-hosts'],
   ].map((key) => `[proxy-coordinator] ${key}`),
   ...['api-secret', 'jwt-secret'].map((key) => `[secrets] ${key}`),
-  ...['level', 'drivers', 'console', 'file'].map((key) => `[logging] ${key}`),
+  ...['level', 'drivers', 'console', 'file', 'syslog'].map((key) => `[logging] ${key}`),
 ]);
 
 export interface CoordinatorConfig {

@@ -116,7 +116,7 @@ const EFFECTIVE = new Set([
   ].map((key) => `[proxy-worker] ${key}`),
   ...['api-secret', 'jwt-secret'].map((key) => `[secrets] ${key}`),
   ...['secret', 'digest-mod'].map((key) => `[permit-hash] ${key}`),
-  ...['level', 'drivers', 'console', 'file'].map((key) => `[logging] ${key}`),
+  ...['level', 'drivers', 'console', 'file', 'syslog'].map((key) => `[logging] ${key}`),
 ]);
 
 export interface WorkerConfig {

@@ -7,6 +7,8 @@ import {
   hostPort,
   hostPorts,
   integer,
+  parseHostPort,
+  readBy,
   size,
   textOrNothing,
 } from './values.ts';
@@ -32,13 +34,39 @@ const level = v.pipe(
   ),
 );
 
-/** `[logging]`. The drivers `console` and `file` are ours; others are accepted and have no effect. */
+/** `/dev/log`, or another server as `udp://HOST:PORT` or `tcp://HOST:PORT`. */
+const syslogAddress = readBy<
+  | { readonly kind: 'unix'; readonly path: string }
+  | { readonly kind: 'udp' | 'tcp'; readonly host: string; readonly port: number }
+>('"/dev/log", "udp://HOST:PORT" or "tcp://HOST:PORT"', (value) => {
+  if (typeof value !== 'string') return null;
+  if (value.startsWith('/')) return { kind: 'unix', path: value };
+  const [, kind, address = ''] = /^(udp|tcp):\/\/(.+)$/.exec(value) ?? [];
+  const parsed = parseHostPort(address);
+  if (parsed === null || (kind !== 'udp' && kind !== 'tcp')) return null;
+  return { kind, ...parsed };
+});
+
+const syslogSection = v.strictObject({
+  address: v.optional(syslogAddress, '/dev/log'),
+  facility: v.optional(
+    v.picklist([
+      ...(['user', 'daemon', 'local0', 'local1', 'local2', 'local3'] as const),
+      ...(['local4', 'local5', 'local6', 'local7'] as const),
+    ]),
+    'daemon',
+  ),
+  format: v.optional(v.picklist(['simple', 'verbose', 'json']), 'verbose'),
+});
+export type SyslogSettings = v.InferOutput<typeof syslogSection>;
+
+/** `[logging]`. The drivers `console`, `file` and `syslog` are ours; others are accepted and have no effect. */
 export const loggingSection = v.pipe(
   v.strictObject({
     version: v.optional(integer),
     level: v.optional(level, 'INFO'),
     'pkg-ns': v.optional(anyTable, {}),
-    drivers: v.optional(v.array(v.picklist(['console', 'file', 'logstash', 'graylog'])), [
+    drivers: v.optional(v.array(v.picklist(['console', 'file', 'syslog', 'logstash', 'graylog'])), [
       'console',
     ]),
     console: v.optional(
@@ -57,6 +85,7 @@ export const loggingSection = v.pipe(
         format: v.optional(v.picklist(['simple', 'verbose', 'json']), 'verbose'),
       }),
     ),
+    syslog: v.optional(syslogSection, {}),
     logstash: v.optional(anyTable),
     graylog: v.optional(anyTable),
   }),
@@ -64,6 +93,7 @@ export const loggingSection = v.pipe(
     level: section.level,
     console: section.drivers.includes('console') ? section.console : null,
     file: section.drivers.includes('file') ? (section.file ?? null) : null,
+    syslog: section.drivers.includes('syslog') ? section.syslog : null,
   })),
 );
 export type LoggingSettings = v.InferOutput<typeof loggingSection>;
