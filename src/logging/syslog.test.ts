@@ -45,7 +45,7 @@ async function tcpServer(port: number) {
     let held = Buffer.alloc(0);
     socket.on('error', () => connections.delete(socket));
     socket.on('data', (data) => {
-      held = Buffer.concat([held, data]);
+      held = Buffer.concat([held, typeof data === 'string' ? Buffer.from(data) : data]);
       for (;;) {
         const space = held.indexOf(' ');
         const end = space + 1 + Number(held.toString('latin1', 0, Math.max(space, 0)));
