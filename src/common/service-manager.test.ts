@@ -1,9 +1,9 @@
 /** A server as systemd starts it: ready, alive, its log's level read again, and stopping. */
 import { afterAll, expect, test } from 'bun:test';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Program } from '../testing/faults/programs.ts';
+import { mustRun, Program } from '../testing/faults/programs.ts';
 import { freePort, missingTool, requireOrSkip } from '../testing/services.ts';
 import { until } from '../testing/until.ts';
 import { systemClock } from './clock.ts';
@@ -86,6 +86,31 @@ level = "${level}"
     expect(new Set(heard())).toEqual(new Set(['READY=1', 'WATCHDOG=1', 'STOPPING=1']));
   },
   TIMEOUT_MS,
+);
+
+test.skipIf(!canRun)(
+  'so does a cluster of one machine, once sessions can be asked for',
+  async () => {
+    const socket = join(folder, 'up.sock');
+    const heard = await listen(socket, join(folder, 'heard-of-up'));
+    const data = join(folder, 'data');
+    const place = ['--env-id', 'notifying', '--data-dir', data];
+    const cluster = new Program(['up', '--quiet', '--backend', 'dummy', ...place], {
+      cwd: folder,
+      env: { NOTIFY_SOCKET: socket, WATCHDOG_USEC: '200000' },
+    });
+    await until(
+      () => heard().filter((line) => line === 'WATCHDOG=1').length > 2,
+      'alive',
+      TIMEOUT_MS,
+    );
+    expect(heard()[0]).toBe('READY=1');
+    expect(existsSync(join(data, 'notifying/cluster.json'))).toBe(true);
+    expect((await cluster.stop()).code).toBe(0);
+    expect(heard().at(-1)).toBe('STOPPING=1');
+    await mustRun(['down', '--purge', ...place], { cwd: folder });
+  },
+  2 * TIMEOUT_MS,
 );
 
 test.skipIf(!canRun)(

@@ -35,14 +35,18 @@ function unitPlace(envId: string, { isRoot }: Pick<Environment, 'isRoot'>) {
   };
 }
 
-function unitText(program: string, envId: string, isRoot: boolean): string {
+/** @param program how the cluster's program is called. */
+export function unitText(program: string, envId: string, isRoot: boolean): string {
   return [
     '[Unit]',
     `Description=Backend.AI cluster of this machine (${envId})`,
     'After=network-online.target',
     '',
     '[Service]',
-    'Type=exec',
+    // Started once a session can be asked for; started again when it has stood still for a minute.
+    'Type=notify',
+    'WatchdogSec=60',
+    'TimeoutStartSec=120',
     `ExecStart=${program} up --quiet --env-id ${envId}`,
     `Environment=HOME=${isRoot ? userInfo().homedir : '%h'}`,
     'Restart=on-failure',

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { missingTool, requireOrSkip } from '../../testing/services.ts';
 import { layoutOf } from '../layout.ts';
+import { unitText } from '../modes/standalone.ts';
 import { PACKAGE_PORTS } from '../request.ts';
 import { servicesOf } from './services.ts';
 import { unitFor } from './units.ts';
@@ -26,6 +27,9 @@ test.if(requireOrSkip(missingTool('systemd-analyze', 'systemd')))(
       writeFileSync(path, unit.text);
       return path;
     });
+    const standalone = join(folder, 'backend.ai.service');
+    writeFileSync(standalone, unitText(layout.executable, 'default', true));
+    paths.push(standalone);
     const { exitCode, stderr } = Bun.spawnSync(['systemd-analyze', 'verify', ...paths]);
     const ours = stderr
       .toString()

@@ -176,13 +176,19 @@ function endSignal(): Promise<void> {
 }
 
 async function runHere(io: CommandIo, folder: string, given: Options): Promise<void> {
-  const [{ startCluster }, { createLogger }, { systemRandom }, { tracerFromEnvironment }] =
-    await Promise.all([
-      import('../cluster.ts'),
-      import('../../logging/logger.ts'),
-      import('../../common/random.ts'),
-      import('../../tracing/open.ts'),
-    ]);
+  const [
+    { startCluster },
+    { createLogger },
+    { systemRandom },
+    { tracerFromEnvironment },
+    { serviceReady },
+  ] = await Promise.all([
+    import('../cluster.ts'),
+    import('../../logging/logger.ts'),
+    import('../../common/random.ts'),
+    import('../../tracing/open.ts'),
+    import('../../common/service-manager.ts'),
+  ]);
   const ended = endSignal();
   const log = createLogger({ component: 'up', level: given.debug ? 'debug' : 'warn' });
   const cluster = await startCluster({
@@ -198,6 +204,7 @@ async function runHere(io: CommandIo, folder: string, given: Options): Promise<v
     tracerOf: (service) => tracerFromEnvironment(service, io.env, { log }),
     progress: (message) => printStatus(io.stderr, 'wait', message),
   });
+  const ready = serviceReady(io.env, systemClock);
   const { endpoint, isolationGaps } = cluster.record;
   if (isolationGaps.length > 0) {
     printStatus(io.stderr, 'warn', `Sessions on this machine: ${isolationGaps.join(' ')}`);
@@ -210,6 +217,7 @@ async function runHere(io: CommandIo, folder: string, given: Options): Promise<v
   try {
     await Promise.race([ended, cluster.failed]);
   } finally {
+    ready[Symbol.dispose]();
     printStatus(io.stderr, 'wait', 'Stopping');
     await cluster.stop();
     printStatus(io.stderr, 'done', 'Stopped.');
