@@ -22,6 +22,9 @@ const CALLS: Readonly<Record<string, { query?: string; body?: unknown }>> = {
   'POST /session': { body: { name: 'x', image: 'none' } },
   'POST /session/_/create': { body: { name: 'x', image: 'none' } },
   'GET /session/_/match': { query: 'id=work' },
+  'GET /session/_/logs': { query: 'session_name=work' },
+  'HEAD /session/_/logs': { query: 'session_name=work' },
+  'POST /session/_/transit-status': { body: { ids: [] } },
   'GET /session/:session_name': {},
   'PATCH /session/:session_name': {},
   'POST /session/:session_name': { body: { mode: 'query', code: 'say x' } },
@@ -141,6 +144,7 @@ describe.each(Object.keys(CALLS))('%s', (operation) => {
       body: body === undefined ? undefined : JSON.stringify(body),
     });
     expect(response.status).toBe(401);
+    if (method === 'HEAD') return;
     expect(await response.json()).toMatchObject({
       type: 'https://api.backend.ai/probs/auth-failed',
     });

@@ -94,9 +94,9 @@ describe('one session', () => {
   });
 
   test('operations that are not there do not look for a session called _', async () => {
-    const { status, body } = await call('GET', '/session/_/logs?session_name=work');
+    const { status, body } = await call('GET', '/session/_/nosuch?session_name=work');
     expect(status).toBe(404);
-    expect(body).toMatchObject({ title: 'Unknown URL path.', data: '/session/_/logs' });
+    expect(body).toMatchObject({ title: 'Unknown URL path.', data: '/session/_/nosuch' });
   });
 
   test('cannot be restarted', async () => {
