@@ -6,8 +6,9 @@ import type { GraphqlCaller } from '../graphql/context.ts';
 import type { GraphqlEngine } from '../graphql/engine.ts';
 import { amended } from './amend.ts';
 import { fromAnswer, toArgument } from './convert.ts';
-import { selectionOf } from './selection.ts';
+import { payloadSelectionOf, selectionOf } from './selection.ts';
 
+type Kind = 'query' | 'mutation';
 type RootField = GraphQLField<unknown, unknown>;
 
 const answered = v.object({
@@ -28,8 +29,9 @@ const connection = v.object({
 });
 
 /** @throws Error when the schema has no such field, which is a mistake of ours. */
-function rootField({ schema }: GraphqlEngine, name: string): RootField {
-  const field = schema.getQueryType()?.getFields()[name];
+function rootField({ schema }: GraphqlEngine, kind: Kind, name: string): RootField {
+  const root = kind === 'query' ? schema.getQueryType() : schema.getMutationType();
+  const field = root?.getFields()[name];
   if (field === undefined) throw new Error(`the schema has no field '${name}'`);
   return field;
 }
@@ -54,6 +56,7 @@ function toProblem(message: string, code: string | undefined): BackendError {
 async function ask(
   engine: GraphqlEngine,
   caller: GraphqlCaller,
+  kind: Kind,
   field: RootField,
   given: Readonly<Record<string, unknown>>,
   selection: string,
@@ -64,7 +67,7 @@ async function ask(
   );
   const declared = wanted.map((arg) => `$${arg.name}: ${arg.type}`).join(', ');
   const passed = wanted.map((arg) => `${arg.name}: $${arg.name}`).join(', ');
-  const query = `query${declared && `(${declared})`} {
+  const query = `${kind}${declared && `(${declared})`} {
     ${field.name}${passed && `(${passed})`} ${selection}
   }`;
   const response = await engine.handle({ query, variables }, caller);
@@ -81,8 +84,8 @@ export async function tellOne(
   fieldName: string,
   given: Readonly<Record<string, unknown>>,
 ): Promise<unknown> {
-  const field = rootField(engine, fieldName);
-  const row = await ask(engine, caller, field, given, selectionOf(field.type));
+  const field = rootField(engine, 'query', fieldName);
+  const row = await ask(engine, caller, 'query', field, given, selectionOf(field.type));
   if (row === null) return null;
   const [told] = await amended(caller.ctx, field.name, [fromAnswer(row, field.type)]);
   return told;
@@ -114,12 +117,12 @@ export async function tellPage(
   const byCursor = body.first != null || body.last != null;
   const limit = byCursor ? null : (body.limit ?? DEFAULT_LIMIT);
   const offset = byCursor ? null : (body.offset ?? 0);
-  const field = rootField(engine, fieldName);
+  const field = rootField(engine, 'query', fieldName);
   const nodeType = nodeTypeOf(field);
   const selection = `{ count pageInfo { hasNextPage hasPreviousPage }
     edges { node ${selectionOf(nodeType)} } }`;
   const given = { ...place, ...body, filter, orderBy: order, limit, offset };
-  const page = v.parse(connection, await ask(engine, caller, field, given, selection));
+  const page = v.parse(connection, await ask(engine, caller, 'query', field, given, selection));
   const rows = page.edges.map(({ node }) => fromAnswer(node, nodeType));
   return {
     items: await amended(caller.ctx, field.name, rows),
@@ -128,4 +131,22 @@ export async function tellPage(
     has_previous_page: page.pageInfo.hasPreviousPage,
     pagination: { total: page.count, offset: offset ?? 0, limit },
   };
+}
+
+const payload = v.looseObject({ vfolder: v.optional(v.unknown()) });
+
+/** Runs a mutation. @returns its payload. */
+export async function runChange(
+  engine: GraphqlEngine,
+  caller: GraphqlCaller,
+  mutation: string,
+  given: Readonly<Record<string, unknown>>,
+): Promise<unknown> {
+  const field = rootField(engine, 'mutation', mutation);
+  const selection = payloadSelectionOf(field.type);
+  const answer = await ask(engine, caller, 'mutation', field, given, selection);
+  const told = v.parse(payload, fromAnswer(answer, field.type));
+  if (told.vfolder === undefined) return told;
+  const [vfolder] = await amended(caller.ctx, 'vfolderV2', [told.vfolder]);
+  return { ...told, vfolder };
 }

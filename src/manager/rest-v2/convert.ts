@@ -41,8 +41,12 @@ const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** A member as GraphQL spells it, whichever way it was written. */
-const toMember = (value: unknown): unknown =>
-  typeof value === 'string' ? value.toUpperCase().replaceAll(/[-.: ]/g, '_') : value;
+function toMember(value: unknown, typeName: string): unknown {
+  if (typeof value !== 'string') return value;
+  const words = Object.entries(OTHER_WORDS[typeName] ?? {});
+  const [member] = words.find(([, word]) => word === value) ?? [];
+  return member ?? value.toUpperCase().replaceAll(/[-.: ]/g, '_');
+}
 
 /** `in_` is how Python's clients write `in`. */
 const inputName = (name: string): string =>
@@ -66,7 +70,7 @@ export function toArgument(
     const items = Array.isArray(value) ? value : [value];
     return items.map((item) => toArgument(item, nullable.ofType, place, depth + 1));
   }
-  if (isEnumType(nullable)) return toMember(value);
+  if (isEnumType(nullable)) return toMember(value, nullable.name);
   if (!isInputObjectType(nullable)) return value;
   if (!isRecord(value)) {
     throw new BackendError('InvalidAPIParameters', `${place}: expected an object`);

@@ -180,3 +180,72 @@ test('everybody sees the keypairs and policies of its own, of a folder also the 
   expect((await answer('vfolders/my/search', {}, 'user')).items).toMatchObject([told]);
   expect((await call('otherUser', 'GET', `vfolders/${id}`)).status).toBe(404);
 });
+
+/** As `call` of a superadmin, which must succeed. */
+async function change(method: string, path: string, body?: unknown) {
+  const { status, json } = await call('superadmin', method, path, body);
+  expect({ path, status, json }).toMatchObject({ status: 200 });
+  return json;
+}
+
+test('a user is made, changed and closed', async () => {
+  const made = await change('POST', 'users', {
+    ...{ email: 'made@test.example', username: 'made', password: 'Long-enough-1!' },
+    ...{ domain_name: 'default', status: 'active', role: 'user', resource_policy: 'default' },
+  });
+  expect(made).toMatchObject({
+    user: { basic_info: { username: 'made' }, status: { status: 'active' } },
+    keypair: { keypair: { is_active: true }, secret_key: expect.any(String) },
+  });
+  const { id } = made.user;
+  const changed = await change('PATCH', `users/${id}`, {
+    full_name: 'Made Up',
+    status: 'inactive',
+  });
+  expect(changed).toMatchObject({
+    user: { basic_info: { full_name: 'Made Up' }, status: { status: 'inactive' } },
+  });
+  expect(await change('POST', 'users/delete', { user_id: id })).toEqual({ success: true });
+  const refused = await call('admin', 'POST', 'users/delete', { user_id: id });
+  expect(refused.status).toBe(403);
+  const wrong = await call('superadmin', 'PATCH', `users/${id}`, { colour: 'red' });
+  expect([wrong.status, wrong.json.msg]).toEqual([400, "input: there is no 'colour' here"]);
+});
+
+test('domains, projects, keypairs and policies are made, changed and removed', async () => {
+  const domain = await change('POST', 'domains', { name: 'v2-domain', description: 'new' });
+  expect(domain).toMatchObject({ domain: { id: 'v2-domain', lifecycle: { is_active: true } } });
+  await change('PATCH', 'domains/v2-domain', { description: 'changed' });
+  const project = await change('POST', 'projects', {
+    ...{ name: 'v2-project', domain_name: 'default', resource_policy: 'default' },
+  });
+  const { id } = project.project;
+  expect(await answer(`projects/${id}`)).toMatchObject({ basic_info: { name: 'v2-project' } });
+  await change('POST', 'projects/delete', { group_id: id });
+  await change('POST', 'projects/purge', { group_id: id });
+  await change('POST', 'domains/delete', { name: 'v2-domain' });
+  expect(await answer('domains/v2-domain')).toMatchObject({ lifecycle: { is_active: false } });
+  const policy = await change('POST', 'resource-policies/user', {
+    ...{ name: 'v2-policy', max_vfolder_count: 3, max_quota_scope_size: { expr: '1g' } },
+    ...{ max_session_count_per_model_session: 1, max_customized_image_count: 1 },
+  });
+  expect(policy).toMatchObject({ user_resource_policy: { name: 'v2-policy' } });
+  await change('DELETE', 'resource-policies/user/v2-policy');
+});
+
+test('a keypair is issued without a body', async () => {
+  const { status, json } = await call('user', 'POST', 'keypairs/my/issue');
+  expect([status, json]).toMatchObject([
+    200,
+    { keypair: { user_id: tenants.people.user.userId }, secret_key: expect.any(String) },
+  ]);
+  expect(await change('DELETE', `keypairs/${json.keypair.access_key}`)).toMatchObject({});
+});
+
+test('sessions are ended by who may', async () => {
+  const { sessionId } = await sessions.insert('user', 'to-end');
+  const body = { session_ids: [sessionId], forced: true };
+  expect((await call('otherUser', 'POST', 'sessions/terminate', body)).status).not.toBe(200);
+  const { status, json } = await call('user', 'POST', 'sessions/terminate', body);
+  expect([status, Object.values(json).flat()]).toEqual([200, [sessionId]]);
+});

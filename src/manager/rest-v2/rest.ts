@@ -8,6 +8,7 @@ import { route } from '../http/declare.ts';
 import { uuidText } from '../http/parameters.ts';
 import type { Route } from '../http/route.ts';
 import { searchBody, tellOne, tellPage } from './bridge.ts';
+import { v2ChangeRoutes } from './changes.ts';
 
 type Auth = 'user' | 'superadmin';
 /** Path of a search, the root field that answers it, and who may call it. */
@@ -289,4 +290,5 @@ export const v2Routes = (ctx: ManagerContext, engine: GraphqlEngine): Route[] =>
   ...searchRoutes(ctx, engine),
   ...scopedRoutes(ctx, engine),
   ...oneRoutes(ctx, engine),
+  ...v2ChangeRoutes(ctx, engine),
 ];
