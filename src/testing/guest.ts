@@ -10,7 +10,7 @@ import { missingTool } from './services.ts';
 const KERNEL = 'linux.uml';
 const MEMORY = '1024M';
 /** Booting takes a few seconds; the machine may be busy. */
-const DEADLINE_MS = 180_000;
+const DEADLINE_MS = 300_000;
 
 /** Why no guest can be started here; null when one can. */
 export function missingGuest(): string | null {

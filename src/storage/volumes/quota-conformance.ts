@@ -8,9 +8,9 @@ import { startTestStorage, type TestFolder, type TestStorage } from '../../testi
 import { until } from '../../testing/until.ts';
 import type { VolumeSettings } from '../settings.ts';
 
-const LIMIT = 4 * 1024 ** 2;
+const LIMIT = 2 * 1024 ** 2;
 /** More than fits beside another one of its kind. Bytes. */
-const LARGE = 3_000_000;
+const LARGE = 1_500_000;
 /** A storage may count what is written, and what is deleted, some seconds late. */
 const COUNTED_MS = 60_000;
 const NO_SPACE = 'https://api.backend.ai/probs/storage/not-enough-space';
@@ -125,7 +125,7 @@ function testWriting(current: () => Trial): void {
   test('refuses to unpack an archive that does not fit, which goes on once there is room', async () => {
     const trial = current();
     const place = await trial.limitedFolder();
-    const content = randomBytes(800_000);
+    const content = randomBytes(400_000);
     const tar = await tarOf({ 'in/file': content });
     const { patch, offset } = await trial.upload(place, '', tar, { unpack: true });
     expect((await patch(0, tar.length - 1)).status).toBe(204);

@@ -23,7 +23,7 @@ import { describeQuotas } from '../quota-conformance.ts';
 import { Volume } from '../volume.ts';
 import { xfsBackend } from './backend.ts';
 
-setDefaultTimeout(200_000);
+setDefaultTimeout(320_000);
 
 const DISK_MIB = 400;
 /** A mounted XFS with project quotas, in the guest. */
