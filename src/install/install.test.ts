@@ -42,6 +42,15 @@ describe.if(requireOrSkip(reason))('a packaged installation on existing servers'
   let etcd: TestService;
   let at: { cwd: string; env: Record<string, string> };
   let options: string[];
+  let spans = 0;
+  const collector = Bun.serve({
+    hostname: '127.0.0.1',
+    port: 0,
+    fetch(request) {
+      if (new URL(request.url).pathname === '/v1/traces') spans += 1;
+      return Response.json({});
+    },
+  });
 
   beforeAll(async () => {
     [postgres, redis, etcd] = await Promise.all([startTestPostgres(), startRedis(), startEtcd()]);
@@ -65,6 +74,7 @@ describe.if(requireOrSkip(reason))('a packaged installation on existing servers'
       ...['--env-id', envId],
       ...['--postgres-addr', `${database.hostname}:${database.port}`, '--redis-addr', redis.addr],
       ...['--etcd-addr', etcd.addr, '--db-user', database.username, '--db-name', envId],
+      ...['--otel-endpoint', collector.url.origin, '--endpoint-protocol', 'http'],
       ...ports,
     ];
     const { default: connect } = await import('postgres');
@@ -80,7 +90,7 @@ describe.if(requireOrSkip(reason))('a packaged installation on existing servers'
         timeoutMs: INSTALL_TIMEOUT_MS,
       });
     }
-    await Promise.all([postgres?.discard(), redis?.stop(), etcd?.stop()]);
+    await Promise.all([postgres?.discard(), redis?.stop(), etcd?.stop(), collector.stop(true)]);
     rmSync(home, { recursive: true, force: true });
   });
 
@@ -162,6 +172,11 @@ describe.if(requireOrSkip(reason))('a packaged installation on existing servers'
     expect(killedAt).toHaveLength(11);
     expect(killedAt.at(-1)).toBe('Run a session that prints hello world');
     expect(last.stdout).toContain('admin@lablup.com');
+    expect(spans).toBeGreaterThan(0);
+    const web = readFileSync(join(target, 'etc/webserver.conf'), 'utf8');
+    expect(web).toContain('force-endpoint-protocol = "http"');
+    const guide = await mustRun(['install', '--show-guide', '--target-path', target], at);
+    expect(guide.stdout).toBe(last.stdout);
     expect(statSync(join(target, 'etc/manager.toml')).mode & 0o077).toBe(0);
     expect(statSync(join(target, 'accounts.json')).mode & 0o077).toBe(0);
   });

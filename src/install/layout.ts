@@ -105,6 +105,8 @@ const infoRecord = v.object({
     }),
   ),
   database: v.optional(v.object({ name: v.string(), user: v.string() })),
+  otel_endpoint: v.optional(v.string()),
+  endpoint_protocol: v.optional(v.picklist(['http', 'https'])),
   /** Of nodes. */
   join: v.optional(
     v.object({ manager: v.string(), agent_id: v.string(), advertise: v.nullable(v.string()) }),

@@ -61,6 +61,10 @@ export interface InstallRequest {
   readonly agentBackend: 'process' | 'docker' | 'dummy';
   readonly halfstack: HalfstackChoice;
   readonly existing: Partial<ExistingServers>;
+  /** Collector of traces, as a URL; null: none are sent. */
+  readonly otelEndpoint: string | null;
+  /** By which scheme browsers reach the web server; null: as their requests say. */
+  readonly endpointProtocol: 'http' | 'https' | null;
   /** Of etcd, for `move`; null: named after the environment. */
   readonly etcdNamespace: string | null;
   readonly database: { readonly name: string; readonly user: string; readonly password: string };

@@ -15,6 +15,7 @@ import {
 import { parseManagerAddress } from '../../common/protocol/join.ts';
 import { systemRandom } from '../../common/random.ts';
 import { endRequested } from '../../common/server-process.ts';
+import { guideOf } from '../modes/maintain.ts';
 import type { Environment } from '../modes/servers.ts';
 import { printPlan, printReport, printSummary, runPlainly } from '../plain.ts';
 import { planFor } from '../plan.ts';
@@ -128,6 +129,22 @@ const options = {
     'An existing etcd; several members of one cluster.',
     addresses,
   ),
+  otelEndpoint: option(
+    ['--otel-endpoint'],
+    'URL',
+    'Collector that gets traces (OTLP), such as http://127.0.0.1:4318. [default: none are sent]',
+    (text) => {
+      if (/^https?:$/.test(URL.parse(text)?.protocol ?? '')) return text;
+      throw new UsageError(`'${text}' is not an address such as http://127.0.0.1:4318.`);
+    },
+  ),
+  endpointProtocol: option(
+    ['--endpoint-protocol'],
+    '[http|https]',
+    'How browsers reach the web server behind a proxy. [default: as their requests say]',
+    choice(['http', 'https']),
+  ),
+  showGuide: flag(['--show-guide'], 'Only show the report of what is installed.'),
   etcdNamespace: option(
     ['--etcd-namespace'],
     'NAME',
@@ -233,6 +250,8 @@ function requestFrom(given: Given, io: CommandIo): InstallRequest {
     agentBackend: given.agentBackend,
     halfstack: given.halfstack,
     existing: { postgres, redis, redisService, etcd },
+    otelEndpoint: given.otelEndpoint ?? null,
+    endpointProtocol: given.endpointProtocol ?? null,
     etcdNamespace: given.etcdNamespace ?? null,
     database: {
       name: given.dbName,
@@ -266,6 +285,12 @@ export default defineCommand({
       isRoot: process.getuid?.() === 0,
       userName: userInfo().username,
     };
+    if (given.showGuide) {
+      const pages = await guideOf(request, environment);
+      if (globals.output === 'json') io.stdout.write(`${JSON.stringify({ pages }, null, 2)}\n`);
+      else printReport(io, pages);
+      return 0;
+    }
     const isScreen =
       io.stdout.isTTY &&
       process.stdin.isTTY &&

@@ -33,7 +33,7 @@ import {
 import { systemUnitFolder, unitName } from '../parts/units.ts';
 import type { InstallRequest, Ports } from '../request.ts';
 import { runCommand } from '../shell.ts';
-import type { Plan, Step, StepContext } from '../step.ts';
+import type { Plan, ReportPage, Step, StepContext } from '../step.ts';
 import { joinPlan } from './join.ts';
 import { movePlan } from './move.ts';
 import { accountEnvironment, type Environment, serversPlan, usesUnits } from './servers.ts';
@@ -54,6 +54,8 @@ export function requestOf(info: InstallInfo, request: InstallRequest): InstallRe
     envId: info.env_id,
     publicAddress: info.public_address,
     agentBackend: info.agent_backend,
+    otelEndpoint: request.otelEndpoint ?? info.otel_endpoint ?? null,
+    endpointProtocol: request.endpointProtocol ?? info.endpoint_protocol ?? null,
     halfstack: info.halfstack === 'none' ? 'auto' : info.halfstack,
     existing: existingOf(info),
     database: { ...request.database, ...info.database },
@@ -270,6 +272,23 @@ function uninstallSteps(
       },
     },
   ];
+}
+
+/**
+ * The report of what is installed, as it was shown at its end.
+ * @throws UserError when nothing is installed there.
+ */
+export async function guideOf(
+  request: InstallRequest,
+  environment: Environment,
+): Promise<readonly ReportPage[]> {
+  const repair = { ...request, mode: 'maintain', maintenance: 'repair' } as const;
+  const pages = await maintenancePlan(repair, environment).report();
+  if (pages.length > 0) return pages;
+  throw new UserError(
+    `There is no installation in ${request.targetPath}, and no cluster of this machine runs.`,
+    { hint: 'Name its folder with --target-path, or start the cluster: backend.ai up.' },
+  );
 }
 
 const installPlan = (request: InstallRequest, environment: Environment): Plan =>

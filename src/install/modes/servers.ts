@@ -58,6 +58,8 @@ function infoOf(request: InstallRequest, clock: Clock): InstallInfo {
     halfstack: usesCompose(request) ? 'compose' : 'existing',
     servers: { ...serverAddresses(request), redis_service: request.existing.redisService },
     database: { name: database.name, user: database.user },
+    ...(request.otelEndpoint === null ? {} : { otel_endpoint: request.otelEndpoint }),
+    ...(request.endpointProtocol === null ? {} : { endpoint_protocol: request.endpointProtocol }),
     ports: { ...ports },
   };
 }

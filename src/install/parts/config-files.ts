@@ -17,6 +17,10 @@ function logging(layout: Layout, component: string): Table {
   };
 }
 
+/** Traces go to a collector when one is named. */
+const otel = ({ otelEndpoint }: InstallRequest): Table =>
+  otelEndpoint === null ? {} : { otel: { enabled: true, endpoint: otelEndpoint } };
+
 const etcdSection = (request: InstallRequest): Table => ({
   addr: serverAddresses(request).etcd,
   namespace: namespaceOf(request),
@@ -36,6 +40,7 @@ function managerToml(request: InstallRequest, layout: Layout): Table {
       'internal-addr': `${listenAddress(request.publicAddress)}:${ports.managerInternal}`,
     },
     logging: logging(layout, 'manager'),
+    ...otel(request),
   };
 }
 
@@ -60,6 +65,7 @@ function agentToml(request: InstallRequest, layout: Layout): Table {
     },
     resource: { 'reserved-cpu': 0, 'reserved-mem': '512M' },
     logging: logging(layout, 'agent'),
+    ...otel(request),
   };
 }
 
@@ -79,17 +85,23 @@ function storageToml(request: InstallRequest, layout: Layout, secrets: Secrets):
     },
     volume: { volume1: { backend: 'vfs', path: layout.volume } },
     logging: logging(layout, 'storage-proxy'),
+    ...otel(request),
   };
 }
 
 function webToml(request: InstallRequest, layout: Layout): Table {
-  const { ports } = request;
+  const { ports, endpointProtocol } = request;
   return {
-    service: { ip: listenAddress(request.publicAddress), port: ports.web },
+    service: {
+      ip: listenAddress(request.publicAddress),
+      port: ports.web,
+      ...(endpointProtocol === null ? {} : { 'force-endpoint-protocol': endpointProtocol }),
+    },
     security: { 'cookie-secure': false },
     api: { endpoint: `http://127.0.0.1:${ports.manager}` },
     session: { redis: redisPlace(request) },
     logging: logging(layout, 'webserver'),
+    ...otel(request),
   };
 }
 
