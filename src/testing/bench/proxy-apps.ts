@@ -42,31 +42,31 @@ async function firstByte({ origin, cookie }: OpenedTerminal): Promise<void> {
   await page.body?.getReader().read();
 }
 
-/** Milliseconds from a keystroke to its echo, by a terminal that echoes and a program that waits. */
-async function echoes({ origin, cookie }: OpenedTerminal): Promise<number[]> {
-  // The DOM's typing knows nothing of the headers that Bun's client can send.
-  const BunWebSocket = WebSocket as unknown as new (
-    url: string,
-    options: Bun.WebSocketOptions,
-  ) => Bun.WebSocket;
-  const socket = new BunWebSocket(`${origin.replace('http', 'ws')}/ws`, {
-    headers: { Cookie: cookie },
-    protocols: ['tty'],
-  });
-  socket.binaryType = 'arraybuffer';
+// The DOM's typing knows nothing of the headers that Bun's client can send.
+const BunWebSocket = WebSocket as unknown as new (
+  url: string,
+  options: Bun.WebSocketOptions,
+) => Bun.WebSocket;
+
+/** A terminal as its client has it. */
+interface Terminal {
+  type(keys: string): void;
+  close(): void;
+}
+
+/**
+ * Milliseconds from a keystroke to its echo, by a terminal that echoes and a program that waits.
+ * @param open given what is told of everything that is shown.
+ */
+async function echoes(open: (show: (text: string) => void) => Promise<Terminal>) {
   let shown = '';
   let onShown = () => {};
-  socket.addEventListener('message', ({ data }) => {
-    if (!(data instanceof ArrayBuffer)) return;
-    const text = Buffer.from(data).toString('latin1');
-    if (!text.startsWith('0')) return;
-    shown += text.slice(1);
+  const terminal = await open((text) => {
+    shown += text;
     onShown();
   });
-  await new Promise((resolve) => socket.addEventListener('open', resolve));
-  socket.send(Buffer.from(JSON.stringify({ AuthToken: '', columns: 80, rows: 24 })));
   await until(() => shown !== '', 'the prompt is shown');
-  socket.send(Buffer.from('0stty -icanon; echo ready-$((1+1)); exec cat >/dev/null\r'));
+  terminal.type('stty -icanon; echo ready-$((1+1)); exec cat >/dev/null\r');
   await until(() => shown.includes('ready-2'), 'the program waits');
   const samples = await sample(KEYSTROKES, async (index) => {
     shown = '';
@@ -76,11 +76,63 @@ async function echoes({ origin, cookie }: OpenedTerminal): Promise<number[]> {
         if (shown.includes(key)) resolve();
       };
     });
-    socket.send(Buffer.from(`0${key}`));
+    terminal.type(key);
     await echoed;
   });
-  socket.close();
+  terminal.close();
   return samples;
+}
+
+const opened = (socket: Bun.WebSocket) =>
+  new Promise((resolve) => socket.addEventListener('open', resolve));
+
+/** By the app proxy, as the terminal's page does. */
+async function pageTerminal({ origin, cookie }: OpenedTerminal, show: (text: string) => void) {
+  const socket = new BunWebSocket(`${origin.replace('http', 'ws')}/ws`, {
+    headers: { Cookie: cookie },
+    protocols: ['tty'],
+  });
+  socket.binaryType = 'arraybuffer';
+  socket.addEventListener('message', ({ data }) => {
+    if (!(data instanceof ArrayBuffer)) return;
+    const text = Buffer.from(data).toString('latin1');
+    if (text.startsWith('0')) show(text.slice(1));
+  });
+  await opened(socket);
+  socket.send(Buffer.from(JSON.stringify({ AuthToken: '', columns: 80, rows: 24 })));
+  return {
+    type: (keys: string) => void socket.send(Buffer.from(`0${keys}`)),
+    close: () => socket.close(),
+  };
+}
+
+/** By the web server and the manager, signed in there. */
+async function webTerminal(
+  { webUrl, login }: { webUrl: string; login: { username: string; password: string } },
+  session: string,
+  show: (text: string) => void,
+) {
+  const response = await fetch(`${webUrl}/server/login`, {
+    method: 'POST',
+    body: JSON.stringify(login),
+  });
+  const id = response.headers.get('X-BackendAI-SessionID');
+  if (id === null) throw new Error(`nobody could sign in at ${webUrl}`);
+  const url = `${webUrl.replace('http', 'ws')}/func/stream/session/${session}/pty`;
+  const socket = new BunWebSocket(url, { headers: { 'X-BackendAI-SessionID': id } });
+  socket.binaryType = 'arraybuffer';
+  socket.addEventListener('message', ({ data }) => {
+    const { type, data: bytes } = Object(JSON.parse(Buffer.from(data).toString()));
+    if (type === 'out') show(Buffer.from(bytes, 'base64').toString('latin1'));
+  });
+  await opened(socket);
+  return {
+    type: (keys: string) =>
+      void socket.send(
+        JSON.stringify({ type: 'stdin', chars: Buffer.from(keys).toString('base64') }),
+      ),
+    close: () => socket.close(),
+  };
 }
 
 /** An SSH server of OpenSSH that takes the session's own key. @returns what ends it. */
@@ -172,13 +224,27 @@ async function measure(executable: string, base: string, env: Environment): Prom
   const { sessionId } = await client.session.create({
     ...{ image: 'bash', name: 'bench-apps', resources: { cpu: '1', mem: '1g' } },
   });
-  const echo = await echoes(await openTerminal(client, sessionId));
+  const terminal = await openTerminal(client, sessionId);
+  const echo = await echoes((show) => pageTerminal(terminal, show));
+  const { sessionId: second } = await client.session.create({ image: 'bash', name: 'bench-web' });
+  const login = { username: account.email, password: account.password };
+  const webEcho = await echoes((show) =>
+    webTerminal({ webUrl: cluster.webUrl, login }, 'bench-web', show),
+  );
+  await client.session.destroy(second, { forced: true });
   const rows: Row[] = [
     {
       ...{ what: 'session ready → first byte of the terminal’s page', unit: 'ms' },
       ...{ samples: page, goal: MAX_PAGE_MS },
     },
-    { what: 'echo of a keystroke', unit: 'ms', samples: echo, goal: MAX_ECHO_MS },
+    {
+      ...{ what: 'echo of a keystroke by the app proxy', unit: 'ms' },
+      ...{ samples: echo, goal: MAX_ECHO_MS },
+    },
+    {
+      ...{ what: 'echo of a keystroke by web server and manager', unit: 'ms' },
+      ...{ samples: webEcho, goal: MAX_ECHO_MS },
+    },
   ];
   const printed = await exec([executable, 'ssh-config', '--print', 'bench-apps'], env);
   const key = /IdentityFile "?([^"\n]+)/.exec(printed)?.[1] ?? '';

@@ -3,9 +3,7 @@ import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { Permits, permitCookie } from '../../appproxy/shared/permits.ts';
-import type { CircuitInfo, SyncReply } from '../../appproxy/shared/protocol.ts';
 import { systemClock } from '../../common/clock.ts';
-import { systemRandom } from '../../common/random.ts';
 import { freePorts } from '../app-proxy.ts';
 import { freePort, missingTool } from '../services.ts';
 import { until } from '../until.ts';
@@ -19,6 +17,8 @@ import {
   type Row,
 } from './measure.ts';
 import { appRows } from './proxy-apps.ts';
+import { http2Rows } from './proxy-h2.ts';
+import { circuitTo, fakeCoordinator, SECRET, workerToml } from './proxy-worker.ts';
 import { load } from './wrk.ts';
 
 const RUNS = 5;
@@ -28,7 +28,6 @@ const STREAM_BYTES = 1024 ** 3;
 const SOCKETS = 5_000;
 const MAX_SOCKET_MIB = 60;
 const MAX_ADDED_MS = 0.3;
-const SECRET = 'bench';
 
 interface Proxy {
   readonly what: string;
@@ -57,61 +56,6 @@ http { access_log off; sendfile on; tcp_nopush on; keepalive_requests 100000000;
   ${servers}
 }`;
 }
-
-/** What a coordinator tells a worker: one circuit for each application. */
-function fakeCoordinator(circuits: CircuitInfo[]) {
-  const reply: SyncReply = { version: 1, circuits };
-  return Bun.serve({
-    hostname: '127.0.0.1',
-    port: 0,
-    idleTimeout: 120,
-    async fetch(request) {
-      const { pathname } = new URL(request.url);
-      if (pathname.endsWith('/sync')) {
-        const { version } = Object(await request.json());
-        if (version === 1) await systemClock.sleep(20_000, request.signal).catch(() => {});
-        return Response.json(reply);
-      }
-      return Response.json({ id: systemRandom.uuid(), slots: [] });
-    },
-  });
-}
-
-function circuitTo(appPort: number, port: number): CircuitInfo {
-  const session = systemRandom.uuid();
-  return {
-    ...{ id: systemRandom.uuid(), app: 'app', protocol: 'http', worker: systemRandom.uuid() },
-    ...{ app_mode: 'interactive', frontend_mode: 'port', envs: {}, arguments: null },
-    ...{ open_to_public: false, allowed_client_ips: null, port, subdomain: null },
-    ...{ user_id: systemRandom.uuid(), endpoint_id: null, runtime_variant: null },
-    session_ids: [session],
-    route_info: [
-      {
-        ...{ route_id: null, session_id: session, session_name: null, kernel_host: '127.0.0.1' },
-        ...{ kernel_port: appPort, protocol: 'http', traffic_ratio: 1 },
-      },
-    ],
-    ...{ created_at: '2026-01-01T00:00:00Z', updated_at: '2026-01-01T00:00:00Z' },
-  };
-}
-
-const workerToml = (coordinator: string, ports: readonly [number, number], api: number) => `
-[proxy_worker]
-coordinator_endpoint = "${coordinator}"
-authority = "bench"
-protocol = "http"
-accepted_traffics = ["interactive"]
-frontend_mode = "port"
-api_bind_addr = "127.0.0.1:${api}"
-[proxy_worker.port_proxy]
-bind_host = "127.0.0.1"
-bind_port_range = [${ports[0]}, ${ports[1]}]
-[secrets]
-api_secret = "${SECRET}"
-jwt_secret = "${SECRET}"
-[permit_hash]
-secret = "${SECRET}"
-`;
 
 const answers = (url: string, headers: Record<string, string> = {}) =>
   until(
@@ -255,9 +199,11 @@ export async function run(executable: string): Promise<void> {
   const socketRow = await measureSockets(ports[1], socketCookie, worker.pid);
   const rows = await measureHttp(`http://127.0.0.1:${appPort}`, proxies, cookie);
   await opened.disposeAsync();
+  const http2 = await http2Rows(executable);
   printTable('Apps of a session', await appRows(executable));
   printTable('App proxy (ratios against nginx: below 0.67 is 1.5 times as fast)', [
     ...rows,
+    ...http2,
     socketRow,
   ]);
 }

@@ -159,22 +159,44 @@ export class HpackDecoder {
   }
 }
 
-/** Appends a number whose first byte has room for `prefix` bits, beside `pattern`. */
-function putInteger(out: number[], pattern: number, prefix: number, value: number): void {
-  const most = (1 << prefix) - 1;
-  if (value < most) {
-    out.push(pattern | value);
-    return;
-  }
-  out.push(pattern | most);
-  let rest = value - most;
-  for (; rest >= 0x80; rest >>>= 7) out.push((rest & 0x7f) | 0x80);
-  out.push(rest);
-}
+/** More than the numbers of a field take: an index and two lengths. Bytes. */
+const MAX_NUMBERS_BYTES = 16;
 
-function putString(out: number[], text: string): void {
-  putInteger(out, 0, 7, text.length);
-  for (let at = 0; at < text.length; at += 1) out.push(text.charCodeAt(at) & 0xff);
+/** Writes into memory that is large enough. */
+class Writer {
+  readonly #out: Buffer;
+  #at = 0;
+
+  constructor(bytes: number) {
+    this.#out = Buffer.allocUnsafe(bytes);
+  }
+
+  /** A number whose first byte has room for `prefix` bits, beside `pattern`. */
+  integer(pattern: number, prefix: number, value: number): void {
+    const most = (1 << prefix) - 1;
+    if (value < most) {
+      this.#byte(pattern | value);
+      return;
+    }
+    this.#byte(pattern | most);
+    let rest = value - most;
+    for (; rest >= 0x80; rest >>>= 7) this.#byte((rest & 0x7f) | 0x80);
+    this.#byte(rest);
+  }
+
+  text(text: string): void {
+    this.integer(0, 7, text.length);
+    this.#at += this.#out.write(text, this.#at, 'latin1');
+  }
+
+  #byte(byte: number): void {
+    this.#out[this.#at] = byte;
+    this.#at += 1;
+  }
+
+  done(): Buffer {
+    return this.#out.subarray(0, this.#at);
+  }
 }
 
 /**
@@ -183,18 +205,20 @@ function putString(out: number[], text: string): void {
  *   has asked for a smaller one, and may be done at any time.
  */
 export function encodeBlock(fields: readonly HeaderField[], resetsTable: boolean): Buffer {
-  const out: number[] = [];
-  if (resetsTable) putInteger(out, 0x20, 5, 0);
+  let bytes = MAX_NUMBERS_BYTES;
+  for (const { name, value } of fields) bytes += name.length + value.length + MAX_NUMBERS_BYTES;
+  const out = new Writer(bytes);
+  if (resetsTable) out.integer(0x20, 5, 0);
   for (const { name, value, isNeverIndexed } of fields) {
     const whole = STATIC_WHOLE.get(`${name} ${value}`);
     if (whole !== undefined && !isNeverIndexed) {
-      putInteger(out, 0x80, 7, whole);
+      out.integer(0x80, 7, whole);
       continue;
     }
     const named = STATIC_NAMES.get(name) ?? 0;
-    putInteger(out, isNeverIndexed ? 0x10 : 0, 4, named);
-    if (named === 0) putString(out, name);
-    putString(out, value);
+    out.integer(isNeverIndexed ? 0x10 : 0, 4, named);
+    if (named === 0) out.text(name);
+    out.text(value);
   }
-  return Buffer.from(out);
+  return out.done();
 }
