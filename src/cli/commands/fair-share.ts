@@ -1,14 +1,7 @@
 /** `fair-share domain|project|user …` and `rg-…`: who is due what of a resource group, and weights. */
 import * as v from 'valibot';
 import type { Client } from '../../client/index.ts';
-import {
-  argument,
-  type Command,
-  type CommandContext,
-  defineCommand,
-  option,
-  type PositionalSpec,
-} from '../../common/command.ts';
+import { type Command, type CommandContext, defineCommand, option } from '../../common/command.ts';
 import { UserError } from '../../common/errors.ts';
 import { connectAdmin } from '../connect.ts';
 import {
@@ -17,8 +10,11 @@ import {
   filterOptions,
   jsonFlag,
   type Level,
+  ownerField,
+  ownerOptions,
   pageOptions,
 } from '../fair-share/levels.ts';
+import { domain, type Names, project, resourceGroup, user } from '../fair-share/owners.ts';
 import {
   type Share,
   shareConnection,
@@ -34,13 +30,6 @@ type Where = Pick<CommandContext, 'io' | 'globals'>;
 
 const quiet = { announces: false };
 
-/** Arguments that name an owner, by the names that the server gives them. */
-type Names = Readonly<Record<string, PositionalSpec<string>>>;
-
-const resourceGroup = argument('RESOURCE_GROUP', 'Name of the resource group.');
-const domain = argument('DOMAIN', 'Name of the domain.');
-const project = argument('PROJECT_ID', 'Id of the project.');
-const user = argument('USER_UUID', 'Id of the user.');
 const weight = option(
   ['--weight'],
   'DECIMAL',
@@ -162,12 +151,16 @@ const listKept = (level: Level): Command =>
 const listInGroup = (level: Level, positionals: Names): Command =>
   defineCommand({
     help: 'Shares of everybody who may use the resource group.',
-    options: pageOptions(ORDERS[level]),
+    options: { ...ownerOptions(level), ...pageOptions(ORDERS[level]) },
     positionals: { resourceGroupName: resourceGroup, ...positionals },
     async run({ options, args, io, globals }) {
       const client = await connectQuietly({ io, globals });
       const scope = [`ResourceGroup${level}Scope!`, { ...args }] as const;
-      const found = await fetchShares(client, level, `rg${level}FairShares`, options, { scope });
+      const { only } = options;
+      const wanted = only === undefined ? null : { [ownerField(level)]: { equals: only } };
+      const filter = [`RG${level}FairShareFilter`, wanted] as const;
+      const root = `rg${level}FairShares`;
+      const found = await fetchShares(client, level, root, options, { scope, filter });
       printShares({ io, globals }, options.json, level, found);
       return 0;
     },

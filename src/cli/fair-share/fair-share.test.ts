@@ -113,12 +113,45 @@ test('usage day by day', async () => {
       metadata: { period_start: expect.stringMatching(/^\d{4}-\d\d-\d\d$/) },
     });
   }
-  const table = await run('fair-share', 'rg-user-usage', 'list', '--project-id', projectId);
+  const table = await run('fair-share', 'rg-user-usage', 'list', 'default', 'default', projectId);
   expect(table.out).toContain('Slot-Seconds');
   expect(table.out).toMatch(/cpu=\d+/);
   const odd = await run('resource-usage', 'domain', 'list', '--user-uuid', userId);
   expect(odd.exitCode).toBe(2);
   expect(odd.err).toContain('--user-uuid does not tell domains apart');
+});
+
+test('usage in a resource group: of an owner, and within days', async () => {
+  const usage = (level: string, ...args: string[]) =>
+    json('fair-share', `rg-${level}-usage`, 'list', 'default', ...args);
+  const all = await usage('domain');
+  expect(all.total_count).toBeGreaterThanOrEqual(1);
+  const day: string = all.items[0].metadata.period_start;
+  const within = ['--period-start-after', day, '--period-start-before', day];
+  expect((await usage('domain', ...within)).total_count).toBe(1);
+  expect((await usage('domain', '--period-start-after', '2999-01-01')).total_count).toBe(0);
+  expect((await usage('domain', '--period-start-before', '1999-01-01')).total_count).toBe(0);
+  expect((await usage('domain', '--domain-name', 'nowhere')).total_count).toBe(0);
+  expect((await usage('project', 'default', '--project-id', projectId)).total_count).toBe(
+    all.total_count,
+  );
+  const none = await usage('user', 'default', projectId, '--user-uuid', projectId);
+  expect(none.total_count).toBe(0);
+  const odd = ['fair-share', 'rg-domain-usage', 'list', 'default', '--period-start-after', 'today'];
+  expect((await run(...odd)).err).toContain("'today' is not a day");
+});
+
+test('shares in a resource group: of one owner', async () => {
+  const shares = (level: string, ...args: string[]) =>
+    json('fair-share', `rg-${level}`, 'list', 'default', ...args);
+  const owned = { domain: 'default', nobody: '00000000-0000-4000-8000-000000000000' };
+  expect((await shares('domain', '--domain-name', owned.domain)).total_count).toBe(1);
+  expect((await shares('domain', '--domain-name', 'nowhere')).total_count).toBe(0);
+  expect((await shares('project', 'default', '--project-id', projectId)).total_count).toBe(1);
+  expect((await shares('project', 'default', '--project-id', owned.nobody)).total_count).toBe(0);
+  const ofUser = ['user', 'default', projectId, '--user-uuid'] as const;
+  expect((await shares(...ofUser, userId)).total_count).toBe(1);
+  expect((await shares(...ofUser, owned.nobody)).total_count).toBe(0);
 });
 
 test('is for superadmins', async () => {

@@ -85,6 +85,15 @@ export const filterOptions = {
   userUuid: option(['--user-uuid'], 'UUID', 'Only of this user.'),
 };
 
+/** Options that leave some owners out, of all in a resource group; one per level. */
+export const ownerOptions = (level: Level) => {
+  const { domainName, projectId, userUuid } = filterOptions;
+  return { only: { Domain: domainName, Project: projectId, User: userUuid }[level] };
+};
+
+/** The field of the owner itself. */
+export const ownerField = (level: Level): string => OWNER_FIELDS[level].at(-1) ?? '';
+
 const kebab = (name: string): string =>
   name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 

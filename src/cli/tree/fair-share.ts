@@ -27,21 +27,21 @@ export const fairShareCommands: CommandRecord = {
     list: leaf('List shares of domains.', async () => (await shares()).listDomainsInGroup),
   }),
   'rg-domain-usage': group('What domains used.', {
-    list: leaf('Show it day by day.', async () => (await usage()).domains),
+    list: leaf('Show it day by day.', async () => (await usage()).domainsInGroup),
   }),
   'rg-project': group('Shares of the projects of a resource group.', {
     get: leaf('Show the share of a project.', async () => (await shares()).getProjectInGroup),
     list: leaf('List shares of projects.', async () => (await shares()).listProjectsInGroup),
   }),
   'rg-project-usage': group('What projects used.', {
-    list: leaf('Show it day by day.', async () => (await usage()).projects),
+    list: leaf('Show it day by day.', async () => (await usage()).projectsInGroup),
   }),
   'rg-user': group('Shares of the users of a project in a resource group.', {
     get: leaf('Show the share of a user.', async () => (await shares()).getUserInGroup),
     list: leaf('List shares of users.', async () => (await shares()).listUsersInGroup),
   }),
   'rg-user-usage': group('What users used.', {
-    list: leaf('Show it day by day.', async () => (await usage()).users),
+    list: leaf('Show it day by day.', async () => (await usage()).usersInGroup),
   }),
   user: group('Shares of users.', {
     get: leaf('Show the share of a user.', async () => (await shares()).getUser),
