@@ -8,6 +8,7 @@ import { basename } from 'node:path';
 import type { Server, ServerWebSocket } from 'bun';
 import * as v from 'valibot';
 import { errorMessage, UserError } from '../../common/errors.ts';
+import type { TerminalSize } from '../process/terminal.ts';
 import { SharedTerminal, type ShellPlace } from './shared.ts';
 import type { Viewer } from './viewer.ts';
 
@@ -28,6 +29,8 @@ const windowSize = v.object({ columns: v.number(), rows: v.number() });
 interface Peer {
   viewer: Viewer | null;
   hasGreeted: boolean;
+  /** The window's, as told last. */
+  size: TerminalSize | null;
   /** The client, and the socket's buffer, each take more output. */
   isWilling: boolean;
   hasRoom: boolean;
@@ -76,13 +79,16 @@ class TerminalSockets {
         await this.#greet(socket, message);
         return;
       case client.input:
-        if (viewer && !this.#terminal.input(payload)) {
+        // Keys that come while the shell starts wait for it.
+        if (socket.data.hasGreeted && !this.#terminal.input(payload)) {
           socket.close(close.tooBig, 'too much input at once');
         }
         return;
       case client.resize: {
         const size = v.safeParse(windowSize, parseJson(payload));
-        if (viewer && size.success) this.#terminal.resize(viewer, size.output);
+        if (!size.success) return;
+        socket.data.size = size.output;
+        if (viewer) this.#terminal.resize(viewer, size.output);
         return;
       }
       case client.pause:
@@ -134,6 +140,8 @@ class TerminalSockets {
         ended: (exitCode) => socket.close(exitCode === 0 ? close.done : close.failure, 'ended'),
       });
       socket.data.viewer = viewer;
+      // It may have changed while the shell started.
+      if (socket.data.size !== null) this.#terminal.resize(viewer, socket.data.size);
       if (socket.readyState !== WebSocket.OPEN) this.leave(socket);
     } catch (error) {
       socket.close(close.failure, errorMessage(error).slice(0, 100));
@@ -156,7 +164,10 @@ function upgrade(request: Request, bun: Server<Peer>): Response | undefined {
   if (!isOwnPage(request)) return new Response('not from other sites\n', { status: 403 });
   if (bun.pendingWebSockets >= MAX_SOCKETS)
     return new Response('too many viewers\n', { status: 503 });
-  const data: Peer = { viewer: null, hasGreeted: false, isWilling: true, hasRoom: true };
+  const data: Peer = {
+    ...{ viewer: null, hasGreeted: false, size: null },
+    ...{ isWilling: true, hasRoom: true },
+  };
   const headers = { 'Sec-WebSocket-Protocol': PROTOCOL };
   return bun.upgrade(request, { data, headers })
     ? undefined

@@ -64,13 +64,15 @@ export class SharedTerminal {
   /** @returns false when so much input waits that no more is taken. */
   input(bytes: Uint8Array): boolean {
     const { length } = bytes;
+    const program = this.#program;
+    if (program === null) return true;
     if (this.#inputBytes + length > MAX_INPUT_BYTES) return false;
     this.#inputBytes += length;
-    void this.#program
-      ?.then((program) => program.write(bytes))
-      .finally(() => {
-        this.#inputBytes -= length;
-      });
+    const done = () => {
+      this.#inputBytes -= length;
+    };
+    // Without a shell there is nobody to type to; whoever wanted one is told.
+    void program.then((running) => running.write(bytes)).then(done, done);
     return true;
   }
 

@@ -100,8 +100,22 @@ describe('the protocol', () => {
     client.type('sleep 1000\r');
     await client.shows('sleep 1000');
     client.type('\x03');
+    // A shell that is interrupted forgets what was typed ahead, so its prompt comes first.
+    await until(() => /\^C[\s\S]*[$#] $/.test(client.output), 'the shell asks again');
     client.type('echo back$((40+2))\r');
     await client.shows('back42');
+    await leave(client);
+  });
+
+  test('keys and a size that come while the shell starts are not lost', async () => {
+    const first = await new Client().hello();
+    first.type('exit 0\r');
+    await first.closed();
+    const client = await new Client().hello(80, 24);
+    client.send('1{"columns":66,"rows":22}');
+    client.type('stty size; echo ear$((1))y\r');
+    await client.shows('ear1y');
+    expect(client.output).toContain('22 66');
     await leave(client);
   });
 
