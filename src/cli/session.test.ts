@@ -7,6 +7,7 @@ import { startTestServer } from '../testing/session-server.ts';
 import { until } from '../testing/until.ts';
 import { treeLines } from './commands/session/show-graph.ts';
 import { endOf } from './commands/session/watch.ts';
+import { statisticsTable } from './session/statistics.ts';
 import { runCommand } from './testing/program.ts';
 
 let server: Awaited<ReturnType<typeof startTestServer>>;
@@ -213,4 +214,39 @@ test('session explain says why a session waits, and that others do not', async (
   const running = await run('session', 'explain', 'work');
   expect(running.out).toBe('work: RUNNING\nIt does not wait: it is RUNNING.\n');
   expect(await run('session', 'explain', 'nosuch')).toMatchObject({ exitCode: 1 });
+});
+
+test('ps --plain: rows alone', async () => {
+  const { out } = await run('ps', '--plain', '-f', 'name,status', '--limit', '20');
+  expect(out.split('\n')).toContain('work    RUNNING');
+  expect(out).not.toContain('---');
+  expect(out).not.toContain('Status');
+});
+
+test('task-logs of what has none', async () => {
+  const { exitCode, out, err } = await run('task-logs', 'work');
+  expect({ exitCode, out }).toEqual({ exitCode: 1, out: '' });
+  expect(err).toContain("Session 'work' has no log in your folder '.logs'");
+});
+
+test('what a session used, in words', () => {
+  const cpu = { current: '1500', pct: '12.5', unit_hint: 'msec' };
+  const memory = { current: '3145728', pct: '1', unit_hint: 'bytes' };
+  const load = { current: '1', pct: '50.25', unit_hint: 'percent' };
+  const unknown = { current: null, pct: null, unit_hint: 'count' };
+  const metrics = { cpu_used: cpu, mem: memory, cpu_util: load, net: unknown };
+  const table = statisticsTable([{ container: 'main1', metrics }]);
+  expect(table?.split('\n').slice(2)).toEqual([
+    'main1      cpu_used  1500 msec',
+    'main1      mem       3.0M',
+    'main1      cpu_util  50.25 %',
+    '',
+  ]);
+  expect(statisticsTable([{ container: 'main1', metrics: { net: unknown } }])).toBeNull();
+  expect(statisticsTable([])).toBeNull();
+});
+
+test('destroy --stats of a session that was not measured says so', async () => {
+  const { exitCode, out } = await run('destroy', '--stats', 'doomed');
+  expect({ exitCode, out }).toEqual({ exitCode: 0, out: 'doomed: nothing was measured yet.\n' });
 });

@@ -80,6 +80,10 @@ export const clientCommands: CommandRecord = {
     ['sesstpl'],
   ),
   'ssh-config': leaf('Let ssh reach sessions by name.', async () => (await ssh()).sshConfig),
+  'task-logs': {
+    description: 'Show the log of a batch session.',
+    load: () => import('./commands/task-logs.ts'),
+  },
   top: {
     description: 'Watch nodes, sessions and the queue, live.',
     load: () => import('./commands/top.ts'),

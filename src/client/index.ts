@@ -36,4 +36,5 @@ export type {
 export { SignIns } from './sign-ins.ts';
 export type { ServerSentEvent } from './sse.ts';
 export type { ExecutionStream } from './stream.ts';
+export type { Terminal } from './terminal.ts';
 export { relaySocket, relayTunnel } from './tunnel.ts';

@@ -25,10 +25,13 @@ import {
   type TemplateOverrides,
 } from './session-schemas.ts';
 import { ExecutionStream } from './stream.ts';
+import { Terminal } from './terminal.ts';
 import { Tunnel } from './tunnel.ts';
 
 /** Longer than a server gives an app to come up. Milliseconds. */
 const SERVICE_START_MS = 60_000;
+/** Longest wait for more of a log. Milliseconds. */
+const LOG_SILENCE_MS = 120_000;
 /** Most files and bytes that one upload request may carry; the server refuses more. */
 export const UPLOAD_MAX_FILES = 20;
 export const UPLOAD_MAX_FILE_BYTES = 1024 * 1024;
@@ -372,6 +375,20 @@ export class SessionApi {
     const { url, headers } = await this.http.stream(path, query, 'ws');
     const { tls, config } = this.http;
     return await Tunnel.open(url, { headers, tls, timeoutMs: config.connectionTimeoutMs });
+  }
+
+  /** Opens the terminal of a session. */
+  async terminal(session: string): Promise<Terminal> {
+    const path = `/stream/session/${encodeURIComponent(session)}/pty`;
+    const { url, headers } = await this.http.stream(path, {}, 'ws');
+    const { tls, config } = this.http;
+    return await Terminal.open(url, { headers, tls, timeoutMs: config.connectionTimeoutMs });
+  }
+
+  /** The log of a batch session, as it comes; of its id, its name, or the id of its kernel. */
+  taskLog(task: string): AsyncGenerator<Uint8Array, void, undefined> {
+    const request = { method: 'GET', path: '/session/_/logs', query: { taskId: task } } as const;
+    return this.http.bytes(request, LOG_SILENCE_MS);
   }
 
   /** Ends an app; harmless when it does not run. */

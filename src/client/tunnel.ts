@@ -71,9 +71,9 @@ export class Tunnel implements AsyncIterable<Uint8Array> {
   }
 
   /** Resolves when there is room for more. */
-  async send(bytes: Uint8Array): Promise<void> {
+  async send(message: Uint8Array | string): Promise<void> {
     if (this.#end !== null) return;
-    this.#socket.send(bytes);
+    this.#socket.send(message);
     while (this.#end === null && this.#socket.bufferedAmount > MAX_UNSENT_BYTES) {
       await Bun.sleep(RETRY_MS);
     }

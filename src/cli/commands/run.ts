@@ -43,7 +43,9 @@ const runOptions = {
     'PATH',
     "Folder whose inside becomes the session's home; the current one when absent.",
   ),
+  terminal: flag(['--terminal'], 'Type into a terminal of the session, instead of running code.'),
   remove: flag(['--rm'], 'End the session afterwards.'),
+  stats: flag(['-s', '--stats'], 'With --rm: show what the session used.'),
   quiet: flag(['-q', '--quiet'], 'Show only the output of the code.'),
   envRange: repeated(['--env-range'], 'RANGE', 'Cases of a variable in --env values.', parseRange),
   buildRange: repeated(['--build-range'], 'RANGE', 'Cases of a variable in --build.', parseRange),
@@ -58,11 +60,19 @@ const runOptions = {
   ...startOptions,
 };
 
+function refuse(why: string): never {
+  throw new UserError(why, { exitCode: INVALID_ARGUMENT_EXIT_CODE });
+}
+
+/** For --terminal, which needs nothing to run. */
+function checkTerminal(code: string | undefined, cases: number): void {
+  if (code !== undefined) refuse('Give either --terminal or code with -c, not both.');
+  if (cases > 1) refuse('There is one terminal: several cases cannot be run with --terminal.');
+}
+
 function checkSource(code: string | undefined, files: readonly string[]): void {
   if (code !== undefined && files.length > 0) {
-    throw new UserError('Give either files or code with -c, not both.', {
-      exitCode: INVALID_ARGUMENT_EXIT_CODE,
-    });
+    refuse('Give either files or code with -c, not both.');
   }
   if (code === undefined && files.length === 0) {
     throw new UserError('There is nothing to run.', {
@@ -159,6 +169,7 @@ async function runAll(
 }
 
 interface Steps {
+  readonly terminal: boolean;
   readonly code?: string;
   readonly clean?: string;
   readonly build?: string;
@@ -176,8 +187,9 @@ function runCaseOf(
 ): RunCase {
   const step = (text: string | undefined) =>
     text === undefined ? DEFAULT_STEP : substitute(text, variables);
-  const start: ExecuteStart =
-    steps.code === undefined
+  const start: ExecuteStart | null = steps.terminal
+    ? null
+    : steps.code === undefined
       ? {
           mode: 'batch',
           code: '',
@@ -195,7 +207,10 @@ export default defineCommand({
   help: `Run code or files in a session and print what they print.
 
     A session is created for it, or the live one named by --name is used. The exit code is that of
-    the code. Ctrl-C interrupts the code; pressed again, it leaves.`,
+    the code. Ctrl-C interrupts the code; pressed again, it leaves.
+
+    With --terminal you type into the session's own terminal, the one that its web terminal shows, until
+    its shell ends; files are sent before.`,
   positionals: {
     image: argument('IMAGE', 'Image or alias, e.g. python or python:3.11.'),
     files: restArguments('FILES', 'Files to upload and run.'),
@@ -203,8 +218,9 @@ export default defineCommand({
   options: runOptions,
   async run({ options, args, io, globals }) {
     const { code, quiet } = options;
-    checkSource(code, args.files);
     const cases = combinations([...options.envRange, ...options.buildRange, ...options.execRange]);
+    if (options.terminal) checkTerminal(code, cases.length);
+    else checkSource(code, args.files);
     const files = await localFiles(args.files, options.basedir ?? '.', io.cwd);
     const interrupts = new Interrupts();
     try {
@@ -220,6 +236,7 @@ export default defineCommand({
         io,
         quiet,
         remove: options.remove,
+        stats: options.stats,
         interrupts,
         lines: new LineReader(),
       };

@@ -75,6 +75,8 @@ export interface ListOptions {
   readonly limit?: number;
   /** Items to skip. */
   readonly offset?: number;
+  /** Rows alone, as scripts read them. */
+  readonly plain?: boolean;
 }
 
 /** A list that the server hands out in pages. */
@@ -97,7 +99,7 @@ export async function printList(
   const pageSize = interactive
     ? Math.max(1, Math.min(io.stdout.rows - PAGE_MARGIN_LINES, MAX_PAGE_SIZE))
     : DEFAULT_PAGE_SIZE;
-  const table = new TableWriter(fields.map(fieldTitle));
+  const table = new TableWriter(fields.map(fieldTitle), options.plain);
   let shown = 0;
   for (;;) {
     const wanted = Math.min(pageSize, (options.limit ?? Number.POSITIVE_INFINITY) - shown);

@@ -17,11 +17,13 @@ export function withoutControls(text: string): string {
 export class TableWriter {
   private readonly titles: readonly string[];
   private readonly widths: number[];
-  private headerShown = false;
+  private headerShown: boolean;
 
-  constructor(titles: readonly string[]) {
+  /** @param isPlain without header and line. */
+  constructor(titles: readonly string[], isPlain = false) {
     this.titles = titles;
-    this.widths = titles.map((title) => Bun.stringWidth(title));
+    this.headerShown = isPlain;
+    this.widths = titles.map((title) => (isPlain ? 0 : Bun.stringWidth(title)));
   }
 
   /** The text of these rows, preceded by the header the first time; each line ends with \n. */

@@ -14,15 +14,18 @@ import { describeFailure } from '../framework/failures.ts';
 import type { LineReader } from '../framework/prompt.ts';
 import { createSession } from '../session/create.ts';
 import { waitUntilEnded } from '../session/ended.ts';
+import { fetchStatistics, statisticsTable } from '../session/statistics.ts';
 import { type LocalFile, uploadFiles } from '../session/transfer.ts';
 import { execute, type RunOutput } from './execution.ts';
 import type { Interrupts } from './interrupts.ts';
+import { attachTerminal } from './terminal.ts';
 
 export interface RunCase {
   readonly index: number;
   readonly spec: SessionSpec;
   readonly files: readonly LocalFile[];
-  readonly start: ExecuteStart;
+  /** What is run; null when somebody types. */
+  readonly start: ExecuteStart | null;
 }
 
 export interface RunContext {
@@ -31,6 +34,8 @@ export interface RunContext {
   readonly quiet: boolean;
   /** End the session afterwards. */
   readonly remove: boolean;
+  /** Tell what the session used, before its end. */
+  readonly stats: boolean;
   readonly interrupts: Interrupts;
   readonly lines: LineReader;
 }
@@ -96,6 +101,20 @@ async function removeSession(context: RunContext, session: string, status: Statu
   }
 }
 
+async function tellStatistics(
+  { client, io }: RunContext,
+  session: string,
+  status: Status,
+): Promise<void> {
+  try {
+    const table = statisticsTable(await fetchStatistics(client, session));
+    status('info', `Statistics:${table === null ? ' nothing was measured yet.' : ''}`);
+    if (table !== null) io.stderr.write(table);
+  } catch (error) {
+    status('fail', `What the session used is not known: ${describeFailure(error)}`);
+  }
+}
+
 /**
  * @returns the exit code of the code.
  * @throws whatever made it impossible to run; with `remove` the session is ended all the same.
@@ -116,10 +135,12 @@ export async function runCase(
     reportSession(one, created, status);
     if (one.spec.enqueueOnly) return 0;
     await sendFiles(context, one, session, status);
+    const { start } = one;
+    if (start === null) return await attachTerminal({ client, session, io, interrupts });
     return await execute({
       client,
       session,
-      start: one.start,
+      start,
       output: makeOutput(status),
       interrupts,
       input: { lines, io },
@@ -128,6 +149,7 @@ export async function runCase(
     if (remove && !one.spec.enqueueOnly) {
       // Given up while it was still in the queue: it has a name, but its id is not known here.
       const target = session ?? (interrupts.leave.aborted ? one.spec.name : null);
+      if (context.stats && session !== null) await tellStatistics(context, session, status);
       if (target !== null) await removeSession(context, target, status);
     }
   }

@@ -21,6 +21,8 @@ export interface ProgramOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** A command that runs the rest of its line somewhere else: on a machine of a test network. */
   readonly inside?: readonly string[];
+  /** All of standard input; none by default. */
+  readonly input?: string;
 }
 
 function environment({ cwd, env }: ProgramOptions): Record<string, string> {
@@ -36,7 +38,7 @@ function environment({ cwd, env }: ProgramOptions): Record<string, string> {
 /** A running `backend.ai …`, whose output is kept. */
 export class Program {
   readonly #name: string;
-  readonly #child: Bun.Subprocess<'ignore', 'pipe', 'pipe'>;
+  readonly #child: Bun.Subprocess<'ignore' | Uint8Array, 'pipe', 'pipe'>;
   readonly #reading: Promise<unknown>;
   #stdout = '';
   #stderr = '';
@@ -45,7 +47,7 @@ export class Program {
     this.#name = `backend.ai ${args.join(' ')}`;
     this.#child = Bun.spawn([...(options.inside ?? []), ...selfCommand(), ...args], {
       cwd: options.cwd,
-      stdin: 'ignore',
+      stdin: options.input === undefined ? 'ignore' : new TextEncoder().encode(options.input),
       stdout: 'pipe',
       stderr: 'pipe',
       env: environment(options),

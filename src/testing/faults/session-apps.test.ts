@@ -8,6 +8,7 @@ import { missingForDocker, sharedDocker, type TestDocker } from '../docker.ts';
 import { importTestImage, missingForJupyter } from '../images.ts';
 import { missingForSsh, runClient } from '../openssh.ts';
 import { freePort, missingTool, requireOrSkip } from '../services.ts';
+import { until } from '../until.ts';
 import { mustRun, Program, runCli } from './programs.ts';
 
 const TEST_TIMEOUT_MS = 90_000;
@@ -147,6 +148,22 @@ describe.each(kinds)('apps of a session ($backend)', ({ backend, image, equipped
     expect(await tunnel.exited).toBe(0);
   });
 
+  it('run --terminal: typed into, resized, and left with the end of the input', async () => {
+    const typed = [
+      'cd; echo $((6*7))-$PWD',
+      'stty size',
+      'test -t 0 && echo is-a-$((0+1))-terminal',
+    ];
+    const run = ['run', image, '--terminal', '-q', '-t', SESSION, '-r', 'mem=512m'];
+    const done = await runCli(run, { ...at(), input: `${typed.join('\n')}\n` });
+    expect(done.code).toBe(0);
+    expect(done.stdout).toContain('42-/home/work');
+    expect(done.stdout).toMatch(/^24 80\r?$/m);
+    expect(done.stdout).toContain('is-a-1-terminal');
+    const both = await cli('run', image, '--terminal', '-c', 'true', '-t', SESSION);
+    expect([both.code, both.stderr]).toEqual([4, expect.stringContaining('not both')]);
+  });
+
   it('the terminal’s page is typed into', async () => {
     const port = await freePort();
     const proxy = new Program(['app', SESSION, 'ttyd', '-b', String(port)], at());
@@ -216,5 +233,24 @@ describe.each(kinds)('apps of a session ($backend)', ({ backend, image, equipped
     const outcome = await cli('app', SESSION, 'ttyd', '-b', String(server.port));
     expect(outcome.code).not.toBe(0);
     expect(outcome.stderr).toContain('Choose another address with --bind');
+  });
+
+  it('a batch session’s log is read after its end', async () => {
+    // A machine of two cores has no room for another one.
+    await mustRun(['destroy', equipped], at());
+    await mustRun(['vfolder', 'create', '.logs'], at());
+    const job = ['create', image, '--type', 'batch', '-t', 'batch-job', '-r', 'mem=512m'];
+    const loop = 'for i in 1 2 3; do echo line-$i; done';
+    await mustRun([...job, '--enqueue-only', '-v', '.logs', '-c', loop], at());
+    const log = 'line-1\nline-2\nline-3\n';
+    await until(
+      async () => (await cli('task-logs', 'batch-job')).stdout === log,
+      'the log is whole',
+      STEP_MS,
+    );
+    const over = async () =>
+      (await cli('ps', '--dead', '--name-only')).stdout.includes('batch-job');
+    await until(over, 'the session is over', STEP_MS);
+    expect(await cli('task-logs', 'batch-job')).toMatchObject({ code: 0, stdout: log });
   });
 });

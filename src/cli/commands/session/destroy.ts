@@ -1,14 +1,25 @@
 /** `session destroy`: ends sessions, each on its own account. */
-
-import { ApiError } from '../../../client/index.ts';
+import { ApiError, type Client } from '../../../client/index.ts';
 import { defineCommand, flag, option, restArguments } from '../../../common/command.ts';
 import { UserError } from '../../../common/errors.ts';
 import { printStatus, WaitingLine } from '../../../common/glyphs.ts';
 import { connect } from '../../connect.ts';
 import { describeFailure, failureDocument } from '../../framework/failures.ts';
 import { printJson } from '../../output/json.ts';
+import { sessionIdOf } from '../../session/reference.ts';
+import {
+  type ContainerStatistics,
+  fetchStatistics,
+  statisticsTable,
+} from '../../session/statistics.ts';
 
 const INVALID_ARGUMENT_EXIT_CODE = 4;
+
+/** What a session uses; null when it is not there to be asked. */
+async function usedBy(client: Client, reference: string): Promise<ContainerStatistics[] | null> {
+  const id = await sessionIdOf(client, reference);
+  return id === null ? null : await fetchStatistics(client, id);
+}
 
 export default defineCommand({
   positionals: { sessions: restArguments('SESSION_NAMES', 'Names or ids.') },
@@ -19,6 +30,7 @@ export default defineCommand({
       'AK',
       'Owner of the sessions (administrators).',
     ),
+    stats: flag(['-s', '--stats'], 'Show what the sessions used.'),
     recursive: flag(['-r', '--recursive'], 'Also end the sessions that depend on them.'),
   },
   async run({ options, args, io, globals }) {
@@ -33,12 +45,18 @@ export default defineCommand({
     const failed: unknown[] = [];
     for (const session of args.sessions) {
       try {
+        const used = options.stats ? await usedBy(client, session) : null;
         const stats = await client.session.destroy(session, {
           forced: options.forced,
           recursive: options.recursive,
           ownerAccessKey: options.owner,
         });
-        success.push({ item: session, msg: 'Done.', stats });
+        success.push({ item: session, msg: 'Done.', stats: used ?? stats });
+        if (used === null || json) continue;
+        waiting.clear();
+        const table = statisticsTable(used);
+        io.stdout.write(`${session}:${table === null ? ' nothing was measured yet.' : ''}\n`);
+        io.stdout.write(table ?? '');
       } catch (error) {
         failed.push({ item: session, ...failureDocument(error) });
         if (json) continue;

@@ -71,6 +71,7 @@ export default defineCommand({
     running: flag(['--running'], 'Only sessions that run or are about to.'),
     detail: flag(['--detail'], 'Show more columns.'),
     format: option(['-f', '--format'], 'A,B', 'Fields to show.'),
+    plain: flag(['--plain'], 'Rows alone, without the header.'),
     all: flag(['-a', '--all'], 'Sessions of every status.'),
     ...pageOptions,
   },
