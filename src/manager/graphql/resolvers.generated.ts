@@ -265,6 +265,7 @@ export type Query = {
   readonly sessionScopedSchedulingHistories: Maybe<SessionSchedulingHistoryConnection>;
   readonly adminSessionSchedulingHistories: Maybe<SessionSchedulingHistoryConnection>;
   readonly adminSessionsV2: Maybe<SessionV2Connection>;
+  readonly mySessionsV2: Maybe<SessionV2Connection>;
   readonly projectSessionsV2: Maybe<SessionV2Connection>;
   readonly sessionV2: Maybe<SessionV2>;
   readonly kernelV2: Maybe<KernelV2>;
@@ -613,6 +614,18 @@ export type QueryadminSessionSchedulingHistoriesArgs = {
 
 
 export type QueryadminSessionsV2Args = {
+  filter?: InputMaybe<SessionV2Filter>;
+  orderBy?: InputMaybe<ReadonlyArray<SessionV2OrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type QuerymySessionsV2Args = {
   filter?: InputMaybe<SessionV2Filter>;
   orderBy?: InputMaybe<ReadonlyArray<SessionV2OrderBy>>;
   before?: InputMaybe<Scalars['String']['input']>;
@@ -9744,6 +9757,7 @@ export type QueryResolvers<ContextType = GraphqlContext, ParentType extends Reso
   sessionScopedSchedulingHistories?: Resolver<Maybe<ResolversTypes['SessionSchedulingHistoryConnection']>, ParentType, ContextType, RequireFields<QuerysessionScopedSchedulingHistoriesArgs, 'scope' | 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
   adminSessionSchedulingHistories?: Resolver<Maybe<ResolversTypes['SessionSchedulingHistoryConnection']>, ParentType, ContextType, RequireFields<QueryadminSessionSchedulingHistoriesArgs, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
   adminSessionsV2?: Resolver<Maybe<ResolversTypes['SessionV2Connection']>, ParentType, ContextType, RequireFields<QueryadminSessionsV2Args, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  mySessionsV2?: Resolver<Maybe<ResolversTypes['SessionV2Connection']>, ParentType, ContextType, RequireFields<QuerymySessionsV2Args, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
   projectSessionsV2?: Resolver<Maybe<ResolversTypes['SessionV2Connection']>, ParentType, ContextType, RequireFields<QueryprojectSessionsV2Args, 'scope' | 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
   sessionV2?: Resolver<Maybe<ResolversTypes['SessionV2']>, ParentType, ContextType, RequireFields<QuerysessionV2Args, 'id'>>;
   kernelV2?: Resolver<Maybe<ResolversTypes['KernelV2']>, ParentType, ContextType, RequireFields<QuerykernelV2Args, 'id'>>;

@@ -90,7 +90,7 @@ test('what is no filter, no order and no row', async () => {
   ]);
   const [status, message] = await refused({ order: [{ field: 'colour' }] });
   expect([status, message]).toEqual([400, expect.stringContaining('COLOUR')]);
-  const deep = '{"OR":['.repeat(40) + '{}' + ']}'.repeat(40);
+  const deep = `${'{"OR":['.repeat(40)}{}${']}'.repeat(40)}`;
   expect((await refused({ filter: JSON.parse(deep) }))[0]).toBe(400);
   const nobody = crypto.randomUUID();
   expect((await call('superadmin', 'GET', `users/${nobody}`)).status).toBe(404);
@@ -131,6 +131,12 @@ test('who owns a session is told of it and of its kernels, others are not', asyn
   const searched = await answer('sessions/search', { filter: { status: { in: ['RUNNING'] } } });
   expect(searched.items.map(({ id }: { id: string }) => id)).toContain(sessionId);
   expect((await call('user', 'POST', 'sessions/search', {})).status).toBe(403);
+  const own = await answer('sessions/my/search', {}, 'user');
+  expect(own.items.map(({ id }: { id: string }) => id)).toContain(sessionId);
+  for (const who of ['superadmin', 'admin', 'otherUser'] as const) {
+    const { items } = await answer('sessions/my/search', {}, who);
+    expect(items.map(({ id }: { id: string }) => id)).not.toContain(sessionId);
+  }
 });
 
 test('users, sessions, folders and roles of a place are for those whose place it is', async () => {

@@ -19,6 +19,7 @@ const name = v.pipe(v.string(), v.maxLength(1024));
 const SEARCHES: readonly Search[] = [
   ['users', 'adminUsersV2', 'superadmin', 'users'],
   ['sessions', 'adminSessionsV2', 'superadmin', 'sessions'],
+  ['sessions/my', 'mySessionsV2', 'user', 'sessions of yours'],
   ['sessions/kernels', 'adminKernelsV2', 'superadmin', 'kernels'],
   ['keypairs', 'adminKeypairsV2', 'superadmin', 'keypairs'],
   ['keypairs/my', 'myKeypairs', 'user', 'keypairs of yours'],

@@ -124,6 +124,10 @@ export const sessionV2Graphql: GraphqlModule = {
         const list = listOf(context, { kind: 'all' });
         return v2ListField<SessionV2Row>(args, info, { idOf, load: (wish) => list(args, wish) });
       },
+      mySessionsV2: (_root, args, context, info) => {
+        const list = listOf(context, { kind: 'user', userId: context.caller.userId });
+        return v2ListField<SessionV2Row>(args, info, { idOf, load: (wish) => list(args, wish) });
+      },
       projectSessionsV2: async (_root, args, context, info) => {
         const { projectId } = args.scope;
         await requirePermission(context, 'read', 'session', { type: 'project', id: projectId });

@@ -25,6 +25,9 @@ export const sessionTypeDefs = /* GraphQL */ `
     adminSessionsV2(
       ${SESSIONS}
     ): SessionV2Connection
+    mySessionsV2(
+      ${SESSIONS}
+    ): SessionV2Connection
     projectSessionsV2(
       scope: ProjectSessionV2Scope!
       ${SESSIONS}

@@ -12,6 +12,7 @@ import { kernelStatus, sessionResult, sessionStatus } from './status.ts';
 /** Whose rows are listed. */
 export type V2Scope =
   | { readonly kind: 'all' }
+  | { readonly kind: 'user'; readonly userId: string }
   | { readonly kind: 'project'; readonly projectId: string }
   | { readonly kind: 'session'; readonly sessionId: string };
 
@@ -74,14 +75,17 @@ const foldedStatus = (sql: Sql, column: Fragment): Fragment => sql`
       then 'CANCELLED'
     else ${column} end`;
 
-function inScope(sql: Sql, scope: V2Scope, projectId: Fragment, sessionId: Fragment): Fragment {
+/** @param table the alias of the table whose rows have owner and project. */
+function inScope(sql: Sql, scope: V2Scope, table: 's' | 'k'): Fragment {
   switch (scope.kind) {
     case 'all':
       return sql`true`;
     case 'project':
-      return sql`${projectId} = ${scope.projectId}::uuid`;
+      return sql`${sql(table)}.group_id = ${scope.projectId}::uuid`;
+    case 'user':
+      return sql`${sql(table)}.user_uuid = ${scope.userId}::uuid`;
     case 'session':
-      return sql`${sessionId} = ${scope.sessionId}::uuid`;
+      return sql`${table === 's' ? sql`s.id` : sql`k.session_id`} = ${scope.sessionId}::uuid`;
   }
 }
 
@@ -118,7 +122,7 @@ export async function selectSessionsV2(
   query: V2Query,
   wish: PageWish,
 ): Promise<Listed<SessionV2Row>> {
-  const within = inScope(sql, scope, sql`s.group_id`, sql`s.id`);
+  const within = inScope(sql, scope, 's');
   const source = v2Source(sql, sessions, query, wish, within);
   return mapListed(await selectListPage<object>(sql, source, wish), parseSession);
 }
@@ -203,7 +207,7 @@ export async function selectKernelsV2(
   query: V2Query,
   wish: PageWish,
 ): Promise<Listed<KernelV2Row>> {
-  const within = inScope(sql, scope, sql`k.group_id`, sql`k.session_id`);
+  const within = inScope(sql, scope, 'k');
   const source = v2Source(sql, kernels, query, wish, within);
   return mapListed(await selectListPage<object>(sql, source, wish), parseKernel);
 }

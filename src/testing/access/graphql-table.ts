@@ -195,6 +195,7 @@ export const graphqlAccess: Readonly<Record<RootKind, FieldsByRule>> = {
       'myLoginHistoryV2',
       'myLoginSessionsV2',
       'myRoles',
+      'mySessionsV2',
       'myUserV2',
       'node',
       'resourceGroups',

@@ -247,6 +247,7 @@ export const restAccess: Readonly<
   'POST /scheduling-history/sessions/search': ['superadmin', 'any'],
   'POST /v2/users/search': ['superadmin', 'any'],
   'POST /v2/sessions/search': ['superadmin', 'any'],
+  'POST /v2/sessions/my/search': ['user', 'any'],
   'POST /v2/sessions/kernels/search': ['superadmin', 'any'],
   'POST /v2/keypairs/search': ['superadmin', 'any'],
   'POST /v2/keypairs/my/search': ['user', 'any'],
