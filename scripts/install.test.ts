@@ -13,6 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as v from 'valibot';
+import { missingTool, requireOrSkip } from '../src/testing/services.ts';
 
 setDefaultTimeout(300_000);
 const root = join(import.meta.dir, '..');
@@ -166,6 +167,19 @@ describe('a release', () => {
     expect(stderr).toContain('✓ all well');
     expect(code).toBe(0);
   });
+
+  test.if(requireOrSkip(missingTool('bwrap', 'bubblewrap')))(
+    'needs nothing of the checkout that it was built in',
+    async () => {
+      const config = join(home, 'manager.toml');
+      const nobody = 'addr = "127.0.0.1:1"\n';
+      writeFileSync(config, `[db]\nname = "b"\nuser = "b"\n${nobody}[etcd]\n${nobody}`);
+      const hidden = ['--dev-bind', '/', '/', '--tmpfs', join(root, 'node_modules')];
+      const command = ['mgr', 'etcd', 'get', 'x', '-f', config];
+      const { stderr } = await run(['bwrap', ...hidden, executable, ...command]);
+      expect(stderr).toContain('etcd at 127.0.0.1:1 is not available');
+    },
+  );
 
   test('is uninstalled without leaving anything', async () => {
     const how = ['--mode', 'maintain', '--action', 'uninstall', '--purge', '--non-interactive'];

@@ -7,12 +7,10 @@ import type { Sql } from 'postgres';
 import { UserError } from '../common/errors.ts';
 import { liveKeyPrefix } from '../manager/cli/context.ts';
 import { migrate } from '../manager/db/migrate.ts';
-import { openEtcdConfigStore } from '../stores/config/etcd.ts';
 import type { ConfigStore } from '../stores/config/port.ts';
 import { openPostgresConfigStore } from '../stores/config/postgres.ts';
 import { createMemoryLiveStore } from '../stores/live/memory.ts';
 import type { LiveStore } from '../stores/live/port.ts';
-import { openRedisLiveStore } from '../stores/live/redis.ts';
 import { readRedisAddress } from '../stores/live/settings.ts';
 import { connectDatabase, type DatabaseAddress } from '../stores/sql/connect.ts';
 import type { ClusterOptions } from './cluster.ts';
@@ -115,6 +113,11 @@ async function serverStores(
   { folder, clock, log, progress }: StoreOptions,
   teardown: AsyncDisposableStack,
 ): Promise<ClusterStores> {
+  // Most clusters need neither.
+  const [{ openEtcdConfigStore }, { openRedisLiveStore }] = await Promise.all([
+    import('../stores/config/etcd.ts'),
+    import('../stores/live/redis.ts'),
+  ]);
   progress(`Using PostgreSQL at ${db.host}:${db.port}`);
   const { host, port, others, name: database, user, password, maxConnections } = db;
   const address = { host, port, others, user, password, configFile: configPath(folder) };
