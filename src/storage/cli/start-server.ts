@@ -1,14 +1,9 @@
 /** `storage start-server`: runs a storage proxy until it is told to stop. */
-import { homedir } from 'node:os';
 import { resolve } from 'node:path';
 import { systemClock } from '../../common/clock.ts';
-import { defineCommand, flag, option } from '../../common/command.ts';
-import { errorMessage, UserError } from '../../common/errors.ts';
+import { UserError } from '../../common/errors.ts';
 import { systemRandom } from '../../common/random.ts';
-import { aborted, endRequested, pidFile } from '../../common/server-process.ts';
-import { serviceReady } from '../../common/service-manager.ts';
-import { logLevelOption } from '../../logging/options.ts';
-import { openServerLog } from '../../logging/server.ts';
+import { serverCommand } from '../../logging/server-command.ts';
 import { openTracer } from '../../tracing/open.ts';
 import { loadStorageConfig, type StorageConfig } from '../config-file.ts';
 import { startStorageProxy } from '../main.ts';
@@ -41,37 +36,15 @@ function ownerOf({ user, group }: StorageConfig): OwnerSettings | null {
   });
 }
 
-export default defineCommand({
-  options: {
-    config: option(
-      ['-f', '--config-path', '--config'],
-      'FILE',
-      'Configuration of the storage proxy. [default: storage-proxy.toml, looked for in the usual places]',
-    ),
-    debug: flag(['--debug'], 'Log more.'),
-    logLevel: logLevelOption,
-  },
-  async run({ options, io }) {
-    const load = () =>
-      loadStorageConfig({
-        explicitPath: options.config === undefined ? undefined : resolve(io.cwd, options.config),
-        places: { cwd: io.cwd, home: io.env.HOME || homedir() },
-        env: io.env,
-      });
-    const config = load();
-    const { log, close } = openServerLog({
-      component: 'storage',
-      settings: config.logging,
-      level: options.logLevel ?? (options.debug ? 'debug' : null),
-      cwd: io.cwd,
-      reread: () => load().logging,
-    });
-    await using opened = new AsyncDisposableStack();
-    opened.defer(close);
-    for (const key of config.withoutEffect) log.debug('a setting has no effect', { key });
+export default serverCommand({
+  component: 'storage',
+  title: 'the storage proxy',
+  configFile: 'storage-proxy.toml',
+  section: '[storage-proxy]',
+  load: loadStorageConfig,
+  async start(config, { io, log, opened }) {
     const tracer = openTracer('backend.ai-storage-proxy', config.otel, { log });
     opened.defer(() => tracer.close());
-    const stop = endRequested();
     const { settings } = config;
     const volumes = settings.volumes.map((volume) => ({
       ...volume,
@@ -88,11 +61,5 @@ export default defineCommand({
       log,
     });
     opened.defer(() => proxy.stop());
-    if (config.pidFile !== null) {
-      opened.use(await pidFile(resolve(io.cwd, config.pidFile), '[storage-proxy]'));
-    }
-    opened.use(serviceReady(io.env, systemClock));
-    log.info('stopping', { because: errorMessage(await aborted(stop)) });
-    return 0;
   },
 });
