@@ -120,12 +120,21 @@ export class H2App implements WireOwner {
 
   #data({ streamId, whole, payload }: Frame): void {
     const stream = this.#client.streams.get(streamId);
-    if (stream === null || stream.unanswered !== null || stream.isAnswerDone) {
-      // Nobody takes it: what it used up of everybody's allowance is given back.
-      if (payload.length > 0) this.out.say(creditFrame(payload.length));
+    if (stream !== null && stream.unanswered === null && !stream.isAnswerDone) {
+      this.#client.out.pass(whole);
       return;
     }
-    this.#client.out.pass(whole);
+    // Nobody takes it: what it used up of everybody's allowance is given back.
+    if (payload.length > 0) this.out.say(creditFrame(payload.length));
+    // A body without a head is no answer, and none can follow.
+    if (stream !== null && stream.unanswered !== null) this.#breakOff(streamId);
+  }
+
+  /** Ends a stream of which the application made nonsense. */
+  #breakOff(streamId: number): void {
+    this.out.say(resetFrame(streamId, CODE.PROTOCOL_ERROR));
+    this.#client.out.pass(resetFrame(streamId, CODE.INTERNAL_ERROR));
+    this.#client.streams.remove(streamId);
   }
 
   #head({ streamId, flags, payload }: Frame): void {
@@ -146,9 +155,7 @@ export class H2App implements WireOwner {
       this.#client.head(streamId, answerFields(answer), endsStream);
     } catch (error) {
       if (!(error instanceof HeadError)) throw error;
-      this.out.say(resetFrame(streamId, CODE.PROTOCOL_ERROR));
-      this.#client.out.pass(resetFrame(streamId, CODE.INTERNAL_ERROR));
-      this.#client.streams.remove(streamId);
+      this.#breakOff(streamId);
     }
   }
 

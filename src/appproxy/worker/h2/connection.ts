@@ -331,8 +331,13 @@ export class H2Connection implements WireOwner, H2Client {
   }
 
   head(streamId: number, fields: readonly HeaderField[], endsStream: boolean): void {
-    this.out.pass(headFrames(streamId, encodeBlock(fields, this.#resetsTable), endsStream));
+    this.out.pass(this.#headOf(streamId, fields, endsStream));
+  }
+
+  #headOf(streamId: number, fields: readonly HeaderField[], endsStream: boolean): Buffer {
+    const block = encodeBlock(fields, this.#resetsTable);
     this.#resetsTable = false;
+    return headFrames(streamId, block, endsStream);
   }
 
   /** Refuses a request. */
@@ -364,7 +369,7 @@ export class H2Connection implements WireOwner, H2Client {
     const windowBytes = this.#settings.get(SETTING.INITIAL_WINDOW_SIZE) ?? MAX_BODY_BYTES;
     const fits = body.length <= Math.min(windowBytes, MAX_BODY_BYTES);
     const isSaid = hasBody && body.length > 0 && fits;
-    this.head(streamId, fields, !isSaid);
+    this.out.say(this.#headOf(streamId, fields, !isSaid));
     if (isSaid) this.out.pass(frame(FRAME.DATA, FLAG.END_STREAM, streamId, body));
     if (!isRequestDone) this.out.say(resetFrame(streamId, CODE.NO_ERROR));
     return isSaid;

@@ -320,18 +320,23 @@ const nextApp = () =>
     serve = (socket) => resolve(new Peer(socket, true));
   });
 
-/** Writes the same until nothing more is taken. @returns bytes. */
-async function fill(socket: Socket, bytes: Buffer): Promise<number> {
-  let [written, before] = [0, -1];
-  await until(() => {
-    const isStill = written === before && socket.writableNeedDrain;
-    before = written;
-    while (!socket.writableNeedDrain && written < 512 * MIB) {
-      socket.write(bytes);
-      written += bytes.length;
-    }
-    return isStill;
-  }, 'nothing more is taken');
+/** Writes until nothing more is taken. @param more the same each time, or what comes next. @returns bytes. */
+async function fill(socket: Socket, more: Buffer | (() => Buffer)): Promise<number> {
+  let [written, before, stillness] = [0, -1, 0];
+  await until(
+    () => {
+      stillness = written === before && socket.writableNeedDrain ? stillness + 1 : 0;
+      before = written;
+      while (!socket.writableNeedDrain && written < 512 * MIB) {
+        const bytes = typeof more === 'function' ? more() : more;
+        socket.write(bytes);
+        written += bytes.length;
+      }
+      return stillness > 20;
+    },
+    'nothing more is taken',
+    45_000,
+  );
   return written;
 }
 
@@ -495,6 +500,24 @@ describe('clients', () => {
     expect(await fill(client.socket, pings)).toBeLessThan(64 * MIB);
   });
 
+  test('that are refused and never read are not read from either', async () => {
+    const worker = await startWorker({ circuit: { open_to_public: false } });
+    const client = Peer.to(worker.port);
+    client.socket.pause();
+    // Of answers without a body there may be any number on a connection.
+    const call = block({ ...GET, ':method': 'POST', 'content-type': 'application/grpc' });
+    let last = -1;
+    const calls = () =>
+      Buffer.concat(
+        Array.from({ length: 1_000 }, () => {
+          last += 2;
+          return headFrames(last, call, true);
+        }),
+      );
+    expect(await fill(client.socket, calls)).toBeLessThan(64 * MIB);
+    expect(worker.counters.requests).toBe(0);
+  });
+
   test('that are silent, or ask for nothing for long, are let go; a silent stream is not', async () => {
     const worker = await startWorker();
     const silent = dial(worker.port, '127.0.0.1');
@@ -598,5 +621,19 @@ describe('applications', () => {
     served.send(head(3, { ':status': '204' }));
     expect(await status(client, 3)).toBe('204');
     expect(client.heard.some(({ streamId }) => streamId === 7)).toBe(false);
+  });
+
+  test('that answer with a body only: the request is broken off, others are not', async () => {
+    const asked = nextApp();
+    const { client, worker } = await ask();
+    const served = await asked;
+    await served.hears(FRAME.HEADERS, 3);
+    served.send(data(1, 'body'));
+    await client.hears(FRAME.RST_STREAM, 1);
+    await served.hears(FRAME.RST_STREAM, 1);
+    served.send(head(3, { ':status': '204' }));
+    expect(await status(client, 3)).toBe('204');
+    expect(client.heard.some(({ type }) => type === FRAME.DATA)).toBe(false);
+    await until(() => worker.counters.pending === 0, 'nothing is pending');
   });
 });
