@@ -25,6 +25,8 @@ class Queue {
   #wake: () => void = () => undefined;
 
   add(events: readonly LoggedEvent[]): void {
+    // After what did not fit nothing follows: a client goes on from the last that it got.
+    if (this.#isOver) return;
     if (this.#events.length + events.length > MAX_QUEUED_EVENTS) this.#isOver = true;
     else this.#events.push(...events);
     this.#wake();

@@ -108,7 +108,7 @@ function concerns(
 
 /** The status events of the bus that may concern a filter, in order, until `signal` aborts. */
 export async function* statusEvents(
-  ctx: ManagerContext,
+  ctx: Pick<ManagerContext, 'events'>,
   filter: Pick<EventFilter, 'sessionId' | 'sessions' | 'kernels'>,
   signal: AbortSignal,
 ): AsyncGenerator<StatusEvent> {
@@ -119,7 +119,7 @@ export async function* statusEvents(
     if (event.type === 'wake' || event.type === 'entity-changed') return;
     if (!concerns(filter, event)) return;
     // The client reconnects after the end of its stream; a gap it is not told of would be worse.
-    if (queue.length >= MAX_QUEUED_EVENTS) overflowed = true;
+    if (overflowed || queue.length >= MAX_QUEUED_EVENTS) overflowed = true;
     else queue.push(event);
     wake();
   });
