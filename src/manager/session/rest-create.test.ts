@@ -86,6 +86,36 @@ test('who made a session and who ended it is recorded, whosever it is', async ()
   ]);
 });
 
+const statusOf = async (sessionId: string) =>
+  (await ctx.sql`SELECT status FROM sessions WHERE id = ${sessionId}`)[0]?.status;
+
+test('those that end with the session that they wait for are recorded as well', async () => {
+  const { user } = manager.accounts;
+  const first = String((await create({ enqueueOnly: true })).body.sessionId);
+  await until(async () => (await statusOf(first)) === 'RUNNING', 'it runs');
+  const dependent = { enqueueOnly: true, type: 'batch', startupCommand: 'true' };
+  const { body } = await create({ ...dependent, dependencies: [first] });
+  const second = String(body.sessionId);
+  const target = `/session/${first}?recursive=true`;
+  expect((await signingClient(server.url, user)('DELETE', target)).status).toBe(200);
+  for (const id of [first, second]) {
+    const deeds = (await deedsOn(id)).map(({ operation, who }) => ({ operation, who }));
+    expect(deeds.at(-1)).toEqual({ operation: 'delete', who: user.userId });
+  }
+});
+
+test('what cannot be recorded is not ended', async () => {
+  const id = String((await create({ enqueueOnly: true })).body.sessionId);
+  await until(async () => (await statusOf(id)) === 'RUNNING', 'it runs');
+  const end = () => signingClient(server.url, manager.accounts.user)('DELETE', `/session/${id}`);
+  await ctx.sql.unsafe(`ALTER TABLE audit_logs ADD CONSTRAINT refused
+    CHECK (entity_id <> '${id}' OR operation <> 'delete')`);
+  expect((await end()).status).toBe(500);
+  await ctx.sql`ALTER TABLE audit_logs DROP CONSTRAINT refused`;
+  expect(await statusOf(id)).toBe('RUNNING');
+  expect((await end()).status).toBe(200);
+});
+
 let serial = 0;
 const freshName = () => `made-${++serial}`;
 

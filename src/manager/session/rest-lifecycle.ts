@@ -1,7 +1,6 @@
 /** Routes that look at, rename and end a session. */
 import * as v from 'valibot';
 import { BackendError } from '../../common/errors.ts';
-import { change } from '../audit/service.ts';
 import type { ManagerContext } from '../context.ts';
 import { type Input, route } from '../http/declare.ts';
 import { aliased, lenientBoolean, uuidText } from '../http/parameters.ts';
@@ -53,12 +52,8 @@ async function destroySession(
 ): Promise<RouteResult> {
   const { forced, recursive } = input.query;
   const session = await findSessionToEnd(ctx, request, input);
-  const status = await terminateSession(ctx, { sessionId: session.id, forced, recursive });
-  if (status !== null) {
-    await change({ ...request, ctx }, async (_tx, note) =>
-      note({ entityType: 'session', entityId: session.id, operation: 'delete' }),
-    );
-  }
+  const end = { sessionId: session.id, forced, recursive, by: request };
+  const status = await terminateSession(ctx, end);
   return { json: { stats: status === null ? {} : { status } } };
 }
 

@@ -5,6 +5,7 @@
 
 import { BackendError, errorCode } from '../../common/errors.ts';
 import { isUuid } from '../../common/ids.ts';
+import { auditRecord, type Deed } from '../audit/service.ts';
 import { resolveOwner } from '../auth/delegation.ts';
 import type { ManagerContext } from '../context.ts';
 import type { Caller } from '../http/route.ts';
@@ -22,6 +23,7 @@ import {
   updateName,
 } from './store.ts';
 import { endSessions } from './transition.ts';
+import type { SessionEnd } from './transition-queue.ts';
 import type { KernelRecord, SessionMatch, SessionRecord } from './types.ts';
 
 export { enqueueSession, trySession } from './enqueue.ts';
@@ -91,6 +93,14 @@ export async function getSession(ctx: ManagerContext, sessionId: string): Promis
   return session;
 }
 
+/** The records of a deed that ends sessions. */
+function recordsOf({ random }: ManagerContext, by: Deed | undefined): SessionEnd['record'] {
+  if (by === undefined) return undefined;
+  const action = { actionId: random.uuid(), durationSec: 0 };
+  return (entityId) =>
+    auditRecord(by, action, { entityType: 'session', entityId, operation: 'delete' });
+}
+
 /**
  * Marks a session for termination; the end is reported later.
  * @param options.forced ends it at once in the books and has the agents clean up behind.
@@ -106,13 +116,16 @@ export async function terminateSession(
     recursive?: boolean;
     /** status_info, `user-requested` by default. */
     reason?: string;
+    /** Whose deed it is, for the audit log; absent where it is nobody's. */
+    by?: Deed;
   },
 ): Promise<'cancelled' | 'terminated' | null> {
-  const { sessionId, forced = false, recursive = false } = options;
+  const { sessionId, forced = false, recursive = false, by } = options;
   const reason = options.reason ?? (forced ? 'force-terminated' : 'user-requested');
   const kind = forced ? 'force-terminate' : 'terminate';
   const dependents = recursive ? await selectDependents(ctx.sql, sessionId, MAX_DEPENDENTS) : [];
-  const moved = await endSessions(ctx, [...dependents, sessionId], { kind, reason });
+  const end = { kind, reason, record: recordsOf(ctx, by) } as const;
+  const moved = await endSessions(ctx, [...dependents, sessionId], end);
   const status = moved.get(sessionId);
   if (status === undefined) return null;
   return status === 'CANCELLED' ? 'cancelled' : 'terminated';
@@ -131,15 +144,18 @@ export interface Terminations {
 /**
  * Marks sessions for termination, all in one transaction; may the caller do so has been decided.
  * @param forced ends them at once in the books and has the agents clean up behind.
+ * @param by whose deed it is, for the audit log; absent where it is nobody's.
  */
 export async function terminateSessions(
   ctx: ManagerContext,
   sessionIds: readonly string[],
   forced: boolean,
+  by?: Deed,
 ): Promise<Terminations> {
   const reason = forced ? 'force-terminated' : 'user-requested';
   const kind = forced ? 'force-terminate' : 'terminate';
-  const moved = await endSessions(ctx, sessionIds, { kind, reason });
+  const end = { kind, reason, record: recordsOf(ctx, by) } as const;
+  const moved = await endSessions(ctx, sessionIds, end);
   const outcome: Terminations = {
     ...{ cancelled: [], terminating: [], forceTerminated: [], skipped: [] },
   };

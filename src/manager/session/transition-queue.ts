@@ -7,6 +7,7 @@ import type { Sql } from 'postgres';
 import type { Clock } from '../../common/clock.ts';
 import { errorCode } from '../../common/errors.ts';
 import type { AgentEvent } from '../../common/protocol/manager.ts';
+import { type AuditRecord, insertAuditRecords } from '../audit/service.ts';
 import { BatchQueue } from '../batch-queue.ts';
 import { isDatabaseAway } from '../db/errors.ts';
 import type { EventBus } from '../event/bus.ts';
@@ -47,6 +48,8 @@ export interface SessionEnd {
   readonly kind: 'terminate' | 'force-terminate';
   /** status_info */
   readonly reason: string;
+  /** What the audit log keeps of each that is ended, written with it; nothing when absent. */
+  readonly record?: ((sessionId: string) => AuditRecord) | undefined;
 }
 
 export interface TransitionOutcome {
@@ -96,6 +99,12 @@ function kernelsOf(request: TransitionRequest): string[] {
 
 const namedSessions = (request: TransitionRequest): readonly string[] =>
   request.kind === 'ends' ? request.sessionIds : [];
+
+/** What the audit log is to keep of a request that was applied. */
+function recordsOf(request: TransitionRequest, { moved }: TransitionOutcome): AuditRecord[] {
+  const record = request.kind === 'ends' ? request.end.record : undefined;
+  return record === undefined ? [] : [...moved.keys()].map((sessionId) => record(sessionId));
+}
 
 const agentOf = (request: TransitionRequest): string[] =>
   'agentId' in request ? [request.agentId] : [];
@@ -244,13 +253,15 @@ export class TransitionQueue {
       ]);
       const now = clock.now();
       const batch = new Batch(sessions, cursors, free, now);
-      const outcomes = requests.map((request) => batch.apply(request));
+      const applied = requests.map((request) => ({ request, outcome: batch.apply(request) }));
       const changes = batch.changes();
+      const records = applied.flatMap(({ request, outcome }) => recordsOf(request, outcome));
       await Promise.all([
         writeChanges(tx, changes, now),
         moveEventCursors(tx, batch.heardCursors, now),
+        insertAuditRecords(tx, records),
       ]);
-      return { outcomes, changes };
+      return { outcomes: applied.map(({ outcome }) => outcome), changes };
     });
   }
 

@@ -1,7 +1,6 @@
 /** GraphQL fields of the newer schema about what was tried with sessions, and ending several. */
 import { BackendError } from '../../common/errors.ts';
 import { isUuid } from '../../common/ids.ts';
-import { change } from '../audit/service.ts';
 import { refusedTargets } from '../authz/service.ts';
 import type { GraphqlContext } from '../graphql/context.ts';
 import { globalId, rawIdOf } from '../graphql/global-id.ts';
@@ -172,14 +171,7 @@ async function terminate(context: GraphqlContext, given: readonly string[], forc
     const named = [...refused.keys()].slice(0, MAX_NAMED).join(', ');
     throw new BackendError('NotEnoughPermission', `You may not end ${named}. Nothing was ended.`);
   }
-  const outcome = await terminateSessions(context.ctx, ids, forced);
-  const { cancelled, terminating, forceTerminated } = outcome;
-  await change(context, async (_tx, note) => {
-    for (const entityId of [...cancelled, ...terminating, ...forceTerminated]) {
-      note({ entityType: 'session', entityId, operation: 'delete' });
-    }
-  });
-  return outcome;
+  return await terminateSessions(context.ctx, ids, forced, context);
 }
 
 export const sessionHistoryGraphql: GraphqlModule = {
