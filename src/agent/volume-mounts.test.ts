@@ -1,6 +1,14 @@
 /** Mounting file systems on a node; a real one where this machine lets tests do so. */
 import { afterAll, expect, test } from 'bun:test';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readMounts } from '../common/mounts.ts';
@@ -39,6 +47,8 @@ test('what is not a network file system, or leads elsewhere, is refused', async 
       'ro user',
       'loop=/x',
       'x-mount.mkdir',
+      'X-mount.owner=1000',
+      'BIND',
     ].map((options) => ({ options })),
     ...['/', 'mnt', '/mnt/../etc', '/mnt/'].map((path) => ({ below: path })),
     { fstab: '/etc/passwd' },
@@ -71,6 +81,10 @@ test.skipIf(process.platform !== 'linux' || !canMount())(
     mkdirSync(join(point, 'mine'), { recursive: true });
     await expect(mountVolume(asked)).rejects.toThrow('holds files');
     rmSync(point, { recursive: true });
+    // Somebody who may write there laid a trap.
+    const victim = join(below, 'victim');
+    writeFileSync(victim, 'kept');
+    symlinkSync(victim, `${fstab}.backend.ai-new`);
     const wanted = { ...asked, fstab, location: 'memory', type: 'tmpfs', options: 'size=1m' };
     expect(await mountVolume(wanted, ['tmpfs'])).toContain(point);
     try {
@@ -88,6 +102,7 @@ test.skipIf(process.platform !== 'linux' || !canMount())(
     }
     expect(await readMounts(below)).toEqual([]);
     expect(readFileSync(fstab, 'utf8')).toBe('# ours\n/dev/sda1 / ext4 defaults 0 1\n');
-    expect(readdirSync(below).sort()).toEqual(['data', 'fstab']);
+    expect(readFileSync(victim, 'utf8')).toBe('kept');
+    expect(readdirSync(below).sort()).toEqual(['data', 'fstab', 'victim']);
   },
 );

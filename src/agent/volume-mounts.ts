@@ -3,7 +3,7 @@
  * for. Whoever may ask for that is not meant to be root of the node: nothing that lies on it can be
  * mounted elsewhere, and neither devices nor set-user-id programs of a mounted file system have effect.
  */
-import { mkdir, readdir, rename, rmdir, stat, unlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm, rmdir, stat, unlink, writeFile } from 'node:fs/promises';
 import { isAbsolute, join, normalize } from 'node:path';
 import { BackendError, errorCode } from '../common/errors.ts';
 import { readFstab, readMounts } from '../common/mounts.ts';
@@ -12,7 +12,7 @@ const NETWORK_TYPES = ['nfs', 'nfs4', 'cifs', 'smb3', 'ceph', 'glusterfs', 'lust
 /** Mounting may wait for a server that is not there. Milliseconds. */
 const TIMEOUT_MS = 15_000;
 const ALWAYS = 'nosuid,nodev';
-const FORBIDDEN = /^(r?bind|move|remount|suid|dev|loop(=.*)?|user|users|owner|group|x-mount\..*)$/;
+const FORBIDDEN = /^(r?bind|move|remount|suid|dev|loop(=.*)?|user|users|owner|group|x-mount\..*)$/i;
 
 export interface VolumeMount {
   /** Absolute path of the folder that mount points are in. */
@@ -86,7 +86,9 @@ async function changeFstab(path: string, point: string, line: string | null): Pr
   const text = [...kept, ...(line === null ? [] : [line]), ''].join('\n');
   const { mode } = await stat(path);
   const staging = `${path}.backend.ai-new`;
-  await writeFile(staging, text, { mode: mode & 0o777, flush: true });
+  // Where sessions write too, a link could lead to any file of the machine: only a new one is written.
+  await rm(staging, { force: true });
+  await writeFile(staging, text, { flag: 'wx', mode: mode & 0o777, flush: true });
   await rename(staging, path).catch(async (error: unknown) => {
     await unlink(staging);
     throw error;
