@@ -797,3 +797,5 @@ export const problems = {
 } as const;
 
 export type ProblemName = keyof typeof problems;
+
+export const isProblemName = (name: string): name is ProblemName => Object.hasOwn(problems, name);

@@ -2,7 +2,7 @@
 import * as v from 'valibot';
 import { type Clock, systemClock } from '../clock.ts';
 import { BackendError, errorMessage } from '../errors.ts';
-import { type ProblemName, problems } from '../problems.ts';
+import { isProblemName } from '../problems.ts';
 import { type Random, systemRandom } from '../random.ts';
 import { traceHeaders } from '../tracing.ts';
 import type { Api, ApiOf, Method } from './api.ts';
@@ -23,8 +23,6 @@ export interface RpcClientOptions {
   random?: Random;
   maxBodyBytes?: number;
 }
-
-const isProblemName = (name: string): name is ProblemName => Object.hasOwn(problems, name);
 
 const success = v.object({ result: v.unknown() });
 const failure = v.object({

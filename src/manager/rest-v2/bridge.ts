@@ -2,6 +2,7 @@
 import { type GraphQLField, getNamedType, isObjectType } from 'graphql';
 import * as v from 'valibot';
 import { BackendError } from '../../common/errors.ts';
+import { isProblemName, problems } from '../../common/problems.ts';
 import type { GraphqlCaller } from '../graphql/context.ts';
 import type { GraphqlEngine } from '../graphql/engine.ts';
 import { amended } from './amend.ts';
@@ -49,7 +50,11 @@ function nodeTypeOf(field: RootField) {
 function toProblem(message: string, code: string | undefined): BackendError {
   if (code?.endsWith('_forbidden')) return new BackendError('GenericForbidden', message);
   if (code?.endsWith('_not-found')) return new BackendError('ObjectNotFound', message);
-  return new BackendError('InvalidAPIParameters', message);
+  // Several problems may have a code, of which none is worse than the others.
+  const own = Object.keys(problems)
+    .filter(isProblemName)
+    .find((name) => problems[name].code === code);
+  return new BackendError(own ?? 'InvalidAPIParameters', message);
 }
 
 /** @throws BackendError for what the field refuses. */

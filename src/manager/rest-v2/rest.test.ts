@@ -239,6 +239,23 @@ test('domains, projects, keypairs and policies are made, changed and removed', a
   await change('DELETE', 'resource-policies/user/v2-policy');
 });
 
+test('a failure has the status that it has elsewhere', async () => {
+  const { sql } = tenants.ctx;
+  await sql`ALTER TABLE domains ADD CONSTRAINT broken CHECK (name <> 'v2-broken')`;
+  const broken = await call('superadmin', 'POST', 'domains', { name: 'v2-broken' });
+  await sql`ALTER TABLE domains DROP CONSTRAINT broken`;
+  expect([broken.status, broken.json.error_code]).toEqual([
+    500,
+    'backendai_generic_internal-error',
+  ]);
+  const { email } = tenants.people.user;
+  const taken = await call('superadmin', 'POST', 'users', {
+    ...{ email, username: 'taken', password: 'Long-enough-1!', domain_name: 'default' },
+    ...{ status: 'active', role: 'user', resource_policy: 'default' },
+  });
+  expect([taken.status, taken.json.error_code]).toEqual([409, 'user_create_conflict']);
+});
+
 test('a keypair is issued without a body', async () => {
   const { status, json } = await call('user', 'POST', 'keypairs/my/issue');
   expect([status, json]).toMatchObject([
