@@ -27,24 +27,36 @@ export async function mountReport(ask: () => Promise<MountReport['mounts']>): Pr
 }
 
 type AgentClient = ReturnType<ManagerContext['agents']['client']>;
+type Told = Omit<MountReport, 'success'>;
 
-/** @param group null: the agents of all resource groups. @returns reports by agent, in order. */
+/**
+ * What each agent that is alive tells; one that cannot be asked does not hide the others.
+ * @param group null: the agents of all resource groups. @returns reports by agent, in order.
+ */
 async function reportsOf(
   ctx: ManagerContext,
   group: string | null,
-  report: (agent: AgentClient) => Promise<MountReport>,
+  ask: (agent: AgentClient) => Promise<Told>,
 ): Promise<Map<string, MountReport>> {
   const reports = new Map<string, MountReport>();
   const contacts = await selectAliveContacts(ctx.sql, group, MAX_AGENTS);
   await pooled(contacts, PARALLEL, async ({ id, addr, publicKey }) => {
-    reports.set(id, await report(ctx.agents.client(id, addr, publicKey)));
+    try {
+      const told = await ask(ctx.agents.client(id, addr, publicKey));
+      reports.set(id, { success: true, ...told });
+    } catch (error) {
+      reports.set(id, { success: false, mounts: [], message: errorMessage(error) });
+    }
   });
   return new Map([...reports].sort(([left], [right]) => left.localeCompare(right)));
 }
 
 /** What each agent that is alive has mounted at and below a path. */
 export const agentMounts = (ctx: ManagerContext, below: string) =>
-  reportsOf(ctx, null, (agent) => mountReport(async () => (await agent.mounts({ below })).mounts));
+  reportsOf(ctx, null, async (agent) => ({
+    mounts: (await agent.mounts({ below })).mounts,
+    message: '',
+  }));
 
 /** Has each agent that is alive mount something, or unmount it. */
 export const onAgents = (
@@ -52,13 +64,7 @@ export const onAgents = (
   group: string | null,
   act: (agent: AgentClient) => Promise<{ readonly message: string }>,
 ): Promise<Map<string, MountReport>> =>
-  reportsOf(ctx, group, async (agent) => {
-    try {
-      return { success: true, mounts: [], message: (await act(agent)).message };
-    } catch (error) {
-      return { success: false, mounts: [], message: errorMessage(error) };
-    }
-  });
+  reportsOf(ctx, group, async (agent) => ({ mounts: [], message: (await act(agent)).message }));
 
 /**
  * What a file such as /etc/fstab of an agent holds.

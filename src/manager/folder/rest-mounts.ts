@@ -14,8 +14,10 @@ const fstabQuery = v.object({
   fstab_path: v.optional(text, SYSTEM_FSTAB),
   agent_id: v.optional(v.nullable(text), null),
 });
+/** Agents check what they are given; a name that none takes is refused before it is recorded. */
+const mountName = v.pipe(text, v.regex(/^\w[\w.-]{0,63}$/));
 const unmountBody = v.object({
-  name: text,
+  name: mountName,
   scaling_group: v.nullish(text, null),
   fstab_path: v.nullish(text, null),
   edit_fstab: v.optional(v.boolean(), false),
