@@ -7,11 +7,10 @@ import { isCompiled } from '../../common/executable.ts';
 import { StorageError } from '../problems.ts';
 import type { ArchiveRequest } from './make.ts';
 import { errorOf, type Order, type Report, report } from './messages.ts';
+import { PieceStream } from './piece-stream.ts';
 
 /** Archives of a volume that are made at the same time: each keeps files open. */
 const MAX_AT_ONCE = 64;
-/** Pieces of an archive that are under way to whoever reads it. */
-const AHEAD = 4;
 /** A worker with nothing to do ends after this time, for the memory that it takes. */
 const IDLE_MS = 60_000;
 
@@ -90,47 +89,6 @@ class VolumeWorker {
   stop(): void {
     this.#idle?.cancel();
     this.#fail('The storage proxy is being stopped.');
-  }
-}
-
-/** The pieces of an archive as a body. */
-class PieceStream {
-  readonly #more: () => void;
-  readonly #stop: () => void;
-  #controller: ReadableStreamDefaultController<Uint8Array> | null = null;
-
-  constructor(more: () => void, stop: () => void) {
-    this.#more = more;
-    this.#stop = stop;
-  }
-
-  open(): ReadableStream<Uint8Array> {
-    return new ReadableStream(
-      {
-        start: (controller) => {
-          this.#controller = controller;
-        },
-        pull: () => this.#more(),
-        cancel: () => {
-          this.#controller = null;
-          this.#stop();
-        },
-      },
-      { highWaterMark: AHEAD },
-    );
-  }
-
-  add(bytes: Uint8Array): void {
-    this.#controller?.enqueue(bytes);
-  }
-
-  /** @returns whether somebody was reading it. */
-  end(error: Error | null): boolean {
-    const controller = this.#controller;
-    this.#controller = null;
-    if (error === null) controller?.close();
-    else controller?.error(error);
-    return controller !== null;
   }
 }
 
