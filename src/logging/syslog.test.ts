@@ -122,6 +122,20 @@ test('of more than the queue holds the latest are sent, and how many were lost i
   await until(() => said.some((text) => text.includes('500 records were lost')), 'it is told');
 });
 
+test('what is logged after the end harms nobody', async () => {
+  for (const address of ['udp://127.0.0.1:9', `tcp://127.0.0.1:${await freePort()}`, '/dev/null']) {
+    const { log, close } = openServerLog({
+      component: 'agent',
+      settings: v.parse(loggingSection, { drivers: ['syslog'], syslog: { address } }),
+      level: null,
+      cwd: tmpdir(),
+    });
+    close();
+    log.info('too late');
+    close();
+  }
+});
+
 /** Listens as /dev/log does. */
 const LISTENER = `
 import os, socket, sys

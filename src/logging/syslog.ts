@@ -146,7 +146,7 @@ function tcpTransport(host: string, port: number, { onReady, onProblem }: Events
 }
 
 export interface Syslog {
-  /** Takes a record as `syslogFormat` writes it. */
+  /** Takes a record as `syslogFormat` writes it; once it is closed, nothing any more. */
   write(message: string): void;
   close(): void;
 }
@@ -160,6 +160,7 @@ export function openSyslog(
   const queue: string[] = [];
   let lost = 0;
   let hasComplained = false;
+  let isClosed = false;
   let retry: Timer | null = null;
   const events: Events = {
     onReady: () => flush(),
@@ -177,6 +178,7 @@ export function openSyslog(
         : tcpTransport(address.host, address.port, events);
 
   const flush = (): void => {
+    if (isClosed) return;
     retry?.cancel();
     retry = null;
     while (queue.length > 0) {
@@ -192,6 +194,7 @@ export function openSyslog(
   };
   return {
     write(message) {
+      if (isClosed) return;
       queue.push(message);
       if (queue.length > MAX_QUEUE) {
         queue.shift();
@@ -201,7 +204,9 @@ export function openSyslog(
       if (retry === null) flush();
     },
     close() {
+      if (isClosed) return;
       flush();
+      isClosed = true;
       retry?.cancel();
       transport.close();
     },
