@@ -13,6 +13,7 @@ need redis-server redis-server
 need etcd etcd-server
 need etcdctl etcd-client
 need pg_isready postgresql
+need psql postgresql-client
 need dockerd docker.io
 need iptables iptables
 need bwrap bubblewrap
@@ -34,7 +35,9 @@ need mkfs.xfs xfsprogs
 need linux.uml user-mode-linux
 need jupyter-notebook jupyter-notebook
 need curl curl
+need openssl openssl
 need unzip unzip
+need xz xz-utils
 need busybox busybox-static
 need musl-gcc musl-tools
 unpacked_are_there() {
