@@ -140,6 +140,22 @@ describe.if(requireOrSkip(reason))('moving the data of a cluster of this machine
     await mustRun(['mgr', 'backup', join(home, 'b.tar.gz'), '-f', config], at);
   });
 
+  test('once more, where something else is wrong by then, leaves the cluster with the servers', async () => {
+    await python('kept = 43');
+    await mustRun(['down', ...place], at);
+    const path = join(folder, 'accounts.json');
+    const accounts = readFileSync(path, 'utf8');
+    writeFileSync(path, 'damaged');
+    try {
+      expect((await runCli(move(), at)).code).not.toBe(0);
+    } finally {
+      writeFileSync(path, accounts);
+    }
+    expect(existsSync(join(folder, 'manager.toml'))).toBe(true);
+    await mustRun(['up', '--detach', '--quiet', ...place], at);
+    expect(await python('print("the same", kept)')).toContain('the same 43');
+  });
+
   test('once more finds it done, and deletes the data of before when told to', async () => {
     const note = join(folder, 'postgres.location');
     const own = existsSync(note) ? readFileSync(note, 'utf8').trim() : join(folder, 'postgres');
@@ -150,7 +166,7 @@ describe.if(requireOrSkip(reason))('moving the data of a cluster of this machine
     await mustRun(['down', ...place], at);
     expectClearFailure(await runCli(['servers', 'back', ...place], at), 'of its own was deleted');
     await mustRun(['up', '--detach', '--quiet', ...place], at);
-    expect(await python('print("at last", kept)')).toContain('at last 42');
+    expect(await python('print("at last", kept)')).toContain('at last 43');
   });
 
   test('deleting the cluster leaves what is on the servers, and says so', async () => {

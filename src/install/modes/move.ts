@@ -129,8 +129,16 @@ function serversCheck(request: InstallRequest, signal: AbortSignal): Check {
   };
 }
 
-/** A step after which, if it fails, the cluster goes on with the data of before. */
-function withWayBack(step: Step, request: InstallRequest, environment: Environment): Step {
+/**
+ * A step after which, if it fails, the cluster goes on with the data of before: unless an earlier run
+ * moved it, since when it may have been used.
+ */
+function withWayBack(
+  step: Step,
+  request: InstallRequest,
+  environment: Environment,
+  wasMovedNow: () => boolean,
+): Step {
   const folder = clusterFolder(process.env, { envId: request.envId });
   return {
     ...step,
@@ -138,6 +146,7 @@ function withWayBack(step: Step, request: InstallRequest, environment: Environme
       try {
         await step.run(context);
       } catch (error) {
+        if (!wasMovedNow()) throw error;
         context.log(`taken back: ${errorMessage(error)}`);
         // Also when the user stops it now: a cluster that stands still helps nobody.
         const calm = { ...context, signal: new AbortController().signal };
@@ -179,12 +188,14 @@ function stopStep(request: InstallRequest, environment: Environment): Step {
 export function movePlan(request: InstallRequest, environment: Environment): Plan {
   const { envId, existing, database, purge } = request;
   const folder = clusterFolder(process.env, { envId });
-  const guarded = (step: Step) => withWayBack(step, request, environment);
+  let movesNow = false;
+  const guarded = (step: Step) => withWayBack(step, request, environment, () => movesNow);
   const copy: Step = {
     id: 'copy',
     title: 'Copy the data to the servers, and let the cluster use them',
     isDone: async () => existsSync(movedMark(folder)),
     async run(context) {
+      movesNow = true;
       await new ServersCommand(request).withServers('move', context, COPY_TIMEOUT_MS);
     },
   };
