@@ -39,6 +39,8 @@ change() {
     flock 9
     [ "$(cat "$roles" 2>/dev/null || true)" = "$1" ] || exit 1
     echo "$2" >"$roles.new"
+    # An empty file, as a power cut may leave, would name a primary that lacks what the other one has.
+    sync "$roles.new" 2>/dev/null || sync
     mv "$roles.new" "$roles"
   ) 9>"$roles.lock"
 }
@@ -85,11 +87,12 @@ copy_primary() {
   mv "$data.new" "$data"
 }
 
-# commits_wait_for NAMES: which standbys have to have a commit before it is acknowledged.
+# commits_wait_for NAMES: which standbys have to have a commit before it is acknowledged. Fails where the
+# server does not answer in time, and is tried again.
 commits_wait_for() {
-  [ "$(ask 'SHOW synchronous_standby_names')" != "$1" ] || return 0
-  ask "ALTER SYSTEM SET synchronous_standby_names = '$1'"
-  ask 'SELECT pg_reload_conf()' >/dev/null
+  names=$(ask 'SHOW synchronous_standby_names') || return 1
+  [ "$names" != "$1" ] || return 0
+  ask "ALTER SYSTEM SET synchronous_standby_names = '$1'" && ask 'SELECT pg_reload_conf()' >/dev/null
 }
 
 # What the primary does every second.
@@ -108,12 +111,12 @@ look_at_standby() {
       [ "$missed" -ge "$ALONE_AFTER" ] && change "$name sync" "$name alone" || return 0
       say "$name goes on without a standby"
     fi
-    commits_wait_for ''
+    commits_wait_for '' || return 0
   else
     missed=0
     [ "$mode" = alone ] || return 0
     if [ "$(ask 'SHOW synchronous_standby_names')" != "$standby" ]; then
-      commits_wait_for "$standby"
+      commits_wait_for "$standby" || true
       return 0
     fi
     # It was said a second ago. A commit that comes through now shows that the standby has everything.
@@ -122,8 +125,8 @@ look_at_standby() {
   fi
 }
 
-take_over() {
-  say "$primary does not answer: $name takes over"
+# Makes a standby the primary that the file says it is.
+promote() {
   until [ "$(ask 'SELECT pg_is_in_recovery()')" = f ]; do
     ask 'SELECT pg_promote(false)' >/dev/null || true
     sleep 0.2
@@ -150,7 +153,8 @@ look_at_primary() {
   # It answers itself, so this is not a machine that stands still.
   ask 'SELECT 1' >/dev/null || return 0
   if change "$primary sync" "$name alone"; then
-    take_over
+    say "$primary does not answer: $name takes over"
+    promote
     return 1
   fi
   [ "$missed" != "$LOST_AFTER" ] ||
@@ -162,9 +166,12 @@ watch() {
   until pg_isready --quiet --host "$sockets"; do sleep 0.2; done
   if [ "$primary" != "$name" ]; then
     # Copied from the primary; once this one takes over it has no standby.
-    commits_wait_for ''
+    until commits_wait_for ''; do sleep 0.5; done
     while look_at_primary; do sleep 0.5; done
     missed=0
+  else
+    # It may have been killed after it wrote that it takes over, and before it did.
+    promote
   fi
   while look_at_standby; do sleep 1; done
 }
@@ -192,5 +199,6 @@ write_settings "$data"
 postgres -D "$data" --unix_socket_directories="$sockets" &
 server=$!
 trap 'kill -INT $server' TERM INT
-watch &
+# No server goes on that nobody watches.
+{ (watch) || true; stop; } &
 while kill -0 "$server" 2>/dev/null; do wait "$server" || true; done

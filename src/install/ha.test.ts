@@ -147,4 +147,25 @@ describe.if(requireOrSkip(reason))('an installation on servers that may be lost'
     expect(await roles('postgres')).toBe('postgres alone\n');
     expect((await inSession('print("kept", kept)')).stdout).toContain('kept 4');
   });
+
+  test('a standby that was killed while it took over goes on with that', async () => {
+    await compose('up', '--detach', '--wait', 'postgres-standby');
+    await until(
+      async () => (await roles('postgres')) === 'postgres sync\n',
+      'the standby has all',
+      RECOVERY_MS,
+    );
+    await compose('kill', 'postgres-standby');
+    // As far as it came: it said so, and no more.
+    const said = 'echo "postgres-standby alone" >/var/run/postgresql/primary';
+    const locked = ['flock', '/var/run/postgresql/primary.lock', 'sh', '-c', said];
+    await compose('exec', '--no-TTY', 'postgres', ...locked);
+    await compose('up', '--detach', '--wait', 'postgres-standby');
+    await until(
+      async () => (await roles('postgres-standby')) === 'postgres-standby sync\n',
+      'the other one is its standby',
+      RECOVERY_MS,
+    );
+    expect((await inSession('print("kept", kept)')).stdout).toContain('kept 4');
+  });
 });
