@@ -6,9 +6,7 @@ import { Glob } from 'bun';
 
 const root = join(import.meta.dir, '..');
 const script = readFileSync(join(import.meta.dir, 'install-test-packages.sh'), 'utf8');
-const installed = new Set(
-  [...script.matchAll(/^need \S+ (\S+)$/gm)].map(([, name = '']) => name),
-);
+const installed = new Set([...script.matchAll(/^need \S+ (\S+)$/gm)].map(([, name = '']) => name));
 
 test('every program that a test asks for by its package is among those that are installed', () => {
   const asked = [...new Glob('src/**/*.ts').scanSync(root)]

@@ -323,7 +323,10 @@ export async function forgetOwnData({
 }: Pick<MoveOptions, 'folder' | 'random'>): Promise<boolean> {
   if (!isMoved(folder)) throw notMoved(folder);
   const { folder: place } = await postgresPlace(folder, random);
-  const wasThere = existsSync(join(place, 'data'));
+  const data = join(place, 'data');
+  const wasThere = existsSync(data);
+  // Away in one step: what is deleted in part must not be gone back to.
+  if (wasThere) await rename(data, `${data}.forgotten`);
   await rm(place, { recursive: true, force: true });
   await rm(workFolder(folder), { recursive: true, force: true });
   return wasThere;
