@@ -84,6 +84,24 @@ test('what is too long ago is forgotten, and known to be', async () => {
   await short.close();
 });
 
+test('what is written but cannot be announced is heard once', async () => {
+  const mute = {
+    publish: () => Promise.reject(new Error('no announcements')),
+    subscribe: live.subscribe.bind(live),
+    streamRead: live.streamRead.bind(live),
+    streamLast: live.streamLast.bind(live),
+    streamAdd: live.streamAdd.bind(live),
+  };
+  const bus = await createEventBus(mute, 'i-mute', systemClock, silentLog);
+  const { heard } = await follow(bus);
+  for (const n of numbers(0, 40)) bus.publish(event(n));
+  await until(() => heard.some(({ event: { sessionId } }) => sessionId === 's39'), 'all is heard');
+  // Nothing more is on the way then.
+  await bus.close();
+  expect(names(heard)).toEqual(numbers(0, 40));
+  expect(heard.every(({ place }) => place !== null)).toBe(true);
+});
+
 test('a store that fails costs the places, not the events; afterwards all is well', async () => {
   let fails = false;
   const flaky = {

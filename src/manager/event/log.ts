@@ -154,16 +154,26 @@ export class EventLog {
       const events = this.#waiting.splice(0, MAX_EVENTS);
       try {
         await this.#live.streamAdd(STREAM, { events: JSON.stringify(events) }, this.#maxEntries);
-        this.#isFailing = false;
-        this.#notice();
-        await this.#live.publish(CHANNEL, '');
       } catch (error) {
         this.#complain(errorMessage(error));
         // Those who listen here need not wait for the store.
         this.#tell(events.map((event) => ({ event, place: null })));
+        continue;
       }
+      this.#notice();
+      await this.#announce();
     }
     this.#writing = null;
+  }
+
+  /** What was added is read by those who listen; on other managers a little later should this fail. */
+  async #announce(): Promise<void> {
+    try {
+      await this.#live.publish(CHANNEL, '');
+      this.#isFailing = false;
+    } catch (error) {
+      this.#complain(errorMessage(error));
+    }
   }
 
   /** Once per outage: events are many, and the cause is the same. */
