@@ -79,11 +79,13 @@ export interface SpecWishes {
   readonly lookbackDays?: number;
   readonly decayUnitDays?: number;
   readonly defaultWeight?: string;
-  /** Replaces all; null takes a slot's weight away. */
+  /** Replaces all unless `keepsOtherWeights`; null takes a slot's weight away. */
   readonly resourceWeights?: readonly {
     readonly resourceType: string;
     readonly weight: string | null;
   }[];
+  /** Slots that are not named keep their weights. */
+  readonly keepsOtherWeights?: boolean;
 }
 
 function checkSpec(wishes: SpecWishes): void {
@@ -99,6 +101,19 @@ function checkSpec(wishes: SpecWishes): void {
   }
 }
 
+function weightsAfter(
+  before: Readonly<Record<string, string>>,
+  { resourceWeights, keepsOtherWeights = false }: SpecWishes,
+): Readonly<Record<string, string>> {
+  if (resourceWeights === undefined) return before;
+  const weights = new Map(keepsOtherWeights ? Object.entries(before) : []);
+  for (const { resourceType, weight } of resourceWeights) {
+    if (weight === null) weights.delete(resourceType);
+    else weights.set(resourceType, weight);
+  }
+  return Object.fromEntries(weights);
+}
+
 /**
  * Changes how a group's usage turns into shares, and calculates them anew.
  * @throws BackendError GenericForbidden, ScalingGroupNotFound, InvalidAPIParameters.
@@ -110,15 +125,12 @@ export async function setSpec(by: ChangeContext, group: string, wishes: SpecWish
     const stored = await store.lockSpec(tx, group);
     requireGroup(stored, group);
     const before = v.parse(fairShareSpec, stored);
-    const weights = wishes.resourceWeights?.flatMap(({ resourceType, weight }) =>
-      weight === null ? [] : [[resourceType, weight] as const],
-    );
     const after = {
       half_life_days: wishes.halfLifeDays ?? before.half_life_days,
       lookback_days: wishes.lookbackDays ?? before.lookback_days,
       decay_unit_days: wishes.decayUnitDays ?? before.decay_unit_days,
       default_weight: wishes.defaultWeight ?? before.default_weight,
-      resource_weights: weights ? Object.fromEntries(weights) : before.resource_weights,
+      resource_weights: weightsAfter(before.resource_weights, wishes),
     };
     await store.setSpec(tx, group, after);
     note({ entityType: 'scaling_group', entityId: group, operation: 'update', before, after });

@@ -144,6 +144,16 @@ test('weights and rules are set, and others cannot', async () => {
     total_count: 1,
   });
   expect((await call('admin', 'PUT', domain, weight)).status).toBe(403);
+  // Nor do those that others name at the same time.
+  const names = Array.from({ length: 10 }, (_none, at) => `slot${at}.shares`);
+  await Promise.all(
+    names.map((resource_type) =>
+      answer('PATCH', spec, { resource_weights: [{ resource_type, weight: 4 }] }),
+    ),
+  );
+  const [kept] = await tenants.db.sql`
+    SELECT fair_share_spec->'resource_weights' AS weights FROM scaling_groups WHERE name = 'default'`;
+  expect(Object.keys(kept?.weights)).toEqual(expect.arrayContaining(names));
   expect((await call('user', 'PATCH', spec, first)).status).toBe(403);
 });
 

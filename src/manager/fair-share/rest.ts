@@ -315,23 +315,16 @@ function specRoutes(ctx: ManagerContext): Route[] {
         takes: { params, body: specBody },
       },
       async (request, { params: { resource_group: group }, body }) => {
-        const { fairShare } = await requireGroup(ctx, group);
-        // Only the slots that are named change.
-        const named = body.resource_weights?.map(
-          (entry) => [entry.resource_type, entry.weight] as const,
-        );
-        const merged = named && { ...fairShare.resource_weights, ...Object.fromEntries(named) };
         await setSpec({ ...request, ctx }, group, {
           halfLifeDays: body.half_life_days ?? undefined,
           lookbackDays: body.lookback_days ?? undefined,
           decayUnitDays: body.decay_unit_days ?? undefined,
           defaultWeight: body.default_weight ?? undefined,
-          resourceWeights:
-            merged &&
-            Object.entries(merged).map(([resourceType, value]) => ({
-              resourceType,
-              weight: value === null ? null : String(value),
-            })),
+          resourceWeights: body.resource_weights?.map((entry) => ({
+            resourceType: entry.resource_type,
+            weight: entry.weight,
+          })),
+          keepsOtherWeights: true,
         });
         return { json: await told(group) };
       },
