@@ -19,6 +19,7 @@ import { systemRandom } from '../../../common/random.ts';
 import { freePorts, PROXY_SECRETS, testFrontend } from '../../../testing/app-proxy.ts';
 import { exec } from '../../../testing/bench/measure.ts';
 import { type GrpcApp, GrpcClient, startGrpcApp } from '../../../testing/grpc.ts';
+import { block, data, fill, GET, head, Peer } from '../../../testing/h2-peer.ts';
 import { missingTool, requireOrSkip } from '../../../testing/services.ts';
 import { until } from '../../../testing/until.ts';
 import { permitCookie } from '../../shared/permits.ts';
@@ -27,14 +28,11 @@ import {
   FLAG,
   FRAME,
   type Frame,
-  FrameReader,
   frame,
   headFrames,
-  PREFACE,
   SETTING,
   settingsFrame,
 } from './frames.ts';
-import { encodeBlock, HpackDecoder } from './hpack.ts';
 
 setDefaultTimeout(60_000);
 const MIB = 1024 * 1024;
@@ -104,6 +102,7 @@ beforeAll(async () => {
 afterEach(() => {
   for (const client of clients.splice(0)) client.close();
   for (const socket of sockets.splice(0)) socket.destroy();
+  Peer.destroyAll();
   for (const { frontend } of workers.splice(0)) frontend.stop();
 });
 afterAll(() => {
@@ -244,101 +243,13 @@ describe.skipIf(!hasTools)('visitors that are no gRPC clients', () => {
   });
 });
 
-/** One end of a connection that says exactly what it is told to. */
-class Peer {
-  readonly socket: Socket;
-  readonly heard: Frame[] = [];
-  readonly heads: { streamId: number; fields: Record<string, string> }[] = [];
-  isClosed = false;
-  readonly #reader = new FrameReader();
-  readonly #decoder = new HpackDecoder();
-
-  constructor(socket: Socket, isServer: boolean, start: 'settings' | 'no settings' = 'settings') {
-    this.socket = socket;
-    sockets.push(socket);
-    socket.on('error', () => {});
-    socket.on('close', () => {
-      this.isClosed = true;
-    });
-    let isAwaited = isServer;
-    socket.on('data', (chunk) => {
-      this.#reader.push(Buffer.from(chunk));
-      if (isAwaited && this.#reader.take(PREFACE.length) === null) return;
-      isAwaited = false;
-      for (let next = this.#reader.next(); next !== null; next = this.#reader.next()) {
-        this.heard.push(next);
-        if (next.type !== FRAME.HEADERS) continue;
-        const fields = this.#decoder.decode(next.payload, MIB) ?? [];
-        const named = Object.fromEntries(fields.map(({ name, value }) => [name, value]));
-        this.heads.push({ streamId: next.streamId, fields: named });
-      }
-    });
-    if (!isServer) this.send(PREFACE);
-    if (start === 'settings') this.send(settingsFrame(new Map()));
-  }
-
-  static to(port: number, start: 'settings' | 'no settings' = 'settings'): Peer {
-    return new Peer(dial(port, '127.0.0.1'), false, start);
-  }
-
-  send(...parts: Buffer[]): void {
-    this.socket.write(Buffer.concat(parts));
-  }
-
-  async hears(type: number, streamId: number): Promise<Frame> {
-    const found = () => this.heard.find((one) => one.type === type && one.streamId === streamId);
-    return await until(() => found() ?? false, `frame ${type} of stream ${streamId}`);
-  }
-
-  async closes(): Promise<void> {
-    await until(() => this.isClosed, 'the connection is closed');
-  }
-
-  /** The code that the connection was ended with. */
-  async goesAway(): Promise<number> {
-    return (await this.hears(FRAME.GOAWAY, 0)).payload.readUInt32BE(4);
-  }
-}
-
-type Fields = Readonly<Record<string, string>>;
-const block = (fields: Fields) =>
-  encodeBlock(
-    Object.entries(fields).map(([name, value]) => ({ name, value, isNeverIndexed: false })),
-    false,
-  );
 /** Short on the wire, long once read. */
 const longFields = Array.from({ length: 2_000 }, (_none, at) => [`a${at}`, '']);
-const GET: Fields = { ':method': 'GET', ':scheme': 'http', ':authority': 'h', ':path': '/' };
-const head = (streamId: number, fields: Fields, isWhole = true) =>
-  headFrames(streamId, block(fields), isWhole);
-const data = (streamId: number, text: string, isLast = true) =>
-  frame(FRAME.DATA, isLast ? FLAG.END_STREAM : 0, streamId, Buffer.from(text));
-
 /** The application's side of the next connection. */
 const nextApp = () =>
   new Promise<Peer>((resolve) => {
     serve = (socket) => resolve(new Peer(socket, true));
   });
-
-/** Writes until nothing more is taken. @param more the same each time, or what comes next. @returns bytes. */
-async function fill(socket: Socket, more: Buffer | (() => Buffer)): Promise<number> {
-  let [written, before, stillness] = [0, -1, 0];
-  await until(
-    () => {
-      stillness = written === before && socket.writableNeedDrain ? stillness + 1 : 0;
-      before = written;
-      while (!socket.writableNeedDrain && written < 512 * MIB) {
-        const bytes = typeof more === 'function' ? more() : more;
-        socket.write(bytes);
-        written += bytes.length;
-      }
-      return stillness > 20;
-    },
-    'nothing more is taken',
-    45_000,
-  );
-  return written;
-}
 
 describe('each request is looked at', () => {
   test('one without a permit on a connection with one never reaches the application', async () => {
