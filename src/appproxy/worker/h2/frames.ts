@@ -166,20 +166,22 @@ function blockOf({ flags, payload }: Frame): Buffer {
 }
 
 export function frame(type: number, flags: number, streamId: number, payload: Buffer): Buffer {
-  const head = Buffer.alloc(HEAD_BYTES);
-  head.writeUIntBE(payload.length, 0, 3);
-  head[3] = type;
-  head[4] = flags;
-  head.writeUInt32BE(streamId, 5);
-  return payload.length === 0 ? head : Buffer.concat([head, payload]);
+  const whole = Buffer.allocUnsafe(HEAD_BYTES + payload.length);
+  whole.writeUIntBE(payload.length, 0, 3);
+  whole[3] = type;
+  whole[4] = flags;
+  whole.writeUInt32BE(streamId, 5);
+  whole.set(payload, HEAD_BYTES);
+  return whole;
 }
 
 /** A head, in as many frames as it needs. */
 export function headFrames(streamId: number, block: Buffer, endsStream: boolean): Buffer {
   const flags = endsStream ? FLAG.END_STREAM : 0;
+  if (block.length <= MAX_PAYLOAD_BYTES)
+    return frame(FRAME.HEADERS, flags | FLAG.END_HEADERS, streamId, block);
   const first = block.subarray(0, MAX_PAYLOAD_BYTES);
-  const isWhole = first.length === block.length;
-  const frames = [frame(FRAME.HEADERS, flags | (isWhole ? FLAG.END_HEADERS : 0), streamId, first)];
+  const frames = [frame(FRAME.HEADERS, flags, streamId, first)];
   for (let at = MAX_PAYLOAD_BYTES; at < block.length; at += MAX_PAYLOAD_BYTES) {
     const piece = block.subarray(at, at + MAX_PAYLOAD_BYTES);
     const isLast = at + MAX_PAYLOAD_BYTES >= block.length;

@@ -41,13 +41,17 @@ const STATIC_FIELDS: readonly (readonly [name: string, value: string])[] = [
 const STATIC: readonly HeaderField[] = STATIC_FIELDS.map(([name, value]) => ({
   ...{ name, value, isNeverIndexed: false },
 }));
-const indexes = (keyOf: (name: string, value: string) => string): ReadonlyMap<string, number> =>
-  // The first of several counts.
-  new Map(
-    STATIC_FIELDS.map(([name, value], at) => [keyOf(name, value), at + 1] as const).reverse(),
-  );
-const STATIC_NAMES = indexes((name) => name);
-const STATIC_WHOLE = indexes((name, value) => `${name} ${value}`);
+/** By name: the index of the first field of that name, and those of fields by their values. */
+const STATIC_INDEXES = new Map<
+  string,
+  { readonly first: number; readonly whole: Map<string, number> }
+>();
+for (const [at, [name, value]] of STATIC_FIELDS.entries()) {
+  const known = STATIC_INDEXES.get(name);
+  if (known === undefined) {
+    STATIC_INDEXES.set(name, { first: at + 1, whole: new Map([[value, at + 1]]) });
+  } else known.whole.set(value, at + 1);
+}
 
 const sizeOf = ({ name, value }: HeaderField): number => name.length + value.length + FIELD_BYTES;
 
@@ -159,45 +163,17 @@ export class HpackDecoder {
   }
 }
 
-/** More than the numbers of a field take: an index and two lengths. Bytes. */
-const MAX_NUMBERS_BYTES = 16;
-
-/** Writes into memory that is large enough. */
-class Writer {
-  readonly #out: Buffer;
-  #at = 0;
-
-  constructor(bytes: number) {
-    this.#out = Buffer.allocUnsafe(bytes);
-  }
-
-  /** A number whose first byte has room for `prefix` bits, beside `pattern`. */
-  integer(pattern: number, prefix: number, value: number): void {
-    const most = (1 << prefix) - 1;
-    if (value < most) {
-      this.#byte(pattern | value);
-      return;
-    }
-    this.#byte(pattern | most);
-    let rest = value - most;
-    for (; rest >= 0x80; rest >>>= 7) this.#byte((rest & 0x7f) | 0x80);
-    this.#byte(rest);
-  }
-
-  text(text: string): void {
-    this.integer(0, 7, text.length);
-    this.#at += this.#out.write(text, this.#at, 'latin1');
-  }
-
-  #byte(byte: number): void {
-    this.#out[this.#at] = byte;
-    this.#at += 1;
-  }
-
-  done(): Buffer {
-    return this.#out.subarray(0, this.#at);
-  }
+/** A number whose first byte has room for `prefix` bits, beside `pattern`; a byte is a character. */
+function numberText(pattern: number, prefix: number, value: number): string {
+  const most = (1 << prefix) - 1;
+  if (value < most) return String.fromCharCode(pattern | value);
+  let out = String.fromCharCode(pattern | most);
+  let rest = value - most;
+  for (; rest >= 0x80; rest >>>= 7) out += String.fromCharCode((rest & 0x7f) | 0x80);
+  return out + String.fromCharCode(rest);
 }
+
+const sizedText = (text: string): string => numberText(0, 7, text.length) + text;
 
 /**
  * Writes a block. Nothing is put into the reader's table, so that no order of blocks matters.
@@ -205,20 +181,18 @@ class Writer {
  *   has asked for a smaller one, and may be done at any time.
  */
 export function encodeBlock(fields: readonly HeaderField[], resetsTable: boolean): Buffer {
-  let bytes = MAX_NUMBERS_BYTES;
-  for (const { name, value } of fields) bytes += name.length + value.length + MAX_NUMBERS_BYTES;
-  const out = new Writer(bytes);
-  if (resetsTable) out.integer(0x20, 5, 0);
+  // Put together as text and written once: many small writes into memory cost far more.
+  let out = resetsTable ? numberText(0x20, 5, 0) : '';
   for (const { name, value, isNeverIndexed } of fields) {
-    const whole = STATIC_WHOLE.get(`${name} ${value}`);
-    if (whole !== undefined && !isNeverIndexed) {
-      out.integer(0x80, 7, whole);
+    const known = STATIC_INDEXES.get(name);
+    const whole = isNeverIndexed ? undefined : known?.whole.get(value);
+    if (whole !== undefined) {
+      out += numberText(0x80, 7, whole);
       continue;
     }
-    const named = STATIC_NAMES.get(name) ?? 0;
-    out.integer(isNeverIndexed ? 0x10 : 0, 4, named);
-    if (named === 0) out.text(name);
-    out.text(value);
+    out += numberText(isNeverIndexed ? 0x10 : 0, 4, known?.first ?? 0);
+    if (known === undefined) out += sizedText(name);
+    out += sizedText(value);
   }
-  return out.done();
+  return Buffer.from(out, 'latin1');
 }

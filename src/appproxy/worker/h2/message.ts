@@ -24,6 +24,9 @@ export interface H2Answer {
   readonly received: readonly HeaderField[];
 }
 
+/** What the head of a request may have in front. */
+const OF_REQUESTS = new Set([':method', ':path', ':scheme', ':authority', ':protocol']);
+const METHOD = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 const NAME = /^[!#$%&'*+.^_`|~0-9a-z-]+$/;
 const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 /** Belong to connections of HTTP/1. */
@@ -70,9 +73,13 @@ function parted(received: readonly HeaderField[]): [Map<string, string>, HeaderF
 /** @throws HeadError when it is no request or not a clear one. */
 export function readRequest(received: readonly HeaderField[]): H2Request {
   const [pseudo, fields] = parted(received);
-  const { ':method': method = '', ':path': target = '', ...others } = Object.fromEntries(pseudo);
-  const { ':scheme': scheme, ':authority': authority, ':protocol': protocol, ...unknown } = others;
-  if (Object.keys(unknown).length > 0 || !/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(method)) {
+  const [method, target] = [pseudo.get(':method') ?? '', pseudo.get(':path') ?? ''];
+  const [scheme, authority] = [pseudo.get(':scheme'), pseudo.get(':authority')];
+  const protocol = pseudo.get(':protocol');
+  for (const name of pseudo.keys()) {
+    if (!OF_REQUESTS.has(name)) throw new HeadError(400, 'This is not a valid HTTP/2 request.');
+  }
+  if (!METHOD.test(method)) {
     throw new HeadError(400, 'This is not a valid HTTP/2 request.');
   }
   if ((method === 'CONNECT') !== (protocol !== undefined)) {
