@@ -115,10 +115,11 @@ export class KernelRegistry {
   }
 
   report(): ActualKernel[] {
-    return this.all().map(({ kernelId, sessionId, phase, current }) => ({
+    return this.all().map(({ kernelId, sessionId, phase, current, created }) => ({
       kernelId,
       sessionId,
       state: reportedState(phase, current?.step ?? null),
+      ...(created === null ? {} : { host: created.kernelHost }),
     }));
   }
 

@@ -208,7 +208,8 @@ async function describeAgent(
     scalingGroup,
     architecture: hostArchitecture(),
     addr: listen?.advertisedUrl ?? url ?? 'local:',
-    publicHost: settings.publicHost ?? settings.container.bindHost,
+    publicHost:
+      settings.publicHost ?? settings.container.advertisedHost ?? settings.container.bindHost,
     publicKey: keys.publicKey,
     availableSlots: allocator.offered,
     slotTypes: allocator.slotTypes,

@@ -307,6 +307,7 @@ describe('tokens', () => {
       ['GET', '/api/slots'],
       ['GET', '/api/session'],
       ['POST', '/api/session/_/ended'],
+      ['POST', '/api/session/_/moved'],
       ['GET', '/health/status'],
     ];
     const conf = {

@@ -21,7 +21,7 @@ import { SAMPLE_MS } from './idle/utilization.ts';
 import { type Loop, startLoop } from './loop.ts';
 import { createScheduler } from './scheduler/cycle.ts';
 import { startElection } from './scheduler/leader.ts';
-import { endAppsPass } from './session/apps.ts';
+import { appProxiesPass } from './session/apps.ts';
 import { createCallbackSender } from './session/callback.ts';
 
 export interface ControlPlane {
@@ -62,7 +62,7 @@ async function watchAutoPull(ctx: ManagerContext) {
 type OnPass = (pass: FinishedPass) => void;
 
 interface LeaderLoops {
-  wake(loop: WakefulLoop | 'apps'): void;
+  wake(loop: WakefulLoop): void;
   stop(): Promise<void>;
 }
 
@@ -163,9 +163,9 @@ function startLeaderLoops(ctx: ManagerContext, followed: Followed, onPass: OnPas
     clock,
     log,
     onPass,
-    run: () => endAppsPass(ctx),
+    run: () => appProxiesPass(ctx),
   });
-  const woken: Readonly<Record<WakefulLoop | 'apps', Loop>> = {
+  const woken: Readonly<Record<WakefulLoop, Loop>> = {
     ...{ schedule: scheduling, start: dispatching, terminate: dispatching, callback: callbacks },
     apps,
   };

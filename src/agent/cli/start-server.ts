@@ -91,13 +91,15 @@ function advertisedUrl({ advertisedRpcAddr, rpcListenAddr }: AgentSettings): str
 async function withOwnAddress(settings: AgentSettings): Promise<AgentSettings> {
   const { managerAddr, advertisedRpcAddr, rpcListenAddr, container } = settings;
   const isReached = advertisedRpcAddr !== null || !isAny(rpcListenAddr.host);
-  const isServing = container.bindHost !== '' || container.advertisedHost !== null;
+  const isServing = !isAny(container.bindHost) || container.advertisedHost !== null;
   if (managerAddr === null || (isReached && isServing)) return settings;
   const host = await localAddressTowards(managerAddr);
   return {
     ...settings,
     advertisedRpcAddr: isReached ? advertisedRpcAddr : { host, port: rpcListenAddr.port },
-    container: isServing ? container : { ...container, bindHost: host, advertisedHost: host },
+    container: isServing
+      ? container
+      : { ...container, bindHost: container.bindHost || host, advertisedHost: host },
   };
 }
 

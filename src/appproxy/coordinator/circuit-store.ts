@@ -146,17 +146,27 @@ export async function setRoutes(
   });
 }
 
-export interface Removal {
+export interface CircuitsChanged {
   /** The circuits that were there. */
   readonly ids: readonly string[];
   readonly workerIds: readonly string[];
+}
+
+async function changedCircuits(
+  tx: Db,
+  rows: readonly { readonly id: string; readonly worker: string }[],
+): Promise<CircuitsChanged> {
+  // Always in the same order, so that two changes do not wait for each other.
+  const workerIds = [...new Set(rows.map(({ worker }) => worker))].sort();
+  for (const workerId of workerIds) await raiseVersion(tx, workerId);
+  return { ids: rows.map(({ id }) => id), workerIds };
 }
 
 /** Removes circuits: those named, or all of sessions. */
 export async function deleteCircuits(
   sql: Sql,
   which: { readonly ids: readonly string[] } | { readonly sessionIds: readonly string[] },
-): Promise<Removal> {
+): Promise<CircuitsChanged> {
   return await sql.begin(async (tx) => {
     const rows = await tx<{ id: string; worker: string }[]>`
       DELETE FROM circuits WHERE ${
@@ -164,17 +174,50 @@ export async function deleteCircuits(
           ? tx`id = ANY(${[...which.ids]}::uuid[])`
           : tx`app_mode = 'interactive' AND session_ids && ${[...which.sessionIds]}::uuid[]`
       } RETURNING id, worker`;
-    // Always in the same order, so that two removals do not wait for each other.
-    const workerIds = [...new Set(rows.map(({ worker }) => worker))].sort();
-    for (const workerId of workerIds) await raiseVersion(tx, workerId);
-    return { ids: rows.map(({ id }) => id), workerIds };
+    return await changedCircuits(tx, rows);
   });
 }
 
-/** Every session that has interactive circuits or tokens here. */
-export async function sessionsWithCircuits(sql: Db): Promise<string[]> {
-  const rows = await sql<{ id: string }[]>`
-    SELECT unnest(session_ids)::text AS id FROM circuits WHERE app_mode = 'interactive'
-     UNION SELECT session_id::text FROM tokens ORDER BY id`;
-  return rows.map(({ id }) => id);
+/** Every session that has interactive circuits or tokens here, and the hosts that these lead to. */
+export async function sessionPlaces(
+  sql: Db,
+): Promise<{ readonly session_id: string; readonly kernel_hosts: readonly string[] }[]> {
+  return await sql<{ session_id: string; kernel_hosts: string[] }[]>`
+    SELECT session_id, array_agg(DISTINCT host) AS kernel_hosts FROM (
+      SELECT r->>'session_id' AS session_id, r->>'kernel_host' AS host
+        FROM circuits, jsonb_array_elements(route_info) AS r WHERE app_mode = 'interactive'
+       UNION SELECT session_id::text, kernel_host FROM tokens) AS found
+     GROUP BY session_id ORDER BY session_id`;
+}
+
+/**
+ * Lets the interactive circuits of sessions lead to other hosts, at the same ports.
+ * @returns the circuits that led elsewhere before.
+ */
+export async function moveCircuits(
+  sql: Sql,
+  moved: readonly { readonly session_id: string; readonly kernel_host: string }[],
+  now: Date,
+): Promise<CircuitsChanged> {
+  const ids = moved.map(({ session_id }) => session_id);
+  const hosts = moved.map(({ kernel_host }) => kernel_host);
+  return await sql.begin(async (tx) => {
+    await tx`
+      UPDATE tokens t SET kernel_host = m.host
+        FROM unnest(${ids}::uuid[], ${hosts}::varchar[]) AS m(id, host)
+       WHERE t.session_id = m.id AND t.kernel_host <> m.host`;
+    const rows = await tx<{ id: string; worker: string }[]>`
+      WITH m AS (SELECT * FROM unnest(${ids}::text[], ${hosts}::varchar[]) AS m(id, host)),
+      found AS (
+        SELECT c.id, jsonb_agg(CASE WHEN m.host IS NULL THEN r
+            ELSE jsonb_set(r, '{kernel_host}', to_jsonb(m.host)) END ORDER BY at) AS routes
+          FROM circuits c, jsonb_array_elements(c.route_info) WITH ORDINALITY AS e(r, at)
+          LEFT JOIN m ON m.id = r->>'session_id'
+         WHERE c.app_mode = 'interactive' AND c.session_ids && ${ids}::uuid[]
+         GROUP BY c.id HAVING bool_or(m.host <> r->>'kernel_host'))
+      UPDATE circuits c SET route_info = found.routes,
+             updated_at = greatest(${now}, c.updated_at + interval '1 millisecond')
+        FROM found WHERE c.id = found.id RETURNING c.id, c.worker`;
+    return await changedCircuits(tx, rows);
+  });
 }

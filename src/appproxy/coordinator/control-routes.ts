@@ -8,7 +8,7 @@ import {
   syncBody,
   workerRegistration,
 } from '../shared/protocol.ts';
-import { circuitsOf, findCircuit, listCircuits, sessionsWithCircuits } from './circuit-store.ts';
+import { circuitsOf, findCircuit, listCircuits, sessionPlaces } from './circuit-store.ts';
 import type { CoordinatorService } from './service.ts';
 import { slotsOf, workerDocument } from './shape.ts';
 import { listWorkers } from './store.ts';
@@ -147,10 +147,26 @@ const circuitRoutes = (service: CoordinatorService): ApiRoute[] => {
   ];
 };
 
-/** Ours: managers tell which sessions are over, and ask which ones there are. */
+const movedBody = v.object({
+  sessions: v.pipe(
+    v.array(
+      v.object({
+        session_id: uuid,
+        kernel_host: v.pipe(v.string(), v.nonEmpty(), v.maxLength(255)),
+      }),
+    ),
+    v.maxLength(1_000, 'at most 1000 at a time'),
+  ),
+});
+
+/** Ours: managers tell which sessions are over or elsewhere, and ask which ones there are. */
 const sessionRoutes = (service: CoordinatorService): ApiRoute[] => [
-  secretRoute('GET', '/api/session', anything, async () => ({
-    json: { session_ids: await sessionsWithCircuits(service.ctx.sql) },
+  secretRoute('GET', '/api/session', anything, async () => {
+    const places = await sessionPlaces(service.ctx.sql);
+    return { json: { session_ids: places.map(({ session_id }) => session_id), places } };
+  }),
+  secretRoute('POST', '/api/session/_/moved', movedBody, async ({ sessions }) => ({
+    json: { circuit_ids: await service.moveSessions(sessions) },
   })),
   secretRoute(
     'POST',

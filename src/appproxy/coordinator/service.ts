@@ -22,6 +22,7 @@ import {
   findReusable,
   insertCircuit,
   listCircuits,
+  moveCircuits,
   type NewCircuit,
   setRoutes,
   takenPorts,
@@ -282,7 +283,7 @@ export class CoordinatorService {
     throw new BackendError('ServiceUnavailable', 'E10001: Proxy worker not responding');
   }
 
-  /** Gives a circuit other routes; open connections stay. @returns null when there is none. */
+  /** Gives a circuit other routes; open connections to hosts that stay go on. @returns null when there is none. */
   async setRoutes(id: string, routes: readonly RouteInfo[]): Promise<CircuitInfo | null> {
     const { sql, changes, clock } = this.ctx;
     const changed = await setRoutes(sql, id, routes, clock.now());
@@ -306,6 +307,17 @@ export class CoordinatorService {
     // The tokens first, so that none of them makes another circuit.
     await deleteTokens(this.ctx.sql, { sessionIds });
     return await this.close({ sessionIds });
+  }
+
+  /**
+   * What leads to these sessions leads to another host from now on; what is connected ends.
+   * @returns ids of the circuits that led elsewhere before.
+   */
+  async moveSessions(moved: Parameters<typeof moveCircuits>[1]): Promise<readonly string[]> {
+    const { sql, changes, clock } = this.ctx;
+    const { ids, workerIds } = await moveCircuits(sql, moved, clock.now());
+    for (const workerId of workerIds) await changes.changed(workerId);
+    return ids;
   }
 
   /** @returns the worker as it is now. */

@@ -50,13 +50,19 @@ export class Circuit {
     return this.#info;
   }
 
-  /** Takes up what changed, such as other routes; open connections stay. */
+  /**
+   * Takes up what changed, such as other routes. Open connections stay, unless no kernel is at the
+   * host of one any more: those lead nowhere, and may not notice it by themselves for long.
+   */
   update(info: CircuitInfo): void {
+    const hosts = new Set(info.route_info.map(({ kernel_host }) => kernel_host));
+    const hasMoved = !this.#info.route_info.some(({ kernel_host }) => hosts.has(kernel_host));
     this.#info = info;
     this.#allowed = Circuit.#blocksOf(info);
     const routes = new Set(info.route_info.map(routeKey));
     for (const key of this.#health.keys()) if (!routes.has(key)) this.#health.delete(key);
     this.idle.closeAll();
+    if (hasMoved && hosts.size > 0) this.#breakOff();
   }
 
   admitsAddress(address: string): boolean {
@@ -121,6 +127,10 @@ export class Circuit {
   /** Breaks off every connection. */
   close(): void {
     this.idle.closeAll();
+    this.#breakOff();
+  }
+
+  #breakOff(): void {
     for (const wire of this.#wires) wire.destroy();
   }
 }

@@ -145,6 +145,8 @@ export const actualKernel = v.object({
   kernelId: v.string(),
   sessionId: v.string(),
   state: v.picklist(actualStates),
+  /** Under which its service ports are reachable now. Absent before it has any, and from agents of before. */
+  host: v.optional(v.pipe(v.string(), v.nonEmpty(), v.maxLength(128))),
 });
 export type ActualKernel = v.InferOutput<typeof actualKernel>;
 

@@ -22,6 +22,7 @@ import {
   type AgentRow,
   addSlotTypes,
   markGone,
+  moveKernels,
   selectAgent,
   selectKnownKernels,
   selectSlotNames,
@@ -100,6 +101,7 @@ class Gateway {
       nowMs: this.ctx.clock.now().getTime(),
     });
     this.missing.set(beat.agentId, outcome.missing);
+    await this.follow(beat.agentId, outcome.moved);
     if (outcome.reports.length > 0) await applyReports(this.ctx, outcome.reports);
     const desired = await this.corrections(outcome);
     return { desired, lastEventSeq: Number(row?.last_event_seq ?? 0) };
@@ -203,6 +205,17 @@ class Gateway {
         ...{ agentId: beat.agentId, error: errorMessage(error) },
       });
     }
+  }
+
+  /** The agent goes by another address, and with it the services of its kernels. */
+  private async follow(agentId: string, moved: Reconciliation['moved']) {
+    if (moved.length === 0) return;
+    const { sql, log, events } = this.ctx;
+    await moveKernels(sql, agentId, moved);
+    log.info('kernels are reached at another address', {
+      ...{ agentId, kernels: moved.length, host: moved[0]?.host },
+    });
+    events.publish({ type: 'wake', loop: 'apps' });
   }
 
   private async corrections(outcome: Reconciliation): Promise<DesiredKernel[]> {

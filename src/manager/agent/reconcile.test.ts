@@ -15,6 +15,7 @@ const someKnown = fc.uniqueArray(
     status: fc.constantFrom(...kernelStatuses),
     statusInfo: fc.constantFrom(null, 'user-requested', 'idle-timeout'),
     agentId: fc.constantFrom('a', 'b', null),
+    host: fc.constantFrom('10.0.0.1', '10.0.0.2', null),
     statusChangedAt: fc.constantFrom(new Date(0), new Date(NOW_MS)),
   }),
   { selector: (row: KnownKernel) => row.id },
@@ -24,6 +25,7 @@ const someHeld = fc.uniqueArray(
     kernelId: fc.constantFrom(...ids),
     sessionId: fc.constant('s'),
     state: fc.constantFrom(...actualStates),
+    host: fc.constantFrom('10.0.0.1', '10.0.0.2', undefined),
   }),
   { selector: (kernel) => kernel.kernelId },
 );
@@ -34,11 +36,15 @@ test('every kernel held is either wanted or ended, and every one wanted is held,
       const missingBefore = new Map(again ? ids.map((id) => [id, 0] as const) : []);
       const outcome = reconcile({ agentId: 'a', held, known, missingBefore, nowMs: NOW_MS });
       const ended = new Set(outcome.end.map((item) => item.kernelId));
-      for (const { kernelId } of held) {
+      for (const { kernelId, host } of held) {
         const row = known.find((item) => item.id === kernelId);
         const wanted =
           row?.agentId === 'a' && !isTerminal(row.status) && row.status !== 'TERMINATING';
         expect(ended.has(kernelId)).toBe(!wanted);
+        const before = row?.agentId === 'a' && !isTerminal(row.status) ? row.host : null;
+        const hasMoved = before !== null && host !== undefined && host !== before;
+        const moved = outcome.moved.filter((kernel) => kernel.kernelId === kernelId);
+        expect(moved).toEqual(hasMoved ? [{ kernelId, host }] : []);
       }
       const reported = new Set(outcome.reports.map((item) => item.kernelId));
       for (const row of known) {

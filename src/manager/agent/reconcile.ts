@@ -14,6 +14,8 @@ export interface KnownKernel {
   readonly status: KernelStatus;
   readonly statusInfo: string | null;
   readonly agentId: string | null;
+  /** Where its services are reached; null before it has started. */
+  readonly host: string | null;
   readonly statusChangedAt: Date | null;
 }
 
@@ -28,6 +30,8 @@ export interface Reconciliation {
   readonly end: readonly KernelToEnd[];
   /** Kernels it should be bringing up and does not hold, or holds and has brought up already. */
   readonly start: readonly string[];
+  /** Kernels whose services are reached elsewhere than is known. */
+  readonly moved: readonly { readonly kernelId: string; readonly host: string }[];
   /** Kernels it has lost. */
   readonly reports: readonly Report[];
   /** Kernels found missing now, with the time at which that was first seen. */
@@ -66,6 +70,12 @@ function surplus(held: ActualKernel, row: KnownKernel | undefined, agentId: stri
   return null;
 }
 
+/** Where a kernel is reached that was reached elsewhere before; a start says by itself where it is. */
+function newHost({ host }: ActualKernel, row: KnownKernel | undefined, agentId: string) {
+  if (!row || row.agentId !== agentId || isTerminal(row.status) || row.host === null) return null;
+  return host === undefined || host === row.host ? null : host;
+}
+
 /** What to tell the agent, and what its silence about a kernel means. */
 export function reconcile(input: Comparison): Reconciliation {
   const { agentId, nowMs } = input;
@@ -74,6 +84,11 @@ export function reconcile(input: Comparison): Reconciliation {
   const end = input.held.flatMap(
     (kernel) => surplus(kernel, rows.get(kernel.kernelId), agentId) ?? [],
   );
+  const moved = input.held.flatMap((kernel) => {
+    const { kernelId } = kernel;
+    const host = newHost(kernel, rows.get(kernelId), agentId);
+    return host === null ? [] : [{ kernelId, host }];
+  });
   const start: string[] = [];
   const reports: Report[] = [];
   const missing = new Map<string, number>();
@@ -102,5 +117,5 @@ export function reconcile(input: Comparison): Reconciliation {
       logs: null,
     });
   }
-  return { end, start, reports, missing };
+  return { end, start, moved, reports, missing };
 }

@@ -37,6 +37,7 @@ const knownRow = v.object({
   status: kernelStatus,
   status_info: v.nullable(v.string()),
   agent: v.nullable(v.string()),
+  kernel_host: v.nullable(v.string()),
   status_changed: v.nullable(v.date()),
 });
 
@@ -50,10 +51,10 @@ export async function selectKnownKernels(
   heldIds: readonly string[],
 ): Promise<KnownKernel[]> {
   const rows = await sql`
-    SELECT id, session_id, status, status_info, agent, status_changed FROM kernels
+    SELECT id, session_id, status, status_info, agent, kernel_host, status_changed FROM kernels
     WHERE agent = ${agentId} AND terminated_at IS NULL
     UNION
-    SELECT id, session_id, status, status_info, agent, status_changed FROM kernels
+    SELECT id, session_id, status, status_info, agent, kernel_host, status_changed FROM kernels
     WHERE id = ANY(${sql.array([...heldIds])}::uuid[])`;
   return v.parse(v.array(knownRow), [...rows]).map((row) => ({
     id: row.id,
@@ -61,8 +62,22 @@ export async function selectKnownKernels(
     status: row.status,
     statusInfo: row.status_info,
     agentId: row.agent,
+    host: row.kernel_host,
     statusChangedAt: row.status_changed,
   }));
+}
+
+/** Notes where kernels are reached now that their agent has another address. */
+export async function moveKernels(
+  sql: Db,
+  agentId: string,
+  moved: readonly { readonly kernelId: string; readonly host: string }[],
+): Promise<void> {
+  await sql`
+    UPDATE kernels k SET kernel_host = c.host
+    FROM unnest(${sql.array(moved.map(({ kernelId }) => kernelId))}::uuid[],
+      ${sql.array(moved.map(({ host }) => host))}::varchar[]) AS c(id, host)
+    WHERE k.id = ANY(ARRAY[c.id]) AND k.agent = ${agentId} AND k.terminated_at IS NULL`;
 }
 
 /** Names of the slots that may be counted. */

@@ -5,7 +5,7 @@
  */
 import * as v from 'valibot';
 
-export type WakefulLoop = 'schedule' | 'start' | 'terminate' | 'callback';
+export type WakefulLoop = 'schedule' | 'start' | 'terminate' | 'callback' | 'apps';
 
 /** What happened to a session or one of its kernels. */
 export const statusEvent = v.variant('type', [

@@ -17,7 +17,7 @@ const managerEvent = v.variant('type', [
   v.object({ type: v.literal('entity-changed'), entityType: v.string() }),
   v.object({
     type: v.literal('wake'),
-    loop: v.picklist(['schedule', 'start', 'terminate', 'callback']),
+    loop: v.picklist(['schedule', 'start', 'terminate', 'callback', 'apps']),
   }),
 ]);
 

@@ -15,8 +15,17 @@ const status = v.object({
 });
 const configured = v.object({ token: v.pipe(v.string(), v.maxLength(128)) });
 const uuid = v.pipe(v.string(), v.uuid());
-const sessionList = v.object({ session_ids: v.array(uuid) });
-const closed = v.object({ circuit_ids: v.array(uuid) });
+const sessionList = v.object({
+  session_ids: v.array(uuid),
+  /** Coordinators of before do not say. */
+  places: v.optional(
+    v.array(v.object({ session_id: uuid, kernel_hosts: v.array(v.string()) })),
+    [],
+  ),
+});
+const circuitList = v.object({ circuit_ids: v.array(uuid) });
+/** How many sessions a call moves at most. */
+const MAX_MOVES = 1_000;
 
 /** What is meant by a group without an app proxy: clients use their own. */
 export const LOCAL_PROXY_VERSION = 'v1';
@@ -34,6 +43,11 @@ export interface AppPlace {
     readonly access_key: string;
     readonly domain_name: string;
   };
+}
+
+export interface MovedSession {
+  readonly session_id: string;
+  readonly kernel_host: string;
 }
 
 export interface AppProxyAddress {
@@ -64,19 +78,32 @@ export class AppProxyClient {
     return (await this.#call(configured, 'POST', '/v2/conf', place)).token;
   }
 
-  /** The sessions that something there leads to; none where the app proxy cannot tell. */
-  async sessions(): Promise<readonly string[]> {
+  /**
+   * The sessions that something there leads to, with the hosts where it does; none where the app proxy
+   * cannot tell.
+   */
+  async sessions(): Promise<ReadonlyMap<string, readonly string[]>> {
     try {
-      return (await this.#call(sessionList, 'GET', '/api/session')).session_ids;
+      const { session_ids, places } = await this.#call(sessionList, 'GET', '/api/session');
+      const hosts = new Map(places.map((place) => [place.session_id, place.kernel_hosts]));
+      return new Map(session_ids.map((id) => [id, hosts.get(id) ?? []]));
     } catch (error) {
-      if (error instanceof BackendError && error.data === NOT_FOUND) return [];
+      if (error instanceof BackendError && error.data === NOT_FOUND) return new Map();
       throw error;
     }
   }
 
   /** Nothing leads to these sessions any more. */
   async endSessions(ids: readonly string[]): Promise<void> {
-    await this.#call(closed, 'POST', '/api/session/_/ended', { session_ids: [...ids] });
+    await this.#call(circuitList, 'POST', '/api/session/_/ended', { session_ids: [...ids] });
+  }
+
+  /** What leads to these sessions leads to another host from now on, at the same ports. */
+  async moveSessions(moved: readonly MovedSession[]): Promise<void> {
+    for (let at = 0; at < moved.length; at += MAX_MOVES) {
+      const sessions = moved.slice(at, at + MAX_MOVES);
+      await this.#call(circuitList, 'POST', '/api/session/_/moved', { sessions });
+    }
   }
 
   async #call<S extends v.GenericSchema>(

@@ -1,5 +1,7 @@
 /** Apps through the manager: a real app proxy and a scripted agent, for each kind of caller. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test';
+import { connect } from 'node:net';
+import type { Heartbeat } from '../../common/protocol/manager.ts';
 import { PROXY_SECRETS, TestProxy } from '../../testing/app-proxy.ts';
 import {
   signingClient,
@@ -8,9 +10,11 @@ import {
 } from '../../testing/manager.ts';
 import { ScriptedAgent } from '../../testing/scripted-agent.ts';
 import { insertAgent, insertProject, insertSession } from '../../testing/sessions.ts';
+import { until } from '../../testing/until.ts';
+import { createAgentGateway } from '../agent/gateway.ts';
 import type { ManagerContext } from '../context.ts';
 import { type ManagerServer, startServer } from '../server.ts';
-import { endAppsPass } from './apps.ts';
+import { appProxiesPass } from './apps.ts';
 import { sessionRoutes } from './rest.ts';
 
 setDefaultTimeout(60_000);
@@ -21,6 +25,7 @@ let server: ManagerServer;
 let proxy: TestProxy;
 let app: ReturnType<typeof Bun.serve>;
 let sessionId: string;
+let kernelId: string;
 const agent = new ScriptedAgent();
 
 beforeAll(async () => {
@@ -34,7 +39,7 @@ beforeAll(async () => {
   const inserted = await insertSession(ctx.sql, {
     ...{ name: 'work', owner: manager.accounts.user, projectId, agentId: 'i-one' },
   });
-  sessionId = inserted.sessionId;
+  ({ sessionId, kernelId } = inserted);
   const ports = [
     {
       name: 'web',
@@ -78,6 +83,22 @@ async function start(body: object, who: 'user' | 'superadmin' = 'user') {
   return { status: response.status, document: Object(await response.json()) };
 }
 
+/** What a browser asks the worker with, once it has been let in. */
+async function visitor(token: string) {
+  const asked = await proxy.ask(token, { id: sessionId, user: '' }, { app: 'web' });
+  const setup = await fetch(String(asked.document.redirect_url), { redirect: 'manual' });
+  const [cookie = ''] = (setup.headers.get('Set-Cookie') ?? '').split(';');
+  return { url: setup.headers.get('Location') ?? '', headers: { Cookie: cookie } };
+}
+
+/** A heartbeat in which an agent holds the session's kernel. */
+const beat = (agentId: string, host?: string): Heartbeat => ({
+  ...{ agentId, version: '26.4.4', backend: 'process', region: 'local', scalingGroup: 'default' },
+  ...{ architecture: 'x86_64', addr: 'local:', publicHost: '127.0.0.1', publicKey: 'key' },
+  ...{ availableSlots: {}, slotTypes: {}, slotFormats: {}, computePlugins: {}, images: [] },
+  kernels: [{ kernelId, sessionId, state: 'running', ...(host === undefined ? {} : { host }) }],
+});
+
 test('an app is started, opened, and closed when its session ends', async () => {
   await pointAt(proxy.url);
   const { status, document } = await start({
@@ -85,21 +106,64 @@ test('an app is started, opened, and closed when its session ends', async () => 
     login_session_token: 'browser',
   });
   expect([status, document.wsproxy_addr]).toEqual([200, proxy.url]);
-  const session = { id: sessionId, user: '' };
-  const asked = await proxy.ask(document.token, session, { app: 'web' });
-  const setup = await fetch(String(asked.document.redirect_url), { redirect: 'manual' });
-  const [cookie = ''] = (setup.headers.get('Set-Cookie') ?? '').split(';');
-  const opened = await fetch(setup.headers.get('Location') ?? '', { headers: { Cookie: cookie } });
-  expect(await opened.text()).toBe('the app');
+  const { url, headers } = await visitor(document.token);
+  expect(await (await fetch(url, { headers })).text()).toBe('the app');
 
-  await endAppsPass(ctx);
+  await appProxiesPass(ctx);
   expect(Object(await (await proxy.call('GET', '/api/session')).json()).session_ids).toEqual([
     sessionId,
   ]);
   await ctx.sql`UPDATE sessions SET status = 'TERMINATING'`;
-  await endAppsPass(ctx);
+  await appProxiesPass(ctx);
   expect(Object(await (await proxy.call('GET', '/api/session')).json()).session_ids).toEqual([]);
   await ctx.sql`UPDATE sessions SET status = 'RUNNING'`;
+});
+
+test('an app is found again when its agent has another address', async () => {
+  await pointAt(proxy.url);
+  await ctx.sql`UPDATE kernels SET kernel_host = '127.0.0.1'`;
+  await using _there = Bun.serve({
+    ...{ hostname: '127.0.0.2', port: app.port ?? 0 },
+    fetch: () => new Response('the app elsewhere'),
+  });
+  const { document } = await start({ app: 'web', port: 8081 });
+  const { url, headers } = await visitor(document.token);
+  const visit = async () => await (await fetch(url, { headers })).text();
+  expect(await visit()).toBe('the app');
+  const { hostname, port } = new URL(url);
+  const open = connect(Number(port), hostname);
+  const hasEnded = new Promise<void>((resolve) => open.once('close', () => resolve()));
+  open.on('error', () => {});
+  const hasAnswered = new Promise((resolve) => open.once('data', resolve));
+  open.write(`GET / HTTP/1.1\r\nHost: ${hostname}:${port}\r\nCookie: ${headers.Cookie}\r\n\r\n`);
+  await hasAnswered;
+
+  const woken: string[] = [];
+  const unsubscribe = ctx.events.subscribe((event) => {
+    if (event.type === 'wake') woken.push(event.loop);
+  });
+  const gateway = createAgentGateway(ctx);
+  const hostNow = async () => (await ctx.sql`SELECT kernel_host FROM kernels`)[0]?.kernel_host;
+  // Agents of before don't say; another agent has no say; and the same place is no news.
+  await insertAgent(ctx.sql, 'i-two');
+  for (const none of [beat('i-one'), beat('i-two', '127.0.0.2'), beat('i-one', '127.0.0.1')]) {
+    await gateway.heartbeat(none);
+    expect(await hostNow()).toBe('127.0.0.1');
+  }
+  expect(woken).not.toContain('apps');
+  await gateway.heartbeat(beat('i-one', '127.0.0.2'));
+  expect(await hostNow()).toBe('127.0.0.2');
+  expect(woken).toContain('apps');
+  unsubscribe();
+
+  await appProxiesPass(ctx);
+  await hasEnded;
+  await until(async () => (await visit()) === 'the app elsewhere', 'it is found elsewhere');
+  // What was handed out before leads there as well, and there is nothing left to tell.
+  const again = await visitor(document.token);
+  expect(await (await fetch(again.url, again)).text()).toBe('the app elsewhere');
+  const { places } = Object(await (await proxy.call('GET', '/api/session')).json());
+  expect(places).toEqual([{ session_id: sessionId, kernel_hosts: ['127.0.0.2'] }]);
 });
 
 test('what cannot be started is told', async () => {
@@ -124,12 +188,12 @@ test('what cannot be started is told', async () => {
 
 test('an app proxy that is away is asked again; one that cannot tell sessions is left alone', async () => {
   await pointAt('http://127.0.0.1:1');
-  await expect(endAppsPass(ctx)).rejects.toThrow('cannot be reached');
+  await expect(appProxiesPass(ctx)).rejects.toThrow('cannot be reached');
   const other = Bun.serve({
     ...{ hostname: '127.0.0.1', port: 0 },
     fetch: () => new Response(null, { status: 404 }),
   });
   await pointAt(other.url.origin);
-  await endAppsPass(ctx);
+  await appProxiesPass(ctx);
   await other.stop(true);
 });

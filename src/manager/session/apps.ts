@@ -4,7 +4,7 @@ import type { ServiceOptions, ServicePlace } from '../../common/protocol/service
 import type { ManagerContext } from '../context.ts';
 import { AppProxyClient } from '../resource-group/app-proxy.ts';
 import { listAllResourceGroups, loadResourceGroup } from '../resource-group/service.ts';
-import { liveSessionIds } from './app-store.ts';
+import { liveSessionHosts } from './app-store.ts';
 import { callKernel } from './kernel-call.ts';
 import type { SessionRecord } from './service.ts';
 
@@ -136,10 +136,10 @@ export async function openApp(
 }
 
 /**
- * Lets app proxies forget sessions that are over.
+ * Lets app proxies forget sessions that are over, and tells them of sessions that are elsewhere by now.
  * @throws the last failure, after all were asked.
  */
-export async function endAppsPass(ctx: ManagerContext): Promise<void> {
+export async function appProxiesPass(ctx: ManagerContext): Promise<void> {
   const proxies = new Map(
     (await listAllResourceGroups(ctx.sql)).flatMap(({ appProxy }) =>
       appProxy === null ? [] : [[appProxy.url, appProxy] as const],
@@ -149,10 +149,16 @@ export async function endAppsPass(ctx: ManagerContext): Promise<void> {
   for (const address of proxies.values()) {
     const proxy = new AppProxyClient(ctx.clock, address);
     try {
-      const ids = await proxy.sessions();
-      const live = await liveSessionIds(ctx.sql, ids);
-      const ended = ids.filter((id) => !live.has(id));
+      const known = await proxy.sessions();
+      const live = await liveSessionHosts(ctx.sql, [...known.keys()]);
+      const ended = [...known.keys()].filter((id) => !live.has(id));
       if (ended.length > 0) await proxy.endSessions(ended);
+      const moved = [...live].flatMap(([session_id, kernel_host]) =>
+        kernel_host !== null && known.get(session_id)?.some((host) => host !== kernel_host)
+          ? [{ session_id, kernel_host }]
+          : [],
+      );
+      if (moved.length > 0) await proxy.moveSessions(moved);
     } catch (error) {
       failures.push(errorMessage(error));
     }

@@ -4,6 +4,7 @@
  */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
 import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -30,6 +31,8 @@ reserved-mem = "256m"
 [debug]
 heartbeat-interval = 1
 `;
+/** Services of kernels stay reachable when the node's address changes. */
+const ANYWHERE = { BACKEND_BIND_HOST_OVERRIDE: '0.0.0.0' };
 const reason =
   missingTool('redis-server', 'redis-server') ??
   missingTool('etcd', 'etcd-server') ??
@@ -49,7 +52,7 @@ describe.if(requireOrSkip(reason))('nodes with addresses of their own', () => {
   const folder = (index: number): string => folders[index] ?? expect.unreachable();
   const on = (index: number) => ({ cwd: folder(index), inside: machine(index).inside });
   const startSecond = () => {
-    agent = new Program(['ag', 'start-server'], on(1));
+    agent = new Program(['ag', 'start-server'], { ...on(1), env: ANYWHERE });
   };
 
   beforeAll(async () => {
@@ -121,6 +124,14 @@ print(subprocess.run(["ssh", "${name}", "hostname"], capture_output=True, text=T
   const kernels = () => cluster.sql<{ id: string; agent: string; name: string }[]>`
     SELECT k.id, k.agent, k.cluster_hostname AS name FROM kernels k
     JOIN sessions s ON s.id = k.session_id WHERE s.name = ${SESSION} ORDER BY name`;
+  /** Where the SSH server of the agent's kernel is reached. */
+  const sshPlace = async (agentId: string) => {
+    const [row] = await cluster.sql<{ host: string; port: number }[]>`
+      SELECT k.kernel_host AS host, (p->'host_ports'->>0)::int AS port
+      FROM kernels k JOIN sessions s ON s.id = k.session_id, jsonb_array_elements(k.service_ports) p
+      WHERE s.name = ${SESSION} AND k.agent = ${agentId} AND p->>'name' = 'sshd'`;
+    return row ?? expect.unreachable();
+  };
   const statusOf = async () => {
     const rows = await cluster.sql<{ status: string }[]>`
       SELECT status FROM sessions WHERE name = ${SESSION}`;
@@ -218,6 +229,19 @@ print(subprocess.run(["ssh", "${name}", "hostname"], capture_output=True, text=T
     await untilAlive('i-two', machine(1).address);
     expect(await statusOf()).toEqual(['RUNNING']);
     expect(held()).toEqual(before);
+    await until(
+      async () => (await sshPlace('i-two')).host === machine(1).address,
+      'its kernel is known to be there',
+      DEADLINE_MS,
+    );
+    const { host, port } = await sshPlace('i-two');
+    const socket = connect(port, host);
+    const greeting = await new Promise((resolve, reject) => {
+      socket.once('data', (data) => resolve(data.toString('latin1')));
+      socket.once('error', reject);
+    });
+    socket.destroy();
+    expect(greeting).toStartWith('SSH-2.0-');
     await cluster.client.session.destroy(SESSION);
     await until(
       async () => (await statusOf())[0] === 'TERMINATED',

@@ -123,7 +123,12 @@ export class FakeManager implements Gateway {
         (kernel) =>
           (kernel.agentId === agentId && kernel.terminatedMs === null) || heldIds.has(kernel.id),
       )
-      .map((kernel) => ({ ...kernel, statusChangedAt: new Date(kernel.statusChangedMs) }));
+      .map((kernel) => ({
+        ...kernel,
+        // No address changes here.
+        host: null,
+        statusChangedAt: new Date(kernel.statusChangedMs),
+      }));
     const missingBefore = this.#missing.get(agentId) ?? new Map();
     const outcome = this.parts.reconcile({
       agentId,

@@ -27,6 +27,7 @@ import type {
 } from '../backend.ts';
 import { hasJoined, isClustered } from '../cluster-files.ts';
 import type { HostPorts } from '../host-ports.ts';
+import { kernelHostNow } from '../record.ts';
 import { emptyTrash, removeToTrash } from '../trash.ts';
 import { asNetworkFailure, ClusterNetworks } from './cluster-networks.ts';
 import { commitKernel } from './commit.ts';
@@ -307,7 +308,7 @@ export class DockerBackend implements Backend {
       exitCode,
       spec: record?.spec ?? null,
       servicePorts: record?.servicePorts ?? [],
-      kernelHost: record?.kernelHost ?? this.#options.kernelHost,
+      kernelHost: kernelHostNow(record, this.#options),
       isolationGaps: record?.isolationGaps ?? [],
       allocations: allocationsIn(record),
       joined,

@@ -80,6 +80,7 @@ export async function prepareKernel(
       spec,
       allocations: grant.allocations,
       kernelHost,
+      bindHost: parts.bindHost,
       servicePorts,
       isolationGaps,
     }),

@@ -7,13 +7,13 @@ import { join } from 'node:path';
 import * as v from 'valibot';
 import { kernelSpec, servicePort } from '../../../common/protocol/kernel.ts';
 import { recordedAllocations } from '../../resources/allocations.ts';
-import { recordText } from '../record.ts';
+import { recordedPlace, recordText } from '../record.ts';
 
 const kernelRecord = v.object({
   version: v.literal(1),
   spec: kernelSpec,
   ...recordedAllocations,
-  kernelHost: v.string(),
+  ...recordedPlace,
   servicePorts: v.array(servicePort),
   isolationGaps: v.array(v.string()),
   sandbox: v.picklist(['bubblewrap', 'unshare', 'none']),

@@ -36,6 +36,7 @@ import type {
 } from '../backend.ts';
 import { hasJoined } from '../cluster-files.ts';
 import { HostPorts } from '../host-ports.ts';
+import { kernelHostNow } from '../record.ts';
 import { emptyTrash } from '../trash.ts';
 import {
   type CgroupHierarchy,
@@ -198,12 +199,13 @@ export class ProcessBackend implements Backend {
     const cgroups = await createCgroups(host.cgroups, spec.kernelId, limits);
     const servicePorts = await this.#servicePorts(spec, host.apps);
     const isolationGaps = [...host.gaps, ...cgroups.gaps];
-    const { kernelHost } = this.#options;
+    const { kernelHost, bindHost = LOOPBACK } = this.#options;
     await writeRecord(layout, {
       version: 1,
       spec,
       allocations: grant.allocations,
       kernelHost,
+      bindHost,
       servicePorts,
       isolationGaps,
       sandbox: host.sandbox,
@@ -217,7 +219,7 @@ export class ProcessBackend implements Backend {
       runtime,
       servicePorts,
       apps: host.apps,
-      serviceHost: this.#options.bindHost ?? LOOPBACK,
+      serviceHost: bindHost,
       grant,
       pinnedCpus: cgroups.enforced.has('cpuset') ? [] : grant.cpuIds,
     });
@@ -333,7 +335,7 @@ export class ProcessBackend implements Backend {
       exitCode,
       spec: record?.spec ?? null,
       servicePorts: record?.servicePorts ?? [],
-      kernelHost: record?.kernelHost ?? this.#options.kernelHost,
+      kernelHost: kernelHostNow(record, { bindHost: LOOPBACK, ...this.#options }),
       isolationGaps: record?.isolationGaps ?? [],
       allocations: allocationsIn(record),
       joined,
