@@ -159,6 +159,8 @@ class Unpacking implements AsyncDisposable {
       this.#grown.shift();
     }
     this.#grownBytes = 0;
+    // Other archives of the volume have their turns.
+    await new Promise((resolve) => setImmediate(resolve));
   }
 
   /** Those that take the place of another file. */
