@@ -1,6 +1,6 @@
 /** The data of a cluster of one process goes to servers elsewhere: killed at every step, and taken back. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import connect, { type Sql } from 'postgres';
@@ -154,6 +154,19 @@ describe.if(requireOrSkip(reason))('moving the data of a cluster of this machine
     expect(existsSync(join(folder, 'manager.toml'))).toBe(true);
     await mustRun(['up', '--detach', '--quiet', ...place], at);
     expect(await python('print("the same", kept)')).toContain('the same 43');
+  });
+
+  test('what was done on the servers before going back is not replaced by another move', async () => {
+    await mustRun(['down', ...place], at);
+    await mustRun(['servers', 'back', ...place], at);
+    expectClearFailure(
+      await runCli(['servers', 'move', ...place, ...servers], at),
+      "Database 'moved' is that of another cluster",
+      'of another cluster in the namespace',
+    );
+    renameSync(join(folder, 'manager.toml.retired'), join(folder, 'manager.toml'));
+    await mustRun(['up', '--detach', '--quiet', ...place], at);
+    expect(await python('print("there", kept)')).toContain('there 43');
   });
 
   test('once more finds it done, and deletes the data of before when told to', async () => {

@@ -61,8 +61,8 @@ class ServersCommand {
     return await this.#run([what, ...options], context, { env, timeoutMs });
   }
 
-  async plain(what: string, context: StepContext): Promise<void> {
-    await this.#run([what], context, {});
+  async plain(what: readonly string[], context: StepContext): Promise<void> {
+    await this.#run(what, context, {});
   }
 
   async #run(
@@ -151,7 +151,9 @@ function withWayBack(
         // Also when the user stops it now: a cluster that stands still helps nobody.
         const calm = { ...context, signal: new AbortController().signal };
         await stopStep(request, environment).run(calm);
-        if (existsSync(movedMark(folder))) await new ServersCommand(request).plain('back', calm);
+        if (existsSync(movedMark(folder))) {
+          await new ServersCommand(request).plain(['back', '--unused'], calm);
+        }
         for (const { run } of startSteps(program(request), request, environment)) await run(calm);
         throw new UserError(errorMessage(error), {
           hint: 'The cluster runs on the data of before, which was not changed.',
@@ -202,7 +204,7 @@ export function movePlan(request: InstallRequest, environment: Environment): Pla
   const forget: Step = {
     id: 'forget',
     title: 'Delete the data of before',
-    run: (context) => new ServersCommand(request).plain('forget', context),
+    run: (context) => new ServersCommand(request).plain(['forget'], context),
   };
   return {
     title: 'Move the data to servers',

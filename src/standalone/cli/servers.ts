@@ -5,6 +5,7 @@ import {
   type CommandIo,
   type CommandRecord,
   defineCommand,
+  flag,
   option,
   optionWithDefault,
   UsageError,
@@ -124,10 +125,17 @@ const move = defineCommand({
 
 const back = defineCommand({
   help: 'Use the data of before the move again, from the next start. What was done since then stays on the servers.',
-  options: placeOptions,
+  options: {
+    ...placeOptions,
+    unused: flag(['--unused'], 'Nothing was done there: a later move may replace what is there.'),
+  },
   async run({ options, io }) {
     const { moveBack } = await copying();
-    const retired = await moveBack({ folder: folderOf(options, io), random: systemRandom });
+    const retired = await moveBack({
+      folder: folderOf(options, io),
+      random: systemRandom,
+      wasUsed: !options.unused,
+    });
     printStatus(
       io.stderr,
       'done',

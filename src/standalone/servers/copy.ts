@@ -292,13 +292,15 @@ export const refusal = (problems: readonly Problem[]): UserError =>
 
 /**
  * Lets the cluster use its own PostgreSQL again, as it was when its data was moved.
+ * @param wasUsed whether what is on the servers is worth keeping: then no later move replaces it.
  * @returns the file that named the servers, kept aside.
  * @throws UserError when it runs, was not moved, or its own data was deleted.
  */
 export async function moveBack({
   folder,
   random,
-}: Pick<MoveOptions, 'folder' | 'random'>): Promise<string> {
+  wasUsed,
+}: Pick<MoveOptions, 'folder' | 'random'> & { readonly wasUsed: boolean }): Promise<string> {
   const lock = lockFolder(folder);
   try {
     if (!isMoved(folder)) throw notMoved(folder);
@@ -310,6 +312,8 @@ export async function moveBack({
         },
       );
     }
+    // The data there is nobody's that moves from here, any more.
+    if (wasUsed) await rm(originPath(folder), { force: true });
     return await leavePlace(folder);
   } finally {
     lock.release();
