@@ -160,17 +160,19 @@ test('work that nobody went on with for long is taken up, whatever its lease say
   await t.reached(id, 'delete-complete');
 });
 
-test('the leader takes up other work while some lasts', async () => {
-  const [first, second] = [await leftWork('lasts'), await leftWork('follows')];
-  const { promise: isLooked, resolve: look } = Promise.withResolvers<void>();
-  const { promise: mayEnd, resolve: end } = Promise.withResolvers<void>();
+/** Lets folders be asked of the proxy only once `act` says so. */
+async function withSlowProxy(
+  act: (proxy: { isAsked: Promise<void>; goOn: () => void }) => Promise<void>,
+): Promise<void> {
+  const { promise: isAsked, resolve: ask } = Promise.withResolvers<void>();
+  const { promise: mayEnd, resolve: goOn } = Promise.withResolvers<void>();
   const slow = Bun.serve({
     hostname: '127.0.0.1',
     port: 0,
     idleTimeout: 0,
     async fetch(request) {
       const body = await request.text();
-      look();
+      ask();
       await mayEnd;
       const { pathname } = new URL(request.url);
       const { method, headers } = request;
@@ -179,24 +181,53 @@ test('the leader takes up other work while some lasts', async () => {
   });
   try {
     await t.ctx.config.put('volumes/proxies/local/manager_api', slow.url.origin);
+    await act({ isAsked, goOn });
+  } finally {
+    goOn();
+    await t.announceStorage();
+    await slow.stop(true);
+  }
+}
+
+test('the leader takes up other work while some lasts', async () => {
+  const [first, second] = [await leftWork('lasts'), await leftWork('follows')];
+  await withSlowProxy(async ({ isAsked, goOn }) => {
     const leader = new IdleWork(t.ctx);
     const { signal } = new AbortController();
     await untouchedFor(20, first);
     const passing = leader.pass(signal);
-    await isLooked;
+    await isAsked;
     await t.announceStorage();
     await untouchedFor(20, second);
     await passing;
     const next = leader.pass(signal);
     await t.reached(second, 'delete-complete');
-    end();
+    goOn();
     await t.reached(first, 'delete-complete');
     await next;
-  } finally {
-    end();
+  });
+});
+
+test('but no more of it at a time than it may', async () => {
+  const [first, second] = [await leftWork('goes first'), await leftWork('has to wait')];
+  await withSlowProxy(async ({ isAsked, goOn }) => {
+    const leader = new IdleWork(t.ctx, 1);
+    const { signal } = new AbortController();
+    await untouchedFor(20, first);
+    const passing = leader.pass(signal);
+    await isAsked;
     await t.announceStorage();
-    await slow.stop(true);
-  }
+    await untouchedFor(40, second);
+    await leader.pass(signal);
+    const [waiting] = await t.ctx.sql`SELECT touched_at < now() - interval '30 seconds' AS "isIdle"
+      FROM folder_work WHERE vfolder = ${second}`;
+    expect(waiting?.isIdle).toBe(true);
+    goOn();
+    await t.reached(first, 'delete-complete');
+    await passing;
+    await takeUpWork();
+    await t.reached(second, 'delete-complete');
+  });
 });
 
 test('work waits while the proxy is away', async () => {

@@ -28,6 +28,8 @@ const IDLE_SEC = 60;
 const GRACE_SEC = 3;
 const MAX_LOOKED_AT = 1000;
 const MAX_TAKEN = 20;
+/** Work that a leader looks after at a time; the rest waits until some has ended. */
+const MAX_RUNNING = 200;
 /** Longest pass of the leader, which goes on with the work beside the next one. Milliseconds. */
 const PASS_MS = 3_000;
 
@@ -187,7 +189,8 @@ const ENDED: StorageTask = {
 };
 
 /** What no manager looks after: its lease is gone, or, where nobody can tell, it was left for long. */
-async function takeIdle(ctx: WorkContext): Promise<string[]> {
+async function takeIdle(ctx: WorkContext, most: number): Promise<string[]> {
+  if (most <= 0) return [];
   const waiting = await store.selectIdleWork(ctx.sql, GRACE_SEC, MAX_LOOKED_AT);
   const left = waiting.filter(({ idleSec }) => idleSec >= IDLE_SEC).map(({ vfolder }) => vfolder);
   const recent = waiting.filter(({ idleSec }) => idleSec < IDLE_SEC);
@@ -195,21 +198,24 @@ async function takeIdle(ctx: WorkContext): Promise<string[]> {
     ctx,
     recent.map(({ vfolder }) => vfolder),
   );
-  return await store.takeWork(ctx.sql, [...left, ...orphans].slice(0, MAX_TAKEN), GRACE_SEC);
+  return await store.takeWork(ctx.sql, [...left, ...orphans].slice(0, most), GRACE_SEC);
 }
 
 /** Takes up work that no manager looks after. Runs on the leader; one that fails stays for later. */
 export class IdleWork {
   readonly #ctx: WorkContext;
+  readonly #maxRunning: number;
   readonly #running = new Set<Promise<void>>();
 
-  constructor(ctx: WorkContext) {
+  constructor(ctx: WorkContext, maxRunning = MAX_RUNNING) {
     this.#ctx = ctx;
+    this.#maxRunning = maxRunning;
   }
 
   /** Lasts as long as the work, but not so long that other work would wait for the next pass. */
   async pass(signal: AbortSignal): Promise<void> {
-    for (const folderId of await takeIdle(this.#ctx)) {
+    const most = Math.min(MAX_TAKEN, this.#maxRunning - this.#running.size);
+    for (const folderId of await takeIdle(this.#ctx, most)) {
       const running: Promise<void> = this.#carryOut(folderId, signal).finally(() =>
         this.#running.delete(running),
       );
