@@ -203,7 +203,7 @@ export const lifecycleRoutes = (ctx: ManagerContext): Route[] => [
     },
     async (request, input) => {
       const session = await findSession(ctx, request, input);
-      await renameSession(ctx, session.id, input.fields.session_name);
+      await renameSession({ ...request, ctx }, session, input.fields.session_name);
       return undefined;
     },
   ),

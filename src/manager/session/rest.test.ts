@@ -136,6 +136,11 @@ describe('one session', () => {
 
   test('is renamed by body or by query, if the name is free and valid', async () => {
     expect((await call('POST', '/session/work/rename', { name: 'work2' })).status).toBe(204);
+    const audited = await manager.ctx.sql`SELECT operation, before, after FROM audit_logs
+      WHERE entity_type = 'session' AND operation = 'update'`;
+    expect([...audited]).toEqual([
+      { operation: 'update', before: { name: 'work' }, after: { name: 'work2' } },
+    ]);
     expect((await call('POST', '/session/work2/rename?name=work')).status).toBe(204);
     expect((await call('POST', '/session/work/rename', { name: 'a/b' })).status).toBe(400);
     expect((await call('POST', '/session/work/rename', { name: 'waiting' })).status).toBe(400);

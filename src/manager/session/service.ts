@@ -5,7 +5,7 @@
 
 import { BackendError, errorCode } from '../../common/errors.ts';
 import { isUuid } from '../../common/ids.ts';
-import { auditRecord, type Deed } from '../audit/service.ts';
+import { auditRecord, type ChangeContext, change, type Deed } from '../audit/service.ts';
 import { resolveOwner } from '../auth/delegation.ts';
 import type { ManagerContext } from '../context.ts';
 import type { Caller } from '../http/route.ts';
@@ -190,23 +190,27 @@ export async function endAllSessions(ctx: ManagerContext): Promise<number> {
  * @throws BackendError InvalidAPIParameters when not running or when the name is taken.
  */
 export async function renameSession(
-  ctx: ManagerContext,
-  sessionId: string,
+  by: ChangeContext,
+  session: Pick<SessionRecord, 'id' | 'name'>,
   name: string,
 ): Promise<void> {
-  let renamed: boolean;
-  try {
-    renamed = await updateName(ctx.sql, sessionId, name);
-  } catch (error) {
-    if (errorCode(error) !== UNIQUE_VIOLATION) throw error;
-    throw new BackendError(
-      'InvalidAPIParameters',
-      `You already have a live session called '${name}'. Choose another name.`,
-    );
-  }
-  if (!renamed) {
-    throw new BackendError('InvalidAPIParameters', 'Only a running session can be renamed.');
-  }
+  await change(by, async (tx, note) => {
+    let renamed: boolean;
+    try {
+      renamed = await updateName(tx, session.id, name);
+    } catch (error) {
+      if (errorCode(error) !== UNIQUE_VIOLATION) throw error;
+      throw new BackendError(
+        'InvalidAPIParameters',
+        `You already have a live session called '${name}'. Choose another name.`,
+      );
+    }
+    if (!renamed) {
+      throw new BackendError('InvalidAPIParameters', 'Only a running session can be renamed.');
+    }
+    const [before, after] = [{ name: session.name }, { name }];
+    note({ entityType: 'session', entityId: session.id, operation: 'update', before, after });
+  });
 }
 
 /** Live sessions of the caller's key whose id or name begins with `prefix`; at most 10. */
