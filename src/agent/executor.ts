@@ -7,6 +7,7 @@ import { BackendError, errorMessage } from '../common/errors.ts';
 import type { Logger } from '../common/logger.ts';
 import type { KernelCreationInfo, TerminationReason } from '../common/protocol/kernel.ts';
 import { formatSize } from '../common/sizes.ts';
+import { parseTraceparent, type Tracer, withoutSpan } from '../common/tracing.ts';
 import type { Backend, KernelExit, RunnerClient } from './backends/backend.ts';
 import { runBatch } from './batch.ts';
 import type { Kernel, KernelRegistry } from './kernels.ts';
@@ -51,6 +52,8 @@ export interface ExecutorOptions {
   allocator: Allocator;
   clock: Clock;
   log: Logger;
+  /** Of the steps by which kernels start. */
+  tracer: Tracer;
   creationConcurrency: number;
   /** How long a new kernel's runner may take to answer. Milliseconds. */
   initTimeoutMs: number;
@@ -75,6 +78,14 @@ const failureReasons: Record<StepName, TerminationReason> = {
   'run-batch': 'task-failed',
   destroy: 'unknown',
 };
+
+/** What happens once in the life of a kernel, until it runs. */
+const startSteps: ReadonlySet<StepName> = new Set([
+  'provide-image',
+  'allocate',
+  'create',
+  'connect',
+]);
 
 /** A failure that ends the kernel, with the reason that is reported. */
 const failed = (
@@ -110,7 +121,8 @@ export class Executor {
   wake(kernel: Kernel): void {
     if (kernel.isBusy || this.#stopping.signal.aborted) return;
     kernel.isBusy = true;
-    const loop = this.#drive(kernel).finally(() => {
+    // It goes on long after the call that woke it.
+    const loop = withoutSpan(() => this.#drive(kernel)).finally(() => {
       kernel.isBusy = false;
       this.#loops.delete(loop);
       // A wish may have come just when the loop had found nothing more to do.
@@ -162,7 +174,7 @@ export class Executor {
     this.#options.onChange();
     const before = kernel.phase;
     try {
-      await this.#dispatch(kernel, step, abort.signal);
+      await this.#traced(kernel, step, () => this.#dispatch(kernel, step, abort.signal));
     } catch (error) {
       // A step that was broken off leaves the kernel where it was; the next step follows from that.
       if (!abort.signal.aborted) this.#fail(kernel, step.step, error);
@@ -171,6 +183,20 @@ export class Executor {
       if (kernel.phase !== before && kernel.phase.at !== 'created') kernel.releasePermit?.();
       this.#options.onChange();
     }
+  }
+
+  /** Does a step, as a span where it belongs to the start of a session that is traced. */
+  async #traced(kernel: Kernel, step: Step, work: () => Promise<void>): Promise<void> {
+    const parent = parseTraceparent(kernel.spec?.traceparent);
+    if (parent === null || !startSteps.has(step.step)) return await work();
+    const attributes = {
+      'backendai.session_id': kernel.sessionId,
+      'backendai.kernel_id': kernel.kernelId,
+    };
+    const name = `kernel ${step.step}`;
+    await this.#options.tracer.run({ name, kind: 'internal', parent, attributes }, async () => {
+      await work();
+    });
   }
 
   #dispatch<S extends StepName>(

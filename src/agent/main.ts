@@ -67,7 +67,7 @@ export interface AgentOptions {
   serviceListen?: HostPort;
   /** How often statistics are reported, when not every five seconds. */
   statisticsIntervalMs?: number;
-  /** Of the calls that it answers; none by default. */
+  /** Of the calls that it answers, and how kernels start; none by default. */
   tracer?: Tracer;
   clock: Clock;
   random: Random;
@@ -185,6 +185,7 @@ async function buildParts(
     allocator,
     clock,
     log,
+    tracer: options.tracer ?? noTracer,
     creationConcurrency: settings.kernelCreationConcurrency,
     initTimeoutMs: settings.kernelLifecycles.initTimeoutMs,
     onChange,

@@ -37,9 +37,22 @@ export interface SpanStart {
   readonly onlyWithin?: boolean;
 }
 
+/** Work that is told of when it is over, by whoever notices. */
+export interface PastSpan extends SpanTimes {
+  readonly name: string;
+  readonly parent: SpanContext;
+  /** What those below it name as their parent; a new one when absent. */
+  readonly spanId?: string;
+  readonly attributes: SpanAttributes;
+  /** Why the work failed; null when it did not. */
+  readonly error: string | null;
+}
+
 export interface Tracer {
   /** Does the work as a span, which is current meanwhile and fails when the work does. */
   run<T>(start: SpanStart, work: (span: Span | null) => Promise<T>): Promise<T>;
+  /** Tells of work that is over. */
+  tell(span: PastSpan): void;
   /** Sends what is left, within a bounded time. */
   close(): Promise<void>;
 }
@@ -47,6 +60,7 @@ export interface Tracer {
 /** Does the work and tells nobody. */
 export const noTracer: Tracer = {
   run: (_start, work) => work(null),
+  tell: () => {},
   close: async () => {},
 };
 
@@ -60,6 +74,11 @@ export const currentSpan = (): Span | null => active.getStore() ?? null;
 
 /** Does the work with another current span. */
 export const withSpan = <T>(span: Span, work: () => T): T => active.run(span, work);
+
+/**
+ * Does the work outside of any span: what a request sets going, and what goes on after it, is not its own.
+ */
+export const withoutSpan = <T>(work: () => T): T => active.exit(work);
 
 const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}/;
 

@@ -5,6 +5,7 @@
 import { type Clock, systemClock, type Timer } from '../common/clock.ts';
 import { errorMessage } from '../common/errors.ts';
 import type { Logger } from '../common/logger.ts';
+import { withoutSpan } from '../common/tracing.ts';
 import type { FinishedPass } from '../metrics/passes.ts';
 
 export interface LoopOptions {
@@ -67,7 +68,8 @@ export function startLoop(options: LoopOptions): Loop {
     if (abort.signal.aborted || current) return;
     timer?.cancel();
     again = false;
-    current = pass();
+    // Whose request woke it does not matter to a pass, which is for everybody.
+    current = withoutSpan(pass);
   };
 
   start();

@@ -122,7 +122,7 @@ export interface ManagerOptions {
   readonly internalListen?: ListenAddress;
   /** URL under which agents find this manager; by default that of the internal, else the main address. */
   readonly advertisedUrl?: string;
-  /** Of the requests that it answers; none by default. */
+  /** Of the requests that it answers, and the sessions that they make; none by default. */
   readonly tracer?: Tracer;
   /** What it tells Prometheus; a new registry by default. */
   readonly metrics?: MetricsRegistry;
@@ -269,7 +269,7 @@ export async function startManager(options: ManagerOptions): Promise<Manager> {
   started.defer(() => lookups.end({ timeout: 5 }));
   const keyed = await keyedConnections(sql);
   started.defer(() => keyed.end({ timeout: 5 }));
-  const transitions = new TransitionQueue({ sql: keyed, events, clock });
+  const transitions = new TransitionQueue({ sql: keyed, events, clock, tracer: options.tracer });
   const ctx: ManagerContext = {
     id,
     sql,

@@ -62,6 +62,13 @@ export function createTracer({ service, exporter, random }: TracerOptions): Trac
         throw error;
       }
     },
+    tell({ name, parent, spanId, attributes, error, startUnixMs, endUnixMs }) {
+      exporter.add({
+        ...{ service, name, kind: 'internal', attributes, error, startUnixMs, endUnixMs },
+        ...{ traceId: parent.traceId, spanId: spanId ?? hex(random, 8) },
+        parentSpanId: parent.spanId,
+      });
+    },
     close: () => exporter.close(),
   };
 }

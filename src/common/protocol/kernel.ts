@@ -82,6 +82,8 @@ export const kernelSpec = v.object({
   batchTimeoutMs: v.nullable(v.number()),
   preopenPorts: v.array(v.number()),
   mounts: v.optional(v.array(kernelMount), []),
+  /** The span that its start belongs to. One call tells of many sessions, so its header cannot say. */
+  traceparent: v.optional(v.string()),
 });
 export type KernelSpec = v.InferOutput<typeof kernelSpec>;
 

@@ -4,6 +4,7 @@ import { type ClusterJoin, type KernelSpec, servicePort } from '../../common/pro
 import type { Db } from '../db/connect.ts';
 import { labelsColumn, slotMapColumn } from '../db/json.ts';
 import { placeDotfiles, withSshKey } from '../dotfile/placement.ts';
+import { startTraceparent } from '../session/life-trace.ts';
 import { clusterModeColumn, kernelStatus, sessionTypeColumn } from '../session/status.ts';
 
 const dueRow = v.object({
@@ -89,6 +90,8 @@ const specRow = v.object({
   domain_dotfiles: v.nullable(v.instance(Uint8Array)),
   startup_command: v.nullable(v.string()),
   batch_timeout: v.nullable(v.string()),
+  trace_context: v.nullable(v.string()),
+  scheduled_at: v.nullable(v.string()),
   preopen_ports: v.nullable(v.array(v.number())),
   vfolder_mounts: v.nullable(
     v.array(
@@ -176,6 +179,7 @@ function toSpec(row: v.InferOutput<typeof specRow>, autoPull: AutoPull): KernelS
       target: mount.kernel_path,
       readOnly: mount.mount_perm === 'ro',
     })),
+    traceparent: startTraceparent(row.session_id, row.trace_context, row.scheduled_at),
   };
 }
 
@@ -191,7 +195,8 @@ export async function selectSpecs(
       k.group_id, k.image, k.architecture, i.config_digest, i.labels, i.is_local,
       c.username AS registry_username, c.password AS registry_password, k.cluster_mode,
       k.cluster_size, k.cluster_role, k.cluster_idx, k.local_rank, k.cluster_hostname,
-      s.cluster_ssh_keypair,
+      s.cluster_ssh_keypair, s.trace_context,
+      CASE WHEN s.trace_context IS NOT NULL THEN s.status_history->>'SCHEDULED' END AS scheduled_at,
       (SELECT json_object_agg(a.slot_name, trim_scale(a.requested)::text)
         FROM resource_allocations a WHERE a.kernel_id = k.id) AS slots,
       k.resource_opts->>'shmem' AS shmem,
@@ -205,8 +210,8 @@ export async function selectSpecs(
     FROM unnest(${sql.array([...kernelIds])}::uuid[]) AS wanted(id)
       -- OFFSET 0: only the kernel leads to its session.
       CROSS JOIN LATERAL (SELECT * FROM kernels WHERE id = wanted.id OFFSET 0) AS k
-      CROSS JOIN LATERAL (SELECT cluster_ssh_keypair, batch_timeout FROM sessions
-        WHERE id = k.session_id OFFSET 0) AS s
+      CROSS JOIN LATERAL (SELECT cluster_ssh_keypair, batch_timeout, trace_context, status_history
+        FROM sessions WHERE id = k.session_id OFFSET 0) AS s
       LEFT JOIN images i ON i.id = ANY(ARRAY[k.image_id])
       LEFT JOIN container_registries c ON c.id = i.registry_id
       LEFT JOIN scaling_groups r ON r.name = k.scaling_group

@@ -618,6 +618,7 @@ export interface SessionRow {
   network_id: string | null;
   replica_id: string | null;
   cluster_ssh_keypair: unknown;
+  trace_context: string | null;
 }
 
 /** A row of sgroups_for_domains. */

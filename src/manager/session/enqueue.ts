@@ -5,6 +5,7 @@ import { isUuid } from '../../common/ids.ts';
 import { CUSTOMIZED_OWNER_LABEL } from '../../common/images/labels.ts';
 import { randomString } from '../../common/random.ts';
 import { addSlots, formatAmount, parseSlots, type Slots } from '../../common/slots.ts';
+import { traceHeaders } from '../../common/tracing.ts';
 import { auditRecord, type Deed } from '../audit/service.ts';
 import { generateSshKeypair, type SshKeypair } from '../auth/ssh-keypair.ts';
 import type { ManagerContext } from '../context.ts';
@@ -320,7 +321,8 @@ async function store(ctx: ManagerContext, item: NewSession, by: Deed): Promise<v
     },
   });
   try {
-    await ctx.newSessions.store({ ...item, record });
+    const { traceparent = null } = traceHeaders();
+    await ctx.newSessions.store({ ...item, record, traceparent });
   } catch (error) {
     // Somebody was faster with the same name.
     const taken = errorCode(error) === UNIQUE_VIOLATION;

@@ -77,7 +77,7 @@ const imagesOf = ({ kernels }: NewSession) => [
 /** Whether sessions use their own network, as the column says it. */
 const networkType = (item: NewSession) => (item.useHostNetwork ? 'host' : 'volatile');
 
-function sessionRow(item: NewSession) {
+function sessionRow(item: RecordedSession) {
   const images = imagesOf(item);
   return {
     id: item.id,
@@ -109,10 +109,15 @@ function sessionRow(item: NewSession) {
     startup_command: item.startupCommand,
     network_type: networkType(item),
     cluster_ssh_keypair: item.sshKeypair,
+    trace_context: item.traceparent,
   };
 }
 
-async function insertSessionRows(tx: Db, items: readonly NewSession[], now: Date): Promise<void> {
+async function insertSessionRows(
+  tx: Db,
+  items: readonly RecordedSession[],
+  now: Date,
+): Promise<void> {
   const history = jsonText({ PENDING: now.toISOString() });
   await tx`
     INSERT INTO sessions (id, creation_id, name, session_type, priority, is_preemptible,
@@ -121,13 +126,13 @@ async function insertSessionRows(tx: Db, items: readonly NewSession[], now: Date
       occupying_slots, requested_slots, vfolder_mounts, environ, bootstrap_script,
       use_host_network, batch_timeout, created_at, starts_at, status, status_info, status_data,
       status_history, callback_url, startup_command, result, num_queries, network_type,
-      cluster_ssh_keypair)
+      cluster_ssh_keypair, trace_context)
     SELECT id, creation_id, name, session_type, priority, is_preemptible, cluster_mode,
       cluster_size, options, designated_agent_ids, scaling_group_name, '{}', domain_name, group_id,
       user_uuid, access_key, images, image_ids, tag, '{}', requested_slots, vfolder_mounts, environ,
       bootstrap_script, use_host_network, batch_timeout, ${now}::timestamptz, starts_at, 'PENDING',
       '', '{}', ${history}::text::jsonb, callback_url, startup_command, 'UNDEFINED', 0,
-      network_type, cluster_ssh_keypair
+      network_type, cluster_ssh_keypair, trace_context
     FROM json_to_recordset(${jsonText(items.map(sessionRow))}::text::json) AS c(id uuid,
       creation_id varchar, name varchar, session_type varchar, priority int,
       is_preemptible boolean, cluster_mode varchar, cluster_size int, options jsonb,
@@ -136,7 +141,7 @@ async function insertSessionRows(tx: Db, items: readonly NewSession[], now: Date
       tag varchar, requested_slots jsonb, vfolder_mounts jsonb, environ jsonb,
       bootstrap_script varchar, use_host_network boolean, batch_timeout bigint,
       starts_at timestamptz, callback_url text, startup_command text, network_type varchar,
-      cluster_ssh_keypair jsonb)`;
+      cluster_ssh_keypair jsonb, trace_context text)`;
 }
 
 function kernelRows(item: NewSession) {
@@ -270,9 +275,11 @@ async function holdFolders(tx: Db, items: readonly NewSession[], now: Date): Pro
   );
 }
 
-/** A session, and the record of who made it. */
+/** A session, and of the request that makes it: the record of whose it is, and its span. */
 export interface RecordedSession extends NewSession {
   readonly record: AuditRecord;
+  /** null: it is not traced. */
+  readonly traceparent: string | null;
 }
 
 /** Inserts sessions, PENDING, with all that belongs to them: everything or nothing. */

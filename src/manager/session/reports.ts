@@ -1,5 +1,6 @@
 /** What can be reported about a kernel, and the states that reports are applied to. */
 import type { KernelCreationInfo } from '../../common/protocol/kernel.ts';
+import type { SessionTrace } from './life-trace.ts';
 import type { KernelStatus, SessionResult, SessionStatus } from './status.ts';
 
 type ReportBody =
@@ -79,5 +80,7 @@ export interface SessionState {
   readonly maxRetries: number | null;
   /** Called at each change of status. */
   readonly callbackUrl: string | null;
+  /** null: nobody traces it. */
+  readonly trace: SessionTrace | null;
   readonly kernels: readonly KernelState[];
 }

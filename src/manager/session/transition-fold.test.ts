@@ -15,6 +15,7 @@ function waiting(): SessionState {
   return {
     ...{ id: 's', status: 'PENDING', statusInfo: '', statusData: {}, result: 'UNDEFINED' },
     callbackUrl: null,
+    trace: null,
     maxRetries: 5,
     kernels: KERNELS.map((id, index) => ({
       ...{ id, sessionId: 's', status: 'PENDING', statusInfo: '', isMain: index === 0 },

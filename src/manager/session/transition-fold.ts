@@ -3,8 +3,10 @@
  * be written. Pure, so that any order of any reports can be tried.
  */
 import type { KernelCreationInfo } from '../../common/protocol/kernel.ts';
+import type { PastSpan } from '../../common/tracing.ts';
 import type { ManagerEvent } from '../event/bus.ts';
 import type { NewCallback } from './callback-store.ts';
+import { lifeSpans } from './life-trace.ts';
 import {
   defaultStatusInfo,
   nextKernelStatus,
@@ -68,6 +70,8 @@ export interface Changes {
   readonly events: readonly ManagerEvent[];
   /** Calls of `callback_url`, in order. */
   readonly callbacks: readonly NewCallback[];
+  /** What of the sessions' lives is over, for the traces that they belong to. */
+  readonly spans: readonly PastSpan[];
 }
 
 /** Largest log kept with an ended kernel. Characters. */
@@ -151,6 +155,7 @@ export class Fold {
       requeuedKernels: this.requeuedKernels,
       events: this.events,
       callbacks: this.callbacks,
+      spans: this.sessions.flatMap((session) => lifeSpans(session, this.now)),
     };
   }
 

@@ -7,6 +7,7 @@ import type { Sql } from 'postgres';
 import type { Clock } from '../../common/clock.ts';
 import { errorCode } from '../../common/errors.ts';
 import type { AgentEvent } from '../../common/protocol/manager.ts';
+import type { Tracer } from '../../common/tracing.ts';
 import { type AuditRecord, insertAuditRecords } from '../audit/service.ts';
 import { BatchQueue } from '../batch-queue.ts';
 import { isDatabaseAway } from '../db/errors.ts';
@@ -64,6 +65,8 @@ export interface TransitionQueueOptions {
   readonly sql: Sql;
   readonly events: EventBus;
   readonly clock: Clock;
+  /** Told of sessions' lives; nobody by default. */
+  readonly tracer?: Tracer;
 }
 
 const MAX_ATTEMPTS = 4;
@@ -267,7 +270,8 @@ export class TransitionQueue {
 
   /** Tells waiters and loops what a committed batch changed. */
   #announce(changes: Changes): void {
-    const { events } = this.#options;
+    const { events, tracer } = this.#options;
+    for (const span of changes.spans) tracer?.tell(span);
     for (const event of changes.events) events.publish(event);
     const { kernels } = changes;
     const isDue = ({ status, mustJoin }: Changes['kernels'][number]) =>

@@ -14,6 +14,7 @@ import { formatAmount } from '../../common/slots.ts';
 import type { Db } from '../db/connect.ts';
 import { amountColumn, jsonColumn, listText, textColumn } from '../db/json.ts';
 import { insertCallbacks } from './callback-store.ts';
+import { sessionTrace } from './life-trace.ts';
 import type { Allocation, KernelState, SessionState } from './reports.ts';
 import { kernelStatus, sessionResult, sessionStatus } from './status.ts';
 import type { Changes, HistoryEntry, ResourceDelta } from './transition-fold.ts';
@@ -26,6 +27,7 @@ const sessionRow = v.object({
   result: sessionResult,
   callback_url: v.nullable(v.string()),
   max_retries: v.nullable(v.number()),
+  trace: v.nullable(sessionTrace),
 });
 
 /** The driver reads no NULL in lists. */
@@ -68,6 +70,12 @@ const maxRetries = (sql: Db) => sql`
       THEN (options#>>'{handler_options,default,max_retry_count}')::numeric::int
     ELSE 5 END AS max_retries`;
 
+/** Nothing is read for sessions that nobody traces. */
+const traceColumn = (sql: Db) => sql`
+  CASE WHEN trace_context IS NOT NULL THEN jsonb_build_object('parent', trace_context,
+    'resourceGroup', scaling_group_name, 'pendingAt', status_history->>'PENDING',
+    'scheduledAt', status_history->>'SCHEDULED') END AS trace`;
+
 /** Whose sessions are meant: the kernels' and those named themselves. */
 export interface Concerned {
   readonly kernelIds: readonly string[];
@@ -88,7 +96,8 @@ export async function lockSessions(
   const [sessions, kernels] = await Promise.all([
     tx`
       SELECT s.* FROM ${concerned} CROSS JOIN LATERAL (
-        SELECT id, status, status_info, status_data, result, callback_url, ${maxRetries(tx)}
+        SELECT id, status, status_info, status_data, result, callback_url, ${maxRetries(tx)},
+          ${traceColumn(tx)}
         FROM sessions WHERE id = c.id FOR NO KEY UPDATE) AS s`,
     tx`
       SELECT k.*, held.* FROM ${concerned}
@@ -112,6 +121,7 @@ export async function lockSessions(
     result: row.result,
     callbackUrl: row.callback_url,
     maxRetries: row.max_retries,
+    trace: row.trace,
     kernels: (ofSession.get(row.id) ?? []).map(kernelState),
   }));
 }

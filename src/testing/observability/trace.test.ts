@@ -162,6 +162,62 @@ function lineComplete(span: CollectedSpan): boolean {
   return span.parentSpanId === undefined || (parent !== undefined && lineComplete(parent));
 }
 
+test(
+  'the start of the session belongs to the trace of the command that asked for it',
+  async () => {
+    const ofTrace = (service: string, name: string) => {
+      const command = collector.spans.find((span) => span.name === 'backend.ai run');
+      return collector.spans.find(
+        (span) =>
+          span.service === service && span.name === name && span.traceId === command?.traceId,
+      );
+    };
+    const [schedule, start, connect, runner] = await until(
+      () => {
+        const found = [
+          ofTrace('backend.ai-manager', 'session schedule'),
+          ofTrace('backend.ai-manager', 'session start'),
+          ofTrace('backend.ai-agent', 'kernel connect'),
+          ofTrace('backend.ai-kernel-runner', 'list-services'),
+        ].flatMap((span) => (span && lineComplete(span) ? [span] : []));
+        return found.length === 4 && found;
+      },
+      'all have told of the start',
+      PATIENCE_MS,
+    );
+    if (!schedule || !start || !connect || !runner) throw new Error('unreachable');
+    const names = (span: CollectedSpan) =>
+      lineOf(span).map(({ service, name }) => `${service} ${name}`);
+    const request = [
+      'backend.ai-manager POST /session',
+      'backend.ai-webserver POST /func/*',
+      'backend.ai-cli backend.ai run',
+    ];
+    expect(names(schedule)).toEqual(['backend.ai-manager session schedule', ...request]);
+    expect(names(runner)).toEqual([
+      'backend.ai-kernel-runner list-services',
+      'backend.ai-agent kernel connect',
+      'backend.ai-manager session start',
+      ...request,
+    ]);
+    for (const name of ['kernel provide-image', 'kernel allocate', 'kernel create']) {
+      expect(ofTrace('backend.ai-agent', name)?.parentSpanId).toBe(start.spanId);
+    }
+    const [session] = await cluster.sql<{ id: string; agent_ids: string[] }[]>`
+      SELECT id, agent_ids FROM sessions WHERE name = 'traced'`;
+    const attributes = {
+      'backendai.session_id': session?.id,
+      'backendai.resource_group': 'default',
+      'backendai.agents': session?.agent_ids.join(),
+    };
+    expect(start).toMatchObject({ error: null, attributes });
+    expect(schedule).toMatchObject({ error: null, attributes });
+    expect(connect.attributes['backendai.session_id']).toBe(session?.id ?? '');
+    expect(start.startTimeUnixNano).toBe(schedule.endTimeUnixNano);
+  },
+  TIMEOUT_MS,
+);
+
 test('a request from elsewhere goes on with its trace and request id', async () => {
   const trace = { traceId: 'c'.repeat(32), spanId: 'd'.repeat(16) };
   const { BACKEND_ENDPOINT } = cluster.clientEnvironment;

@@ -155,7 +155,7 @@ class Simulation {
         statusInfo: null,
         statusData: {},
       },
-      ...{ result: 'UNDEFINED', maxRetries: 5, callbackUrl: null },
+      ...{ result: 'UNDEFINED', maxRetries: 5, callbackUrl: null, trace: null },
     });
   }
 

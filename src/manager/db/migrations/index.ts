@@ -21,6 +21,7 @@ import dueKernels from './0020_due_kernels.sql' with { type: 'text' };
 import folderIndexes from './0021_folder_indexes.sql' with { type: 'text' };
 import lighterUpdates from './0022_lighter_updates.sql' with { type: 'text' };
 import scheduler from './0023_scheduler.sql' with { type: 'text' };
+import sessionTraces from './0024_session_traces.sql' with { type: 'text' };
 import lighterChurn from './0025_lighter_churn.sql' with { type: 'text' };
 
 export const migrations: readonly Migration[] = [
@@ -45,5 +46,6 @@ export const migrations: readonly Migration[] = [
   { version: 21, name: 'folder_indexes', sql: folderIndexes },
   { version: 22, name: 'lighter_updates', sql: lighterUpdates },
   { version: 23, name: 'scheduler', sql: scheduler },
+  { version: 24, name: 'session_traces', sql: sessionTraces },
   { version: 25, name: 'lighter_churn', sql: lighterChurn },
 ];
