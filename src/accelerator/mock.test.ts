@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { systemRandom } from '../common/random.ts';
 import { capacityOf, type DeviceFamily, type SlotAmounts } from './family.ts';
 import { mockFamily } from './mock.ts';
@@ -151,4 +151,15 @@ describe('what is wrong is named', () => {
   test.each(wrong)('%s', async (_, text, settings, complaint) => {
     await expect(family(text, settings)).rejects.toThrow(complaint);
   });
+});
+
+test.each([
+  ['mock-accelerator.toml', { 'cuda.device': 'count' }, 2],
+  ['mock-cuda-mig.toml', { 'cuda.device:10g-mig': 'unique', 'cuda.device:20g-mig': 'unique' }, 5],
+  ['mock-rocm.toml', { 'rocm.device': 'count' }, 2],
+] as const)('the sample %s describes devices', async (name, slotTypes, count) => {
+  const sample = resolve(import.meta.dir, '../../config/accelerator', name);
+  const { slotTypes: found, devices } = await family(await Bun.file(sample).text());
+  expect(found).toEqual(slotTypes);
+  expect(devices).toHaveLength(count);
 });

@@ -75,6 +75,7 @@ describe.if(requireOrSkip(reason))('a packaged installation on existing servers'
       ...['--postgres-addr', `${database.hostname}:${database.port}`, '--redis-addr', redis.addr],
       ...['--etcd-addr', etcd.addr, '--db-user', database.username, '--db-name', envId],
       ...['--otel-endpoint', collector.url.origin, '--endpoint-protocol', 'http'],
+      ...['--accelerator', 'cuda_mock'],
       ...ports,
     ];
     const { default: connect } = await import('postgres');
@@ -175,6 +176,8 @@ describe.if(requireOrSkip(reason))('a packaged installation on existing servers'
     expect(spans).toBeGreaterThan(0);
     const web = readFileSync(join(target, 'etc/webserver.conf'), 'utf8');
     expect(web).toContain('force-endpoint-protocol = "http"');
+    const agent = readFileSync(join(target, 'logs/agent.log'), 'utf8');
+    expect(agent).toMatch(/accelerators are offered.*cuda.*2/);
     const guide = await mustRun(['install', '--show-guide', '--target-path', target], at);
     expect(guide.stdout).toBe(last.stdout);
     expect(statSync(join(target, 'etc/manager.toml')).mode & 0o077).toBe(0);

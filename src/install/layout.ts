@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import * as v from 'valibot';
 import { errorMessage, UserError } from '../common/errors.ts';
 import { type Random, randomString } from '../common/random.ts';
-import type { InstallRequest } from './request.ts';
+import { ACCELERATORS, type InstallRequest } from './request.ts';
 
 const SECRET_LENGTH = 48;
 
@@ -94,6 +94,7 @@ const infoRecord = v.object({
   env_id: v.string(),
   public_address: v.string(),
   agent_backend: v.picklist(['process', 'docker', 'dummy']),
+  accelerator: v.optional(v.picklist(ACCELERATORS)),
   halfstack: v.picklist(['compose', 'existing', 'none']),
   /** Of all but nodes, which need none. */
   servers: v.optional(

@@ -12,6 +12,10 @@ export type Maintenance = (typeof MAINTENANCE)[number];
 export const HALFSTACKS = ['auto', 'compose', 'existing'] as const;
 export type HalfstackChoice = (typeof HALFSTACKS)[number];
 
+/** Of the agent: real NVIDIA GPUs, or devices that are only made up. */
+export const ACCELERATORS = ['cuda', 'cuda_mock', 'cuda_mig_mock', 'rocm_mock'] as const;
+export type Accelerator = (typeof ACCELERATORS)[number];
+
 /** Servers that exist already: `host:port` each, or several separated by commas where one may be lost. */
 export interface ExistingServers {
   readonly postgres: string;
@@ -59,6 +63,8 @@ export interface InstallRequest {
   /** Address that clients use; servers listen on all addresses unless it is a loopback one. */
   readonly publicAddress: string;
   readonly agentBackend: 'process' | 'docker' | 'dummy';
+  /** Null: real ones that are found when the agent starts. */
+  readonly accelerator: Accelerator | null;
   readonly halfstack: HalfstackChoice;
   readonly existing: Partial<ExistingServers>;
   /** Collector of traces, as a URL; null: none are sent. */

@@ -54,6 +54,7 @@ export function requestOf(info: InstallInfo, request: InstallRequest): InstallRe
     envId: info.env_id,
     publicAddress: info.public_address,
     agentBackend: info.agent_backend,
+    accelerator: info.accelerator ?? null,
     otelEndpoint: request.otelEndpoint ?? info.otel_endpoint ?? null,
     endpointProtocol: request.endpointProtocol ?? info.endpoint_protocol ?? null,
     halfstack: info.halfstack === 'none' ? 'auto' : info.halfstack,

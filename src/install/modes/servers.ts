@@ -20,7 +20,14 @@ import {
   writeInfo,
   writeOwnFile,
 } from '../layout.ts';
-import { dockerCheck, folderCheck, platformCheck, portCheck } from '../parts/checks.ts';
+import { acceleratorTitle } from '../parts/accelerators.ts';
+import {
+  dockerCheck,
+  folderCheck,
+  nvidiaCheck,
+  platformCheck,
+  portCheck,
+} from '../parts/checks.ts';
 import { writeConfigFiles } from '../parts/config-files.ts';
 import { accountsPath, dataSteps, runInstalled } from '../parts/data.ts';
 import { executableStep } from '../parts/executable.ts';
@@ -55,6 +62,7 @@ function infoOf(request: InstallRequest, clock: Clock): InstallInfo {
     env_id: request.envId,
     public_address: request.publicAddress,
     agent_backend: request.agentBackend,
+    ...(request.accelerator === null ? {} : { accelerator: request.accelerator }),
     halfstack: usesCompose(request) ? 'compose' : 'existing',
     servers: { ...serverAddresses(request), redis_service: request.existing.redisService },
     database: { name: database.name, user: database.user },
@@ -83,6 +91,7 @@ function checksOf(request: InstallRequest, layout: Layout, signal: AbortSignal):
     platformCheck(),
     folderCheck(request.targetPath),
     ...(request.agentBackend === 'docker' ? [dockerCheck()] : []),
+    ...(request.accelerator === 'cuda' ? [nvidiaCheck()] : []),
     ...(usesCompose(request) ? [composeCheck(signal)] : existingServerChecks(request)),
     ...services.map((spec) =>
       portCheck(
@@ -295,7 +304,7 @@ export function serversPlan(request: InstallRequest, environment: Environment): 
       usesCompose(request)
         ? `Compose starts PostgreSQL, Redis and etcd on ports ${request.ports.postgres}, ${request.ports.redis} and ${request.ports.etcd}.`
         : `It uses PostgreSQL at ${addresses.postgres}, ${redisTitle(request)} at ${addresses.redis} and etcd at ${addresses.etcd}.`,
-      `Sessions of the agent: ${request.agentBackend}.`,
+      `Sessions of the agent: ${request.agentBackend}, with ${acceleratorTitle(request.accelerator)}.`,
       request.start
         ? `Manager, agent, storage proxy and web server are started ${byUnits ? 'as services of the system' : 'in the background'}.`
         : 'Nothing is started.',

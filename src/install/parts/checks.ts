@@ -50,6 +50,21 @@ export function folderCheck(path: string): Check {
   };
 }
 
+/** That the agent will find real GPUs to offer: it would start without any. */
+export function nvidiaCheck(): Check {
+  return {
+    title: 'NVIDIA driver',
+    async run() {
+      if (Bun.which('nvidia-smi') !== null) return null;
+      return {
+        problem: 'nvidia-smi is not on the path, so no GPU would be offered.',
+        remedy:
+          'Install the NVIDIA driver, or try --accelerator cuda_mock, whose GPUs are made up.',
+      };
+    },
+  };
+}
+
 /** @param isOurs whether what listens there is this very installation, which may stay. */
 export function portCheck(port: number, what: string, flag: string, isOurs: () => boolean): Check {
   return {

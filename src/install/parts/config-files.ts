@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import { stringify } from 'smol-toml';
 import { type Layout, redisPlace, type Secrets, serverAddresses, writeOwnFile } from '../layout.ts';
 import { type InstallRequest, listenAddress } from '../request.ts';
+import { mockFileOf, pluginsOf } from './accelerators.ts';
 
 type Table = Record<string, unknown>;
 
@@ -57,6 +58,7 @@ function agentToml(request: InstallRequest, layout: Layout): Table {
       'service-addr': `${listen}:${ports.agentService}`,
       'var-base-path': `${layout.state}/agent`,
       'ipc-base-path': `${layout.sockets}/agent`,
+      ...pluginsOf(request.accelerator),
     },
     container: {
       'bind-host': listen,
@@ -116,6 +118,8 @@ export function writeConfigFiles(request: InstallRequest, layout: Layout, secret
   for (const [name, table] of files) {
     writeOwnFile(`${layout.config}/${name}`, `${HEADER}${stringify(table)}`);
   }
+  const mocked = mockFileOf(request.accelerator);
+  if (mocked !== null) writeOwnFile(`${layout.config}/mock-accelerator.toml`, mocked);
 }
 
 /** What the configuration store has to say, below `config` and `volumes`. */

@@ -2,7 +2,7 @@
 import { resolve } from 'node:path';
 import { formatHostPort, parseHostPort } from '../../common/config/values.ts';
 import { parseManagerAddress, parseToken } from '../../common/protocol/join.ts';
-import type { ExistingServers, InstallRequest } from '../request.ts';
+import { ACCELERATORS, type ExistingServers, type InstallRequest } from '../request.ts';
 
 export interface Field {
   readonly label: string;
@@ -18,6 +18,8 @@ export interface Field {
 }
 
 const SHOWN_OF_TOKEN = 9;
+/** Accelerators that nobody named. */
+const FOUND = 'those found';
 const BACKENDS = ['process', 'docker', 'dummy'] as const;
 
 function joinFields(request: InstallRequest): Field[] {
@@ -121,6 +123,15 @@ export function fieldsOf(request: InstallRequest): Field[] {
       return agentBackend ? { ...request, agentBackend } : `One of ${BACKENDS.join(', ')}.`;
     },
   };
+  const accelerator: Field = {
+    label: 'Accelerators',
+    value: request.accelerator ?? FOUND,
+    choices: [FOUND, ...ACCELERATORS],
+    accept: (text) => ({
+      ...request,
+      accelerator: ACCELERATORS.find((name) => name === text) ?? null,
+    }),
+  };
   const purge: Field = {
     label: request.maintenance === 'move' ? 'Delete the old' : 'Delete data too',
     value: request.purge ? 'yes' : 'no',
@@ -129,7 +140,7 @@ export function fieldsOf(request: InstallRequest): Field[] {
   };
   if (request.mode === 'join') return [...joinFields(request), folder, backend];
   if (request.mode === 'standalone') return [folder];
-  if (request.mode !== 'maintain') return [folder, publicAddress, backend];
+  if (request.mode !== 'maintain') return [folder, publicAddress, backend, accelerator];
   if (request.maintenance === 'move') return [...serverFields(request), purge];
   return request.maintenance === 'uninstall' ? [folder, purge] : [folder];
 }

@@ -39,6 +39,12 @@ test('fields are changed before anything is done', async () => {
   const { child, sees, press } = atInstaller('--mode', 'package');
   await sees('❯ Go');
   press(UP);
+  await sees('❯ Accelerators      those found');
+  press(ENTER);
+  await sees('❯ Accelerators      cuda');
+  press(ENTER);
+  await sees('with simulated NVIDIA GPUs.');
+  press(UP);
   await sees('❯ Sessions run as   process');
   press(ENTER);
   await sees('❯ Sessions run as   docker');
