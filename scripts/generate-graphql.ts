@@ -23,7 +23,7 @@ const PARENTS: Readonly<Record<string, string>> = {
   ImageV2: '../image/service.ts#Image as ImageV2Parent',
   ContainerRegistryNode: '../registry/service.ts#RegistryConfiguration',
   Domain: '../domain/graphql.ts#DomainParent',
-  ResourceSlotType: '../resource-slot/graphql.ts#SlotTypeRecord',
+  ResourceSlotType: '../resource-slot/service.ts#SlotTypeRecord',
   DomainFairShare: '../fair-share/service.ts#ShareRow',
   ProjectFairShare: '../fair-share/service.ts#ShareRow as ProjectShareRow',
   UserFairShare: '../fair-share/service.ts#ShareRow as UserShareRow',

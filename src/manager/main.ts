@@ -16,6 +16,7 @@ import { agentGraphql } from './agent/graphql.ts';
 import { joinRoute } from './agent/join.ts';
 import { KnownAgents } from './agent/known-agents.ts';
 import { agentNodeGraphql } from './agent/node-graphql.ts';
+import { agentSearchRoutes } from './agent/rest-search.ts';
 import { agentGatewayRoute, announceManager, httpAgentDirectory } from './agent-link.ts';
 import { auditGraphql } from './audit/graphql.ts';
 import { loginGraphql } from './auth/login-graphql.ts';
@@ -80,6 +81,7 @@ import { resourceGroupV2Graphql } from './resource-group/v2-graphql.ts';
 import { resourcePresetGraphql } from './resource-preset/graphql.ts';
 import { resourcePresetRoutes } from './resource-preset/rest.ts';
 import { resourceSlotGraphql } from './resource-slot/graphql.ts';
+import { resourceSlotRoutes } from './resource-slot/rest.ts';
 import { v2Routes } from './rest-v2/rest.ts';
 import { explainGraphql } from './scheduler/explain-graphql.ts';
 import { schedulerRoutes } from './scheduler/rest.ts';
@@ -92,6 +94,7 @@ import { NewSessions } from './session/new-sessions.ts';
 import { sessionNodeGraphql } from './session/node-graphql.ts';
 import { sessionRoutes, sessionSocketRoutes } from './session/rest.ts';
 import { sessionHistoryRoutes } from './session/rest-history.ts';
+import { sessionSearchRoutes } from './session/rest-search.ts';
 import { TransitionQueue } from './session/transition-queue.ts';
 import { sessionV2Graphql } from './session/v2-graphql.ts';
 import { sessionHistoryGraphql } from './session/v2-history-graphql.ts';
@@ -213,6 +216,9 @@ export const featureRoutes = (ctx: ManagerContext, graphql: GraphqlEngine): Rout
   ...exportRoutes(ctx),
   ...v2Routes(ctx, graphql),
   ...fairShareRoutes(ctx),
+  ...agentSearchRoutes(ctx),
+  ...sessionSearchRoutes(ctx),
+  ...resourceSlotRoutes(ctx),
   ...usageBucketRoutes(ctx),
   ...sessionHistoryRoutes(ctx),
   ...openIdRoutes(ctx),

@@ -15,6 +15,8 @@ import { type Listed, mapListed, type PageWish } from '../graphql/page.ts';
 import { type ListSource, selectListPage } from '../graphql/page-store.ts';
 import type { Scope } from '../graphql/scalars.ts';
 import type { Page } from '../graphql/scope.ts';
+import type { V2Query } from '../graphql/v2-filter-store.ts';
+import { type V2ListShape, v2Source } from '../graphql/v2-list-store.ts';
 
 const slots = v.record(v.string(), v.union([v.string(), v.number()]));
 
@@ -159,6 +161,37 @@ export async function selectAgentNodes(
     key: sql`a.id`,
     keyType: 'text',
   };
+  const parse = (row: unknown) => v.parse(agentRow, row);
+  return mapListed(await selectListPage<object>(sql, source, wish), parse);
+}
+
+const searched: V2ListShape = {
+  columns: agentColumns,
+  from: (sql) => sql`agents a`,
+  fields: (sql) => ({
+    status: { kind: 'enum', column: sql`a.status::text` },
+    resourceGroup: { kind: 'text', column: sql`a.scaling_group` },
+  }),
+  orders: (sql) => ({
+    ID: sql`a.id`,
+    STATUS: sql`a.status`,
+    RESOURCE_GROUP: sql`a.scaling_group`,
+  }),
+  newest: (sql) => sql`a.first_contact`,
+  key: (sql) => sql`a.id`,
+  keyType: 'text',
+};
+
+/**
+ * One page of all agents, for those who may see all of them; newest first unless ordered.
+ * @throws BackendError InvalidGraphQLParameters for a filter that is too large.
+ */
+export async function searchAgents(
+  sql: Sql,
+  query: V2Query,
+  wish: PageWish,
+): Promise<Listed<AgentListRow>> {
+  const source = v2Source(sql, searched, query, wish, sql`true`);
   const parse = (row: unknown) => v.parse(agentRow, row);
   return mapListed(await selectListPage<object>(sql, source, wish), parse);
 }

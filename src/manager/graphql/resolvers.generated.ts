@@ -15,7 +15,7 @@ import type { SessionNodeRow, ContainerRow, KernelV2Row, SessionV2Row, SessionHi
 import type { Image as ImageParent, Image as ImageNodeParent, Image as ImageV2Parent } from '../image/service.ts';
 import type { RegistryConfiguration } from '../registry/service.ts';
 import type { DomainParent } from '../domain/graphql.ts';
-import type { SlotTypeRecord } from '../resource-slot/graphql.ts';
+import type { SlotTypeRecord } from '../resource-slot/service.ts';
 import type { ShareRow, ShareRow as ProjectShareRow, ShareRow as UserShareRow, BucketRow, BucketRow as ProjectBucketRow, BucketRow as UserBucketRow } from '../fair-share/service.ts';
 import type { AuditEntry } from '../audit/list.ts';
 import type { Domain as DomainRecord } from '../domain/service.ts';

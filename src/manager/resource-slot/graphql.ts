@@ -1,28 +1,12 @@
 /** GraphQL fields about the kinds of resources that a cluster knows; everybody may read them. */
-import type { Sql } from 'postgres';
-import * as v from 'valibot';
 import { globalId } from '../graphql/global-id.ts';
 import type { GraphqlModule } from '../graphql/module.ts';
-import { type Listed, mapListed, type PageWish } from '../graphql/page.ts';
-import type { V2Query } from '../graphql/v2-filter-store.ts';
 import { v2ListField } from '../graphql/v2-list.ts';
-import { selectSlotTypes, slotTypeRecord } from './store.ts';
+import { findSlotType, listSlotTypes, type SlotTypeRecord } from './service.ts';
 
 const TYPE = 'ResourceSlotType';
 
-export type SlotTypeRecord = v.InferOutput<typeof slotTypeRecord>;
-
 const idOf = ({ slot_name }: SlotTypeRecord): string => slot_name;
-
-const list = async (sql: Sql, query: V2Query, wish: PageWish): Promise<Listed<SlotTypeRecord>> =>
-  mapListed(await selectSlotTypes(sql, query, wish), (row) => v.parse(slotTypeRecord, row));
-
-/** One kind by its name; null when there is none. */
-async function find(sql: Sql, slotName: string): Promise<SlotTypeRecord | null> {
-  const page = { mode: 'offset', limit: 1, offset: 0 } as const;
-  const query = { filter: { slotName: { equals: slotName } } };
-  return (await list(sql, query, { page, rows: true, count: false })).rows[0] ?? null;
-}
 
 export const resourceSlotGraphql: GraphqlModule = {
   typeDefs: /* GraphQL */ `
@@ -79,14 +63,14 @@ export const resourceSlotGraphql: GraphqlModule = {
       node: ResourceSlotType!
     }
   `,
-  nodes: { ResourceSlotType: ({ ctx }, slotName) => find(ctx.sql, slotName) },
+  nodes: { ResourceSlotType: ({ ctx }, slotName) => findSlotType(ctx.sql, slotName) },
   resolvers: {
     Query: {
-      resourceSlotType: (_root, { slotName }, { ctx }) => find(ctx.sql, slotName),
+      resourceSlotType: (_root, { slotName }, { ctx }) => findSlotType(ctx.sql, slotName),
       resourceSlotTypes: (_root, args, { ctx }, info) =>
         v2ListField<SlotTypeRecord>(args, info, {
           idOf,
-          load: (wish) => list(ctx.sql, args, wish),
+          load: (wish) => listSlotTypes(ctx.sql, args, wish),
         }),
     },
     ResourceSlotType: {

@@ -53,6 +53,7 @@ const sessionRow = v.object({
   use_host_network: v.boolean(),
   network_type: text,
   network_id: text,
+  images: v.nullable(v.array(v.string())),
   domain_name: v.string(),
   user_uuid: v.string(),
   group_id: v.string(),
@@ -64,7 +65,7 @@ const sessionColumns = (sql: Sql): Fragment => sql`
   s.priority, s.is_preemptible, s.tag, s.status, s.result, s.created_at, s.terminated_at,
   s.starts_at, s.batch_timeout, s.requested_slots, s.occupying_slots, s.scaling_group_name,
   s.environ, s.bootstrap_script, s.startup_command, s.callback_url, s.use_host_network,
-  s.network_type, s.network_id, s.domain_name, s.user_uuid, s.group_id`;
+  s.network_type, s.network_id, s.images, s.domain_name, s.user_uuid, s.group_id`;
 
 const parseSession = (row: unknown): SessionV2Row => v.parse(sessionRow, row);
 
@@ -99,6 +100,10 @@ const sessions: V2ListShape = {
     domainName: { kind: 'text', column: sql`s.domain_name` },
     projectId: { kind: 'uuid', column: sql`s.group_id` },
     userUuid: { kind: 'uuid', column: sql`s.user_uuid` },
+    // What the older HTTP search compares besides; the schema's input has none of these.
+    wholeStatus: { kind: 'enum', column: sql`s.status` },
+    accessKey: { kind: 'text', column: sql`s.access_key` },
+    resourceGroup: { kind: 'text', column: sql`s.scaling_group_name` },
   }),
   orders: (sql) => ({
     CREATED_AT: sql`s.created_at`,
@@ -164,6 +169,7 @@ const kernelRow = v.object({
   resource_opts: v.nullable(v.record(v.string(), v.unknown())),
   status: kernelStatus,
   result: sessionResult,
+  last_stat: v.nullable(v.record(v.string(), v.unknown())),
   created_at: time,
   terminated_at: time,
   starts_at: time,
@@ -175,7 +181,8 @@ const kernelColumns = (sql: Sql): Fragment => sql`
   k.access_key, k.domain_name, k.group_id, k.image, k.architecture, k.startup_command,
   k.service_ports, k.preopen_ports, k.cluster_role, k.cluster_idx, k.local_rank,
   k.cluster_hostname, k.agent, k.container_id, k.scaling_group, k.requested_slots,
-  k.occupied_slots, k.resource_opts, k.status, k.result, k.created_at, k.terminated_at, k.starts_at`;
+  k.occupied_slots, k.resource_opts, k.status, k.result, k.last_stat, k.created_at,
+  k.terminated_at, k.starts_at`;
 
 const parseKernel = (row: unknown): KernelV2Row => v.parse(kernelRow, row);
 

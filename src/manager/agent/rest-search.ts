@@ -1,0 +1,86 @@
+/** `POST /agents/search`: the agents of the cluster as the Python SDK lists them, for superadmins. */
+import * as v from 'valibot';
+import type { ManagerContext } from '../context.ts';
+import { route } from '../http/declare.ts';
+import { aliased } from '../http/parameters.ts';
+import type { Route } from '../http/route.ts';
+import {
+  ordered,
+  searchPage,
+  textFilter,
+  toFilter,
+  toOrder,
+  toPagination,
+  toWish,
+} from '../http/search.ts';
+import { type AgentListRow, searchAgents } from './graphql-store.ts';
+
+const status = v.picklist(['ALIVE', 'LOST', 'RESTARTING', 'TERMINATED']);
+const statusFilter = v.nullish(
+  aliased(
+    { in: ['in_'] },
+    v.object({
+      equals: v.nullish(status),
+      in: v.nullish(v.array(status)),
+      not_equals: v.nullish(status),
+      not_in: v.nullish(v.array(status)),
+    }),
+  ),
+);
+const body = v.object({
+  filter: v.nullish(v.object({ status: statusFilter, resource_group: textFilter })),
+  order: ordered(['id', 'status', 'resource_group']),
+  ...searchPage,
+});
+
+/** An empty list compares nothing, as upstream's clients expect. */
+function toStatusFilter(filter: v.InferOutput<typeof statusFilter>) {
+  return {
+    equals: filter?.equals,
+    in: filter?.in?.length ? filter.in : null,
+    notEquals: filter?.not_equals,
+    notIn: filter?.not_in,
+  };
+}
+
+/** Amounts as decimal text. */
+const amounts = (slots: AgentListRow['available_slots']) =>
+  Object.fromEntries(Object.entries(slots).map(([name, amount]) => [name, String(amount)]));
+
+const toItem = (agent: AgentListRow) => ({
+  id: agent.id,
+  status: agent.status,
+  region: agent.region,
+  resource_group: agent.scaling_group,
+  schedulable: agent.schedulable,
+  available_slots: amounts(agent.available_slots),
+  occupied_slots: amounts(agent.occupied_slots),
+  addr: agent.addr,
+  architecture: agent.architecture,
+  version: agent.version,
+});
+
+export const agentSearchRoutes = (ctx: ManagerContext): Route[] => [
+  route(
+    {
+      method: 'POST',
+      path: '/agents/search',
+      gate: 'any',
+      auth: 'superadmin',
+      summary: 'List agents.',
+      takes: { body },
+    },
+    async (_request, input) => {
+      const { filter, order } = input.body;
+      const query = {
+        filter: {
+          status: toStatusFilter(filter?.status),
+          resourceGroup: toFilter(filter?.resource_group),
+        },
+        orderBy: toOrder(order),
+      };
+      const { rows, total } = await searchAgents(ctx.sql, query, toWish(input.body));
+      return { json: { items: rows.map(toItem), pagination: toPagination(total, input.body) } };
+    },
+  ),
+];
