@@ -69,6 +69,8 @@ make_database() {
   rm /tmp/password
   echo "include 'ha.conf'" >>"$data.new/postgresql.conf"
   write_settings "$data.new"
+  # Until it is written that this is the primary: see where no file says who is.
+  touch "$data.new/ha.new"
   echo "CREATE DATABASE $POSTGRES_DB" | postgres --single -D "$data.new" postgres >/dev/null
   mv "$data.new" "$data"
 }
@@ -182,6 +184,11 @@ if [ -e "$(dirname "$data")/PG_VERSION" ]; then
   exit 1
 fi
 if [ ! -s "$roles" ]; then
+  if [ -e "$data" ] && [ ! -e "$data/ha.new" ]; then
+    say "nothing says any more which server has all data; $name has some. Write 'postgres alone' or" \
+      "'postgres-standby alone' to $roles: the other one is made anew from that"
+    exit 1
+  fi
   if [ "$name" = postgres ]; then
     [ -e "$data" ] || make_database
     change '' "$name alone" || true
@@ -191,6 +198,7 @@ if [ ! -s "$roles" ]; then
   fi
 fi
 read -r primary mode <"$roles"
+rm -f "$data/ha.new"
 if [ "$primary" != "$name" ] && [ ! -e "$data/standby.signal" ]; then copy_primary; fi
 
 # Left by a kill. Their process ids are those of other processes by now.

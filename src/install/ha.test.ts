@@ -168,4 +168,23 @@ describe.if(requireOrSkip(reason))('an installation on servers that may be lost'
     );
     expect((await inSession('print("kept", kept)')).stdout).toContain('kept 4');
   });
+
+  test('where nothing says which PostgreSQL has all data, none of them is taken for it', async () => {
+    const servers = ['postgres', 'postgres-standby'];
+    await compose('exec', '--no-TTY', 'postgres', 'rm', '/var/run/postgresql/primary');
+    await compose('kill', ...servers);
+    await compose('up', '--detach', ...servers);
+    for (const server of servers) {
+      await until(
+        async () =>
+          (await compose('logs', '--tail', '5', server)).includes(`${server} has some. Write`),
+        `${server} says what to do`,
+        RECOVERY_MS,
+      );
+    }
+    const say = 'echo "postgres-standby alone" >/var/run/postgresql/primary';
+    await compose('run', '--rm', '--no-deps', '--entrypoint', 'sh', 'postgres', '-c', say);
+    await compose('up', '--detach', '--wait', ...servers);
+    expect((await inSession('print("kept", kept)')).stdout).toContain('kept 4');
+  });
 });

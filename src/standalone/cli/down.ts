@@ -41,7 +41,8 @@ export default defineCommand({
   async run({ options, io, globals }) {
     const folder = folderOf(options, io);
     const cluster = findLocalCluster(folder);
-    let elsewhere: ReturnType<typeof readPlace> = null;
+    // First, so that nothing is stopped when it cannot be read.
+    const elsewhere = options.purge ? readPlace(folder) : null;
     if (cluster !== null) {
       if (options.sessions || options.purge) {
         const { endAllSessions } = await import('../sessions.ts');
@@ -64,7 +65,6 @@ export default defineCommand({
           hint: 'Run this again in a moment.',
         });
       }
-      elsewhere = readPlace(folder);
       await removeCluster(folder);
     }
     if (globals.output === 'json') {

@@ -78,7 +78,7 @@ export async function usePlace(
   };
   const text = `# Where \`backend.ai up\` keeps this cluster's data; written by \`backend.ai servers move\`.\n${stringify(table)}`;
   const staging = `${configPath(folder)}.new`;
-  await writeFile(staging, text, { mode: 0o600 });
+  await writeFile(staging, text, { mode: 0o600, flush: true });
   await rename(staging, configPath(folder));
   await rm(retiredPath(folder), { force: true });
 }

@@ -97,6 +97,8 @@ class Unpacking implements AsyncDisposable {
   readonly #staging: OpenFolder;
   readonly #folders: OpenFolders;
   readonly #isLocal: boolean;
+  /** Open for as long as files are written: the system tells it of writes that fail later on. */
+  readonly #fileSystem: number;
   #grown: Grown[] = [];
   #grownBytes = 0;
   #count = 0;
@@ -106,11 +108,13 @@ class Unpacking implements AsyncDisposable {
     this.#staging = staging;
     this.#folders = new OpenFolders(options.root, makeFolderLikeParent(FOLDER_MODE));
     this.#isLocal = isLocalFileSystem(statfsSync(staging.path).type);
+    this.#fileSystem = openSync(staging.path, O_RDONLY | O_DIRECTORY);
   }
 
   /** Files that did not take their places go away. */
   async [Symbol.asyncDispose](): Promise<void> {
     for (const { path } of this.#grown) unlinkIfThere(path);
+    closeSync(this.#fileSystem);
     await this.#folders[Symbol.asyncDispose]();
   }
 
@@ -187,12 +191,7 @@ class Unpacking implements AsyncDisposable {
 
   /** @returns false where it cannot be done, or did not succeed; then each file tells why. */
   #syncAll(): boolean {
-    const fd = openSync(this.#staging.path, O_RDONLY | O_DIRECTORY);
-    try {
-      return libc()?.syncFileSystem(fd) ?? false;
-    } finally {
-      closeSync(fd);
-    }
+    return libc()?.syncFileSystem(this.#fileSystem) ?? false;
   }
 }
 

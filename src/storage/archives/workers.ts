@@ -153,7 +153,6 @@ export class ArchiveWorkers {
         `${MAX_AT_ONCE} archives are being made at present. Try again in a moment.`,
       );
     }
-    worker.making += 1;
     return await new Promise((resolve, reject) => {
       const stream = new PieceStream(
         () => worker.say('more', id),
@@ -170,6 +169,7 @@ export class ArchiveWorkers {
           else stream.end(null);
         }
       });
+      worker.making += 1;
     });
   }
 
