@@ -118,9 +118,16 @@ export const runnerEnvironment = {
   trustedKeys: 'BACKENDAI_RUNNER_TRUSTED_KEYS',
   /** The runtime's own name for the threads that it may start for calls that sleep: RUNNER_THREADS. */
   threads: 'UV_THREADPOOL_SIZE',
+  /** The runtime's own name for the memory that it paces its collecting of garbage by: RUNNER_MEMORY_BYTES. */
+  memory: 'BUN_JSC_forceRAMSize',
 } as const;
 /** Enough for the output of 28 programs at a time, two threads each; started only when needed. */
 export const RUNNER_THREADS = '64';
+/**
+ * Far more than the runner keeps. By default the runtime goes by the machine's memory, and lets what an upload
+ * leaves behind pile up until it no longer fits into a small session. Bytes.
+ */
+export const RUNNER_MEMORY_BYTES = String(64 * 1024 * 1024);
 
 const SHIELD_PREFIX = 'BACKENDAI_RUNNER_USER_';
 /** Variables that would change how the runner itself starts: its loader's and its runtime's. */

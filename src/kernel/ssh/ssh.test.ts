@@ -20,6 +20,8 @@ import { startRunner, type TestRunner } from '../testing/harness.ts';
 const usable = requireOrSkip(missingForSsh());
 const local = mkdtempSync(join(tmpdir(), 'ssh-test-'));
 const BIG_BYTES = 8 * 1024 * 1024 + 11;
+/** Resident, while 384 MiB come in: about 115 MiB; more than 220 where garbage is collected late. */
+const MAX_UPLOADING_BYTES = 170 * 1024 * 1024;
 let runner: TestRunner;
 let target: SshTarget;
 
@@ -69,6 +71,22 @@ describe.skipIf(!usable)('ssh', () => {
   test('a program ended by a signal', async () => {
     const done = await run('kill -TERM $$');
     expect(done.exitCode).toBe(255);
+  });
+
+  test('uploads leave little behind in memory', async () => {
+    let mostBytes = 0;
+    const watch = setInterval(() => {
+      mostBytes = Math.max(mostBytes, runner.rssBytes());
+    }, 20);
+    const input = `put ${join(local, 'big')} upload\n`.repeat(48);
+    const done = await runClient(
+      ['sftp', '-F', '/dev/null', ...sshOptions(target), '-b', '-', 'work@127.0.0.1'],
+      { input },
+    ).finally(() => clearInterval(watch));
+    expect(done).toMatchObject({ exitCode: 0, stderr: '' });
+    expect(isSame(join(local, 'big'), inSession('upload'))).toBe(true);
+    expect(mostBytes).toBeGreaterThan(0);
+    expect(mostBytes).toBeLessThan(MAX_UPLOADING_BYTES);
   });
 
   test('a terminal of its own', async () => {

@@ -7,6 +7,7 @@ import * as v from 'valibot';
 import type { ExecuteRequest, ExecuteSlice } from '../../common/protocol/execution.ts';
 import {
   MAX_LINE_BYTES,
+  RUNNER_MEMORY_BYTES,
   RUNNER_THREADS,
   type RunnerOp,
   type RunnerReply,
@@ -201,6 +202,7 @@ export function startRunner(
       [runnerEnvironment.runtimePath]: options.runtimePath ?? '',
       [runnerEnvironment.bootstrap]: options.bootstrap ?? '',
       [runnerEnvironment.threads]: RUNNER_THREADS,
+      [runnerEnvironment.memory]: RUNNER_MEMORY_BYTES,
       ...options.env,
     },
   });

@@ -8,7 +8,11 @@ import {
   TERMINAL_SERVICE,
 } from '../../../common/images/labels.ts';
 import type { KernelSpec } from '../../../common/protocol/kernel.ts';
-import { RUNNER_THREADS, runnerEnvironment } from '../../../common/protocol/runner.ts';
+import {
+  RUNNER_MEMORY_BYTES,
+  RUNNER_THREADS,
+  runnerEnvironment,
+} from '../../../common/protocol/runner.ts';
 import { environmentText, type Grant, resourceText } from '../../resources/grant.ts';
 import { withHooks } from '../hooks.ts';
 import { type KernelLayout, type Owner, SOCKET_NAME } from './layout.ts';
@@ -56,6 +60,7 @@ export function runnerVariables(spec: KernelSpec): Record<string, string> {
     [runnerEnvironment.sshPort]: String(SSH_SERVICE.port),
     [runnerEnvironment.terminalPort]: String(TERMINAL_SERVICE.port),
     [runnerEnvironment.threads]: RUNNER_THREADS,
+    [runnerEnvironment.memory]: RUNNER_MEMORY_BYTES,
     [runnerEnvironment.bootstrap]:
       spec.bootstrapScript === null ? '' : `${CONFIG_MOUNT}/${BOOTSTRAP_NAME}`,
   };

@@ -11,6 +11,7 @@ import {
 } from '../../../common/images/labels.ts';
 import type { KernelSpec, ServicePort } from '../../../common/protocol/kernel.ts';
 import {
+  RUNNER_MEMORY_BYTES,
   RUNNER_THREADS,
   runnerEnvironment,
   shieldVariables,
@@ -101,7 +102,7 @@ export function kernelEnvironment(parts: KernelParts): Record<string, string> {
     LOGNAME: 'work',
     ...Object.fromEntries(coreCountVariables(spec.image.labels).map((name) => [name, cores])),
     ...environment,
-    ...withRunnerThreads(spec.environ),
+    ...withRunnerLimits(spec.environ),
     // Not the user's to change: they say which devices are the kernel's.
     ...attachment.environment,
     HOME: inner.work,
@@ -120,19 +121,24 @@ export function kernelEnvironment(parts: KernelParts): Record<string, string> {
     ),
     [runnerEnvironment.trustedKeys]: join(inner.config, CLUSTER_PUBLIC_KEY),
     [runnerEnvironment.threads]: RUNNER_THREADS,
+    [runnerEnvironment.memory]: RUNNER_MEMORY_BYTES,
     [runnerEnvironment.bootstrap]: spec.bootstrapScript === null ? '' : inner.bootstrap,
   };
   return withHooks(variables, attachment.hooks.map(hookTarget(sandbox)));
 }
 
-const POOL_VARIABLES: ReadonlySet<string> = new Set([runnerEnvironment.threads, 'GOMAXPROCS']);
+const OWN_VARIABLES: ReadonlySet<string> = new Set([
+  runnerEnvironment.threads,
+  runnerEnvironment.memory,
+  'GOMAXPROCS',
+]);
 
-/** The user's variables; those that would set the runner's own threads reach only user programs. */
-const withRunnerThreads = (environ: Readonly<Record<string, string>>): Record<string, string> =>
+/** The user's variables; those that would set the runner's own threads and memory reach only user programs. */
+const withRunnerLimits = (environ: Readonly<Record<string, string>>): Record<string, string> =>
   Object.fromEntries(
     Object.entries(environ).flatMap(([name, value]) =>
       Object.entries(
-        POOL_VARIABLES.has(name) ? shieldVariables({ [name]: value }) : { [name]: value },
+        OWN_VARIABLES.has(name) ? shieldVariables({ [name]: value }) : { [name]: value },
       ),
     ),
   );
