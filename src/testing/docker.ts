@@ -60,8 +60,20 @@ export interface PrivateDocker extends TestDocker {
   revive(): Promise<void>;
 }
 
-/** Starts a daemon; needs root. */
+/**
+ * Starts a daemon; needs root. Of several that start at the same time on a busy machine one now and
+ * then waits for its containerd for ever: then another one is started in its place, once.
+ */
 export async function startTestDocker(): Promise<PrivateDocker> {
+  try {
+    return await startDaemon();
+  } catch (error) {
+    console.error('once more:', error);
+    return await startDaemon();
+  }
+}
+
+async function startDaemon(): Promise<PrivateDocker> {
   const folder = mkdtempSync(join(tmpdir(), 'bai-docker-'));
   const socketPath = join(folder, 'docker.sock');
   const bridge = makeBridge();
