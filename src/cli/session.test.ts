@@ -102,6 +102,19 @@ test('watch gives up in time, and finds nothing where there is nothing', async (
   expect(JSON.parse(err)).toEqual({ ok: false, reason: 'No matching items.' });
 });
 
+test('watch tells at once how a session ended that is over already', async () => {
+  const { sql } = server;
+  expect(await run('watch', deadId)).toMatchObject({ exitCode: 0, err: '✓ session_terminated\n' });
+  await sql`UPDATE sessions SET result = 'FAILURE', status_data = '{"kernel": {"exit_code": 7}}'
+    WHERE id = ${deadId}`;
+  const failed = await run('session', 'watch', deadId, '--output', 'json');
+  expect({ ...failed, out: JSON.parse(failed.out) }).toMatchObject({
+    ...{ exitCode: 7, err: '' },
+    out: { event: 'session_failure', sessionId: deadId, exitCode: 7 },
+  });
+  await sql`UPDATE sessions SET result = 'UNDEFINED', status_data = NULL WHERE id = ${deadId}`;
+});
+
 test.each([
   ['session_success', 0, 0],
   ['session_failure', 7, 7],

@@ -1,6 +1,6 @@
 /** `session watch`: follows one session until it is over. */
 import * as v from 'valibot';
-import type { SessionMatch } from '../../../client/index.ts';
+import type { Client, SessionMatch } from '../../../client/index.ts';
 import {
   type CommandIo,
   choice,
@@ -33,15 +33,49 @@ export function endOf(event: string, exitCode: number | null): number | null {
 
 const FAILURES = ['session_failure', 'session_cancelled', 'kernel_cancelled'];
 
+const ENDED: Readonly<Record<string, string>> = {
+  TERMINATED: 'session_terminated',
+  CANCELLED: 'session_cancelled',
+};
+const RESULTS: Readonly<Record<string, string>> = {
+  SUCCESS: 'session_success',
+  FAILURE: 'session_failure',
+};
+const summary = v.nullable(
+  v.object({
+    status: v.nullable(v.string()),
+    result: v.nullable(v.string()),
+    status_data: v.nullable(
+      v.pipe(
+        v.string(),
+        v.parseJson(),
+        v.nullable(
+          v.looseObject({
+            kernel: v.optional(v.looseObject({ exit_code: v.nullish(v.number(), null) })),
+          }),
+        ),
+      ),
+    ),
+  }),
+);
+
+/** What a session that is over ended with, as its last event would have told; null while it goes on. */
+async function endBefore(client: Client, id: string) {
+  const document = 'query($id: UUID!) { compute_session(id: $id) { status result status_data } }';
+  const session = await client.graphql.field('compute_session', summary, document, { id });
+  const ended = ENDED[session?.status ?? ''];
+  if (ended === undefined) return null;
+  const event = RESULTS[session?.result ?? ''] ?? ended;
+  return { event, exitCode: session?.status_data?.kernel?.exit_code ?? null };
+}
+
 /** Lets people choose; null when they don't. */
 async function pick(io: CommandIo, matches: readonly SessionMatch[]): Promise<string | null> {
   matches.forEach(({ name, status }, index) => {
     io.stderr.write(`${index + 1}. ${name} (${status})\n`);
   });
   const answer = await askLine(io, new LineReader(io.input), 'Select session to watch: ');
-  return (
-    matches[Number(answer) - 1]?.name ?? matches.find(({ name }) => name === answer)?.name ?? null
-  );
+  return matches[Number(answer) - 1]?.id ?? matches.find(({ name }) => name === answer)?.id ?? null;
 }
 
 export default defineCommand({
@@ -71,7 +105,7 @@ export default defineCommand({
       ? wanted
       : wanted === undefined && matches.length > 1
         ? await pick(io, matches)
-        : (matches[0]?.name ?? null);
+        : (matches[0]?.id ?? null);
     if (found === null) {
       const reason = 'No matching items.';
       if (json) io.stderr.write(`${JSON.stringify({ ok: false, reason })}\n`);
@@ -79,23 +113,35 @@ export default defineCommand({
       return 1;
     }
     const query = UUID.test(found) ? { sessionId: found } : { sessionName: found };
-    const signal = options.maxWait ? AbortSignal.timeout(options.maxWait * 1000) : undefined;
+    const timeout = options.maxWait ? AbortSignal.timeout(options.maxWait * 1000) : undefined;
+    const done = new AbortController();
+    const say = (event: string, data: object) => {
+      if (json) io.stdout.write(`${JSON.stringify({ ...data, event })}\n`);
+      else printStatus(io.stderr, FAILURES.includes(event) ? 'fail' : 'done', event);
+    };
     try {
       const events = await client.sessionEvents(
         { ...query, scope: options.scope, ownerAccessKey: options.owner },
-        signal,
+        timeout ? AbortSignal.any([timeout, done.signal]) : done.signal,
       );
+      // It may have ended before the server began to listen: then nothing more would be heard of it.
+      const over = 'sessionId' in query ? await endBefore(client, found) : null;
+      if (over !== null) {
+        say(over.event, { sessionId: found, exitCode: over.exitCode });
+        return endOf(over.event, over.exitCode) ?? 0;
+      }
       for await (const { event, data } of events) {
         const parsed = v.parse(eventData, data);
-        if (json) io.stdout.write(`${JSON.stringify({ ...parsed, event })}\n`);
-        else printStatus(io.stderr, FAILURES.includes(event) ? 'fail' : 'done', event);
+        say(event, parsed);
         const exitCode = endOf(event, parsed.exitCode);
         if (exitCode !== null) return exitCode;
       }
     } catch (error) {
-      if (!signal?.aborted) throw error;
+      if (!timeout?.aborted) throw error;
       printStatus(io.stderr, 'warn', `The session is not over after ${options.maxWait} seconds.`);
       return TIMEOUT_EXIT_CODE;
+    } finally {
+      done.abort();
     }
     printStatus(io.stderr, 'fail', 'The server ended the stream of events.');
     return 1;
