@@ -12,13 +12,13 @@ const MAX_ONGOING = 4;
 const NONE: CommitState = { state: 'none', message: '', image: null };
 
 export class Commits {
-  readonly #backend: Backend;
+  readonly #backend: Pick<Backend, 'name' | 'commit'>;
   readonly #log: Logger;
   readonly #known = new Map<string, CommitState>();
   readonly #running = new Map<string, Promise<void>>();
   readonly #stopping = new AbortController();
 
-  constructor(backend: Backend, log: Logger) {
+  constructor(backend: Pick<Backend, 'name' | 'commit'>, log: Logger) {
     this.#backend = backend;
     this.#log = log;
   }
@@ -60,6 +60,11 @@ export class Commits {
 
   state(kernelId: string): CommitState {
     return this.#known.get(kernelId) ?? NONE;
+  }
+
+  /** The kernels that are being committed. */
+  ongoing(): string[] {
+    return [...this.#running.keys()];
   }
 
   #note(kernelId: string, state: CommitState): void {

@@ -93,6 +93,7 @@ export function agentService(options: ServiceOptions): ApiOf<typeof agentApi> {
     mountVolume: async (wanted) => ({ message: await mountVolume(wanted) }),
     unmountVolume: async (wanted) => ({ message: await unmountVolume(wanted) }),
     commitState: async ({ kernelId }) => commits.state(kernelId),
+    ongoingCommits: async () => ({ kernelIds: commits.ongoing() }),
     downloadFile: async ({ kernelId, path }) => ({
       data: await downloadFile(runner(kernelId), path),
     }),

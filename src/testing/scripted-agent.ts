@@ -116,6 +116,11 @@ export class ScriptedAgent {
       this.#reachable(
         () => this.commits.get(kernelId) ?? { state: 'none', message: '', image: null },
       ),
+    ongoingCommits: async () =>
+      this.#reachable(() => {
+        const ongoing = [...this.commits].filter(([, { state }]) => state === 'ongoing');
+        return { kernelIds: ongoing.map(([kernelId]) => kernelId) };
+      }),
     downloadFile: async ({ path }) => this.#reachable(() => this.#read(path)),
   };
 

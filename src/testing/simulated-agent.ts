@@ -89,6 +89,7 @@ export class SimulatedAgent {
       downloadFile: absent,
       commit: absent,
       commitState: absent,
+      ongoingCommits: absent,
       abuseReport: absent,
       mounts: absent,
       fstab: absent,

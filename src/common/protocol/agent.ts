@@ -165,4 +165,10 @@ export const agentApi = {
   }),
   /** How far the last commit of a kernel is. */
   commitState: method({ params: v.object(kernelRef), result: commitState, timeoutMs: 10_000 }),
+  /** The kernels that are being committed now. */
+  ongoingCommits: method({
+    params: v.object({}),
+    result: v.object({ kernelIds: v.array(v.string()) }),
+    timeoutMs: 5_000,
+  }),
 } satisfies Api;

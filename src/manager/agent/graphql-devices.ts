@@ -1,10 +1,10 @@
 /** What resolvers tell of agents' devices: how much is given away, and their health as the agent sees it. */
 import { GraphQLScalarType } from 'graphql';
-import { errorMessage } from '../../common/errors.ts';
 import type { HardwareReport } from '../../common/protocol/agent.ts';
 import type { GraphqlContext } from '../graphql/context.ts';
 import { batched } from '../graphql/loaders.ts';
-import { type DeviceHolding, selectDeviceHoldings, selectLiveContacts } from './graphql-store.ts';
+import { askAgents } from './ask.ts';
+import { type DeviceHolding, selectDeviceHoldings } from './graphql-store.ts';
 
 /** Not shared out as devices: these are amounts. */
 const PLAIN_DEVICES = new Set(['cpu', 'mem']);
@@ -35,22 +35,9 @@ const shares = batched<string, DeviceShares>(async (ids, { ctx }) => {
   return new Map(ids.map((id) => [id, sharesOf(byAgent.get(id) ?? [])]));
 });
 
-/** Asks the agents, all at once; one that is away or does not answer in time is left out. */
-const hardware = batched<string, HardwareReport>(async (ids, { ctx }) => {
-  const reports = await Promise.all(
-    (await selectLiveContacts(ctx.sql, ids)).map(async ({ id, addr, publicKey }) => {
-      try {
-        return [id, await ctx.agents.client(id, addr, publicKey).describeHardware({})] as const;
-      } catch (error) {
-        ctx.log.warn('an agent did not tell of its hardware', {
-          ...{ agentId: id, error: errorMessage(error) },
-        });
-        return null;
-      }
-    }),
-  );
-  return new Map(reports.filter((report) => report !== null));
-});
+const hardware = batched<string, HardwareReport>((ids, { ctx }) =>
+  askAgents(ctx, ids, 'hardware', (agent) => agent.describeHardware({})),
+);
 
 export const deviceFields = {
   gpu_alloc_map: (agent: { id: string }, _args: unknown, context: GraphqlContext) =>

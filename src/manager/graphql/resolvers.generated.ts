@@ -3181,6 +3181,7 @@ export type ComputeSession = Item & {
   readonly scheduled_at: Maybe<Scalars['DateTime']['output']>;
   readonly startup_command: Maybe<Scalars['String']['output']>;
   readonly result: Maybe<Scalars['String']['output']>;
+  readonly commit_status: Maybe<Scalars['String']['output']>;
   readonly idle_checks: Maybe<Scalars['JSONString']['output']>;
   readonly abusing_reports: Maybe<ReadonlyArray<Maybe<Scalars['JSONString']['output']>>>;
   readonly agent_ids: Maybe<ReadonlyArray<Maybe<Scalars['String']['output']>>>;
@@ -10408,6 +10409,7 @@ export type ComputeSessionResolvers<ContextType = GraphqlContext, ParentType ext
   scheduled_at?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
   startup_command?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
   result?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  commit_status?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
   idle_checks?: Resolver<Maybe<ResolversTypes['JSONString']>, ParentType, ContextType>;
   abusing_reports?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['JSONString']>>>, ParentType, ContextType>;
   agent_ids?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['String']>>>, ParentType, ContextType>;

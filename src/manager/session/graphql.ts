@@ -10,6 +10,7 @@ import type {
 } from '../graphql/resolvers.generated.ts';
 import { nameList, pageOf, scopeByAccessKey } from '../graphql/scope.ts';
 import { idleReportOf } from '../idle/graphql.ts';
+import { commitStatusOf } from './commit-status.ts';
 import {
   type ContainerRow,
   containersOfAgents,
@@ -79,6 +80,7 @@ const typeDefs = /* GraphQL */ `
     scheduled_at: DateTime
     startup_command: String
     result: String
+    commit_status: String
     idle_checks: JSONString
     abusing_reports: [JSONString]
     agent_ids: [String]
@@ -331,6 +333,8 @@ export const sessionGraphql: GraphqlModule = {
     },
     ComputeContainer: { live_stat: figuresOf, last_stat: figuresOf },
     ComputeSession: {
+      commit_status: async (session, _args, context) =>
+        commitStatusOf(context, await kernelsOf(context, session.id)),
       idle_checks: (session, _args, context) => idleReportOf(context, session.id),
       containers: async (session, _args, context) =>
         (await kernelsOf(context, session.id)).map((kernel) => toComputeContainer(kernel, context)),

@@ -19,6 +19,7 @@ import { type Scope, wordScalar } from '../graphql/scalars.ts';
 import { nameList, requireSuperadmin } from '../graphql/scope.ts';
 import { idleReportOf } from '../idle/graphql.ts';
 import { userNode } from '../user/node-graphql.ts';
+import { commitStatusOf } from './commit-status.ts';
 import { agentsHidden, historyTime, kernelsOf } from './graphql.ts';
 import { kernelNodeConnection } from './kernel-node-graphql.ts';
 import {
@@ -177,8 +178,8 @@ export const sessionNodeGraphql: GraphqlModule = {
       scheduled_at: (session) => historyTime(session.status_history, 'SCHEDULED'),
       queue_position: (session, _args, context) =>
         session.status === 'PENDING' ? queuePosition(context, session.id) : null,
-      // Upstream answers nothing here either: commits are asked about by REST.
-      commit_status: () => null,
+      commit_status: async (session, _args, context) =>
+        commitStatusOf(context, await kernelsOf(context, session.id)),
       idle_checks: (session, _args, context) => idleReportOf(context, session.id),
       agent_ids: (session, _args, context) =>
         agentsHidden(context) ? null : (session.agent_ids ?? []),
