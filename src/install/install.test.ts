@@ -64,6 +64,10 @@ describe.if(requireOrSkip(reason))('a packaged installation on existing servers'
       '--agent-service-port',
       '--storage-client-port',
       '--storage-manager-port',
+      '--app-proxy-port',
+      '--app-proxy-http-port',
+      '--app-proxy-tcp-port',
+      '--app-proxy-h2-port',
     ]) {
       ports.push(name, String(await freePort()));
     }
@@ -75,7 +79,7 @@ describe.if(requireOrSkip(reason))('a packaged installation on existing servers'
       ...['--postgres-addr', `${database.hostname}:${database.port}`, '--redis-addr', redis.addr],
       ...['--etcd-addr', etcd.addr, '--db-user', database.username, '--db-name', envId],
       ...['--otel-endpoint', collector.url.origin, '--endpoint-protocol', 'http'],
-      ...['--accelerator', 'cuda_mock'],
+      ...['--accelerator', 'cuda_mock', '--with-app-proxy'],
       ...ports,
     ];
     const { default: connect } = await import('postgres');
@@ -170,7 +174,7 @@ describe.if(requireOrSkip(reason))('a packaged installation on existing servers'
 
   test('killed at every step and run again, it gets to a session at the end', async () => {
     const { killedAt, last } = await killAtEveryStep(options, at);
-    expect(killedAt).toHaveLength(11);
+    expect(killedAt).toHaveLength(17);
     expect(killedAt.at(-1)).toBe('Run a session that prints hello world');
     expect(last.stdout).toContain('admin@lablup.com');
     expect(spans).toBeGreaterThan(0);
@@ -191,9 +195,11 @@ describe.if(requireOrSkip(reason))('a packaged installation on existing servers'
       const { services }: { services: { name: string; ready: boolean }[] } = JSON.parse(stdout);
       return { code, ready: services.filter(({ ready }) => ready).map(({ name }) => name) };
     };
-    expect(await status()).toEqual({ code: 0, ready: ['storage', 'mgr', 'agent', 'web'] });
+    const proxies = ['proxy', 'proxy-http', 'proxy-tcp', 'proxy-h2'];
+    const all = ['storage', 'mgr', ...proxies, 'agent', 'web'];
+    expect(await status()).toEqual({ code: 0, ready: all });
     await mustRun(['dev', 'stop', 'web', ...place], { ...at, timeoutMs: INSTALL_TIMEOUT_MS });
-    expect(await status()).toEqual({ code: 1, ready: ['storage', 'mgr', 'agent'] });
+    expect(await status()).toEqual({ code: 1, ready: all.slice(0, -1) });
     await mustRun(['dev', 'start', ...place], { ...at, timeoutMs: INSTALL_TIMEOUT_MS });
     expect((await status()).code).toBe(0);
     const log = await mustRun(['dev', 'log', 'mgr', ...place], at);

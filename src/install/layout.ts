@@ -51,30 +51,49 @@ const secretsRecord = v.object({
   database: v.string(),
   storageToken: v.string(),
   storageManager: v.string(),
+  appProxyApi: v.string(),
+  appProxyJwt: v.string(),
+  appProxyPermit: v.string(),
 });
 export type Secrets = v.InferOutput<typeof secretsRecord>;
+const keptSecrets = v.object({
+  ...secretsRecord.entries,
+  appProxyApi: v.optional(v.string()),
+  appProxyJwt: v.optional(v.string()),
+  appProxyPermit: v.optional(v.string()),
+});
 
 const secretsPath = (layout: Layout) => join(layout.root, 'secrets.json');
 
-/** The installation's secrets: made at the first call, kept in a file of its owner. */
+/** The installation's secrets: each made at the first call that needs it, kept in a file of its owner. */
 export function loadOrCreateSecrets(layout: Layout, random: Random): Secrets {
   const path = secretsPath(layout);
-  if (existsSync(path)) {
-    try {
-      return v.parse(secretsRecord, JSON.parse(readFileSync(path, 'utf8')));
-    } catch (error) {
-      throw new UserError(`${path} cannot be read: ${errorMessage(error)}`, {
-        hint: 'Restore it from a backup; the configuration files below etc/ hold the same secrets.',
-      });
-    }
-  }
-  const fresh: Secrets = {
-    database: randomString(random, SECRET_LENGTH),
-    storageToken: randomString(random, SECRET_LENGTH),
-    storageManager: randomString(random, SECRET_LENGTH),
+  const kept = readSecrets(path);
+  const made = () => randomString(random, SECRET_LENGTH);
+  const secrets: Secrets = {
+    database: kept.database ?? made(),
+    storageToken: kept.storageToken ?? made(),
+    storageManager: kept.storageManager ?? made(),
+    appProxyApi: kept.appProxyApi ?? made(),
+    appProxyJwt: kept.appProxyJwt ?? made(),
+    appProxyPermit: kept.appProxyPermit ?? made(),
   };
-  writeOwnFile(path, `${JSON.stringify(fresh, null, 2)}\n`);
-  return fresh;
+  if (Object.keys(kept).length < Object.keys(secrets).length) {
+    writeOwnFile(path, `${JSON.stringify(secrets, null, 2)}\n`);
+  }
+  return secrets;
+}
+
+/** Those that are kept: all, or none at first; older versions made no others than the first three. */
+function readSecrets(path: string): Partial<Secrets> {
+  if (!existsSync(path)) return {};
+  try {
+    return v.parse(keptSecrets, JSON.parse(readFileSync(path, 'utf8')));
+  } catch (error) {
+    throw new UserError(`${path} cannot be read: ${errorMessage(error)}`, {
+      hint: 'Restore it from a backup; the configuration files below etc/ hold the same secrets.',
+    });
+  }
 }
 
 /** Replaces a file at once, readable by its owner only: configuration files hold secrets. */
@@ -108,6 +127,18 @@ const infoRecord = v.object({
   database: v.optional(v.object({ name: v.string(), user: v.string() })),
   otel_endpoint: v.optional(v.string()),
   endpoint_protocol: v.optional(v.picklist(['http', 'https'])),
+  wildcard_binding: v.optional(v.boolean()),
+  app_proxy: v.optional(
+    v.object({
+      frontend_mode: v.picklist(['port', 'wildcard']),
+      fqdn_prefix: v.nullable(v.string()),
+      app_base_domain: v.string(),
+      storage_base_domain: v.string(),
+      tls_advertised: v.boolean(),
+      advertised_port: v.number(),
+      metric_access: v.nullable(v.string()),
+    }),
+  ),
   /** Of nodes. */
   join: v.optional(
     v.object({ manager: v.string(), agent_id: v.string(), advertise: v.nullable(v.string()) }),

@@ -37,6 +37,21 @@ export interface JoinWish {
   readonly advertise: string | null;
 }
 
+/** How an app proxy is reached from outside. */
+export interface AppProxyWish {
+  /** Each app has a port, or a name below `.<prefix>.app.<base domain>`. */
+  readonly frontendMode: 'port' | 'wildcard';
+  /** Null: it is reached by the public address. */
+  readonly fqdnPrefix: string | null;
+  readonly appBaseDomain: string;
+  readonly storageBaseDomain: string;
+  /** Whether browsers come through something that speaks TLS for it, and at which port. */
+  readonly tlsAdvertised: boolean;
+  readonly advertisedPort: number;
+  /** Addresses or CIDR blocks that may read its figures; null: this machine. */
+  readonly metricAccess: string | null;
+}
+
 /** Ports of the components and, with compose, of the servers below them. */
 export interface Ports {
   readonly postgres: number;
@@ -49,6 +64,12 @@ export interface Ports {
   readonly agentService: number;
   readonly storageClient: number;
   readonly storageManager: number;
+  readonly appProxy: number;
+  readonly appProxyHttp: number;
+  readonly appProxyTcp: number;
+  readonly appProxyH2: number;
+  /** Where apps with names listen. */
+  readonly appProxyWildcard: number;
 }
 
 export interface InstallRequest {
@@ -63,6 +84,10 @@ export interface InstallRequest {
   /** Address that clients use; servers listen on all addresses unless it is a loopback one. */
   readonly publicAddress: string;
   readonly agentBackend: 'process' | 'docker' | 'dummy';
+  /** Servers listen on all addresses, whatever the public one is. */
+  readonly wildcardBinding: boolean;
+  /** Null: none is installed. */
+  readonly appProxy: AppProxyWish | null;
   /** Null: real ones that are found when the agent starts. */
   readonly accelerator: Accelerator | null;
   readonly halfstack: HalfstackChoice;
@@ -95,6 +120,11 @@ export const PACKAGE_PORTS: Ports = {
   agentService: 6003,
   storageClient: 6021,
   storageManager: 6022,
+  appProxy: 10_200,
+  appProxyHttp: 10_201,
+  appProxyTcp: 10_202,
+  appProxyH2: 10_203,
+  appProxyWildcard: 10_250,
 };
 
 /** Upstream's ports of a development installation. */
@@ -119,5 +149,8 @@ export function defaultTarget(
 const LOOPBACK = /^(localhost|127\.|\[?::1\]?$)/;
 
 /** The address that servers listen on. */
-export const listenAddress = (publicAddress: string): string =>
-  LOOPBACK.test(publicAddress) ? '127.0.0.1' : '0.0.0.0';
+export const listenAddress = ({
+  publicAddress,
+  wildcardBinding,
+}: Pick<InstallRequest, 'publicAddress' | 'wildcardBinding'>): string =>
+  !wildcardBinding && LOOPBACK.test(publicAddress) ? '127.0.0.1' : '0.0.0.0';

@@ -1,5 +1,6 @@
 /** The options of `install`, and which texts they take. */
 import { hostname } from 'node:os';
+import { isAddressBlock } from '../../common/address-blocks.ts';
 import {
   choice,
   flag,
@@ -34,6 +35,16 @@ const addresses = (text: string): string =>
 
 const port = integer({ min: 1, max: 65_535 });
 const portOption = (name: string, what: string) => option([name], 'PORT', what, port);
+
+const label = (text: string): string => {
+  if (/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/i.test(text)) return text;
+  throw new UsageError(`'${text}' is not a part of a host name: use letters, digits and -.`);
+};
+
+const domain = (text: string): string => {
+  if (/^[a-z0-9-]+(\.[a-z0-9-]+)*$/i.test(text)) return text;
+  throw new UsageError(`'${text}' is not a domain such as example.com.`);
+};
 
 export const options = {
   mode: option(
@@ -129,6 +140,60 @@ export const options = {
     'How browsers reach the web server behind a proxy. [default: as their requests say]',
     choice(['http', 'https']),
   ),
+  withAppProxy: flag(
+    ['--with-app-proxy'],
+    "With --mode develop or package: install an app proxy, too; so does each option of it. Sessions' apps are opened there.",
+  ),
+  frontendMode: option(
+    ['--frontend-mode'],
+    '[port|wildcard]',
+    'Of the app proxy: each app has a port, or a name below .P.app.<base domain>. [default: port]',
+    choice(['port', 'wildcard']),
+  ),
+  fqdnPrefix: option(
+    ['--fqdn-prefix'],
+    'P',
+    'The app proxy is reached as P.apphub.<base domain>, its apps below P.app.<base domain>, folders as P.public.<storage domain>.',
+    label,
+  ),
+  appBaseDomain: optionWithDefault(
+    ['--app-base-domain'],
+    'DOMAIN',
+    'What --fqdn-prefix goes before.',
+    'backend.ai',
+    domain,
+  ),
+  storageBaseDomain: optionWithDefault(
+    ['--storage-base-domain'],
+    'DOMAIN',
+    'What --fqdn-prefix goes before, of folders.',
+    'isla-sorna.backend.ai',
+    domain,
+  ),
+  tlsAdvertised: flag(
+    ['--tls-advertised'],
+    'Browsers reach the app proxy through something that speaks TLS for it.',
+  ),
+  advertisedPort: option(
+    ['--advertised-port'],
+    'PORT',
+    'At which port that is, and apps that have names. [default: 443]',
+    port,
+  ),
+  metricAccess: option(
+    ['--metric-access-cidr'],
+    'CIDR[,…]',
+    'Who may read the figures of the app proxy. [default: this machine]',
+    (text) => {
+      const blocks = text.split(',').map((block) => block.trim());
+      if (blocks.every(isAddressBlock)) return blocks.join(',');
+      throw new UsageError(`'${text}' is not an address or block such as 10.0.0.0/8.`);
+    },
+  ),
+  wildcardBinding: flag(
+    ['--use-wildcard-binding'],
+    'Servers listen on all addresses, also when the public address is a loopback one.',
+  ),
   showGuide: flag(['--show-guide'], 'Only show the report of what is installed.'),
   etcdNamespace: option(
     ['--etcd-namespace'],
@@ -149,6 +214,14 @@ export const options = {
   storageManagerPort: portOption(
     '--storage-manager-port',
     'Port of the storage proxy for managers.',
+  ),
+  appProxyPort: portOption('--app-proxy-port', 'Port of the app proxy.'),
+  appProxyHttpPort: portOption('--app-proxy-http-port', 'Port of its worker for HTTP.'),
+  appProxyTcpPort: portOption('--app-proxy-tcp-port', 'Port of its worker for TCP.'),
+  appProxyH2Port: portOption('--app-proxy-h2-port', 'Port of its worker for HTTP/2.'),
+  appProxyWildcardPort: portOption(
+    '--app-proxy-wildcard-port',
+    'With --frontend-mode wildcard: where apps listen.',
   ),
   manager: option(
     ['--manager'],

@@ -22,9 +22,28 @@ test('accelerators are named before anything is done', async () => {
 
 test.each([
   ['standalone', 'backend.ai up --mock-accelerator FILE'],
-  ['join', '--accelerator is for --mode develop and package.'],
-  ['maintain', '--accelerator is for --mode develop and package.'],
+  ['join', 'Only --mode develop and package take --accelerator.'],
+  ['maintain', 'Only --mode develop and package take --accelerator.'],
 ])('with --mode %s no accelerator is chosen', async (mode, reason) => {
   const outcome = await runCli(dryRun('--mode', mode, '--accelerator', 'cuda'), { cwd: home });
+  expectClearFailure(outcome, reason);
+});
+
+test('an app proxy is told where it is reached before anything is done', async () => {
+  const names = ['--fqdn-prefix', 'lab', '--app-base-domain', 'example.com'];
+  const args = dryRun('--mode', 'package', '--frontend-mode', 'wildcard', ...names);
+  const { stdout } = await mustRun([...args, '--tls-advertised'], { cwd: home });
+  expect(stdout).toContain('at names below .lab.app.example.com, https, port 443.');
+  expect(stdout).toContain("Create the app proxy's database and its tables");
+  expect(stdout).toContain('Start the http/2 worker of the app proxy');
+});
+
+test.each([
+  [['--frontend-mode', 'wildcard'], 'needs names for apps: add --fqdn-prefix'],
+  [['--advertised-port', '8443'], 'add --tls-advertised or --frontend-mode wildcard'],
+  [['--metric-access-cidr', '10.0.0.0/33'], "'10.0.0.0/33' is not an address or block"],
+  [['--fqdn-prefix', 'a.b'], "'a.b' is not a part of a host name"],
+])('of the app proxy, %p is refused', async (options, reason) => {
+  const outcome = await runCli(dryRun('--mode', 'package', ...options), { cwd: home });
   expectClearFailure(outcome, reason);
 });

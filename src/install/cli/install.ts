@@ -35,17 +35,70 @@ function portsOf(mode: Mode, given: Given): Ports {
     agentService: given.agentServicePort ?? base.agentService,
     storageClient: given.storageClientPort ?? base.storageClient,
     storageManager: given.storageManagerPort ?? base.storageManager,
+    appProxy: given.appProxyPort ?? base.appProxy,
+    appProxyHttp: given.appProxyHttpPort ?? base.appProxyHttp,
+    appProxyTcp: given.appProxyTcpPort ?? base.appProxyTcp,
+    appProxyH2: given.appProxyH2Port ?? base.appProxyH2,
+    appProxyWildcard: given.appProxyWildcardPort ?? base.appProxyWildcard,
   };
 }
 
+/** Options of the components that `develop` and `package` install, as they are written. */
+function componentOptions(given: Given): string[] {
+  const isGiven = {
+    '--accelerator': given.accelerator !== undefined,
+    '--use-wildcard-binding': given.wildcardBinding,
+    ...appProxyOptions(given),
+  };
+  return Object.entries(isGiven).flatMap(([name, is]) => (is ? [name] : []));
+}
+
+const appProxyOptions = (given: Given): Record<string, boolean> => ({
+  '--with-app-proxy': given.withAppProxy,
+  '--frontend-mode': given.frontendMode !== undefined,
+  '--fqdn-prefix': given.fqdnPrefix !== undefined,
+  '--tls-advertised': given.tlsAdvertised,
+  '--advertised-port': given.advertisedPort !== undefined,
+  '--metric-access-cidr': given.metricAccess !== undefined,
+});
+
 /** @throws UsageError when something is said that the mode does nothing with. */
-function refuseMisplaced(mode: Mode, { accelerator }: Given): void {
-  if (accelerator === undefined || mode === 'develop' || mode === 'package') return;
+function refuseMisplaced(mode: Mode, given: Given): void {
+  const names = componentOptions(given);
+  if (names.length === 0 || mode === 'develop' || mode === 'package') return;
+  const isMock = mode === 'standalone' && names.includes('--accelerator');
   throw new UsageError(
-    mode === 'standalone'
-      ? '--accelerator is for --mode develop and package. A cluster of this machine offers the GPUs that it finds; start it with "backend.ai up --mock-accelerator FILE" for simulated ones.'
-      : '--accelerator is for --mode develop and package.',
+    `Only --mode develop and package take ${names.join(', ')}.${
+      isMock
+        ? ' A cluster of this machine offers the GPUs that it finds; "backend.ai up --mock-accelerator FILE" starts it with simulated ones.'
+        : ''
+    }`,
   );
+}
+
+const HTTPS_PORT = 443;
+
+/** @throws UsageError when names are wanted and not said. */
+function appProxyWish(given: Given): InstallRequest['appProxy'] {
+  if (!Object.values(appProxyOptions(given)).includes(true)) return null;
+  const frontendMode = given.frontendMode ?? 'port';
+  if (frontendMode === 'wildcard' && given.fqdnPrefix === undefined) {
+    throw new UsageError('--frontend-mode wildcard needs names for apps: add --fqdn-prefix.');
+  }
+  if (given.advertisedPort !== undefined && frontendMode === 'port' && !given.tlsAdvertised) {
+    throw new UsageError(
+      '--advertised-port is where TLS or names are spoken: add --tls-advertised or --frontend-mode wildcard.',
+    );
+  }
+  return {
+    frontendMode,
+    fqdnPrefix: given.fqdnPrefix ?? null,
+    appBaseDomain: given.appBaseDomain,
+    storageBaseDomain: given.storageBaseDomain,
+    tlsAdvertised: given.tlsAdvertised,
+    advertisedPort: given.advertisedPort ?? HTTPS_PORT,
+    metricAccess: given.metricAccess ?? null,
+  };
 }
 
 function requestFrom(given: Given, io: CommandIo): InstallRequest {
@@ -75,6 +128,8 @@ function requestFrom(given: Given, io: CommandIo): InstallRequest {
     publicAddress: given.publicAddress,
     agentBackend: given.agentBackend,
     accelerator: given.accelerator ?? null,
+    wildcardBinding: given.wildcardBinding,
+    appProxy: appProxyWish(given),
     halfstack: given.halfstack,
     existing: { postgres, redis, redisService, etcd },
     otelEndpoint: given.otelEndpoint ?? null,

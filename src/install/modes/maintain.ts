@@ -17,6 +17,7 @@ import {
   writeInfo,
   writeOwnFile,
 } from '../layout.ts';
+import { appProxySchemaArgs } from '../parts/app-proxy.ts';
 import { platformCheck } from '../parts/checks.ts';
 import { findCompose } from '../parts/compose.ts';
 import { runInstalled } from '../parts/data.ts';
@@ -45,6 +46,19 @@ function existingOf({ halfstack, servers }: InstallInfo): InstallRequest['existi
   return { ...addresses, redisService };
 }
 
+function appProxyOf({ app_proxy: kept }: InstallInfo): InstallRequest['appProxy'] {
+  if (kept === undefined) return null;
+  return {
+    frontendMode: kept.frontend_mode,
+    fqdnPrefix: kept.fqdn_prefix,
+    appBaseDomain: kept.app_base_domain,
+    storageBaseDomain: kept.storage_base_domain,
+    tlsAdvertised: kept.tls_advertised,
+    advertisedPort: kept.advertised_port,
+    metricAccess: kept.metric_access,
+  };
+}
+
 /** The request that led to an installation, as far as its record tells. */
 export function requestOf(info: InstallInfo, request: InstallRequest): InstallRequest {
   const ports: Ports = { ...request.ports, ...info.ports };
@@ -55,6 +69,8 @@ export function requestOf(info: InstallInfo, request: InstallRequest): InstallRe
     publicAddress: info.public_address,
     agentBackend: info.agent_backend,
     accelerator: info.accelerator ?? null,
+    wildcardBinding: info.wildcard_binding ?? false,
+    appProxy: appProxyOf(info),
     otelEndpoint: request.otelEndpoint ?? info.otel_endpoint ?? null,
     endpointProtocol: request.endpointProtocol ?? info.endpoint_protocol ?? null,
     halfstack: info.halfstack === 'none' ? 'auto' : info.halfstack,
@@ -164,6 +180,9 @@ function upgradeStep(info: InstallInfo, layout: Layout, environment: Environment
         if (info.mode !== 'join') {
           const schema = ['mgr', 'schema', 'oneshot', '-f', join(layout.config, 'manager.toml')];
           await runInstalled(layout, schema, context);
+        }
+        if (info.app_proxy !== undefined) {
+          await runInstalled(layout, appProxySchemaArgs(layout), context);
         }
         await components.start(context, names);
       } catch (error) {

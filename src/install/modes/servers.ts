@@ -21,6 +21,7 @@ import {
   writeOwnFile,
 } from '../layout.ts';
 import { acceleratorTitle } from '../parts/accelerators.ts';
+import { appProxyGroupStep, appProxySchemaStep, appProxyTitle } from '../parts/app-proxy.ts';
 import {
   dockerCheck,
   folderCheck,
@@ -68,7 +69,24 @@ function infoOf(request: InstallRequest, clock: Clock): InstallInfo {
     database: { name: database.name, user: database.user },
     ...(request.otelEndpoint === null ? {} : { otel_endpoint: request.otelEndpoint }),
     ...(request.endpointProtocol === null ? {} : { endpoint_protocol: request.endpointProtocol }),
+    ...(request.wildcardBinding ? { wildcard_binding: true } : {}),
+    ...appProxyRecord(request.appProxy),
     ports: { ...ports },
+  };
+}
+
+function appProxyRecord(wish: InstallRequest['appProxy']): Pick<InstallInfo, 'app_proxy'> {
+  if (wish === null) return {};
+  return {
+    app_proxy: {
+      frontend_mode: wish.frontendMode,
+      fqdn_prefix: wish.fqdnPrefix,
+      app_base_domain: wish.appBaseDomain,
+      storage_base_domain: wish.storageBaseDomain,
+      tls_advertised: wish.tlsAdvertised,
+      advertised_port: wish.advertisedPort,
+      metric_access: wish.metricAccess,
+    },
   };
 }
 
@@ -79,13 +97,25 @@ function withDatabasePassword(request: InstallRequest, layout: Layout, random: R
   return { ...request, database: { ...request.database, password } };
 }
 
+/** What the request has servers run on this machine. */
+const requestedServices = (request: InstallRequest) =>
+  servicesOf({
+    mode: 'package',
+    ports: { ...request.ports },
+    ...appProxyRecord(request.appProxy),
+  });
+
 function checksOf(request: InstallRequest, layout: Layout, signal: AbortSignal): Check[] {
-  const services = servicesOf({ mode: 'package', ports: { ...request.ports } });
+  const services = requestedServices(request);
   const flags: Record<string, string> = {
     mgr: '--manager-port',
     web: '--webserver-port',
     agent: '--agent-rpc-port',
     storage: '--storage-manager-port',
+    proxy: '--app-proxy-port',
+    'proxy-http': '--app-proxy-http-port',
+    'proxy-tcp': '--app-proxy-tcp-port',
+    'proxy-h2': '--app-proxy-h2-port',
   };
   return [
     platformCheck(),
@@ -238,7 +268,7 @@ function reportPages(
   layout: Layout,
   environment: Environment,
 ): ReportPage[] {
-  const { ports, publicAddress, mode } = request;
+  const { ports, publicAddress, mode, appProxy } = request;
   const isUsual =
     mode === 'develop' && layout.root === defaultTarget('develop', request.envId, process.env);
   const at = request.envId === 'default' ? '' : ` --env-id ${request.envId}`;
@@ -249,6 +279,7 @@ function reportPages(
       lines: [
         `Web page      http://${publicAddress}:${ports.web}`,
         `API endpoint  http://${publicAddress}:${ports.manager}`,
+        ...(appProxy === null ? [] : [`Apps          ${appProxyTitle(request, appProxy)}`]),
         `Folder        ${layout.root}`,
         '',
         'Clients on this machine:',
@@ -275,7 +306,7 @@ function reportPages(
         `${layout.executable} dev restart mgr${place}`,
         `${layout.executable} dev log agent -f${place}`,
         '',
-        ...servicesOf({ mode: 'package', ports: { ...ports } }).map(
+        ...requestedServices(request).map(
           (spec) =>
             `${spec.title.padEnd(15)} port ${spec.port}, ${layout.config}/${spec.configFile}`,
         ),
@@ -305,8 +336,11 @@ export function serversPlan(request: InstallRequest, environment: Environment): 
         ? `Compose starts PostgreSQL, Redis and etcd on ports ${request.ports.postgres}, ${request.ports.redis} and ${request.ports.etcd}.`
         : `It uses PostgreSQL at ${addresses.postgres}, ${redisTitle(request)} at ${addresses.redis} and etcd at ${addresses.etcd}.`,
       `Sessions of the agent: ${request.agentBackend}, with ${acceleratorTitle(request.accelerator)}.`,
+      ...(request.appProxy === null
+        ? []
+        : [`Apps of sessions are opened ${appProxyTitle(request, request.appProxy)}.`]),
       request.start
-        ? `Manager, agent, storage proxy and web server are started ${byUnits ? 'as services of the system' : 'in the background'}.`
+        ? `Manager, agent, storage proxy${request.appProxy === null ? '' : ', app proxy'} and web server are started ${byUnits ? 'as services of the system' : 'in the background'}.`
         : 'Nothing is started.',
       undoLine(request, layout.root),
     ],
@@ -326,8 +360,16 @@ export function serversPlan(request: InstallRequest, environment: Environment): 
           ]
         : []),
       ...dataSteps(request, layout, random),
+      ...(request.appProxy === null ? [] : [appProxySchemaStep(layout)]),
       ...(info.mode === 'package' ? unitSteps(info, layout, environment) : []),
       ...(request.start && !byUnits ? startSteps(info, layout, environment) : []),
+      ...(request.start && request.appProxy !== null
+        ? [
+            appProxyGroupStep(request, layout, random, () =>
+              accountEnvironment(layout, info, 'admin'),
+            ),
+          ]
+        : []),
       ...(request.start && request.agentBackend === 'process' ? [helloStep(info, layout)] : []),
     ],
     report: async () => reportPages(request, layout, environment),

@@ -4,6 +4,7 @@ import { stringify } from 'smol-toml';
 import { type Layout, redisPlace, type Secrets, serverAddresses, writeOwnFile } from '../layout.ts';
 import { type InstallRequest, listenAddress } from '../request.ts';
 import { mockFileOf, pluginsOf } from './accelerators.ts';
+import { appProxyFiles, storageUrl } from './app-proxy.ts';
 
 type Table = Record<string, unknown>;
 
@@ -37,8 +38,8 @@ function managerToml(request: InstallRequest, layout: Layout): Table {
     etcd: etcdSection(request),
     manager: {
       id: `i-${hostname()}-${request.envId}`,
-      'service-addr': `${listenAddress(request.publicAddress)}:${ports.manager}`,
-      'internal-addr': `${listenAddress(request.publicAddress)}:${ports.managerInternal}`,
+      'service-addr': `${listenAddress(request)}:${ports.manager}`,
+      'internal-addr': `${listenAddress(request)}:${ports.managerInternal}`,
     },
     logging: logging(layout, 'manager'),
     ...otel(request),
@@ -47,7 +48,7 @@ function managerToml(request: InstallRequest, layout: Layout): Table {
 
 function agentToml(request: InstallRequest, layout: Layout): Table {
   const { ports, agentBackend } = request;
-  const listen = listenAddress(request.publicAddress);
+  const listen = listenAddress(request);
   return {
     etcd: etcdSection(request),
     agent: {
@@ -72,7 +73,7 @@ function agentToml(request: InstallRequest, layout: Layout): Table {
 }
 
 function storageToml(request: InstallRequest, layout: Layout, secrets: Secrets): Table {
-  const listen = listenAddress(request.publicAddress);
+  const listen = listenAddress(request);
   return {
     'storage-proxy': {
       'node-id': `i-${hostname()}-${request.envId}`,
@@ -95,7 +96,7 @@ function webToml(request: InstallRequest, layout: Layout): Table {
   const { ports, endpointProtocol } = request;
   return {
     service: {
-      ip: listenAddress(request.publicAddress),
+      ip: listenAddress(request),
       port: ports.web,
       ...(endpointProtocol === null ? {} : { 'force-endpoint-protocol': endpointProtocol }),
     },
@@ -114,6 +115,12 @@ export function writeConfigFiles(request: InstallRequest, layout: Layout, secret
     ['agent.toml', agentToml(request, layout)],
     ['storage-proxy.toml', storageToml(request, layout, secrets)],
     ['webserver.conf', webToml(request, layout)],
+    ...appProxyFiles(request, secrets, namespaceOf(request)).map(
+      ([name, table]): [string, Table] => [
+        name,
+        { ...table, logging: logging(layout, name.replace(/\.toml$/, '')) },
+      ],
+    ),
   ];
   for (const [name, table] of files) {
     writeOwnFile(`${layout.config}/${name}`, `${HEADER}${stringify(table)}`);
@@ -124,7 +131,7 @@ export function writeConfigFiles(request: InstallRequest, layout: Layout, secret
 
 /** What the configuration store has to say, below `config` and `volumes`. */
 export function storedSettings(request: InstallRequest, secrets: Secrets) {
-  const { ports, publicAddress } = request;
+  const { ports } = request;
   return {
     config: {
       redis: redisPlace(request),
@@ -135,7 +142,7 @@ export function storedSettings(request: InstallRequest, secrets: Secrets) {
       default_host: 'local:volume1',
       proxies: {
         local: {
-          client_api: `http://${publicAddress}:${ports.storageClient}`,
+          client_api: storageUrl(request),
           manager_api: `http://127.0.0.1:${ports.storageManager}`,
           secret: secrets.storageManager,
           ssl_verify: 'false',

@@ -18,7 +18,7 @@ import { isProcessAlive, processStartTicks } from '../../common/processes.ts';
 import { type InstallInfo, type Layout, writeOwnFile } from '../layout.ts';
 
 export interface ServiceSpec {
-  /** As users name it: `mgr`, `agent`, `storage`, `web`. */
+  /** As users name it: `mgr`, `agent`, `storage`, `web`, `proxy`, `proxy-http` … */
   readonly name: string;
   readonly title: string;
   /** Arguments after `backend.ai`. */
@@ -37,11 +37,35 @@ const LINES_OF_LOG = 8;
 
 const pidRecord = v.object({ pid: v.number(), startTicks: v.nullable(v.number()) });
 
+/** The coordinator first: workers register with it. */
+function appProxyServices(port: (name: string) => number): ServiceSpec[] {
+  const worker = (name: string, title: string, portName: string): ServiceSpec => ({
+    name: `proxy-${name}`,
+    title: `${title} worker of the app proxy`,
+    args: ['app-proxy-worker', 'start-server'],
+    port: port(portName),
+    configFile: `app-proxy-worker-${name}.toml`,
+  });
+  return [
+    {
+      name: 'proxy',
+      title: 'App proxy',
+      args: ['app-proxy-coordinator', 'start-server'],
+      port: port('appProxy'),
+      configFile: 'app-proxy-coordinator.toml',
+    },
+    worker('http', 'HTTP', 'appProxyHttp'),
+    worker('tcp', 'TCP', 'appProxyTcp'),
+    worker('h2', 'HTTP/2', 'appProxyH2'),
+  ];
+}
+
 /** In the order in which they start; they stop in the opposite one. */
 export function servicesOf({
   ports,
   mode,
-}: Pick<InstallInfo, 'ports' | 'mode'>): readonly ServiceSpec[] {
+  app_proxy: appProxy,
+}: Pick<InstallInfo, 'ports' | 'mode' | 'app_proxy'>): readonly ServiceSpec[] {
   const port = (name: string) => ports[name] ?? 0;
   const all: readonly ServiceSpec[] = [
     {
@@ -58,6 +82,7 @@ export function servicesOf({
       port: port('manager'),
       configFile: 'manager.toml',
     },
+    ...(appProxy === undefined ? [] : appProxyServices(port)),
     {
       name: 'agent',
       title: 'Agent',

@@ -49,7 +49,11 @@ const texts = {
 } as const;
 const wsproxyOptions = {
   wsproxyAddr: option(['--wsproxy-addr'], 'URL', 'Address of the app proxy.'),
-  wsproxyToken: option(['--wsproxy-api-token'], 'TOKEN', 'Token of the app proxy.'),
+  wsproxyToken: option(
+    ['--wsproxy-api-token'],
+    'TOKEN',
+    'Token of the app proxy. BACKEND_WSPROXY_API_TOKEN hides it from other users of this machine.',
+  ),
 };
 
 export const available = defineCommand({
@@ -107,7 +111,7 @@ export const add = defineCommand({
       scheduler_opts: options.schedulerOptions,
       use_host_network: options.useHostNetwork,
       wsproxy_addr: options.wsproxyAddr,
-      wsproxy_api_token: options.wsproxyToken,
+      wsproxy_api_token: options.wsproxyToken ?? io.env.BACKEND_WSPROXY_API_TOKEN,
     };
     return runMutation({ io, globals }, client, {
       root: 'create_scaling_group',
@@ -153,7 +157,7 @@ export const update = defineCommand({
       scheduler_opts: options.schedulerOptions,
       use_host_network: options.useHostNetwork,
       wsproxy_addr: options.wsproxyAddr,
-      wsproxy_api_token: options.wsproxyToken,
+      wsproxy_api_token: options.wsproxyToken ?? io.env.BACKEND_WSPROXY_API_TOKEN,
     });
     const client = await connectAdmin({ io, globals });
     return runMutation({ io, globals }, client, {
