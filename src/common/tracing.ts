@@ -48,9 +48,18 @@ export interface PastSpan extends SpanTimes {
   readonly error: string | null;
 }
 
+/** A span of work that no promise stands for. */
+export interface OpenSpan {
+  readonly context: SpanContext;
+  /** Tells of it, once; later calls say nothing. @param error why the work failed. */
+  end(error: string | null, attributes?: SpanAttributes): void;
+}
+
 export interface Tracer {
   /** Does the work as a span, which is current meanwhile and fails when the work does. */
   run<T>(start: SpanStart, work: (span: Span | null) => Promise<T>): Promise<T>;
+  /** Begins a span that is never current; null when nobody is told. */
+  begin(start: SpanStart): OpenSpan | null;
   /** Tells of work that is over. */
   tell(span: PastSpan): void;
   /** Sends what is left, within a bounded time. */
@@ -60,6 +69,7 @@ export interface Tracer {
 /** Does the work and tells nobody. */
 export const noTracer: Tracer = {
   run: (_start, work) => work(null),
+  begin: () => null,
   tell: () => {},
   close: async () => {},
 };

@@ -7,6 +7,7 @@ import type { WorkerSettings } from '../appproxy/worker/settings.ts';
 import type { Clock } from '../common/clock.ts';
 import type { Logger } from '../common/logger.ts';
 import type { Random } from '../common/random.ts';
+import type { Tracer } from '../common/tracing.ts';
 import type { LiveStore } from '../stores/live/port.ts';
 import { connectDatabase, type DatabaseAddress } from '../stores/sql/connect.ts';
 import { pointGroupsAt } from './app-proxy-store.ts';
@@ -36,6 +37,7 @@ export interface LocalAppProxyOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
+  readonly tracerOf?: (service: string) => Tracer;
 }
 
 export interface LocalAppProxy {
@@ -77,6 +79,7 @@ export async function startLocalAppProxy(options: LocalAppProxyOptions): Promise
     },
     listen: { hostname, port: ports.coordinator, tls: null },
     ...{ sql, live: options.live, clock, random, log },
+    tracer: options.tracerOf?.('backend.ai-appproxy-coordinator'),
   });
   opened.defer(() => coordinator.stop());
   const common = {
@@ -94,6 +97,7 @@ export async function startLocalAppProxy(options: LocalAppProxyOptions): Promise
     trustedProxies: [],
     metricsFrom: HERE,
   } satisfies Partial<WorkerSettings>;
+  const tracer = options.tracerOf?.('backend.ai-appproxy-worker');
   const start = async (protocol: 'http' | 'tcp' | 'h2', range: readonly [number, number]) => {
     const port = ports[protocol];
     const worker: ProxyWorker = await startWorker({
@@ -110,9 +114,7 @@ export async function startLocalAppProxy(options: LocalAppProxyOptions): Promise
         apiListen: { hostname, port },
         apiAdvertised: { host: hostname, port },
       },
-      clock,
-      random,
-      log,
+      ...{ clock, random, log, tracer },
     });
     opened.defer(() => worker.stop());
   };

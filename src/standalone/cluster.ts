@@ -219,7 +219,7 @@ async function startStorage(
 
 /** What makes applications of sessions reachable; nobody but this machine gets to it. */
 async function startAppProxy(
-  { folder, clock, random, log, progress }: ClusterOptions,
+  { folder, clock, random, log, progress, tracerOf }: ClusterOptions,
   remembered: Remembered,
   { sql, live, appProxyDatabase }: ClusterStores,
 ) {
@@ -232,7 +232,7 @@ async function startAppProxy(
     h2: await port(remembered.appProxyHttp2Port ?? APP_PROXY_PORTS.h2),
   };
   const proxy = await startLocalAppProxy({
-    ...{ folder, hostname: HOST, ports, live, clock, random },
+    ...{ folder, hostname: HOST, ports, live, clock, random, tracerOf },
     database: appProxyDatabase,
     managerSql: sql,
     log: log.child({ component: 'appproxy' }),

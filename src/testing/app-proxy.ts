@@ -15,9 +15,13 @@ import type { WorkerSettings } from '../appproxy/worker/settings.ts';
 import { type Clock, systemClock } from '../common/clock.ts';
 import type { Logger } from '../common/logger.ts';
 import { systemRandom } from '../common/random.ts';
+import { noTracer, type Tracer } from '../common/tracing.ts';
 import { createMemoryLiveStore } from '../stores/live/memory.ts';
 import { silentLogger, type TestDatabase, testDatabase } from './postgres.ts';
 import { freePort } from './services.ts';
+
+/** The tracer of a part. */
+type TracerOf = (service: 'coordinator' | 'worker') => Tracer;
 
 export const PROXY_SECRETS = { api: 'api-secret', jwt: 'jwt-secret', permit: 'permit-secret' };
 const HOST = '127.0.0.1';
@@ -118,17 +122,20 @@ export class TestProxy {
   #coordinator: Coordinator | null = null;
   readonly #settings: Partial<CoordinatorSettings>;
   readonly #clock: Clock;
+  readonly #tracerOf: TracerOf;
 
   private constructor(
     db: TestDatabase,
     port: number,
     settings: Partial<CoordinatorSettings>,
     clock: Clock,
+    tracerOf: TracerOf,
   ) {
     this.db = db;
     this.port = port;
     this.#settings = settings;
     this.#clock = clock;
+    this.#tracerOf = tracerOf;
     this.log = silentLogger;
   }
 
@@ -136,10 +143,11 @@ export class TestProxy {
   static async start(
     settings: Partial<CoordinatorSettings> = {},
     clock: Clock = systemClock,
+    tracerOf: TracerOf = () => noTracer,
   ): Promise<TestProxy> {
     const db = await testDatabase({ migrated: false });
     await migrateCoordinator(db.sql);
-    const proxy = new TestProxy(db, await freePort(), settings, clock);
+    const proxy = new TestProxy(db, await freePort(), settings, clock, tracerOf);
     await proxy.startCoordinator();
     return proxy;
   }
@@ -157,6 +165,7 @@ export class TestProxy {
       clock: this.#clock,
       random: systemRandom,
       log: this.log,
+      tracer: this.#tracerOf('coordinator'),
     });
   }
 
@@ -172,6 +181,7 @@ export class TestProxy {
       clock: systemClock,
       random: systemRandom,
       log: this.log,
+      tracer: this.#tracerOf('worker'),
     });
     this.#workers.push(worker);
     await worker.ready();
@@ -263,6 +273,7 @@ export function testFrontend(options: {
   const counters = new Counters();
   const frontend = Frontend.start({
     ...{ settings, access, counters, clock, random: systemRandom, log: silentLogger },
+    tracer: noTracer,
   });
   const [id, session] = [systemRandom.uuid(), systemRandom.uuid()];
   const info: CircuitInfo = {

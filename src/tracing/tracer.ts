@@ -62,6 +62,25 @@ export function createTracer({ service, exporter, random }: TracerOptions): Trac
         throw error;
       }
     },
+    begin(start) {
+      const parent = start.parent === undefined ? (currentSpan()?.context ?? null) : start.parent;
+      if (parent === null && start.onlyWithin) return null;
+      const context = { traceId: parent?.traceId ?? hex(random, 16), spanId: hex(random, 8) };
+      const startUnixMs = unixMs();
+      let isOver = false;
+      return {
+        context,
+        end(error, attributes) {
+          if (isOver) return;
+          isOver = true;
+          finish({
+            ...{ service, name: start.name, kind: start.kind, error, startUnixMs, ...context },
+            attributes: { ...start.attributes, ...attributes },
+            parentSpanId: parent?.spanId ?? null,
+          });
+        },
+      };
+    },
     tell({ name, parent, spanId, attributes, error, startUnixMs, endUnixMs }) {
       exporter.add({
         ...{ service, name, kind: 'internal', attributes, error, startUnixMs, endUnixMs },

@@ -3,9 +3,12 @@ import * as v from 'valibot';
 import type { SearchPlaces } from '../../common/config/find.ts';
 import { loadConfigFile } from '../../common/config/load.ts';
 import {
+  EFFECTIVE_OTEL,
   keysWithoutEffect,
   loggingSection,
   namesRedisService,
+  type OtelSettings,
+  otelSection,
   REDIS_SERVICE_MESSAGE,
   type RedisSettings,
   redisKeys,
@@ -87,7 +90,7 @@ const coordinatorFile = v.looseObject({
   'permit-hash': v.optional(anyTable),
   logging: v.optional(loggingSection, {}),
   debug: v.optional(anyTable),
-  otel: v.optional(anyTable),
+  otel: v.optional(otelSection, {}),
   pyroscope: v.optional(anyTable),
   'service-discovery': v.optional(anyTable),
   'core-redis': v.optional(anyTable),
@@ -104,6 +107,7 @@ const EFFECTIVE = new Set([
   ].map((key) => `[proxy-coordinator] ${key}`),
   ...['api-secret', 'jwt-secret'].map((key) => `[secrets] ${key}`),
   ...['level', 'drivers', 'console', 'file', 'syslog'].map((key) => `[logging] ${key}`),
+  ...EFFECTIVE_OTEL,
 ]);
 
 export interface CoordinatorConfig {
@@ -128,6 +132,7 @@ export interface CoordinatorConfig {
       })
     | null;
   readonly logging: CoordinatorFile['logging'];
+  readonly otel: OtelSettings;
   readonly pidFile: string | null;
   /** Keys and sections of the file that have no effect; worth a debug record. */
   readonly withoutEffect: readonly string[];
@@ -177,6 +182,7 @@ export function loadCoordinatorConfig(options: {
     },
     redis: place && { ...place, keyPrefix: `backendai:${redis?.namespace}:` },
     logging: value.logging,
+    otel: value.otel,
     pidFile: section['pid-file'] ?? null,
     withoutEffect: [
       ...keysWithoutEffect(loaded.presentKeys, EFFECTIVE),

@@ -3,6 +3,7 @@ import type { Sql } from 'postgres';
 import type { Clock } from '../../common/clock.ts';
 import type { Logger } from '../../common/logger.ts';
 import type { Random } from '../../common/random.ts';
+import type { Tracer } from '../../common/tracing.ts';
 import type { LiveStore } from '../../stores/live/port.ts';
 import { type ApiServer, secretCheck, serveApi } from '../shared/api-server.ts';
 import { ProxyTokens } from '../shared/tokens.ts';
@@ -23,6 +24,8 @@ export interface CoordinatorOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
+  /** Of the requests that it answers; none by default. */
+  readonly tracer?: Tracer;
 }
 
 export interface Coordinator {
@@ -51,7 +54,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     checkSecret,
     listen: options.listen,
     setting: 'bind_addr in [proxy_coordinator] of app-proxy-coordinator.toml',
-    ...{ clock, log },
+    ...{ clock, log, tracer: options.tracer },
   });
   opened.defer(() => api.stop());
   opened.defer(startUpkeep(service, clock));

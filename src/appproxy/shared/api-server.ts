@@ -6,6 +6,7 @@ import { AddressBlocks, plainAddress } from '../../common/address-blocks.ts';
 import type { Clock } from '../../common/clock.ts';
 import { BackendError, errorMessage, UserError } from '../../common/errors.ts';
 import type { Logger } from '../../common/logger.ts';
+import { noTracer, parseTraceparent, type Tracer } from '../../common/tracing.ts';
 import { TOKEN_HEADER } from './protocol.ts';
 
 const MAX_BODY_BYTES = 16 * 1024 * 1024;
@@ -77,6 +78,9 @@ const CORS = {
 };
 const REQUEST_ID = 'X-BackendAI-RequestID';
 
+/** Probes, and what workers ask and say all the time. */
+const BEGINS_NO_TRACE = /^\/(?:api\/worker|health|livez|readyz|status|metrics|$)/;
+
 const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
 
 interface CompiledRoute {
@@ -107,6 +111,8 @@ export interface ApiServerOptions {
   readonly setting: string;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Of the requests to its routes; none by default. */
+  readonly tracer?: Tracer;
 }
 
 export interface ApiServer {
@@ -167,12 +173,14 @@ class Api {
   readonly #routes: readonly CompiledRoute[];
   readonly #checkSecret: ApiServerOptions['checkSecret'];
   readonly #log: Logger;
+  readonly #tracer: Tracer;
   readonly stopping = new AbortController();
 
-  constructor({ routes, checkSecret, log }: ApiServerOptions) {
+  constructor({ routes, checkSecret, log, tracer }: ApiServerOptions) {
     this.#routes = routes.map(compile);
     this.#checkSecret = checkSecret;
     this.#log = log;
+    this.#tracer = tracer ?? noTracer;
   }
 
   async handle(request: Request, clientAddress: string): Promise<Response> {
@@ -197,12 +205,33 @@ class Api {
       if (isKnownPath) throw new BackendError('MethodNotAllowed');
       throw new BackendError('URLNotFound', `There is no ${url.pathname} here.`);
     }
-    if (!found.route.isOpen) await this.#checkSecret(request.headers);
+    const { route, params } = found;
+    return await this.#tracer.run(
+      {
+        name: `${route.method} ${route.path}`,
+        kind: 'server',
+        parent: parseTraceparent(request.headers.get('traceparent')),
+        onlyWithin: BEGINS_NO_TRACE.test(route.path),
+      },
+      async (span) => {
+        const response = await this.#run(request, route, { params, clientAddress });
+        span?.set({ 'http.response.status_code': response.status });
+        return response;
+      },
+    );
+  }
+
+  async #run(
+    request: Request,
+    route: ApiRoute,
+    { params, clientAddress }: Pick<ApiRequest, 'params' | 'clientAddress'>,
+  ): Promise<Response> {
+    if (!route.isOpen) await this.#checkSecret(request.headers);
+    const url = new URL(request.url);
     const input = (await bodyOf(request)) ?? Object.fromEntries(url.searchParams);
     const signal = AbortSignal.any([request.signal, this.stopping.signal]);
-    const { params } = found;
     const { headers } = request;
-    const reply = await found.route.run(input, { params, clientAddress, signal, headers });
+    const reply = await route.run(input, { params, clientAddress, signal, headers });
     if (reply instanceof Response) return reply;
     return Response.json(reply.json, { status: reply.status ?? 200 });
   }

@@ -2,7 +2,13 @@
 import * as v from 'valibot';
 import type { SearchPlaces } from '../../common/config/find.ts';
 import { loadConfigFile } from '../../common/config/load.ts';
-import { keysWithoutEffect, loggingSection } from '../../common/config/sections.ts';
+import {
+  EFFECTIVE_OTEL,
+  keysWithoutEffect,
+  loggingSection,
+  type OtelSettings,
+  otelSection,
+} from '../../common/config/sections.ts';
 import { anyTable, boolean, durationMs, hostPort, integer } from '../../common/config/values.ts';
 import {
   addressBlocks,
@@ -99,7 +105,7 @@ const workerFile = v.looseObject({
   redis: v.optional(anyTable),
   logging: v.optional(loggingSection, {}),
   debug: v.optional(anyTable),
-  otel: v.optional(anyTable),
+  otel: v.optional(otelSection, {}),
   pyroscope: v.optional(anyTable),
   'service-discovery': v.optional(anyTable),
 });
@@ -117,12 +123,14 @@ const EFFECTIVE = new Set([
   ...['api-secret', 'jwt-secret'].map((key) => `[secrets] ${key}`),
   ...['secret', 'digest-mod'].map((key) => `[permit-hash] ${key}`),
   ...['level', 'drivers', 'console', 'file', 'syslog'].map((key) => `[logging] ${key}`),
+  ...EFFECTIVE_OTEL,
 ]);
 
 export interface WorkerConfig {
   readonly path: string;
   readonly settings: WorkerSettings;
   readonly logging: WorkerFile['logging'];
+  readonly otel: OtelSettings;
   readonly pidFile: string | null;
   /** Keys and sections of the file that have no effect; worth a debug record. */
   readonly withoutEffect: readonly string[];
@@ -199,6 +207,7 @@ export function loadWorkerConfig(options: {
     path: loaded.path,
     settings: settingsOf(value),
     logging: value.logging,
+    otel: value.otel,
     pidFile: value['proxy-worker']['pid-file'] ?? null,
     withoutEffect: [
       ...keysWithoutEffect(loaded.presentKeys, EFFECTIVE),

@@ -8,6 +8,7 @@ import type { Clock, Timer } from '../../common/clock.ts';
 import { errorMessage, UserError } from '../../common/errors.ts';
 import type { Logger } from '../../common/logger.ts';
 import type { Random } from '../../common/random.ts';
+import type { Tracer } from '../../common/tracing.ts';
 import { type CircuitInfo, isHttp2 } from '../shared/protocol.ts';
 import type { Access } from './access.ts';
 import { Circuit } from './circuit.ts';
@@ -29,6 +30,7 @@ export interface FrontendOptions {
   readonly settings: WorkerSettings;
   readonly access: Access;
   readonly counters: Counters;
+  readonly tracer: Tracer;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -173,11 +175,11 @@ export class Frontend {
 
   #acceptHttp(wire: Wire, circuitFor: HttpDoor['circuitFor'], hasHttp2: boolean): void {
     if (this.#isFull(wire)) return;
-    const { settings, access, clock, counters } = this.#options;
+    const { settings, access, clock, counters, tracer } = this.#options;
     const peer = plainAddress(wire.remoteAddress);
     const door: HttpDoor = {
       scheme: settings.tls !== null || settings.tlsAdvertised ? 'https' : 'http',
-      ...{ access, clock, counters, circuitFor },
+      ...{ access, clock, counters, tracer, circuitFor },
       clientAddress: (head) => this.#clientAddress(head, peer),
       closed: (closed) => void this.#connections.delete(closed),
     };
@@ -198,11 +200,11 @@ export class Frontend {
 
   #acceptTcp(wire: Wire, circuit: Circuit): void {
     if (this.#isFull(wire)) return;
-    const { clock, counters } = this.#options;
+    const { clock, counters, tracer } = this.#options;
     this.#tcpConnections += 1;
     void serveTcp(wire, circuit, {
       clientAddress: plainAddress(wire.remoteAddress),
-      ...{ clock, counters },
+      ...{ clock, counters, tracer },
       onClosed: () => {
         this.#tcpConnections -= 1;
       },

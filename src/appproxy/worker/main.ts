@@ -2,6 +2,7 @@
 import type { Clock } from '../../common/clock.ts';
 import type { Logger } from '../../common/logger.ts';
 import type { Random } from '../../common/random.ts';
+import { noTracer, type Tracer } from '../../common/tracing.ts';
 import { secretCheck, serveApi } from '../shared/api-server.ts';
 import { Permits } from '../shared/permits.ts';
 import type { WorkerRegistration } from '../shared/protocol.ts';
@@ -18,6 +19,8 @@ export interface WorkerOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
+  /** Of the requests and connections that it passes on; none by default. */
+  readonly tracer?: Tracer;
 }
 
 export interface ProxyWorker {
@@ -52,13 +55,13 @@ function registrationOf(settings: WorkerSettings, apiPort: number): WorkerRegist
 
 /** @throws UserError when an address cannot be bound. The coordinator may come later. */
 export async function startWorker(options: WorkerOptions): Promise<ProxyWorker> {
-  const { settings, clock, random, log } = options;
+  const { settings, clock, random, log, tracer = noTracer } = options;
   await using opened = new AsyncDisposableStack();
   const permits = new Permits(settings.permits, clock);
   const tokens = new ProxyTokens(settings.jwtSecret, clock);
   const counters = new Counters();
   const access = new Access(permits, tokens, clock);
-  const frontend = Frontend.start({ settings, access, counters, clock, random, log });
+  const frontend = Frontend.start({ settings, access, counters, tracer, clock, random, log });
   opened.defer(() => frontend.stop());
   // The API and the bond need each other: the one its port, the other how it stands.
   let link: CoordinatorLink | null = null;
@@ -70,7 +73,7 @@ export async function startWorker(options: WorkerOptions): Promise<ProxyWorker> 
     checkSecret: secretCheck(settings.apiSecret, clock),
     listen: { ...settings.apiListen, tls: settings.tls },
     setting: 'api_bind_addr in [proxy_worker] of app-proxy-worker.toml',
-    ...{ clock, log },
+    ...{ clock, log, tracer },
   });
   opened.defer(() => api.stop());
   const registration = registrationOf(settings, api.port);

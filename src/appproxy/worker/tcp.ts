@@ -1,8 +1,11 @@
 /** A client's plain TCP connection, for applications that do not speak HTTP. */
 import type { Clock } from '../../common/clock.ts';
+import { errorMessage } from '../../common/errors.ts';
+import type { Tracer } from '../../common/tracing.ts';
 import type { Circuit } from './circuit.ts';
 import type { Counters } from './counters.ts';
 import { splice } from './splice.ts';
+import { traceTcp } from './trace.ts';
 import { connectWire, type Wire } from './wire.ts';
 
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -15,9 +18,15 @@ const CONNECT_TIMEOUT_MS = 10_000;
 export async function serveTcp(
   wire: Wire,
   circuit: Circuit,
-  options: { clientAddress: string; clock: Clock; counters: Counters; onClosed: () => void },
+  options: {
+    clientAddress: string;
+    clock: Clock;
+    counters: Counters;
+    tracer: Tracer;
+    onClosed: () => void;
+  },
 ): Promise<void> {
-  const { clientAddress, clock, counters, onClosed } = options;
+  const { clientAddress, clock, counters, tracer, onClosed } = options;
   let isGone = false;
   const gone = () => {
     isGone = true;
@@ -32,19 +41,22 @@ export async function serveTcp(
     wire.destroy();
     return;
   }
+  const span = traceTcp(tracer, circuit);
   let app: Wire;
   try {
     app = await connectWire(route.kernel_host, route.kernel_port, {
       clock,
       timeoutMs: CONNECT_TIMEOUT_MS,
     });
-  } catch {
+  } catch (error) {
+    span?.end(errorMessage(error));
     // To the client that is what it looks like when the application itself refuses.
     circuit.routeFailed(route);
     wire.destroy();
     return;
   }
   circuit.routeWorked(route);
+  span?.end(null);
   if (isGone) {
     app.destroy();
     return;

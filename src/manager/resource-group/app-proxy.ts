@@ -2,6 +2,7 @@
 import * as v from 'valibot';
 import type { Clock } from '../../common/clock.ts';
 import { BackendError, errorMessage } from '../../common/errors.ts';
+import { traceHeaders } from '../../common/tracing.ts';
 
 /** Longest wait for its answer. Milliseconds. */
 const TIMEOUT_MS = 5_000;
@@ -133,6 +134,7 @@ export class AppProxyClient {
       const response = await fetch(new URL(path, url), {
         method,
         headers: {
+          ...traceHeaders(),
           'Content-Type': 'application/json',
           ...(token ? { 'X-BackendAI-Token': token } : {}),
         },

@@ -5,6 +5,7 @@ import { systemRandom } from '../../../common/random.ts';
 import { serverCommand } from '../../../logging/server-command.ts';
 import { createMemoryLiveStore } from '../../../stores/live/memory.ts';
 import { openRedisLiveStore } from '../../../stores/live/redis.ts';
+import { openTracer } from '../../../tracing/open.ts';
 import { type CoordinatorConfig, loadCoordinatorConfig } from '../config-file.ts';
 import { startCoordinator } from '../main.ts';
 import { migrateCoordinator } from '../schema.ts';
@@ -22,13 +23,15 @@ export default serverCommand({
   section: '[proxy_coordinator]',
   load: loadCoordinatorConfig,
   async start(config, { log, opened }) {
+    const tracer = openTracer('backend.ai-appproxy-coordinator', config.otel, { log });
+    opened.defer(() => tracer.close());
     const sql = await openCoordinatorDatabase(config, log);
     opened.defer(() => sql.end({ timeout: 5 }));
     await migrateCoordinator(sql, log);
     const live = await openLive(config, log);
     opened.defer(() => live.close());
     const coordinator = await startCoordinator({
-      ...{ settings: config.settings, listen: config.listen, sql, live, log },
+      ...{ settings: config.settings, listen: config.listen, sql, live, log, tracer },
       clock: systemClock,
       random: systemRandom,
     });

@@ -2,6 +2,7 @@
 import { systemClock } from '../../../common/clock.ts';
 import { systemRandom } from '../../../common/random.ts';
 import { serverCommand } from '../../../logging/server-command.ts';
+import { openTracer } from '../../../tracing/open.ts';
 import { loadWorkerConfig } from '../config-file.ts';
 import { startWorker } from '../main.ts';
 
@@ -11,8 +12,13 @@ export default serverCommand({
   configFile: 'app-proxy-worker.toml',
   section: '[proxy_worker]',
   load: loadWorkerConfig,
-  async start({ settings }, { log, opened }) {
-    const worker = await startWorker({ settings, clock: systemClock, random: systemRandom, log });
+  async start({ settings, otel }, { log, opened }) {
+    const tracer = openTracer('backend.ai-appproxy-worker', otel, { log });
+    opened.defer(() => tracer.close());
+    const worker = await startWorker({
+      ...{ settings, tracer, log },
+      ...{ clock: systemClock, random: systemRandom },
+    });
     opened.defer(() => worker.stop());
   },
 });

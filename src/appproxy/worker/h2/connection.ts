@@ -8,6 +8,7 @@ import type { Circuit } from '../circuit.ts';
 import { HALF_CLOSED_MS, HEAD_MS, type HttpDoor, LINGER_MS, STALLED_MS } from '../http/door.ts';
 import { HeadError, MAX_HEAD_BYTES } from '../http/head.ts';
 import { refusalFor } from '../http/refuse.ts';
+import { traceRequest } from '../trace.ts';
 import { connectWire, type Wire, type WireOwner } from '../wire.ts';
 import { H2App, type H2Client, MAX_STREAMS } from './app.ts';
 import {
@@ -293,11 +294,12 @@ export class H2Connection implements WireOwner, H2Client {
     circuit: Circuit,
     { clientAddress, endsStream }: { clientAddress: string; endsStream: boolean },
   ): void {
-    this.streams.add(streamId, request, circuit);
+    const { span, traceparent } = traceRequest(this.#door.tracer, circuit, request);
+    this.streams.add(streamId, request, circuit, span);
     if (endsStream) this.streams.requestEnded(streamId);
     const { app, app_mode, open_to_public } = circuit.info;
     const fields = requestFields(request, {
-      ...{ scheme: this.#door.scheme, clientAddress, app },
+      ...{ scheme: this.#door.scheme, clientAddress, app, traceparent },
       hidesAuthorization: app_mode === 'inference' && !open_to_public,
     });
     if (this.#app !== null) this.#app.head(streamId, fields, endsStream);

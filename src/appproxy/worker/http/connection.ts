@@ -1,8 +1,10 @@
 /** A client's HTTP connection: its requests one after the other, each checked and passed on. */
 import type { ProblemName } from '../../../common/problems.ts';
+import type { OpenSpan } from '../../../common/tracing.ts';
 import type { Refusal } from '../access.ts';
 import type { Circuit } from '../circuit.ts';
 import { splice } from '../splice.ts';
+import { traceRequest } from '../trace.ts';
 import type { Wire, WireOwner } from '../wire.ts';
 import {
   type ClientConnection,
@@ -22,6 +24,9 @@ const BODY_MS = 60_000;
 /** A client that waits for its next request. */
 const IDLE_MS = 75_000;
 
+const SWITCHING_PROTOCOLS = 101;
+const CLIENT_IS_GONE = 'The client left before the answer was complete.';
+
 type State = 'head' | 'checking' | 'exchange' | 'tunnel' | 'closing';
 
 export class HttpConnection implements WireOwner, ExchangeClient, ClientConnection {
@@ -30,6 +35,8 @@ export class HttpConnection implements WireOwner, ExchangeClient, ClientConnecti
   #state: State = 'head';
   #unread: Buffer | null = null;
   #exchange: Exchange | null = null;
+  /** Of the exchange. */
+  #span: OpenSpan | null = null;
   #circuit: Circuit | null = null;
   #hasEnded = false;
   /** When to give up, on the monotonic clock. */
@@ -147,7 +154,10 @@ export class HttpConnection implements WireOwner, ExchangeClient, ClientConnecti
     }
     circuit.used();
     this.#door.counters.requests += 1;
+    const { span, traceparent } = traceRequest(this.#door.tracer, circuit, head);
+    this.#span = span;
     const facts: ForwardFacts = {
+      traceparent,
       scheme: this.#door.scheme,
       clientAddress,
       app: circuit.info.app,
@@ -171,8 +181,11 @@ export class HttpConnection implements WireOwner, ExchangeClient, ClientConnecti
     if (this.#unread === null) this.wire.resume();
   }
 
-  #exchangeIsOver(): void {
+  /** @param error why it failed. */
+  #exchangeIsOver(error: string | null = null, status = this.#exchange?.status ?? null): void {
     if (this.#exchange === null) return;
+    this.#span?.end(error, status === null ? {} : { 'http.response.status_code': status });
+    this.#span = null;
     this.#exchange = null;
     this.#door.counters.pending -= 1;
   }
@@ -202,23 +215,23 @@ export class HttpConnection implements WireOwner, ExchangeClient, ClientConnecti
   }
 
   malformed(message: string): void {
-    this.#exchangeIsOver();
+    this.#exchangeIsOver(message);
     this.#refuse(null, 'GenericBadRequest', message);
   }
 
   unanswered(message: string): void {
     const head = this.#exchange?.head ?? null;
-    this.#exchangeIsOver();
+    this.#exchangeIsOver(message);
     this.#refuse(head, 'ContainerConnectionRefused', message);
   }
 
   broken(): void {
-    this.#exchangeIsOver();
+    this.#exchangeIsOver('The application broke its answer off.');
     this.wire.destroy();
   }
 
   upgraded(app: Wire): void {
-    this.#exchangeIsOver();
+    this.#exchangeIsOver(null, SWITCHING_PROTOCOLS);
     this.#state = 'tunnel';
     this.#deadlineMs = Number.POSITIVE_INFINITY;
     const [circuit, { counters, clock }] = [this.#circuit, this.#door];
@@ -275,14 +288,14 @@ export class HttpConnection implements WireOwner, ExchangeClient, ClientConnecti
     else if (this.#exchange?.isRequestDone) this.#expectWithin(HALF_CLOSED_MS);
     else if (this.#exchange?.isReady) {
       this.#exchange.abort();
-      this.#exchangeIsOver();
+      this.#exchangeIsOver(CLIENT_IS_GONE);
       this.wire.destroy();
     }
   }
 
   closed(): void {
     this.#exchange?.abort();
-    this.#exchangeIsOver();
+    this.#exchangeIsOver(CLIENT_IS_GONE);
     this.#leave();
   }
 

@@ -1,5 +1,6 @@
 /** What connections of clients share, in whichever version of HTTP, and how long each may take. */
 import type { Clock } from '../../../common/clock.ts';
+import type { Tracer } from '../../../common/tracing.ts';
 import type { Access } from '../access.ts';
 import type { Circuit } from '../circuit.ts';
 import type { Counters } from '../counters.ts';
@@ -28,6 +29,7 @@ export interface HttpDoor {
   readonly access: Access;
   readonly clock: Clock;
   readonly counters: Counters;
+  readonly tracer: Tracer;
   clientAddress(head: AskedFor): string;
   /** Told once, when the connection is over. */
   closed(connection: ClientConnection): void;

@@ -70,6 +70,11 @@ export class Exchange implements WireOwner {
     return this.#head;
   }
 
+  /** Of the answer, once its head is there. */
+  get status(): number | null {
+    return this.#answer?.status ?? null;
+  }
+
   get isRequestDone(): boolean {
     return this.#isRequestDone;
   }

@@ -22,6 +22,8 @@ export interface ForwardFacts {
   readonly app: string;
   /** Takes the `Authorization` out, which was for this proxy. */
   readonly hidesAuthorization: boolean;
+  /** Takes the place of the client's; undefined leaves that as it is. */
+  readonly traceparent?: string | undefined;
 }
 
 /**
@@ -44,8 +46,13 @@ export function foreignCookies(value: string): string {
 }
 
 /** Whether a field of a request is not for the application. @param key its name in lower case. */
-export const isNotPassedOn = (key: string, { hidesAuthorization }: ForwardFacts): boolean =>
-  NOT_PASSED_ON.has(key) || (key === 'authorization' && hidesAuthorization);
+export const isNotPassedOn = (
+  key: string,
+  { hidesAuthorization, traceparent }: ForwardFacts,
+): boolean =>
+  NOT_PASSED_ON.has(key) ||
+  (key === 'authorization' && hidesAuthorization) ||
+  (key === 'traceparent' && traceparent !== undefined);
 
 /** Whether a field of a response is not for the client. @param key its name in lower case. */
 export const isNotReturned = (key: string, value: string): boolean =>
@@ -54,7 +61,7 @@ export const isNotReturned = (key: string, value: string): boolean =>
 /** Fields that tell the application who asked, and how. */
 export function addedFields(
   { host, target }: AskedFor,
-  { scheme, clientAddress, app }: ForwardFacts,
+  { scheme, clientAddress, app, traceparent }: ForwardFacts,
 ): [name: string, value: string][] {
   const port = /:(\d+)$/.exec(host)?.[1] ?? (scheme === 'https' ? '443' : '80');
   const added: [string, string][] = [
@@ -64,6 +71,7 @@ export function addedFields(
     ['X-Forwarded-For', clientAddress],
     ['Forwarded', `host="${host}";proto=${scheme}`],
   ];
+  if (traceparent !== undefined) added.push(['Traceparent', traceparent]);
   if (app === 'rstudio') {
     added.push(['X-RStudio-Proto', scheme]);
     added.push(['X-RStudio-Request', `${scheme}://${host}${target}`]);
