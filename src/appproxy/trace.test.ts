@@ -1,18 +1,21 @@
 /** What coordinator and worker tell a collector of traces, and what applications are told of them. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test';
 import { systemClock } from '../common/clock.ts';
-import { systemRandom } from '../common/random.ts';
 import type { Tracer } from '../common/tracing.ts';
-import { silentLogger } from '../logging/logger.ts';
 import { type OpenedApp, TestProxy, type TestSession, testSession } from '../testing/app-proxy.ts';
 import {
   type CollectedSpan,
   type Collector,
   startCollector,
+  tracerTo,
 } from '../testing/observability/collector.ts';
 import { until } from '../testing/until.ts';
-import { SpanExporter } from '../tracing/exporter.ts';
-import { createTracer } from '../tracing/tracer.ts';
+
+/** Bun's, which takes headers; the type of browsers' does not. */
+const SocketWithHeaders = WebSocket as unknown as new (
+  url: string,
+  options: Bun.WebSocketOptions,
+) => WebSocket;
 
 setDefaultTimeout(120_000);
 const PATIENCE_MS = 60_000;
@@ -24,13 +27,8 @@ let session: TestSession;
 let opened: OpenedApp;
 const tracers: Tracer[] = [];
 
-/** Sends each span at once. */
 function tracerOf(service: string): Tracer {
-  const exporter = new SpanExporter({
-    ...{ url: `${collector.url}/v1/traces`, maxQueued: 1000, maxBatch: 1 },
-    ...{ clock: systemClock, log: silentLogger },
-  });
-  const tracer = createTracer({ service, exporter, random: systemRandom });
+  const tracer = tracerTo(collector, service);
   tracers.push(tracer);
   return tracer;
 }
@@ -109,7 +107,7 @@ test('what is no traceparent passes as it is, and nobody gets in by one', async 
 });
 
 test('WebSockets and TCP connections are told of once, when they are set up', async () => {
-  const socket = new WebSocket(`${opened.origin.replace('http', 'ws')}/socket`, {
+  const socket = new SocketWithHeaders(`${opened.origin.replace('http', 'ws')}/socket`, {
     headers: { Cookie: opened.cookie },
   });
   const echoed = Promise.withResolvers<unknown>();

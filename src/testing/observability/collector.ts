@@ -1,5 +1,11 @@
 /** A collector of traces for tests: takes OTLP over HTTP and keeps the spans. */
 import * as v from 'valibot';
+import { systemClock } from '../../common/clock.ts';
+import { systemRandom } from '../../common/random.ts';
+import type { Tracer } from '../../common/tracing.ts';
+import { silentLogger } from '../../logging/logger.ts';
+import { SpanExporter } from '../../tracing/exporter.ts';
+import { createTracer } from '../../tracing/tracer.ts';
 
 const attribute = v.object({
   key: v.string(),
@@ -55,6 +61,15 @@ export interface Collector {
   hang(): void;
   release(): void;
   stop(): Promise<void>;
+}
+
+/** Of what runs in the test's own process; sends each span at once. The caller closes it. */
+export function tracerTo(collector: Pick<Collector, 'url'>, service: string): Tracer {
+  const exporter = new SpanExporter({
+    ...{ url: `${collector.url}/v1/traces`, maxQueued: 1000, maxBatch: 1 },
+    ...{ clock: systemClock, log: silentLogger },
+  });
+  return createTracer({ service, exporter, random: systemRandom });
 }
 
 export function startCollector(): Collector {

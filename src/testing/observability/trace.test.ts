@@ -2,13 +2,16 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { systemClock } from '../../common/clock.ts';
 import { selfCommand } from '../../common/executable.ts';
+import { formatTraceparent, type Tracer } from '../../common/tracing.ts';
 import { hashPassword } from '../../manager/user/password.ts';
+import { PROXY_SECRETS, TestProxy } from '../app-proxy.ts';
 import { type DistributedCluster, startDistributedCluster } from '../faults/distributed.ts';
 import { mustRun, Program } from '../faults/programs.ts';
 import { freePort } from '../services.ts';
 import { until } from '../until.ts';
-import { type CollectedSpan, type Collector, startCollector } from './collector.ts';
+import { type CollectedSpan, type Collector, startCollector, tracerTo } from './collector.ts';
 
 const EMAIL = 'admin@lablup.com';
 const PASSWORD = 'correct horse 1!';
@@ -22,6 +25,8 @@ let collector: Collector;
 let cluster: DistributedCluster;
 let web: Program;
 let webUrl = '';
+let appProxy: TestProxy;
+const tracers: Tracer[] = [];
 
 const otel = () => `[otel]\nenabled = true\nendpoint = "${collector.url}"\n`;
 
@@ -50,6 +55,20 @@ ${otel()}`;
   await web.says('the web server is ready', PATIENCE_MS);
 }
 
+/** Of what runs in the test's own process. */
+function tracerOf(service: string): Tracer {
+  const tracer = tracerTo(collector, service);
+  tracers.push(tracer);
+  return tracer;
+}
+
+async function startAppProxy(): Promise<void> {
+  appProxy = await TestProxy.start({}, systemClock, tracerOf);
+  await appProxy.addWorker();
+  await cluster.sql`UPDATE scaling_groups
+    SET wsproxy_addr = ${appProxy.url}, wsproxy_api_token = ${PROXY_SECRETS.api}`;
+}
+
 async function signIn(): Promise<void> {
   const hash = await hashPassword(PASSWORD, { algorithm: 'argon2id' });
   await cluster.sql`UPDATE users SET password = ${hash} WHERE email = ${EMAIL}`;
@@ -70,6 +89,7 @@ beforeAll(async () => {
   cluster = await startDistributedCluster({ agents: ['process agent'], moreSettings: otel() });
   await startWeb();
   await signIn();
+  await startAppProxy();
 }, TIMEOUT_MS);
 
 afterAll(async () => {
@@ -84,6 +104,8 @@ afterAll(async () => {
     PATIENCE_MS,
   );
   await web?.stop();
+  await appProxy?.close();
+  await Promise.all(tracers.map((tracer) => tracer.close()));
   await cluster?.stop();
   await collector.stop();
 }, TIMEOUT_MS);
@@ -214,6 +236,58 @@ test(
     expect(schedule).toMatchObject({ error: null, attributes });
     expect(connect.attributes['backendai.session_id']).toBe(session?.id ?? '');
     expect(start.startTimeUnixNano).toBe(schedule.endTimeUnixNano);
+  },
+  TIMEOUT_MS,
+);
+
+test(
+  'an application is opened and used in one trace through the app proxy',
+  async () => {
+    const [session] = await cluster.sql<{ id: string; user_uuid: string }[]>`
+      SELECT id, user_uuid FROM sessions WHERE name = 'traced'`;
+    if (!session) throw new Error('the session is gone');
+    const root = await tracerOf('test').run(
+      { name: 'open an app', kind: 'client' },
+      async (span) => {
+        if (span === null) throw new Error('nothing is traced');
+        const { token } = await cluster.client.session.startService('traced', { app: 'ttyd' });
+        const { document } = await appProxy.ask(
+          token,
+          { id: session.id, user: session.user_uuid },
+          { app: 'ttyd' },
+        );
+        const setUp = await fetch(String(document.redirect_url), { redirect: 'manual' });
+        const [cookie = ''] = (setUp.headers.get('Set-Cookie') ?? '').split(';');
+        const page = await fetch(setUp.headers.get('Location') ?? '', {
+          headers: { Cookie: cookie, traceparent: formatTraceparent(span.context) },
+        });
+        expect(page.status).toBe(200);
+        return span.context;
+      },
+    );
+    const ofTrace = (service: string, name: string) =>
+      collector.spans.find(
+        (span) => span.service === service && span.name === name && span.traceId === root.traceId,
+      );
+    const [configured, used] = await until(
+      () => {
+        const found = [
+          ofTrace('coordinator', 'POST /v2/conf'),
+          ofTrace('worker', 'proxy GET'),
+        ].flatMap((span) => (span && lineComplete(span) ? [span] : []));
+        return found.length === 2 && found;
+      },
+      'the app proxy has told of it',
+      PATIENCE_MS,
+    );
+    if (!configured || !used) throw new Error('unreachable');
+    expect(lineOf(configured).map(({ service, name }) => `${service} ${name}`)).toEqual([
+      'coordinator POST /v2/conf',
+      'backend.ai-manager POST /session/:session_name/start-service',
+      'test open an app',
+    ]);
+    expect(used).toMatchObject({ parentSpanId: root.spanId, error: null });
+    expect(used.attributes['backendai.session_id']).toBe(session.id);
   },
   TIMEOUT_MS,
 );
