@@ -255,6 +255,46 @@ describe.if(requireOrSkip(reason))('a packaged installation on existing servers'
     expect(stdout).toContain('kept 42');
   });
 
+  const configure = (...more: string[]) => [
+    ...['install', '--mode', 'configure', '--non-interactive', '--target-path', target, ...more],
+  ];
+
+  test('settings are shown before they change, and only what they concern restarts', async () => {
+    const pids = () =>
+      Object.fromEntries(
+        ['mgr', 'web', 'agent', 'proxy'].map((name) => [
+          name,
+          readFileSync(join(target, `run/${name}.pid`), 'utf8'),
+        ]),
+      );
+    const before = pids();
+    const port = String(await freePort());
+    const change = configure('--webserver-port', port);
+    const shown = await mustRun([...change, '--dry-run'], at);
+    const old = options[options.indexOf('--webserver-port') + 1] ?? '';
+    expect(shown.stdout).toContain(`ports: web: ${old} → ${port}`);
+    expect(pids()).toEqual(before);
+    const { killedAt } = await killAtEveryStep(change, at);
+    expect(killedAt).toHaveLength(1);
+    expect((await fetch(`http://127.0.0.1:${port}/`)).status).toBeLessThan(500);
+    expect(pids()).toEqual({ ...before, web: expect.not.stringMatching(before.web ?? '') });
+    const again = await mustRun([...change, '--dry-run'], at);
+    expect(again.stdout).toContain('Nothing changes yet.');
+  });
+
+  test('settings that nothing starts with are taken back', async () => {
+    const before = readFileSync(join(target, 'etc/webserver.conf'), 'utf8');
+    // A port of another component of the same installation.
+    const taken = options[options.indexOf('--agent-service-port') + 1] ?? '';
+    const outcome = await runCli(configure('--webserver-port', taken), {
+      ...at,
+      timeoutMs: INSTALL_TIMEOUT_MS,
+    });
+    expectClearFailure(outcome, 'It did not start with these settings', 'those of before');
+    expect(readFileSync(join(target, 'etc/webserver.conf'), 'utf8')).toBe(before);
+    await mustRun(['dev', 'status', '--target-path', target], at);
+  });
+
   test('uninstalling with --purge, killed at every step, ends sessions and leaves nothing', async () => {
     const { killedAt } = await killAtEveryStep(maintaining('uninstall', '--purge'), at);
     // The last step, which removes files, may be over before anybody can interrupt it.

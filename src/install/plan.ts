@@ -1,4 +1,5 @@
 /** From a request to the plan that fulfils it. */
+import { configurePlan } from './modes/configure.ts';
 import { joinPlan } from './modes/join.ts';
 import { maintenancePlan } from './modes/maintain.ts';
 import { type Environment, serversPlan } from './modes/servers.ts';
@@ -15,6 +16,8 @@ export function planFor(request: InstallRequest, environment: Environment): Plan
       return serversPlan(request, environment);
     case 'join':
       return joinPlan(request, environment);
+    case 'configure':
+      return configurePlan(request, environment);
     case 'maintain':
       return maintenancePlan(request, environment);
   }

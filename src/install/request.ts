@@ -3,7 +3,7 @@ import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { checkoutRoot } from '../common/executable.ts';
 
-export const MODES = ['standalone', 'develop', 'package', 'join', 'maintain'] as const;
+export const MODES = ['standalone', 'develop', 'package', 'join', 'configure', 'maintain'] as const;
 export type Mode = (typeof MODES)[number];
 
 export const MAINTENANCE = ['upgrade', 'repair', 'move', 'uninstall'] as const;

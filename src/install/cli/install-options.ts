@@ -50,7 +50,7 @@ export const options = {
   mode: option(
     ['--mode'],
     `[${MODES.join('|')}]`,
-    'What to install: a cluster of this machine, one for development from this checkout, one of separate components, or a node of a cluster that runs elsewhere; or the upkeep of one.',
+    'What to install: a cluster of this machine, one for development from this checkout, one of separate components, or a node of a cluster that runs elsewhere; other settings for one that is there; or its upkeep.',
     anyCase(MODES),
   ),
   nonInteractive: flag(['--non-interactive'], 'Ask nothing: do what the options say.'),
@@ -72,24 +72,21 @@ export const options = {
       throw new UsageError(`'${text}' is not an environment id: use letters, digits, - _ and .`);
     },
   ),
-  publicAddress: optionWithDefault(
+  publicAddress: option(
     ['--public-facing-address'],
     'HOST',
-    'Address that clients use; unless it is a loopback one, servers listen on all addresses.',
-    '127.0.0.1',
-    String,
+    'Address that clients use; unless it is a loopback one, servers listen on all addresses. [default: 127.0.0.1]',
   ),
-  agentBackend: optionWithDefault(
+  agentBackend: option(
     ['--agent-backend'],
     '[process|docker|dummy]',
-    'How sessions run.',
-    'process',
+    'How sessions run. [default: process]',
     choice(['process', 'docker', 'dummy']),
   ),
   accelerator: option(
     ['--accelerator'],
     `[${ACCELERATORS.join('|')}]`,
-    'With --mode develop or package: what the agent offers; _mock: devices that are only made up. [default: real GPUs that are found]',
+    'With --mode develop, package or configure: what the agent offers; _mock: devices that are only made up. [default: real GPUs that are found]',
     anyCase(ACCELERATORS),
   ),
   halfstack: optionWithDefault(
@@ -156,18 +153,16 @@ export const options = {
     'The app proxy is reached as P.apphub.<base domain>, its apps below P.app.<base domain>, folders as P.public.<storage domain>.',
     label,
   ),
-  appBaseDomain: optionWithDefault(
+  appBaseDomain: option(
     ['--app-base-domain'],
     'DOMAIN',
-    'What --fqdn-prefix goes before.',
-    'backend.ai',
+    'What --fqdn-prefix goes before. [default: backend.ai]',
     domain,
   ),
-  storageBaseDomain: optionWithDefault(
+  storageBaseDomain: option(
     ['--storage-base-domain'],
     'DOMAIN',
-    'What --fqdn-prefix goes before, of folders.',
-    'isla-sorna.backend.ai',
+    'What --fqdn-prefix goes before, of folders. [default: isla-sorna.backend.ai]',
     domain,
   ),
   tlsAdvertised: flag(

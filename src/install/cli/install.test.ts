@@ -22,8 +22,8 @@ test('accelerators are named before anything is done', async () => {
 
 test.each([
   ['standalone', 'backend.ai up --mock-accelerator FILE'],
-  ['join', 'Only --mode develop and package take --accelerator.'],
-  ['maintain', 'Only --mode develop and package take --accelerator.'],
+  ['join', 'Only --mode develop, package and configure take --accelerator.'],
+  ['maintain', 'Only --mode develop, package and configure take --accelerator.'],
 ])('with --mode %s no accelerator is chosen', async (mode, reason) => {
   const outcome = await runCli(dryRun('--mode', mode, '--accelerator', 'cuda'), { cwd: home });
   expectClearFailure(outcome, reason);
@@ -46,4 +46,11 @@ test.each([
 ])('of the app proxy, %p is refused', async (options, reason) => {
   const outcome = await runCli(dryRun('--mode', 'package', ...options), { cwd: home });
   expectClearFailure(outcome, reason);
+});
+
+test('without an installation there is nothing to configure, and servers are not changed', async () => {
+  const nothing = await runCli(dryRun('--mode', 'configure'), { cwd: home });
+  expectClearFailure(nothing, 'There is no installation in', '--target-path');
+  const servers = dryRun('--mode', 'configure', '--etcd-port', '2379');
+  expectClearFailure(await runCli(servers, { cwd: home }), 'it does not take --etcd-port');
 });

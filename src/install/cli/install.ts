@@ -5,11 +5,13 @@ import { systemClock } from '../../common/clock.ts';
 import { type CommandIo, defineCommand, UsageError } from '../../common/command.ts';
 import { systemRandom } from '../../common/random.ts';
 import { endRequested } from '../../common/server-process.ts';
+import { configurable } from '../modes/configure.ts';
 import { guideOf } from '../modes/maintain.ts';
 import type { Environment } from '../modes/servers.ts';
 import { printPlan, printReport, printSummary, runPlainly } from '../plain.ts';
 import { planFor } from '../plan.ts';
 import {
+  type AppProxyWish,
   DEVELOP_PORTS,
   defaultMode,
   defaultTarget,
@@ -22,8 +24,7 @@ import { options } from './install-options.ts';
 
 type Given = Parameters<Parameters<typeof defineCommand<typeof options>>[0]['run']>[0]['options'];
 
-function portsOf(mode: Mode, given: Given): Ports {
-  const base = mode === 'develop' ? DEVELOP_PORTS : PACKAGE_PORTS;
+function portsOf(base: Ports, given: Given): Ports {
   return {
     postgres: given.postgresPort ?? base.postgres,
     redis: given.redisPort ?? base.redis,
@@ -65,10 +66,10 @@ const appProxyOptions = (given: Given): Record<string, boolean> => ({
 /** @throws UsageError when something is said that the mode does nothing with. */
 function refuseMisplaced(mode: Mode, given: Given): void {
   const names = componentOptions(given);
-  if (names.length === 0 || mode === 'develop' || mode === 'package') return;
+  if (names.length === 0 || ['develop', 'package', 'configure'].includes(mode)) return;
   const isMock = mode === 'standalone' && names.includes('--accelerator');
   throw new UsageError(
-    `Only --mode develop and package take ${names.join(', ')}.${
+    `Only --mode develop, package and configure take ${names.join(', ')}.${
       isMock
         ? ' A cluster of this machine offers the GPUs that it finds; "backend.ai up --mock-accelerator FILE" starts it with simulated ones.'
         : ''
@@ -78,26 +79,72 @@ function refuseMisplaced(mode: Mode, given: Given): void {
 
 const HTTPS_PORT = 443;
 
-/** @throws UsageError when names are wanted and not said. */
-function appProxyWish(given: Given): InstallRequest['appProxy'] {
-  if (!Object.values(appProxyOptions(given)).includes(true)) return null;
-  const frontendMode = given.frontendMode ?? 'port';
-  if (frontendMode === 'wildcard' && given.fqdnPrefix === undefined) {
+const NO_APP_PROXY: AppProxyWish = {
+  frontendMode: 'port',
+  fqdnPrefix: null,
+  appBaseDomain: 'backend.ai',
+  storageBaseDomain: 'isla-sorna.backend.ai',
+  tlsAdvertised: false,
+  advertisedPort: HTTPS_PORT,
+  metricAccess: null,
+};
+
+/**
+ * @param kept that of before; null where there was none.
+ * @throws UsageError when names are wanted and not said.
+ */
+function appProxyWish(given: Given, kept: AppProxyWish | null): AppProxyWish | null {
+  if (!Object.values(appProxyOptions(given)).includes(true)) return kept;
+  const base = kept ?? NO_APP_PROXY;
+  const wish: AppProxyWish = {
+    frontendMode: given.frontendMode ?? base.frontendMode,
+    fqdnPrefix: given.fqdnPrefix ?? base.fqdnPrefix,
+    appBaseDomain: given.appBaseDomain ?? base.appBaseDomain,
+    storageBaseDomain: given.storageBaseDomain ?? base.storageBaseDomain,
+    tlsAdvertised: given.tlsAdvertised || base.tlsAdvertised,
+    advertisedPort: given.advertisedPort ?? base.advertisedPort,
+    metricAccess: given.metricAccess ?? base.metricAccess,
+  };
+  if (wish.frontendMode === 'wildcard' && wish.fqdnPrefix === null) {
     throw new UsageError('--frontend-mode wildcard needs names for apps: add --fqdn-prefix.');
   }
-  if (given.advertisedPort !== undefined && frontendMode === 'port' && !given.tlsAdvertised) {
+  if (given.advertisedPort !== undefined && wish.frontendMode === 'port' && !wish.tlsAdvertised) {
     throw new UsageError(
       '--advertised-port is where TLS or names are spoken: add --tls-advertised or --frontend-mode wildcard.',
     );
   }
+  return wish;
+}
+
+/**
+ * What is there, with what was said otherwise.
+ * @throws UsageError when other servers are named: data would have to go there, too.
+ */
+function configured(request: InstallRequest, given: Given): InstallRequest {
+  const servers = {
+    '--postgres-addr': given.postgresAddr,
+    '--redis-addr': given.redisAddr,
+    '--redis-sentinel': given.redisSentinel,
+    '--etcd-addr': given.etcdAddr,
+    '--postgres-port': given.postgresPort,
+    '--redis-port': given.redisPort,
+    '--etcd-port': given.etcdPort,
+  };
+  const [named] = Object.entries(servers).find(([, value]) => value !== undefined) ?? [];
+  if (named !== undefined) {
+    throw new UsageError(
+      `--mode configure leaves PostgreSQL, Redis and etcd where they are, so it does not take ${named}.`,
+    );
+  }
+  const kept = configurable(request);
   return {
-    frontendMode,
-    fqdnPrefix: given.fqdnPrefix ?? null,
-    appBaseDomain: given.appBaseDomain,
-    storageBaseDomain: given.storageBaseDomain,
-    tlsAdvertised: given.tlsAdvertised,
-    advertisedPort: given.advertisedPort ?? HTTPS_PORT,
-    metricAccess: given.metricAccess ?? null,
+    ...kept,
+    publicAddress: given.publicAddress ?? kept.publicAddress,
+    agentBackend: given.agentBackend ?? kept.agentBackend,
+    accelerator: given.accelerator ?? kept.accelerator,
+    wildcardBinding: given.wildcardBinding || kept.wildcardBinding,
+    appProxy: appProxyWish(given, kept.appProxy),
+    ports: portsOf(kept.ports, given),
   };
 }
 
@@ -125,11 +172,11 @@ function requestFrom(given: Given, io: CommandIo): InstallRequest {
     targetPath: given.targetPath
       ? resolve(io.cwd, given.targetPath)
       : defaultTarget(mode, given.envId, io.env),
-    publicAddress: given.publicAddress,
-    agentBackend: given.agentBackend,
+    publicAddress: given.publicAddress ?? '127.0.0.1',
+    agentBackend: given.agentBackend ?? 'process',
     accelerator: given.accelerator ?? null,
     wildcardBinding: given.wildcardBinding,
-    appProxy: appProxyWish(given),
+    appProxy: appProxyWish(given, null),
     halfstack: given.halfstack,
     existing: { postgres, redis, redisService, etcd },
     otelEndpoint: given.otelEndpoint ?? null,
@@ -141,7 +188,7 @@ function requestFrom(given: Given, io: CommandIo): InstallRequest {
       // Not an option: other users would see it in the list of processes.
       password: io.env.BACKEND_DB_PASSWORD ?? '',
     },
-    ports: portsOf(mode, given),
+    ports: portsOf(mode === 'develop' ? DEVELOP_PORTS : PACKAGE_PORTS, given),
     join: {
       manager: given.manager ?? '',
       token: given.token ?? io.env.BACKEND_JOIN_TOKEN ?? '',
@@ -158,7 +205,8 @@ export default defineCommand({
   help: 'Install Backend.AI on this machine, or look after an installation. Whatever is interrupted is finished by running the same command again. The password of an existing database is read from BACKEND_DB_PASSWORD; for --action move, those of the others from BACKEND_REDIS_PASSWORD, BACKEND_ETCD_USER and BACKEND_ETCD_PASSWORD.',
   options,
   async run({ options: given, io, globals }) {
-    const request = requestFrom(given, io);
+    const asked = requestFrom(given, io);
+    const request = asked.mode === 'configure' ? configured(asked, given) : asked;
     const signal = endRequested();
     const environment: Environment = {
       clock: systemClock,

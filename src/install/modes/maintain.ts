@@ -23,18 +23,12 @@ import { findCompose } from '../parts/compose.ts';
 import { runInstalled } from '../parts/data.ts';
 import { forgetPrevious, placeExecutable, restorePrevious } from '../parts/executable.ts';
 import { runCompose } from '../parts/halfstack.ts';
-import {
-  accepts,
-  adopt,
-  runningPid,
-  servicesOf,
-  startService,
-  stopService,
-} from '../parts/services.ts';
+import { accepts, runningPid, servicesOf } from '../parts/services.ts';
 import { systemUnitFolder, unitName } from '../parts/units.ts';
 import type { InstallRequest, Ports } from '../request.ts';
 import { runCommand } from '../shell.ts';
 import type { Plan, ReportPage, Step, StepContext } from '../step.ts';
+import { Components, withoutEnd } from './components.ts';
 import { joinPlan } from './join.ts';
 import { movePlan } from './move.ts';
 import { accountEnvironment, type Environment, serversPlan, usesUnits } from './servers.ts';
@@ -88,61 +82,7 @@ export function requestOf(info: InstallInfo, request: InstallRequest): InstallRe
   };
 }
 
-/** Stops and starts all components, as units or as processes. */
-class Components {
-  readonly #info: InstallInfo;
-  readonly #layout: Layout;
-  readonly #environment: Environment;
-
-  constructor(info: InstallInfo, layout: Layout, environment: Environment) {
-    this.#info = info;
-    this.#layout = layout;
-    this.#environment = environment;
-  }
-
-  get #units(): string[] | null {
-    if (!usesUnits(this.#info.mode, this.#environment)) return null;
-    return servicesOf(this.#info).map((spec) => unitName(spec, this.#info.env_id));
-  }
-
-  /** The names of those that run; all of them when systemd looks after them. */
-  running(): string[] {
-    return servicesOf(this.#info)
-      .filter((spec) => this.#units !== null || adopt(this.#layout, spec) !== null)
-      .map(({ name }) => name);
-  }
-
-  async stop(context: StepContext): Promise<void> {
-    const units = this.#units;
-    if (units !== null) {
-      await runCommand(['systemctl', 'stop', ...units], context);
-      return;
-    }
-    for (const spec of servicesOf(this.#info).toReversed()) {
-      context.progress(`stopping the ${spec.title.toLowerCase()}`);
-      await stopService(this.#layout, spec, this.#environment);
-    }
-  }
-
-  async start(context: StepContext, names: readonly string[]): Promise<void> {
-    const units = this.#units;
-    if (units !== null) await runCommand(['systemctl', 'start', ...units], context);
-    for (const spec of servicesOf(this.#info).filter(({ name }) => names.includes(name))) {
-      context.progress(`starting the ${spec.title.toLowerCase()}`);
-      await startService(this.#layout, spec, [this.#layout.executable], {
-        clock: this.#environment.clock,
-        signal: context.signal,
-      });
-    }
-  }
-}
-
 const COMPOSE_DOWN_TIMEOUT_MS = 120_000;
-
-const withoutEnd = (context: StepContext): StepContext => ({
-  ...context,
-  signal: new AbortController().signal,
-});
 
 const stoppedPath = (layout: Layout): string => join(layout.run, 'stopped-for-upgrade.json');
 const namesList = v.pipe(v.string(), v.parseJson(), v.array(v.string()));

@@ -52,7 +52,7 @@ const usesCompose = ({ halfstack, existing }: InstallRequest): boolean =>
   halfstack === 'compose' ||
   (halfstack === 'auto' && Object.values(existing).every((address) => address === undefined));
 
-function infoOf(request: InstallRequest, clock: Clock): InstallInfo {
+export function infoOf(request: InstallRequest, clock: Clock): InstallInfo {
   const { ports, database } = request;
   return {
     version: VERSION,
@@ -91,7 +91,7 @@ function appProxyRecord(wish: InstallRequest['appProxy']): Pick<InstallInfo, 'ap
 }
 
 /** The password of the database: the given one, or that with which compose starts it. */
-function withDatabasePassword(request: InstallRequest, layout: Layout, random: Random) {
+export function withDatabasePassword(request: InstallRequest, layout: Layout, random: Random) {
   if (request.database.password !== '' || !usesCompose(request)) return request;
   const { database: password } = loadOrCreateSecrets(layout, random);
   return { ...request, database: { ...request.database, password } };

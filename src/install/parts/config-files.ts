@@ -108,8 +108,15 @@ function webToml(request: InstallRequest, layout: Layout): Table {
   };
 }
 
-/** @param request with the password of the database that is really used. */
-export function writeConfigFiles(request: InstallRequest, layout: Layout, secrets: Secrets): void {
+/**
+ * Name and content of each file.
+ * @param request with the password of the database that is really used.
+ */
+export function configFiles(
+  request: InstallRequest,
+  layout: Layout,
+  secrets: Secrets,
+): [string, string][] {
   const files: [string, Table][] = [
     ['manager.toml', managerToml(request, layout)],
     ['agent.toml', agentToml(request, layout)],
@@ -122,11 +129,18 @@ export function writeConfigFiles(request: InstallRequest, layout: Layout, secret
       ],
     ),
   ];
-  for (const [name, table] of files) {
-    writeOwnFile(`${layout.config}/${name}`, `${HEADER}${stringify(table)}`);
-  }
   const mocked = mockFileOf(request.accelerator);
-  if (mocked !== null) writeOwnFile(`${layout.config}/mock-accelerator.toml`, mocked);
+  return [
+    ...files.map(([name, table]): [string, string] => [name, `${HEADER}${stringify(table)}`]),
+    ...(mocked === null ? [] : [['mock-accelerator.toml', mocked] satisfies [string, string]]),
+  ];
+}
+
+/** @param request as above. */
+export function writeConfigFiles(request: InstallRequest, layout: Layout, secrets: Secrets): void {
+  for (const [name, text] of configFiles(request, layout, secrets)) {
+    writeOwnFile(`${layout.config}/${name}`, text);
+  }
 }
 
 /** What the configuration store has to say, below `config` and `volumes`. */

@@ -23,21 +23,25 @@ export function runInstalled(
 
 const managerConfig = (layout: Layout) => ['-f', join(layout.config, 'manager.toml')];
 
+export function settingsStep(request: InstallRequest, layout: Layout, random: Random): Step {
+  return {
+    id: 'settings',
+    title: "Write the cluster's settings to etcd",
+    async run(context) {
+      const settings = storedSettings(request, loadOrCreateSecrets(layout, random));
+      for (const [key, tree] of Object.entries(settings)) {
+        const file = join(layout.config, `.${key}.json`);
+        writeOwnFile(file, JSON.stringify(tree));
+        const args = ['mgr', 'etcd', 'put-json', key, file, ...managerConfig(layout)];
+        await runInstalled(layout, args, context);
+      }
+    },
+  };
+}
+
 export function dataSteps(request: InstallRequest, layout: Layout, random: Random): Step[] {
   return [
-    {
-      id: 'settings',
-      title: "Write the cluster's settings to etcd",
-      async run(context) {
-        const settings = storedSettings(request, loadOrCreateSecrets(layout, random));
-        for (const [key, tree] of Object.entries(settings)) {
-          const file = join(layout.config, `.${key}.json`);
-          writeOwnFile(file, JSON.stringify(tree));
-          const args = ['mgr', 'etcd', 'put-json', key, file, ...managerConfig(layout)];
-          await runInstalled(layout, args, context);
-        }
-      },
-    },
+    settingsStep(request, layout, random),
     {
       id: 'schema',
       title: 'Create the tables',

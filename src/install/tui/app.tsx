@@ -2,6 +2,7 @@
 import { Box, Text, useApp, useInput } from 'ink';
 import { useEffect, useRef, useState } from 'react';
 import { VERSION } from '../../common/version.ts';
+import { configurable } from '../modes/configure.ts';
 import type { Environment } from '../modes/servers.ts';
 import { planFor } from '../plan.ts';
 import { DEVELOP_PORTS, defaultTarget, type InstallRequest, PACKAGE_PORTS } from '../request.ts';
@@ -51,13 +52,14 @@ export function App(props: AppProps) {
         <ModeMenu
           request={request}
           onChoose={(mode, maintenance) => {
-            setRequest({
+            const chosen: InstallRequest = {
               ...request,
               mode,
               maintenance: maintenance ?? request.maintenance,
               ports: mode === 'develop' ? DEVELOP_PORTS : PACKAGE_PORTS,
               targetPath: defaultTarget(mode, request.envId, process.env),
-            });
+            };
+            setRequest(mode === 'configure' ? configurable(chosen) : chosen);
             setScreen('review');
           }}
         />

@@ -2,6 +2,7 @@
 import { resolve } from 'node:path';
 import { formatHostPort, parseHostPort } from '../../common/config/values.ts';
 import { parseManagerAddress, parseToken } from '../../common/protocol/join.ts';
+import { configurable } from '../modes/configure.ts';
 import { ACCELERATORS, type ExistingServers, type InstallRequest } from '../request.ts';
 
 export interface Field {
@@ -89,6 +90,21 @@ function serverFields(request: InstallRequest): Field[] {
   ];
 }
 
+const PORT_LABELS = { manager: 'Port of the API', web: 'Port of web page' } as const;
+
+function portFields(request: InstallRequest): Field[] {
+  const names = ['manager', 'web'] as const;
+  return names.map((name) => ({
+    label: PORT_LABELS[name],
+    value: String(request.ports[name]),
+    accept(text) {
+      const port = /^\d{1,5}$/.test(text) ? Number(text) : 0;
+      if (port < 1 || port > 65_535) return 'A port is a number from 1 to 65535.';
+      return { ...request, ports: { ...request.ports, [name]: port } };
+    },
+  }));
+}
+
 /** How the value of a field is shown: of a secret only how it begins. */
 export function shownValue({
   value,
@@ -103,8 +119,11 @@ export function fieldsOf(request: InstallRequest): Field[] {
   const folder: Field = {
     label: 'Folder',
     value: request.targetPath,
-    accept: (text) =>
-      text.trim() === '' ? 'A folder is needed.' : { ...request, targetPath: resolve(text.trim()) },
+    accept(text) {
+      if (text.trim() === '') return 'A folder is needed.';
+      const moved = { ...request, targetPath: resolve(text.trim()) };
+      return request.mode === 'configure' ? configurable(moved) : moved;
+    },
   };
   const publicAddress: Field = {
     label: 'Public address',
@@ -140,6 +159,9 @@ export function fieldsOf(request: InstallRequest): Field[] {
   };
   if (request.mode === 'join') return [...joinFields(request), folder, backend];
   if (request.mode === 'standalone') return [folder];
+  if (request.mode === 'configure') {
+    return [folder, publicAddress, backend, accelerator, ...portFields(request)];
+  }
   if (request.mode !== 'maintain') return [folder, publicAddress, backend, accelerator];
   if (request.maintenance === 'move') return [...serverFields(request), purge];
   return request.maintenance === 'uninstall' ? [folder, purge] : [folder];

@@ -33,6 +33,11 @@ const ENTRIES: readonly Entry[] = [
     detail: 'This machine runs sessions of a cluster whose manager is elsewhere.',
   },
   {
+    mode: 'configure',
+    title: 'Configure',
+    detail: 'Other addresses, ports or accelerators for an installation that is there.',
+  },
+  {
     mode: 'maintain',
     maintenance: 'upgrade',
     title: 'Upgrade',

@@ -160,6 +160,15 @@ test('where nothing is installed there is nothing to upgrade', async () => {
   expect(await child.exited).toBe(130);
 });
 
+test('where nothing is installed there is nothing to configure', async () => {
+  const { child, sees, press } = atInstaller('--mode', 'configure', '--target-path', home);
+  await sees(`There is no installation in ${home}`);
+  await sees('Port of web page  8090');
+  await sees('❯ Go (not yet)');
+  press(CTRL_C);
+  expect(await child.exited).toBe(130);
+});
+
 test('without colours the same is told by signs', async () => {
   const env = { NO_COLOR: '1' };
   const { child, sees, press, written } = atTerminal(['install'], { cwd: home, env });
