@@ -1,5 +1,6 @@
 /** What coordinator and worker tell a collector of traces, and what applications are told of them. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test';
+import { connect, createServer } from 'node:http2';
 import { systemClock } from '../common/clock.ts';
 import type { Tracer } from '../common/tracing.ts';
 import { type OpenedApp, TestProxy, type TestSession, testSession } from '../testing/app-proxy.ts';
@@ -38,6 +39,7 @@ beforeAll(async () => {
   proxy = await TestProxy.start({}, systemClock, tracerOf);
   await proxy.addWorker();
   await proxy.addWorker({ authority: 'worker-tcp', protocol: 'tcp' });
+  await proxy.addWorker({ authority: 'worker-h2', protocol: 'h2' });
   app = Bun.serve({
     ...{ hostname: '127.0.0.1', port: 0 },
     fetch(request, server) {
@@ -124,6 +126,31 @@ test('WebSockets and TCP connections are told of once, when they are set up', as
   expect(answer.status).toBe(200);
   const connected = await span('it is set up', ({ name }) => name === 'open TCP connection');
   expect(connected).toMatchObject({ error: null, attributes: { 'backendai.app': 'tcp-app' } });
+});
+
+test('each request on an HTTP/2 connection is told of', async () => {
+  const server = createServer((request, response) => {
+    response.end(String(request.headers.traceparent));
+  });
+  const listening = Promise.withResolvers<void>();
+  server.listen(0, '127.0.0.1', listening.resolve);
+  await listening.promise;
+  const address = server.address();
+  const port = typeof address === 'object' && address !== null ? address.port : 0;
+  const h2 = await proxy.open(testSession(), port, { app: 'h2-app', protocol: 'h2' });
+  const client = connect(h2.origin);
+  const trace = { traceId: 'c'.repeat(32), spanId: '2'.repeat(16) };
+  const stream = client.request({
+    ...{ ':path': '/two', cookie: h2.cookie },
+    traceparent: `00-${trace.traceId}-${trace.spanId}-01`,
+  });
+  let said = '';
+  for await (const part of stream) said += String(part);
+  const told = await span('it is told of', ({ traceId }) => traceId === trace.traceId);
+  expect(told).toMatchObject({ name: 'proxy GET', parentSpanId: trace.spanId, error: null });
+  expect(said).toBe(`00-${trace.traceId}-${told.spanId}-01`);
+  client.close();
+  server.close();
 });
 
 test('an application that is away is why a span fails', async () => {
