@@ -105,6 +105,36 @@ describe('a cluster on one agent', () => {
     );
   });
 
+  test("of a group whose sessions use their hosts' network says so to agents and people", async () => {
+    const agent = await cluster.join(await cluster.start(), new SimulatedAgent());
+    const networkOf = async (sessionId: string) => {
+      const [row] = await cluster.sql`
+        SELECT use_host_network AS shared, network_type AS type, network_id AS id,
+          (SELECT bool_and(k.use_host_network) FROM kernels k WHERE k.session_id = s.id) AS kernels
+        FROM sessions s WHERE s.id = ${sessionId}`;
+      return row;
+    };
+    const apart = await cluster.enqueue('apart', { clusterSize: 2 });
+    await running(apart);
+    await cluster.sql`UPDATE scaling_groups SET use_host_network = true`;
+    try {
+      const shared = await cluster.enqueue('shared', { clusterSize: 2 });
+      await running(shared);
+      const told = (of: string) =>
+        specsOf([agent]).flatMap((spec) => (spec.sessionId === of ? [spec.useHostNetwork] : []));
+      expect(told(apart)).toEqual([false, false]);
+      expect(told(shared)).toEqual([true, true]);
+      expect(await networkOf(apart)).toEqual({
+        ...{ shared: false, type: 'volatile', id: null, kernels: false },
+      });
+      expect(await networkOf(shared)).toEqual({
+        ...{ shared: true, type: 'host', id: 'host', kernels: true },
+      });
+    } finally {
+      await cluster.sql`UPDATE scaling_groups SET use_host_network = false`;
+    }
+  });
+
   test('ends as a whole, with the reason, when one kernel fails to start', async () => {
     const agent = await cluster.join(await cluster.start(), new SimulatedAgent());
     agent.stalled = true;

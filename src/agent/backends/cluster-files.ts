@@ -37,6 +37,13 @@ export function loopbackOf(kernelId: string): string {
   return `127.${64 + (a % 128)}.${b}.${1 + (c % 254)}`;
 }
 
+/**
+ * The address of a kernel whose network is the host's. Programs of one cluster's kernels tell each
+ * other apart by it, though the network is one.
+ */
+export const ownAddress = (spec: KernelSpec): string =>
+  isClustered(spec) ? loopbackOf(spec.kernelId) : '127.0.0.1';
+
 /** How the SSH server of a kernel is reached; `host` null means by its name. */
 export interface SshTarget {
   readonly hostname: string;
@@ -94,6 +101,25 @@ export async function hostAddresses(peers: readonly Peer[]): Promise<[string, st
   );
   return peers.map(({ host, hostname }) => [known.get(host) ?? host, hostname]);
 }
+
+/**
+ * The addresses of kernels whose network is their host's, by kernel name: loopback addresses while all
+ * are on this host, else the addresses of their hosts.
+ * @throws Error naming a host that cannot be resolved.
+ */
+export async function sharedAddresses(
+  spec: KernelSpec,
+  peers: readonly Peer[],
+): Promise<(readonly [string, string])[]> {
+  const own = peers.find(({ kernelId }) => kernelId === spec.kernelId)?.host;
+  return peers.every(({ isNeighbour, host }) => isNeighbour || host === own)
+    ? peers.map(({ kernelId, hostname }) => [loopbackOf(kernelId), hostname] as const)
+    : await hostAddresses(peers);
+}
+
+/** How the SSH servers of kernels whose network is their host's are reached. */
+export const sharedTargets = (peers: readonly Peer[]): SshTarget[] =>
+  peers.map(({ hostname, host, sshPort }) => ({ hostname, host, port: sshPort }));
 
 async function place(path: string, text: string, mode: number, owner: HomeOwner | null) {
   const draft = `${path}.new`;

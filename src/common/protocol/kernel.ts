@@ -55,6 +55,8 @@ export const kernelSpec = v.object({
       null,
     ),
   }),
+  /** The kernel runs in its host's network. A manager of before does not say. */
+  useHostNetwork: v.optional(v.boolean(), false),
   /** Slots granted by the scheduler; decimal strings, memory in bytes. */
   slots: slotMap,
   /** Whether shares of devices may be put together from parts. A manager of before does not say. */

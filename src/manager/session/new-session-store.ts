@@ -108,6 +108,7 @@ function sessionRow(item: RecordedSession) {
     callback_url: item.callbackUrl,
     startup_command: item.startupCommand,
     network_type: networkType(item),
+    network_id: item.useHostNetwork ? 'host' : null,
     cluster_ssh_keypair: item.sshKeypair,
     trace_context: item.traceparent,
   };
@@ -126,13 +127,13 @@ async function insertSessionRows(
       occupying_slots, requested_slots, vfolder_mounts, environ, bootstrap_script,
       use_host_network, batch_timeout, created_at, starts_at, status, status_info, status_data,
       status_history, callback_url, startup_command, result, num_queries, network_type,
-      cluster_ssh_keypair, trace_context)
+      network_id, cluster_ssh_keypair, trace_context)
     SELECT id, creation_id, name, session_type, priority, is_preemptible, cluster_mode,
       cluster_size, options, designated_agent_ids, scaling_group_name, '{}', domain_name, group_id,
       user_uuid, access_key, images, image_ids, tag, '{}', requested_slots, vfolder_mounts, environ,
       bootstrap_script, use_host_network, batch_timeout, ${now}::timestamptz, starts_at, 'PENDING',
       '', '{}', ${history}::text::jsonb, callback_url, startup_command, 'UNDEFINED', 0,
-      network_type, cluster_ssh_keypair, trace_context
+      network_type, network_id, cluster_ssh_keypair, trace_context
     FROM json_to_recordset(${jsonText(items.map(sessionRow))}::text::json) AS c(id uuid,
       creation_id varchar, name varchar, session_type varchar, priority int,
       is_preemptible boolean, cluster_mode varchar, cluster_size int, options jsonb,
@@ -141,7 +142,7 @@ async function insertSessionRows(
       tag varchar, requested_slots jsonb, vfolder_mounts jsonb, environ jsonb,
       bootstrap_script varchar, use_host_network boolean, batch_timeout bigint,
       starts_at timestamptz, callback_url text, startup_command text, network_type varchar,
-      cluster_ssh_keypair jsonb, trace_context text)`;
+      network_id varchar, cluster_ssh_keypair jsonb, trace_context text)`;
 }
 
 function kernelRows(item: NewSession) {

@@ -34,6 +34,7 @@ function kernelSpec(
     },
     ...{ allowFractionalResourceFragmentation: true, shmemBytes: 0, environ: {}, dotfiles: [] },
     ...{ bootstrapScript: null, batchTimeoutMs: null, preopenPorts: [], mounts: [] },
+    useHostNetwork: false,
     startupCommand: more.sessionType === 'batch' && idx === 1 ? 'true' : null,
   };
 }

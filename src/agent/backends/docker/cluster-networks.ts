@@ -6,6 +6,7 @@ import * as v from 'valibot';
 import { type DockerEngine, DockerError, isMissing } from '../../../common/docker/engine.ts';
 import { LABEL_PREFIX } from '../../../common/images/labels.ts';
 import type { KernelSpec } from '../../../common/protocol/kernel.ts';
+import { isClustered } from '../cluster-files.ts';
 import { INSTANCE_LABEL, SESSION_LABEL } from './container-spec.ts';
 
 const NETWORK_LABEL = `${LABEL_PREFIX}cluster-network`;
@@ -27,6 +28,10 @@ export function networkName({ sessionId, cluster }: KernelSpec, instance: string
     ? `bai-singlenode-${sessionId}`
     : `bai-multinode-${sessionId}-${instance.slice(0, 8)}`;
 }
+
+/** Whether a kernel's session has a network of this kind: one in its host's network needs none. */
+export const hasClusterNetwork = (spec: KernelSpec): boolean =>
+  isClustered(spec) && !spec.useHostNetwork;
 
 export class ClusterNetworks {
   readonly #engine: DockerEngine;

@@ -41,7 +41,7 @@ export interface ContainerParts {
   readonly limits: ContainerLimits;
   /** Files of the host that containers read at the same place, such as its time zone. */
   readonly hostFiles: readonly string[];
-  /** The network of the kernel's cluster; null: the daemon's default bridge. */
+  /** The network of the kernel's cluster; null: the daemon's default bridge, or the host's network. */
   readonly network: string | null;
   /** The user's folders, outer ones first. */
   readonly folders: readonly FolderBind[];
@@ -91,6 +91,7 @@ function labelsOf({
 }
 
 function mountsOf({
+  spec,
   layout,
   grant,
   runner,
@@ -113,7 +114,7 @@ function mountsOf({
     bind(accounts.passwd, '/etc/passwd', true),
     bind(accounts.group, '/etc/group', true),
     // In a network of its own the daemon still resolves the names of those on the same agent.
-    ...(network === null ? [] : [bind(layout.hosts, '/etc/hosts', true)]),
+    ...(network === null && !spec.useHostNetwork ? [] : [bind(layout.hosts, '/etc/hosts', true)]),
     ...hostFiles.map((path) => bind(path, path, true)),
     ...grant.attachment.hooks.map((path) => bind(path, hookTarget(path), true)),
     ...folders.map(({ source, target, readOnly }) => bind(source, target, readOnly)),
@@ -125,8 +126,10 @@ interface Ports {
   readonly bindings: Record<string, { HostIp: string; HostPort: string }[]>;
 }
 
-function portsOf({ servicePorts, bindHost }: ContainerParts): Ports {
+function portsOf({ spec, servicePorts, bindHost }: ContainerParts): Ports {
   const ports: Ports = { exposed: {}, bindings: {} };
+  // The services listen on the host's ports themselves.
+  if (spec.useHostNetwork) return ports;
   for (const { container_ports: inside, host_ports: outside } of servicePorts) {
     for (const [index, port] of inside.entries()) {
       const hostPort = outside[index];
@@ -143,6 +146,11 @@ const clamp = (wanted: number | null, hard: number | null): number => {
   return wanted === null ? hard : Math.min(wanted, hard);
 };
 
+function networkMode({ spec, network }: ContainerParts): Pick<HostConfig, 'NetworkMode'> {
+  if (spec.useHostNetwork) return { NetworkMode: 'host' };
+  return network === null ? {} : { NetworkMode: network };
+}
+
 function hostConfig(parts: ContainerParts, bindings: Ports['bindings']): HostConfig {
   const { spec, grant, daemon, limits } = parts;
   const { cpuIds } = grant;
@@ -156,7 +164,7 @@ function hostConfig(parts: ContainerParts, bindings: Ports['bindings']): HostCon
     Privileged: false,
     PublishAllPorts: false,
     PortBindings: bindings,
-    ...(parts.network === null ? {} : { NetworkMode: parts.network }),
+    ...networkMode(parts),
     RestartPolicy: { Name: 'no' },
     // What upstream gives user programs; everything else is dropped.
     CapDrop: ['ALL'],

@@ -25,11 +25,18 @@ import type {
   Peer,
   RunnerClient,
 } from '../backend.ts';
-import { hasJoined, isClustered } from '../cluster-files.ts';
+import { hasJoined } from '../cluster-files.ts';
 import type { HostPorts } from '../host-ports.ts';
 import { kernelHostNow } from '../record.ts';
+import {
+  heldOfPublished,
+  heldOfShared,
+  publishedPorts,
+  SHARED_NETWORK,
+  sharedPorts,
+} from '../service-ports.ts';
 import { emptyTrash, removeToTrash } from '../trash.ts';
-import { asNetworkFailure, ClusterNetworks } from './cluster-networks.ts';
+import { asNetworkFailure, ClusterNetworks, hasClusterNetwork } from './cluster-networks.ts';
 import { commitKernel } from './commit.ts';
 import { KERNEL_LABEL } from './container-spec.ts';
 import { Containers, type FoundContainer } from './containers.ts';
@@ -164,7 +171,7 @@ export class DockerBackend implements Backend {
       });
       try {
         const { daemon, instance } = connection;
-        const isolationGaps = gapsOf(daemon);
+        const isolationGaps = [...gapsOf(daemon), ...(spec.useHostNetwork ? [SHARED_NETWORK] : [])];
         const servicePorts = await this.#servicePorts(spec);
         const body = await prepareKernel(this.#engine, {
           ...this.#options,
@@ -181,7 +188,7 @@ export class DockerBackend implements Backend {
           },
           owner: this.#owner,
         });
-        if (isClustered(spec)) await connection.networks.ensure(spec);
+        if (hasClusterNetwork(spec)) await connection.networks.ensure(spec);
         const containerId = await this.#start(kernelId, body, signal);
         signal.throwIfAborted();
         await noteContainer(layout, containerId);
@@ -232,17 +239,13 @@ export class DockerBackend implements Backend {
     return containerId;
   }
 
-  async #servicePorts(spec: KernelSpec): Promise<ServicePort[]> {
+  #servicePorts(spec: KernelSpec): Promise<ServicePort[]> {
     const services = [
       ...sessionServices(),
       ...servicePortsOf(spec.image.labels, spec.preopenPorts),
     ];
-    const count = services.reduce((sum, service) => sum + service.container_ports.length, 0);
-    const ports = await this.#ports.take(spec.kernelId, count);
-    return services.map((service) => ({
-      ...service,
-      host_ports: ports.splice(0, service.container_ports.length),
-    }));
+    const given = spec.useHostNetwork ? sharedPorts : publishedPorts;
+    return given(this.#ports, spec.kernelId, services);
   }
 
   async connectRunner(kernelId: string, signal: AbortSignal): Promise<RunnerClient> {
@@ -295,10 +298,10 @@ export class DockerBackend implements Backend {
       end?.exitCode ?? (state === 'exited' ? containers.exitCode(containerId) : null),
     ]);
     if (state === 'running') this.#watch.watch(kernelId, containerId);
-    const ports = record?.servicePorts.flatMap((service) => service.host_ports) ?? [];
+    const ports = record?.servicePorts ?? [];
     this.#ports.restore(
       kernelId,
-      ports.filter((port) => port !== null),
+      record?.spec.useHostNetwork ? heldOfShared(ports) : heldOfPublished(ports),
     );
     return {
       kernelId,
@@ -403,7 +406,7 @@ export class DockerBackend implements Backend {
     const spec = (await readRecord(layout))?.spec;
     const sessionId = spec?.sessionId ?? found[0]?.sessionId;
     // Before the record goes: should it fail, the next attempt still knows the session.
-    if (sessionId !== undefined && (spec === undefined || isClustered(spec))) {
+    if (sessionId !== undefined && (spec === undefined || hasClusterNetwork(spec))) {
       await networks.release(sessionId, () => this.#hasOthers(sessionId, kernelId));
     }
     this.#ports.release(kernelId);

@@ -7,7 +7,7 @@ import {
   SSH_SERVICE,
   TERMINAL_SERVICE,
 } from '../../../common/images/labels.ts';
-import type { KernelSpec } from '../../../common/protocol/kernel.ts';
+import type { KernelSpec, ServicePort } from '../../../common/protocol/kernel.ts';
 import {
   RUNNER_MEMORY_BYTES,
   RUNNER_THREADS,
@@ -15,6 +15,7 @@ import {
 } from '../../../common/protocol/runner.ts';
 import { environmentText, type Grant, resourceText } from '../../resources/grant.ts';
 import { withHooks } from '../hooks.ts';
+import { portText } from '../service-ports.ts';
 import { type KernelLayout, type Owner, SOCKET_NAME } from './layout.ts';
 
 export const CONFIG_MOUNT = '/home/config';
@@ -48,17 +49,24 @@ export function kernelEnvironment(
   return withHooks(variables, attachment.hooks.map(hookTarget));
 }
 
-/** The runner's own variables, which it hides from user programs. */
-export function runnerVariables(spec: KernelSpec): Record<string, string> {
+/**
+ * The runner's own variables, which it hides from user programs.
+ * @param bindHost address of the host that services are reached at.
+ */
+export function runnerVariables(
+  spec: KernelSpec,
+  servicePorts: readonly ServicePort[],
+  bindHost: string,
+): Record<string, string> {
   const { type, path } = runtimeOf(spec.image.labels);
   return {
     [runnerEnvironment.socket]: `${SOCKET_MOUNT}/${SOCKET_NAME}`,
     [runnerEnvironment.runtimeType]: type,
     [runnerEnvironment.runtimePath]: path,
-    // What is reachable from outside is what the daemon publishes.
-    [runnerEnvironment.serviceHost]: '0.0.0.0',
-    [runnerEnvironment.sshPort]: String(SSH_SERVICE.port),
-    [runnerEnvironment.terminalPort]: String(TERMINAL_SERVICE.port),
+    // In a network of its own, what is reachable from outside is what the daemon publishes.
+    [runnerEnvironment.serviceHost]: spec.useHostNetwork ? bindHost : '0.0.0.0',
+    [runnerEnvironment.sshPort]: portText(servicePorts, SSH_SERVICE.name),
+    [runnerEnvironment.terminalPort]: portText(servicePorts, TERMINAL_SERVICE.name),
     [runnerEnvironment.threads]: RUNNER_THREADS,
     [runnerEnvironment.memory]: RUNNER_MEMORY_BYTES,
     [runnerEnvironment.bootstrap]:

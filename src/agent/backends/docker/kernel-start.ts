@@ -1,7 +1,8 @@
 /** Writes the files a kernel needs and describes its container. */
-import { chown, writeFile } from 'node:fs/promises';
+import { chown, readFile, writeFile } from 'node:fs/promises';
 import type { ContainerCreateOptions } from 'dockerode';
 import type { DockerEngine } from '../../../common/docker/engine.ts';
+import { errorCode } from '../../../common/errors.ts';
 import { tagOfCanonical } from '../../../common/images/docker.ts';
 import type { KernelSpec, ServicePort } from '../../../common/protocol/kernel.ts';
 import { shieldVariables } from '../../../common/protocol/runner.ts';
@@ -13,13 +14,16 @@ import {
   includeSshConfig,
   isClustered,
   LOOPBACK_HOSTS,
+  ownAddress,
+  sharedAddresses,
+  sharedTargets,
   writeClusterKey,
   writeJoin,
 } from '../cluster-files.ts';
 import { writeDotfiles } from '../dotfiles.ts';
 import { type FolderBind, folderBinds, makeMountPoints } from '../folder-mounts.ts';
 import { accountFiles } from './accounts.ts';
-import { networkName } from './cluster-networks.ts';
+import { hasClusterNetwork, networkName } from './cluster-networks.ts';
 import { containerSpec } from './container-spec.ts';
 import type { DaemonTraits } from './daemon.ts';
 import {
@@ -48,6 +52,29 @@ export interface KernelParts {
   readonly prepared: Prepared;
 }
 
+/**
+ * What a kernel in its host's network reads of the host's names: all of them, after its own.
+ * @param addresses of the kernels of its session.
+ */
+async function sharedHosts(addresses: readonly (readonly [string, string])[]): Promise<string> {
+  const host = await readFile('/etc/hosts', 'utf8').catch((error: unknown) => {
+    if (errorCode(error) === 'ENOENT') return '';
+    throw error;
+  });
+  return LOOPBACK_HOSTS + hostLines(addresses) + host;
+}
+
+/** Where the daemon's own hosts file would not do. */
+async function writeHosts(layout: KernelLayout, spec: KernelSpec): Promise<void> {
+  const { hostname } = spec.cluster;
+  if (spec.useHostNetwork) {
+    const text = await sharedHosts([[ownAddress(spec), hostname]]);
+    await writeFile(layout.hosts, text, { mode: 0o644 });
+  } else if (isClustered(spec)) {
+    await writeFile(layout.hosts, LOOPBACK_HOSTS, { mode: 0o644 });
+  }
+}
+
 /** The places for folders in the container's /home/work, which else the daemon would make as root. */
 async function ownMountPoints(layout: KernelLayout, owner: Owner, binds: readonly FolderBind[]) {
   const made = await makeMountPoints(layout.work, binds);
@@ -74,7 +101,7 @@ export async function prepareKernel(
     writeKernelFiles(layout, spec, grant, environment),
     writeDotfiles(layout.work, spec.dotfiles, given),
     writeClusterKey(layout.config, spec, given),
-    isClustered(spec) ? writeFile(layout.hosts, LOOPBACK_HOSTS, { mode: 0o644 }) : null,
+    writeHosts(layout, spec),
     writeRecord(layout, {
       version: 1,
       spec,
@@ -89,16 +116,19 @@ export async function prepareKernel(
   return containerSpec({
     ...parts,
     ...prepared,
-    network: isClustered(spec) ? networkName(spec, instance) : null,
+    network: hasClusterNetwork(spec) ? networkName(spec, instance) : null,
     image: tagOfCanonical(spec.image.canonical),
-    environment: { ...shieldVariables(environment), ...runnerVariables(spec) },
+    environment: {
+      ...shieldVariables(environment),
+      ...runnerVariables(spec, servicePorts, parts.bindHost),
+    },
     accounts,
     folders,
   });
 }
 
 /**
- * Tells a kernel where the others are. Those on this agent are in its network, where the daemon resolves
+ * Tells a kernel where the others are. In the host's network that is their hosts. Else those on this agent are in its network, where the daemon resolves
  * their names; the SSH servers of the rest are reached at the ports that their hosts publish.
  */
 export async function joinKernel(
@@ -106,6 +136,11 @@ export async function joinKernel(
   spec: KernelSpec,
   peers: readonly Peer[],
 ): Promise<void> {
+  if (spec.useHostNetwork) {
+    await writeFile(layout.hosts, await sharedHosts(await sharedAddresses(spec, peers)));
+    await writeJoin(layout.config, spec, sharedTargets(peers), CONFIG_MOUNT);
+    return;
+  }
   const distant = await hostAddresses(peers.filter(({ isNeighbour }) => !isNeighbour));
   // Written in place: the container holds this very file.
   await writeFile(layout.hosts, LOOPBACK_HOSTS + hostLines(distant));

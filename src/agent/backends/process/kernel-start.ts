@@ -20,18 +20,19 @@ import { environmentText, type Grant, resourceText } from '../../resources/grant
 import type { Peer } from '../backend.ts';
 import {
   CLUSTER_PUBLIC_KEY,
-  hostAddresses,
   hostLines,
   includeSshConfig,
-  isClustered,
   LOOPBACK_HOSTS,
-  loopbackOf,
+  ownAddress,
+  sharedAddresses,
+  sharedTargets,
   writeClusterKey,
   writeJoin,
 } from '../cluster-files.ts';
 import { writeDotfiles } from '../dotfiles.ts';
 import { type FolderBind, folderBinds, makeMountPoints } from '../folder-mounts.ts';
 import { withHooks } from '../hooks.ts';
+import { portText } from '../service-ports.ts';
 import type { HostApp } from './host-apps.ts';
 import { type HostView, SANDBOX_BASE } from './host-view.ts';
 import { environmentScript, supervisorCommand, withEnvironmentFile } from './launcher.ts';
@@ -79,9 +80,6 @@ function innerPaths(layout: KernelLayout, sandbox: SandboxKind) {
   };
 }
 
-const portText = ({ servicePorts }: KernelParts, service: string): string =>
-  String(servicePorts.find(({ name }) => name === service)?.container_ports[0] ?? '');
-
 /** The complete environment of the runner and, less the runner's own part, of user programs. */
 export function kernelEnvironment(parts: KernelParts): Record<string, string> {
   const { layout, spec, runtime, runtimes, sandbox, grant } = parts;
@@ -114,8 +112,8 @@ export function kernelEnvironment(parts: KernelParts): Record<string, string> {
     [runnerEnvironment.runtimeType]: type,
     [runnerEnvironment.runtimePath]: runtimePath,
     [runnerEnvironment.serviceHost]: parts.serviceHost,
-    [runnerEnvironment.sshPort]: portText(parts, SSH_SERVICE.name),
-    [runnerEnvironment.terminalPort]: portText(parts, TERMINAL_SERVICE.name),
+    [runnerEnvironment.sshPort]: portText(parts.servicePorts, SSH_SERVICE.name),
+    [runnerEnvironment.terminalPort]: portText(parts.servicePorts, TERMINAL_SERVICE.name),
     [runnerEnvironment.servicePrograms]: JSON.stringify(
       Object.fromEntries(parts.apps.map(({ name, program }) => [name, program])),
     ),
@@ -164,10 +162,6 @@ async function writeConfig(
     Object.entries(files).map(([name, text]) => writeFile(join(layout.config, name), text)),
   );
 }
-
-/** Programs of one cluster's kernels tell each other apart by address, though the network is one. */
-const ownAddress = (spec: KernelSpec): string =>
-  isClustered(spec) ? loopbackOf(spec.kernelId) : '127.0.0.1';
 
 async function writeEtc(layout: KernelLayout, spec: KernelSpec): Promise<[string, string][]> {
   const { hostname } = spec.cluster;
@@ -261,24 +255,17 @@ export async function prepareKernel(parts: KernelParts): Promise<{ command: stri
   return { command: sandboxCommand(sandbox, plan, pinned) };
 }
 
-/**
- * Tells a kernel where the others are: at loopback addresses while all are on this host, else at the
- * addresses of their hosts.
- */
+/** Tells a kernel where the others are. */
 export async function joinKernel(
   layout: KernelLayout,
   spec: KernelSpec,
   sandbox: SandboxKind,
   peers: readonly Peer[],
 ): Promise<void> {
-  const own = peers.find(({ kernelId }) => kernelId === spec.kernelId)?.host;
-  const addresses = peers.every(({ isNeighbour, host }) => isNeighbour || host === own)
-    ? peers.map(({ kernelId, hostname }) => [loopbackOf(kernelId), hostname] as const)
-    : await hostAddresses(peers);
+  const addresses = await sharedAddresses(spec, peers);
   // Written in place: the sandbox holds this very file.
   await writeFile(join(layout.etc, 'hosts'), LOOPBACK_HOSTS + hostLines(addresses));
-  const targets = peers.map(({ hostname, host, sshPort }) => ({ hostname, host, port: sshPort }));
-  await writeJoin(layout.config, spec, targets, innerPaths(layout, sandbox).config);
+  await writeJoin(layout.config, spec, sharedTargets(peers), innerPaths(layout, sandbox).config);
 }
 
 /**

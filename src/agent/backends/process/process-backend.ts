@@ -37,6 +37,7 @@ import type {
 import { hasJoined } from '../cluster-files.ts';
 import { HostPorts } from '../host-ports.ts';
 import { kernelHostNow } from '../record.ts';
+import { heldOfShared, SHARED_NETWORK, sharedPorts } from '../service-ports.ts';
 import { emptyTrash } from '../trash.ts';
 import {
   type CgroupHierarchy,
@@ -105,10 +106,7 @@ const LOOPBACK = '127.0.0.1';
 /** Below the ports that systems hand out by themselves. */
 const PORT_RANGE = [15_000, 31_999] as const;
 
-const GENERAL_GAPS = [
-  'The network is shared with the host.',
-  'Disk space below /home/work is not limited.',
-];
+const GENERAL_GAPS = [SHARED_NETWORK, 'Disk space below /home/work is not limited.'];
 
 export class ProcessBackend implements Backend {
   readonly name = 'process';
@@ -233,27 +231,13 @@ export class ProcessBackend implements Backend {
     return { containerId, kernelHost, servicePorts, isolationGaps };
   }
 
-  /**
-   * The network is the host's, so a port is the same inside and outside, and services get ports that
-   * no other session has. Ports that the user named are opened by the user's own programs.
-   */
-  async #servicePorts(spec: KernelSpec, apps: readonly HostApp[]): Promise<ServicePort[]> {
+  #servicePorts(spec: KernelSpec, apps: readonly HostApp[]): Promise<ServicePort[]> {
     const services = [
       ...sessionServices(),
       ...hostAppPorts(apps),
       ...servicePortsOf(spec.image.labels, spec.preopenPorts),
     ];
-    const isChosen = ({ protocol }: ServicePort) => protocol !== 'preopen';
-    const counts = services.filter(isChosen).map((service) => service.container_ports.length);
-    const ports = await this.#ports.take(
-      spec.kernelId,
-      counts.reduce((sum, count) => sum + count, 0),
-    );
-    return services.map((service) => {
-      const count = service.container_ports.length;
-      const own = isChosen(service) ? ports.splice(0, count) : service.container_ports;
-      return { ...service, container_ports: own, host_ports: own };
-    });
+    return sharedPorts(this.#ports, spec.kernelId, services);
   }
 
   async connectRunner(kernelId: string, signal: AbortSignal): Promise<RunnerClient> {
@@ -322,11 +306,7 @@ export class ProcessBackend implements Backend {
     ]);
     const running = exitCode === null && supervisor !== null && (await isAlive(supervisor));
     if (running) this.#watch.adopt(layout);
-    const held = record?.servicePorts.filter(({ protocol }) => protocol !== 'preopen') ?? [];
-    this.#ports.restore(
-      layout.kernelId,
-      held.flatMap((service) => service.container_ports),
-    );
+    this.#ports.restore(layout.kernelId, heldOfShared(record?.servicePorts ?? []));
     return {
       kernelId: layout.kernelId,
       sessionId: record?.spec.sessionId ?? '',

@@ -37,6 +37,7 @@ export function testSpec(image: AgentImage, overrides: Partial<KernelSpec> = {})
       hostname: 'main1',
       sshKeypair: null,
     },
+    useHostNetwork: false,
     slots: { cpu: '1', mem: String(256 * 1024 * 1024) },
     allowFractionalResourceFragmentation: true,
     shmemBytes: 16 * 1024 * 1024,
