@@ -63,17 +63,20 @@ export interface PrivateDocker extends TestDocker {
 /**
  * Starts a daemon; needs root. Of several that start at the same time on a busy machine one now and
  * then waits for its containerd for ever: then another one is started in its place, once.
+ * @param options.ownsRules false beside the run's daemon: one that writes rules of the firewall begins
+ *   with deleting those of all others, whose containers fail to start in that moment. Ports are
+ *   published without rules as well.
  */
-export async function startTestDocker(): Promise<PrivateDocker> {
+export async function startTestDocker(options = { ownsRules: true }): Promise<PrivateDocker> {
   try {
-    return await startDaemon();
+    return await startDaemon(options);
   } catch (error) {
     console.error('once more:', error);
-    return await startDaemon();
+    return await startDaemon(options);
   }
 }
 
-async function startDaemon(): Promise<PrivateDocker> {
+async function startDaemon({ ownsRules }: { readonly ownsRules: boolean }): Promise<PrivateDocker> {
   const folder = mkdtempSync(join(tmpdir(), 'bai-docker-'));
   const socketPath = join(folder, 'docker.sock');
   const bridge = makeBridge();
@@ -84,7 +87,7 @@ async function startDaemon(): Promise<PrivateDocker> {
         'dockerd',
         ...['--data-root', join(folder, 'root'), '--exec-root', join(folder, 'exec')],
         ...['--host', `unix://${socketPath}`, '--pidfile', join(folder, 'pid')],
-        ...['--bridge', bridge.name, '--log-level', 'warn'],
+        ...['--bridge', bridge.name, '--log-level', 'warn', `--iptables=${ownsRules}`],
       ],
       { stdin: 'ignore', stdout: log, stderr: log },
     );

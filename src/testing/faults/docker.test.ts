@@ -32,7 +32,7 @@ describe.skipIf(!isReady)('up --backend docker', () => {
     folder = await mkdtemp(join(tmpdir(), 'bai-up-docker-'));
     // PostgreSQL runs under an account of its own, which has to get there.
     await chmod(folder, 0o755);
-    daemon = await startTestDocker();
+    daemon = await startTestDocker({ ownsRules: false });
     for (const name of ['python', 'musl', 'bare'] as const) {
       await importTestImage(daemon.socketPath, name);
     }

@@ -23,7 +23,7 @@ describe.skipIf(!canRunDocker())('a daemon that crashes', () => {
   test(
     'ends its kernels; the backend says so, stays alive and goes on when it is back',
     async () => {
-      const daemon = await startTestDocker();
+      const daemon = await startTestDocker({ ownsRules: false });
       const setup = await makeDockerSetup(daemon.socketPath);
       const backend = setup.open();
       try {
