@@ -1,7 +1,7 @@
 /**
  * The lives of sessions through the command line, on real kernels of two backends: batch jobs that
  * depend on each other, a job that runs out of time, a template that clones a repository, images, one
- * that makes room for another, and one that has lived for long enough.
+ * that makes room for another, one that nobody uses, and one that has lived for long enough.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -12,15 +12,19 @@ import { canRunDocker } from '../agent/backends/docker/testing/setup.ts';
 import { runCommand } from '../cli/testing/program.ts';
 import { systemClock } from '../common/clock.ts';
 import { DockerEngine } from '../common/docker/engine.ts';
+import { SSH_SERVICE } from '../common/images/labels.ts';
 import { systemRandom } from '../common/random.ts';
+import { createIdleChecks } from '../manager/idle/pass.ts';
 import { checkAccounting } from '../manager/session/accounting-store.ts';
 import { sharedDocker, type TestDocker } from '../testing/docker.ts';
 import { importTestImage } from '../testing/images.ts';
 import { silentLog } from '../testing/manager.ts';
+import { freePort } from '../testing/services.ts';
 import { until } from '../testing/until.ts';
 import { type RunningCluster, startCluster } from './cluster.ts';
 
 const TIMEOUT_MS = 180_000;
+const PROGRAM = join(import.meta.dir, '../../bin/backend.ai.ts');
 const GIT = 'git -c user.name=T -c user.email=t@test.example -c init.defaultBranch=main';
 
 /** A job of bash that first makes a repository, which is then cloned as the template says. */
@@ -329,6 +333,84 @@ describe.each(backends)('on the $backend backend', ({ backend, image, usable }) 
     },
     TIMEOUT_MS,
   );
+
+  /** `backend.ai app` in a process of its own. @returns the greeting of the SSH server behind it. */
+  async function connectApp(session: string) {
+    const port = await freePort();
+    const argv = ['app', session, SSH_SERVICE.name, '-b', String(port)];
+    const child = Bun.spawn([process.execPath, PROGRAM, ...argv], {
+      cwd: folder,
+      env: { ...process.env, ...env },
+      stdin: 'ignore',
+      stdout: 'pipe',
+      stderr: 'inherit',
+    });
+    let said = '';
+    const reading = (async () => {
+      for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) said += text;
+    })();
+    await until(() => said.includes('is available at'), `${session} is offered`, TIMEOUT_MS);
+    let greeting = '';
+    const socket = await Bun.connect({
+      ...{ hostname: '127.0.0.1', port },
+      socket: {
+        data(_socket, bytes) {
+          greeting += bytes.toString();
+        },
+      },
+    });
+    await until(() => greeting.startsWith('SSH-'), 'the server greets', TIMEOUT_MS);
+    return async () => {
+      socket.end();
+      child.kill('SIGINT');
+      await child.exited;
+      await reading;
+    };
+  }
+
+  if (backend === 'process')
+    test.skipIf(!usable)(
+      'one that nobody uses is ended for that, unless somebody is connected, until they leave',
+      async () => {
+        const { ctx } = cluster.manager;
+        const { live } = ctx;
+        // Small machines have no room for what an earlier test left running.
+        await run('rm', '-f', 'templated');
+        await ok('session', 'create', '-t', 'visited', ...size, image);
+        const disconnect = await connectApp('visited');
+        const { id } = await lifeOfLatest('visited');
+        const connections = () =>
+          live.sortedCount(`session.${id}.active_app_connections`, 0, Number.POSITIVE_INFINITY);
+        await until(async () => (await connections()) === 1, 'the connection is noted');
+        // Used after the other, so that the other has been silent for longer whenever this one is idle.
+        await ok('session', 'create', '-t', 'lonely', ...size, image);
+
+        await asAdmin(
+          ...['admin', 'keypair-resource-policy', 'update', policy, '--idle-timeout', '1'],
+        );
+        await asAdmin('admin', 'etcd', 'set', 'config/idle/enabled', 'network_timeout');
+        // The leader looks by itself too, but only every 15 seconds.
+        const checks = createIdleChecks(ctx);
+        const leaves = async (name: string) => {
+          await checks.pass(new AbortController().signal);
+          return (await lifeOfLatest(name)).status !== 'RUNNING';
+        };
+        await until(() => leaves('lonely'), 'lonely is ended', TIMEOUT_MS);
+        await reaches('lonely', 'TERMINATED');
+        expect(await lifeOfLatest('lonely')).toMatchObject({ info: 'idle-timeout' });
+        expect(await obituary('lonely')).toContain('idle-timeout');
+        await checks.pass(new AbortController().signal);
+        expect(await lifeOfLatest('visited')).toMatchObject({ status: 'RUNNING' });
+        expect(await connections()).toBe(1);
+
+        await disconnect();
+        await until(() => leaves('visited'), 'visited is ended', TIMEOUT_MS);
+        await reaches('visited', 'TERMINATED');
+        expect(await lifeOfLatest('visited')).toMatchObject({ info: 'idle-timeout' });
+        await asAdmin('admin', 'etcd', 'delete', 'config/idle/enabled');
+      },
+      TIMEOUT_MS,
+    );
 
   // The last one: every session of the keypair ends by it. How is the same on every backend.
   if (backend === 'process')
