@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import type { ContainerCreateOptions } from 'dockerode';
 import * as v from 'valibot';
-import { DockerEngine, DockerError, isMissing } from '../../../common/docker/engine.ts';
+import { DockerEngine, isMissing } from '../../../common/docker/engine.ts';
 import { BackendError, errorMessage } from '../../../common/errors.ts';
 import { servicePortsOf, sessionServices } from '../../../common/images/labels.ts';
 import type { CommitTarget } from '../../../common/protocol/commit.ts';
@@ -36,10 +36,11 @@ import {
   sharedPorts,
 } from '../service-ports.ts';
 import { emptyTrash, removeToTrash } from '../trash.ts';
-import { asNetworkFailure, ClusterNetworks, hasClusterNetwork } from './cluster-networks.ts';
+import { ClusterNetworks, hasClusterNetwork } from './cluster-networks.ts';
 import { commitKernel } from './commit.ts';
 import { KERNEL_LABEL } from './container-spec.ts';
 import { Containers, type FoundContainer } from './containers.ts';
+import { asCreationFailure, isPortTaken } from './creation-failures.ts';
 import { type DaemonTraits, describeDaemon, gapsOf } from './daemon.ts';
 import { EventStream } from './event-stream.ts';
 import { ExitWatch } from './exit-watch.ts';
@@ -496,18 +497,4 @@ export class DockerBackend implements Backend {
 /** How often a kernel is created anew because of host ports that were taken. */
 const PORT_ATTEMPTS = 5;
 
-/** As Docker says that it can't bind a host port. */
-const isPortTaken = (error: unknown): boolean =>
-  error instanceof BackendError &&
-  error.cause instanceof DockerError &&
-  /address already in use|port is already allocated/.test(error.cause.message);
-
 const isKernelId = (text: string): boolean => v.is(v.pipe(v.string(), v.uuid()), text);
-
-function asCreationFailure(given: unknown): unknown {
-  const error = asNetworkFailure(given);
-  if (!(error instanceof DockerError)) return error;
-  return new BackendError('KernelCreationFailed', `Docker could not start it: ${error.message}.`, {
-    cause: error,
-  });
-}
