@@ -186,7 +186,7 @@ test('an answer is handed out as it comes, until the server falls silent', async
   const parts: string[] = [];
   const error = await failure(
     (async () => {
-      for await (const part of client(endpoint).bytes(get('/slow'), 50)) {
+      for await (const part of client(endpoint).bytes(get('/slow'), 2_000)) {
         parts.push(new TextDecoder().decode(part));
       }
     })(),

@@ -24,6 +24,7 @@ import {
   type TestService,
 } from '../testing/services.ts';
 import { atTerminal, KEYS } from '../testing/terminal.ts';
+import { until } from '../testing/until.ts';
 
 // A dozen runs of the installer, on a machine that does other things as well.
 setDefaultTimeout(400_000);
@@ -177,7 +178,7 @@ describe.if(requireOrSkip(reason))('a packaged installation on existing servers'
     expect(killedAt).toHaveLength(17);
     expect(killedAt.at(-1)).toBe('Run a session that prints hello world');
     expect(last.stdout).toContain('admin@lablup.com');
-    expect(spans).toBeGreaterThan(0);
+    await until(() => spans > 0, 'the collector was told of something');
     const web = readFileSync(join(target, 'etc/webserver.conf'), 'utf8');
     expect(web).toContain('force-endpoint-protocol = "http"');
     const agent = readFileSync(join(target, 'logs/agent.log'), 'utf8');
