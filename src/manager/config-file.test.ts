@@ -23,7 +23,7 @@ test('the sample loads, and every key of it has an effect', () => {
 });
 
 test('the keys that the sample shows commented out are valid, and their defaults are right', () => {
-  const keys = /^# ((?:[a-z-]+ = |\[logging\.file\]).*)$/gm;
+  const keys = /^# ((?:[a-z-]+ = |\[[a-z.]+\]$).*)$/gm;
   const config = load(sample.replace(keys, '$1'));
   const { path: _, logging: __, pidFile, ...withKeys } = config;
   const { path: ___, logging: ____, pidFile: _____, ...without } = load(sample);
