@@ -16,6 +16,7 @@ import { connectDatabase, type DatabaseAddress } from '../stores/sql/connect.ts'
 import type { ClusterOptions } from './cluster.ts';
 import { postgresPlace } from './place.ts';
 import { ensurePostgresBinaries } from './postgres/binaries.ts';
+import { fullDiskOr } from './postgres/server.ts';
 import { createDatabase } from './postgres/store.ts';
 import { appProxyDatabase, configPath, readPlace } from './servers/place.ts';
 import { contents } from './servers/store.ts';
@@ -65,10 +66,10 @@ export async function openOwnPostgres(
   const place = await postgresPlace(folder, random);
   progress('Starting PostgreSQL');
   const binaries = await ensurePostgresBinaries(place.runtimeDir);
+  const dataDir = join(place.folder, 'data');
   const postgres = await supervisePostgres(
     {
-      binaries,
-      dataDir: join(place.folder, 'data'),
+      ...{ binaries, dataDir },
       port: wantedPort,
       clock,
       random,
@@ -81,14 +82,18 @@ export async function openOwnPostgres(
   teardown.defer(() => postgres.stop());
   const { server, lost } = postgres;
   const url = (name: string) => server.url(name);
-  for (const name of [DATABASE, APP_PROXY_DATABASE]) {
-    await createDatabase({ url: url('postgres') }, name, log);
+  try {
+    for (const name of [DATABASE, APP_PROXY_DATABASE]) {
+      await createDatabase({ url: url('postgres') }, name, log);
+    }
+    const address = { url: url(DATABASE), applicationName: 'backend.ai' };
+    const sql = await connectDatabase({ ...address, maxConnections: POOL_SIZE }, log);
+    teardown.defer(() => sql.end({ timeout: 5 }));
+    await migrate(sql, log);
+    return { sql, port: server.port, url, lost };
+  } catch (error) {
+    throw await fullDiskOr(dataDir, error);
   }
-  const address = { url: url(DATABASE), applicationName: 'backend.ai' };
-  const sql = await connectDatabase({ ...address, maxConnections: POOL_SIZE }, log);
-  teardown.defer(() => sql.end({ timeout: 5 }));
-  await migrate(sql, log);
-  return { sql, port: server.port, url, lost };
 }
 
 async function ownStores(

@@ -98,7 +98,8 @@ export async function startPostgres(options: PostgresOptions): Promise<PostgresS
   return handle;
 }
 
-const logPath = (options: PostgresOptions) => join(dirname(options.dataDir), 'postgres.log');
+const logPath = (options: Pick<PostgresOptions, 'dataDir'>) =>
+  join(dirname(options.dataDir), 'postgres.log');
 const secretPath = (options: PostgresOptions) => join(dirname(options.dataDir), 'postgres.secret');
 
 /** The loader path is set by the programs' own rpath; only a neutral locale is needed. */
@@ -182,7 +183,7 @@ async function initialise(
     await rm(dataDir, { recursive: true, force: true });
     throw new UserError(`Cannot initialise PostgreSQL in ${dataDir}:\n${complaint.trim()}`, {
       hint: /No space left/i.test(complaint)
-        ? 'Free some disk space (80 MB are needed), or choose another place with --data-dir.'
+        ? 'Free some disk space (100 MB are needed), or choose another place with --data-dir.'
         : 'See the message above; --data-dir chooses another place.',
     });
   }
@@ -264,13 +265,25 @@ async function waitReady(server: PostgresServer, options: PostgresOptions): Prom
   }
 }
 
+const LOG_TAIL_LINES = 8;
+const FREE_SPACE = 'Free some disk space, or choose another place with --data-dir.';
+const isFull = (log: string): boolean => /No space left/i.test(log);
+
 async function startFailure(options: PostgresOptions, error: unknown): Promise<UserError> {
   const log = await readFile(logPath(options), 'utf8').catch(() => '');
-  const tail = log.trim().split('\n').slice(-8).join('\n');
+  const tail = log.trim().split('\n').slice(-LOG_TAIL_LINES).join('\n');
   return new UserError(`PostgreSQL did not start (${errorMessage(error)}).\n${tail}`, {
-    hint: /No space left/i.test(tail)
-      ? 'Free some disk space, or choose another place with --data-dir.'
-      : `The whole log is in ${logPath(options)}.`,
+    hint: isFull(tail) ? FREE_SPACE : `The whole log is in ${logPath(options)}.`,
+    cause: error,
+  });
+}
+
+/** @returns what a failure of a server that had started means when its disk is full; else the failure. */
+export async function fullDiskOr(dataDir: string, error: unknown): Promise<unknown> {
+  const log = await readFile(logPath({ dataDir }), 'utf8').catch(() => '');
+  if (!isFull(log)) return error;
+  return new UserError(`PostgreSQL has no space left on the disk of ${dataDir}.`, {
+    hint: FREE_SPACE,
     cause: error,
   });
 }

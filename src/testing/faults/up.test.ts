@@ -280,7 +280,8 @@ describe('a place that can not be used', () => {
 
   test.skipIf(!canMount).each([
     ['for the programs of PostgreSQL', 20],
-    ['for its data', 75],
+    ['for its data', 58],
+    ['for its tables', 75],
   ])(
     'a disk too small %s: it says so, leaves nothing half-done, and works once there is room',
     (_, sizeMiB) =>
