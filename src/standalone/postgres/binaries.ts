@@ -37,7 +37,7 @@ export async function ensurePostgresBinaries(runtimeDir: string): Promise<string
     if (error instanceof UserError) throw error;
     const why = errorCode(error) === 'ENOSPC' ? 'no space left on device' : errorMessage(error);
     throw new UserError(`Cannot unpack PostgreSQL into ${target}: ${why}`, {
-      hint: 'Check that the disk has 80 MB free and that the folder is writable.',
+      hint: 'Check that the disk has 100 MB free and that the folder is writable.',
       cause: error,
     });
   }
