@@ -8,6 +8,11 @@ import type { Interrupts } from './interrupts.ts';
 
 /** What a terminal sends for the end of its input. */
 const END_OF_INPUT = Uint8Array.of(4);
+/**
+ * The same once more, on a line made empty first: a sign that came while a program ran may have become
+ * a character of the shell's line, which BusyBox shows as "?" and does not end with.
+ */
+const END_AGAIN = Uint8Array.of(0x15, 4);
 const END_AGAIN_MS = 500;
 const LINE_END = 0x0a;
 /** How often it shows that somebody is there. Milliseconds. */
@@ -42,9 +47,11 @@ async function takeKeys(io: CommandIo, terminal: Terminal, over: AbortSignal): P
   }
   // It counts at the beginning of a line only.
   if (last !== LINE_END) await terminal.type(Uint8Array.of(LINE_END));
-  while (!over.aborted) {
-    await terminal.type(END_OF_INPUT);
+  await terminal.type(END_OF_INPUT);
+  for (;;) {
     await clock.sleep(END_AGAIN_MS, over).catch(() => undefined);
+    if (over.aborted) return;
+    await terminal.type(END_AGAIN);
   }
 }
 

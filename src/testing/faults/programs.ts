@@ -112,7 +112,9 @@ export class Program {
     const isDone = await Promise.race([done, late]).finally(() => clearTimeout(timer));
     if (!isDone) {
       this.signal('SIGKILL');
-      throw new Error(`${this.#name} did not end in ${deadlineMs} ms:\n${this.#stderr}`);
+      throw new Error(
+        `${this.#name} did not end in ${deadlineMs} ms:\n${this.#stdout}\n${this.#stderr}`,
+      );
     }
     return { code: this.#child.exitCode ?? -1, stdout: this.#stdout, stderr: this.#stderr };
   }
