@@ -368,69 +368,67 @@ describe.each(backends)('on the $backend backend', ({ backend, image, usable }) 
     };
   }
 
-  if (backend === 'process')
-    test.skipIf(!usable)(
-      'one that nobody uses is ended for that, unless somebody is connected, until they leave',
-      async () => {
-        const { ctx } = cluster.manager;
-        const { live } = ctx;
-        // Small machines have no room for what an earlier test left running.
-        await run('rm', '-f', 'templated');
-        await ok('session', 'create', '-t', 'visited', ...size, image);
-        const disconnect = await connectApp('visited');
-        const { id } = await lifeOfLatest('visited');
-        const connections = () =>
-          live.sortedCount(`session.${id}.active_app_connections`, 0, Number.POSITIVE_INFINITY);
-        await until(async () => (await connections()) === 1, 'the connection is noted');
-        // Used after the other, so that the other has been silent for longer whenever this one is idle.
-        await ok('session', 'create', '-t', 'lonely', ...size, image);
+  check(
+    'one that nobody uses is ended for that, unless somebody is connected, until they leave',
+    async () => {
+      const { ctx } = cluster.manager;
+      const { live } = ctx;
+      // Small machines have no room for what an earlier test left running.
+      await run('rm', '-f', 'templated');
+      await ok('session', 'create', '-t', 'visited', ...size, image);
+      const disconnect = await connectApp('visited');
+      const { id } = await lifeOfLatest('visited');
+      const connections = () =>
+        live.sortedCount(`session.${id}.active_app_connections`, 0, Number.POSITIVE_INFINITY);
+      await until(async () => (await connections()) === 1, 'the connection is noted');
+      // Used after the other, so that the other has been silent for longer whenever this one is idle.
+      await ok('session', 'create', '-t', 'lonely', ...size, image);
 
-        await asAdmin(
-          ...['admin', 'keypair-resource-policy', 'update', policy, '--idle-timeout', '1'],
-        );
-        await asAdmin('admin', 'etcd', 'set', 'config/idle/enabled', 'network_timeout');
-        // The leader looks by itself too, but only every 15 seconds.
-        const checks = createIdleChecks(ctx);
-        const leaves = async (name: string) => {
-          await checks.pass(new AbortController().signal);
-          return (await lifeOfLatest(name)).status !== 'RUNNING';
-        };
-        await until(() => leaves('lonely'), 'lonely is ended', TIMEOUT_MS);
-        await reaches('lonely', 'TERMINATED');
-        expect(await lifeOfLatest('lonely')).toMatchObject({ info: 'idle-timeout' });
-        expect(await obituary('lonely')).toContain('idle-timeout');
+      await asAdmin(
+        ...['admin', 'keypair-resource-policy', 'update', policy, '--idle-timeout', '1'],
+      );
+      await asAdmin('admin', 'etcd', 'set', 'config/idle/enabled', 'network_timeout');
+      // The leader looks by itself too, but only every 15 seconds.
+      const checks = createIdleChecks(ctx);
+      const leaves = async (name: string) => {
         await checks.pass(new AbortController().signal);
-        expect(await lifeOfLatest('visited')).toMatchObject({ status: 'RUNNING' });
-        expect(await connections()).toBe(1);
+        return (await lifeOfLatest(name)).status !== 'RUNNING';
+      };
+      await until(() => leaves('lonely'), 'lonely is ended', TIMEOUT_MS);
+      await reaches('lonely', 'TERMINATED');
+      expect(await lifeOfLatest('lonely')).toMatchObject({ info: 'idle-timeout' });
+      expect(await obituary('lonely')).toContain('idle-timeout');
+      await checks.pass(new AbortController().signal);
+      expect(await lifeOfLatest('visited')).toMatchObject({ status: 'RUNNING' });
+      expect(await connections()).toBe(1);
 
-        await disconnect();
-        await until(() => leaves('visited'), 'visited is ended', TIMEOUT_MS);
-        await reaches('visited', 'TERMINATED');
-        expect(await lifeOfLatest('visited')).toMatchObject({ info: 'idle-timeout' });
-        await asAdmin('admin', 'etcd', 'delete', 'config/idle/enabled');
-      },
-      TIMEOUT_MS,
-    );
+      await disconnect();
+      await until(() => leaves('visited'), 'visited is ended', TIMEOUT_MS);
+      await reaches('visited', 'TERMINATED');
+      expect(await lifeOfLatest('visited')).toMatchObject({ info: 'idle-timeout' });
+      await asAdmin('admin', 'etcd', 'delete', 'config/idle/enabled');
+    },
+    TIMEOUT_MS,
+  );
 
-  // The last one: every session of the keypair ends by it. How is the same on every backend.
-  if (backend === 'process')
-    test.skipIf(!usable)(
-      'one that has lived for as long as its policy allows is ended for that',
-      async () => {
-        await ok('session', 'create', '-t', 'mortal', ...size, image);
-        const limit = (seconds: string) =>
-          asAdmin(
-            ...['admin', 'keypair-resource-policy', 'update', policy],
-            ...['--max-session-lifetime', seconds],
-          );
-        await limit('1');
-        await reaches('mortal', 'TERMINATED');
-        await limit('0');
-        const told = await obituary('mortal');
-        expect(told.match(/idle-session-lifetime/g)?.length).toBeGreaterThan(1);
-      },
-      TIMEOUT_MS,
-    );
+  // The last one: every session of the keypair ends by it.
+  check(
+    'one that has lived for as long as its policy allows is ended for that',
+    async () => {
+      await ok('session', 'create', '-t', 'mortal', ...size, image);
+      const limit = (seconds: string) =>
+        asAdmin(
+          ...['admin', 'keypair-resource-policy', 'update', policy],
+          ...['--max-session-lifetime', seconds],
+        );
+      await limit('1');
+      await reaches('mortal', 'TERMINATED');
+      await limit('0');
+      const told = await obituary('mortal');
+      expect(told.match(/idle-session-lifetime/g)?.length).toBeGreaterThan(1);
+    },
+    TIMEOUT_MS,
+  );
 
   /** Ends the session of an image, and removes it from the daemon that other tests use too. */
   async function forgetImage(canonical: string): Promise<void> {
