@@ -1,6 +1,7 @@
 /** What coordinator and worker tell a collector of traces, and what applications are told of them. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test';
 import { connect, createServer } from 'node:http2';
+import { BunWebSocket } from '../common/bun-websocket.ts';
 import { systemClock } from '../common/clock.ts';
 import type { Tracer } from '../common/tracing.ts';
 import { type OpenedApp, TestProxy, type TestSession, testSession } from '../testing/app-proxy.ts';
@@ -11,12 +12,6 @@ import {
   tracerTo,
 } from '../testing/observability/collector.ts';
 import { until } from '../testing/until.ts';
-
-/** Bun's, which takes headers; the type of browsers' does not. */
-const SocketWithHeaders = WebSocket as unknown as new (
-  url: string,
-  options: Bun.WebSocketOptions,
-) => WebSocket;
 
 setDefaultTimeout(120_000);
 const PATIENCE_MS = 60_000;
@@ -109,7 +104,7 @@ test('what is no traceparent passes as it is, and nobody gets in by one', async 
 });
 
 test('WebSockets and TCP connections are told of once, when they are set up', async () => {
-  const socket = new SocketWithHeaders(`${opened.origin.replace('http', 'ws')}/socket`, {
+  const socket = new BunWebSocket(`${opened.origin.replace('http', 'ws')}/socket`, {
     headers: { Cookie: opened.cookie },
   });
   const echoed = Promise.withResolvers<unknown>();

@@ -1,16 +1,11 @@
 /** Code execution over a WebSocket: output arrives as it is produced, prompts are answered. */
 import * as v from 'valibot';
+import { BunWebSocket } from '../common/bun-websocket.ts';
 import { ConnectionError } from './errors.ts';
 import { type ExecuteStart, type ExecutionSlice, executionSlice } from './session-schemas.ts';
 
 /** Output held for a reader that is slower than the session. Characters. */
 const MAX_QUEUED_CHARS = 64 * 1024 * 1024;
-
-// The DOM's typing knows neither Bun's options nor its methods.
-const BunWebSocket = WebSocket as unknown as new (
-  url: URL,
-  options: Bun.WebSocketOptions,
-) => Bun.WebSocket;
 
 const FINAL_STATUSES = new Set(['finished', 'exec-timeout']);
 

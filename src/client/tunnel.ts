@@ -1,5 +1,6 @@
 /** A byte stream to an app of a session, over a WebSocket of the manager. */
 import type { Duplex } from 'node:stream';
+import { BunWebSocket } from '../common/bun-websocket.ts';
 import { ConnectionError } from './errors.ts';
 
 /** What may wait for the network before senders wait. Bytes. */
@@ -10,12 +11,6 @@ const RETRY_MS = 2;
 const CLOSE_NORMAL = 1000;
 /** How the manager says that the app itself has closed the connection. */
 const CLOSED_BY_APP = 1001;
-
-// The DOM's typing knows neither Bun's options nor its methods.
-const BunWebSocket = WebSocket as unknown as new (
-  url: URL,
-  options: Bun.WebSocketOptions,
-) => Bun.WebSocket;
 
 export interface TunnelOptions {
   readonly headers: Record<string, string>;

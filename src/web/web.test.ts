@@ -11,6 +11,7 @@ import {
 import { createCipheriv, createHash } from 'node:crypto';
 import type { Socket } from 'bun';
 import * as v from 'valibot';
+import { BunWebSocket } from '../common/bun-websocket.ts';
 import { systemClock } from '../common/clock.ts';
 import { systemRandom } from '../common/random.ts';
 import { webSessionKey } from '../common/web-session.ts';
@@ -22,7 +23,6 @@ import { startTestServer } from '../testing/session-server.ts';
 import { until } from '../testing/until.ts';
 import { startWebServer, type WebServer } from './main.ts';
 import { defaultWebSettings, type WebSettings } from './settings.ts';
-import { BunWebSocket } from './websocket.ts';
 
 setDefaultTimeout(60_000);
 const PASSWORD = 'correct horse 1!';
@@ -338,7 +338,7 @@ describe('passing on', () => {
 });
 
 describe('WebSockets', () => {
-  const sockets: WebSocket[] = [];
+  const sockets: Bun.WebSocket[] = [];
   afterEach(() => {
     for (const socket of sockets.splice(0)) socket.close();
   });

@@ -4,16 +4,11 @@
  * browser that does not keep up is, beyond a bound, disconnected.
  */
 import type { ServerWebSocket } from 'bun';
+import { BunWebSocket } from '../common/bun-websocket.ts';
 import type { Clock, Timer } from '../common/clock.ts';
 import { Brake, GO_ON_BYTES, HOLD_BYTES } from '../common/http/brake.ts';
 import type { SocketEvents } from '../common/http/front.ts';
 import { WebProblem } from './problems.ts';
-
-// The DOM's typing knows neither Bun's options nor its methods.
-export const BunWebSocket = WebSocket as unknown as new (
-  url: string,
-  options: Bun.WebSocketOptions,
-) => WebSocket;
 
 const CONNECT_TIMEOUT_MS = 15_000;
 /** How often it is looked whether the manager has taken enough; nothing tells. Milliseconds. */
@@ -41,7 +36,7 @@ export interface BridgeOptions {
 
 /** A pair of sockets: the browser's, once it is upgraded, and the manager's, which is open. */
 export class SocketBridge implements SocketEvents {
-  readonly #upstream: WebSocket;
+  readonly #upstream: Bun.WebSocket;
   readonly #onEnd: () => void;
   readonly #clock: Clock;
   readonly #brake: Brake;
@@ -52,7 +47,7 @@ export class SocketBridge implements SocketEvents {
   #ended: { code: number; reason: string } | null = null;
 
   private constructor(
-    upstream: WebSocket,
+    upstream: Bun.WebSocket,
     { onEnd, brake, clock }: Pick<BridgeOptions, 'onEnd' | 'brake' | 'clock'>,
   ) {
     this.#upstream = upstream;

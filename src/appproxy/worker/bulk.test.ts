@@ -5,6 +5,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer, connect as dial, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { BunWebSocket } from '../../common/bun-websocket.ts';
 import { freePorts, testFrontend } from '../../testing/app-proxy.ts';
 import { exec } from '../../testing/bench/measure.ts';
 import { missingTool, requireOrSkip } from '../../testing/services.ts';
@@ -163,12 +164,7 @@ describe.skipIf(!isReady)('encrypted', () => {
       websocket: { message: (socket, message) => void socket.send(`${message}!`) },
     });
     const port = await startWorker({ appPort: echo.port ?? 0, settings: { tls } });
-    // The DOM's typing knows nothing of Bun's options.
-    const Socket = WebSocket as unknown as new (
-      url: string,
-      options: Bun.WebSocketOptions,
-    ) => WebSocket;
-    const socket = new Socket(`wss://127.0.0.1:${port}/`, {
+    const socket = new BunWebSocket(`wss://127.0.0.1:${port}/`, {
       tls: { ca: readFileSync(tls.certFile, 'utf8') },
     });
     let heard = '';

@@ -4,6 +4,7 @@
  */
 import type { Server, ServerWebSocket } from 'bun';
 import type { Client } from '../../client/index.ts';
+import { BunWebSocket } from '../../common/bun-websocket.ts';
 import { errorMessage, UserError } from '../../common/errors.ts';
 
 /** What may wait for the slower side of a WebSocket before both are closed. Bytes. */
@@ -31,12 +32,6 @@ function endToEnd(headers: Headers, but: readonly string[] = []): Headers {
 /** The API's path without the version that old clients put before it. */
 const withoutVersion = (path: string): string => path.replace(/^\/?v\d+(?=\/)/, '');
 const isStream = (path: string): boolean => /^\/(stream|wsproxy)\//.test(path);
-
-// The DOM's typing knows neither Bun's options nor its methods.
-const BunWebSocket = WebSocket as unknown as new (
-  url: URL,
-  options: Bun.WebSocketOptions,
-) => Bun.WebSocket;
 
 /** A client's WebSocket and the server's that it is joined with. */
 interface Joined {

@@ -1,5 +1,6 @@
 /** Streamed execution: output, input, errors, disconnects, and slow readers. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { BunWebSocket } from '../../common/bun-websocket.ts';
 import {
   signedHeaders,
   type TestManagerContext,
@@ -46,12 +47,6 @@ afterAll(async () => {
   await server.stop(0);
   await manager.close();
 });
-
-// The DOM's typing knows nothing of the headers that Bun's client can send.
-const BunWebSocket = WebSocket as unknown as new (
-  url: string,
-  options: Bun.WebSocketOptions,
-) => Bun.WebSocket;
 
 interface Frame {
   status: string;

@@ -2,6 +2,7 @@
  * A connection to the terminal of a session, which speaks ttyd's protocol. Bun's WebSockets can't be
  * held back, so the terminal is asked to pause while what it sent is not taken.
  */
+import { BunWebSocket } from '../../common/bun-websocket.ts';
 import type { Clock } from '../../common/clock.ts';
 import { BackendError } from '../../common/errors.ts';
 import type { StartedApp } from './apps.ts';
@@ -36,12 +37,6 @@ export interface LinkOptions {
 
 /** How the terminal's side ended: of itself, or why it broke. */
 export type TerminalEnd = { readonly isOver: true } | { readonly isOver: false; why: string };
-
-// The DOM's typing knows neither Bun's options nor its methods.
-const BunWebSocket = WebSocket as unknown as new (
-  url: string,
-  options: { protocols: string[] },
-) => Bun.WebSocket;
 
 /** Resolves when the socket is open. @throws BackendError AppServiceStartFailed. */
 function opened(socket: Bun.WebSocket, signal: AbortSignal): Promise<void> {

@@ -3,6 +3,7 @@ import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { readClientConfig } from '../../client/config.ts';
 import { Client } from '../../client/index.ts';
+import { BunWebSocket } from '../../common/bun-websocket.ts';
 import { findLocalCluster } from '../../common/local-cluster.ts';
 import { freePort, missingTool } from '../services.ts';
 import { until } from '../until.ts';
@@ -41,12 +42,6 @@ async function firstByte({ origin, cookie }: OpenedTerminal): Promise<void> {
   if (!page.ok) throw new Error(`the terminal's page answered ${page.status}`);
   await page.body?.getReader().read();
 }
-
-// The DOM's typing knows nothing of the headers that Bun's client can send.
-const BunWebSocket = WebSocket as unknown as new (
-  url: string,
-  options: Bun.WebSocketOptions,
-) => Bun.WebSocket;
 
 /** A terminal as its client has it. */
 interface Terminal {

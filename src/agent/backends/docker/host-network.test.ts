@@ -12,7 +12,7 @@ import { sharedDocker } from '../../../testing/docker.ts';
 import { importTestImage } from '../../../testing/images.ts';
 import { freePort } from '../../../testing/services.ts';
 import type { Peer } from '../backend.ts';
-import { runCode } from '../testing/kernels.ts';
+import { runCode, serveName, visitName } from '../testing/kernels.ts';
 import type { DockerBackend } from './docker-backend.ts';
 import { canRunDocker, makeDockerSetup, type StartedKernel, startKernel } from './testing/setup.ts';
 
@@ -27,20 +27,6 @@ const alone: KernelSpec['cluster'] = {
   ...{ mode: 'single-node', size: 1, role: 'main', idx: 1, localRank: 0, hostname: 'main1' },
   sshKeypair: null,
 };
-
-/** Serves the kernel's name on a port of the address that the kernel's name stands for. */
-const listen = (port: number) => `
-import socket, threading
-server = socket.create_server((socket.gethostname(), ${port}))
-def serve():
-    while True:
-        connection, _ = server.accept()
-        connection.sendall(socket.gethostname().encode() + b"\\n")
-        connection.close()
-threading.Thread(target=serve, daemon=True).start()`;
-const visit = (name: string, port: number) => `
-import socket
-print(socket.create_connection(("${name}", ${port}), timeout=20).makefile().readline().strip())`;
 
 /** The first line that a server sends by itself. */
 function greeting(port: number): Promise<string> {
@@ -134,9 +120,9 @@ describe.skipIf(!usable)("kernels in the host's network", () => {
         await backend.join(spec, [await peer(main), await peer(sub)]);
       }
       // The same port on both, at the addresses of their names.
-      for (const kernel of [main, sub]) expect(await python(kernel, listen(common))).toBe('');
-      expect(await python(main, visit('sub1', common))).toBe('sub1\n');
-      expect(await python(sub, visit('main1', common))).toBe('main1\n');
+      for (const kernel of [main, sub]) expect(await python(kernel, serveName(common))).toBe('');
+      expect(await python(main, visitName('sub1', common))).toBe('sub1\n');
+      expect(await python(sub, visitName('main1', common))).toBe('main1\n');
       const read = (path: string) => python(main, `print(open("${path}").read(), end="")`);
       expect(JSON.parse(await read('/home/config/ssh/port-mapping.json'))).toEqual({
         main1: ['127.0.0.1', ofMain.get(SSH_SERVICE.name)],

@@ -11,7 +11,7 @@ import { freePort } from '../../../testing/services.ts';
 import { noGrant } from '../../resources/grant.ts';
 import type { Peer, RunnerClient } from '../backend.ts';
 import { loopbackOf } from '../cluster-files.ts';
-import { runCode, testSpec } from '../testing/kernels.ts';
+import { runCode, serveName, testSpec, visitName } from '../testing/kernels.ts';
 import { ProcessBackend } from './process-backend.ts';
 
 const TIMEOUT_MS = 60_000;
@@ -61,19 +61,6 @@ const python = async ({ runner }: Started, code: string) => {
   return stdout + stderr;
 };
 
-const listen = (port: number) => `
-import socket, threading
-server = socket.create_server((socket.gethostname(), ${port}))
-def serve():
-    while True:
-        connection, _ = server.accept()
-        connection.sendall(socket.gethostname().encode() + b"\\n")
-        connection.close()
-threading.Thread(target=serve, daemon=True).start()`;
-const visit = (name: string, port: number) => `
-import socket
-print(socket.create_connection(("${name}", ${port}), timeout=20).makefile().readline().strip())`;
-
 test(
   'kernels on one host have addresses of their own, and the same port is free for each',
   async () => {
@@ -81,11 +68,11 @@ test(
     const [main, sub] = [await start(sessionId, 'main1'), await start(sessionId, 'sub1')];
     for (const { spec } of [main, sub]) await backend.join(spec, [peer(main), peer(sub)]);
     const port = await freePort();
-    await python(main, listen(port));
-    await python(sub, listen(port));
-    expect(await python(main, visit('sub1', port))).toBe('sub1\n');
-    expect(await python(sub, visit('main1', port))).toBe('main1\n');
-    expect(await python(sub, visit('sub1', port))).toBe('sub1\n');
+    await python(main, serveName(port));
+    await python(sub, serveName(port));
+    expect(await python(main, visitName('sub1', port))).toBe('sub1\n');
+    expect(await python(sub, visitName('main1', port))).toBe('main1\n');
+    expect(await python(sub, visitName('sub1', port))).toBe('sub1\n');
     expect(await python(main, 'print(socket.gethostbyname("sub1"))')).toBe(
       `${loopbackOf(sub.spec.kernelId)}\n`,
     );

@@ -82,3 +82,19 @@ export async function runCode(
       .join('');
   return { stdout: text('stdout'), stderr: text('stderr'), last };
 }
+
+/** Python that serves the kernel's name on a port of the address that the kernel's name stands for. */
+export const serveName = (port: number): string => `
+import socket, threading
+server = socket.create_server((socket.gethostname(), ${port}))
+def serve():
+    while True:
+        connection, _ = server.accept()
+        connection.sendall(socket.gethostname().encode() + b"\\n")
+        connection.close()
+threading.Thread(target=serve, daemon=True).start()`;
+
+/** Python that prints what `serveName` of the kernel called `name` says. */
+export const visitName = (name: string, port: number): string => `
+import socket
+print(socket.create_connection(("${name}", ${port}), timeout=20).makefile().readline().strip())`;
