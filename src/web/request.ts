@@ -1,5 +1,6 @@
 /** What the web server reads off a request: where it was sent, by whom, and its body. */
 import * as v from 'valibot';
+import { parseOutside } from '../common/parse.ts';
 import { WebProblem } from './problems.ts';
 
 /** Largest body that is read as a whole. Bytes. */
@@ -56,7 +57,7 @@ export function parseJson<S extends v.GenericSchema<unknown, unknown>>(
   } catch {
     throw new WebProblem('invalid-api-params', 'The request body is not JSON.');
   }
-  const parsed = v.safeParse(schema, value);
+  const parsed = parseOutside(schema, value);
   if (parsed.success) return parsed.output;
   const [issue] = parsed.issues;
   const path = issue ? v.getDotPath(issue) : null;

@@ -109,7 +109,8 @@ describe('signing in', () => {
   test('with a token instead: where it comes from, and refusals with 200', async () => {
     const byToken = (json: unknown, headers: Record<string, string> = {}) =>
       post('/server/token-login', json, headers);
-    expect(await refusal(await byToken({}))).toEqual([400, 'invalid-api-params']);
+    for (const wrong of [{}, [], ['x']])
+      expect(await refusal(await byToken(wrong))).toEqual([400, 'invalid-api-params']);
     const { headers } = await signIn();
     expect(await refusal(await byToken({ sToken: 'x' }, headers))).toEqual([
       400,

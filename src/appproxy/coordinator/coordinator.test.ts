@@ -129,7 +129,8 @@ describe('with a worker', () => {
       expect.stringContaining('allowed_client_ips'),
     ]);
     expect(await wrong({ port: '99999' })).toEqual([400, expect.stringContaining('port')]);
-    expect(await wrong({ envs: '{' })).toEqual([400, expect.stringContaining('envs')]);
+    for (const envs of ['{', '["a"]'])
+      expect(await wrong({ envs })).toEqual([400, expect.stringContaining('envs')]);
   });
 
   test('a browser is led to the application, and to the path it wants', async () => {

@@ -39,6 +39,7 @@ const jsonObject = v.union([
   v.pipe(
     v.string(),
     v.parseJson(undefined, 'expected a JSON object'),
+    v.check((value) => !Array.isArray(value), 'expected a JSON object'),
     v.nullable(v.record(v.string(), v.unknown())),
     v.transform((value) => value ?? {}),
   ),

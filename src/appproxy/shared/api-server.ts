@@ -6,6 +6,7 @@ import { AddressBlocks, plainAddress } from '../../common/address-blocks.ts';
 import type { Clock } from '../../common/clock.ts';
 import { BackendError, errorMessage, UserError } from '../../common/errors.ts';
 import type { Logger } from '../../common/logger.ts';
+import { parseOutside } from '../../common/parse.ts';
 import { noTracer, parseTraceparent, type Tracer } from '../../common/tracing.ts';
 import { TOKEN_HEADER } from './protocol.ts';
 
@@ -38,7 +39,7 @@ export interface ApiRoute {
 
 /** @throws BackendError InvalidAPIParameters that names every wrong field. */
 function parse<S extends v.GenericSchema>(schema: S, input: unknown): v.InferOutput<S> {
-  const parsed = v.safeParse(schema, input);
+  const parsed = parseOutside(schema, input);
   if (parsed.success) return parsed.output;
   const complaints = parsed.issues.map(
     (issue) => `${v.getDotPath(issue) ?? 'the parameters'}: ${issue.message}`,

@@ -120,6 +120,13 @@ test('a section that is no misspelling is accepted and reported', () => {
   expect(loaded.presentKeys).toEqual(['[db] addr']);
 });
 
+test('a list of tables is no table', () => {
+  expect(failure('[db]\naddr = "h:1"\n[[limits]]\nenabled = true\n')).toContain(
+    '[limits]: expected a table, found a list',
+  );
+  expect(failure('pkg-ns = [1]\n[db]\naddr = "h:1"\n')).toContain('[pkg-ns]: expected a table');
+});
+
 test('missing keys and sections', () => {
   expect(failure('\n[db]\npool-size = 1\n')).toBe('thing.toml:2: [db] addr is missing');
   expect(failure('[limits]\n')).toBe('thing.toml: [db] is missing');

@@ -2,8 +2,9 @@
 import { readFileSync } from 'node:fs';
 import { relative } from 'node:path';
 import { parse, TomlError } from 'smol-toml';
-import * as v from 'valibot';
+import type * as v from 'valibot';
 import { errorMessage, UserError } from '../errors.ts';
+import { parseOutside } from '../parse.ts';
 import { closest } from '../spelling.ts';
 import { explainIssue } from './explain.ts';
 import { findConfigFile, type SearchPlaces } from './find.ts';
@@ -126,7 +127,7 @@ export function loadConfigFile<S extends v.GenericSchema>(
   const presentKeys = listKeys(document);
   const origins = applyEnvironment(document, options.env, options.overrides);
 
-  const result = v.safeParse(options.schema, document);
+  const result = parseOutside(options.schema, document);
   if (result.success) return { path, value: result.output, presentKeys, unknownSections };
 
   const lines = keyLines(text);

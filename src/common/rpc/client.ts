@@ -2,6 +2,7 @@
 import * as v from 'valibot';
 import { type Clock, systemClock } from '../clock.ts';
 import { BackendError, errorMessage } from '../errors.ts';
+import { parseOutside } from '../parse.ts';
 import { isProblemName } from '../problems.ts';
 import { type Random, systemRandom } from '../random.ts';
 import { traceHeaders } from '../tracing.ts';
@@ -104,7 +105,7 @@ export function rpcClient<A extends Api>(api: A, options: RpcClientOptions): Api
     }
     const document = parseDocument(bytes, where);
     if (!response.ok) throw remoteError(document, response.status, where);
-    const parsed = v.safeParse(v.object({ result: method.result }), document);
+    const parsed = parseOutside(v.object({ result: method.result }), document);
     if (!v.is(success, document) || !parsed.success) {
       const issues = parsed.issues ? issueSummary(parsed.issues) : 'no result';
       throw unavailable(`${where}: the answer has an unknown shape (${issues}).`);

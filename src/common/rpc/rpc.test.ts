@@ -150,9 +150,11 @@ describe('calls', () => {
 
   test('parameters of the wrong shape do not reach the implementation', async () => {
     const { handler, trusted, calls } = serve();
-    const response = await handler(signed({ text: 5 }, trusted));
-    expect(response.status).toBe(400);
-    expect(await response.json()).toMatchObject({ problem: 'InvalidAPIParameters' });
+    for (const wrong of [{ text: 5 }, [], ['text']]) {
+      const response = await handler(signed(wrong, trusted));
+      expect(response.status).toBe(400);
+      expect(await response.json()).toMatchObject({ problem: 'InvalidAPIParameters' });
+    }
     expect(calls).toEqual([]);
   });
 });

@@ -1,6 +1,7 @@
 /** The serving end of a method table: one POST per call at `/rpc/<method>`, JSON both ways. */
 import * as v from 'valibot';
 import { BackendError, errorMessage } from '../errors.ts';
+import { parseOutside } from '../parse.ts';
 import { noTracer, parseTraceparent, type Tracer } from '../tracing.ts';
 import type { Api, ApiOf } from './api.ts';
 import { MAX_RPC_BODY_BYTES, readBody } from './body.ts';
@@ -54,7 +55,7 @@ async function runMethod<A extends Api, K extends keyof A>(
 ): Promise<unknown> {
   const method = api[name];
   if (!method) throw new BackendError('URLNotFound');
-  const parsed = v.safeParse(method.params, parseJson(body));
+  const parsed = parseOutside(method.params, parseJson(body));
   if (!parsed.success) {
     throw new BackendError('InvalidAPIParameters', issueSummary(parsed.issues));
   }

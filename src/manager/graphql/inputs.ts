@@ -1,6 +1,7 @@
 /** JSON arguments that several features take. */
 import * as v from 'valibot';
 import { BackendError } from '../../common/errors.ts';
+import { parseOutside } from '../../common/parse.ts';
 import { formatSlots, parseSlots, type SlotMap } from '../../common/slots.ts';
 import { HOST_PERMISSIONS, type HostPermissions } from '../db/json.ts';
 
@@ -17,9 +18,8 @@ function wrong(name: string, problem: string): BackendError {
  * @throws BackendError InvalidAPIParameters naming the argument and the slot.
  */
 export function slotsInput(name: string, value: unknown): SlotMap {
-  const parsed = v.safeParse(slots, value ?? {});
-  if (!parsed.success || Array.isArray(value))
-    throw wrong(name, 'expected a JSON object of slot name → amount');
+  const parsed = parseOutside(slots, value ?? {});
+  if (!parsed.success) throw wrong(name, 'expected a JSON object of slot name → amount');
   try {
     return formatSlots(parseSlots(parsed.output));
   } catch (error) {
@@ -36,8 +36,8 @@ const isEndless = (amount: unknown): boolean =>
  * @throws BackendError InvalidAPIParameters naming the argument and the slot.
  */
 export function limitsInput(name: string, value: unknown): SlotMap {
-  const parsed = v.safeParse(slots, value ?? {});
-  const given = parsed.success && !Array.isArray(value) ? Object.entries(parsed.output) : [];
+  const parsed = parseOutside(slots, value ?? {});
+  const given = parsed.success ? Object.entries(parsed.output) : [];
   const endless = given.filter(([, amount]) => isEndless(amount));
   const finite = given.filter(([, amount]) => !isEndless(amount));
   return {
@@ -51,7 +51,7 @@ export function limitsInput(name: string, value: unknown): SlotMap {
  * @throws BackendError InvalidAPIParameters naming the argument.
  */
 export function hostPermissionsInput(name: string, value: unknown): HostPermissions {
-  const parsed = v.safeParse(hostPermissions, value ?? {});
+  const parsed = parseOutside(hostPermissions, value ?? {});
   if (parsed.success) return parsed.output;
   const [issue] = parsed.issues;
   throw wrong(

@@ -4,6 +4,7 @@
  */
 import * as v from 'valibot';
 import { errorMessage } from '../../common/errors.ts';
+import { parseOutside } from '../../common/parse.ts';
 import type { ManagerContext } from '../context.ts';
 import { socketRoute } from '../http/declare.ts';
 import type { SocketPeer, SocketRoute } from '../http/route.ts';
@@ -63,7 +64,7 @@ class Connection {
     );
     try {
       for await (const text of this.#peer.messages) {
-        const parsed = v.safeParse(message, text);
+        const parsed = parseOutside(message, text);
         if (!greeted.signal.aborted) {
           if (!parsed.success || parsed.output.type !== 'connection_init') {
             this.#peer.close(CLOSE_INIT_TIMEOUT, 'Connection initialisation timeout');

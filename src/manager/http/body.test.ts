@@ -14,7 +14,8 @@ test.each([
   [{}, 'image is missing; config is missing'],
   [{ image: 'a', config: {} }, 'config.size is missing'],
   [{ image: 'a', config: { size: 0 } }, 'config.size: at least one'],
-  [[], 'image is missing; config is missing'],
+  [[], 'Invalid type: Expected Object but received Array'],
+  [{ image: 'a', config: [] }, 'config: Invalid type: Expected Object but received Array'],
   ['x', 'Invalid type: Expected Object but received "x"'],
   [{ image: 1, config: { size: 1 } }, 'image: Invalid type: Expected string but received 1'],
 ])('%j: %s', (value, message) => {

@@ -2,6 +2,7 @@
 import * as v from 'valibot';
 import type { Clock } from '../../common/clock.ts';
 import { BackendError, errorMessage } from '../../common/errors.ts';
+import { parseOutside } from '../../common/parse.ts';
 
 /** Largest JSON body. Bytes. */
 const MAX_JSON_BYTES = 16 * 1024 * 1024;
@@ -32,7 +33,7 @@ export function parseInput<S extends v.GenericSchema<unknown, unknown>>(
   schema: S,
   value: unknown,
 ): v.InferOutput<S> {
-  const parsed = v.safeParse(schema, value);
+  const parsed = parseOutside(schema, value);
   if (!parsed.success) {
     throw new BackendError('InvalidAPIParameters', describeIssues(parsed.issues, 1));
   }

@@ -1,6 +1,7 @@
 /** Listing, making, changing and removing resource groups, and who may use them. */
 import * as v from 'valibot';
 import { BackendError } from '../../common/errors.ts';
+import { parseOutside } from '../../common/parse.ts';
 import { type ChangeContext, change } from '../audit/service.ts';
 import type { Db } from '../db/connect.ts';
 import type { ScalingGroupRow } from '../db/rows.generated.ts';
@@ -49,7 +50,7 @@ function plainObject(value: unknown): object {
 }
 
 function parseOptions(value: unknown): object {
-  const parsed = v.safeParse(schedulerOptions, value);
+  const parsed = parseOutside(schedulerOptions, value);
   if (parsed.success) return parsed.output;
   const [issue] = parsed.issues;
   throw new BackendError(

@@ -1,6 +1,7 @@
 /** What a template of a session or of a cluster looks like, and how one is read from text. */
 import * as v from 'valibot';
 import { BackendError } from '../../common/errors.ts';
+import { parseOutside } from '../../common/parse.ts';
 import { parseAmount } from '../../common/slots.ts';
 import { targetOf } from '../folder/mount-rules.ts';
 import { describeIssues } from '../http/body.ts';
@@ -165,7 +166,7 @@ function documentsOf(text: string): unknown[] {
 }
 
 function read<T>(schema: v.GenericSchema<unknown, T>, value: unknown, place: string): T {
-  const parsed = v.safeParse(schema, value);
+  const parsed = parseOutside(schema, value);
   if (parsed.success) return parsed.output;
   throw malformed(`${place}${describeIssues(parsed.issues)}`);
 }

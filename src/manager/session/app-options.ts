@@ -1,6 +1,7 @@
 /** What clients may pass along when an app starts: its port, arguments and variables. */
 import * as v from 'valibot';
 import { BackendError } from '../../common/errors.ts';
+import { parseOutside } from '../../common/parse.ts';
 import { type ServiceOptions, serviceOptions } from '../../common/protocol/service.ts';
 
 /** Values as people write them in JSON: numbers and booleans are as good as their text. */
@@ -45,7 +46,7 @@ export const appPort = v.pipe(
 
 /** @throws BackendError InvalidAPIParameters naming what is wrong. */
 export function appOptions(given: { envs: unknown; arguments: unknown }): ServiceOptions {
-  const parsed = v.safeParse(serviceOptions, given);
+  const parsed = parseOutside(serviceOptions, given);
   if (parsed.success) return parsed.output;
   const [issue] = parsed.issues;
   throw new BackendError(

@@ -5,6 +5,7 @@
  */
 import * as v from 'valibot';
 import { BackendError } from '../../common/errors.ts';
+import { parseOutside } from '../../common/parse.ts';
 import { parseSize } from '../../common/sizes.ts';
 import { formatAmount, parseAmount, type SlotMap } from '../../common/slots.ts';
 import type { MountWish } from '../folder/mount.ts';
@@ -194,7 +195,7 @@ export function parseCreationConfig(
   const known = Object.fromEntries(
     keys.filter((key) => Object.hasOwn(resolved, key)).map((key) => [key, resolved[key]]),
   );
-  const parsed = v.safeParse(configSchema, known);
+  const parsed = parseOutside(configSchema, known);
   if (!parsed.success) {
     throw new BackendError('InvalidAPIParameters', `config: ${describeIssues(parsed.issues)}`, {
       data: { config: raw },

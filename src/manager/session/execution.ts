@@ -1,6 +1,7 @@
 /** Code execution for clients: requests as they write them, slices as they read them. */
 import * as v from 'valibot';
 import { BackendError, errorMessage } from '../../common/errors.ts';
+import { parseOutside } from '../../common/parse.ts';
 import type {
   CompletionRequest,
   ExecuteRequest,
@@ -38,7 +39,7 @@ function parseOptions<S extends v.GenericSchema<unknown, unknown>>(
   schema: S,
   options: unknown,
 ): v.InferOutput<S> {
-  const parsed = v.safeParse(schema, options ?? {});
+  const parsed = parseOutside(schema, options ?? {});
   if (parsed.success) return parsed.output;
   throw new BackendError('InvalidAPIParameters', `options: ${parsed.issues[0].message}`);
 }

@@ -5,6 +5,7 @@
 import * as v from 'valibot';
 import { BackendError, errorMessage } from '../../common/errors.ts';
 import { TERMINAL_SERVICE } from '../../common/images/labels.ts';
+import { parseOutside } from '../../common/parse.ts';
 import type { ManagerContext } from '../context.ts';
 import { socketRoute } from '../http/declare.ts';
 import type { AuthenticatedRequest, SocketPeer, SocketRoute } from '../http/route.ts';
@@ -54,7 +55,7 @@ const clientMessage = v.pipe(
 /** @throws BackendError InvalidAPIParameters telling what is wrong with the message. */
 function parseMessage(message: string | Uint8Array): v.InferOutput<typeof clientMessage> {
   const text = typeof message === 'string' ? message : new TextDecoder().decode(message);
-  const parsed = v.safeParse(clientMessage, text);
+  const parsed = parseOutside(clientMessage, text);
   if (parsed.success) return parsed.output;
   throw new BackendError('InvalidAPIParameters', parsed.issues[0].message);
 }

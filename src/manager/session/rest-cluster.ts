@@ -1,6 +1,7 @@
 /** `POST /session/_/create-cluster`: a session whose kernels a cluster template describes by role. */
 import * as v from 'valibot';
 import { BackendError } from '../../common/errors.ts';
+import { parseOutside } from '../../common/parse.ts';
 import { resolveOwner } from '../auth/delegation.ts';
 import type { ManagerContext } from '../context.ts';
 import type { MountWish } from '../folder/mount.ts';
@@ -36,7 +37,7 @@ const clusterBody = aliased(
 const takes = { body: clusterBody };
 
 function parseClusterTemplate(template: unknown): ClusterTemplate {
-  const parsed = v.safeParse(clusterTemplate, template);
+  const parsed = parseOutside(clusterTemplate, template);
   if (parsed.success) return parsed.output;
   throw new BackendError(
     'InvalidAPIParameters',

@@ -1,6 +1,7 @@
 /** `POST /session/_/create-from-template`: a session as a template describes it. */
 import * as v from 'valibot';
 import { BackendError } from '../../common/errors.ts';
+import { parseOutside } from '../../common/parse.ts';
 import { resolveOwner } from '../auth/delegation.ts';
 import type { ManagerContext } from '../context.ts';
 import { describeIssues } from '../http/body.ts';
@@ -45,7 +46,7 @@ const fromTemplate = aliased(
 const takes = { body: fromTemplate };
 
 export function parseBody(body: unknown) {
-  const parsed = v.safeParse(createSessionBody, body);
+  const parsed = parseOutside(createSessionBody, body);
   if (parsed.success) return parsed.output;
   throw new BackendError(
     'InvalidAPIParameters',
@@ -55,7 +56,7 @@ export function parseBody(body: unknown) {
 
 /** @throws BackendError for a stored template that an older version accepted and this one does not. */
 export function parseTemplate(template: unknown) {
-  const parsed = v.safeParse(taskTemplate, template);
+  const parsed = parseOutside(taskTemplate, template);
   if (parsed.success) return parsed.output;
   throw new BackendError(
     'InvalidAPIParameters',

@@ -1,6 +1,7 @@
 /** Execution over a WebSocket: output flows as it comes, and input lines go back as plain text. */
 import * as v from 'valibot';
 import { BackendError, errorMessage } from '../../common/errors.ts';
+import { parseOutside } from '../../common/parse.ts';
 import type { ManagerContext } from '../context.ts';
 import { route, socketRoute } from '../http/declare.ts';
 import type { AuthenticatedRequest, Route, SocketPeer, SocketRoute } from '../http/route.ts';
@@ -107,7 +108,7 @@ async function streamExecute(
   try {
     const text = await nextText(messages);
     if (text === null) return;
-    const parsed = v.safeParse(firstMessage, text);
+    const parsed = parseOutside(firstMessage, text);
     if (!parsed.success) {
       throw new BackendError(
         'InvalidStreamMode',

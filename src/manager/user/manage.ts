@@ -2,6 +2,7 @@
 import type { TransactionSql } from 'postgres';
 import * as v from 'valibot';
 import { BackendError } from '../../common/errors.ts';
+import { parseOutside } from '../../common/parse.ts';
 import { type AuthoredChange, type Change, type ChangeContext, change } from '../audit/service.ts';
 import { followDomainRole, forgetElement, giveRoles } from '../authz/system-roles.ts';
 import type { UserRow } from '../db/rows.generated.ts';
@@ -44,7 +45,7 @@ function checked<T>(
   schema: v.GenericSchema<unknown, T>,
   value: unknown,
 ): T {
-  const parsed = v.safeParse(schema, value);
+  const parsed = parseOutside(schema, value);
   if (parsed.success) return parsed.output;
   throw new BackendError(PROBLEMS[name], `${what}: ${parsed.issues[0].message}`);
 }

@@ -69,12 +69,17 @@ describe('who may ask', () => {
     expect(status).toBe(400);
     expect(body).toMatchObject({ type: 'https://api.backend.ai/probs/storage/invalid-api-params' });
     expect(JSON.stringify(body)).toContain('vfid: expected a folder');
-    const noJson = await fetch(`${storage.managerUrl}/folder/create`, {
-      method: 'POST',
-      headers: { 'X-BackendAI-Storage-Auth-Token': storage.secret },
-      body: '{',
-    });
-    expect(noJson.status).toBe(400);
+    for (const [text, why] of [
+      ['{', 'JSON'],
+      ['[]', 'Expected Object but received Array'],
+    ] as const) {
+      const answer = await fetch(`${storage.managerUrl}/folder/create`, {
+        method: 'POST',
+        headers: { 'X-BackendAI-Storage-Auth-Token': storage.secret },
+        body: text,
+      });
+      expect([answer.status, await answer.text()]).toEqual([400, expect.stringContaining(why)]);
+    }
   });
 
   test("upstream's managers put the parameters of a GET into its body", async () => {

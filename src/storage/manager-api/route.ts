@@ -2,6 +2,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import * as v from 'valibot';
+import { parseOutside } from '../../common/parse.ts';
 import { StorageError } from '../problems.ts';
 
 export type Reply =
@@ -27,7 +28,7 @@ export interface ManagerRoute {
 
 /** @throws StorageError InvalidParameters that names every wrong field. */
 export function parse<S extends v.GenericSchema>(schema: S, params: unknown): v.InferOutput<S> {
-  const parsed = v.safeParse(schema, params);
+  const parsed = parseOutside(schema, params);
   if (parsed.success) return parsed.output;
   const complaints = parsed.issues.map(
     (issue) => `${v.getDotPath(issue) ?? 'the body'}: ${issue.message}`,
