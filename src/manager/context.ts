@@ -46,7 +46,7 @@ export interface ManagerContext {
   readonly webSessions: LiveStore;
   readonly agents: AgentDirectory;
   readonly events: EventBus;
-  readonly eventLog: Pick<EventLog, 'follow' | 'holds' | 'replay'>;
+  readonly eventLog: Pick<EventLog, 'follow' | 'replay'>;
   readonly tasks: BackgroundTasks;
   readonly clock: Clock;
   readonly random: Random;

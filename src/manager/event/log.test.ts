@@ -33,14 +33,23 @@ const numbers = (from: number, to: number) =>
 
 async function follow({ log }: Pick<ManagedEventBus, 'log'>) {
   const heard: LoggedEvent[] = [];
-  const followed = await log.follow((events) => heard.push(...events));
-  return { heard, ...followed };
+  /** How much was heard when a gap was told. */
+  const gaps: number[] = [];
+  const followed = await log.follow(({ events, isGap }) => {
+    if (isGap) gaps.push(heard.length);
+    heard.push(...events);
+  });
+  return { heard, gaps, ...followed };
 }
 
-async function replayed({ log }: ManagedEventBus, place: string, lastEntry: string) {
+async function replayed({ log }: Pick<ManagedEventBus, 'log'>, place: string, lastEntry: string) {
   const all: LoggedEvent[] = [];
-  for await (const page of log.replay(place, lastEntry)) all.push(...page);
-  return all;
+  const gaps: number[] = [];
+  for await (const { events, isGap } of log.replay(place, lastEntry)) {
+    if (isGap) gaps.push(all.length);
+    all.push(...events);
+  }
+  return { events: all, gaps };
 }
 
 test('followers of all managers hear the same, in the same order, with the same places', async () => {
@@ -59,13 +68,13 @@ test('who follows later hears nothing from before, and may read it anywhere', as
   first.leave();
   const later = await follow(two);
   const place = first.heard[41]?.place ?? '';
-  expect(await two.log.holds(place)).toBe(true);
-  expect(names(await replayed(two, place, later.entry))).toEqual(numbers(42, 100));
+  const missed = await replayed(two, place, later.entry);
+  expect([names(missed.events), missed.gaps]).toEqual([numbers(42, 100), []]);
   two.publish(event(100));
   await until(() => later.heard.length > 0, 'the new one is heard');
   expect(names(later.heard)).toEqual([100]);
   // What one hears as it comes is not read once more.
-  expect(names(await replayed(two, place, later.entry))).toEqual(numbers(42, 100));
+  expect((await replayed(two, place, later.entry)).events).toEqual(missed.events);
 });
 
 test('what is too long ago is forgotten, and known to be', async () => {
@@ -76,11 +85,12 @@ test('what is too long ago is forgotten, and known to be', async () => {
     await until(() => first.heard.length === n + 1, 'it is written');
   }
   const [oldest, ...others] = first.heard.slice(-4);
-  expect(await short.holds(first.heard[0]?.place ?? '')).toBe(false);
-  expect(await short.holds(oldest?.place ?? '')).toBe(true);
   const { entry } = await follow(two);
-  expect(await replayed(two, first.heard[0]?.place ?? '', entry)).toEqual(first.heard.slice(-4));
-  expect(await replayed(two, oldest?.place ?? '', entry)).toEqual(others);
+  expect(await replayed(two, first.heard[0]?.place ?? '', entry)).toEqual({
+    ...{ events: first.heard.slice(-4), gaps: [0] },
+  });
+  expect(await replayed(two, oldest?.place ?? '', entry)).toEqual({ events: others, gaps: [] });
+  expect(await replayed(two, 'nonsense', entry)).toEqual({ events: [], gaps: [0] });
   await short.close();
 });
 
@@ -125,6 +135,97 @@ test('a store that fails costs the places, not the events; afterwards all is wel
   bus.publish(event(40));
   await until(() => heard.length === 41, 'the next one is heard');
   expect(names(heard)).toEqual(numbers(0, 41));
-  expect(await bus.log.holds(heard[40]?.place ?? '')).toBe(true);
+  const last = heard[40]?.place ?? '';
+  expect(await replayed(bus, last, last.split('.')[0] ?? '')).toEqual({ events: [], gaps: [] });
+  await bus.close();
+});
+
+const partsOf = (store: LiveStore) => ({
+  publish: store.publish.bind(store),
+  subscribe: store.subscribe.bind(store),
+  streamRead: store.streamRead.bind(store),
+  streamLast: store.streamLast.bind(store),
+  streamAdd: store.streamAdd.bind(store),
+});
+
+test('more than may wait is dropped, which followers everywhere and those who read later are told', async () => {
+  const held = Promise.withResolvers<void>();
+  const slow = {
+    ...partsOf(live),
+    streamAdd: async (...args: Parameters<LiveStore['streamAdd']>) => {
+      await held.promise;
+      return await live.streamAdd(...args);
+    },
+  };
+  const bus = await createEventBus(slow, 'i-slow', systemClock, silentLog);
+  const [here, there] = [await follow(bus), await follow(two)];
+  for (const n of numbers(1, 17_000)) bus.publish(event(n));
+  held.resolve();
+  await until(() => here.gaps.length > 0 && there.gaps.length > 0, 'both are told of the gap');
+  bus.publish(event(17_000));
+  const isTold = ({ heard }: { heard: LoggedEvent[] }) =>
+    heard.some(({ event: { sessionId } }) => sessionId === 's17000');
+  await until(() => isTold(here) && isTold(there), 'both hear of what comes then');
+  expect(there.heard).toEqual(here.heard);
+  const kept = names(here.heard);
+  const place = kept.indexOf(17_000);
+  // Once, before what comes after it; those of one page are told together.
+  for (const { gaps } of [here, there]) expect(Math.max(...gaps)).toBeLessThanOrEqual(place);
+  expect(kept.slice(0, place)).toEqual(numbers(kept[0] ?? 0, (kept[0] ?? 0) + place));
+  // Who reads it later gets the mark as well.
+  const before = here.heard[place - 2]?.place ?? '';
+  const { entry } = await follow(two);
+  const later = await replayed(two, before, entry);
+  expect([names(later.events), later.gaps]).toEqual([kept.slice(place - 1), [0]]);
+  await bus.close();
+});
+
+test('what the store did not take is a gap for those elsewhere', async () => {
+  let fails = true;
+  const flaky = {
+    ...partsOf(live),
+    streamAdd: (...args: Parameters<LiveStore['streamAdd']>) =>
+      fails ? Promise.reject(new Error('no store')) : live.streamAdd(...args),
+  };
+  const bus = await createEventBus(flaky, 'i-flaky', systemClock, silentLog);
+  const [here, there] = [await follow(bus), await follow(two)];
+  bus.publish(event(0));
+  await until(() => here.heard.length === 1, 'it is heard here');
+  fails = false;
+  bus.publish(event(1));
+  await until(() => here.heard.length === 2 && there.heard.length === 1, 'the next is heard');
+  expect([names(there.heard), there.gaps]).toEqual([[1], [0]]);
+  await bus.close();
+});
+
+test('what is trimmed while it is read, by a follower or later, is a gap', async () => {
+  const short = await EventLog.open(live, systemClock, silentLog, 4);
+  const first = await follow({ log: short });
+  for (const n of numbers(0, 4)) {
+    short.append(event(n));
+    await until(() => first.heard.length === n + 1, 'it is written');
+  }
+  let isHeld = false;
+  const held = Promise.withResolvers<void>();
+  const waits = {
+    ...partsOf(live),
+    streamRead: async (...args: Parameters<LiveStore['streamRead']>) => {
+      if (isHeld) await held.promise;
+      return await live.streamRead(...args);
+    },
+  };
+  const bus = await createEventBus(waits, 'i-waits', systemClock, silentLog);
+  const follower = await follow(bus);
+  isHeld = true;
+  const replay = replayed(bus, first.heard[0]?.place ?? '', follower.entry);
+  for (const n of numbers(4, 20)) {
+    short.append(event(n));
+    await until(() => first.heard.length === n + 1, 'it is written');
+  }
+  held.resolve();
+  expect((await replay).gaps).toEqual([0]);
+  await until(() => follower.heard.length === 4, 'what is left is heard');
+  expect([names(follower.heard), follower.gaps]).toEqual([numbers(16, 20), [0]]);
+  await short.close();
   await bus.close();
 });

@@ -19,11 +19,14 @@ const CHANNEL = 'manager/events/logged';
 const MAX_ENTRIES = 4096;
 /** Events in one of them, at most. */
 const MAX_EVENTS = 16;
-/** Events that wait to be written while the store is slow; more are dropped. */
+/** Events that wait to be written while the store is slow; more are dropped, which is told. */
 const MAX_WAITING = 16_384;
 const PAGE_ENTRIES = 64;
 /** How often followers look by themselves: announcements may get lost. Milliseconds. */
 const LOOK_MS = 5_000;
+
+/** Before all entries. */
+const BEGINNING = '0-0';
 
 /** `<milliseconds>-<sequence>` of the entry, and the event's position in it. */
 const PLACE = /^(.*)\.(\d{1,4})$/;
@@ -35,9 +38,25 @@ export interface LoggedEvent {
 }
 
 type Log = Pick<LiveStore, 'streamAdd' | 'streamRead' | 'streamLast' | 'publish' | 'subscribe'>;
-type Follower = (events: readonly LoggedEvent[]) => void;
 
-const storedEvents = v.pipe(v.string(), v.parseJson(), v.array(statusEvent));
+/** Events in their order; with `isGap`, some that came before them may be lost. */
+export interface LoggedPage {
+  readonly events: readonly LoggedEvent[];
+  readonly isGap: boolean;
+}
+type Follower = (page: LoggedPage) => void;
+
+const storedEntry = v.object({
+  events: v.pipe(v.string(), v.parseJson(), v.array(statusEvent)),
+  /** There is one where events before these could not be kept. */
+  gap: v.optional(v.string()),
+});
+
+interface WaitingEvent {
+  readonly event: StatusEvent;
+  /** Some before it were dropped. */
+  readonly isGap: boolean;
+}
 
 interface Place {
   readonly entry: string;
@@ -47,7 +66,8 @@ interface Place {
 /** Null for anything that this log never gave out. */
 function parsePlace(text: string): Place | null {
   const [, entry, index] = PLACE.exec(text) ?? [];
-  return entry !== undefined && isStreamId(entry) ? { entry, index: Number(index) } : null;
+  if (entry === undefined || entry === BEGINNING || !isStreamId(entry)) return null;
+  return { entry, index: Number(index) };
 }
 
 export class EventLog {
@@ -56,7 +76,11 @@ export class EventLog {
   readonly #log: Logger;
   readonly #maxEntries: number;
   readonly #followers = new Set<Follower>();
-  #waiting: StatusEvent[] = [];
+  #waiting: WaitingEvent[] = [];
+  /** Events were dropped after the last that waits. */
+  #isDropping = false;
+  /** Events were not taken by the store since the last that it took. */
+  #isUnwritten = false;
   #writing: Promise<void> | null = null;
   #isFailing = false;
   /** The entry up to which followers were told; null while there are none. */
@@ -90,9 +114,11 @@ export class EventLog {
   append(event: StatusEvent): void {
     if (this.#waiting.length >= MAX_WAITING) {
       this.#complain('more events than the store takes; some are not kept');
+      this.#isDropping = true;
       return;
     }
-    this.#waiting.push(event);
+    this.#waiting.push({ event, isGap: this.#isDropping });
+    this.#isDropping = false;
     this.#writing ??= this.#write();
   }
 
@@ -106,7 +132,7 @@ export class EventLog {
         this.#opening = null;
       });
       const last = await this.#opening;
-      this.#tail ??= last ?? '0-0';
+      this.#tail ??= last ?? BEGINNING;
     }
     const entry = this.#tail;
     this.#followers.add(follower);
@@ -116,28 +142,17 @@ export class EventLog {
     return { entry, leave: () => this.#leave(follower) };
   }
 
-  /** Whether all that came after a place is still known, as that itself is. */
-  async holds(text: string): Promise<boolean> {
-    const place = parsePlace(text);
-    if (place === null) return false;
-    const [first] = await this.#live.streamRead(STREAM, precedingStreamId(place.entry), 1);
-    return first?.id === place.entry;
-  }
-
-  /** Events after a place, up to and with an entry, in pages. */
-  async *replay(text: string, lastEntry: string): AsyncGenerator<LoggedEvent[]> {
-    const place = parsePlace(text);
-    if (place === null) return;
-    let after = precedingStreamId(place.entry);
-    for (;;) {
-      const entries = await this.#live.streamRead(STREAM, after, PAGE_ENTRIES);
-      const wanted = entries.filter(({ id }) => compareStreamIds(id, lastEntry) <= 0);
-      const events = wanted
-        .flatMap(({ id, fields }) => eventsOf(id, fields))
-        .filter((event) => isAfter(event, place));
-      if (events.length > 0) yield events;
-      if (wanted.length < PAGE_ENTRIES) return;
-      after = wanted.at(-1)?.id ?? lastEntry;
+  /**
+   * Events after a place, up to and with an entry, in pages. What is forgotten by then is a gap, as is
+   * a place that this log never gave out.
+   */
+  async *replay(text: string, lastEntry: string): AsyncGenerator<LoggedPage> {
+    let from = parsePlace(text);
+    if (from === null) yield { events: [], isGap: true };
+    while (from !== null) {
+      const { events, isGap, last } = await this.#pageAfter(from, lastEntry);
+      if (events.length > 0 || isGap) yield { events, isGap };
+      from = last === null ? null : endOf(last);
     }
   }
 
@@ -150,20 +165,39 @@ export class EventLog {
   async #write(): Promise<void> {
     // What is published in one go is written in one go.
     await Promise.resolve();
-    while (this.#waiting.length > 0) {
-      const events = this.#waiting.splice(0, MAX_EVENTS);
-      try {
-        await this.#live.streamAdd(STREAM, { events: JSON.stringify(events) }, this.#maxEntries);
-      } catch (error) {
-        this.#complain(errorMessage(error));
-        // Those who listen here need not wait for the store.
-        this.#tell(events.map((event) => ({ event, place: null })));
-        continue;
+    do {
+      for (;;) {
+        const [first] = this.#waiting;
+        if (!first) break;
+        const gap = this.#waiting.findIndex(({ isGap }, index) => index > 0 && isGap);
+        const count = gap === -1 ? MAX_EVENTS : Math.min(gap, MAX_EVENTS);
+        const events = this.#waiting.splice(0, count).map(({ event }) => event);
+        await this.#add(events, first.isGap);
       }
-      this.#notice();
-      await this.#announce();
-    }
+      // Nothing may come for long that would tell of the gap.
+      if (this.#isDropping || this.#isUnwritten) {
+        this.#isDropping = false;
+        await this.#add([], true);
+      }
+    } while (this.#waiting.length > 0);
     this.#writing = null;
+  }
+
+  async #add(events: readonly StatusEvent[], isGap: boolean): Promise<void> {
+    const fields: Record<string, string> = { events: JSON.stringify(events) };
+    if (isGap || this.#isUnwritten) fields.gap = '1';
+    try {
+      await this.#live.streamAdd(STREAM, fields, this.#maxEntries);
+    } catch (error) {
+      this.#complain(errorMessage(error));
+      this.#isUnwritten = true;
+      // Those who listen here need not wait for the store.
+      this.#tell({ events: events.map((event) => ({ event, place: null })), isGap });
+      return;
+    }
+    this.#isUnwritten = false;
+    this.#notice();
+    await this.#announce();
   }
 
   /** What was added is read by those who listen; on other managers a little later should this fail. */
@@ -192,15 +226,14 @@ export class EventLog {
     this.#isReading = true;
     while (this.#isNoticed && this.#tail !== null) {
       this.#isNoticed = false;
-      const after = this.#tail;
+      const tail = this.#tail;
       try {
-        const entries = await this.#live.streamRead(STREAM, after, PAGE_ENTRIES);
-        const last = entries.at(-1);
+        const { events, isGap, last } = await this.#pageAfter(endOf(tail));
         // All may have left, and others come, who begin elsewhere.
-        if (last === undefined || this.#tail !== after) continue;
-        this.#tail = last.id;
+        if (last === null || this.#tail !== tail) continue;
+        this.#tail = last;
         this.#isNoticed = true;
-        this.#tell(entries.flatMap(({ id, fields }) => eventsOf(id, fields)));
+        this.#tell({ events, isGap });
       } catch (error) {
         this.#complain(errorMessage(error));
       }
@@ -208,8 +241,31 @@ export class EventLog {
     this.#isReading = false;
   }
 
-  #tell(events: readonly LoggedEvent[]): void {
-    for (const follower of [...this.#followers]) follower(events);
+  /**
+   * What comes after a place, which is read as well: once that is trimmed, more may be.
+   * @returns last: the entry to read on after; null when there is nothing more.
+   */
+  async #pageAfter(from: Place, lastEntry?: string): Promise<LoggedPage & { last: string | null }> {
+    const read = await this.#live.streamRead(
+      STREAM,
+      precedingStreamId(from.entry),
+      PAGE_ENTRIES + 1,
+    );
+    const isTrimmed = from.entry !== BEGINNING && read[0]?.id !== from.entry;
+    const wanted = read.filter(
+      ({ id }) => lastEntry === undefined || compareStreamIds(id, lastEntry) <= 0,
+    );
+    const later = wanted.filter(({ id }) => compareStreamIds(id, from.entry) > 0);
+    const entries = wanted.map(({ id, fields }) => parseEntry(id, fields, from));
+    return {
+      events: entries.flatMap(({ events }) => events),
+      isGap: isTrimmed || entries.some(({ isGap }) => isGap),
+      last: later.at(-1)?.id ?? null,
+    };
+  }
+
+  #tell(page: LoggedPage): void {
+    for (const follower of [...this.#followers]) follower(page);
   }
 
   #leave(follower: Follower): void {
@@ -226,15 +282,17 @@ export class EventLog {
   }
 }
 
-/** An entry of a later version that can't be read is passed over. */
-function eventsOf(id: string, fields: Readonly<Record<string, string>>): LoggedEvent[] {
-  const parsed = v.safeParse(storedEvents, fields.events);
-  if (!parsed.success) return [];
-  return parsed.output.map((event, index) => ({ event, place: `${id}.${index}` }));
-}
+/** A place with nothing of its entry after it. */
+const endOf = (entry: string): Place => ({ entry, index: Number.POSITIVE_INFINITY });
 
-function isAfter({ place: text }: LoggedEvent, place: Place): boolean {
-  const own = text === null ? null : parsePlace(text);
-  if (own === null) return false;
-  return (compareStreamIds(own.entry, place.entry) || own.index - place.index) > 0;
+/** What an entry holds after a place. One of a later version that can't be read is a gap. */
+function parseEntry(id: string, fields: Readonly<Record<string, string>>, from: Place): LoggedPage {
+  const order = compareStreamIds(id, from.entry);
+  const first = order > 0 ? 0 : from.index + 1;
+  if (order < 0 || first === Number.POSITIVE_INFINITY) return { events: [], isGap: false };
+  const parsed = v.safeParse(storedEntry, fields);
+  if (!parsed.success) return { events: [], isGap: true };
+  const { events, gap } = parsed.output;
+  const placed = events.map((event, index) => ({ event, place: `${id}.${index}` }));
+  return { events: placed.slice(first), isGap: first === 0 && gap !== undefined };
 }

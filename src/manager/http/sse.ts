@@ -11,8 +11,11 @@ export interface ServerEvent {
   readonly retryMs?: number;
 }
 
-/** Told first to a client that said where it stopped, when not all since then is still known. */
-export const eventsMissed = (lastEventId: string): ServerEvent => ({
+/**
+ * Told to a client when not all since an event is still known.
+ * @param lastEventId null: since it came.
+ */
+export const eventsMissed = (lastEventId: string | null): ServerEvent => ({
   event: 'events_missed',
   data: {
     last_event_id: lastEventId,

@@ -6,6 +6,7 @@ import { silentLog } from '../../testing/manager.ts';
 import { until } from '../../testing/until.ts';
 import type { StatusEvent } from '../event/bus.ts';
 import { createEventBus } from '../event/create.ts';
+import type { LoggedPage } from '../event/log.ts';
 import { openFeed } from './event-feed.ts';
 import { statusEvents } from './events.ts';
 
@@ -28,7 +29,7 @@ async function startBus() {
 test('a feed of which too much waits ends where it was full, although there is room again', async () => {
   const { bus, close } = await startBus();
   let logged = 0;
-  await bus.log.follow((events) => {
+  await bus.log.follow(({ events }) => {
     logged += events.length;
   });
   const { signal } = new AbortController();
@@ -64,4 +65,36 @@ test('so does a subscription', async () => {
   expect(got.length).toBeGreaterThan(900);
   expect(got).toEqual(names(got.length));
   await close();
+});
+
+test('a gap is told where it is', async () => {
+  const told = Promise.withResolvers<(page: LoggedPage) => void>();
+  const eventLog = {
+    follow: async (follower: (page: LoggedPage) => void) => {
+      told.resolve(follower);
+      return { entry: '0-0', leave: () => undefined };
+    },
+    replay: async function* (): AsyncGenerator<LoggedPage> {},
+  };
+  const ended = new AbortController();
+  const pages = await openFeed({ eventLog }, () => true, null, ended.signal);
+  const tell = await told.promise;
+  const page = (...ids: number[]) => ids.map((n) => ({ event: event(n), place: `1-${n}.0` }));
+  tell({ events: page(0, 1), isGap: false });
+  tell({ events: page(2), isGap: true });
+  tell({ events: [], isGap: true });
+  const seen: unknown[] = [];
+  for (let taken = 0; taken < 3; taken += 1) {
+    const next = await pages.next();
+    if (next.done) break;
+    const { events, isGap } = next.value;
+    seen.push([isGap, events.map(({ event: one }) => one.sessionId)]);
+  }
+  expect(seen).toEqual([
+    [false, ['s0', 's1']],
+    [true, ['s2']],
+    [true, []],
+  ]);
+  ended.abort();
+  expect((await pages.next()).done).toBe(true);
 });

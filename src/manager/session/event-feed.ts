@@ -4,31 +4,29 @@
  */
 import type { ManagerContext } from '../context.ts';
 import type { StatusEvent } from '../event/bus.ts';
-import type { LoggedEvent } from '../event/log.ts';
+import type { LoggedEvent, LoggedPage } from '../event/log.ts';
 
 /** Events that may wait for a slow client before its stream is ended. */
 const MAX_QUEUED_EVENTS = 1000;
 const MAX_PAGE = 256;
 
-export interface FeedPage {
-  readonly events: readonly LoggedEvent[];
+export interface FeedPage extends LoggedPage {
   /** They happened before the client came back. */
   readonly isReplay: boolean;
-  /** Some that came before these may be lost. */
-  readonly isGap: boolean;
 }
 
 /** What waits for the client: bounded, as the client reconnects and a gap untold would be worse. */
 class Queue {
-  #events: LoggedEvent[] = [];
+  /** Null stands where some may be lost. */
+  #events: (LoggedEvent | null)[] = [];
   #isOver = false;
   #wake: () => void = () => undefined;
 
-  add(events: readonly LoggedEvent[]): void {
+  add({ events, isGap }: LoggedPage): void {
     // After what did not fit nothing follows: a client goes on from the last that it got.
     if (this.#isOver) return;
     if (this.#events.length + events.length > MAX_QUEUED_EVENTS) this.#isOver = true;
-    else this.#events.push(...events);
+    else this.#events.push(...(isGap ? [null] : []), ...events);
     this.#wake();
   }
 
@@ -38,14 +36,23 @@ class Queue {
   }
 
   /** Null after the last. */
-  async take(): Promise<LoggedEvent[] | null> {
+  async take(): Promise<LoggedPage | null> {
     for (;;) {
-      if (this.#events.length > 0) return this.#events.splice(0, MAX_PAGE);
+      if (this.#events.length > 0) return this.#next();
       if (this.#isOver) return null;
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
     }
+  }
+
+  /** Up to where some may be lost. */
+  #next(): LoggedPage {
+    const isGap = this.#events[0] === null;
+    if (isGap) this.#events.shift();
+    const gap = this.#events.slice(0, MAX_PAGE).indexOf(null);
+    const taken = this.#events.splice(0, gap === -1 ? MAX_PAGE : gap);
+    return { events: taken.filter((event) => event !== null), isGap };
   }
 }
 
@@ -59,11 +66,14 @@ export async function openFeed(
   after: string | null,
   signal: AbortSignal,
 ): Promise<AsyncGenerator<FeedPage>> {
-  const pick = (events: readonly LoggedEvent[]) => events.filter(({ event }) => wanted(event));
+  const pick = ({ events, isGap }: LoggedPage): LoggedPage => ({
+    events: events.filter(({ event }) => wanted(event)),
+    isGap,
+  });
   const queue = new Queue();
-  const { entry, leave } = await eventLog.follow((events) => {
-    const picked = pick(events);
-    if (picked.length > 0) queue.add(picked);
+  const { entry, leave } = await eventLog.follow((page) => {
+    const picked = pick(page);
+    if (picked.events.length > 0 || picked.isGap) queue.add(picked);
   });
   const end = () => {
     leave();
@@ -73,10 +83,9 @@ export async function openFeed(
   if (signal.aborted) end();
 
   async function* replay(place: string): AsyncGenerator<FeedPage> {
-    if (!(await eventLog.holds(place))) yield { events: [], isReplay: true, isGap: true };
     for await (const page of eventLog.replay(place, entry)) {
       if (signal.aborted) return;
-      yield { events: pick(page), isReplay: true, isGap: false };
+      yield { ...pick(page), isReplay: true };
     }
   }
 
@@ -84,9 +93,9 @@ export async function openFeed(
     try {
       if (after !== null) yield* replay(after);
       for (;;) {
-        const events = await queue.take();
-        if (events === null || signal.aborted) return;
-        yield { events, isReplay: false, isGap: false };
+        const page = await queue.take();
+        if (page === null || signal.aborted) return;
+        yield { ...page, isReplay: false };
       }
     } finally {
       end();

@@ -197,8 +197,10 @@ async function* sessionEvents(
   pages: AsyncIterable<FeedPage>,
 ): AsyncGenerator<ServerEvent> {
   const resultsSent = new Set<string>();
+  let lastPlace = place;
   for await (const { events, isReplay, isGap } of pages) {
-    if (isGap && place !== null) yield eventsMissed(place);
+    if (isGap) yield eventsMissed(lastPlace);
+    lastPlace = events.findLast((one) => one.place !== null)?.place ?? lastPlace;
     const ids = new Set(events.map(({ event }) => event.sessionId));
     const subjects = await eventSubjects(ctx.sql, [...ids]);
     const told = { filter, resultsSent, isReplay };
