@@ -2,6 +2,7 @@
 import type { Sql } from 'postgres';
 import * as v from 'valibot';
 import { BackendError } from '../../common/errors.ts';
+import type { sessionTypes } from '../../common/protocol/kernel.ts';
 import type { Db } from '../db/connect.ts';
 import type { ScalingGroupRow } from '../db/rows.generated.ts';
 import { type Listed, mapListed, type PageWish } from '../graphql/page.ts';
@@ -104,16 +105,24 @@ export async function listGroupsV2(
   return mapListed(await selectGroupsV2(sql, scope, query, wish), toResourceGroup);
 }
 
+type SessionType = (typeof sessionTypes)[number];
+
+/** Whether sessions of a type may run in a group. Those that serve the platform are not listed. */
+export const takesSessions = ({ schedulerOptions }: ResourceGroup, type: SessionType): boolean =>
+  type === 'system' || schedulerOptions.allowed_session_types.includes(type);
+
 /**
- * The resource group for a session: `name`, or the first allowed one when it is null.
+ * The resource group for a session: `wish.name`, or when that is null, the first allowed one that takes
+ * sessions of its type; the first one where none does.
  * @throws BackendError ScalingGroupNotFound naming the groups that may be used, or
  *   NoAvailableScalingGroup when there is none.
  */
 export async function chooseResourceGroup(
   sql: Db,
   scope: store.UsageScope,
-  name: string | null,
+  wish: { readonly name: string | null; readonly type: SessionType },
 ): Promise<ResourceGroup> {
+  const { name, type } = wish;
   const allowed = await allowedResourceGroups(sql, scope);
   const [first] = allowed;
   if (!first) {
@@ -122,7 +131,10 @@ export async function chooseResourceGroup(
       `No active resource group is open to domain '${scope.domain}', the project or the keypair. An administrator can associate one.`,
     );
   }
-  const found = name === null ? first : allowed.find((group) => group.name === name);
+  const found =
+    name === null
+      ? (allowed.find((group) => takesSessions(group, type)) ?? first)
+      : allowed.find((group) => group.name === name);
   if (found) return found;
   const names = allowed.map((group) => group.name).join(', ');
   throw new BackendError(

@@ -16,7 +16,11 @@ import { type Image, resolveImage } from '../image/service.ts';
 import { storedBootstrapScript } from '../keypair/service.ts';
 import { type KeypairPolicy, loadKeypairPolicy } from '../policy/service.ts';
 import { projectOfMember } from '../project/service.ts';
-import { chooseResourceGroup, type ResourceGroup } from '../resource-group/service.ts';
+import {
+  chooseResourceGroup,
+  type ResourceGroup,
+  takesSessions,
+} from '../resource-group/service.ts';
 import {
   checkClusterServable,
   clusterSizeOf,
@@ -195,12 +199,11 @@ async function checkDependencies(
 }
 
 function checkSessionType(request: EnqueueRequest, group: ResourceGroup): void {
+  if (takesSessions(group, request.sessionType)) return;
   const allowed = group.schedulerOptions.allowed_session_types;
-  // System sessions serve the platform itself and are not listed.
-  if (request.sessionType === 'system' || allowed.includes(request.sessionType)) return;
   throw new BackendError(
     'ScalingGroupSessionTypeNotAllowed',
-    `Resource group '${group.name}' does not take ${request.sessionType} sessions, only ${allowed.join(', ')}.`,
+    `Resource group '${group.name}' does not take ${request.sessionType} sessions, only ${allowed.join(', ') || 'those of the platform itself'}.`,
   );
 }
 
@@ -370,10 +373,10 @@ async function ownerFacts(
 async function groupFacts(
   { sql, newSessions }: ManagerContext,
   scope: Parameters<typeof chooseResourceGroup>[1],
-  name: string | null,
+  wish: Parameters<typeof chooseResourceGroup>[2],
 ): Promise<GroupFacts> {
-  return await newSessions.groups.share(JSON.stringify({ ...scope, name }), async () => {
-    const group = await chooseResourceGroup(sql, scope, name);
+  return await newSessions.groups.share(JSON.stringify({ ...scope, ...wish }), async () => {
+    const group = await chooseResourceGroup(sql, scope, wish);
     return { group, agents: await selectCapacities(sql, group.name) };
   });
 }
@@ -424,7 +427,7 @@ async function prepare(
     const scope = { domain, projectId: project.id, accessKey };
     const [counts, { group, agents }] = await Promise.all([
       countSessions(ctx, owner, request, policy),
-      groupFacts(ctx, scope, request.scalingGroup),
+      groupFacts(ctx, scope, { name: request.scalingGroup, type: request.sessionType }),
     ]);
     checkPolicy(request, clusterSize, policy, counts);
     checkSessionType(request, group);

@@ -224,15 +224,24 @@ test('resource groups: by domain, project and keypair; active ones; by name', as
   expect(await names({})).toEqual(['a-project', 'b-domain', 'c-keypair']);
   expect(await names({ projectId: null })).toEqual(['b-domain', 'c-keypair']);
   expect(await names({ accessKey: 'AK-red-boss', projectId: null })).toEqual(['b-domain']);
-  expect((await chooseResourceGroup(db.sql, scope, null)).name).toBe('a-project');
-  expect((await chooseResourceGroup(db.sql, scope, 'c-keypair')).schedulerOptions).toMatchObject({
+  const choose = (name: string | null, type: 'batch' | 'system' = 'batch', of = scope) =>
+    chooseResourceGroup(db.sql, of, { name, type });
+  expect((await choose(null)).name).toBe('a-project');
+  expect((await choose('c-keypair')).schedulerOptions).toMatchObject({
     agent_selection_strategy: 'dispersed',
   });
-  await expect(chooseResourceGroup(db.sql, scope, 'd-nobody')).rejects.toThrow(
-    'Yours: a-project, b-domain, c-keypair',
-  );
+  const take = (types: string[]) => db.sql`
+    UPDATE scaling_groups SET scheduler_opts = ${db.sql.json({ allowed_session_types: types })}
+     WHERE name = 'a-project'`;
+  await take([]);
+  expect((await choose(null)).name).toBe('b-domain');
+  expect((await choose(null, 'system')).name).toBe('a-project');
+  expect((await choose('a-project')).name).toBe('a-project');
+  await take(['batch']);
+  expect((await choose(null)).name).toBe('a-project');
+  await expect(choose('d-nobody')).rejects.toThrow('Yours: a-project, b-domain, c-keypair');
   const none = { domain: 'blue', projectId: null, accessKey: 'AK-blue-boss' };
-  await expect(chooseResourceGroup(db.sql, none, null)).rejects.toMatchObject({
+  await expect(choose(null, 'batch', none)).rejects.toMatchObject({
     problem: 'NoAvailableScalingGroup',
   });
 });
