@@ -1,6 +1,7 @@
 /** Installations from beginning to end, with the real servers: made, looked after, taken away. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
 import {
+  chmodSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -8,12 +9,16 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import * as v from 'valibot';
+import { Client, readClientConfig } from '../client/index.ts';
 import { exec } from '../testing/bench/measure.ts';
 import { killAtEveryStep } from '../testing/faults/interrupted.ts';
 import { expectClearFailure, mustRun, runCli } from '../testing/faults/programs.ts';
+import { missingForSsh, runClient, sshOptions } from '../testing/openssh.ts';
 import { startTestPostgres } from '../testing/postgres.ts';
 import {
   freePort,
@@ -33,7 +38,15 @@ const INSTALL_TIMEOUT_MS = 120_000;
 const reason =
   missingTool('redis-server', 'redis-server') ??
   missingTool('etcd', 'etcd-server') ??
+  missingForSsh() ??
   (process.platform === 'linux' ? null : 'sessions of the process backend need Linux');
+
+const directAccess = v.object({ public_host: v.string(), sshd_ports: v.array(v.number()) });
+/** A request of ours to be signed. */
+const asked = (path: string) => ({
+  ...{ method: 'GET', target: path, headers: new Headers(), body: null },
+  signal: AbortSignal.timeout(INSTALL_TIMEOUT_MS),
+});
 
 describe.if(requireOrSkip(reason))('a packaged installation on existing servers', () => {
   const home = mkdtempSync(join(tmpdir(), 'bai-install-'));
@@ -69,6 +82,8 @@ describe.if(requireOrSkip(reason))('a packaged installation on existing servers'
       '--app-proxy-http-port',
       '--app-proxy-tcp-port',
       '--app-proxy-h2-port',
+      '--sftp-agent-rpc-port',
+      '--sftp-agent-service-port',
     ]) {
       ports.push(name, String(await freePort()));
     }
@@ -80,7 +95,7 @@ describe.if(requireOrSkip(reason))('a packaged installation on existing servers'
       ...['--postgres-addr', `${database.hostname}:${database.port}`, '--redis-addr', redis.addr],
       ...['--etcd-addr', etcd.addr, '--db-user', database.username, '--db-name', envId],
       ...['--otel-endpoint', collector.url.origin, '--endpoint-protocol', 'http'],
-      ...['--accelerator', 'cuda_mock', '--with-app-proxy'],
+      ...['--accelerator', 'cuda_mock', '--with-app-proxy', '--with-sftp-agent'],
       ...ports,
     ];
     const { default: connect } = await import('postgres');
@@ -175,7 +190,7 @@ describe.if(requireOrSkip(reason))('a packaged installation on existing servers'
 
   test('killed at every step and run again, it gets to a session at the end', async () => {
     const { killedAt, last } = await killAtEveryStep(options, at);
-    expect(killedAt).toHaveLength(17);
+    expect(killedAt).toHaveLength(19);
     expect(killedAt.at(-1)).toBe('Run a session that prints hello world');
     expect(last.stdout).toContain('admin@lablup.com');
     await until(() => spans > 0, 'the collector was told of something');
@@ -197,7 +212,7 @@ describe.if(requireOrSkip(reason))('a packaged installation on existing servers'
       return { code, ready: services.filter(({ ready }) => ready).map(({ name }) => name) };
     };
     const proxies = ['proxy', 'proxy-http', 'proxy-tcp', 'proxy-h2'];
-    const all = ['storage', 'mgr', ...proxies, 'agent', 'web'];
+    const all = ['storage', 'mgr', ...proxies, 'agent', 'sftp-agent', 'web'];
     expect(await status()).toEqual({ code: 0, ready: all });
     await mustRun(['dev', 'stop', 'web', ...place], { ...at, timeoutMs: INSTALL_TIMEOUT_MS });
     expect(await status()).toEqual({ code: 1, ready: all.slice(0, -1) });
@@ -237,6 +252,44 @@ describe.if(requireOrSkip(reason))('a packaged installation on existing servers'
       .flatMap((folder) => readdirSync(folder).map((id) => join(folder, id, 'pid')))
       .map((path) => [path, readFileSync(path, 'utf8')]);
   };
+
+  test('the SFTP agent takes files for a folder, and nothing else', async () => {
+    const use = { cwd: home, env: userEnvironment(), timeoutMs: INSTALL_TIMEOUT_MS };
+    await mustRun(['vfolder', 'create', 'inbox', 'local:volume1'], use);
+    const client = new Client(readClientConfig(use.env));
+    const hosts = await client.forward(asked('/folders/_/hosts'));
+    expect(await hosts.json()).toMatchObject({
+      volume_info: { 'local:volume1': { sftp_scaling_groups: ['upload'] } },
+    });
+    // As the WebUI does it for a folder, of the image that its settings name.
+    const { image = '', architecture } =
+      /system-SSH-image = "(?<image>.+)@(?<architecture>.+)"/.exec(
+        readFileSync(join(target, 'etc/webserver.conf'), 'utf8'),
+      )?.groups ?? {};
+    const wish = { ...{ name: 'sftp-inbox', image, architecture }, scalingGroup: 'upload' };
+    await expect(client.session.create(wish)).rejects.toThrow('does not take interactive sessions');
+    await client.session.create({ ...wish, type: 'system', mounts: [{ source: 'inbox' }] });
+    const reply = await client.forward(asked('/session/sftp-inbox/direct-access-info'));
+    const { public_host: host, sshd_ports: ports } = v.parse(directAccess, await reply.json());
+    const [port = 0] = ports;
+    expect([host, ports.length]).toEqual(['127.0.0.1', 1]);
+    expect(port >= 31_100 && port <= 31_200).toBe(true);
+
+    const folder = mkdtempSync(join(home, 'sftp-'));
+    await mustRun(['session', 'download', 'sftp-inbox', 'id_container', '--dest', folder], use);
+    chmodSync(join(folder, 'id_container'), 0o600);
+    const sent = crypto.getRandomValues(new Uint8Array(300_000));
+    writeFileSync(join(folder, 'sent'), sent);
+    const options = sshOptions({ keyFolder: folder, to: port });
+    const batch = 'put sent inbox/sent\nls -l inbox\nget inbox/sent back\n';
+    const copied = await runClient(['sftp', '-F', '/dev/null', ...options, `work@${host}`], {
+      ...{ input: batch, cwd: folder },
+    });
+    expect(copied).toMatchObject({ exitCode: 0, stdout: expect.stringContaining('300000') });
+    expect(Buffer.compare(readFileSync(join(folder, 'back')), sent)).toBe(0);
+    const listed = await mustRun(['vfolder', 'ls', 'inbox'], use);
+    expect(listed.stdout).toContain('sent');
+  });
 
   test('an upgrade, though it is killed, restarts everything but the sessions', async () => {
     const use = { cwd: home, env: userEnvironment(), timeoutMs: INSTALL_TIMEOUT_MS };

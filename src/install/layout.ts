@@ -128,6 +128,7 @@ const infoRecord = v.object({
   otel_endpoint: v.optional(v.string()),
   endpoint_protocol: v.optional(v.picklist(['http', 'https'])),
   wildcard_binding: v.optional(v.boolean()),
+  sftp_agent: v.optional(v.boolean()),
   app_proxy: v.optional(
     v.object({
       frontend_mode: v.picklist(['port', 'wildcard']),

@@ -62,6 +62,8 @@ export interface Ports {
   readonly web: number;
   readonly agentRpc: number;
   readonly agentService: number;
+  readonly sftpAgentRpc: number;
+  readonly sftpAgentService: number;
   readonly storageClient: number;
   readonly storageManager: number;
   readonly appProxy: number;
@@ -86,6 +88,8 @@ export interface InstallRequest {
   readonly agentBackend: 'process' | 'docker' | 'dummy';
   /** Servers listen on all addresses, whatever the public one is. */
   readonly wildcardBinding: boolean;
+  /** Whether a second agent serves the sessions that take folders over SFTP. */
+  readonly sftpAgent: boolean;
   /** Null: none is installed. */
   readonly appProxy: AppProxyWish | null;
   /** Null: real ones that are found when the agent starts. */
@@ -118,6 +122,8 @@ export const PACKAGE_PORTS: Ports = {
   web: 8090,
   agentRpc: 6011,
   agentService: 6003,
+  sftpAgentRpc: 6013,
+  sftpAgentService: 6014,
   storageClient: 6021,
   storageManager: 6022,
   appProxy: 10_200,

@@ -32,7 +32,7 @@ const options = {
 };
 const services = restArguments(
   'SERVICE',
-  'mgr, agent, storage, web or, with an app proxy, proxy, proxy-http, proxy-tcp and proxy-h2; all of them when none is named.',
+  'mgr, agent, storage, web, sftp-agent or, with an app proxy, proxy, proxy-http, proxy-tcp and proxy-h2; all of them when none is named.',
 );
 
 interface Opened {

@@ -185,6 +185,10 @@ export const options = {
       throw new UsageError(`'${text}' is not an address or block such as 10.0.0.0/8.`);
     },
   ),
+  withSftpAgent: flag(
+    ['--with-sftp-agent'],
+    'With --mode develop or package: a second agent for copying files over SFTP, in the resource group upload.',
+  ),
   wildcardBinding: flag(
     ['--use-wildcard-binding'],
     'Servers listen on all addresses, also when the public address is a loopback one.',
@@ -205,6 +209,11 @@ export const options = {
   webPort: portOption('--webserver-port', 'Port of the web server.'),
   agentPort: portOption('--agent-rpc-port', 'Port of the agent for managers.'),
   agentServicePort: portOption('--agent-service-port', 'Port of the health of the agent.'),
+  sftpAgentPort: portOption('--sftp-agent-rpc-port', 'Port of the SFTP agent for managers.'),
+  sftpAgentServicePort: portOption(
+    '--sftp-agent-service-port',
+    'Port of the health of the SFTP agent.',
+  ),
   storageClientPort: portOption('--storage-client-port', 'Port of the storage proxy for clients.'),
   storageManagerPort: portOption(
     '--storage-manager-port',

@@ -29,6 +29,16 @@ test.each([
   expectClearFailure(outcome, reason);
 });
 
+test('an SFTP agent is installed with the others, and not afterwards', async () => {
+  const { stdout } = await mustRun(dryRun('--mode', 'package', '--with-sftp-agent'), { cwd: home });
+  expect(stdout).toContain(
+    'A second agent serves folders over SFTP, in the resource group upload.',
+  );
+  expect(stdout).toContain('Start the agent for sftp');
+  const other = await runCli(dryRun('--mode', 'join', '--with-sftp-agent'), { cwd: home });
+  expectClearFailure(other, 'take --with-sftp-agent.');
+});
+
 test('an app proxy is told where it is reached before anything is done', async () => {
   const names = ['--fqdn-prefix', 'lab', '--app-base-domain', 'example.com'];
   const args = dryRun('--mode', 'package', '--frontend-mode', 'wildcard', ...names);

@@ -34,6 +34,8 @@ function portsOf(base: Ports, given: Given): Ports {
     web: given.webPort ?? base.web,
     agentRpc: given.agentPort ?? base.agentRpc,
     agentService: given.agentServicePort ?? base.agentService,
+    sftpAgentRpc: given.sftpAgentPort ?? base.sftpAgentRpc,
+    sftpAgentService: given.sftpAgentServicePort ?? base.sftpAgentService,
     storageClient: given.storageClientPort ?? base.storageClient,
     storageManager: given.storageManagerPort ?? base.storageManager,
     appProxy: given.appProxyPort ?? base.appProxy,
@@ -49,6 +51,7 @@ function componentOptions(given: Given): string[] {
   const isGiven = {
     '--accelerator': given.accelerator !== undefined,
     '--use-wildcard-binding': given.wildcardBinding,
+    '--with-sftp-agent': given.withSftpAgent,
     ...appProxyOptions(given),
   };
   return Object.entries(isGiven).flatMap(([name, is]) => (is ? [name] : []));
@@ -143,6 +146,7 @@ function configured(request: InstallRequest, given: Given): InstallRequest {
     agentBackend: given.agentBackend ?? kept.agentBackend,
     accelerator: given.accelerator ?? kept.accelerator,
     wildcardBinding: given.wildcardBinding || kept.wildcardBinding,
+    sftpAgent: given.withSftpAgent || kept.sftpAgent,
     appProxy: appProxyWish(given, kept.appProxy),
     ports: portsOf(kept.ports, given),
   };
@@ -176,6 +180,7 @@ function requestFrom(given: Given, io: CommandIo): InstallRequest {
     agentBackend: given.agentBackend ?? 'process',
     accelerator: given.accelerator ?? null,
     wildcardBinding: given.wildcardBinding,
+    sftpAgent: given.withSftpAgent,
     appProxy: appProxyWish(given, null),
     halfstack: given.halfstack,
     existing: { postgres, redis, redisService, etcd },

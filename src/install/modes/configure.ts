@@ -234,6 +234,11 @@ export function configurePlan(request: InstallRequest, environment: Environment)
       hint: `Install again over it: backend.ai install --mode ${before.mode} --target-path ${layout.root} with the options of before and --with-app-proxy.`,
     });
   }
+  if (wanted.sftpAgent !== old.sftpAgent) {
+    throw new UserError('An SFTP agent is installed, not configured.', {
+      hint: `Install again over it: backend.ai install --mode ${before.mode} --target-path ${layout.root} with the options of before and --with-sftp-agent.`,
+    });
+  }
   const both = { before, after, old, wanted };
   const changes = changesBetween(before, after);
   const isUnfinished = pending(layout).length > 0;

@@ -64,6 +64,7 @@ export function requestOf(info: InstallInfo, request: InstallRequest): InstallRe
     agentBackend: info.agent_backend,
     accelerator: info.accelerator ?? null,
     wildcardBinding: info.wildcard_binding ?? false,
+    sftpAgent: info.sftp_agent ?? false,
     appProxy: appProxyOf(info),
     otelEndpoint: request.otelEndpoint ?? info.otel_endpoint ?? null,
     endpointProtocol: request.endpointProtocol ?? info.endpoint_protocol ?? null,

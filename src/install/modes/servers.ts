@@ -34,6 +34,7 @@ import { accountsPath, dataSteps, runInstalled } from '../parts/data.ts';
 import { executableStep } from '../parts/executable.ts';
 import { composeCheck, composeStep, existingServerChecks, redisTitle } from '../parts/halfstack.ts';
 import { adopt, servicesOf, startService } from '../parts/services.ts';
+import { SFTP_GROUP, sftpGroupStep, sftpPage } from '../parts/sftp-agent.ts';
 import { isSystemdRunning, systemUnitFolder, unitFor, unitName } from '../parts/units.ts';
 import { defaultTarget, type InstallRequest } from '../request.ts';
 import { runCommand } from '../shell.ts';
@@ -70,6 +71,7 @@ export function infoOf(request: InstallRequest, clock: Clock): InstallInfo {
     ...(request.otelEndpoint === null ? {} : { otel_endpoint: request.otelEndpoint }),
     ...(request.endpointProtocol === null ? {} : { endpoint_protocol: request.endpointProtocol }),
     ...(request.wildcardBinding ? { wildcard_binding: true } : {}),
+    ...(request.sftpAgent ? { sftp_agent: true } : {}),
     ...appProxyRecord(request.appProxy),
     ports: { ...ports },
   };
@@ -102,6 +104,7 @@ const requestedServices = (request: InstallRequest) =>
   servicesOf({
     mode: 'package',
     ports: { ...request.ports },
+    sftp_agent: request.sftpAgent,
     ...appProxyRecord(request.appProxy),
   });
 
@@ -111,6 +114,7 @@ function checksOf(request: InstallRequest, layout: Layout, signal: AbortSignal):
     mgr: '--manager-port',
     web: '--webserver-port',
     agent: '--agent-rpc-port',
+    'sftp-agent': '--sftp-agent-rpc-port',
     storage: '--storage-manager-port',
     proxy: '--app-proxy-port',
     'proxy-http': '--app-proxy-http-port',
@@ -313,6 +317,7 @@ function reportPages(
         ...rebootLines(infoOf(request, environment.clock), layout, environment),
       ],
     },
+    ...(request.sftpAgent ? [sftpPage(request)] : []),
   ];
 }
 
@@ -339,6 +344,9 @@ export function serversPlan(request: InstallRequest, environment: Environment): 
       ...(request.appProxy === null
         ? []
         : [`Apps of sessions are opened ${appProxyTitle(request, request.appProxy)}.`]),
+      ...(request.sftpAgent
+        ? [`A second agent serves folders over SFTP, in the resource group ${SFTP_GROUP}.`]
+        : []),
       request.start
         ? `Manager, agent, storage proxy${request.appProxy === null ? '' : ', app proxy'} and web server are started ${byUnits ? 'as services of the system' : 'in the background'}.`
         : 'Nothing is started.',
@@ -361,6 +369,7 @@ export function serversPlan(request: InstallRequest, environment: Environment): 
         : []),
       ...dataSteps(request, layout, random),
       ...(request.appProxy === null ? [] : [appProxySchemaStep(layout)]),
+      ...(request.sftpAgent ? [sftpGroupStep(layout)] : []),
       ...(info.mode === 'package' ? unitSteps(info, layout, environment) : []),
       ...(request.start && !byUnits ? startSteps(info, layout, environment) : []),
       ...(request.start && request.appProxy !== null

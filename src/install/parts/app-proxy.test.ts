@@ -7,8 +7,9 @@ import { parse } from 'smol-toml';
 import { loadCoordinatorConfig } from '../../appproxy/coordinator/config-file.ts';
 import { loadWorkerConfig } from '../../appproxy/worker/config-file.ts';
 import { systemRandom } from '../../common/random.ts';
+import { installRequest } from '../../testing/install-request.ts';
 import { layoutOf, loadOrCreateSecrets, writeOwnFile } from '../layout.ts';
-import { type AppProxyWish, type InstallRequest, PACKAGE_PORTS } from '../request.ts';
+import type { AppProxyWish, InstallRequest } from '../request.ts';
 import { storedSettings, writeConfigFiles } from './config-files.ts';
 
 setDefaultTimeout(60_000);
@@ -26,28 +27,13 @@ const named: AppProxyWish = {
   metricAccess: '10.0.0.0/8',
 };
 
-const requestWith = (part: Partial<InstallRequest>): InstallRequest => ({
-  mode: 'package',
-  targetPath: layout.root,
-  envId: 'default',
-  publicAddress: '192.0.2.7',
-  wildcardBinding: false,
-  agentBackend: 'process',
-  appProxy: named,
-  accelerator: null,
-  halfstack: 'compose',
-  existing: {},
-  otelEndpoint: null,
-  endpointProtocol: null,
-  etcdNamespace: null,
-  database: { name: 'backend', user: 'postgres', password: 'p' },
-  ports: PACKAGE_PORTS,
-  join: { manager: '', token: '', agentId: 'i', advertise: null },
-  start: true,
-  maintenance: 'repair',
-  purge: false,
-  ...part,
-});
+const requestWith = (part: Partial<InstallRequest>): InstallRequest =>
+  installRequest({
+    targetPath: layout.root,
+    publicAddress: '192.0.2.7',
+    appProxy: named,
+    ...part,
+  });
 
 function write(part: Partial<InstallRequest>) {
   const secrets = loadOrCreateSecrets(layout, systemRandom);

@@ -11,6 +11,7 @@ import {
 import { type AppProxyWish, type InstallRequest, listenAddress } from '../request.ts';
 import type { Step } from '../step.ts';
 import { runInstalled } from './data.ts';
+import { SFTP_GROUP } from './sftp-agent.ts';
 
 type Table = Record<string, unknown>;
 
@@ -153,7 +154,7 @@ export function appProxySchemaStep(layout: Layout): Step {
 }
 
 /**
- * The first resource group's sessions have their apps opened there.
+ * Sessions of the resource groups that are installed have their apps opened there.
  * @param environment what makes a client that of an administrator.
  */
 export function appProxyGroupStep(
@@ -164,15 +165,17 @@ export function appProxyGroupStep(
 ): Step {
   return {
     id: 'app-proxy-group',
-    title: 'Have sessions of the resource group default open their apps there',
+    title: 'Have sessions open their apps at the app proxy',
     async run(context) {
       const { appProxyApi } = loadOrCreateSecrets(layout, random);
       const url = `http://127.0.0.1:${request.ports.appProxy}`;
-      const args = ['admin', 'scaling-group', 'update', 'default', '--wsproxy-addr', url];
-      await runInstalled(layout, args, context, {
-        // Not an argument: other users would see it in the list of processes.
-        env: { ...environment(), BACKEND_WSPROXY_API_TOKEN: appProxyApi },
-      });
+      for (const group of ['default', ...(request.sftpAgent ? [SFTP_GROUP] : [])]) {
+        const args = ['admin', 'scaling-group', 'update', group, '--wsproxy-addr', url];
+        await runInstalled(layout, args, context, {
+          // Not an argument: other users would see it in the list of processes.
+          env: { ...environment(), BACKEND_WSPROXY_API_TOKEN: appProxyApi },
+        });
+      }
     },
   };
 }

@@ -1,10 +1,12 @@
 /** The configuration files of the components of one machine. */
 import { hostname } from 'node:os';
+import { join } from 'node:path';
 import { stringify } from 'smol-toml';
 import { type Layout, redisPlace, type Secrets, serverAddresses, writeOwnFile } from '../layout.ts';
 import { type InstallRequest, listenAddress } from '../request.ts';
 import { mockFileOf, pluginsOf } from './accelerators.ts';
 import { appProxyFiles, storageUrl } from './app-proxy.ts';
+import { SFTP_GROUP, sftpAgentPart, sftpImage } from './sftp-agent.ts';
 
 type Table = Record<string, unknown>;
 
@@ -46,28 +48,55 @@ function managerToml(request: InstallRequest, layout: Layout): Table {
   };
 }
 
-function agentToml(request: InstallRequest, layout: Layout): Table {
-  const { ports, agentBackend } = request;
+/** What tells the agents of one machine apart. */
+export interface AgentPart {
+  /** Of its configuration, its log and its folders; `agent` is the one for everything. */
+  readonly name: string;
+  /** After the name of the machine and the environment. */
+  readonly idSuffix: string;
+  readonly resourceGroup: string;
+  readonly rpcPort: number;
+  readonly servicePort: number;
+  readonly scratches: string;
+  /** Ports of this machine for services of sessions, both included; null: the agent's own choice. */
+  readonly portRange: readonly [number, number] | null;
+  /** Which devices it offers. */
+  readonly plugins: Table;
+}
+
+const computeAgent = ({ ports, accelerator }: InstallRequest): AgentPart => ({
+  name: 'agent',
+  idSuffix: '',
+  resourceGroup: 'default',
+  rpcPort: ports.agentRpc,
+  servicePort: ports.agentService,
+  scratches: 'scratches',
+  portRange: null,
+  plugins: pluginsOf(accelerator),
+});
+
+function agentToml(request: InstallRequest, layout: Layout, part: AgentPart): Table {
   const listen = listenAddress(request);
   return {
     etcd: etcdSection(request),
     agent: {
-      backend: agentBackend,
-      id: `i-${hostname()}-${request.envId}`,
-      'scaling-group': 'default',
-      'rpc-listen-addr': `${listen}:${ports.agentRpc}`,
-      'service-addr': `${listen}:${ports.agentService}`,
-      'var-base-path': `${layout.state}/agent`,
-      'ipc-base-path': `${layout.sockets}/agent`,
-      ...pluginsOf(request.accelerator),
+      backend: request.agentBackend,
+      id: `i-${hostname()}-${request.envId}${part.idSuffix}`,
+      'scaling-group': part.resourceGroup,
+      'rpc-listen-addr': `${listen}:${part.rpcPort}`,
+      'service-addr': `${listen}:${part.servicePort}`,
+      'var-base-path': `${layout.state}/${part.name}`,
+      'ipc-base-path': `${layout.sockets}/${part.name}`,
+      ...part.plugins,
     },
     container: {
       'bind-host': listen,
       'advertised-host': request.publicAddress,
-      'scratch-root': `${layout.root}/scratches`,
+      'scratch-root': join(layout.root, part.scratches),
+      ...(part.portRange === null ? {} : { 'port-range': [...part.portRange] }),
     },
     resource: { 'reserved-cpu': 0, 'reserved-mem': '512M' },
-    logging: logging(layout, 'agent'),
+    logging: logging(layout, part.name),
     ...otel(request),
   };
 }
@@ -93,12 +122,14 @@ function storageToml(request: InstallRequest, layout: Layout, secrets: Secrets):
 }
 
 function webToml(request: InstallRequest, layout: Layout): Table {
+  const systemImage = sftpImage(request);
   const { ports, endpointProtocol } = request;
   return {
     service: {
       ip: listenAddress(request),
       port: ports.web,
       ...(endpointProtocol === null ? {} : { 'force-endpoint-protocol': endpointProtocol }),
+      ...(systemImage === null ? {} : { 'system-SSH-image': systemImage }),
     },
     security: { 'cookie-secure': false },
     api: { endpoint: `http://127.0.0.1:${ports.manager}` },
@@ -107,6 +138,11 @@ function webToml(request: InstallRequest, layout: Layout): Table {
     ...otel(request),
   };
 }
+
+const agentsOf = (request: InstallRequest): AgentPart[] => [
+  computeAgent(request),
+  ...(request.sftpAgent ? [sftpAgentPart(request)] : []),
+];
 
 /**
  * Name and content of each file.
@@ -119,7 +155,10 @@ export function configFiles(
 ): [string, string][] {
   const files: [string, Table][] = [
     ['manager.toml', managerToml(request, layout)],
-    ['agent.toml', agentToml(request, layout)],
+    ...agentsOf(request).map((part): [string, Table] => [
+      `${part.name}.toml`,
+      agentToml(request, layout, part),
+    ]),
     ['storage-proxy.toml', storageToml(request, layout, secrets)],
     ['webserver.conf', webToml(request, layout)],
     ...appProxyFiles(request, secrets, namespaceOf(request)).map(
@@ -160,6 +199,7 @@ export function storedSettings(request: InstallRequest, secrets: Secrets) {
           manager_api: `http://127.0.0.1:${ports.storageManager}`,
           secret: secrets.storageManager,
           ssl_verify: 'false',
+          ...(request.sftpAgent ? { sftp_scaling_groups: SFTP_GROUP } : {}),
         },
       },
       exposed_volume_info: 'percentage',

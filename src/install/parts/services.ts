@@ -60,12 +60,21 @@ function appProxyServices(port: (name: string) => number): ServiceSpec[] {
   ];
 }
 
+const sftpAgentService = (port: (name: string) => number): ServiceSpec => ({
+  name: 'sftp-agent',
+  title: 'Agent for SFTP',
+  args: ['ag', 'start-server'],
+  port: port('sftpAgentRpc'),
+  configFile: 'agent-sftp.toml',
+});
+
 /** In the order in which they start; they stop in the opposite one. */
 export function servicesOf({
   ports,
   mode,
   app_proxy: appProxy,
-}: Pick<InstallInfo, 'ports' | 'mode' | 'app_proxy'>): readonly ServiceSpec[] {
+  sftp_agent: hasSftpAgent = false,
+}: Pick<InstallInfo, 'ports' | 'mode' | 'app_proxy' | 'sftp_agent'>): readonly ServiceSpec[] {
   const port = (name: string) => ports[name] ?? 0;
   const all: readonly ServiceSpec[] = [
     {
@@ -90,6 +99,7 @@ export function servicesOf({
       port: port('agentRpc'),
       configFile: 'agent.toml',
     },
+    ...(hasSftpAgent ? [sftpAgentService(port)] : []),
     {
       name: 'web',
       title: 'Web server',

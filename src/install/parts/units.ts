@@ -20,6 +20,9 @@ export const systemUnitFolder = SYSTEM_UNITS;
 export const unitName = ({ name }: Pick<ServiceSpec, 'name'>, envId: string): string =>
   envId === 'default' ? `backend.ai-${name}.service` : `backend.ai-${name}-${envId}.service`;
 
+/** Whether it starts containers, as agents do. */
+const isAgent = ({ args }: ServiceSpec): boolean => args[0] === 'ag';
+
 /** The agent starts containers and namespaces, so little can be taken away from it. */
 const AGENT_SECTION = [
   '# Kernels are children of the agent and outlive it.',
@@ -59,7 +62,7 @@ const hardened = (layout: Layout): readonly string[] => [
 const STORAGE_CAPABILITIES = 'CAP_CHOWN CAP_FOWNER CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH';
 
 function sandbox(spec: ServiceSpec, layout: Layout): readonly string[] {
-  if (spec.name === 'agent') return AGENT_SECTION;
+  if (isAgent(spec)) return AGENT_SECTION;
   if (spec.name !== 'storage') return hardened(layout);
   return hardened(layout).map((line) =>
     line === 'CapabilityBoundingSet=' ? `CapabilityBoundingSet=${STORAGE_CAPABILITIES}` : line,
@@ -76,7 +79,7 @@ export function unitFor(
     '[Unit]',
     `Description=Backend.AI ${spec.title.toLowerCase()} (${envId})`,
     'Wants=network-online.target',
-    `After=network-online.target${spec.name === 'agent' ? ' docker.service' : ''}`,
+    `After=network-online.target${isAgent(spec) ? ' docker.service' : ''}`,
     'StartLimitIntervalSec=60',
     'StartLimitBurst=5',
     '',
