@@ -1,6 +1,6 @@
 #!/bin/sh
 # Takes a development installation of this checkout away: ends its sessions, stops its components,
-# removes its containers, volumes and files.
+# removes its containers (also those of --enable-observability), volumes and files.
 #   scripts/delete-dev.sh [-y|--yes] [--skip-db] [--env-id ID | --target-path DIR]
 #     -y, --yes          does not ask
 #     --skip-db          keeps the data of PostgreSQL and etcd, the folders and the configuration

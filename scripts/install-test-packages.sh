@@ -19,6 +19,7 @@ need iptables iptables
 need bwrap bubblewrap
 need docker-registry docker-registry
 need prometheus prometheus
+need prometheus-alertmanager prometheus-alertmanager
 need prometheus-node-exporter prometheus-node-exporter
 need prometheus-postgres-exporter prometheus-postgres-exporter
 need prometheus-redis-exporter prometheus-redis-exporter

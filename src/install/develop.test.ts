@@ -1,4 +1,4 @@
-/** A development installation on the very compose file of halfstack/: made, used, deleted again. */
+/** A development installation on the very compose files of halfstack/: made, used, watched, deleted again. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,12 +9,25 @@ import { composeEnvironment, missingForCompose } from '../testing/compose.ts';
 import { missingForDocker, sharedDocker, type TestDocker } from '../testing/docker.ts';
 import { expectClearFailure, mustRun, runCli } from '../testing/faults/programs.ts';
 import { importHalfstackImages, missingForHalfstackImages } from '../testing/halfstack-images.ts';
-import { freePort, requireOrSkip } from '../testing/services.ts';
+import {
+  importStandInImages,
+  importWatcherImages,
+  standInNames,
+} from '../testing/observability/halfstack-images.ts';
+import { prometheusAt } from '../testing/observability/watchers.ts';
+import { freePort, missingTool, requireOrSkip } from '../testing/services.ts';
+import { until } from '../testing/until.ts';
 import { projectName } from './parts/halfstack.ts';
 
 setDefaultTimeout(240_000);
 const COMMAND_TIMEOUT_MS = 180_000;
-const reason = missingForDocker() ?? missingForCompose() ?? missingForHalfstackImages();
+const PATIENCE_MS = 60_000;
+const reason =
+  missingForDocker() ??
+  missingForCompose() ??
+  missingForHalfstackImages() ??
+  missingTool('prometheus', 'prometheus') ??
+  missingTool('prometheus-alertmanager', 'prometheus-alertmanager');
 
 describe.if(requireOrSkip(reason))('a development installation', () => {
   const home = mkdtempSync(join(tmpdir(), 'bai-develop-'));
@@ -23,20 +36,25 @@ describe.if(requireOrSkip(reason))('a development installation', () => {
   let docker: TestDocker;
   let at: { cwd: string; env: Record<string, string>; timeoutMs: number };
   let options: string[];
+  const ports = new Map<string, number>();
 
   beforeAll(async () => {
     docker = await sharedDocker();
     await importHalfstackImages(docker.socketPath);
     const env = composeEnvironment(join(home, 'docker'), docker.socketPath);
     at = { cwd: home, env, timeoutMs: COMMAND_TIMEOUT_MS };
-    const ports: string[] = [];
+    // None of theirs can be had here until a test makes them.
+    for (const name of standInNames()) await askDocker(`/images/${name}?force=1`, 'DELETE');
     for (const name of [
       ...['postgres', 'redis', 'etcd', 'manager', 'manager-internal', 'webserver', 'agent-rpc'],
-      ...['agent-service', 'storage-client', 'storage-manager'],
+      ...['agent-service', 'storage-client', 'storage-manager', 'storage-internal'],
+      ...['webserver-internal', 'otlp-grpc', 'otlp-http', 'loki', 'tempo', 'prometheus', 'scraper'],
+      ...['alertmanager', 'grafana'],
     ]) {
-      ports.push(`--${name}-port`, String(await freePort()));
+      ports.set(name, await freePort());
     }
-    options = ['--env-id', envId, '--target-path', target, '--verbose', ...ports];
+    const asOptions = [...ports].flatMap(([name, port]) => [`--${name}-port`, String(port)]);
+    options = ['--env-id', envId, '--target-path', target, '--verbose', ...asOptions];
   });
 
   afterAll(async () => {
@@ -66,14 +84,14 @@ describe.if(requireOrSkip(reason))('a development installation', () => {
     return { stdout, stderr, code };
   }
 
+  const askDocker = (path: string, method = 'GET') =>
+    fetch(`http://docker${path}`, { method, unix: docker.socketPath });
+
   /** How many of Docker's objects belong to the installation. */
   async function leftInDocker() {
     const label = `com.docker.compose.project=${projectName(envId)}`;
     const filters = encodeURIComponent(JSON.stringify({ label: [label] }));
-    const ask = async (path: string) => {
-      const url = `http://docker${path}filters=${filters}`;
-      return await (await fetch(url, { unix: docker.socketPath })).json();
-    };
+    const ask = async (path: string) => (await askDocker(`${path}filters=${filters}`)).json();
     const list = v.array(v.unknown());
     return {
       containers: v.parse(list, await ask('/containers/json?all=1&')).length,
@@ -85,6 +103,9 @@ describe.if(requireOrSkip(reason))('a development installation', () => {
 
   test('compose starts the three servers, and a session says hello', async () => {
     const { code, stderr, stdout } = await script('install-dev.sh', ...options);
+    // By default there is a collector, but not where its image cannot be had.
+    expect(stderr).toContain('It goes on without: ');
+    expect(stdout).not.toContain('\nWatching\n');
     expect(stderr).toContain('✓ Start PostgreSQL, Redis and etcd with compose');
     expect(stderr).toContain('  hello world\n');
     expect(stdout).toContain('admin@lablup.com');
@@ -92,13 +113,57 @@ describe.if(requireOrSkip(reason))('a development installation', () => {
     expect(await leftInDocker()).toEqual({ containers: 3, networks: 1, volumes: 2 });
   });
 
+  const grafana = v.object({ grafana: v.string() });
+
+  test('made once more with --enable-observability, Prometheus sees all of its components', async () => {
+    await importWatcherImages(docker.socketPath);
+    await importStandInImages(docker.socketPath);
+    const { code, stderr, stdout } = await script(
+      'install-dev.sh',
+      ...options,
+      '--enable-observability',
+    );
+    expect(stderr).toContain('stopped the manager, whose settings change');
+    expect(code).toBe(0);
+    expect(await leftInDocker()).toEqual({ containers: 13, networks: 1, volumes: 9 });
+    const secrets = v.parse(
+      v.pipe(v.string(), v.parseJson(), grafana),
+      readFileSync(join(target, 'secrets.json'), 'utf8'),
+    );
+    expect(stdout).toContain(`user backend, password ${secrets.grafana}`);
+    const prometheus = prometheusAt(`127.0.0.1:${ports.get('prometheus')}`);
+    for (const job of ['manager', 'agent', 'storage-proxy', 'webserver']) {
+      await until(
+        async () => (await prometheus.query(`up{job="backendai-${job}"} == 1`)).length > 0,
+        `Prometheus sees the ${job}`,
+        PATIENCE_MS,
+      );
+    }
+    const collector = `endpoint = "http://127.0.0.1:${ports.get('otlp-http')}"`;
+    const files = ['manager.toml', 'agent.toml', 'storage-proxy.toml', 'webserver.conf'];
+    for (const name of files) {
+      const text = readFileSync(join(target, 'etc', name), 'utf8');
+      expect(text).toContain(collector);
+      expect(text).toContain('format = "json"');
+    }
+  });
+
   test('its components are at work, and once more finds everything done', async () => {
     await mustRun(['dev', 'status', '--target-path', target], at);
     const before = readFileSync(join(target, 'run/mgr.pid'), 'utf8');
-    const { code, stderr } = await script('install-dev.sh', ...options);
+    const { code, stderr } = await script('install-dev.sh', ...options, '--enable-observability');
     expect(stderr).toContain('(was done)');
     expect(code).toBe(0);
     expect(readFileSync(join(target, 'run/mgr.pid'), 'utf8')).toBe(before);
+  });
+
+  test('--disable-telemetry takes away what watches', async () => {
+    const { code, stdout } = await script('install-dev.sh', ...options, '--disable-telemetry');
+    expect(stdout).not.toContain('\nWatching\n');
+    expect(code).toBe(0);
+    // Their data goes with that of the servers.
+    expect(await leftInDocker()).toEqual({ containers: 3, networks: 1, volumes: 9 });
+    expect(readFileSync(join(target, 'etc/manager.toml'), 'utf8')).not.toContain('[otel]');
   });
 
   test('nothing is deleted without a yes', async () => {

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import * as v from 'valibot';
 import { errorMessage, UserError } from '../common/errors.ts';
 import { type Random, randomString } from '../common/random.ts';
-import { ACCELERATORS, type InstallRequest } from './request.ts';
+import { ACCELERATORS, type InstallRequest, WATCHES } from './request.ts';
 
 const SECRET_LENGTH = 48;
 
@@ -54,6 +54,8 @@ const secretsRecord = v.object({
   appProxyApi: v.string(),
   appProxyJwt: v.string(),
   appProxyPermit: v.string(),
+  /** Of Grafana's user. */
+  grafana: v.string(),
 });
 export type Secrets = v.InferOutput<typeof secretsRecord>;
 const keptSecrets = v.object({
@@ -61,6 +63,7 @@ const keptSecrets = v.object({
   appProxyApi: v.optional(v.string()),
   appProxyJwt: v.optional(v.string()),
   appProxyPermit: v.optional(v.string()),
+  grafana: v.optional(v.string()),
 });
 
 const secretsPath = (layout: Layout) => join(layout.root, 'secrets.json');
@@ -77,6 +80,7 @@ export function loadOrCreateSecrets(layout: Layout, random: Random): Secrets {
     appProxyApi: kept.appProxyApi ?? made(),
     appProxyJwt: kept.appProxyJwt ?? made(),
     appProxyPermit: kept.appProxyPermit ?? made(),
+    grafana: kept.grafana ?? made(),
   };
   if (Object.keys(kept).length < Object.keys(secrets).length) {
     writeOwnFile(path, `${JSON.stringify(secrets, null, 2)}\n`);
@@ -125,6 +129,9 @@ const infoRecord = v.object({
     }),
   ),
   database: v.optional(v.object({ name: v.string(), user: v.string() })),
+  watch: v.optional(
+    v.object({ profile: v.picklist(WATCHES), is_optional: v.optional(v.boolean(), false) }),
+  ),
   otel_endpoint: v.optional(v.string()),
   endpoint_protocol: v.optional(v.picklist(['http', 'https'])),
   wildcard_binding: v.optional(v.boolean()),

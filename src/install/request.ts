@@ -16,6 +16,10 @@ export type HalfstackChoice = (typeof HALFSTACKS)[number];
 export const ACCELERATORS = ['cuda', 'cuda_mock', 'cuda_mig_mock', 'rocm_mock'] as const;
 export type Accelerator = (typeof ACCELERATORS)[number];
 
+/** What is started beside the three servers: nothing; what takes logs and traces; or all that sees into a cluster. */
+export const WATCHES = ['nothing', 'telemetry', 'observability'] as const;
+export type Watch = (typeof WATCHES)[number];
+
 /** Servers that exist already: `host:port` each, or several separated by commas where one may be lost. */
 export interface ExistingServers {
   readonly postgres: string;
@@ -66,12 +70,24 @@ export interface Ports {
   readonly sftpAgentService: number;
   readonly storageClient: number;
   readonly storageManager: number;
+  /** Of the storage proxy's figures. */
+  readonly storageInternal: number;
   readonly appProxy: number;
   readonly appProxyHttp: number;
   readonly appProxyTcp: number;
   readonly appProxyH2: number;
   /** Where apps with names listen. */
   readonly appProxyWildcard: number;
+  /** Of the web server's figures, where something looks at them. */
+  readonly webInternal: number;
+  readonly otlpGrpc: number;
+  readonly otlpHttp: number;
+  readonly loki: number;
+  readonly tempo: number;
+  readonly prometheus: number;
+  readonly scraper: number;
+  readonly alertmanager: number;
+  readonly grafana: number;
 }
 
 export interface InstallRequest {
@@ -96,7 +112,10 @@ export interface InstallRequest {
   readonly accelerator: Accelerator | null;
   readonly halfstack: HalfstackChoice;
   readonly existing: Partial<ExistingServers>;
-  /** Collector of traces, as a URL; null: none are sent. */
+  readonly watch: Watch;
+  /** Nobody asked for that, so what cannot be started is done without. */
+  readonly isWatchOptional: boolean;
+  /** Collector of traces, as a URL; null: the one that is started here, if any. */
   readonly otelEndpoint: string | null;
   /** By which scheme browsers reach the web server; null: as their requests say. */
   readonly endpointProtocol: 'http' | 'https' | null;
@@ -126,11 +145,21 @@ export const PACKAGE_PORTS: Ports = {
   sftpAgentService: 6014,
   storageClient: 6021,
   storageManager: 6022,
+  storageInternal: 16_023,
   appProxy: 10_200,
   appProxyHttp: 10_201,
   appProxyTcp: 10_202,
   appProxyH2: 10_203,
   appProxyWildcard: 10_250,
+  webInternal: 18_090,
+  otlpGrpc: 4317,
+  otlpHttp: 4318,
+  loki: 3100,
+  tempo: 3200,
+  prometheus: 9090,
+  scraper: 9091,
+  alertmanager: 9093,
+  grafana: 3000,
 };
 
 /** Upstream's ports of a development installation. */
@@ -150,6 +179,23 @@ export function defaultTarget(
   if (mode !== 'standalone') return resolve(home, 'backendai');
   // The place for users' own programs: on the path of most shells.
   return process.getuid?.() === 0 ? '/usr/local' : resolve(home, '.local');
+}
+
+/** Whether PostgreSQL, Redis and etcd are started with compose, or exist. */
+export const usesCompose = ({
+  halfstack,
+  existing,
+}: Pick<InstallRequest, 'halfstack' | 'existing'>): boolean =>
+  halfstack === 'compose' ||
+  (halfstack === 'auto' && Object.values(existing).every((address) => address === undefined));
+
+/** Where traces are sent; null: nowhere. */
+export function otelEndpointOf({
+  otelEndpoint,
+  watch,
+  ports,
+}: Pick<InstallRequest, 'otelEndpoint' | 'watch' | 'ports'>): string | null {
+  return otelEndpoint ?? (watch === 'nothing' ? null : `http://127.0.0.1:${ports.otlpHttp}`);
 }
 
 const LOOPBACK = /^(localhost|127\.|\[?::1\]?$)/;

@@ -54,8 +54,8 @@ test.skipIf(!canRun)('the servers that may be lost one by one', () => {
 test.skipIf(!canRun)('what is mounted for those who watch is there', () => {
   const { services } = understood(['compose.yaml', 'observability.yaml']);
   expect(Object.keys(services).sort()).toEqual([
-    ...['etcd', 'grafana', 'loki', 'node-exporter', 'otel-collector', 'postgres'],
-    ...['postgres-exporter', 'prometheus', 'redis', 'redis-exporter', 'tempo'],
+    ...['alertmanager', 'etcd', 'grafana', 'loki', 'node-exporter', 'otel-collector', 'postgres'],
+    ...['postgres-exporter', 'prometheus', 'redis', 'redis-exporter', 'scraper', 'tempo'],
   ]);
   const mounted = Object.values(services)
     .flatMap(({ volumes }) => volumes)

@@ -14,6 +14,8 @@ export const installRequest = (
   accelerator: null,
   halfstack: 'compose',
   existing: {},
+  watch: 'nothing',
+  isWatchOptional: false,
   otelEndpoint: null,
   endpointProtocol: null,
   etcdNamespace: null,

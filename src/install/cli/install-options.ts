@@ -125,7 +125,7 @@ export const options = {
   otelEndpoint: option(
     ['--otel-endpoint'],
     'URL',
-    'Collector that gets traces (OTLP), such as http://127.0.0.1:4318. [default: none are sent]',
+    'Collector that gets traces (OTLP), such as http://127.0.0.1:4318. [default: the one of --enable-telemetry, if any]',
     (text) => {
       if (/^https?:$/.test(URL.parse(text)?.protocol ?? '')) return text;
       throw new UsageError(`'${text}' is not an address such as http://127.0.0.1:4318.`);
@@ -136,6 +136,15 @@ export const options = {
     '[http|https]',
     'How browsers reach the web server behind a proxy. [default: as their requests say]',
     choice(['http', 'https']),
+  ),
+  enableTelemetry: flag(
+    ['--enable-telemetry'],
+    'With --mode develop or package, and compose: start what takes logs and traces (OpenTelemetry collector, Loki, Tempo). develop does so by default, and goes on without where that fails.',
+  ),
+  disableTelemetry: flag(['--disable-telemetry'], 'Start none of them.'),
+  enableObservability: flag(
+    ['--enable-observability'],
+    'Start Prometheus, Alertmanager, Grafana and exporters, too.',
   ),
   withAppProxy: flag(
     ['--with-app-proxy'],
@@ -219,6 +228,25 @@ export const options = {
     '--storage-manager-port',
     'Port of the storage proxy for managers.',
   ),
+  storageInternalPort: portOption(
+    '--storage-internal-port',
+    'Port of the figures of the storage proxy.',
+  ),
+  webInternalPort: portOption(
+    '--webserver-internal-port',
+    'With --enable-observability: port of the figures of the web server.',
+  ),
+  otlpGrpcPort: portOption('--otlp-grpc-port', 'Port of the collector for OTLP with gRPC.'),
+  otlpHttpPort: portOption('--otlp-http-port', 'Port of the collector for OTLP with HTTP.'),
+  lokiPort: portOption('--loki-port', 'Port of Loki.'),
+  tempoPort: portOption('--tempo-port', 'Port of Tempo.'),
+  prometheusPort: portOption('--prometheus-port', 'Port of Prometheus.'),
+  scraperPort: portOption(
+    '--scraper-port',
+    "Port of the Prometheus that looks at this machine's components.",
+  ),
+  alertmanagerPort: portOption('--alertmanager-port', 'Port of Alertmanager.'),
+  grafanaPort: portOption('--grafana-port', 'Port of Grafana.'),
   appProxyPort: portOption('--app-proxy-port', 'Port of the app proxy.'),
   appProxyHttpPort: portOption('--app-proxy-http-port', 'Port of its worker for HTTP.'),
   appProxyTcpPort: portOption('--app-proxy-tcp-port', 'Port of its worker for TCP.'),

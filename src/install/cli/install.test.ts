@@ -58,6 +58,36 @@ test.each([
   expectClearFailure(outcome, reason);
 });
 
+test('what sees into a cluster is told with what is pulled for it', async () => {
+  const asked = dryRun('--mode', 'package', '--enable-observability', '--grafana-port', '3001');
+  const { stdout } = await mustRun(asked, { cwd: home });
+  expect(stdout).toContain('Prometheus 9090, scraper 9091, Alertmanager 9093, Grafana 3001.');
+  expect(stdout).toMatch(/Images that are not here are pulled: .*grafana\/grafana:11/);
+  expect(stdout).toContain('Port 3001 for the Grafana of compose');
+  const byDefault = await mustRun(dryRun('--mode', 'develop'), { cwd: home });
+  expect(byDefault.stdout).toContain('Start the collector, Loki and Tempo with compose');
+  expect(byDefault.stdout).toContain('Where that fails, it goes on without.');
+});
+
+test.each([
+  ['package', []],
+  ['develop', ['--disable-telemetry']],
+  ['develop', ['--otel-endpoint', 'http://192.0.2.1:4318']],
+])('with --mode %s and %p nothing sees into it', async (mode, options) => {
+  const { stdout } = await mustRun(dryRun('--mode', mode, ...options), { cwd: home });
+  expect(stdout).not.toContain('Loki');
+});
+
+const ELSEWHERE = ['--postgres-addr', 'a:1', '--redis-addr', 'b:1', '--etcd-addr', 'c:1'];
+test.each([
+  ['develop', ['--enable-telemetry', '--disable-telemetry'], 'not both'],
+  ['join', ['--enable-telemetry'], 'Only --mode develop and package take --enable-telemetry'],
+  ['standalone', ['--enable-observability'], 'take --enable-observability'],
+  ['package', ['--enable-observability', ...ELSEWHERE], '--otel-endpoint'],
+])('with --mode %s, %p is refused', async (mode, options, reason) => {
+  expectClearFailure(await runCli(dryRun('--mode', mode, ...options), { cwd: home }), reason);
+});
+
 test('without an installation there is nothing to configure, and servers are not changed', async () => {
   const nothing = await runCli(dryRun('--mode', 'configure'), { cwd: home });
   expectClearFailure(nothing, 'There is no installation in', '--target-path');

@@ -19,6 +19,7 @@ import {
   type Mode,
   PACKAGE_PORTS,
   type Ports,
+  usesCompose,
 } from '../request.ts';
 import { options } from './install-options.ts';
 
@@ -38,11 +39,21 @@ function portsOf(base: Ports, given: Given): Ports {
     sftpAgentService: given.sftpAgentServicePort ?? base.sftpAgentService,
     storageClient: given.storageClientPort ?? base.storageClient,
     storageManager: given.storageManagerPort ?? base.storageManager,
+    storageInternal: given.storageInternalPort ?? base.storageInternal,
     appProxy: given.appProxyPort ?? base.appProxy,
     appProxyHttp: given.appProxyHttpPort ?? base.appProxyHttp,
     appProxyTcp: given.appProxyTcpPort ?? base.appProxyTcp,
     appProxyH2: given.appProxyH2Port ?? base.appProxyH2,
     appProxyWildcard: given.appProxyWildcardPort ?? base.appProxyWildcard,
+    webInternal: given.webInternalPort ?? base.webInternal,
+    otlpGrpc: given.otlpGrpcPort ?? base.otlpGrpc,
+    otlpHttp: given.otlpHttpPort ?? base.otlpHttp,
+    loki: given.lokiPort ?? base.loki,
+    tempo: given.tempoPort ?? base.tempo,
+    prometheus: given.prometheusPort ?? base.prometheus,
+    scraper: given.scraperPort ?? base.scraper,
+    alertmanager: given.alertmanagerPort ?? base.alertmanager,
+    grafana: given.grafanaPort ?? base.grafana,
   };
 }
 
@@ -78,6 +89,40 @@ function refuseMisplaced(mode: Mode, given: Given): void {
         : ''
     }`,
   );
+}
+
+/**
+ * What is started to see into the cluster.
+ * @throws UsageError when it is asked for where it cannot be had.
+ */
+function watchWish(
+  mode: Mode,
+  given: Given,
+  halfstack: Pick<InstallRequest, 'halfstack' | 'existing'>,
+): Pick<InstallRequest, 'watch' | 'isWatchOptional'> {
+  const { enableTelemetry, disableTelemetry, enableObservability, otelEndpoint } = given;
+  if (enableTelemetry && disableTelemetry) {
+    throw new UsageError('Give --enable-telemetry or --disable-telemetry, not both.');
+  }
+  const isAsked = enableTelemetry || enableObservability;
+  const isInstalled = mode === 'develop' || mode === 'package';
+  if (isAsked && !isInstalled) {
+    throw new UsageError(
+      `Only --mode develop and package take --enable-${enableObservability ? 'observability' : 'telemetry'}; to add it to an installation, install again over it with the options of before.`,
+    );
+  }
+  if (isAsked && !usesCompose(halfstack)) {
+    throw new UsageError(
+      'With existing servers nothing is started with compose: name a collector of yours with --otel-endpoint, and let a Prometheus of yours read etc/prometheus-targets of the installation.',
+    );
+  }
+  const isByDefault =
+    mode === 'develop' && usesCompose(halfstack) && otelEndpoint === undefined && !disableTelemetry;
+  if (enableObservability) return { watch: 'observability', isWatchOptional: false };
+  return {
+    watch: enableTelemetry || isByDefault ? 'telemetry' : 'nothing',
+    isWatchOptional: !isAsked,
+  };
 }
 
 const HTTPS_PORT = 443;
@@ -132,11 +177,19 @@ function configured(request: InstallRequest, given: Given): InstallRequest {
     '--postgres-port': given.postgresPort,
     '--redis-port': given.redisPort,
     '--etcd-port': given.etcdPort,
+    '--otlp-grpc-port': given.otlpGrpcPort,
+    '--otlp-http-port': given.otlpHttpPort,
+    '--loki-port': given.lokiPort,
+    '--tempo-port': given.tempoPort,
+    '--prometheus-port': given.prometheusPort,
+    '--scraper-port': given.scraperPort,
+    '--alertmanager-port': given.alertmanagerPort,
+    '--grafana-port': given.grafanaPort,
   };
   const [named] = Object.entries(servers).find(([, value]) => value !== undefined) ?? [];
   if (named !== undefined) {
     throw new UsageError(
-      `--mode configure leaves PostgreSQL, Redis and etcd where they are, so it does not take ${named}.`,
+      `--mode configure leaves what compose starts, or PostgreSQL, Redis and etcd, where they are, so it does not take ${named}.`,
     );
   }
   const kept = configurable(request);
@@ -170,6 +223,7 @@ function requestFrom(given: Given, io: CommandIo): InstallRequest {
       'Existing servers are used all three together: --postgres-addr, --redis-addr (or --redis-sentinel) and --etcd-addr.',
     );
   }
+  const existing = { postgres, redis, redisService, etcd };
   return {
     mode,
     envId: given.envId,
@@ -183,7 +237,8 @@ function requestFrom(given: Given, io: CommandIo): InstallRequest {
     sftpAgent: given.withSftpAgent,
     appProxy: appProxyWish(given, null),
     halfstack: given.halfstack,
-    existing: { postgres, redis, redisService, etcd },
+    existing,
+    ...watchWish(mode, given, { halfstack: given.halfstack, existing }),
     otelEndpoint: given.otelEndpoint ?? null,
     endpointProtocol: given.endpointProtocol ?? null,
     etcdNamespace: given.etcdNamespace ?? null,

@@ -22,6 +22,7 @@ import { dockerCheck, nvidiaCheck, platformCheck, portCheck } from '../parts/che
 import { configFiles, storedSettings } from '../parts/config-files.ts';
 import { settingsStep } from '../parts/data.ts';
 import { servicesOf } from '../parts/services.ts';
+import { writeTargets } from '../parts/watching.ts';
 import type { InstallRequest } from '../request.ts';
 import type { Check, Plan, Step, StepContext } from '../step.ts';
 import { Components, withoutEnd } from './components.ts';
@@ -145,6 +146,7 @@ async function apply(
   }
   await settingsStep(request, layout, random).run(context);
   const endpoint = `http://127.0.0.1:${info.ports.manager}`;
+  writeTargets(request, layout);
   writeEnvironmentFiles(layout.root, endpoint, readAccounts(layout));
 }
 

@@ -13,6 +13,7 @@ import {
   type InstallInfo,
   type Layout,
   layoutOf,
+  loadOrCreateSecrets,
   readInfo,
   writeInfo,
   writeOwnFile,
@@ -22,9 +23,10 @@ import { platformCheck } from '../parts/checks.ts';
 import { findCompose } from '../parts/compose.ts';
 import { runInstalled } from '../parts/data.ts';
 import { forgetPrevious, placeExecutable, restorePrevious } from '../parts/executable.ts';
-import { runCompose } from '../parts/halfstack.ts';
+import { ALL_PROFILES, runCompose } from '../parts/halfstack.ts';
 import { accepts, runningPid, servicesOf } from '../parts/services.ts';
 import { systemUnitFolder, unitName } from '../parts/units.ts';
+import { watchStep } from '../parts/watch-step.ts';
 import type { InstallRequest, Ports } from '../request.ts';
 import { runCommand } from '../shell.ts';
 import type { Plan, ReportPage, Step, StepContext } from '../step.ts';
@@ -66,6 +68,8 @@ export function requestOf(info: InstallInfo, request: InstallRequest): InstallRe
     wildcardBinding: info.wildcard_binding ?? false,
     sftpAgent: info.sftp_agent ?? false,
     appProxy: appProxyOf(info),
+    watch: info.watch?.profile ?? 'nothing',
+    isWatchOptional: info.watch?.is_optional ?? false,
     otelEndpoint: request.otelEndpoint ?? info.otel_endpoint ?? null,
     endpointProtocol: request.endpointProtocol ?? info.endpoint_protocol ?? null,
     halfstack: info.halfstack === 'none' ? 'auto' : info.halfstack,
@@ -151,6 +155,20 @@ function upgradeStep(info: InstallInfo, layout: Layout, environment: Environment
   };
 }
 
+/** The new version may bring other images, dashboards and alerts. */
+function rewatchStep(
+  info: InstallInfo,
+  layout: Layout,
+  request: InstallRequest,
+  { clock, random }: Environment,
+): Step {
+  const kept = requestOf(info, request);
+  const secrets = () => loadOrCreateSecrets(layout, random);
+  // What runs goes on meanwhile, and traces wait for nobody.
+  const doWithout = async () => undefined;
+  return watchStep(kept, layout, secrets, clock, doWithout);
+}
+
 function uninstallSteps(
   info: InstallInfo,
   layout: Layout,
@@ -178,7 +196,7 @@ function uninstallSteps(
       const compose = await findCompose(context.signal);
       const place = { layout, envId: info.env_id };
       const down = ['down', ...(purge ? ['--volumes'] : [])];
-      await runCompose(compose, place, down, context, COMPOSE_DOWN_TIMEOUT_MS);
+      await runCompose(compose, place, down, context, COMPOSE_DOWN_TIMEOUT_MS, ALL_PROFILES);
     },
   };
   const endSessions: Step = {
@@ -328,7 +346,10 @@ export function maintenancePlan(request: InstallRequest, environment: Environmen
           `${layout.root} holds version ${info.version}; this program replaces it.`,
           'Sessions go on meanwhile. When it does not start, the old one comes back.',
         ],
-        steps: [upgradeStep(info, layout, environment)],
+        steps: [
+          upgradeStep(info, layout, environment),
+          ...(info.watch === undefined ? [] : [rewatchStep(info, layout, request, environment)]),
+        ],
       };
     case 'uninstall':
       return {

@@ -29,16 +29,24 @@ import {
   platformCheck,
   portCheck,
 } from '../parts/checks.ts';
-import { writeConfigFiles } from '../parts/config-files.ts';
+import { configFiles, writeConfigFiles } from '../parts/config-files.ts';
 import { accountsPath, dataSteps, runInstalled } from '../parts/data.ts';
 import { executableStep } from '../parts/executable.ts';
 import { composeCheck, composeStep, existingServerChecks, redisTitle } from '../parts/halfstack.ts';
-import { adopt, servicesOf, startService } from '../parts/services.ts';
+import { adopt, servicesOf, startService, stopService } from '../parts/services.ts';
 import { SFTP_GROUP, sftpGroupStep, sftpPage } from '../parts/sftp-agent.ts';
 import { isSystemdRunning, systemUnitFolder, unitFor, unitName } from '../parts/units.ts';
-import { defaultTarget, type InstallRequest } from '../request.ts';
+import { startWatching, watchStep } from '../parts/watch-step.ts';
+import {
+  watchChecks,
+  watchFilePath,
+  watchReport,
+  watchSummary,
+  writeTargets,
+} from '../parts/watching.ts';
+import { defaultTarget, type InstallRequest, usesCompose } from '../request.ts';
 import { runCommand } from '../shell.ts';
-import type { Check, Plan, ReportPage, Step } from '../step.ts';
+import type { Check, Plan, ReportPage, Step, StepContext } from '../step.ts';
 
 export interface Environment {
   readonly clock: Clock;
@@ -48,10 +56,6 @@ export interface Environment {
   readonly isRoot: boolean;
   readonly userName: string;
 }
-
-const usesCompose = ({ halfstack, existing }: InstallRequest): boolean =>
-  halfstack === 'compose' ||
-  (halfstack === 'auto' && Object.values(existing).every((address) => address === undefined));
 
 export function infoOf(request: InstallRequest, clock: Clock): InstallInfo {
   const { ports, database } = request;
@@ -68,6 +72,9 @@ export function infoOf(request: InstallRequest, clock: Clock): InstallInfo {
     halfstack: usesCompose(request) ? 'compose' : 'existing',
     servers: { ...serverAddresses(request), redis_service: request.existing.redisService },
     database: { name: database.name, user: database.user },
+    ...(request.watch === 'nothing'
+      ? {}
+      : { watch: { profile: request.watch, is_optional: request.isWatchOptional } }),
     ...(request.otelEndpoint === null ? {} : { otel_endpoint: request.otelEndpoint }),
     ...(request.endpointProtocol === null ? {} : { endpoint_protocol: request.endpointProtocol }),
     ...(request.wildcardBinding ? { wildcard_binding: true } : {}),
@@ -135,10 +142,19 @@ function checksOf(request: InstallRequest, layout: Layout, signal: AbortSignal):
         () => adopt(layout, spec) !== null,
       ),
     ),
+    ...watchChecks(request, layout),
   ];
 }
 
-function configStep(request: InstallRequest, layout: Layout, { clock, random }: Environment): Step {
+/** The installation's files and record, as the request has them. */
+function writeFiles(request: InstallRequest, layout: Layout, { clock, random }: Environment): void {
+  const secrets = loadOrCreateSecrets(layout, random);
+  writeConfigFiles(withDatabasePassword(request, layout, random), layout, secrets);
+  writeTargets(request, layout);
+  writeInfo(layout, infoOf(request, clock));
+}
+
+function configStep(request: InstallRequest, layout: Layout, environment: Environment): Step {
   return {
     id: 'config',
     title: `Write the configuration files to ${layout.config}`,
@@ -146,12 +162,35 @@ function configStep(request: InstallRequest, layout: Layout, { clock, random }: 
       for (const folder of [layout.state, layout.sockets, layout.logs, layout.volume]) {
         mkdirSync(folder, { recursive: true });
       }
-      const secrets = loadOrCreateSecrets(layout, random);
-      writeConfigFiles(withDatabasePassword(request, layout, random), layout, secrets);
-      writeInfo(layout, infoOf(request, clock));
+      await stopOutdated(request, layout, environment, context);
+      writeFiles(request, layout, environment);
       context.log(`wrote manager.toml, agent.toml, storage-proxy.toml and webserver.conf`);
     },
   };
+}
+
+/** Components that run with other settings are started anew by later steps. */
+async function stopOutdated(
+  request: InstallRequest,
+  layout: Layout,
+  environment: Environment,
+  context: StepContext,
+): Promise<void> {
+  // Units are started anew in any case.
+  if (!request.start || usesUnits(infoOf(request, environment.clock).mode, environment)) return;
+  const secrets = loadOrCreateSecrets(layout, environment.random);
+  const complete = withDatabasePassword(request, layout, environment.random);
+  const outdated = new Set(
+    configFiles(complete, layout, secrets).flatMap(([name, text]) => {
+      const path = join(layout.config, name);
+      return existsSync(path) && readFileSync(path, 'utf8') !== text ? [name] : [];
+    }),
+  );
+  for (const spec of requestedServices(request).toReversed()) {
+    if (!outdated.has(spec.configFile)) continue;
+    const ran = await stopService(layout, spec, environment);
+    if (ran) context.log(`stopped the ${spec.title.toLowerCase()}, whose settings change`);
+  }
 }
 
 /** With systemd and its owner's rights: units. Else, processes that `backend.ai dev` looks after. */
@@ -277,6 +316,7 @@ function reportPages(
     mode === 'develop' && layout.root === defaultTarget('develop', request.envId, process.env);
   const at = request.envId === 'default' ? '' : ` --env-id ${request.envId}`;
   const place = isUsual ? at : ` --target-path ${layout.root}`;
+  const watch = watchReport(request, layout, () => loadOrCreateSecrets(layout, environment.random));
   return [
     {
       title: 'Cluster',
@@ -318,6 +358,7 @@ function reportPages(
       ],
     },
     ...(request.sftpAgent ? [sftpPage(request)] : []),
+    ...(watch.length === 0 ? [] : [{ title: 'Watching', lines: watch }]),
   ];
 }
 
@@ -327,9 +368,16 @@ export function undoLine({ mode }: Pick<InstallRequest, 'mode'>, root: string): 
   return `Undo: backend.ai install --mode maintain --action uninstall --target-path ${root}${data}.`;
 }
 
+/** Also to stop what was started before and is not wanted any more. */
+const hasWatchStep = (request: InstallRequest, layout: Layout): boolean =>
+  usesCompose(request) && (request.watch !== 'nothing' || existsSync(watchFilePath(layout)));
+
 export function serversPlan(request: InstallRequest, environment: Environment): Plan {
   const layout = layoutOf(request.targetPath);
-  const { random } = environment;
+  const { random, clock } = environment;
+  const secrets = () => loadOrCreateSecrets(layout, random);
+  // Without what is optional and could not be started.
+  let fulfilled = request;
   const info = infoOf(request, environment.clock);
   const byUnits = usesUnits(info.mode, environment);
   const addresses = serverAddresses(request);
@@ -347,6 +395,7 @@ export function serversPlan(request: InstallRequest, environment: Environment): 
       ...(request.sftpAgent
         ? [`A second agent serves folders over SFTP, in the resource group ${SFTP_GROUP}.`]
         : []),
+      ...watchSummary(request),
       request.start
         ? `Manager, agent, storage proxy${request.appProxy === null ? '' : ', app proxy'} and web server are started ${byUnits ? 'as services of the system' : 'in the background'}.`
         : 'Nothing is started.',
@@ -357,16 +406,16 @@ export function serversPlan(request: InstallRequest, environment: Environment): 
     steps: [
       executableStep(layout.executable),
       configStep(request, layout, environment),
-      ...(usesCompose(request)
+      ...(hasWatchStep(request, layout)
         ? [
-            composeStep(
-              request,
-              layout,
-              () => loadOrCreateSecrets(layout, random),
-              environment.clock,
-            ),
+            watchStep(request, layout, secrets, clock, async (context) => {
+              fulfilled = { ...request, watch: 'nothing' };
+              await startWatching(fulfilled, layout, secrets, clock, context);
+              writeFiles(fulfilled, layout, environment);
+            }),
           ]
         : []),
+      ...(usesCompose(request) ? [composeStep(request, layout, secrets, clock)] : []),
       ...dataSteps(request, layout, random),
       ...(request.appProxy === null ? [] : [appProxySchemaStep(layout)]),
       ...(request.sftpAgent ? [sftpGroupStep(layout)] : []),
@@ -381,6 +430,6 @@ export function serversPlan(request: InstallRequest, environment: Environment): 
         : []),
       ...(request.start && request.agentBackend === 'process' ? [helloStep(info, layout)] : []),
     ],
-    report: async () => reportPages(request, layout, environment),
+    report: async () => reportPages(fulfilled, layout, environment),
   };
 }

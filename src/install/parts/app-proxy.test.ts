@@ -56,6 +56,10 @@ test('with names, behind TLS', () => {
   const { coordinator, http, tcp, h2, secrets } = write({});
   expect(coordinator.settings.advertisedUrl).toBe('https://lab.apphub.example.com');
   expect(coordinator.settings.metricsFrom).toEqual(['10.0.0.0/8']);
+  // Who looks at it is on this machine.
+  const watched = write({ watch: 'observability' });
+  expect(watched.http.settings.metricsFrom).toEqual(['10.0.0.0/8', '127.0.0.1/32']);
+  expect(watched.coordinator.otel.endpoint).toBe('http://127.0.0.1:4318');
   expect(coordinator.db.database).toBe('backend_appproxy');
   expect(coordinator.redis?.keyPrefix).toBe('backendai:local:');
   expect(http.settings.frontend).toEqual({

@@ -33,8 +33,12 @@ function namesOf({ publicAddress }: InstallRequest, { fqdnPrefix, appBaseDomain 
   };
 }
 
-const metricAccess = ({ metricAccess: blocks }: AppProxyWish): Table =>
-  blocks === null ? {} : { 'metric-access-allowed-hosts': blocks };
+/** This machine, unless others are said; with a Prometheus that looks at it, this machine as well. */
+function metricAccess({ watch }: InstallRequest, { metricAccess: blocks }: AppProxyWish): Table {
+  if (blocks === null) return {};
+  const all = watch === 'observability' ? `${blocks},127.0.0.1/32` : blocks;
+  return { 'metric-access-allowed-hosts': all };
+}
 
 function secretsSection({ appProxyApi, appProxyJwt }: Secrets): Table {
   return { 'api-secret': appProxyApi, 'jwt-secret': appProxyJwt };
@@ -61,7 +65,7 @@ function coordinatorTable(
         port: wish.tlsAdvertised ? wish.advertisedPort : ports.appProxy,
       },
       'tls-advertised': wish.tlsAdvertised,
-      ...metricAccess(wish),
+      ...metricAccess(request, wish),
     },
     secrets: secretsSection(secrets),
   };
@@ -110,7 +114,7 @@ function workerTable(
       ...frontendOf(request, wish, protocol),
       // Nobody speaks TLS before an application of which nothing is known.
       'tls-advertised': wish.tlsAdvertised && protocol !== 'tcp',
-      ...metricAccess(wish),
+      ...metricAccess(request, wish),
     },
     secrets: secretsSection(secrets),
     'permit-hash': { secret: secrets.appProxyPermit },

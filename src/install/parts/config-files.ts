@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'smol-toml';
 import { type Layout, redisPlace, type Secrets, serverAddresses, writeOwnFile } from '../layout.ts';
-import { type InstallRequest, listenAddress } from '../request.ts';
+import { type InstallRequest, listenAddress, otelEndpointOf } from '../request.ts';
 import { mockFileOf, pluginsOf } from './accelerators.ts';
 import { appProxyFiles, storageUrl } from './app-proxy.ts';
 import { SFTP_GROUP, sftpAgentPart, sftpImage } from './sftp-agent.ts';
@@ -13,17 +13,23 @@ type Table = Record<string, unknown>;
 const HEADER =
   '# Written by `backend.ai install`; it is written anew by `install --mode maintain`.\n';
 
-function logging(layout: Layout, component: string): Table {
+function logging({ watch }: InstallRequest, layout: Layout, component: string): Table {
   return {
     level: 'INFO',
     drivers: ['console', 'file'],
-    file: { path: layout.logs, filename: `${component}.log` },
+    file: {
+      ...{ path: layout.logs, filename: `${component}.log` },
+      // As the collector reads them.
+      ...(watch === 'nothing' ? {} : { format: 'json' }),
+    },
   };
 }
 
-/** Traces go to a collector when one is named. */
-const otel = ({ otelEndpoint }: InstallRequest): Table =>
-  otelEndpoint === null ? {} : { otel: { enabled: true, endpoint: otelEndpoint } };
+/** Traces go to a collector when there is one. */
+function otel(request: InstallRequest): Table {
+  const endpoint = otelEndpointOf(request);
+  return endpoint === null ? {} : { otel: { enabled: true, endpoint } };
+}
 
 const etcdSection = (request: InstallRequest): Table => ({
   addr: serverAddresses(request).etcd,
@@ -43,7 +49,7 @@ function managerToml(request: InstallRequest, layout: Layout): Table {
       'service-addr': `${listenAddress(request)}:${ports.manager}`,
       'internal-addr': `${listenAddress(request)}:${ports.managerInternal}`,
     },
-    logging: logging(layout, 'manager'),
+    logging: logging(request, layout, 'manager'),
     ...otel(request),
   };
 }
@@ -96,7 +102,7 @@ function agentToml(request: InstallRequest, layout: Layout, part: AgentPart): Ta
       ...(part.portRange === null ? {} : { 'port-range': [...part.portRange] }),
     },
     resource: { 'reserved-cpu': 0, 'reserved-mem': '512M' },
-    logging: logging(layout, part.name),
+    logging: logging(request, layout, part.name),
     ...otel(request),
   };
 }
@@ -113,28 +119,30 @@ function storageToml(request: InstallRequest, layout: Layout, secrets: Secrets):
       manager: {
         'service-addr': `127.0.0.1:${request.ports.storageManager}`,
         secret: secrets.storageManager,
+        'internal-addr': `127.0.0.1:${request.ports.storageInternal}`,
       },
     },
     volume: { volume1: { backend: 'vfs', path: layout.volume } },
-    logging: logging(layout, 'storage-proxy'),
+    logging: logging(request, layout, 'storage-proxy'),
     ...otel(request),
   };
 }
 
 function webToml(request: InstallRequest, layout: Layout): Table {
   const systemImage = sftpImage(request);
-  const { ports, endpointProtocol } = request;
+  const { ports, endpointProtocol, watch } = request;
   return {
     service: {
       ip: listenAddress(request),
       port: ports.web,
+      ...(watch === 'observability' ? { 'internal-addr': `127.0.0.1:${ports.webInternal}` } : {}),
       ...(endpointProtocol === null ? {} : { 'force-endpoint-protocol': endpointProtocol }),
       ...(systemImage === null ? {} : { 'system-SSH-image': systemImage }),
     },
     security: { 'cookie-secure': false },
     api: { endpoint: `http://127.0.0.1:${ports.manager}` },
     session: { redis: redisPlace(request) },
-    logging: logging(layout, 'webserver'),
+    logging: logging(request, layout, 'webserver'),
     ...otel(request),
   };
 }
@@ -164,7 +172,11 @@ export function configFiles(
     ...appProxyFiles(request, secrets, namespaceOf(request)).map(
       ([name, table]): [string, Table] => [
         name,
-        { ...table, logging: logging(layout, name.replace(/\.toml$/, '')) },
+        {
+          ...table,
+          logging: logging(request, layout, name.replace(/\.toml$/, '')),
+          ...otel(request),
+        },
       ],
     ),
   ];

@@ -1,4 +1,5 @@
 /** PostgreSQL, Redis and etcd: started with compose, or looked for where they already are. */
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import composeFile from '../../../halfstack/compose.yaml' with { type: 'text' };
 import type { Clock } from '../../common/clock.ts';
@@ -9,13 +10,17 @@ import { runCommand } from '../shell.ts';
 import type { Check, Step, StepContext } from '../step.ts';
 import { COMPOSE_REMEDY, type Compose, findCompose, searchCompose } from './compose.ts';
 import { answersAs, type ServerKind } from './probes.ts';
+import { watchEnvironment, watchFilePath, writeTargets, writeWatchFiles } from './watching.ts';
 
 /** Pulling the three images over a slow line. */
-const PULL_TIMEOUT_MS = 30 * 60_000;
-const UP_TIMEOUT_MS = 5 * 60_000;
+export const PULL_TIMEOUT_MS = 30 * 60_000;
+export const UP_TIMEOUT_MS = 5 * 60_000;
 /** From the containers' start until all three take requests: PostgreSQL makes its database first. */
 const READY_TIMEOUT_MS = 3 * 60_000;
 const POLL_MS = 200;
+
+/** Of what sees into the cluster. */
+export const ALL_PROFILES = ['telemetry', 'observability'] as const;
 
 /** Compose's name of the installation's containers and volumes. */
 export const projectName = (envId: string): string =>
@@ -23,18 +28,21 @@ export const projectName = (envId: string): string =>
 
 const composeFilePath = (layout: Layout) => join(layout.halfstack, 'compose.yaml');
 
-/** Calls compose with this installation's file. */
+/** Calls compose with this installation's files, and all that they hold. */
 export async function runCompose(
   { command, env }: Compose,
   place: { readonly layout: Layout; readonly envId: string },
   args: readonly string[],
   context: StepContext,
   timeoutMs: number,
+  profiles: readonly string[] = [],
 ): Promise<void> {
   const { layout, envId } = place;
   const options = [
     ...['--project-name', projectName(envId), '--file', composeFilePath(layout)],
+    ...(existsSync(watchFilePath(layout)) ? ['--file', watchFilePath(layout)] : []),
     ...['--env-file', join(layout.halfstack, '.env')],
+    ...profiles.flatMap((profile) => ['--profile', profile]),
   ];
   await runCommand([...command, ...options, ...args], context, { env, timeoutMs });
 }
@@ -51,9 +59,12 @@ export function writeHalfstackFiles(
     BACKEND_DB_PORT: ports.postgres,
     BACKEND_REDIS_PORT: ports.redis,
     BACKEND_ETCD_PORT: ports.etcd,
+    ...watchEnvironment(request, layout, secrets),
   };
   const lines = Object.entries(environment).map(([name, value]) => `${name}=${value}\n`);
   writeOwnFile(join(layout.halfstack, '.env'), lines.join(''));
+  writeWatchFiles(request, layout);
+  writeTargets(request, layout);
 }
 
 /**

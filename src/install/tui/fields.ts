@@ -3,7 +3,13 @@ import { resolve } from 'node:path';
 import { formatHostPort, parseHostPort } from '../../common/config/values.ts';
 import { parseManagerAddress, parseToken } from '../../common/protocol/join.ts';
 import { configurable } from '../modes/configure.ts';
-import { ACCELERATORS, type ExistingServers, type InstallRequest } from '../request.ts';
+import {
+  ACCELERATORS,
+  type ExistingServers,
+  type InstallRequest,
+  usesCompose,
+  WATCHES,
+} from '../request.ts';
 
 export interface Field {
   readonly label: string;
@@ -90,6 +96,23 @@ function serverFields(request: InstallRequest): Field[] {
   ];
 }
 
+/** What is started to see into the cluster: only compose can. */
+function watchFields(request: InstallRequest): Field[] {
+  if (!usesCompose(request)) return [];
+  return [
+    {
+      label: 'See into it by',
+      value: request.watch,
+      choices: WATCHES,
+      accept: (text) => ({
+        ...request,
+        watch: WATCHES.find((name) => name === text) ?? 'nothing',
+        isWatchOptional: false,
+      }),
+    },
+  ];
+}
+
 const PORT_LABELS = { manager: 'Port of the API', web: 'Port of web page' } as const;
 
 function portFields(request: InstallRequest): Field[] {
@@ -162,7 +185,9 @@ export function fieldsOf(request: InstallRequest): Field[] {
   if (request.mode === 'configure') {
     return [folder, publicAddress, backend, accelerator, ...portFields(request)];
   }
-  if (request.mode !== 'maintain') return [folder, publicAddress, backend, accelerator];
+  if (request.mode !== 'maintain') {
+    return [folder, publicAddress, backend, accelerator, ...watchFields(request)];
+  }
   if (request.maintenance === 'move') return [...serverFields(request), purge];
   return request.maintenance === 'uninstall' ? [folder, purge] : [folder];
 }

@@ -91,12 +91,14 @@ test('dashboards stand beside each other, and ask servers that Grafana is told o
 test('Grafana finds its servers where they listen, and what it mounts where it looks', () => {
   const ports = {
     prometheus: '9090',
+    alertmanager: '9093',
     loki: String(valuesOf(yamlOf('observability/loki.yaml'), 'http_listen_port')[0]),
     tempo: String(valuesOf(yamlOf('observability/tempo.yaml'), 'http_listen_port')[0]),
   };
   const places = datasources.map(({ type, url }) => [type, new URL(url).host]);
   expect(Object.fromEntries(places)).toEqual({
     prometheus: `prometheus:${ports.prometheus}`,
+    alertmanager: `alertmanager:${ports.alertmanager}`,
     loki: `loki:${ports.loki}`,
     tempo: `tempo:${ports.tempo}`,
   });

@@ -1,11 +1,13 @@
 /**
  * The very compose files of halfstack/ with those parts of the observability profile that Debian has:
- * Prometheus finds the three servers through its exporters, this machine, and a server on the host.
+ * Prometheus finds the three servers through its exporters, this machine, and a server on the host; when
+ * that goes down, Alertmanager tells whom its file names.
  */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import * as v from 'valibot';
 import { checkoutRoot } from '../../common/executable.ts';
 import { exec } from '../bench/measure.ts';
 import { composeCommand, composeEnvironment, missingForCompose } from '../compose.ts';
@@ -15,7 +17,7 @@ import { importHalfstackImages, missingForHalfstackImages } from '../halfstack-i
 import { freePort, missingTool, requireOrSkip } from '../services.ts';
 import { until } from '../until.ts';
 import { importWatcherImages, watcherServices } from './halfstack-images.ts';
-import { prometheusAt } from './watchers.ts';
+import { prometheusAt, replaced } from './watchers.ts';
 
 setDefaultTimeout(180_000);
 const PATIENCE_MS = 90_000;
@@ -25,9 +27,23 @@ const reason =
   missingForCompose() ??
   missingForHalfstackImages() ??
   missingTool('prometheus', 'prometheus') ??
+  missingTool('prometheus-alertmanager', 'prometheus-alertmanager') ??
   missingTool('prometheus-node-exporter', 'prometheus-node-exporter') ??
   missingTool('prometheus-postgres-exporter', 'prometheus-postgres-exporter') ??
   missingTool('prometheus-redis-exporter', 'prometheus-redis-exporter');
+
+/** What Alertmanager sends to webhooks, of which it tells several alerts at once. */
+const message = v.object({
+  status: v.string(),
+  receiver: v.string(),
+  alerts: v.array(
+    v.object({
+      status: v.string(),
+      labels: v.record(v.string(), v.string()),
+      annotations: v.record(v.string(), v.string()),
+    }),
+  ),
+});
 
 describe.if(requireOrSkip(reason))('the observability profile', () => {
   const home = mkdtempSync(join(tmpdir(), 'bai-observed-'));
@@ -51,13 +67,32 @@ describe.if(requireOrSkip(reason))('the observability profile', () => {
       env,
     );
 
-  /** A server that containers reach, as README.md says it has to be. @returns the port of its metrics. */
+  const messages: v.InferOutput<typeof message>[] = [];
+  const receiver = Bun.serve({
+    hostname: '0.0.0.0',
+    port: 0,
+    async fetch(request) {
+      messages.push(v.parse(message, await request.json()));
+      return new Response();
+    },
+  });
+
+  /** A file of `observability/`, in a hurry. */
+  const hastened = (name: string, changes: Record<string, string> = {}): string => {
+    const text = readFileSync(join(HALFSTACK, 'observability', name), 'utf8');
+    const quick = text.replaceAll(/(?<=(?:interval|for|wait): )\d+[smh]/g, '1s');
+    const path = join(home, name);
+    writeFileSync(path, replaced(quick, changes));
+    return path;
+  };
+
+  /** A server on this machine that no container reaches. @returns the port of its metrics. */
   async function startWebServer(): Promise<number> {
     const [port, internal] = [await freePort(), await freePort()];
     const settings = `[service]
 ip = "127.0.0.1"
 port = ${port}
-internal-addr = "0.0.0.0:${internal}"
+internal-addr = "127.0.0.1:${internal}"
 [api]
 endpoint = "http://127.0.0.1:1"
 `;
@@ -74,7 +109,7 @@ endpoint = "http://127.0.0.1:1"
     const targets = join(home, 'targets');
     mkdirSync(targets);
     const webServer = {
-      targets: [`host.docker.internal:${await startWebServer()}`],
+      targets: [`127.0.0.1:${await startWebServer()}`],
       labels: { job: 'backendai-webserver' },
     };
     writeFileSync(join(targets, 'web.json'), JSON.stringify([webServer]));
@@ -83,13 +118,24 @@ endpoint = "http://127.0.0.1:1"
       BACKEND_DB_PASSWORD: 'of-this-test',
       BACKEND_GRAFANA_PASSWORD: 'unused',
       BACKEND_TARGETS: targets,
+      // `rslave` needs a root that is mounted as systemd does, which that of a container is not.
+      BACKEND_ROOT_MOUNT: '/:/host:ro',
     };
-    for (const name of ['DB', 'REDIS', 'ETCD', 'PROMETHEUS']) {
+    for (const name of ['DB', 'REDIS', 'ETCD', 'PROMETHEUS', 'SCRAPER', 'ALERTMANAGER']) {
       env[`BACKEND_${name}_PORT`] = String(await freePort());
     }
-    // The file's `rslave` needs a root that is mounted as systemd does, which that of a container is not.
-    const here = 'services:\n  node-exporter:\n    volumes: ["/:/host:ro"]\n';
-    writeFileSync(join(home, 'here.yaml'), here);
+    env.BACKEND_SCRAPER = hastened('scraper.yaml', {
+      '127.0.0.1:9090': `127.0.0.1:${env.BACKEND_PROMETHEUS_PORT}`,
+    });
+    env.BACKEND_ALERTMANAGER = hastened('alertmanager.yaml', {
+      '    #webhook_configs:': '    webhook_configs:',
+      '    #  - url: https://example.com/alerts': `      - url: http://host.docker.internal:${receiver.port}/`,
+    });
+    const mounts = ['prometheus.yaml', 'alerts.yaml'].map(
+      (name) => `${hastened(name)}:/etc/prometheus/${name}:ro`,
+    );
+    const here = { services: { prometheus: { volumes: mounts } } };
+    writeFileSync(join(home, 'here.yaml'), JSON.stringify(here));
     await compose('up', '--detach', 'postgres', 'redis', 'etcd', ...watcherServices);
   });
 
@@ -97,6 +143,7 @@ endpoint = "http://127.0.0.1:1"
     await web?.stop();
     await compose('down', '--volumes', '--timeout', '1');
     await docker.stop();
+    await receiver.stop(true);
     rmSync(home, { recursive: true, force: true });
   });
 
@@ -122,5 +169,39 @@ endpoint = "http://127.0.0.1:1"
     const rules = await prometheus.rules();
     expect(rules.length).toBeGreaterThan(10);
     expect(rules.filter(({ health }) => !['ok', 'unknown'].includes(health))).toEqual([]);
+  });
+
+  test('when a server goes down, operators are told, and told when it is up again', async () => {
+    const told = (status: string) =>
+      until(
+        () =>
+          messages
+            .flatMap(({ receiver: to, alerts }) => alerts.map((alert) => ({ to, ...alert })))
+            .find((alert) => alert.labels.alertname === 'ServerDown' && alert.status === status),
+        `they are told that it is ${status}`,
+        PATIENCE_MS,
+      ).catch(async (error) => {
+        throw new Error(`${error}\n${await compose('logs', '--no-color', '--tail', '8')}`);
+      });
+    await web.stop();
+    const { to, labels, annotations } = await told('firing');
+    expect(to).toBe('operators');
+    expect(labels).toMatchObject({ job: 'backendai-webserver', severity: 'critical' });
+    expect(annotations.summary).toBe(`backendai-webserver at ${labels.instance} does not answer.`);
+    web = new Program(['web', 'start-server'], { cwd: home });
+    await told('resolved');
+  });
+
+  test('all that the file for operators shows is understood', () => {
+    const text = readFileSync(join(HALFSTACK, 'observability/alertmanager.yaml'), 'utf8');
+    const path = join(home, 'uncommented.yaml');
+    // Whatever is commented out, but for sentences.
+    writeFileSync(path, text.replaceAll(/^( +)#(?! \w)/gm, '$1'));
+    const checked = Bun.spawnSync(['amtool', 'check-config', path]);
+    expect(checked.stderr.toString()).toBe('');
+    expect(checked.stdout.toString()).toContain('2 receivers');
+    expect(Bun.YAML.parse(readFileSync(path, 'utf8'))).toMatchObject({
+      receivers: [{ name: 'nobody' }, { webhook_configs: [{}], email_configs: [{}] }],
+    });
   });
 });
