@@ -72,7 +72,7 @@ wait
 `;
 
 const standIn: FilesRecipe = {
-  tag: 'testing/stand-in:2',
+  tag: 'testing/stand-in:3',
   packages: [],
   async complete(root) {
     await addBusybox(root, 'bin');
