@@ -1,11 +1,13 @@
 /** A circuit that this worker serves: who may use it, where it leads, and how much it is used. */
 import { AddressBlocks } from '../../common/address-blocks.ts';
 import type { Clock } from '../../common/clock.ts';
+import { errorMessage } from '../../common/errors.ts';
 import type { Random } from '../../common/random.ts';
 import type { CircuitInfo, RouteInfo } from '../shared/protocol.ts';
 import { IdleConnections } from './http/idle.ts';
-import type { Wire } from './wire.ts';
+import { connectWire, type Wire } from './wire.ts';
 
+const CONNECT_TIMEOUT_MS = 10_000;
 /** A route that refused so many connections in a row is left out for a while. */
 const MAX_FAILURES = 3;
 const LEFT_OUT_MS = 10_000;
@@ -91,11 +93,27 @@ export class Circuit {
     return candidates.at(-1) ?? null;
   }
 
-  routeWorked(route: RouteInfo): void {
-    if (this.#health.size > 0) this.#health.delete(routeKey(route));
+  /**
+   * Connects to where a route leads, and notes whether that worked.
+   * @throws Error saying why the application does not answer.
+   */
+  async connect(route: RouteInfo): Promise<Wire> {
+    try {
+      const wire = await connectWire(route.kernel_host, route.kernel_port, {
+        clock: this.clock,
+        timeoutMs: CONNECT_TIMEOUT_MS,
+      });
+      if (this.#health.size > 0) this.#health.delete(routeKey(route));
+      return wire;
+    } catch (error) {
+      this.#routeFailed(route);
+      throw new Error(`The application does not answer (${errorMessage(error)}).`, {
+        cause: error,
+      });
+    }
   }
 
-  routeFailed(route: RouteInfo): void {
+  #routeFailed(route: RouteInfo): void {
     const failures = (this.#health.get(routeKey(route))?.failures ?? 0) + 1;
     const retryMs = this.clock.monotonicMs() + LEFT_OUT_MS;
     this.#health.set(routeKey(route), { failures, retryMs });

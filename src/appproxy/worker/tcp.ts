@@ -6,9 +6,7 @@ import type { Circuit } from './circuit.ts';
 import type { Counters } from './counters.ts';
 import { splice } from './splice.ts';
 import { traceTcp } from './trace.ts';
-import { connectWire, type Wire } from './wire.ts';
-
-const CONNECT_TIMEOUT_MS = 10_000;
+import type { Wire } from './wire.ts';
 
 /**
  * Connects the client with the application. TCP tells nothing about who it is: addresses are all
@@ -44,18 +42,13 @@ export async function serveTcp(
   const span = traceTcp(tracer, circuit);
   let app: Wire;
   try {
-    app = await connectWire(route.kernel_host, route.kernel_port, {
-      clock,
-      timeoutMs: CONNECT_TIMEOUT_MS,
-    });
+    app = await circuit.connect(route);
   } catch (error) {
     span?.end(errorMessage(error));
     // To the client that is what it looks like when the application itself refuses.
-    circuit.routeFailed(route);
     wire.destroy();
     return;
   }
-  circuit.routeWorked(route);
   span?.end(null);
   if (isGone) {
     app.destroy();

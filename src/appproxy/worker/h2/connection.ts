@@ -3,13 +3,15 @@
  * checked and its head rewritten; all other frames pass as they are, windows and pings included, so
  * that both ends slow each other down and nothing waits here.
  */
+import { errorMessage } from '../../../common/errors.ts';
 import type { Refusal } from '../access.ts';
 import type { Circuit } from '../circuit.ts';
+import { forwardFacts, judge, NO_SESSION, noApplicationAt } from '../http/admission.ts';
 import { HALF_CLOSED_MS, HEAD_MS, type HttpDoor, LINGER_MS, STALLED_MS } from '../http/door.ts';
 import { HeadError, MAX_HEAD_BYTES } from '../http/head.ts';
 import { refusalFor } from '../http/refuse.ts';
 import { traceRequest } from '../trace.ts';
-import { connectWire, type Wire, type WireOwner } from '../wire.ts';
+import type { Wire, WireOwner } from '../wire.ts';
 import { H2App, type H2Client, MAX_STREAMS } from './app.ts';
 import {
   CODE,
@@ -41,7 +43,6 @@ import {
 import { Outbox } from './outbox.ts';
 import { Streams } from './streams.ts';
 
-const CONNECT_TIMEOUT_MS = 10_000;
 /** A connection on which nothing is asked. */
 const IDLE_MS = 300_000;
 /** What a client may say before its first request. */
@@ -241,14 +242,13 @@ export class H2Connection implements WireOwner, H2Client {
 
   #check(streamId: number, request: H2Request, endsStream: boolean): void {
     const circuit = this.#door.circuitFor(request);
-    const problem = 'GenericBadRequest';
     if (circuit === null) {
-      const message = `No application is served at ${request.host}.`;
-      this.#refuse(streamId, request, { problem, message }, endsStream);
+      this.#refuse(streamId, request, noApplicationAt(request.host), endsStream);
       return;
     }
     if (this.#circuit !== null && this.#circuit !== circuit) {
       // Browsers take one connection for all names of a certificate; told so, they open another.
+      const problem = 'GenericBadRequest';
       const message = `This connection leads to another application than ${request.host}.`;
       this.#refuse(streamId, request, { problem, message }, endsStream, 421);
       return;
@@ -260,21 +260,12 @@ export class H2Connection implements WireOwner, H2Client {
       if (refusal !== null) this.#refuse(streamId, request, refusal, endsStream);
       else this.#admit(streamId, request, circuit, { clientAddress, endsStream });
     };
-    const verdict = this.#door.access.check(circuit, request, clientAddress);
+    const verdict = judge(this.#door, circuit, request, clientAddress);
     if (!(verdict instanceof Promise)) {
       judged(verdict);
       return;
     }
-    void this.#later(
-      verdict
-        .catch(
-          (): Refusal => ({
-            problem: 'InternalServerError',
-            message: 'The token could not be checked.',
-          }),
-        )
-        .then((refusal) => () => judged(refusal)),
-    );
+    void this.#later(verdict.then((refusal) => () => judged(refusal)));
   }
 
   /** Takes nothing until something is known that has to be known first. */
@@ -297,11 +288,8 @@ export class H2Connection implements WireOwner, H2Client {
     const { span, traceparent } = traceRequest(this.#door.tracer, circuit, request);
     this.streams.add(streamId, request, circuit, span);
     if (endsStream) this.streams.requestEnded(streamId);
-    const { app, app_mode, open_to_public } = circuit.info;
-    const fields = requestFields(request, {
-      ...{ scheme: this.#door.scheme, clientAddress, app, traceparent },
-      hidesAuthorization: app_mode === 'inference' && !open_to_public,
-    });
+    const facts = forwardFacts(this.#door, circuit, { clientAddress, traceparent });
+    const fields = requestFields(request, facts);
     if (this.#app !== null) this.#app.head(streamId, fields, endsStream);
     else void this.#later(this.#connect(circuit, (app) => app.head(streamId, fields, endsStream)));
   }
@@ -309,14 +297,10 @@ export class H2Connection implements WireOwner, H2Client {
   async #connect(circuit: Circuit, onConnected: (app: H2App) => void): Promise<() => void> {
     const route = circuit.chooseRoute();
     if (route === null) {
-      return () => this.#unanswered('No session serves this application at present.');
+      return () => this.#unanswered(NO_SESSION);
     }
     try {
-      const wire = await connectWire(route.kernel_host, route.kernel_port, {
-        clock: circuit.clock,
-        timeoutMs: CONNECT_TIMEOUT_MS,
-      });
-      circuit.routeWorked(route);
+      const wire = await circuit.connect(route);
       if (!this.wire.isOpen || this.#state !== 'busy') {
         wire.destroy();
         return () => {};
@@ -326,9 +310,7 @@ export class H2Connection implements WireOwner, H2Client {
       const app = this.#app;
       return () => onConnected(app);
     } catch (error) {
-      circuit.routeFailed(route);
-      const reason = error instanceof Error ? error.message : String(error);
-      return () => this.#unanswered(`The application does not answer (${reason}).`);
+      return () => this.#unanswered(errorMessage(error));
     }
   }
 
@@ -422,6 +404,7 @@ export class H2Connection implements WireOwner, H2Client {
     if (!this.wire.isDrained || app?.isOverdue) app?.wire.pause();
     else app?.wire.resume();
     if (this.#state !== 'open') return;
+    if (this.#hasEnded) this.#passEnd();
     if (!this.wire.isDrained) this.#expectWithin(STALLED_MS);
     else if (this.#hasEnded) this.#expectWithin(HALF_CLOSED_MS);
     else if (this.streams.size === 0) this.#expectWithin(IDLE_MS);
@@ -434,14 +417,19 @@ export class H2Connection implements WireOwner, H2Client {
   }
 
   ended(): void {
-    if (this.#state !== 'open' || this.#app === null) {
+    if (this.#state !== 'open' && this.#state !== 'busy') {
       this.wire.close();
       return;
     }
-    // It may still read the answers.
+    // It may still read the answers, also to what is not passed on yet.
     this.#hasEnded = true;
-    this.#app.out.wire.end();
     this.settle();
+  }
+
+  /** Passes on that the client sends nothing more, once all that it sent is taken. */
+  #passEnd(): void {
+    if (this.#app === null) this.wire.close();
+    else this.#app.out.wire.end();
   }
 
   closed(): void {

@@ -67,7 +67,7 @@ const grpcTo = (port: number) => {
 
 beforeAll(async () => {
   app = await startGrpcApp();
-  raw = createServer((socket) => {
+  raw = createServer({ allowHalfOpen: true }, (socket) => {
     sockets.push(socket);
     socket.on('error', () => {});
     serve(socket);
@@ -92,6 +92,23 @@ const nextApp = () =>
   new Promise<Peer>((resolve) => {
     serve = (socket) => resolve(new Peer(socket, true));
   });
+
+test('a client that sends nothing more, before the application is connected, is answered', async () => {
+  const worker = await startWorker({ appPort: rawPort() });
+  const [asked, client] = [nextApp(), Peer.to(worker.port)];
+  client.send(head(1, GET, false), data(1, 'all of it'));
+  client.socket.end();
+  const served = await asked;
+  let hasEnded = false;
+  served.socket.on('end', () => {
+    hasEnded = true;
+  });
+  await served.hears(FRAME.DATA, 1);
+  // The application learns of it as well, after all that was asked.
+  await until(() => hasEnded, 'the end is passed on');
+  served.send(headFrames(1, block({ ':status': '200' }), false), data(1, 'the answer'));
+  expect((await client.hears(FRAME.DATA, 1)).payload.toString()).toBe('the answer');
+});
 
 describe('each request is looked at', () => {
   test('one without a permit on a connection with one never reaches the application', async () => {

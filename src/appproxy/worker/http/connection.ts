@@ -6,6 +6,7 @@ import type { Circuit } from '../circuit.ts';
 import { splice } from '../splice.ts';
 import { traceRequest } from '../trace.ts';
 import type { Wire, WireOwner } from '../wire.ts';
+import { forwardFacts, judge, noApplicationAt } from './admission.ts';
 import {
   type ClientConnection,
   HALF_CLOSED_MS,
@@ -15,7 +16,7 @@ import {
   STALLED_MS,
 } from './door.ts';
 import { Exchange, type ExchangeClient } from './exchange.ts';
-import { type ForwardFacts, requestHeadFor } from './forward.ts';
+import { requestHeadFor } from './forward.ts';
 import { HEAD_END, HeadError, MAX_HEAD_BYTES, parseRequestHead, type RequestHead } from './head.ts';
 import { refusalFor } from './refuse.ts';
 
@@ -120,7 +121,8 @@ export class HttpConnection implements WireOwner, ExchangeClient, ClientConnecti
   #check(head: RequestHead): void {
     const circuit = this.#door.circuitFor(head);
     if (circuit === null) {
-      this.#refuse(head, 'GenericBadRequest', `No application is served at ${head.host}.`);
+      const { problem, message } = noApplicationAt(head.host);
+      this.#refuse(head, problem, message);
       return;
     }
     if (this.#circuit !== circuit) {
@@ -129,16 +131,13 @@ export class HttpConnection implements WireOwner, ExchangeClient, ClientConnecti
       this.#circuit = circuit;
     }
     const clientAddress = this.#door.clientAddress(head);
-    const verdict = this.#door.access.check(circuit, head, clientAddress);
+    const verdict = judge(this.#door, circuit, head, clientAddress);
     if (!(verdict instanceof Promise)) {
       this.#judged(circuit, head, clientAddress, verdict);
       return;
     }
     this.#state = 'checking';
-    verdict.then(
-      (refusal) => this.#judged(circuit, head, clientAddress, refusal),
-      () => this.#refuse(head, 'InternalServerError', 'The token could not be checked.'),
-    );
+    void verdict.then((refusal) => this.#judged(circuit, head, clientAddress, refusal));
   }
 
   #judged(
@@ -156,13 +155,7 @@ export class HttpConnection implements WireOwner, ExchangeClient, ClientConnecti
     this.#door.counters.requests += 1;
     const { span, traceparent } = traceRequest(this.#door.tracer, circuit, head);
     this.#span = span;
-    const facts: ForwardFacts = {
-      traceparent,
-      scheme: this.#door.scheme,
-      clientAddress,
-      app: circuit.info.app,
-      hidesAuthorization: circuit.info.app_mode === 'inference' && !circuit.info.open_to_public,
-    };
+    const facts = forwardFacts(this.#door, circuit, { clientAddress, traceparent });
     const exchange = new Exchange(this, circuit, head, requestHeadFor(head, facts));
     this.#exchange = exchange;
     this.#state = 'exchange';

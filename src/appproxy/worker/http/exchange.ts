@@ -5,7 +5,8 @@
 import { errorMessage } from '../../../common/errors.ts';
 import type { RouteInfo } from '../../shared/protocol.ts';
 import type { Circuit } from '../circuit.ts';
-import { BULK_BYTES, connectWire, type Wire, type WireOwner } from '../wire.ts';
+import { BULK_BYTES, type Wire, type WireOwner } from '../wire.ts';
+import { NO_SESSION } from './admission.ts';
 import { type BodyReader, bodyReader, ChunkError } from './body.ts';
 import { responseHeadFor } from './forward.ts';
 import {
@@ -17,7 +18,6 @@ import {
   type ResponseHead,
 } from './head.ts';
 
-const CONNECT_TIMEOUT_MS = 10_000;
 /** Up to here the rest of a piece is sent together with the head. Bytes. */
 const JOINED_BYTES = 64 * 1024;
 /** Sent again, when an idle connection turns out to be over, without doing anything twice. */
@@ -88,7 +88,7 @@ export class Exchange implements WireOwner {
   start(onReady: () => void): void {
     const route = this.#circuit.chooseRoute();
     if (route === null) {
-      this.#fail('No session serves this application at present.');
+      this.#fail(NO_SESSION);
       return;
     }
     this.#route = route;
@@ -105,11 +105,7 @@ export class Exchange implements WireOwner {
 
   async #connect(route: RouteInfo, onReady: () => void): Promise<void> {
     try {
-      const wire = await connectWire(route.kernel_host, route.kernel_port, {
-        clock: this.#circuit.clock,
-        timeoutMs: CONNECT_TIMEOUT_MS,
-      });
-      this.#circuit.routeWorked(route);
+      const wire = await this.#circuit.connect(route);
       if (this.#isOver) {
         wire.destroy();
         return;
@@ -117,8 +113,7 @@ export class Exchange implements WireOwner {
       this.#connected(wire);
       onReady();
     } catch (error) {
-      this.#circuit.routeFailed(route);
-      this.#fail(`The application does not answer (${errorMessage(error)}).`);
+      this.#fail(errorMessage(error));
     }
   }
 
