@@ -31,7 +31,7 @@ test('the sample loads, and every key of it has an effect', () => {
 });
 
 test('the keys that the sample shows commented out are valid, and their defaults are right', () => {
-  const shown = load(sample.replace(/^# ([a-z-]+ = )/gm, '$1'));
+  const shown = load(sample.replace(/^# (\[otel\]$|[a-z-]+ = )/gm, '$1'));
   expect(shown.withoutEffect).toEqual([]);
   const { managerAddr, advertisedRpcAddr, pidFile, accelerators, ...rest } = shown.settings;
   const {

@@ -58,6 +58,10 @@ test('the keys that the samples show commented out are valid', () => {
     coordinator(samples.coordinator).settings,
   );
   expect(worker(shown(samples.worker)).settings).toEqual(worker(samples.worker).settings);
+  expect(coordinator(shown(samples.coordinator)).otel).toEqual(
+    coordinator(samples.coordinator).otel,
+  );
+  expect(worker(shown(samples.worker)).otel).toEqual(worker(samples.worker).otel);
 });
 
 test('names below a domain', () => {

@@ -9,6 +9,8 @@ export interface SpanContext {
   readonly traceId: string;
   /** 16 hexadecimal digits. */
   readonly spanId: string;
+  /** Whether its spans are sent; who began the trace decides that for all of it. */
+  readonly isSampled: boolean;
 }
 
 export type SpanAttributes = Readonly<Record<string, string | number | boolean>>;
@@ -90,17 +92,19 @@ export const withSpan = <T>(span: Span, work: () => T): T => active.run(span, wo
  */
 export const withoutSpan = <T>(work: () => T): T => active.exit(work);
 
-const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}/;
+const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})/;
+const SAMPLED = 0x01;
 
 /** What a W3C `traceparent` header names; null when there is none, or none that is valid. */
 export function parseTraceparent(header: string | null | undefined): SpanContext | null {
-  const [, traceId, spanId] = TRACEPARENT.exec(header ?? '') ?? [];
-  if (traceId === undefined || spanId === undefined) return null;
-  return /^0+$/.test(traceId) || /^0+$/.test(spanId) ? null : { traceId, spanId };
+  const [, traceId, spanId, flags] = TRACEPARENT.exec(header ?? '') ?? [];
+  if (traceId === undefined || spanId === undefined || flags === undefined) return null;
+  if (/^0+$/.test(traceId) || /^0+$/.test(spanId)) return null;
+  return { traceId, spanId, isSampled: (Number.parseInt(flags, 16) & SAMPLED) !== 0 };
 }
 
-export const formatTraceparent = ({ traceId, spanId }: SpanContext): string =>
-  `00-${traceId}-${spanId}-01`;
+export const formatTraceparent = ({ traceId, spanId, isSampled }: SpanContext): string =>
+  `00-${traceId}-${spanId}-${isSampled ? '01' : '00'}`;
 
 /** The headers by which a request names the current span; none outside of any. */
 export function traceHeaders(): { traceparent?: string } {

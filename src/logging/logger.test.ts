@@ -213,9 +213,10 @@ test('records written for a span name its trace', () => {
     format: 'json',
     write: (line) => lines.push(line),
   });
-  const context = { traceId: 'a'.repeat(32), spanId: 'b'.repeat(16) };
+  const trace = { traceId: 'a'.repeat(32), spanId: 'b'.repeat(16) };
+  const context = { ...trace, isSampled: true };
   withSpan({ context, set: () => {}, addMeasured: () => {} }, () => log.info('within'));
   log.info('outside');
-  expect(JSON.parse(lines[0] ?? '')).toMatchObject({ message: 'within', ...context });
+  expect(JSON.parse(lines[0] ?? '')).toMatchObject({ message: 'within', ...trace });
   expect(lines[1]).not.toContain('traceId');
 });

@@ -69,3 +69,21 @@ export function tracerFromEnvironment(
     parts,
   );
 }
+
+/** Of several services in one process. `close` sends what is left of all. */
+export function tracersFromEnvironment(
+  env: Readonly<Record<string, string | undefined>>,
+  parts: Parameters<typeof openTracer>[2],
+) {
+  const tracers: Tracer[] = [];
+  return {
+    of(service: string): Tracer {
+      const tracer = tracerFromEnvironment(service, env, parts);
+      tracers.push(tracer);
+      return tracer;
+    },
+    async close(): Promise<void> {
+      await Promise.all(tracers.map((tracer) => tracer.close()));
+    },
+  };
+}

@@ -2,7 +2,7 @@
 import type { SpanAttributes, SpanContext, SpanStart, SpanTimes } from '../common/tracing.ts';
 import { VERSION } from '../common/version.ts';
 
-export interface FinishedSpan extends SpanContext, SpanTimes {
+export interface FinishedSpan extends Omit<SpanContext, 'isSampled'>, SpanTimes {
   /** `service.name` of what did the work. */
   readonly service: string;
   readonly parentSpanId: string | null;

@@ -5,6 +5,7 @@ import {
   currentSpan,
   type Span,
   type SpanAttributes,
+  type SpanContext,
   type SpanStart,
   type SpanTimes,
   type Tracer,
@@ -26,14 +27,24 @@ const hex = (random: Random, bytes: number): string =>
 const unixMs = (): number => performance.timeOrigin + performance.now();
 
 export function createTracer({ service, exporter, random }: TracerOptions): Tracer {
-  const finish = (span: Omit<FinishedSpan, 'endUnixMs'>, endUnixMs = unixMs()) =>
-    exporter.add({ ...span, endUnixMs });
+  const childOf = (parent: SpanContext | null): SpanContext => ({
+    traceId: parent?.traceId ?? hex(random, 16),
+    spanId: hex(random, 8),
+    isSampled: parent?.isSampled ?? true,
+  });
+  const finish = (
+    { traceId, spanId, isSampled }: SpanContext,
+    span: Omit<FinishedSpan, 'endUnixMs' | 'traceId' | 'spanId'>,
+    endUnixMs = unixMs(),
+  ) => {
+    if (isSampled) exporter.add({ ...span, traceId, spanId, endUnixMs });
+  };
 
   return {
     async run(start: SpanStart, work) {
       const parent = start.parent === undefined ? (currentSpan()?.context ?? null) : start.parent;
       if (parent === null && start.onlyWithin) return await work(null);
-      const context = { traceId: parent?.traceId ?? hex(random, 16), spanId: hex(random, 8) };
+      const context = childOf(parent);
       let attributes: SpanAttributes = start.attributes ?? {};
       const startUnixMs = unixMs();
       const span: Span = {
@@ -42,30 +53,31 @@ export function createTracer({ service, exporter, random }: TracerOptions): Trac
           attributes = { ...attributes, ...more };
         },
         addMeasured(otherService: string, name: string, times: SpanTimes) {
-          exporter.add({
-            ...{ service: otherService, name, kind: 'server', attributes: {}, error: null },
-            ...{ traceId: context.traceId, spanId: hex(random, 8) },
-            ...{ parentSpanId: context.spanId, ...times },
-          });
+          const { startUnixMs, endUnixMs } = times;
+          const measured = {
+            ...{ service: otherService, name, attributes: {}, error: null, startUnixMs },
+            ...{ kind: 'server' as const, parentSpanId: context.spanId },
+          };
+          finish(childOf(context), measured, endUnixMs);
         },
       };
       const told = (error: string | null) => ({
         ...{ service, name: start.name, kind: start.kind, attributes, error },
-        ...{ ...context, parentSpanId: parent?.spanId ?? null, startUnixMs },
+        ...{ parentSpanId: parent?.spanId ?? null, startUnixMs },
       });
       try {
         const result = await withSpan(span, () => work(span));
-        finish(told(null));
+        finish(context, told(null));
         return result;
       } catch (error) {
-        finish(told(errorMessage(error)));
+        finish(context, told(errorMessage(error)));
         throw error;
       }
     },
     begin(start) {
       const parent = start.parent === undefined ? (currentSpan()?.context ?? null) : start.parent;
       if (parent === null && start.onlyWithin) return null;
-      const context = { traceId: parent?.traceId ?? hex(random, 16), spanId: hex(random, 8) };
+      const context = childOf(parent);
       const startUnixMs = unixMs();
       let isOver = false;
       return {
@@ -73,8 +85,8 @@ export function createTracer({ service, exporter, random }: TracerOptions): Trac
         end(error, attributes) {
           if (isOver) return;
           isOver = true;
-          finish({
-            ...{ service, name: start.name, kind: start.kind, error, startUnixMs, ...context },
+          finish(context, {
+            ...{ service, name: start.name, kind: start.kind, error, startUnixMs },
             attributes: { ...start.attributes, ...attributes },
             parentSpanId: parent?.spanId ?? null,
           });
@@ -82,11 +94,13 @@ export function createTracer({ service, exporter, random }: TracerOptions): Trac
       };
     },
     tell({ name, parent, spanId, attributes, error, startUnixMs, endUnixMs }) {
-      exporter.add({
-        ...{ service, name, kind: 'internal', attributes, error, startUnixMs, endUnixMs },
-        ...{ traceId: parent.traceId, spanId: spanId ?? hex(random, 8) },
-        parentSpanId: parent.spanId,
-      });
+      const own = childOf(parent);
+      const work = { service, name, kind: 'internal', attributes, error, startUnixMs } as const;
+      finish(
+        { ...own, spanId: spanId ?? own.spanId },
+        { ...work, parentSpanId: parent.spanId },
+        endUnixMs,
+      );
     },
     close: () => exporter.close(),
   };

@@ -15,7 +15,7 @@ import { type Collector, startCollector } from '../testing/observability/collect
 import { freePort } from '../testing/services.ts';
 import { until } from '../testing/until.ts';
 import { SpanExporter } from './exporter.ts';
-import { openTracer, tracesUrl } from './open.ts';
+import { openTracer, tracersFromEnvironment, tracesUrl } from './open.ts';
 import { createTracer } from './tracer.ts';
 
 const started: Collector[] = [];
@@ -54,7 +54,7 @@ const span = (name: string) => ({ name, kind: 'internal' as const });
 test('spans within spans are one trace; failures and attributes are told', async () => {
   const collector = collecting();
   const { tracer } = exporterTo(`${collector.url}/v1/traces`);
-  const parent = { traceId: 'a'.repeat(32), spanId: 'b'.repeat(16) };
+  const parent = { traceId: 'a'.repeat(32), spanId: 'b'.repeat(16), isSampled: true };
   const failing = tracer.run({ ...span('outer'), parent }, async (outer) => {
     outer?.set({ 'http.response.status_code': 200, slow: false });
     expect(outer).not.toBeNull();
@@ -134,6 +134,35 @@ test('outcomes are counted for Prometheus', async () => {
   expect(await registry.metrics()).toContain('backendai_tracing_spans_count{outcome="exported"} 1');
 });
 
+test('of a trace that is not sampled nothing is sent, and whoever is asked learns of that', async () => {
+  const collector = collecting();
+  const { tracer } = exporterTo(`${collector.url}/v1/traces`);
+  const parent = { traceId: 'a'.repeat(32), spanId: 'b'.repeat(16), isSampled: false };
+  await tracer.run({ ...span('outer'), parent }, async (outer) => {
+    expect(traceHeaders().traceparent).toMatch(/^00-a{32}-[0-9a-f]{16}-00$/);
+    outer?.addMeasured('another', 'beside', { startUnixMs: 1.5, endUnixMs: 2 });
+    await tracer.run(span('inner'), async () => {
+      expect(traceHeaders().traceparent).toMatch(/^00-a{32}-[0-9a-f]{16}-00$/);
+    });
+    tracer.begin(span('begun'))?.end(null);
+  });
+  const times = { startUnixMs: 1, endUnixMs: 2 };
+  tracer.tell({ name: 'past', parent, attributes: {}, error: null, ...times });
+  await tracer.run(span('another trace'), async () => {});
+  await tracer.close();
+  expect(collector.spans.map(({ name }) => name)).toEqual(['another trace']);
+});
+
+test('what several services of one process still have to send goes out at its end', async () => {
+  const collector = collecting();
+  const env = { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url };
+  const tracers = tracersFromEnvironment(env, { log: silentLogger });
+  for (const service of ['one', 'two']) await tracers.of(service).run(span('work'), async () => {});
+  expect(collector.spans).toEqual([]);
+  await tracers.close();
+  expect(collector.spans.map(({ service }) => service).toSorted()).toEqual(['one', 'two']);
+});
+
 test('the address is that of OTLP over HTTP, whichever port of the collector is named', () => {
   expect(tracesUrl('http://localhost:4317')).toBe('http://localhost:4318/v1/traces');
   expect(tracesUrl('https://otel.example/in/')).toBe('https://otel.example/in/v1/traces');
@@ -142,7 +171,19 @@ test('the address is that of OTLP over HTTP, whichever port of the collector is 
 
 test('a traceparent that is not valid names nothing', () => {
   const valid = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`;
-  expect(parseTraceparent(valid)).toEqual({ traceId: 'a'.repeat(32), spanId: 'b'.repeat(16) });
+  const named = { traceId: 'a'.repeat(32), spanId: 'b'.repeat(16) };
+  for (const [flags, isSampled] of [
+    ['00', false],
+    ['01', true],
+    ['02', false],
+    ['ff', true],
+  ] as const) {
+    const context = parseTraceparent(valid.replace(/01$/, flags));
+    expect(context).toEqual({ ...named, isSampled });
+    expect(context && formatTraceparent(context)).toBe(
+      valid.replace(/01$/, isSampled ? '01' : '00'),
+    );
+  }
   for (const header of [null, '', 'x', valid.replaceAll('a', '0'), valid.replaceAll('b', '0')]) {
     expect(parseTraceparent(header)).toBeNull();
   }

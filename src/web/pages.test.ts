@@ -1,6 +1,6 @@
 /** What browsers are served: files and nothing beside them, configuration, the plain page. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -207,6 +207,10 @@ describe('webserver.conf', () => {
     expect(config.listen).toMatchObject({ hostname: '0.0.0.0', port: 8080 });
     expect(config.settings.cookieSecure).toBe(true);
     expect(config.redis).toBeNull();
+    const shown = join(folder, 'with-otel.conf');
+    const [head, otel = ''] = readFileSync(sample, 'utf8').split('# [otel]\n');
+    writeFileSync(shown, `${head}[otel]\n${otel.replace(/^# ([a-z-]+ = )/gm, '$1')}`);
+    expect(loadWebConfig({ explicitPath: shown, places, env: {} }).otel).toEqual(config.otel);
   });
 
   test('is read in either spelling, with unknown keys kept', () => {

@@ -180,7 +180,7 @@ async function runHere(io: CommandIo, folder: string, given: Options): Promise<v
     { startCluster },
     { createLogger },
     { systemRandom },
-    { tracerFromEnvironment },
+    { tracersFromEnvironment },
     { serviceReady },
   ] = await Promise.all([
     import('../cluster.ts'),
@@ -191,6 +191,7 @@ async function runHere(io: CommandIo, folder: string, given: Options): Promise<v
   ]);
   const ended = endSignal();
   const log = createLogger({ component: 'up', level: given.debug ? 'debug' : 'warn' });
+  const tracers = tracersFromEnvironment(io.env, { log });
   const cluster = await startCluster({
     envId: given.envId ?? io.env.BACKEND_ENV_ID ?? DEFAULT_ENV_ID,
     folder,
@@ -201,7 +202,7 @@ async function runHere(io: CommandIo, folder: string, given: Options): Promise<v
     clock: systemClock,
     random: systemRandom,
     log,
-    tracerOf: (service) => tracerFromEnvironment(service, io.env, { log }),
+    tracerOf: tracers.of,
     progress: (message) => printStatus(io.stderr, 'wait', message),
   });
   const ready = serviceReady(io.env, systemClock);
@@ -220,6 +221,7 @@ async function runHere(io: CommandIo, folder: string, given: Options): Promise<v
     ready[Symbol.dispose]();
     printStatus(io.stderr, 'wait', 'Stopping');
     await cluster.stop();
+    await tracers.close();
     printStatus(io.stderr, 'done', 'Stopped.');
   }
 }
