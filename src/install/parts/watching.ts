@@ -9,6 +9,9 @@ import alertsFile from '../../../halfstack/observability/alerts.yaml' with { typ
 import clusterBoard from '../../../halfstack/observability/grafana/dashboards/cluster.json' with {
   type: 'json',
 };
+import logsBoard from '../../../halfstack/observability/grafana/dashboards/logs-and-traces.json' with {
+  type: 'json',
+};
 import nodesBoard from '../../../halfstack/observability/grafana/dashboards/nodes.json' with {
   type: 'json',
 };
@@ -160,6 +163,7 @@ function watchFiles({ ports }: InstallRequest, layout: Layout): [string, string]
     'grafana/provisioning/dashboards/dashboards.yaml': boardsFile,
     'grafana/provisioning/datasources/datasources.yaml': sourcesFile,
     [`${boards}/cluster.json`]: board(clusterBoard),
+    [`${boards}/logs-and-traces.json`]: board(logsBoard),
     [`${boards}/nodes.json`]: board(nodesBoard),
     [`${boards}/servers.json`]: board(serversBoard),
     [`${boards}/storage-and-apps.json`]: board(appsBoard),

@@ -60,8 +60,27 @@ const dashboard = v.looseObject({
   panels: v.array(
     v.looseObject({
       id: v.pipe(v.number(), v.integer()),
-      type: v.picklist(['row', 'stat', 'timeseries']),
+      type: v.picklist(['row', 'stat', 'timeseries', 'logs', 'table']),
       gridPos: grid,
+      options: v.optional(
+        // As far as Grafana's schema wants all of it said.
+        v.looseObject({
+          legend: v.optional(
+            v.strictObject({
+              displayMode: v.picklist(['list', 'table', 'hidden']),
+              placement: v.picklist(['bottom', 'right']),
+              calcs: v.array(v.string()),
+              showLegend: v.boolean(),
+            }),
+          ),
+          tooltip: v.optional(
+            v.strictObject({
+              mode: v.picklist(['single', 'multi', 'none']),
+              sort: v.picklist(['asc', 'desc', 'none']),
+            }),
+          ),
+        }),
+      ),
     }),
   ),
 });
@@ -129,7 +148,11 @@ const collector = v.strictObject({
   receivers: v.record(v.string(), v.unknown()),
   processors: v.record(v.string(), v.unknown()),
   exporters: v.record(v.string(), v.looseObject({ endpoint: v.string() })),
-  service: v.object({ pipelines: v.record(v.string(), pipeline) }),
+  extensions: v.record(v.string(), v.looseObject({ directory: v.string() })),
+  service: v.object({
+    extensions: v.array(v.string()),
+    pipelines: v.record(v.string(), pipeline),
+  }),
 });
 
 test('the pipelines of the collector are made of parts that it has, and lead to services', () => {
@@ -138,6 +161,10 @@ test('the pipelines of the collector are made of parts that it has, and lead to 
     const used = Object.values(settings.service.pipelines).flatMap((one) => one[kind]);
     expect(new Set(used)).toEqual(new Set(Object.keys(settings[kind])));
   }
+  expect(settings.service.extensions).toEqual(Object.keys(settings.extensions));
+  const stores = valuesOf(settings.receivers, 'storage').map(String);
+  const mounted = services['otel-collector']?.volumes.map((volume) => volume.split(':')[1]);
+  for (const name of stores) expect(mounted).toContain(settings.extensions[name]?.directory);
   const hosts = Object.values(settings.exporters).map(
     ({ endpoint }) => endpoint.replace(/^\w+:\/\//, '').split(':')[0] ?? '',
   );

@@ -3,16 +3,26 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as v from 'valibot';
 
+const datasource = v.object({ type: v.picklist(['prometheus', 'loki', 'tempo']) });
 const dashboard = v.looseObject({
   title: v.string(),
   templating: v.object({
-    list: v.array(v.looseObject({ name: v.string(), query: v.object({ query: v.string() }) })),
+    list: v.array(
+      v.looseObject({
+        name: v.string(),
+        datasource: v.optional(datasource),
+        query: v.union([v.string(), v.looseObject({ query: v.optional(v.string()) })]),
+      }),
+    ),
   }),
   panels: v.array(
     v.looseObject({
       title: v.string(),
       type: v.string(),
-      targets: v.optional(v.array(v.looseObject({ expr: v.string() })), []),
+      targets: v.optional(
+        v.array(v.looseObject({ datasource, expr: v.optional(v.string(), '') })),
+        [],
+      ),
     }),
   ),
 });
@@ -42,7 +52,7 @@ function variableQuery(query: string): string {
   return `count by (${parts[2]}) (${parts[1]})`;
 }
 
-/** Every query of every panel and variable in the JSON files of a folder. */
+/** Every query to Prometheus of every panel and variable in the JSON files of a folder. */
 export function dashboardQueries(folder: string): DashboardQuery[] {
   const files = readdirSync(folder).filter((name) => name.endsWith('.json'));
   return files.flatMap((file) => {
@@ -54,15 +64,19 @@ export function dashboardQueries(folder: string): DashboardQuery[] {
       if (targets.length === 0) throw new Error(`'${title}' of ${file} asks for nothing`);
     }
     return [
-      ...variables.map(({ name, query }) => ({
-        where: `${board.title}: $${name}`,
-        expression: variableQuery(query.query),
-      })),
-      ...panels.flatMap(({ title, targets }) =>
-        targets.map(({ expr }) => ({
-          where: `${board.title}: ${title}`,
-          expression: withoutVariables(expr, names),
+      ...variables
+        .filter((variable) => variable.datasource?.type === 'prometheus')
+        .map(({ name, query }) => ({
+          where: `${board.title}: $${name}`,
+          expression: variableQuery(typeof query === 'string' ? query : (query.query ?? '')),
         })),
+      ...panels.flatMap(({ title, targets }) =>
+        targets
+          .filter((target) => target.datasource.type === 'prometheus')
+          .map(({ expr }) => ({
+            where: `${board.title}: ${title}`,
+            expression: withoutVariables(expr, names),
+          })),
       ),
     ];
   });
