@@ -150,6 +150,9 @@ describe.if(requireOrSkip(reason))('a development installation', () => {
 
   test('its components are at work, and once more finds everything done', async () => {
     await mustRun(['dev', 'status', '--target-path', target], at);
+    // Its file is JSON now.
+    const log = await mustRun(['dev', 'log', 'mgr', '--target-path', target], at);
+    expect(log.stdout).toContain(' INFO  manager: ');
     const before = readFileSync(join(target, 'run/mgr.pid'), 'utf8');
     const { code, stderr } = await script('install-dev.sh', ...options, '--enable-observability');
     expect(stderr).toContain('(was done)');

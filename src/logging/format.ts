@@ -1,4 +1,5 @@
 /** How a log record becomes a line: for people, or as JSON for machines. */
+import * as v from 'valibot';
 import type { LogRecord } from './logger.ts';
 
 const COLORS: Readonly<Record<LogRecord['level'], string>> = {
@@ -46,6 +47,25 @@ export function formatHuman(record: LogRecord, color: boolean): string {
   const level = record.level.toUpperCase().padEnd(5);
   const fields = formatFields(record, (text) => paint(DIM, text));
   return `${paint(DIM, time)} ${paint(COLORS[record.level], level)} ${record.component}: ${escapeControls(record.message)}${fields}\n`;
+}
+
+const jsonLine = v.pipe(
+  v.string(),
+  v.parseJson(),
+  v.looseObject({
+    time: v.pipe(v.string(), v.isoTimestamp()),
+    level: v.picklist(['trace', 'debug', 'info', 'warn', 'error']),
+    component: v.string(),
+    message: v.string(),
+  }),
+);
+
+/** A line of a log for people, whichever of the two it was written as; without its newline. */
+export function readableLine(line: string, color: boolean): string {
+  const parsed = v.safeParse(jsonLine, line);
+  if (!parsed.success) return line;
+  const { time, level, component, message, ...fields } = parsed.output;
+  return formatHuman({ time: new Date(time), level, component, message, fields }, color).trimEnd();
 }
 
 /** One JSON object; `time`, `level`, `component` and `message` come first and win over fields. */

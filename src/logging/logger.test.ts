@@ -8,6 +8,7 @@ import { systemClock } from '../common/clock.ts';
 import { UserError } from '../common/errors.ts';
 import { withSpan } from '../common/tracing.ts';
 import { openLogFile } from './file.ts';
+import { readableLine } from './format.ts';
 import { createLogger, type LoggerOptions, type LogLevel, parseLogLevel } from './logger.ts';
 
 const clock = { ...systemClock, now: () => new Date('2026-01-02T03:04:05.678Z') };
@@ -17,6 +18,16 @@ function recorded(options: Partial<LoggerOptions> = {}) {
   const write = (line: string) => void lines.push(line);
   return { lines, log: createLogger({ component: 'manager', clock, write, ...options }) };
 }
+
+test('whichever way it was written, a line can be read by people', () => {
+  const { lines, log } = recorded({ format: 'json' });
+  log.warn('it\nis late', { by: '2 s', tries: 3 });
+  const [line = ''] = lines;
+  const readable = readableLine(line.trimEnd(), false);
+  expect(readable).toMatch(/^[\d-]+ [\d:.]+ WARN {2}\S+: it\\nis late by="2 s" tries=3$/);
+  expect(readableLine(readable, false)).toBe(readable);
+  expect(readableLine('{"level":"warn"}', false)).toBe('{"level":"warn"}');
+});
 
 test('the console format', () => {
   const { lines, log } = recorded();

@@ -15,6 +15,7 @@ import {
 } from '../../common/command.ts';
 import { UserError } from '../../common/errors.ts';
 import { endRequested } from '../../common/server-process.ts';
+import { readableLine } from '../../logging/format.ts';
 import { type InstallInfo, type Layout, layoutOf, readInfo } from '../layout.ts';
 import {
   outputPath,
@@ -148,14 +149,24 @@ const POLL_MS = 200;
 const DEFAULT_LINES = 100;
 const TAIL_BYTES = 256 * 1024;
 
-/** Copies what a growing file gains until the signal ends it. */
-async function follow(path: string, from: number, io: CommandIo, signal: AbortSignal) {
+/** Passes on the lines that a growing file gains, until the signal ends it. */
+async function follow(
+  path: string,
+  from: number,
+  print: (lines: readonly string[]) => void,
+  signal: AbortSignal,
+) {
   let at = from;
+  let begun = '';
+  const decoder = new TextDecoder();
   while (!signal.aborted) {
     const size = Bun.file(path).size;
     if (size < at) at = 0;
     if (size > at) {
-      io.stdout.write(await Bun.file(path).slice(at, size).bytes());
+      const gained = await Bun.file(path).slice(at, size).bytes();
+      const lines = `${begun}${decoder.decode(gained, { stream: true })}`.split('\n');
+      begun = lines.pop() ?? '';
+      print(lines);
       at = size;
     }
     await systemClock.sleep(POLL_MS);
@@ -180,8 +191,13 @@ export const log = defineCommand({
     const text = await Bun.file(path)
       .slice(Math.max(0, size - TAIL_BYTES), size)
       .text();
-    context.io.stdout.write(`${text.trimEnd().split('\n').slice(-DEFAULT_LINES).join('\n')}\n`);
-    if (context.options.follow) await follow(path, size, context.io, endRequested());
+    const { stdout } = context.io;
+    const print = (lines: readonly string[]) => {
+      // Where a collector reads them, they are JSON.
+      for (const line of lines) stdout.write(`${readableLine(line, stdout.isTTY)}\n`);
+    };
+    print(text.trimEnd().split('\n').slice(-DEFAULT_LINES));
+    if (context.options.follow) await follow(path, size, print, endRequested());
     return 0;
   },
 });
