@@ -101,6 +101,16 @@ async function insertTemplate(
   return row?.id ?? '';
 }
 
+/** A role, and that it is offered to somebody. */
+async function insertOfferedRole(sql: Sql, person: TestAccount, name: string) {
+  const role = crypto.randomUUID();
+  const invitation = crypto.randomUUID();
+  await sql`INSERT INTO roles (id, name, source) VALUES (${role}, ${name}, 'custom')`;
+  await sql`INSERT INTO role_invitations (id, invitee_user_id, role_id)
+            VALUES (${invitation}, ${person.userId}, ${role})`;
+  return { role, invitation };
+}
+
 async function belongingsOf(tenants: TestFolders, owner: Owner): Promise<Belongings> {
   const { sql } = tenants.db;
   const person = tenants.people[owner];
@@ -119,6 +129,7 @@ async function belongingsOf(tenants: TestFolders, owner: Owner): Promise<Belongi
   const folder = await tenants.make(owner, `folder-of-${owner}`);
   const invitation = await insertInvitation(sql, folder, person.email);
   const signIn = await insertSignIn(sql, person, domain);
+  const offered = await insertOfferedRole(sql, person, `role-of-${owner}`);
   const trouble = `trouble-of-${owner}`;
   const logId = await insertErrorLog(sql, person.userId, trouble);
   const template = { person, domain, name: `template-of-${owner}` };
@@ -171,6 +182,9 @@ async function belongingsOf(tenants: TestFolders, owner: Owner): Promise<Belongi
       vfolder: folder,
       vfolder_id: folder,
       inv_id: invitation,
+      'POST /v2/role-invitations.role_id': offered.role,
+      'POST /v2/role-invitations/roles/:role_id/search.role_id': offered.role,
+      invitation_id: offered.invitation,
       'myRevokeLoginSession.sessionId': signIn,
       'adminRevokeLoginSession.sessionId': signIn,
       '/folders.id': folder,
@@ -200,6 +214,9 @@ async function belongingsOf(tenants: TestFolders, owner: Owner): Promise<Belongi
         folder,
         `folder-of-${owner}`,
         invitation,
+        offered.role,
+        offered.invitation,
+        `role-of-${owner}`,
         signIn,
         `task-of-${owner}`,
       ],

@@ -7,7 +7,9 @@ import type { GraphqlCaller } from '../graphql/context.ts';
 import type { GraphqlEngine } from '../graphql/engine.ts';
 import { amended } from './amend.ts';
 import { fromAnswer, toArgument } from './convert.ts';
-import { payloadSelectionOf, selectionOf } from './selection.ts';
+import { selectionOf, wholeSelectionOf } from './selection.ts';
+
+const rowWithLists = v.record(v.string(), v.unknown());
 
 type Kind = 'query' | 'mutation';
 type RootField = GraphQLField<unknown, unknown>;
@@ -37,6 +39,20 @@ function rootField({ schema }: GraphqlEngine, kind: Kind, name: string): RootFie
   return field;
 }
 
+/** A root field whose answer is a list, or has one. */
+export interface ListOf {
+  readonly field: string;
+  readonly list?: string | undefined;
+}
+
+/** The list in the row that a field tells. */
+function listIn(field: RootField, name: string) {
+  const row = getNamedType(field.type);
+  const list = isObjectType(row) ? row.getFields()[name] : undefined;
+  if (list === undefined) throw new Error(`'${field.name}' has no list '${name}'`);
+  return list;
+}
+
 function nodeTypeOf(field: RootField) {
   const type = getNamedType(field.type);
   const edges = isObjectType(type) && type.getFields().edges;
@@ -57,7 +73,23 @@ function toProblem(message: string, code: string | undefined): BackendError {
   return new BackendError(own ?? 'InvalidAPIParameters', message);
 }
 
-/** @throws BackendError for what the field refuses. */
+/** What of `given` a field takes: how a document declares and passes it, and the values. */
+function argumentsFor(field: RootField, given: Readonly<Record<string, unknown>>) {
+  const wanted = field.args.filter((arg) => given[arg.name] != null);
+  const passed = wanted.map((arg) => `${arg.name}: $${arg.name}`).join(', ');
+  return {
+    variables: Object.fromEntries(
+      wanted.map((arg) => [arg.name, toArgument(given[arg.name], arg.type, arg.name)]),
+    ),
+    declared: wanted.map((arg) => `$${arg.name}: ${arg.type}`),
+    passed: passed && `(${passed})`,
+  };
+}
+
+/**
+ * @param inner the list of the row that the field tells.
+ * @throws BackendError for what the field refuses.
+ */
 async function ask(
   engine: GraphqlEngine,
   caller: GraphqlCaller,
@@ -65,15 +97,16 @@ async function ask(
   field: RootField,
   given: Readonly<Record<string, unknown>>,
   selection: string,
+  inner?: { readonly list: RootField; readonly page: Readonly<Record<string, unknown>> },
 ): Promise<unknown> {
-  const wanted = field.args.filter((arg) => given[arg.name] != null);
-  const variables = Object.fromEntries(
-    wanted.map((arg) => [arg.name, toArgument(given[arg.name], arg.type, arg.name)]),
-  );
-  const declared = wanted.map((arg) => `$${arg.name}: ${arg.type}`).join(', ');
-  const passed = wanted.map((arg) => `${arg.name}: $${arg.name}`).join(', ');
+  const outer = argumentsFor(field, given);
+  const within = inner && argumentsFor(inner.list, inner.page);
+  const all = [outer, ...(within ? [within] : [])];
+  const variables = Object.assign({}, ...all.map((each) => each.variables));
+  const declared = all.flatMap((each) => each.declared).join(', ');
+  const chosen = inner ? `{ ${inner.list.name}${within?.passed} ${selection} }` : selection;
   const query = `${kind}${declared && `(${declared})`} {
-    ${field.name}${passed && `(${passed})`} ${selection}
+    ${field.name}${outer.passed} ${chosen}
   }`;
   const response = await engine.handle({ query, variables }, caller);
   const { data, errors } = v.parse(answered, await response.json());
@@ -90,7 +123,7 @@ export async function tellOne(
   given: Readonly<Record<string, unknown>>,
 ): Promise<unknown> {
   const field = rootField(engine, 'query', fieldName);
-  const row = await ask(engine, caller, 'query', field, given, selectionOf(field.type));
+  const row = await ask(engine, caller, 'query', field, given, wholeSelectionOf(field.type));
   if (row === null) return null;
   const [told] = await amended(caller.ctx, field.name, [fromAnswer(row, field.type)]);
   return told;
@@ -115,7 +148,7 @@ const DEFAULT_LIMIT = 50;
 export async function tellPage(
   engine: GraphqlEngine,
   caller: GraphqlCaller,
-  fieldName: string,
+  { field: fieldName, list: listName }: ListOf,
   place: Readonly<Record<string, unknown>>,
   { filter, order, ...body }: SearchBody,
 ) {
@@ -123,18 +156,24 @@ export async function tellPage(
   const limit = byCursor ? null : (body.limit ?? DEFAULT_LIMIT);
   const offset = byCursor ? null : (body.offset ?? 0);
   const field = rootField(engine, 'query', fieldName);
-  const nodeType = nodeTypeOf(field);
+  const list = listName === undefined ? field : listIn(field, listName);
+  const nodeType = nodeTypeOf(list);
   const selection = `{ count pageInfo { hasNextPage hasPreviousPage }
     edges { node ${selectionOf(nodeType)} } }`;
-  const given = { ...place, ...body, filter, orderBy: order, limit, offset };
-  const page = v.parse(connection, await ask(engine, caller, 'query', field, given, selection));
-  const rows = page.edges.map(({ node }) => fromAnswer(node, nodeType));
+  const page = { ...body, filter, orderBy: order, limit, offset };
+  const answer =
+    listName === undefined
+      ? await ask(engine, caller, 'query', field, { ...place, ...page }, selection)
+      : await ask(engine, caller, 'query', field, place, selection, { list, page });
+  const told = listName === undefined ? answer : v.parse(rowWithLists, answer)[listName];
+  const { count, pageInfo, edges } = v.parse(connection, told);
+  const rows = edges.map(({ node }) => fromAnswer(node, nodeType));
   return {
     items: await amended(caller.ctx, field.name, rows),
-    total_count: page.count,
-    has_next_page: page.pageInfo.hasNextPage,
-    has_previous_page: page.pageInfo.hasPreviousPage,
-    pagination: { total: page.count, offset: offset ?? 0, limit },
+    total_count: count,
+    has_next_page: pageInfo.hasNextPage,
+    has_previous_page: pageInfo.hasPreviousPage,
+    pagination: { total: count, offset: offset ?? 0, limit },
   };
 }
 
@@ -148,7 +187,7 @@ export async function runChange(
   given: Readonly<Record<string, unknown>>,
 ): Promise<unknown> {
   const field = rootField(engine, 'mutation', mutation);
-  const selection = payloadSelectionOf(field.type);
+  const selection = wholeSelectionOf(field.type);
   const answer = await ask(engine, caller, 'mutation', field, given, selection);
   const told = v.parse(payload, fromAnswer(answer, field.type));
   if (told.vfolder === undefined) return told;

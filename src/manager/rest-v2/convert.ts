@@ -29,9 +29,19 @@ const IN_CAPITALS = new Set([
   'ImageV2Status',
 ]);
 
+/** Enumerations whose members keep their underscores. */
+const WITH_UNDERSCORES = new Set(['RBACElementType', 'LoginAttemptResult']);
+
 /** Members that the HTTP operations call by the words of the columns. */
 const OTHER_WORDS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   VFolderMountPermission: { READ_ONLY: 'ro', READ_WRITE: 'rw', RW_DELETE: 'wd' },
+  OperationType: {
+    GRANT_ALL: 'grant:all',
+    GRANT_READ: 'grant:read',
+    GRANT_UPDATE: 'grant:update',
+    GRANT_SOFT_DELETE: 'grant:soft-delete',
+    GRANT_HARD_DELETE: 'grant:hard-delete',
+  },
 };
 
 const snakeCase = (name: string): string =>
@@ -99,7 +109,10 @@ export function fromAnswer(value: unknown, type: GraphQLOutputType): unknown {
   if (named.name === 'ID') return typeof value === 'string' ? rawIdOf(value) : value;
   if (isEnumType(named)) {
     if (typeof value !== 'string' || IN_CAPITALS.has(named.name)) return value;
-    return OTHER_WORDS[named.name]?.[value] ?? value.toLowerCase().replaceAll('_', '-');
+    const word = OTHER_WORDS[named.name]?.[value];
+    if (word !== undefined) return word;
+    const lower = value.toLowerCase();
+    return WITH_UNDERSCORES.has(named.name) ? lower : lower.replaceAll('_', '-');
   }
   if (!isObjectType(named) || !isRecord(value)) return value;
   const fields = named.getFields();

@@ -40,15 +40,20 @@ export function selectionOf(type: GraphQLOutputType, depth = 0): string {
   return fields.length === 0 ? '' : `{ ${fields.join(' ')} }`;
 }
 
-/** The selection set of a mutation's payload: the rows that it tells, each with its own fields. */
-export function payloadSelectionOf(type: GraphQLOutputType): string {
+const isPayload = (type: GraphQLOutputType): boolean => getNamedType(type).name.endsWith('Payload');
+
+/** The selection set of a payload: the rows that it tells, each with its own fields. */
+function payloadSelectionOf(type: GraphQLOutputType): string {
   const named = getNamedType(type);
   if (!isObjectType(named)) return '';
-  const fields = Object.values(named.getFields()).flatMap((field) => {
-    const inner = getNamedType(field.type);
-    if (isLeafType(inner)) return [field.name];
-    const isPayload = inner.name.endsWith('Payload');
-    return [`${field.name} ${isPayload ? payloadSelectionOf(inner) : selectionOf(field.type)}`];
-  });
+  const fields = Object.values(named.getFields()).map((field) =>
+    isLeafType(getNamedType(field.type))
+      ? field.name
+      : `${field.name} ${wholeSelectionOf(field.type)}`,
+  );
   return `{ ${fields.join(' ')} }`;
 }
+
+/** The selection set of what a root field tells: a payload, or a row alone. */
+export const wholeSelectionOf = (type: GraphQLOutputType): string =>
+  isPayload(type) ? payloadSelectionOf(type) : selectionOf(type);

@@ -252,6 +252,9 @@ describe('parameters that name rows', () => {
     ...[
       'POST /v2/users/domains/:domain_name/search',
       'POST /v2/rbac/roles/projects/:project_id/search',
+      'POST /v2/projects/:project_id/users/unassign',
+      'POST /v2/role-invitations',
+      'POST /v2/role-invitations/roles/:role_id/search',
     ],
     'POST /v2/sessions/projects/:project_id/search',
     'POST /v2/vfolders/projects/:project_id/search',
