@@ -16,6 +16,7 @@ const TARGET = join(import.meta.dir, '../src/manager/graphql/resolvers.generated
 const PARENTS: Readonly<Record<string, string>> = {
   Agent: '../agent/graphql.ts#AgentParent',
   AgentNode: '../agent/graphql.ts#AgentParent',
+  AgentV2: '../agent/graphql-store.ts#AgentListRow',
   ComputeSession: '../session/graphql.ts#ComputeSessionParent',
   ComputeSessionNode: '../session/node.ts#SessionNodeRow',
   Image: '../image/service.ts#Image as ImageParent',
@@ -82,7 +83,7 @@ const SCALARS = {
   ImagePermissionValueField: '../image/permissions.ts#ImagePermission',
   ContainerRegistryTypeField: { input: '../registry/manage.ts#RegistryType', output: 'string' },
   GroupPermissionField: '../project/service.ts#ProjectPermission',
-  AgentPermissionField: '../agent/node-graphql.ts#AgentPermission',
+  AgentPermissionField: '../agent/node-graphql.ts#AgentPermissionWord',
   UUIDFloatMap: '../agent/graphql-devices.ts#DeviceShares',
   SessionPermissionValueField: '../session/node.ts#SessionPermission',
   DomainPermissionValueField: '../domain/service.ts#DomainPermission',

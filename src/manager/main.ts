@@ -17,6 +17,7 @@ import { joinRoute } from './agent/join.ts';
 import { KnownAgents } from './agent/known-agents.ts';
 import { agentNodeGraphql } from './agent/node-graphql.ts';
 import { agentSearchRoutes } from './agent/rest-search.ts';
+import { agentV2Graphql } from './agent/v2-graphql.ts';
 import { agentGatewayRoute, announceManager, httpAgentDirectory } from './agent-link.ts';
 import { auditGraphql } from './audit/graphql.ts';
 import { loginGraphql } from './auth/login-graphql.ts';
@@ -78,6 +79,7 @@ import { resourceGroupGraphql } from './resource-group/graphql.ts';
 import { resourceGroupNodeGraphql } from './resource-group/node-graphql.ts';
 import { resourceGroupRoutes } from './resource-group/rest.ts';
 import { resourceGroupV2Graphql } from './resource-group/v2-graphql.ts';
+import { resourceGroupV2ManageGraphql } from './resource-group/v2-manage-graphql.ts';
 import { resourcePresetGraphql } from './resource-preset/graphql.ts';
 import { resourcePresetRoutes } from './resource-preset/rest.ts';
 import { resourceSlotGraphql } from './resource-slot/graphql.ts';
@@ -96,6 +98,7 @@ import { sessionRoutes, sessionSocketRoutes } from './session/rest.ts';
 import { sessionHistoryRoutes } from './session/rest-history.ts';
 import { sessionSearchRoutes } from './session/rest-search.ts';
 import { TransitionQueue } from './session/transition-queue.ts';
+import { agentSessionsV2Graphql } from './session/v2-agent-graphql.ts';
 import { sessionV2Graphql } from './session/v2-graphql.ts';
 import { sessionHistoryGraphql } from './session/v2-history-graphql.ts';
 import { kernelV2Graphql } from './session/v2-kernel-graphql.ts';
@@ -171,6 +174,7 @@ export const graphqlModules: readonly GraphqlModule[] = [
   kernelV2Graphql,
   agentGraphql,
   agentNodeGraphql,
+  agentV2Graphql,
   userGraphql,
   userNodeGraphql,
   userV2Graphql,
@@ -196,7 +200,9 @@ export const graphqlModules: readonly GraphqlModule[] = [
   usageBucketGraphql,
   resourceGroupGraphql,
   resourceGroupNodeGraphql,
+  agentSessionsV2Graphql,
   resourceGroupV2Graphql,
+  resourceGroupV2ManageGraphql,
   resourcePresetGraphql,
   resourceSlotGraphql,
   registryGraphql,

@@ -187,6 +187,7 @@ async function belongingsOf(tenants: TestFolders, owner: Owner): Promise<Belongi
       invitation_id: offered.invitation,
       'myRevokeLoginSession.sessionId': signIn,
       'adminRevokeLoginSession.sessionId': signIn,
+      'POST /v2/login-sessions/my/revoke.session_id': signIn,
       '/folders.id': folder,
       '/folders.name': folder,
       // The name of a new one.

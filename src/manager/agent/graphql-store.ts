@@ -169,12 +169,19 @@ const searched: V2ListShape = {
   columns: agentColumns,
   from: (sql) => sql`agents a`,
   fields: (sql) => ({
+    id: { kind: 'text', column: sql`a.id` },
     status: { kind: 'enum', column: sql`a.status::text` },
+    schedulable: { kind: 'boolean', column: sql`a.schedulable` },
+    scalingGroup: { kind: 'text', column: sql`a.scaling_group` },
+    // The older HTTP search's name of it.
     resourceGroup: { kind: 'text', column: sql`a.scaling_group` },
   }),
   orders: (sql) => ({
     ID: sql`a.id`,
     STATUS: sql`a.status`,
+    FIRST_CONTACT: sql`a.first_contact`,
+    SCALING_GROUP: sql`a.scaling_group`,
+    SCHEDULABLE: sql`a.schedulable`,
     RESOURCE_GROUP: sql`a.scaling_group`,
   }),
   newest: (sql) => sql`a.first_contact`,

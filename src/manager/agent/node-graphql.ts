@@ -31,7 +31,7 @@ const AGENT_PERMISSIONS = [
   'create_compute_session',
   'create_service',
 ] as const;
-export type AgentPermission = (typeof AGENT_PERMISSIONS)[number];
+export type AgentPermissionWord = (typeof AGENT_PERMISSIONS)[number];
 
 const PAGE =
   'filter: String, order: String, offset: Int, before: String, after: String, first: Int, last: Int';
@@ -164,7 +164,7 @@ const toSummary = ({
 });
 
 /** What is left of the capacity; nothing of a slot where more is held than there is. */
-function freeOf(capacity: SlotMap, used: SlotMap): SlotMap {
+export function freeOf(capacity: SlotMap, used: SlotMap): SlotMap {
   const free = new Map(parseSlots(capacity));
   for (const [name, amount] of parseSlots(used)) {
     const left = (free.get(name) ?? 0n) - amount;

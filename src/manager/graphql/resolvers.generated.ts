@@ -3,13 +3,14 @@ import type { Scope } from './scalars.ts';
 import type { ImagePermission } from '../image/permissions.ts';
 import type { SessionPermission } from '../session/node.ts';
 import type { DeviceShares } from '../agent/graphql-devices.ts';
-import type { AgentPermission } from '../agent/node-graphql.ts';
+import type { AgentPermissionWord } from '../agent/node-graphql.ts';
 import type { ProjectPermission } from '../project/service.ts';
 import type { DomainPermission } from '../domain/service.ts';
 import type { FolderPower } from '../folder/rules.ts';
 import type { RegistryType } from '../registry/manage.ts';
 import type { GraphQLResolveInfo, GraphQLScalarType, GraphQLScalarTypeConfig } from 'graphql';
 import type { AgentParent } from '../agent/graphql.ts';
+import type { AgentListRow } from '../agent/graphql-store.ts';
 import type { ComputeSessionParent } from '../session/graphql.ts';
 import type { SessionNodeRow, ContainerRow, KernelV2Row, SessionV2Row, SessionHistoryRow } from '../session/node.ts';
 import type { Image as ImageParent, Image as ImageNodeParent, Image as ImageV2Parent } from '../image/service.ts';
@@ -68,7 +69,7 @@ export type Scalars = {
   /** An object with numbers by UUID. */
   UUIDFloatMap: { input: DeviceShares; output: DeviceShares; }
   /** One of read_attribute, update_attribute, create_compute_session, create_service. */
-  AgentPermissionField: { input: AgentPermission; output: AgentPermission; }
+  AgentPermissionField: { input: AgentPermissionWord; output: AgentPermissionWord; }
   /** One of read_attribute, read_sensitive_attribute, update_attribute, delete_project, associate_with_user. */
   GroupPermissionField: { input: ProjectPermission; output: ProjectPermission; }
   /** One of read_attribute, read_sensitive_attribute, update_attribute, create_user, create_project. */
@@ -278,6 +279,8 @@ export type Query = {
   readonly agent_summary: Maybe<AgentSummary>;
   readonly agent_summary_list: Maybe<AgentSummaryList>;
   readonly agentStats: Maybe<AgentStats>;
+  readonly agentV2: Maybe<AgentV2>;
+  readonly agentsV2: Maybe<AgentV2Connection>;
   readonly user: Maybe<User>;
   readonly user_from_uuid: Maybe<User>;
   readonly users: Maybe<ReadonlyArray<Maybe<User>>>;
@@ -385,6 +388,11 @@ export type Query = {
   /** @deprecated Field no longer supported */
   readonly resourceGroups: Maybe<ResourceGroupConnection>;
   readonly adminResourceGroups: Maybe<ResourceGroupConnection>;
+  readonly adminResourceGroupV2: Maybe<ResourceGroup>;
+  readonly adminAllowedDomainsForResourceGroupV2: Maybe<AllowedDomainsPayload>;
+  readonly adminAllowedProjectsForResourceGroupV2: Maybe<AllowedProjectsPayload>;
+  readonly adminAllowedResourceGroupsForDomainV2: Maybe<AllowedResourceGroupsPayload>;
+  readonly adminAllowedResourceGroupsForProjectV2: Maybe<AllowedResourceGroupsPayload>;
   readonly resource_preset: Maybe<ResourcePreset>;
   readonly resource_preset_by_id: Maybe<ResourcePreset>;
   readonly resource_presets: Maybe<ReadonlyArray<Maybe<ResourcePreset>>>;
@@ -731,6 +739,23 @@ export type Queryagent_summary_listArgs = {
   order?: InputMaybe<Scalars['String']['input']>;
   scaling_group?: InputMaybe<Scalars['String']['input']>;
   status?: InputMaybe<Scalars['String']['input']>;
+};
+
+
+export type QueryagentV2Args = {
+  id: Scalars['String']['input'];
+};
+
+
+export type QueryagentsV2Args = {
+  filter?: InputMaybe<AgentFilter>;
+  orderBy?: InputMaybe<ReadonlyArray<AgentOrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
 };
 
 
@@ -1578,6 +1603,31 @@ export type QueryadminResourceGroupsArgs = {
 };
 
 
+export type QueryadminResourceGroupV2Args = {
+  name: Scalars['String']['input'];
+};
+
+
+export type QueryadminAllowedDomainsForResourceGroupV2Args = {
+  resourceGroupName: Scalars['String']['input'];
+};
+
+
+export type QueryadminAllowedProjectsForResourceGroupV2Args = {
+  resourceGroupName: Scalars['String']['input'];
+};
+
+
+export type QueryadminAllowedResourceGroupsForDomainV2Args = {
+  domainName: Scalars['String']['input'];
+};
+
+
+export type QueryadminAllowedResourceGroupsForProjectV2Args = {
+  projectId: Scalars['UUID']['input'];
+};
+
+
 export type Queryresource_presetArgs = {
   name?: InputMaybe<Scalars['String']['input']>;
 };
@@ -1779,6 +1829,13 @@ export type Mutation = {
   readonly disassociate_scaling_groups_with_keypair: Maybe<DisassociateScalingGroupsWithKeyPair>;
   readonly disassociate_all_scaling_groups_with_domain: Maybe<DisassociateAllScalingGroupsWithDomain>;
   readonly disassociate_all_scaling_groups_with_group: Maybe<DisassociateAllScalingGroupsWithGroup>;
+  readonly adminCreateResourceGroupV2: Maybe<CreateResourceGroupPayload>;
+  readonly adminUpdateResourceGroup: Maybe<UpdateResourceGroupPayload>;
+  readonly adminDeleteResourceGroupV2: Maybe<DeleteResourceGroupPayload>;
+  readonly adminUpdateAllowedDomainsForResourceGroupV2: Maybe<AllowedDomainsPayload>;
+  readonly adminUpdateAllowedProjectsForResourceGroupV2: Maybe<AllowedProjectsPayload>;
+  readonly adminUpdateAllowedResourceGroupsForDomainV2: Maybe<AllowedResourceGroupsPayload>;
+  readonly adminUpdateAllowedResourceGroupsForProjectV2: Maybe<AllowedResourceGroupsPayload>;
   readonly create_resource_preset: Maybe<CreateResourcePreset>;
   readonly modify_resource_preset: Maybe<ModifyResourcePreset>;
   readonly delete_resource_preset: Maybe<DeleteResourcePreset>;
@@ -2557,6 +2614,41 @@ export type Mutationdisassociate_all_scaling_groups_with_domainArgs = {
 
 export type Mutationdisassociate_all_scaling_groups_with_groupArgs = {
   user_group: Scalars['UUID']['input'];
+};
+
+
+export type MutationadminCreateResourceGroupV2Args = {
+  input: CreateResourceGroupInput;
+};
+
+
+export type MutationadminUpdateResourceGroupArgs = {
+  input: UpdateResourceGroupInput;
+};
+
+
+export type MutationadminDeleteResourceGroupV2Args = {
+  name: Scalars['String']['input'];
+};
+
+
+export type MutationadminUpdateAllowedDomainsForResourceGroupV2Args = {
+  input: UpdateAllowedDomainsForResourceGroupInput;
+};
+
+
+export type MutationadminUpdateAllowedProjectsForResourceGroupV2Args = {
+  input: UpdateAllowedProjectsForResourceGroupInput;
+};
+
+
+export type MutationadminUpdateAllowedResourceGroupsForDomainV2Args = {
+  input: UpdateAllowedResourceGroupsForDomainInput;
+};
+
+
+export type MutationadminUpdateAllowedResourceGroupsForProjectV2Args = {
+  input: UpdateAllowedResourceGroupsForProjectInput;
 };
 
 
@@ -4105,6 +4197,129 @@ export type AgentSummaryList = PaginatedList & {
   readonly __typename?: 'AgentSummaryList';
   readonly items: ReadonlyArray<Maybe<AgentSummary>>;
   readonly total_count: Scalars['Int']['output'];
+};
+
+export type AgentV2 = Node & {
+  readonly __typename?: 'AgentV2';
+  readonly id: Scalars['ID']['output'];
+  readonly resourceInfo: AgentResource;
+  readonly statusInfo: AgentStatusInfo;
+  readonly systemInfo: AgentSystemInfo;
+  readonly networkInfo: AgentNetworkInfo;
+  readonly permissions: ReadonlyArray<AgentPermission>;
+  readonly scalingGroup: Scalars['String']['output'];
+  readonly kernels: Maybe<KernelV2Connection>;
+  readonly sessions: Maybe<SessionV2Connection>;
+};
+
+
+export type AgentV2kernelsArgs = {
+  filter?: InputMaybe<KernelV2Filter>;
+  orderBy?: InputMaybe<ReadonlyArray<KernelV2OrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type AgentV2sessionsArgs = {
+  filter?: InputMaybe<SessionV2Filter>;
+  orderBy?: InputMaybe<ReadonlyArray<SessionV2OrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+export type AgentStatusInfo = {
+  readonly __typename?: 'AgentStatusInfo';
+  readonly status: AgentStatusEnum;
+  readonly statusChanged: Maybe<Scalars['DateTime']['output']>;
+  readonly firstContact: Maybe<Scalars['DateTime']['output']>;
+  readonly lostAt: Maybe<Scalars['DateTime']['output']>;
+  readonly schedulable: Scalars['Boolean']['output'];
+};
+
+export type AgentSystemInfo = {
+  readonly __typename?: 'AgentSystemInfo';
+  readonly architecture: Scalars['String']['output'];
+  readonly version: Scalars['String']['output'];
+  readonly autoTerminateAbusingKernel: Scalars['Boolean']['output'];
+  readonly computePlugins: ComputePlugins;
+};
+
+export type ComputePlugins = {
+  readonly __typename?: 'ComputePlugins';
+  readonly entries: ReadonlyArray<ComputePluginEntry>;
+};
+
+export type ComputePluginEntry = {
+  readonly __typename?: 'ComputePluginEntry';
+  readonly pluginName: Scalars['String']['output'];
+  readonly value: Scalars['String']['output'];
+};
+
+export type AgentNetworkInfo = {
+  readonly __typename?: 'AgentNetworkInfo';
+  readonly region: Scalars['String']['output'];
+  readonly addr: Scalars['String']['output'];
+};
+
+export type AgentStatusEnum =
+  | 'ALIVE'
+  | 'LOST'
+  | 'RESTARTING'
+  | 'TERMINATED';
+
+export type AgentPermission =
+  | 'READ_ATTRIBUTE'
+  | 'UPDATE_ATTRIBUTE'
+  | 'CREATE_COMPUTE_SESSION'
+  | 'CREATE_SERVICE';
+
+export type AgentFilter = {
+  readonly id?: InputMaybe<StringFilter>;
+  readonly status?: InputMaybe<AgentStatusFilter>;
+  readonly schedulable?: InputMaybe<Scalars['Boolean']['input']>;
+  readonly scalingGroup?: InputMaybe<StringFilter>;
+  readonly AND?: InputMaybe<ReadonlyArray<AgentFilter>>;
+  readonly OR?: InputMaybe<ReadonlyArray<AgentFilter>>;
+  readonly NOT?: InputMaybe<ReadonlyArray<AgentFilter>>;
+};
+
+export type AgentStatusFilter = {
+  readonly in?: InputMaybe<ReadonlyArray<AgentStatusEnum>>;
+  readonly equals?: InputMaybe<AgentStatusEnum>;
+};
+
+export type AgentOrderBy = {
+  readonly field: AgentOrderField;
+  readonly direction?: OrderDirection;
+};
+
+export type AgentOrderField =
+  | 'ID'
+  | 'STATUS'
+  | 'FIRST_CONTACT'
+  | 'SCALING_GROUP'
+  | 'SCHEDULABLE';
+
+export type AgentV2Connection = {
+  readonly __typename?: 'AgentV2Connection';
+  readonly pageInfo: PageInfo;
+  readonly edges: ReadonlyArray<AgentV2Edge>;
+  readonly count: Scalars['Int']['output'];
+};
+
+export type AgentV2Edge = {
+  readonly __typename?: 'AgentV2Edge';
+  readonly cursor: Scalars['String']['output'];
+  readonly node: AgentV2;
 };
 
 export type User = Item & {
@@ -7447,6 +7662,8 @@ export type ResourceGroup = Node & {
   readonly metadata: ResourceGroupMetadata;
   readonly network: ResourceGroupNetworkConfig;
   readonly scheduler: ResourceGroupSchedulerConfig;
+  readonly defaultDeploymentOptions: DeploymentOptionsInfo;
+  readonly defaultSessionOptions: DefaultSessionOptionsInfo;
   readonly resourceInfo: Maybe<ResourceInfo>;
 };
 
@@ -7800,6 +8017,68 @@ export type ScalingGroupEdge = {
   readonly cursor: Scalars['String']['output'];
 };
 
+export type DeploymentOptionsInfo = {
+  readonly __typename?: 'DeploymentOptionsInfo';
+  readonly handlerOptions: DeploymentHandlerOptionsInfo;
+};
+
+export type DeploymentHandlerOptionsInfo = {
+  readonly __typename?: 'DeploymentHandlerOptionsInfo';
+  readonly default: HandlerOptionsInfo;
+  readonly byHandler: ReadonlyArray<HandlerOptionsEntryInfo>;
+};
+
+export type HandlerOptionsInfo = {
+  readonly __typename?: 'HandlerOptionsInfo';
+  readonly timeoutSec: Maybe<Scalars['Int']['output']>;
+  readonly maxRetryCount: Maybe<Scalars['Int']['output']>;
+};
+
+export type HandlerOptionsEntryInfo = {
+  readonly __typename?: 'HandlerOptionsEntryInfo';
+  readonly timeoutSec: Maybe<Scalars['Int']['output']>;
+  readonly maxRetryCount: Maybe<Scalars['Int']['output']>;
+  readonly handlerName: Scalars['String']['output'];
+};
+
+export type DefaultSessionOptionsInfo = {
+  readonly __typename?: 'DefaultSessionOptionsInfo';
+  readonly priority: Scalars['Int']['output'];
+  readonly isPreemptible: Scalars['Boolean']['output'];
+  readonly clusterMode: Scalars['String']['output'];
+  readonly defaultFailurePolicy: SessionFailurePolicy;
+  readonly handlerOptions: DefaultSessionHandlerOptionsPolicyInfo;
+  readonly agentSelectionPolicy: SessionAgentSelectionPolicy;
+};
+
+export type DefaultSessionHandlerOptionsPolicyInfo = {
+  readonly __typename?: 'DefaultSessionHandlerOptionsPolicyInfo';
+  readonly default: DefaultSessionHandlerOptionsInfo;
+  readonly byHandler: ReadonlyArray<DefaultSessionHandlerOptionsEntryInfo>;
+};
+
+export type DefaultSessionHandlerOptionsInfo = {
+  readonly __typename?: 'DefaultSessionHandlerOptionsInfo';
+  readonly timeoutSec: Maybe<Scalars['Int']['output']>;
+  readonly maxRetryCount: Maybe<Scalars['Int']['output']>;
+};
+
+export type DefaultSessionHandlerOptionsEntryInfo = {
+  readonly __typename?: 'DefaultSessionHandlerOptionsEntryInfo';
+  readonly timeoutSec: Maybe<Scalars['Int']['output']>;
+  readonly maxRetryCount: Maybe<Scalars['Int']['output']>;
+  readonly handlerName: Scalars['String']['output'];
+};
+
+export type SessionFailurePolicy =
+  | 'STRICT'
+  | 'BOOT_ALL'
+  | 'TOLERANT';
+
+export type SessionAgentSelectionPolicy =
+  | 'STRICT'
+  | 'PREFERRED';
+
 export type ResourceGroupStatus = {
   readonly __typename?: 'ResourceGroupStatus';
   readonly isActive: Scalars['Boolean']['output'];
@@ -7895,6 +8174,84 @@ export type ResourceGroupEdge = {
   readonly __typename?: 'ResourceGroupEdge';
   readonly cursor: Scalars['String']['output'];
   readonly node: ResourceGroup;
+};
+
+export type CreateResourceGroupInput = {
+  readonly name: Scalars['String']['input'];
+  readonly domainName: Scalars['String']['input'];
+  readonly description?: InputMaybe<Scalars['String']['input']>;
+};
+
+export type CreateResourceGroupPayload = {
+  readonly __typename?: 'CreateResourceGroupPayload';
+  readonly resourceGroup: ResourceGroup;
+};
+
+export type UpdateResourceGroupInput = {
+  readonly resourceGroupName: Scalars['String']['input'];
+  readonly isActive?: InputMaybe<Scalars['Boolean']['input']>;
+  readonly isPublic?: InputMaybe<Scalars['Boolean']['input']>;
+  readonly description?: InputMaybe<Scalars['String']['input']>;
+  readonly appProxyAddr?: InputMaybe<Scalars['String']['input']>;
+  readonly appproxyApiToken?: InputMaybe<Scalars['String']['input']>;
+  readonly useHostNetwork?: InputMaybe<Scalars['Boolean']['input']>;
+  readonly schedulerType?: InputMaybe<SchedulerType>;
+  readonly preemption?: InputMaybe<PreemptionConfigInput>;
+};
+
+export type PreemptionConfigInput = {
+  readonly preemptiblePriority?: Scalars['Int']['input'];
+  readonly order?: PreemptionOrder;
+  readonly mode?: PreemptionMode;
+};
+
+export type UpdateResourceGroupPayload = {
+  readonly __typename?: 'UpdateResourceGroupPayload';
+  readonly resourceGroup: ResourceGroup;
+};
+
+export type DeleteResourceGroupPayload = {
+  readonly __typename?: 'DeleteResourceGroupPayload';
+  readonly id: Scalars['String']['output'];
+};
+
+export type UpdateAllowedDomainsForResourceGroupInput = {
+  readonly resourceGroupName: Scalars['String']['input'];
+  readonly add?: InputMaybe<ReadonlyArray<Scalars['String']['input']>>;
+  readonly remove?: InputMaybe<ReadonlyArray<Scalars['String']['input']>>;
+};
+
+export type UpdateAllowedProjectsForResourceGroupInput = {
+  readonly resourceGroupName: Scalars['String']['input'];
+  readonly add?: InputMaybe<ReadonlyArray<Scalars['UUID']['input']>>;
+  readonly remove?: InputMaybe<ReadonlyArray<Scalars['UUID']['input']>>;
+};
+
+export type UpdateAllowedResourceGroupsForDomainInput = {
+  readonly domainName: Scalars['String']['input'];
+  readonly add?: InputMaybe<ReadonlyArray<Scalars['String']['input']>>;
+  readonly remove?: InputMaybe<ReadonlyArray<Scalars['String']['input']>>;
+};
+
+export type UpdateAllowedResourceGroupsForProjectInput = {
+  readonly projectId: Scalars['UUID']['input'];
+  readonly add?: InputMaybe<ReadonlyArray<Scalars['String']['input']>>;
+  readonly remove?: InputMaybe<ReadonlyArray<Scalars['String']['input']>>;
+};
+
+export type AllowedDomainsPayload = {
+  readonly __typename?: 'AllowedDomainsPayload';
+  readonly items: ReadonlyArray<Scalars['String']['output']>;
+};
+
+export type AllowedProjectsPayload = {
+  readonly __typename?: 'AllowedProjectsPayload';
+  readonly items: ReadonlyArray<Scalars['UUID']['output']>;
+};
+
+export type AllowedResourceGroupsPayload = {
+  readonly __typename?: 'AllowedResourceGroupsPayload';
+  readonly items: ReadonlyArray<Scalars['String']['output']>;
 };
 
 export type ResourcePreset = {
@@ -8201,6 +8558,7 @@ export type ResolversInterfaceTypes<_RefType extends Record<string, unknown>> = 
     | ( SessionHistoryRow )
     | ( SessionV2Row )
     | ( KernelV2Row )
+    | ( AgentListRow )
     | ( UserRecord )
     | ( ProjectRecord )
     | ( DomainRecord )
@@ -8456,6 +8814,20 @@ export type ResolversTypes = {
   AgentEdge: ResolverTypeWrapper<Omit<AgentEdge, 'node'> & { node?: Maybe<ResolversTypes['AgentNode']> }>;
   AgentSummary: ResolverTypeWrapper<AgentSummary>;
   AgentSummaryList: ResolverTypeWrapper<AgentSummaryList>;
+  AgentV2: ResolverTypeWrapper<AgentListRow>;
+  AgentStatusInfo: ResolverTypeWrapper<AgentStatusInfo>;
+  AgentSystemInfo: ResolverTypeWrapper<AgentSystemInfo>;
+  ComputePlugins: ResolverTypeWrapper<ComputePlugins>;
+  ComputePluginEntry: ResolverTypeWrapper<ComputePluginEntry>;
+  AgentNetworkInfo: ResolverTypeWrapper<AgentNetworkInfo>;
+  AgentStatusEnum: AgentStatusEnum;
+  AgentPermission: AgentPermission;
+  AgentFilter: AgentFilter;
+  AgentStatusFilter: AgentStatusFilter;
+  AgentOrderBy: AgentOrderBy;
+  AgentOrderField: AgentOrderField;
+  AgentV2Connection: ResolverTypeWrapper<Omit<AgentV2Connection, 'edges'> & { edges: ReadonlyArray<ResolversTypes['AgentV2Edge']> }>;
+  AgentV2Edge: ResolverTypeWrapper<Omit<AgentV2Edge, 'node'> & { node: ResolversTypes['AgentV2'] }>;
   User: ResolverTypeWrapper<UserRecord>;
   UserGroup: ResolverTypeWrapper<UserGroup>;
   UserList: ResolverTypeWrapper<Omit<UserList, 'items'> & { items: ReadonlyArray<Maybe<ResolversTypes['User']>> }>;
@@ -8933,6 +9305,16 @@ export type ResolversTypes = {
   ScalingGroupNode: ResolverTypeWrapper<ScalingGroupRow>;
   ScalingGroupConnection: ResolverTypeWrapper<Omit<ScalingGroupConnection, 'edges'> & { edges: ReadonlyArray<Maybe<ResolversTypes['ScalingGroupEdge']>> }>;
   ScalingGroupEdge: ResolverTypeWrapper<Omit<ScalingGroupEdge, 'node'> & { node?: Maybe<ResolversTypes['ScalingGroupNode']> }>;
+  DeploymentOptionsInfo: ResolverTypeWrapper<DeploymentOptionsInfo>;
+  DeploymentHandlerOptionsInfo: ResolverTypeWrapper<DeploymentHandlerOptionsInfo>;
+  HandlerOptionsInfo: ResolverTypeWrapper<HandlerOptionsInfo>;
+  HandlerOptionsEntryInfo: ResolverTypeWrapper<HandlerOptionsEntryInfo>;
+  DefaultSessionOptionsInfo: ResolverTypeWrapper<DefaultSessionOptionsInfo>;
+  DefaultSessionHandlerOptionsPolicyInfo: ResolverTypeWrapper<DefaultSessionHandlerOptionsPolicyInfo>;
+  DefaultSessionHandlerOptionsInfo: ResolverTypeWrapper<DefaultSessionHandlerOptionsInfo>;
+  DefaultSessionHandlerOptionsEntryInfo: ResolverTypeWrapper<DefaultSessionHandlerOptionsEntryInfo>;
+  SessionFailurePolicy: SessionFailurePolicy;
+  SessionAgentSelectionPolicy: SessionAgentSelectionPolicy;
   ResourceGroupStatus: ResolverTypeWrapper<ResourceGroupStatus>;
   ResourceGroupMetadata: ResolverTypeWrapper<ResourceGroupMetadata>;
   ResourceGroupNetworkConfig: ResolverTypeWrapper<ResourceGroupNetworkConfig>;
@@ -8948,6 +9330,19 @@ export type ResolversTypes = {
   ResourceGroupOrderField: ResourceGroupOrderField;
   ResourceGroupConnection: ResolverTypeWrapper<Omit<ResourceGroupConnection, 'edges'> & { edges: ReadonlyArray<ResolversTypes['ResourceGroupEdge']> }>;
   ResourceGroupEdge: ResolverTypeWrapper<Omit<ResourceGroupEdge, 'node'> & { node: ResolversTypes['ResourceGroup'] }>;
+  CreateResourceGroupInput: CreateResourceGroupInput;
+  CreateResourceGroupPayload: ResolverTypeWrapper<Omit<CreateResourceGroupPayload, 'resourceGroup'> & { resourceGroup: ResolversTypes['ResourceGroup'] }>;
+  UpdateResourceGroupInput: UpdateResourceGroupInput;
+  PreemptionConfigInput: PreemptionConfigInput;
+  UpdateResourceGroupPayload: ResolverTypeWrapper<Omit<UpdateResourceGroupPayload, 'resourceGroup'> & { resourceGroup: ResolversTypes['ResourceGroup'] }>;
+  DeleteResourceGroupPayload: ResolverTypeWrapper<DeleteResourceGroupPayload>;
+  UpdateAllowedDomainsForResourceGroupInput: UpdateAllowedDomainsForResourceGroupInput;
+  UpdateAllowedProjectsForResourceGroupInput: UpdateAllowedProjectsForResourceGroupInput;
+  UpdateAllowedResourceGroupsForDomainInput: UpdateAllowedResourceGroupsForDomainInput;
+  UpdateAllowedResourceGroupsForProjectInput: UpdateAllowedResourceGroupsForProjectInput;
+  AllowedDomainsPayload: ResolverTypeWrapper<AllowedDomainsPayload>;
+  AllowedProjectsPayload: ResolverTypeWrapper<AllowedProjectsPayload>;
+  AllowedResourceGroupsPayload: ResolverTypeWrapper<AllowedResourceGroupsPayload>;
   ResourcePreset: ResolverTypeWrapper<ResourcePreset>;
   CreateResourcePresetInput: CreateResourcePresetInput;
   ModifyResourcePresetInput: ModifyResourcePresetInput;
@@ -9161,6 +9556,17 @@ export type ResolversParentTypes = {
   AgentEdge: Omit<AgentEdge, 'node'> & { node?: Maybe<ResolversParentTypes['AgentNode']> };
   AgentSummary: AgentSummary;
   AgentSummaryList: AgentSummaryList;
+  AgentV2: AgentListRow;
+  AgentStatusInfo: AgentStatusInfo;
+  AgentSystemInfo: AgentSystemInfo;
+  ComputePlugins: ComputePlugins;
+  ComputePluginEntry: ComputePluginEntry;
+  AgentNetworkInfo: AgentNetworkInfo;
+  AgentFilter: AgentFilter;
+  AgentStatusFilter: AgentStatusFilter;
+  AgentOrderBy: AgentOrderBy;
+  AgentV2Connection: Omit<AgentV2Connection, 'edges'> & { edges: ReadonlyArray<ResolversParentTypes['AgentV2Edge']> };
+  AgentV2Edge: Omit<AgentV2Edge, 'node'> & { node: ResolversParentTypes['AgentV2'] };
   User: UserRecord;
   UserGroup: UserGroup;
   UserList: Omit<UserList, 'items'> & { items: ReadonlyArray<Maybe<ResolversParentTypes['User']>> };
@@ -9601,6 +10007,14 @@ export type ResolversParentTypes = {
   ScalingGroupNode: ScalingGroupRow;
   ScalingGroupConnection: Omit<ScalingGroupConnection, 'edges'> & { edges: ReadonlyArray<Maybe<ResolversParentTypes['ScalingGroupEdge']>> };
   ScalingGroupEdge: Omit<ScalingGroupEdge, 'node'> & { node?: Maybe<ResolversParentTypes['ScalingGroupNode']> };
+  DeploymentOptionsInfo: DeploymentOptionsInfo;
+  DeploymentHandlerOptionsInfo: DeploymentHandlerOptionsInfo;
+  HandlerOptionsInfo: HandlerOptionsInfo;
+  HandlerOptionsEntryInfo: HandlerOptionsEntryInfo;
+  DefaultSessionOptionsInfo: DefaultSessionOptionsInfo;
+  DefaultSessionHandlerOptionsPolicyInfo: DefaultSessionHandlerOptionsPolicyInfo;
+  DefaultSessionHandlerOptionsInfo: DefaultSessionHandlerOptionsInfo;
+  DefaultSessionHandlerOptionsEntryInfo: DefaultSessionHandlerOptionsEntryInfo;
   ResourceGroupStatus: ResourceGroupStatus;
   ResourceGroupMetadata: ResourceGroupMetadata;
   ResourceGroupNetworkConfig: ResourceGroupNetworkConfig;
@@ -9611,6 +10025,19 @@ export type ResolversParentTypes = {
   ResourceGroupOrderBy: ResourceGroupOrderBy;
   ResourceGroupConnection: Omit<ResourceGroupConnection, 'edges'> & { edges: ReadonlyArray<ResolversParentTypes['ResourceGroupEdge']> };
   ResourceGroupEdge: Omit<ResourceGroupEdge, 'node'> & { node: ResolversParentTypes['ResourceGroup'] };
+  CreateResourceGroupInput: CreateResourceGroupInput;
+  CreateResourceGroupPayload: Omit<CreateResourceGroupPayload, 'resourceGroup'> & { resourceGroup: ResolversParentTypes['ResourceGroup'] };
+  UpdateResourceGroupInput: UpdateResourceGroupInput;
+  PreemptionConfigInput: PreemptionConfigInput;
+  UpdateResourceGroupPayload: Omit<UpdateResourceGroupPayload, 'resourceGroup'> & { resourceGroup: ResolversParentTypes['ResourceGroup'] };
+  DeleteResourceGroupPayload: DeleteResourceGroupPayload;
+  UpdateAllowedDomainsForResourceGroupInput: UpdateAllowedDomainsForResourceGroupInput;
+  UpdateAllowedProjectsForResourceGroupInput: UpdateAllowedProjectsForResourceGroupInput;
+  UpdateAllowedResourceGroupsForDomainInput: UpdateAllowedResourceGroupsForDomainInput;
+  UpdateAllowedResourceGroupsForProjectInput: UpdateAllowedResourceGroupsForProjectInput;
+  AllowedDomainsPayload: AllowedDomainsPayload;
+  AllowedProjectsPayload: AllowedProjectsPayload;
+  AllowedResourceGroupsPayload: AllowedResourceGroupsPayload;
   ResourcePreset: ResourcePreset;
   CreateResourcePresetInput: CreateResourcePresetInput;
   ModifyResourcePresetInput: ModifyResourcePresetInput;
@@ -9678,7 +10105,7 @@ export type ItemResolvers<ContextType = GraphqlContext, ParentType extends Resol
 };
 
 export type NodeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['Node'] = ResolversParentTypes['Node']> = {
-  __resolveType: TypeResolveFn<'KeypairResourcePolicyV2' | 'KeyPairV2' | 'ImageNode' | 'ImageV2' | 'ComputeSessionNode' | 'AgentNode' | 'KernelNode' | 'SessionSchedulingHistory' | 'SessionV2' | 'KernelV2' | 'UserNode' | 'GroupNode' | 'DomainV2' | 'ProjectV2' | 'UserV2' | 'DomainNode' | 'VirtualFolderNode' | 'VFolder' | 'Role' | 'Permission' | 'RoleAssignment' | 'EntityRef' | 'ContainerRegistryV2' | 'ModelDeployment' | 'RoleInvitation' | 'RolePreset' | 'RolePermissionPreset' | 'UserResourcePolicyV2' | 'ProjectResourcePolicyV2' | 'AuditLogNode' | 'AuditLogV2' | 'LoginSessionV2' | 'LoginHistoryV2' | 'DomainFairShare' | 'ProjectFairShare' | 'UserFairShare' | 'ResourceGroup' | 'DomainUsageBucket' | 'ProjectUsageBucket' | 'UserUsageBucket' | 'ScalingGroupNode' | 'ResourceSlotType' | 'ContainerRegistry' | 'ContainerRegistryNode', ParentType, ContextType>;
+  __resolveType: TypeResolveFn<'KeypairResourcePolicyV2' | 'KeyPairV2' | 'ImageNode' | 'ImageV2' | 'ComputeSessionNode' | 'AgentNode' | 'KernelNode' | 'SessionSchedulingHistory' | 'SessionV2' | 'KernelV2' | 'AgentV2' | 'UserNode' | 'GroupNode' | 'DomainV2' | 'ProjectV2' | 'UserV2' | 'DomainNode' | 'VirtualFolderNode' | 'VFolder' | 'Role' | 'Permission' | 'RoleAssignment' | 'EntityRef' | 'ContainerRegistryV2' | 'ModelDeployment' | 'RoleInvitation' | 'RolePreset' | 'RolePermissionPreset' | 'UserResourcePolicyV2' | 'ProjectResourcePolicyV2' | 'AuditLogNode' | 'AuditLogV2' | 'LoginSessionV2' | 'LoginHistoryV2' | 'DomainFairShare' | 'ProjectFairShare' | 'UserFairShare' | 'ResourceGroup' | 'DomainUsageBucket' | 'ProjectUsageBucket' | 'UserUsageBucket' | 'ScalingGroupNode' | 'ResourceSlotType' | 'ContainerRegistry' | 'ContainerRegistryNode', ParentType, ContextType>;
 };
 
 export type PaginatedListResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['PaginatedList'] = ResolversParentTypes['PaginatedList']> = {
@@ -9771,6 +10198,8 @@ export type QueryResolvers<ContextType = GraphqlContext, ParentType extends Reso
   agent_summary?: Resolver<Maybe<ResolversTypes['AgentSummary']>, ParentType, ContextType, RequireFields<Queryagent_summaryArgs, 'agent_id'>>;
   agent_summary_list?: Resolver<Maybe<ResolversTypes['AgentSummaryList']>, ParentType, ContextType, RequireFields<Queryagent_summary_listArgs, 'limit' | 'offset'>>;
   agentStats?: Resolver<Maybe<ResolversTypes['AgentStats']>, ParentType, ContextType>;
+  agentV2?: Resolver<Maybe<ResolversTypes['AgentV2']>, ParentType, ContextType, RequireFields<QueryagentV2Args, 'id'>>;
+  agentsV2?: Resolver<Maybe<ResolversTypes['AgentV2Connection']>, ParentType, ContextType, RequireFields<QueryagentsV2Args, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
   user?: Resolver<Maybe<ResolversTypes['User']>, ParentType, ContextType, Partial<QueryuserArgs>>;
   user_from_uuid?: Resolver<Maybe<ResolversTypes['User']>, ParentType, ContextType, Partial<Queryuser_from_uuidArgs>>;
   users?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['User']>>>, ParentType, ContextType, Partial<QueryusersArgs>>;
@@ -9877,6 +10306,11 @@ export type QueryResolvers<ContextType = GraphqlContext, ParentType extends Reso
   scaling_groups_for_keypair?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['ScalingGroup']>>>, ParentType, ContextType, RequireFields<Queryscaling_groups_for_keypairArgs, 'access_key'>>;
   resourceGroups?: Resolver<Maybe<ResolversTypes['ResourceGroupConnection']>, ParentType, ContextType, RequireFields<QueryresourceGroupsArgs, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
   adminResourceGroups?: Resolver<Maybe<ResolversTypes['ResourceGroupConnection']>, ParentType, ContextType, RequireFields<QueryadminResourceGroupsArgs, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  adminResourceGroupV2?: Resolver<Maybe<ResolversTypes['ResourceGroup']>, ParentType, ContextType, RequireFields<QueryadminResourceGroupV2Args, 'name'>>;
+  adminAllowedDomainsForResourceGroupV2?: Resolver<Maybe<ResolversTypes['AllowedDomainsPayload']>, ParentType, ContextType, RequireFields<QueryadminAllowedDomainsForResourceGroupV2Args, 'resourceGroupName'>>;
+  adminAllowedProjectsForResourceGroupV2?: Resolver<Maybe<ResolversTypes['AllowedProjectsPayload']>, ParentType, ContextType, RequireFields<QueryadminAllowedProjectsForResourceGroupV2Args, 'resourceGroupName'>>;
+  adminAllowedResourceGroupsForDomainV2?: Resolver<Maybe<ResolversTypes['AllowedResourceGroupsPayload']>, ParentType, ContextType, RequireFields<QueryadminAllowedResourceGroupsForDomainV2Args, 'domainName'>>;
+  adminAllowedResourceGroupsForProjectV2?: Resolver<Maybe<ResolversTypes['AllowedResourceGroupsPayload']>, ParentType, ContextType, RequireFields<QueryadminAllowedResourceGroupsForProjectV2Args, 'projectId'>>;
   resource_preset?: Resolver<Maybe<ResolversTypes['ResourcePreset']>, ParentType, ContextType, Partial<Queryresource_presetArgs>>;
   resource_preset_by_id?: Resolver<Maybe<ResolversTypes['ResourcePreset']>, ParentType, ContextType, Partial<Queryresource_preset_by_idArgs>>;
   resource_presets?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['ResourcePreset']>>>, ParentType, ContextType, Partial<Queryresource_presetsArgs>>;
@@ -10033,6 +10467,13 @@ export type MutationResolvers<ContextType = GraphqlContext, ParentType extends R
   disassociate_scaling_groups_with_keypair?: Resolver<Maybe<ResolversTypes['DisassociateScalingGroupsWithKeyPair']>, ParentType, ContextType, RequireFields<Mutationdisassociate_scaling_groups_with_keypairArgs, 'access_key' | 'scaling_groups'>>;
   disassociate_all_scaling_groups_with_domain?: Resolver<Maybe<ResolversTypes['DisassociateAllScalingGroupsWithDomain']>, ParentType, ContextType, RequireFields<Mutationdisassociate_all_scaling_groups_with_domainArgs, 'domain'>>;
   disassociate_all_scaling_groups_with_group?: Resolver<Maybe<ResolversTypes['DisassociateAllScalingGroupsWithGroup']>, ParentType, ContextType, RequireFields<Mutationdisassociate_all_scaling_groups_with_groupArgs, 'user_group'>>;
+  adminCreateResourceGroupV2?: Resolver<Maybe<ResolversTypes['CreateResourceGroupPayload']>, ParentType, ContextType, RequireFields<MutationadminCreateResourceGroupV2Args, 'input'>>;
+  adminUpdateResourceGroup?: Resolver<Maybe<ResolversTypes['UpdateResourceGroupPayload']>, ParentType, ContextType, RequireFields<MutationadminUpdateResourceGroupArgs, 'input'>>;
+  adminDeleteResourceGroupV2?: Resolver<Maybe<ResolversTypes['DeleteResourceGroupPayload']>, ParentType, ContextType, RequireFields<MutationadminDeleteResourceGroupV2Args, 'name'>>;
+  adminUpdateAllowedDomainsForResourceGroupV2?: Resolver<Maybe<ResolversTypes['AllowedDomainsPayload']>, ParentType, ContextType, RequireFields<MutationadminUpdateAllowedDomainsForResourceGroupV2Args, 'input'>>;
+  adminUpdateAllowedProjectsForResourceGroupV2?: Resolver<Maybe<ResolversTypes['AllowedProjectsPayload']>, ParentType, ContextType, RequireFields<MutationadminUpdateAllowedProjectsForResourceGroupV2Args, 'input'>>;
+  adminUpdateAllowedResourceGroupsForDomainV2?: Resolver<Maybe<ResolversTypes['AllowedResourceGroupsPayload']>, ParentType, ContextType, RequireFields<MutationadminUpdateAllowedResourceGroupsForDomainV2Args, 'input'>>;
+  adminUpdateAllowedResourceGroupsForProjectV2?: Resolver<Maybe<ResolversTypes['AllowedResourceGroupsPayload']>, ParentType, ContextType, RequireFields<MutationadminUpdateAllowedResourceGroupsForProjectV2Args, 'input'>>;
   create_resource_preset?: Resolver<Maybe<ResolversTypes['CreateResourcePreset']>, ParentType, ContextType, RequireFields<Mutationcreate_resource_presetArgs, 'name' | 'props'>>;
   modify_resource_preset?: Resolver<Maybe<ResolversTypes['ModifyResourcePreset']>, ParentType, ContextType, RequireFields<Mutationmodify_resource_presetArgs, 'id' | 'name' | 'props'>>;
   delete_resource_preset?: Resolver<Maybe<ResolversTypes['DeleteResourcePreset']>, ParentType, ContextType, RequireFields<Mutationdelete_resource_presetArgs, 'id' | 'name'>>;
@@ -11007,6 +11448,59 @@ export type AgentSummaryListResolvers<ContextType = GraphqlContext, ParentType e
   items?: Resolver<ReadonlyArray<Maybe<ResolversTypes['AgentSummary']>>, ParentType, ContextType>;
   total_count?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
   __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type AgentV2Resolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['AgentV2'] = ResolversParentTypes['AgentV2']> = {
+  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  resourceInfo?: Resolver<ResolversTypes['AgentResource'], ParentType, ContextType>;
+  statusInfo?: Resolver<ResolversTypes['AgentStatusInfo'], ParentType, ContextType>;
+  systemInfo?: Resolver<ResolversTypes['AgentSystemInfo'], ParentType, ContextType>;
+  networkInfo?: Resolver<ResolversTypes['AgentNetworkInfo'], ParentType, ContextType>;
+  permissions?: Resolver<ReadonlyArray<ResolversTypes['AgentPermission']>, ParentType, ContextType>;
+  scalingGroup?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  kernels?: Resolver<Maybe<ResolversTypes['KernelV2Connection']>, ParentType, ContextType, RequireFields<AgentV2kernelsArgs, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  sessions?: Resolver<Maybe<ResolversTypes['SessionV2Connection']>, ParentType, ContextType, RequireFields<AgentV2sessionsArgs, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type AgentStatusInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['AgentStatusInfo'] = ResolversParentTypes['AgentStatusInfo']> = {
+  status?: Resolver<ResolversTypes['AgentStatusEnum'], ParentType, ContextType>;
+  statusChanged?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
+  firstContact?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
+  lostAt?: Resolver<Maybe<ResolversTypes['DateTime']>, ParentType, ContextType>;
+  schedulable?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
+};
+
+export type AgentSystemInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['AgentSystemInfo'] = ResolversParentTypes['AgentSystemInfo']> = {
+  architecture?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  version?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  autoTerminateAbusingKernel?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
+  computePlugins?: Resolver<ResolversTypes['ComputePlugins'], ParentType, ContextType>;
+};
+
+export type ComputePluginsResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ComputePlugins'] = ResolversParentTypes['ComputePlugins']> = {
+  entries?: Resolver<ReadonlyArray<ResolversTypes['ComputePluginEntry']>, ParentType, ContextType>;
+};
+
+export type ComputePluginEntryResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ComputePluginEntry'] = ResolversParentTypes['ComputePluginEntry']> = {
+  pluginName?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  value?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
+export type AgentNetworkInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['AgentNetworkInfo'] = ResolversParentTypes['AgentNetworkInfo']> = {
+  region?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  addr?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
+export type AgentV2ConnectionResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['AgentV2Connection'] = ResolversParentTypes['AgentV2Connection']> = {
+  pageInfo?: Resolver<ResolversTypes['PageInfo'], ParentType, ContextType>;
+  edges?: Resolver<ReadonlyArray<ResolversTypes['AgentV2Edge']>, ParentType, ContextType>;
+  count?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+};
+
+export type AgentV2EdgeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['AgentV2Edge'] = ResolversParentTypes['AgentV2Edge']> = {
+  cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  node?: Resolver<ResolversTypes['AgentV2'], ParentType, ContextType>;
 };
 
 export type UserResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['User'] = ResolversParentTypes['User']> = {
@@ -12535,6 +13029,8 @@ export type ResourceGroupResolvers<ContextType = GraphqlContext, ParentType exte
   metadata?: Resolver<ResolversTypes['ResourceGroupMetadata'], ParentType, ContextType>;
   network?: Resolver<ResolversTypes['ResourceGroupNetworkConfig'], ParentType, ContextType>;
   scheduler?: Resolver<ResolversTypes['ResourceGroupSchedulerConfig'], ParentType, ContextType>;
+  defaultDeploymentOptions?: Resolver<ResolversTypes['DeploymentOptionsInfo'], ParentType, ContextType>;
+  defaultSessionOptions?: Resolver<ResolversTypes['DefaultSessionOptionsInfo'], ParentType, ContextType>;
   resourceInfo?: Resolver<Maybe<ResolversTypes['ResourceInfo']>, ParentType, ContextType>;
   __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
 };
@@ -12761,6 +13257,51 @@ export type ScalingGroupEdgeResolvers<ContextType = GraphqlContext, ParentType e
   cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
 };
 
+export type DeploymentOptionsInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DeploymentOptionsInfo'] = ResolversParentTypes['DeploymentOptionsInfo']> = {
+  handlerOptions?: Resolver<ResolversTypes['DeploymentHandlerOptionsInfo'], ParentType, ContextType>;
+};
+
+export type DeploymentHandlerOptionsInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DeploymentHandlerOptionsInfo'] = ResolversParentTypes['DeploymentHandlerOptionsInfo']> = {
+  default?: Resolver<ResolversTypes['HandlerOptionsInfo'], ParentType, ContextType>;
+  byHandler?: Resolver<ReadonlyArray<ResolversTypes['HandlerOptionsEntryInfo']>, ParentType, ContextType>;
+};
+
+export type HandlerOptionsInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['HandlerOptionsInfo'] = ResolversParentTypes['HandlerOptionsInfo']> = {
+  timeoutSec?: Resolver<Maybe<ResolversTypes['Int']>, ParentType, ContextType>;
+  maxRetryCount?: Resolver<Maybe<ResolversTypes['Int']>, ParentType, ContextType>;
+};
+
+export type HandlerOptionsEntryInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['HandlerOptionsEntryInfo'] = ResolversParentTypes['HandlerOptionsEntryInfo']> = {
+  timeoutSec?: Resolver<Maybe<ResolversTypes['Int']>, ParentType, ContextType>;
+  maxRetryCount?: Resolver<Maybe<ResolversTypes['Int']>, ParentType, ContextType>;
+  handlerName?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
+export type DefaultSessionOptionsInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DefaultSessionOptionsInfo'] = ResolversParentTypes['DefaultSessionOptionsInfo']> = {
+  priority?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+  isPreemptible?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
+  clusterMode?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  defaultFailurePolicy?: Resolver<ResolversTypes['SessionFailurePolicy'], ParentType, ContextType>;
+  handlerOptions?: Resolver<ResolversTypes['DefaultSessionHandlerOptionsPolicyInfo'], ParentType, ContextType>;
+  agentSelectionPolicy?: Resolver<ResolversTypes['SessionAgentSelectionPolicy'], ParentType, ContextType>;
+};
+
+export type DefaultSessionHandlerOptionsPolicyInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DefaultSessionHandlerOptionsPolicyInfo'] = ResolversParentTypes['DefaultSessionHandlerOptionsPolicyInfo']> = {
+  default?: Resolver<ResolversTypes['DefaultSessionHandlerOptionsInfo'], ParentType, ContextType>;
+  byHandler?: Resolver<ReadonlyArray<ResolversTypes['DefaultSessionHandlerOptionsEntryInfo']>, ParentType, ContextType>;
+};
+
+export type DefaultSessionHandlerOptionsInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DefaultSessionHandlerOptionsInfo'] = ResolversParentTypes['DefaultSessionHandlerOptionsInfo']> = {
+  timeoutSec?: Resolver<Maybe<ResolversTypes['Int']>, ParentType, ContextType>;
+  maxRetryCount?: Resolver<Maybe<ResolversTypes['Int']>, ParentType, ContextType>;
+};
+
+export type DefaultSessionHandlerOptionsEntryInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DefaultSessionHandlerOptionsEntryInfo'] = ResolversParentTypes['DefaultSessionHandlerOptionsEntryInfo']> = {
+  timeoutSec?: Resolver<Maybe<ResolversTypes['Int']>, ParentType, ContextType>;
+  maxRetryCount?: Resolver<Maybe<ResolversTypes['Int']>, ParentType, ContextType>;
+  handlerName?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
 export type ResourceGroupStatusResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ResourceGroupStatus'] = ResolversParentTypes['ResourceGroupStatus']> = {
   isActive?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
   isPublic?: Resolver<ResolversTypes['Boolean'], ParentType, ContextType>;
@@ -12805,6 +13346,30 @@ export type ResourceGroupConnectionResolvers<ContextType = GraphqlContext, Paren
 export type ResourceGroupEdgeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ResourceGroupEdge'] = ResolversParentTypes['ResourceGroupEdge']> = {
   cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
   node?: Resolver<ResolversTypes['ResourceGroup'], ParentType, ContextType>;
+};
+
+export type CreateResourceGroupPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['CreateResourceGroupPayload'] = ResolversParentTypes['CreateResourceGroupPayload']> = {
+  resourceGroup?: Resolver<ResolversTypes['ResourceGroup'], ParentType, ContextType>;
+};
+
+export type UpdateResourceGroupPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['UpdateResourceGroupPayload'] = ResolversParentTypes['UpdateResourceGroupPayload']> = {
+  resourceGroup?: Resolver<ResolversTypes['ResourceGroup'], ParentType, ContextType>;
+};
+
+export type DeleteResourceGroupPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DeleteResourceGroupPayload'] = ResolversParentTypes['DeleteResourceGroupPayload']> = {
+  id?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
+export type AllowedDomainsPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['AllowedDomainsPayload'] = ResolversParentTypes['AllowedDomainsPayload']> = {
+  items?: Resolver<ReadonlyArray<ResolversTypes['String']>, ParentType, ContextType>;
+};
+
+export type AllowedProjectsPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['AllowedProjectsPayload'] = ResolversParentTypes['AllowedProjectsPayload']> = {
+  items?: Resolver<ReadonlyArray<ResolversTypes['UUID']>, ParentType, ContextType>;
+};
+
+export type AllowedResourceGroupsPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['AllowedResourceGroupsPayload'] = ResolversParentTypes['AllowedResourceGroupsPayload']> = {
+  items?: Resolver<ReadonlyArray<ResolversTypes['String']>, ParentType, ContextType>;
 };
 
 export type ResourcePresetResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ResourcePreset'] = ResolversParentTypes['ResourcePreset']> = {
@@ -13059,6 +13624,14 @@ export type Resolvers<ContextType = GraphqlContext> = {
   AgentEdge?: AgentEdgeResolvers<ContextType>;
   AgentSummary?: AgentSummaryResolvers<ContextType>;
   AgentSummaryList?: AgentSummaryListResolvers<ContextType>;
+  AgentV2?: AgentV2Resolvers<ContextType>;
+  AgentStatusInfo?: AgentStatusInfoResolvers<ContextType>;
+  AgentSystemInfo?: AgentSystemInfoResolvers<ContextType>;
+  ComputePlugins?: ComputePluginsResolvers<ContextType>;
+  ComputePluginEntry?: ComputePluginEntryResolvers<ContextType>;
+  AgentNetworkInfo?: AgentNetworkInfoResolvers<ContextType>;
+  AgentV2Connection?: AgentV2ConnectionResolvers<ContextType>;
+  AgentV2Edge?: AgentV2EdgeResolvers<ContextType>;
   User?: UserResolvers<ContextType>;
   UserGroup?: UserGroupResolvers<ContextType>;
   UserList?: UserListResolvers<ContextType>;
@@ -13321,6 +13894,14 @@ export type Resolvers<ContextType = GraphqlContext> = {
   ScalingGroupNode?: ScalingGroupNodeResolvers<ContextType>;
   ScalingGroupConnection?: ScalingGroupConnectionResolvers<ContextType>;
   ScalingGroupEdge?: ScalingGroupEdgeResolvers<ContextType>;
+  DeploymentOptionsInfo?: DeploymentOptionsInfoResolvers<ContextType>;
+  DeploymentHandlerOptionsInfo?: DeploymentHandlerOptionsInfoResolvers<ContextType>;
+  HandlerOptionsInfo?: HandlerOptionsInfoResolvers<ContextType>;
+  HandlerOptionsEntryInfo?: HandlerOptionsEntryInfoResolvers<ContextType>;
+  DefaultSessionOptionsInfo?: DefaultSessionOptionsInfoResolvers<ContextType>;
+  DefaultSessionHandlerOptionsPolicyInfo?: DefaultSessionHandlerOptionsPolicyInfoResolvers<ContextType>;
+  DefaultSessionHandlerOptionsInfo?: DefaultSessionHandlerOptionsInfoResolvers<ContextType>;
+  DefaultSessionHandlerOptionsEntryInfo?: DefaultSessionHandlerOptionsEntryInfoResolvers<ContextType>;
   ResourceGroupStatus?: ResourceGroupStatusResolvers<ContextType>;
   ResourceGroupMetadata?: ResourceGroupMetadataResolvers<ContextType>;
   ResourceGroupNetworkConfig?: ResourceGroupNetworkConfigResolvers<ContextType>;
@@ -13329,6 +13910,12 @@ export type Resolvers<ContextType = GraphqlContext> = {
   ResourceInfo?: ResourceInfoResolvers<ContextType>;
   ResourceGroupConnection?: ResourceGroupConnectionResolvers<ContextType>;
   ResourceGroupEdge?: ResourceGroupEdgeResolvers<ContextType>;
+  CreateResourceGroupPayload?: CreateResourceGroupPayloadResolvers<ContextType>;
+  UpdateResourceGroupPayload?: UpdateResourceGroupPayloadResolvers<ContextType>;
+  DeleteResourceGroupPayload?: DeleteResourceGroupPayloadResolvers<ContextType>;
+  AllowedDomainsPayload?: AllowedDomainsPayloadResolvers<ContextType>;
+  AllowedProjectsPayload?: AllowedProjectsPayloadResolvers<ContextType>;
+  AllowedResourceGroupsPayload?: AllowedResourceGroupsPayloadResolvers<ContextType>;
   ResourcePreset?: ResourcePresetResolvers<ContextType>;
   CreateResourcePreset?: CreateResourcePresetResolvers<ContextType>;
   ModifyResourcePreset?: ModifyResourcePresetResolvers<ContextType>;
@@ -13355,6 +13942,7 @@ type Carrying<Fields, Parent extends Fields> = Parent;
 export type CarryingParents = {
   Agent: Carrying<Pick<Agent, 'id' | 'status' | 'status_changed' | 'region' | 'scaling_group' | 'schedulable' | 'available_slots' | 'occupied_slots' | 'addr' | 'architecture' | 'first_contact' | 'lost_at' | 'version' | 'compute_plugins' | 'auto_terminate_abusing_kernel' | 'local_config' | 'mem_slots' | 'cpu_slots' | 'gpu_slots' | 'tpu_slots' | 'used_mem_slots' | 'used_cpu_slots' | 'used_gpu_slots' | 'used_tpu_slots'>, ResolversParentTypes['Agent']>;
   AgentNode: Carrying<Pick<AgentNode, 'status' | 'status_changed' | 'region' | 'scaling_group' | 'schedulable' | 'available_slots' | 'occupied_slots' | 'addr' | 'architecture' | 'first_contact' | 'lost_at' | 'version' | 'compute_plugins' | 'auto_terminate_abusing_kernel' | 'local_config'>, ResolversParentTypes['AgentNode']>;
+  AgentV2: Carrying<Pick<AgentV2, never>, ResolversParentTypes['AgentV2']>;
   ComputeSession: Carrying<Pick<ComputeSession, 'id' | 'session_id' | 'main_kernel_id' | 'tag' | 'name' | 'type' | 'main_kernel_role' | 'priority' | 'image' | 'architecture' | 'registry' | 'cluster_mode' | 'cluster_size' | 'domain_name' | 'group_name' | 'group_id' | 'user_email' | 'full_name' | 'user_id' | 'access_key' | 'status' | 'status_changed' | 'status_info' | 'status_data' | 'status_history' | 'created_at' | 'terminated_at' | 'starts_at' | 'scheduled_at' | 'startup_command' | 'result' | 'abusing_reports' | 'agent_ids' | 'agents' | 'resource_opts' | 'scaling_group' | 'service_ports' | 'mounts' | 'occupying_slots' | 'occupied_slots' | 'requested_slots' | 'num_queries'>, ResolversParentTypes['ComputeSession']>;
   ComputeSessionNode: Carrying<Pick<ComputeSessionNode, 'tag' | 'name' | 'priority' | 'cluster_size' | 'domain_name' | 'access_key' | 'status' | 'status_info' | 'status_data' | 'created_at' | 'terminated_at' | 'starts_at' | 'startup_command' | 'result' | 'service_ports' | 'requested_slots'>, ResolversParentTypes['ComputeSessionNode']>;
   Image: Carrying<Pick<Image, 'id' | 'project' | 'tag' | 'registry' | 'architecture' | 'digest' | 'aliases' | 'status'>, ResolversParentTypes['Image']>;

@@ -143,3 +143,19 @@ export async function disassociate(
   };
   return (await gone()).map(({ name }) => name);
 }
+
+/** Names of the domains, or ids of the projects, that may use the group. */
+export async function selectOwners(
+  sql: Db,
+  name: string,
+  kind: 'domain' | 'project',
+  limit: number,
+): Promise<string[]> {
+  const rows =
+    kind === 'domain'
+      ? await sql<{ owner: string }[]>`SELECT domain AS owner FROM sgroups_for_domains
+          WHERE scaling_group = ${name} ORDER BY domain LIMIT ${limit}`
+      : await sql<{ owner: string }[]>`SELECT "group"::text AS owner FROM sgroups_for_groups
+          WHERE scaling_group = ${name} ORDER BY "group" LIMIT ${limit}`;
+  return rows.map(({ owner }) => owner);
+}

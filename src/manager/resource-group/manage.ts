@@ -6,7 +6,7 @@ import { type ChangeContext, change } from '../audit/service.ts';
 import type { Db } from '../db/connect.ts';
 import type { ScalingGroupRow } from '../db/rows.generated.ts';
 import * as store from './manage-store.ts';
-import { defaultSessionOptions, schedulerOptions } from './options.ts';
+import { defaultSessionOptions, type PreemptionOptions, schedulerOptions } from './options.ts';
 
 export type { Owner } from './manage-store.ts';
 
@@ -26,11 +26,19 @@ export interface GroupWishes extends Omit<store.GroupChanges, 'driver_opts' | 's
   readonly driverOptions?: unknown;
   /** Replaces all options; what it leaves out gets its default. */
   readonly schedulerOptions?: unknown;
+  /** Changes these of the options of preemption, the others stay. */
+  readonly preemption?: Partial<PreemptionOptions> | undefined;
+}
+
+/** The scheduler's options of a row with other options of preemption. */
+function withPreemption(row: ScalingGroupRow, preemption: Partial<PreemptionOptions>) {
+  const options = v.parse(schedulerOptions, row.scheduler_opts);
+  return { json: { ...options, preemption: { ...options.preemption, ...preemption } } };
 }
 
 /** @throws BackendError InvalidAPIParameters for options that would stop the scheduler. */
 function toColumns(wishes: GroupWishes): store.GroupChanges {
-  const { driverOptions, schedulerOptions: scheduling, ...rest } = wishes;
+  const { driverOptions, schedulerOptions: scheduling, preemption: _later, ...rest } = wishes;
   if (rest.scheduler !== undefined && !SCHEDULERS.includes(rest.scheduler)) {
     throw new BackendError(
       'InvalidAPIParameters',
@@ -68,14 +76,15 @@ function checkName(name: string): void {
 }
 
 /**
- * Makes a resource group, which nobody may use yet.
+ * Makes a resource group, which nobody may use yet but `owner`.
  * @throws BackendError ScalingGroupConflict when the name is taken, InvalidAPIParameters for a name
- *   or options that are none.
+ *   or options that are none, RepositoryIntegrityError for an owner that does not exist.
  */
 export function createGroup(
   by: ChangeContext,
   name: string,
   wishes: GroupWishes & { readonly driver: string; readonly scheduler: string },
+  owner?: store.Owner,
 ): Promise<void> {
   checkName(name);
   const columns = toColumns(wishes);
@@ -91,6 +100,9 @@ export function createGroup(
       });
       const after = await store.updateGroup(tx, name, columns);
       note({ entityType: ENTITY, entityId: name, operation: 'create', after });
+      if (owner === undefined) return;
+      await store.associate(tx, [name], owner);
+      note({ entityType: ENTITY, entityId: name, operation: 'associate', after: owner });
     },
     'ScalingGroupConflict',
   );
@@ -112,7 +124,10 @@ export async function modifyGroup(
   await change(by, async (tx, note) => {
     const before = await store.lockGroup(tx, name);
     if (before === null) throw notFound(name);
-    const after = await store.updateGroup(tx, name, columns);
+    const after = await store.updateGroup(tx, name, {
+      ...columns,
+      ...(wishes.preemption && { scheduler_opts: withPreemption(before, wishes.preemption) }),
+    });
     note({ entityType: ENTITY, entityId: name, operation: 'update', before, after });
   });
   by.ctx.events.publish({ type: 'wake', loop: 'schedule' });
@@ -168,4 +183,49 @@ export function disassociateGroups(
       note({ entityType: ENTITY, entityId: name, operation: 'disassociate', before: owner });
     }
   });
+}
+
+/** That an owner may use a resource group. */
+export interface Allowance {
+  readonly name: string;
+  readonly owner: store.Owner;
+}
+
+/**
+ * Lets owners use resource groups, and ends other uses, all at once; what is so already stays.
+ * @throws BackendError RepositoryIntegrityError when a group or an owner does not exist.
+ */
+export function changeAllowances(
+  by: ChangeContext,
+  add: readonly Allowance[],
+  remove: readonly Allowance[],
+): Promise<void> {
+  if (add.length + remove.length > MAX_LISTED) {
+    throw new BackendError('InvalidAPIParameters', `Name at most ${MAX_LISTED} at once.`);
+  }
+  return change(by, async (tx, note) => {
+    for (const { name, owner } of remove) {
+      const [gone] = await store.disassociate(tx, [name], owner);
+      if (gone === undefined) continue;
+      note({ entityType: ENTITY, entityId: name, operation: 'disassociate', before: owner });
+    }
+    for (const { name, owner } of add) {
+      await store.associate(tx, [name], owner);
+      note({ entityType: ENTITY, entityId: name, operation: 'associate', after: owner });
+    }
+  });
+}
+
+/**
+ * The domains or projects that may use a resource group: names or ids, at most 1000.
+ * @throws BackendError ScalingGroupNotFound.
+ */
+export async function ownersOf(
+  sql: Db,
+  name: string,
+  kind: 'domain' | 'project',
+): Promise<string[]> {
+  const [row] = await store.selectGroups(sql, { name }, 1);
+  if (row === undefined) throw notFound(name);
+  return store.selectOwners(sql, name, kind, MAX_LISTED);
 }

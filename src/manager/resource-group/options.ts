@@ -69,6 +69,23 @@ export const defaultSessionOptions = v.object({
 });
 export type DefaultSessionOptions = v.InferOutput<typeof defaultSessionOptions>;
 
+const deploymentHandlerOptions = v.object({
+  timeout: v.optional(v.nullable(v.number()), null),
+  max_retry_count: v.optional(v.nullable(v.number()), null),
+});
+
+/** Column `default_deployment_options`: limits of the phases of deployments; null means none. */
+export const deploymentOptions = v.object({
+  handler_options: v.optional(
+    v.object({
+      default: v.optional(deploymentHandlerOptions, {}),
+      by_handler: v.optional(v.record(v.string(), deploymentHandlerOptions), {}),
+    }),
+    {},
+  ),
+});
+export type DeploymentOptions = v.InferOutput<typeof deploymentOptions>;
+
 /** Column `fair_share_spec`: how usage turns into shares. */
 export const fairShareSpec = v.object({
   /** Days after which usage counts half. */

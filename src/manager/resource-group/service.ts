@@ -11,7 +11,9 @@ import type { Caller } from '../http/route.ts';
 import type { AppProxyAddress } from './app-proxy.ts';
 import {
   type DefaultSessionOptions,
+  type DeploymentOptions,
   defaultSessionOptions,
+  deploymentOptions,
   type FairShareSpec,
   fairShareSpec,
   type SchedulerOptions,
@@ -39,6 +41,7 @@ export interface ResourceGroup {
   readonly schedulerOptions: SchedulerOptions;
   readonly sessionOptions: DefaultSessionOptions;
   readonly useHostNetwork: boolean;
+  readonly deploymentOptions: DeploymentOptions;
   readonly fairShare: FairShareSpec;
   /** The agent that round-robin selection used last. */
   readonly roundRobinAgent: string | null;
@@ -57,6 +60,7 @@ function toResourceGroup(row: ScalingGroupRow): ResourceGroup {
     scheduler: row.scheduler,
     schedulerOptions: v.parse(schedulerOptions, row.scheduler_opts),
     sessionOptions: v.parse(defaultSessionOptions, row.default_session_options),
+    deploymentOptions: v.parse(deploymentOptions, row.default_deployment_options),
     useHostNetwork: row.use_host_network,
     fairShare: v.parse(fairShareSpec, row.fair_share_spec ?? {}),
     roundRobinAgent: row.round_robin_agent,

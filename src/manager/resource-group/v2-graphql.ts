@@ -46,6 +46,25 @@ const victimScopes = {
   'resource-group': 'RESOURCE_GROUP',
 } as const;
 
+const failurePolicies = {
+  strict: 'STRICT',
+  'boot-all': 'BOOT_ALL',
+  tolerant: 'TOLERANT',
+} as const;
+
+/** Limits of phases, of all and of single ones. Seconds. */
+function handlerOptions(options: ResourceGroup['deploymentOptions']['handler_options']) {
+  const limits = (of: typeof options.default) => ({
+    timeoutSec: of.timeout,
+    maxRetryCount: of.max_retry_count,
+  });
+  const byHandler = Object.entries(options.by_handler).map(([handlerName, of]) => ({
+    ...limits(of),
+    handlerName,
+  }));
+  return { default: limits(options.default), byHandler };
+}
+
 /** Superadmins see every group, others those that they may use. */
 export const loadResourceGroupV2 = batched<string, ResourceGroup>(async (_names, context) => {
   const { ctx, caller } = context;
@@ -106,6 +125,18 @@ export const resourceGroupV2Graphql: GraphqlModule = {
           },
         };
       },
+      defaultDeploymentOptions: ({ deploymentOptions }) => ({
+        handlerOptions: handlerOptions(deploymentOptions.handler_options),
+      }),
+      defaultSessionOptions: ({ sessionOptions }) => ({
+        priority: sessionOptions.priority,
+        isPreemptible: sessionOptions.is_preemptible,
+        clusterMode: sessionOptions.cluster_mode,
+        defaultFailurePolicy: failurePolicies[sessionOptions.default_failure_policy],
+        handlerOptions: handlerOptions(sessionOptions.handler_options),
+        agentSelectionPolicy:
+          sessionOptions.agent_selection_policy === 'strict' ? 'STRICT' : 'PREFERRED',
+      }),
       resourceInfo: (group, _args, context) => resourceInfo(group, context),
     },
   },

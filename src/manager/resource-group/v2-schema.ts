@@ -16,7 +16,65 @@ export const v2TypeDefs = /* GraphQL */ `
     metadata: ResourceGroupMetadata!
     network: ResourceGroupNetworkConfig!
     scheduler: ResourceGroupSchedulerConfig!
+    defaultDeploymentOptions: DeploymentOptionsInfo!
+    defaultSessionOptions: DefaultSessionOptionsInfo!
     resourceInfo: ResourceInfo
+  }
+
+  type DeploymentOptionsInfo {
+    handlerOptions: DeploymentHandlerOptionsInfo!
+  }
+
+  type DeploymentHandlerOptionsInfo {
+    default: HandlerOptionsInfo!
+    byHandler: [HandlerOptionsEntryInfo!]!
+  }
+
+  type HandlerOptionsInfo {
+    timeoutSec: Int
+    maxRetryCount: Int
+  }
+
+  type HandlerOptionsEntryInfo {
+    timeoutSec: Int
+    maxRetryCount: Int
+    handlerName: String!
+  }
+
+  type DefaultSessionOptionsInfo {
+    priority: Int!
+    isPreemptible: Boolean!
+    clusterMode: String!
+    defaultFailurePolicy: SessionFailurePolicy!
+    handlerOptions: DefaultSessionHandlerOptionsPolicyInfo!
+    agentSelectionPolicy: SessionAgentSelectionPolicy!
+  }
+
+  type DefaultSessionHandlerOptionsPolicyInfo {
+    default: DefaultSessionHandlerOptionsInfo!
+    byHandler: [DefaultSessionHandlerOptionsEntryInfo!]!
+  }
+
+  type DefaultSessionHandlerOptionsInfo {
+    timeoutSec: Int
+    maxRetryCount: Int
+  }
+
+  type DefaultSessionHandlerOptionsEntryInfo {
+    timeoutSec: Int
+    maxRetryCount: Int
+    handlerName: String!
+  }
+
+  enum SessionFailurePolicy {
+    STRICT
+    BOOT_ALL
+    TOLERANT
+  }
+
+  enum SessionAgentSelectionPolicy {
+    STRICT
+    PREFERRED
   }
 
   type ResourceGroupStatus {

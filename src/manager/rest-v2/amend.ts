@@ -6,6 +6,8 @@ import { selectFolderQuotas } from './folder-quota-store.ts';
 
 const BYTES_PER_MIB = 2 ** 20;
 
+const groupsShown = v.array(v.looseObject({ default_session_options: v.looseObject({}) }));
+
 type Amend = (ctx: ManagerContext, rows: readonly unknown[]) => Promise<unknown[]>;
 
 const foldersShown = v.array(v.looseObject({ id: v.string() }));
@@ -37,16 +39,29 @@ const withShares: Amend = async (_ctx, rows) =>
     resource: { ...kernel.resource, shares: null },
   }));
 
+/** No operation sets what kernels of the group start with. */
+const withSessionOptions: Amend = async (_ctx, rows) =>
+  v.parse(groupsShown, rows).map((group) => ({
+    ...group,
+    default_session_options: {
+      ...group.default_session_options,
+      default_kernel_execution_spec: null,
+    },
+  }));
+
 const AMENDS: Readonly<Record<string, Amend>> = {
   adminVfoldersV2: withQuotas,
   myVfolders: withQuotas,
   projectVfolders: withQuotas,
   vfolderV2: withQuotas,
+  adminResourceGroups: withSessionOptions,
+  adminResourceGroupV2: withSessionOptions,
   adminKernelsV2: withShares,
   sessionKernelsV2: withShares,
+  'agentV2.kernels': withShares,
 };
 
-/** The rows that a root field told, with what else belongs to them. */
+/** The rows that a root field told, or a list of its row, with what else belongs to them. */
 export const amended: (
   ctx: ManagerContext,
   field: string,

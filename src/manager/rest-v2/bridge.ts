@@ -165,11 +165,12 @@ export async function tellPage(
     listName === undefined
       ? await ask(engine, caller, 'query', field, { ...place, ...page }, selection)
       : await ask(engine, caller, 'query', field, place, selection, { list, page });
+  if (answer === null) throw new BackendError('ObjectNotFound', 'There is nothing of this name.');
   const told = listName === undefined ? answer : v.parse(rowWithLists, answer)[listName];
   const { count, pageInfo, edges } = v.parse(connection, told);
   const rows = edges.map(({ node }) => fromAnswer(node, nodeType));
   return {
-    items: await amended(caller.ctx, field.name, rows),
+    items: await amended(caller.ctx, `${field.name}${listName ? `.${listName}` : ''}`, rows),
     total_count: count,
     has_next_page: pageInfo.hasNextPage,
     has_previous_page: pageInfo.hasPreviousPage,
@@ -177,7 +178,12 @@ export async function tellPage(
   };
 }
 
-const payload = v.looseObject({ vfolder: v.optional(v.unknown()) });
+const payload = v.looseObject({});
+/** Rows in payloads of mutations, and the field that tells the same rows. */
+const ROWS: Readonly<Record<string, string>> = {
+  vfolder: 'vfolderV2',
+  resource_group: 'adminResourceGroupV2',
+};
 
 /** Runs a mutation. @returns its payload. */
 export async function runChange(
@@ -190,7 +196,9 @@ export async function runChange(
   const selection = wholeSelectionOf(field.type);
   const answer = await ask(engine, caller, 'mutation', field, given, selection);
   const told = v.parse(payload, fromAnswer(answer, field.type));
-  if (told.vfolder === undefined) return told;
-  const [vfolder] = await amended(caller.ctx, 'vfolderV2', [told.vfolder]);
-  return { ...told, vfolder };
+  for (const [key, row] of Object.entries(told)) {
+    const rowField = ROWS[key];
+    if (rowField !== undefined) [told[key]] = await amended(caller.ctx, rowField, [row]);
+  }
+  return told;
 }

@@ -23,6 +23,7 @@ const CONNECTIVES = new Set(['AND', 'OR', 'NOT']);
 /** Enumerations whose members both spell in capitals, as the columns hold them. */
 const IN_CAPITALS = new Set([
   'AgentStatus',
+  'AgentStatusEnum',
   'SessionV2Status',
   'KernelV2Status',
   'SchedulingResult',
@@ -30,11 +31,21 @@ const IN_CAPITALS = new Set([
 ]);
 
 /** Enumerations whose members keep their underscores. */
-const WITH_UNDERSCORES = new Set(['RBACElementType', 'LoginAttemptResult']);
+const WITH_UNDERSCORES = new Set(['RBACElementType', 'LoginAttemptResult', 'AgentPermission']);
 
 /** Members that the HTTP operations call by the words of the columns. */
 const OTHER_WORDS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   VFolderMountPermission: { READ_ONLY: 'ro', READ_WRITE: 'rw', RW_DELETE: 'wd' },
+  RBACElementType: {
+    DEPLOYMENT_TOKEN: 'deployment:token',
+    DEPLOYMENT_POLICY: 'deployment:policy',
+    DEPLOYMENT_REVISION: 'deployment:revision',
+    IMAGE_ALIAS: 'image:alias',
+    ROLE_ASSIGNMENT: 'role:assignment',
+    VFOLDER_DATA: 'vfolder:data',
+    SESSION_APP_SERVICE: 'session:app_service',
+    USER_EMAIL: 'user:email',
+  },
   OperationType: {
     GRANT_ALL: 'grant:all',
     GRANT_READ: 'grant:read',

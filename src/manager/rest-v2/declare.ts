@@ -19,6 +19,7 @@ const parameters = {
   access_key: name,
   vfolder_id: uuidText,
   session_id: uuidText,
+  agent_id: name,
   role_id: uuidText,
   role_preset_id: uuidText,
   invitation_id: uuidText,
@@ -71,6 +72,8 @@ export interface One {
   readonly what: string;
   /** Under which key it is told; alone when absent. */
   readonly under?: string;
+  /** What of the row is told, where that is not all of it. */
+  readonly shape?: (row: unknown) => unknown;
   /** Without the row the answer says null, where clients know that there may be none. */
   readonly orNull?: true;
 }

@@ -44,7 +44,7 @@ test('files of a folder: directories, moving, listing, up- and downloads, deleti
   await until(async () => {
     const text = JSON.stringify(await done('POST', `${path}/files/list`, { path: '.' }));
     return !text.includes('"e"');
-  });
+  }, 'the directory is gone');
   for (const who of ['otherUser', 'otherAdmin', 'admin'] as const) {
     expect(await statusOf(who, 'POST', `${path}/files/list`, { path: '.' })).not.toBe(200);
     expect(await statusOf(who, 'POST', `${path}/files/mkdir`, { path: 'x' })).not.toBe(200);

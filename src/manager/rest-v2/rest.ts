@@ -17,11 +17,21 @@ import { accounts } from './topics/accounts.ts';
 import { folders } from './topics/folders.ts';
 import { policyTopic } from './topics/policies.ts';
 import { records } from './topics/records.ts';
+import { resourceGroups } from './topics/resource-groups.ts';
 import { roles } from './topics/roles.ts';
 import { sessions } from './topics/sessions.ts';
 import { shares } from './topics/shares.ts';
 
-const TOPICS: readonly Topic[] = [accounts, policyTopic, sessions, folders, roles, shares, records];
+const TOPICS: readonly Topic[] = [
+  accounts,
+  policyTopic,
+  resourceGroups,
+  sessions,
+  folders,
+  roles,
+  shares,
+  records,
+];
 
 type CallerRequest = Parameters<typeof callerOf>[1];
 
@@ -48,7 +58,7 @@ const scopedRoute = (
 function oneRoute(
   ctx: ManagerContext,
   engine: GraphqlEngine,
-  { method = 'GET', path, field, auth, body, place, what, under, orNull }: One,
+  { method = 'GET', path, field, auth, body, place, what, under, shape, orNull }: One,
 ): Route {
   const summary = `Tell about ${what}.`;
   const declared = { method, path: `/v2/${path}`, gate: 'any', auth, summary } as const;
@@ -58,7 +68,8 @@ function oneRoute(
     if (row === null && orNull === undefined) {
       throw new BackendError('ObjectNotFound', `There is no such row: ${what}.`);
     }
-    return { json: under === undefined ? row : { [under]: row } };
+    const told = shape === undefined || row === null ? row : shape(row);
+    return { json: under === undefined ? told : { [under]: told } };
   };
   return body === undefined
     ? route({ ...declared, takes: { params } }, (request, input) => run(request, input.params, {}))

@@ -58,9 +58,9 @@ test('what a role may do is told in the words of the SDK', async () => {
     ...{ entity_type: 'vfolder', operation: 'grant:read' },
   });
   const changed = await done('PATCH', 'rbac/permissions', {
-    ...{ id: made.id, entity_type: 'resource_preset', operation: 'soft-delete' },
+    ...{ id: made.id, entity_type: 'session:app_service', operation: 'soft-delete' },
   });
-  expect(changed).toMatchObject({ entity_type: 'resource_preset', operation: 'soft-delete' });
+  expect(changed).toMatchObject({ entity_type: 'session:app_service', operation: 'soft-delete' });
   const { items } = await done('POST', 'rbac/permissions/bulk-add', {
     permissions: [permission(id, 'read'), permission(id, 'update')],
   });

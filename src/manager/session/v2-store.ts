@@ -14,7 +14,8 @@ export type V2Scope =
   | { readonly kind: 'all' }
   | { readonly kind: 'user'; readonly userId: string }
   | { readonly kind: 'project'; readonly projectId: string }
-  | { readonly kind: 'session'; readonly sessionId: string };
+  | { readonly kind: 'session'; readonly sessionId: string }
+  | { readonly kind: 'agent'; readonly agentId: string };
 
 const sessionType = v.picklist(['INTERACTIVE', 'BATCH', 'INFERENCE', 'SYSTEM']);
 const clusterMode = v.pipe(
@@ -87,6 +88,10 @@ function inScope(sql: Sql, scope: V2Scope, table: 's' | 'k'): Fragment {
       return sql`${sql(table)}.user_uuid = ${scope.userId}::uuid`;
     case 'session':
       return sql`${table === 's' ? sql`s.id` : sql`k.session_id`} = ${scope.sessionId}::uuid`;
+    case 'agent':
+      return table === 'k'
+        ? sql`k.agent = ${scope.agentId}`
+        : sql`s.id in (select k.session_id from kernels k where k.agent = ${scope.agentId})`;
   }
 }
 

@@ -17,6 +17,22 @@ export const sessions: Topic = {
   ],
   scoped: [
     {
+      path: 'sessions/agents/:agent_id',
+      field: 'agentV2',
+      list: 'sessions',
+      auth: 'superadmin',
+      place: ({ agent_id }) => ({ id: agent_id }),
+      what: 'sessions on an agent',
+    },
+    {
+      path: 'sessions/kernels/agents/:agent_id',
+      field: 'agentV2',
+      list: 'kernels',
+      auth: 'superadmin',
+      place: ({ agent_id }) => ({ id: agent_id }),
+      what: 'kernels on an agent',
+    },
+    {
       path: 'sessions/projects/:project_id',
       field: 'projectSessionsV2',
       place: ({ project_id }) => ({ scope: { project_id } }),
