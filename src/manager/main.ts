@@ -99,6 +99,7 @@ import { sessionHistoryRoutes } from './session/rest-history.ts';
 import { sessionSearchRoutes } from './session/rest-search.ts';
 import { TransitionQueue } from './session/transition-queue.ts';
 import { agentSessionsV2Graphql } from './session/v2-agent-graphql.ts';
+import { enqueueV2Graphql } from './session/v2-enqueue-graphql.ts';
 import { sessionV2Graphql } from './session/v2-graphql.ts';
 import { sessionHistoryGraphql } from './session/v2-history-graphql.ts';
 import { kernelV2Graphql } from './session/v2-kernel-graphql.ts';
@@ -201,6 +202,7 @@ export const graphqlModules: readonly GraphqlModule[] = [
   resourceGroupGraphql,
   resourceGroupNodeGraphql,
   agentSessionsV2Graphql,
+  enqueueV2Graphql,
   resourceGroupV2Graphql,
   resourceGroupV2ManageGraphql,
   resourcePresetGraphql,

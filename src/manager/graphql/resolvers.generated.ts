@@ -1829,6 +1829,7 @@ export type Mutation = {
   readonly disassociate_scaling_groups_with_keypair: Maybe<DisassociateScalingGroupsWithKeyPair>;
   readonly disassociate_all_scaling_groups_with_domain: Maybe<DisassociateAllScalingGroupsWithDomain>;
   readonly disassociate_all_scaling_groups_with_group: Maybe<DisassociateAllScalingGroupsWithGroup>;
+  readonly enqueueSession: Maybe<EnqueueSessionPayload>;
   readonly adminCreateResourceGroupV2: Maybe<CreateResourceGroupPayload>;
   readonly adminUpdateResourceGroup: Maybe<UpdateResourceGroupPayload>;
   readonly adminDeleteResourceGroupV2: Maybe<DeleteResourceGroupPayload>;
@@ -2614,6 +2615,11 @@ export type Mutationdisassociate_all_scaling_groups_with_domainArgs = {
 
 export type Mutationdisassociate_all_scaling_groups_with_groupArgs = {
   user_group: Scalars['UUID']['input'];
+};
+
+
+export type MutationenqueueSessionArgs = {
+  input: EnqueueSessionInput;
 };
 
 
@@ -8017,6 +8023,66 @@ export type ScalingGroupEdge = {
   readonly cursor: Scalars['String']['output'];
 };
 
+export type EnqueueSessionPayload = {
+  readonly __typename?: 'EnqueueSessionPayload';
+  readonly session: SessionV2;
+};
+
+export type EnqueueSessionInput = {
+  readonly sessionName: Scalars['String']['input'];
+  readonly sessionType: CreateSessionType;
+  readonly imageId: Scalars['ID']['input'];
+  readonly resourceEntries: ReadonlyArray<SessionResourceSlotEntryInput>;
+  readonly resourceGroup?: InputMaybe<Scalars['String']['input']>;
+  readonly resourceOpts?: InputMaybe<SessionResourceOptsInput>;
+  readonly clusterMode?: SessionClusterMode;
+  readonly clusterSize?: Scalars['Int']['input'];
+  readonly mounts?: InputMaybe<ReadonlyArray<SessionMountItemInput>>;
+  readonly environ?: InputMaybe<Scalars['JSON']['input']>;
+  readonly preopenPorts?: InputMaybe<ReadonlyArray<Scalars['Int']['input']>>;
+  readonly bootstrapScript?: InputMaybe<Scalars['String']['input']>;
+  readonly priority?: Scalars['Int']['input'];
+  readonly isPreemptible?: Scalars['Boolean']['input'];
+  readonly dependencies?: InputMaybe<ReadonlyArray<Scalars['ID']['input']>>;
+  readonly agentList?: InputMaybe<ReadonlyArray<Scalars['String']['input']>>;
+  readonly attachNetwork?: InputMaybe<Scalars['ID']['input']>;
+  readonly tag?: InputMaybe<Scalars['String']['input']>;
+  readonly callbackUrl?: InputMaybe<Scalars['String']['input']>;
+  readonly batch?: InputMaybe<SessionBatchConfigInput>;
+  readonly projectId?: InputMaybe<Scalars['ID']['input']>;
+};
+
+export type CreateSessionType =
+  | 'INTERACTIVE'
+  | 'BATCH';
+
+export type SessionClusterMode =
+  | 'SINGLE_NODE'
+  | 'MULTI_NODE';
+
+export type SessionResourceSlotEntryInput = {
+  readonly resourceType: Scalars['String']['input'];
+  readonly quantity: Scalars['String']['input'];
+};
+
+export type SessionResourceOptsInput = {
+  readonly shmem?: InputMaybe<BinarySizeInput>;
+};
+
+export type SessionMountItemInput = {
+  readonly vfolderId: Scalars['ID']['input'];
+  readonly mountPath?: InputMaybe<Scalars['String']['input']>;
+  readonly permission?: InputMaybe<Scalars['String']['input']>;
+  readonly subpath?: InputMaybe<Scalars['String']['input']>;
+};
+
+export type SessionBatchConfigInput = {
+  readonly startupCommand: Scalars['String']['input'];
+  readonly startsAt?: InputMaybe<Scalars['String']['input']>;
+  /** Seconds. */
+  readonly batchTimeout?: InputMaybe<Scalars['Int']['input']>;
+};
+
 export type DeploymentOptionsInfo = {
   readonly __typename?: 'DeploymentOptionsInfo';
   readonly handlerOptions: DeploymentHandlerOptionsInfo;
@@ -9305,6 +9371,14 @@ export type ResolversTypes = {
   ScalingGroupNode: ResolverTypeWrapper<ScalingGroupRow>;
   ScalingGroupConnection: ResolverTypeWrapper<Omit<ScalingGroupConnection, 'edges'> & { edges: ReadonlyArray<Maybe<ResolversTypes['ScalingGroupEdge']>> }>;
   ScalingGroupEdge: ResolverTypeWrapper<Omit<ScalingGroupEdge, 'node'> & { node?: Maybe<ResolversTypes['ScalingGroupNode']> }>;
+  EnqueueSessionPayload: ResolverTypeWrapper<Omit<EnqueueSessionPayload, 'session'> & { session: ResolversTypes['SessionV2'] }>;
+  EnqueueSessionInput: EnqueueSessionInput;
+  CreateSessionType: CreateSessionType;
+  SessionClusterMode: SessionClusterMode;
+  SessionResourceSlotEntryInput: SessionResourceSlotEntryInput;
+  SessionResourceOptsInput: SessionResourceOptsInput;
+  SessionMountItemInput: SessionMountItemInput;
+  SessionBatchConfigInput: SessionBatchConfigInput;
   DeploymentOptionsInfo: ResolverTypeWrapper<DeploymentOptionsInfo>;
   DeploymentHandlerOptionsInfo: ResolverTypeWrapper<DeploymentHandlerOptionsInfo>;
   HandlerOptionsInfo: ResolverTypeWrapper<HandlerOptionsInfo>;
@@ -10007,6 +10081,12 @@ export type ResolversParentTypes = {
   ScalingGroupNode: ScalingGroupRow;
   ScalingGroupConnection: Omit<ScalingGroupConnection, 'edges'> & { edges: ReadonlyArray<Maybe<ResolversParentTypes['ScalingGroupEdge']>> };
   ScalingGroupEdge: Omit<ScalingGroupEdge, 'node'> & { node?: Maybe<ResolversParentTypes['ScalingGroupNode']> };
+  EnqueueSessionPayload: Omit<EnqueueSessionPayload, 'session'> & { session: ResolversParentTypes['SessionV2'] };
+  EnqueueSessionInput: EnqueueSessionInput;
+  SessionResourceSlotEntryInput: SessionResourceSlotEntryInput;
+  SessionResourceOptsInput: SessionResourceOptsInput;
+  SessionMountItemInput: SessionMountItemInput;
+  SessionBatchConfigInput: SessionBatchConfigInput;
   DeploymentOptionsInfo: DeploymentOptionsInfo;
   DeploymentHandlerOptionsInfo: DeploymentHandlerOptionsInfo;
   HandlerOptionsInfo: HandlerOptionsInfo;
@@ -10467,6 +10547,7 @@ export type MutationResolvers<ContextType = GraphqlContext, ParentType extends R
   disassociate_scaling_groups_with_keypair?: Resolver<Maybe<ResolversTypes['DisassociateScalingGroupsWithKeyPair']>, ParentType, ContextType, RequireFields<Mutationdisassociate_scaling_groups_with_keypairArgs, 'access_key' | 'scaling_groups'>>;
   disassociate_all_scaling_groups_with_domain?: Resolver<Maybe<ResolversTypes['DisassociateAllScalingGroupsWithDomain']>, ParentType, ContextType, RequireFields<Mutationdisassociate_all_scaling_groups_with_domainArgs, 'domain'>>;
   disassociate_all_scaling_groups_with_group?: Resolver<Maybe<ResolversTypes['DisassociateAllScalingGroupsWithGroup']>, ParentType, ContextType, RequireFields<Mutationdisassociate_all_scaling_groups_with_groupArgs, 'user_group'>>;
+  enqueueSession?: Resolver<Maybe<ResolversTypes['EnqueueSessionPayload']>, ParentType, ContextType, RequireFields<MutationenqueueSessionArgs, 'input'>>;
   adminCreateResourceGroupV2?: Resolver<Maybe<ResolversTypes['CreateResourceGroupPayload']>, ParentType, ContextType, RequireFields<MutationadminCreateResourceGroupV2Args, 'input'>>;
   adminUpdateResourceGroup?: Resolver<Maybe<ResolversTypes['UpdateResourceGroupPayload']>, ParentType, ContextType, RequireFields<MutationadminUpdateResourceGroupArgs, 'input'>>;
   adminDeleteResourceGroupV2?: Resolver<Maybe<ResolversTypes['DeleteResourceGroupPayload']>, ParentType, ContextType, RequireFields<MutationadminDeleteResourceGroupV2Args, 'name'>>;
@@ -13257,6 +13338,10 @@ export type ScalingGroupEdgeResolvers<ContextType = GraphqlContext, ParentType e
   cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
 };
 
+export type EnqueueSessionPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['EnqueueSessionPayload'] = ResolversParentTypes['EnqueueSessionPayload']> = {
+  session?: Resolver<ResolversTypes['SessionV2'], ParentType, ContextType>;
+};
+
 export type DeploymentOptionsInfoResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DeploymentOptionsInfo'] = ResolversParentTypes['DeploymentOptionsInfo']> = {
   handlerOptions?: Resolver<ResolversTypes['DeploymentHandlerOptionsInfo'], ParentType, ContextType>;
 };
@@ -13894,6 +13979,7 @@ export type Resolvers<ContextType = GraphqlContext> = {
   ScalingGroupNode?: ScalingGroupNodeResolvers<ContextType>;
   ScalingGroupConnection?: ScalingGroupConnectionResolvers<ContextType>;
   ScalingGroupEdge?: ScalingGroupEdgeResolvers<ContextType>;
+  EnqueueSessionPayload?: EnqueueSessionPayloadResolvers<ContextType>;
   DeploymentOptionsInfo?: DeploymentOptionsInfoResolvers<ContextType>;
   DeploymentHandlerOptionsInfo?: DeploymentHandlerOptionsInfoResolvers<ContextType>;
   HandlerOptionsInfo?: HandlerOptionsInfoResolvers<ContextType>;

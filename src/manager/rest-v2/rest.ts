@@ -13,6 +13,7 @@ import {
   type Topic,
   type Values,
 } from './declare.ts';
+import { v2SessionRoutes } from './session-routes.ts';
 import { accounts } from './topics/accounts.ts';
 import { folders } from './topics/folders.ts';
 import { policyTopic } from './topics/policies.ts';
@@ -99,12 +100,14 @@ function changeRoute(
 
 const place = () => ({});
 
-export const v2Routes = (ctx: ManagerContext, engine: GraphqlEngine): Route[] =>
-  TOPICS.flatMap(({ searches = [], scoped = [], ones = [], changes = [] }) => [
+export const v2Routes = (ctx: ManagerContext, engine: GraphqlEngine): Route[] => [
+  ...v2SessionRoutes(ctx, engine),
+  ...TOPICS.flatMap(({ searches = [], scoped = [], ones = [], changes = [] }) => [
     ...searches.map(([path, field, auth, what]) =>
       scopedRoute(ctx, engine, { path, field, auth, what, place }),
     ),
     ...scoped.map((each) => scopedRoute(ctx, engine, each)),
     ...ones.map((each) => oneRoute(ctx, engine, each)),
     ...changes.map((each) => changeRoute(ctx, engine, each)),
-  ]);
+  ]),
+];

@@ -165,3 +165,14 @@ export async function appProxiesPass(ctx: ManagerContext): Promise<void> {
   }
   if (failures.length > 0) throw new Error(failures.join('; '));
 }
+
+/** Ends an app of a session. @throws BackendError when its agent cannot be asked. */
+export async function endApp(
+  ctx: ManagerContext,
+  session: SessionRecord,
+  service: string,
+): Promise<void> {
+  await callKernel(ctx, session, session.mainKernel, ({ agent, kernelId }) =>
+    agent.shutdownService({ kernelId, service }),
+  );
+}

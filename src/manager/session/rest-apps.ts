@@ -5,8 +5,7 @@ import { route } from '../http/declare.ts';
 import { aliased } from '../http/parameters.ts';
 import type { Route } from '../http/route.ts';
 import { appOptions, appPort, jsonObject } from './app-options.ts';
-import { openApp } from './apps.ts';
-import { callKernel } from './kernel-call.ts';
+import { endApp, openApp } from './apps.ts';
 import { findSession, ofSession, sessionOperation } from './request.ts';
 
 const start = {
@@ -54,9 +53,7 @@ export const appRoutes = (ctx: ManagerContext): Route[] => [
     async (request, input) => {
       const { service_name: service } = input.fields;
       const session = await findSession(ctx, request, input);
-      await callKernel(ctx, session, session.mainKernel, ({ agent, kernelId }) =>
-        agent.shutdownService({ kernelId, service }),
-      );
+      await endApp(ctx, session, service);
       return undefined;
     },
   ),

@@ -18,7 +18,7 @@ import { serviceApps } from './shape.ts';
 import { isTerminal } from './status.ts';
 
 /** Refuses, rather than ignores, what this server cannot give. */
-function refuseUnavailable(config: CreationConfig): void {
+export function refuseUnavailable(config: CreationConfig): void {
   if (config.attachNetwork !== null) {
     throw new BackendError(
       'InvalidAPIParameters',
@@ -160,7 +160,12 @@ export async function enqueueAndWait(
   return { result, status: session.status, session };
 }
 
-function refuseAgentChoice(ctx: ManagerContext, caller: Caller, config: CreationConfig): void {
+/** @throws BackendError InsufficientPrivilege where agents are nobody's business but superadmins'. */
+export function refuseAgentChoice(
+  ctx: ManagerContext,
+  caller: Caller,
+  config: CreationConfig,
+): void {
   if (config.agentList.length > 0 && ctx.settings.hideAgents && !caller.isSuperadmin) {
     throw new BackendError(
       'InsufficientPrivilege',

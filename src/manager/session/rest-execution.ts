@@ -13,14 +13,12 @@ import {
   toRunRequest,
 } from './execution.ts';
 import { callKernel } from './kernel-call.ts';
+import { sessionLogs } from './logs.ts';
 import { findSession, ofSession, sessionOperation, withOwner } from './request.ts';
-import { getKernel, type KernelRecord, type SessionRecord } from './service.ts';
-import { isTerminal } from './status.ts';
 
 /** How long one call gathers output. Milliseconds. */
 const GATHER_MS = 2000;
 /** Most of a log that one call returns, from its end. Bytes. */
-const MAX_LOG_BYTES = 8 * 1024 * 1024;
 
 const execution = { ...ofSession, body: executeBody };
 
@@ -50,20 +48,6 @@ const logsQuery = aliased(
   { kernel_id: ['kernelId'] },
   v.object({ kernel_id: v.optional(uuidText) }),
 );
-
-async function readLogs(
-  ctx: ManagerContext,
-  session: SessionRecord,
-  kernel: KernelRecord,
-): Promise<string> {
-  if (isTerminal(kernel.status)) return kernel.containerLog ?? '';
-  // Nothing has run yet where there is no container.
-  if (kernel.status !== 'RUNNING') return kernel.containerLog ?? '';
-  const { logs } = await callKernel(ctx, session, kernel, ({ agent, kernelId }) =>
-    agent.logs({ kernelId, maxBytes: MAX_LOG_BYTES }),
-  );
-  return logs;
-}
 
 export const executionRoutes = (ctx: ManagerContext): Route[] => [
   route(
@@ -104,8 +88,7 @@ export const executionRoutes = (ctx: ManagerContext): Route[] => [
     async (request, input) => {
       const { kernel_id } = input.query;
       const session = await findSession(ctx, request, input, { includeDead: true });
-      const kernel = kernel_id ? await getKernel(ctx, session.id, kernel_id) : session.mainKernel;
-      return { json: { result: { logs: await readLogs(ctx, session, kernel) } } };
+      return { json: { result: { logs: await sessionLogs(ctx, session, kernel_id ?? null) } } };
     },
   ),
 ];

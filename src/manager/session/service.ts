@@ -20,7 +20,7 @@ import {
   selectKernelById,
   selectLiveIds,
   selectScopedById,
-  updateName,
+  updateLabels,
 } from './store.ts';
 import { endSessions } from './transition.ts';
 import type { SessionEnd } from './transition-queue.ts';
@@ -189,27 +189,36 @@ export async function endAllSessions(ctx: ManagerContext): Promise<number> {
  * Gives a running session another name.
  * @throws BackendError InvalidAPIParameters when not running or when the name is taken.
  */
-export async function renameSession(
+export const renameSession = (
   by: ChangeContext,
   session: Pick<SessionRecord, 'id' | 'name'>,
   name: string,
+): Promise<void> => relabelSession(by, session, { name, tag: null });
+
+/**
+ * Gives a running session another name, tag or both; null leaves one as it is.
+ * @throws BackendError InvalidAPIParameters when not running or when the name is taken.
+ */
+export async function relabelSession(
+  by: ChangeContext,
+  session: Pick<SessionRecord, 'id' | 'name'>,
+  wishes: { readonly name: string | null; readonly tag: string | null },
 ): Promise<void> {
   await change(by, async (tx, note) => {
-    let renamed: boolean;
+    let changed: Awaited<ReturnType<typeof updateLabels>>;
     try {
-      renamed = await updateName(tx, session.id, name);
+      changed = await updateLabels(tx, session.id, wishes);
     } catch (error) {
       if (errorCode(error) !== UNIQUE_VIOLATION) throw error;
       throw new BackendError(
         'InvalidAPIParameters',
-        `You already have a live session called '${name}'. Choose another name.`,
+        `You already have a live session called '${wishes.name}'. Choose another name.`,
       );
     }
-    if (!renamed) {
+    if (changed === null) {
       throw new BackendError('InvalidAPIParameters', 'Only a running session can be renamed.');
     }
-    const [before, after] = [{ name: session.name }, { name }];
-    note({ entityType: 'session', entityId: session.id, operation: 'update', before, after });
+    note({ entityType: 'session', entityId: session.id, operation: 'update', ...changed });
   });
 }
 

@@ -279,15 +279,28 @@ export async function selectDependents(
   return v.parse(v.array(idRow), [...rows]).map((row) => row.id);
 }
 
-/** Renames a running session. @returns whether it was running. */
-export async function updateName(sql: Db, sessionId: string, name: string): Promise<boolean> {
-  const rows = await sql`
-    WITH renamed AS (
-      UPDATE sessions SET name = ${name} WHERE id = ${sessionId} AND status = 'RUNNING' RETURNING id
-    )
-    UPDATE kernels SET session_name = ${name}
-    WHERE session_id IN (SELECT id FROM renamed) RETURNING 1`;
-  return rows.length > 0;
+const labels = v.object({ name: v.string(), tag: v.nullable(v.string()) });
+
+/** Gives a running session other labels; null leaves one. @returns null when it does not run. */
+export async function updateLabels(
+  sql: Db,
+  sessionId: string,
+  { name, tag }: { readonly name: string | null; readonly tag: string | null },
+): Promise<{
+  before: v.InferOutput<typeof labels>;
+  after: v.InferOutput<typeof labels>;
+} | null> {
+  const [before] = await sql`
+    SELECT name, tag FROM sessions WHERE id = ${sessionId} AND status = 'RUNNING' FOR UPDATE`;
+  if (!before) return null;
+  const [after] = await sql`
+    UPDATE sessions SET name = coalesce(${name}::text, name), tag = coalesce(${tag}::text, tag)
+    WHERE id = ${sessionId} RETURNING name, tag`;
+  await sql`
+    UPDATE kernels SET session_name = coalesce(${name}::text, session_name),
+                       tag = coalesce(${tag}::text, tag)
+    WHERE session_id = ${sessionId}`;
+  return { before: v.parse(labels, before), after: v.parse(labels, after) };
 }
 
 export async function addQuery(sql: Db, kernelId: string): Promise<void> {

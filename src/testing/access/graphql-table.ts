@@ -250,6 +250,7 @@ export const graphqlAccess: Readonly<Record<RootKind, FieldsByRule>> = {
       'vfolderMoveFileV2',
       'createVFolderInProject',
       'createVfolderV2',
+      'enqueueSession',
       'deleteVfolderV2',
       'forget_image',
       'forget_image_by_id',

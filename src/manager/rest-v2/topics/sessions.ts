@@ -1,7 +1,7 @@
 /** Sessions, their kernels and what was tried to schedule them. */
 import * as v from 'valibot';
 import { uuidText } from '../../http/parameters.ts';
-import type { Topic } from '../declare.ts';
+import { name, type Topic } from '../declare.ts';
 
 export const sessions: Topic = {
   searches: [
@@ -61,6 +61,11 @@ export const sessions: Topic = {
     },
   ],
   changes: [
+    {
+      ...{ auth: 'user', method: 'POST', path: 'sessions/enqueue', mutation: 'enqueueSession' },
+      what: 'Ask for a session; it waits until there is room for it.',
+      body: v.looseObject({ session_name: name, session_type: name, image_id: uuidText }),
+    },
     {
       ...{ auth: 'user', method: 'POST', path: 'sessions/terminate' },
       mutation: 'terminateSessionsV2',
