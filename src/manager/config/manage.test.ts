@@ -131,6 +131,12 @@ test('freezing with force_kill ends every session; those in error are not active
     'ERROR',
   ]);
   expect(await active()).toBe(0);
+  const { userId } = tenants.people.superadmin;
+  const deeds =
+    await sql`SELECT s.name FROM audit_logs a JOIN sessions s ON s.id::text = a.entity_id
+    WHERE a.operation = 'delete' AND a.triggered_by = ${userId} AND s.name LIKE 'kill-%'
+    ORDER BY s.name`;
+  expect(deeds.map(({ name }) => name)).toEqual(['kill-0', 'kill-1', 'kill-2']);
   expect(await root('/manager/status', { status: 'running' }, 'PUT')).toEqual([204, null]);
   await until(async () => (await call('user', 'GET', '/acl'))[0] === 200, 'the cluster runs');
 });

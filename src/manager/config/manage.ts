@@ -89,7 +89,7 @@ export async function setStatus(
   }
   const after = { status, ...(endSessions ? { force_kill: true } : {}) };
   await record(by, STATUS_KEY, 'update', after, () => ctx.config.put(STATUS_KEY, status));
-  if (endSessions) await endAllSessions(ctx);
+  if (endSessions) await endAllSessions(ctx, by);
 }
 
 /**

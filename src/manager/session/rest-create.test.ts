@@ -104,6 +104,31 @@ test('those that end with the session that they wait for are recorded as well', 
   }
 });
 
+test('with a session end those that wait for it only of whom may end them', async () => {
+  const { user, admin } = manager.accounts;
+  const first = String((await create({ enqueueOnly: true })).body.sessionId);
+  await until(async () => (await statusOf(first)) === 'RUNNING', 'it runs');
+  const dependent = {
+    ...{ enqueueOnly: true, type: 'batch', startupCommand: 'true', dependencies: [first] },
+  };
+  const own = String((await create(dependent)).body.sessionId);
+  const { status, body } = await create(dependent, { account: admin });
+  expect(status).toBe(201);
+  const foreign = String(body.sessionId);
+  const target = `/session/${first}?recursive=true`;
+  expect((await signingClient(server.url, user)('DELETE', target)).status).toBe(200);
+  const enders = async (id: string) =>
+    (await deedsOn(id)).filter(({ operation }) => operation === 'delete').map(({ who }) => who);
+  expect([await enders(first), await enders(own)]).toEqual([[user.userId], [user.userId]]);
+  expect(await enders(foreign)).toEqual([]);
+  // An administrator of the domain ends whatever waits.
+  const third = String((await create({ enqueueOnly: true })).body.sessionId);
+  const waiting = String((await create({ ...dependent, dependencies: [third] })).body.sessionId);
+  const asAdmin = signingClient(server.url, admin);
+  expect((await asAdmin('DELETE', `/session/${third}?recursive=true`)).status).toBe(200);
+  expect(await enders(waiting)).toEqual([admin.userId]);
+});
+
 test('what cannot be recorded is not ended', async () => {
   const id = String((await create({ enqueueOnly: true })).body.sessionId);
   await until(async () => (await statusOf(id)) === 'RUNNING', 'it runs');

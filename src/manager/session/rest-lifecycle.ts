@@ -52,7 +52,8 @@ async function destroySession(
 ): Promise<RouteResult> {
   const { forced, recursive } = input.query;
   const session = await findSessionToEnd(ctx, request, input);
-  const end = { sessionId: session.id, forced, recursive, by: request };
+  const dependents = recursive ? request.caller : null;
+  const end = { sessionId: session.id, forced, dependents, by: request };
   const status = await terminateSession(ctx, end);
   return { json: { stats: status === null ? {} : { status } } };
 }

@@ -41,11 +41,17 @@ const noSuchSession = (reference: string) =>
   new BackendError('SessionNotFound', `There is no session '${reference}'.`);
 
 /** Where ids are looked up: administrators find more than their own. */
-function idScope(caller: Caller, owner: Caller): SessionScope {
-  if (owner.accessKey !== caller.accessKey) return { kind: 'key', accessKey: owner.accessKey };
+/** The sessions that somebody may end. */
+function reachOf(caller: Caller): SessionScope {
   if (caller.isSuperadmin) return { kind: 'all' };
   if (caller.role === 'admin') return { kind: 'domain', domainName: caller.domainName };
-  return { kind: 'key', accessKey: caller.accessKey };
+  return { kind: 'user', userId: caller.userId };
+}
+
+function idScope(caller: Caller, owner: Caller): SessionScope {
+  if (owner.accessKey !== caller.accessKey) return { kind: 'key', accessKey: owner.accessKey };
+  const isAdministrator = caller.isSuperadmin || caller.role === 'admin';
+  return isAdministrator ? reachOf(caller) : { kind: 'key', accessKey: caller.accessKey };
 }
 
 /**
@@ -104,7 +110,8 @@ function recordsOf({ random }: ManagerContext, by: Deed | undefined): SessionEnd
 /**
  * Marks a session for termination; the end is reported later.
  * @param options.forced ends it at once in the books and has the agents clean up behind.
- * @param options.recursive also ends the sessions that depend on it.
+ * @param options.dependents also ends the sessions that depend on it, as far as this caller may end them;
+ *   those of others never start, or go on.
  * @returns 'cancelled' when it was never placed on an agent, 'terminated' when its end was
  *   requested, null when it had already ended or was already ending.
  */
@@ -113,19 +120,22 @@ export async function terminateSession(
   options: {
     sessionId: string;
     forced?: boolean;
-    recursive?: boolean;
+    dependents?: Caller | null;
     /** status_info, `user-requested` by default. */
     reason?: string;
     /** Whose deed it is, for the audit log; absent where it is nobody's. */
     by?: Deed;
   },
 ): Promise<'cancelled' | 'terminated' | null> {
-  const { sessionId, forced = false, recursive = false, by } = options;
+  const { sessionId, forced = false, dependents = null, by } = options;
   const reason = options.reason ?? (forced ? 'force-terminated' : 'user-requested');
   const kind = forced ? 'force-terminate' : 'terminate';
-  const dependents = recursive ? await selectDependents(ctx.sql, sessionId, MAX_DEPENDENTS) : [];
+  const waiting =
+    dependents === null
+      ? []
+      : await selectDependents(ctx.sql, sessionId, reachOf(dependents), MAX_DEPENDENTS);
   const end = { kind, reason, record: recordsOf(ctx, by) } as const;
-  const moved = await endSessions(ctx, [...dependents, sessionId], end);
+  const moved = await endSessions(ctx, [...waiting, sessionId], end);
   const status = moved.get(sessionId);
   if (status === undefined) return null;
   return status === 'CANCELLED' ? 'cancelled' : 'terminated';
@@ -172,15 +182,18 @@ export async function terminateSessions(
 /** Sessions ended in one transaction when all of them are. */
 const END_ALL_BATCH = 200;
 
-/** Ends every session at once in the books; agents clean up behind. @returns how many ended. */
-export async function endAllSessions(ctx: ManagerContext): Promise<number> {
+/**
+ * Ends every session at once in the books; agents clean up behind. @returns how many ended.
+ * @param by whose deed it is; the audit log has a record of each session.
+ */
+export async function endAllSessions(ctx: ManagerContext, by: Deed): Promise<number> {
   let ended = 0;
   let last: string | null = null;
   for (;;) {
     const ids: string[] = await selectLiveIds(ctx.sql, last, END_ALL_BATCH);
     last = ids.at(-1) ?? null;
     if (last === null) return ended;
-    const { cancelled, forceTerminated } = await terminateSessions(ctx, ids, true);
+    const { cancelled, forceTerminated } = await terminateSessions(ctx, ids, true, by);
     ended += cancelled.length + forceTerminated.length;
   }
 }

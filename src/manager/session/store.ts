@@ -17,6 +17,7 @@ import type { KernelRecord, SessionMatch, SessionRecord } from './types.ts';
 export type SessionScope =
   | { readonly kind: 'all' }
   | { readonly kind: 'domain'; readonly domainName: string }
+  | { readonly kind: 'user'; readonly userId: string }
   | { readonly kind: 'key'; readonly accessKey: string };
 
 function visible(sql: Db, scope: SessionScope) {
@@ -25,6 +26,8 @@ function visible(sql: Db, scope: SessionScope) {
       return sql`true`;
     case 'domain':
       return sql`s.domain_name = ${scope.domainName}`;
+    case 'user':
+      return sql`s.user_uuid = ${scope.userId}::uuid`;
     case 'key':
       return sql`s.access_key = ${scope.accessKey}`;
   }
@@ -261,10 +264,11 @@ export async function selectLiveIds(
   return v.parse(v.array(idRow), [...rows]).map((row) => row.id);
 }
 
-/** Ids of the live sessions that depend on the given one, directly or not; at most `limit`. */
+/** Ids of the live sessions that depend on the given one, directly or not, in the scope; at most `limit`. */
 export async function selectDependents(
   sql: Db,
   sessionId: string,
+  scope: SessionScope,
   limit: number,
 ): Promise<string[]> {
   const dead = sql.array([...terminalStatuses]);
@@ -275,7 +279,8 @@ export async function selectDependents(
       SELECT d.session_id FROM session_dependencies d JOIN dependents p ON d.depends_on = p.id
     )
     SELECT s.id FROM dependents JOIN sessions s USING (id)
-    WHERE NOT s.status = ANY(${dead}::varchar[]) ORDER BY s.id LIMIT ${limit}`;
+    WHERE NOT s.status = ANY(${dead}::varchar[]) AND ${visible(sql, scope)}
+    ORDER BY s.id LIMIT ${limit}`;
   return v.parse(v.array(idRow), [...rows]).map((row) => row.id);
 }
 
