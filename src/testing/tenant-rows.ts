@@ -192,6 +192,7 @@ async function belongingsOf(tenants: TestFolders, owner: Owner): Promise<Belongi
       '/folders.name': folder,
       // The name of a new one.
       'POST /folders.name': null,
+      'POST /v2/sessions/enqueue.session_name': null,
       user_email: person.email,
       owner_user_email: person.email,
       shared_user_uuid: person.userId,
