@@ -16,7 +16,7 @@ const TARGET = join(import.meta.dir, '../src/manager/graphql/resolvers.generated
 const PARENTS: Readonly<Record<string, string>> = {
   Agent: '../agent/graphql.ts#AgentParent',
   AgentNode: '../agent/graphql.ts#AgentParent',
-  AgentV2: '../agent/graphql-store.ts#AgentListRow',
+  AgentV2: '../agent/v2-graphql.ts#AgentListRow',
   ComputeSession: '../session/graphql.ts#ComputeSessionParent',
   ComputeSessionNode: '../session/node.ts#SessionNodeRow',
   Image: '../image/service.ts#Image as ImageParent',

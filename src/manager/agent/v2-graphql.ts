@@ -9,6 +9,8 @@ import { v2ListField } from '../graphql/v2-list.ts';
 import { type AgentListRow, findAgentRow, searchAgents } from './graphql-store.ts';
 import { freeOf } from './node-graphql.ts';
 
+export type { AgentListRow };
+
 const TYPE = 'AgentV2';
 const LIST =
   'filter: AgentFilter = null, orderBy: [AgentOrderBy!] = null, before: String = null, after: String = null, first: Int = null, last: Int = null, limit: Int = null, offset: Int = null';

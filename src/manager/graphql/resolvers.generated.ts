@@ -10,7 +10,7 @@ import type { FolderPower } from '../folder/rules.ts';
 import type { RegistryType } from '../registry/manage.ts';
 import type { GraphQLResolveInfo, GraphQLScalarType, GraphQLScalarTypeConfig } from 'graphql';
 import type { AgentParent } from '../agent/graphql.ts';
-import type { AgentListRow } from '../agent/graphql-store.ts';
+import type { AgentListRow } from '../agent/v2-graphql.ts';
 import type { ComputeSessionParent } from '../session/graphql.ts';
 import type { SessionNodeRow, ContainerRow, KernelV2Row, SessionV2Row, SessionHistoryRow } from '../session/node.ts';
 import type { Image as ImageParent, Image as ImageNodeParent, Image as ImageV2Parent } from '../image/service.ts';
