@@ -4,6 +4,7 @@ import { VERSION } from '../../common/version.ts';
 import type { StorageContext } from '../context.ts';
 import { quotaScopeId } from '../ids.ts';
 import { StorageError } from '../problems.ts';
+import type { Volume } from '../volumes/volume.ts';
 import { type ManagerRoute, noContent, ok, openRoute, route } from './route.ts';
 
 const volumeOnly = v.object({ volume: v.string() });
@@ -19,14 +20,32 @@ function deprecated(): never {
   );
 }
 
+/** Paths and names of servers are not for everybody, who may ask for this. */
+async function lookAt(volume: Volume): Promise<string | null> {
+  const [capacity, { status }] = await Promise.all([
+    volume.capacity().catch(() => null),
+    volume.backend.hardware(),
+  ]);
+  if (capacity === null) return 'the file system does not answer';
+  return ['offline', 'unavailable'].includes(status) ? `the storage is ${status}` : null;
+}
+
+/** Volumes that are looked at; everybody may ask, and some start a program for it. */
+const looking = new WeakMap<Volume, Promise<string | null>>();
+
+function complaintOf(volume: Volume): Promise<string | null> {
+  const running = looking.get(volume);
+  if (running) return running;
+  const look = lookAt(volume).finally(() => looking.delete(volume));
+  looking.set(volume, look);
+  return look;
+}
+
 /** Which volumes answer. */
 async function health({ volumes }: StorageContext) {
   const checks = await Promise.all(
     volumes.all().map(async (volume) => {
-      const problem = await volume.capacity().then(
-        () => null,
-        () => 'the file system does not answer',
-      );
+      const problem = await complaintOf(volume);
       return {
         component_id: `volume:${volume.name}`,
         is_healthy: problem === null,

@@ -3,12 +3,16 @@
  * kind; a backend adds what its storage does better than walking files. A part that is null is a
  * capability that the volume does not claim.
  */
+import type { StatsFs } from 'node:fs';
+import { statfs } from 'node:fs/promises';
 import type { QuotaScopeId } from '../ids.ts';
 
 /** Of the folder of a quota scope. */
 export const SCOPE_NAME = /^[0-9a-f]{32}$/;
 /** A mounted storage that has gone away answers late or never. */
 const ANSWER_TIMEOUT_MS = 5_000;
+/** Questions about file systems that are not answered yet; more are refused. */
+const MAX_UNANSWERED = 64;
 
 export type Capability =
   | 'vfolder'
@@ -115,4 +119,26 @@ export async function withinTime<T>(question: Promise<T>): Promise<T> {
   } finally {
     clearTimeout(timer);
   }
+}
+
+const unanswered = new Map<string, Promise<StatsFs>>();
+
+/**
+ * What a file system says of itself. Who asks while a question about the same path is not answered
+ * waits for that: each one holds a thread of the process until its storage is back.
+ * @throws Error when the storage does not answer within five seconds.
+ */
+export async function fileSystemAt(
+  path: string,
+  ask: (path: string) => Promise<StatsFs> = (asked) => statfs(asked),
+): Promise<StatsFs> {
+  let answer = unanswered.get(path);
+  if (answer === undefined) {
+    if (unanswered.size >= MAX_UNANSWERED) {
+      throw new Error(`the storage has ${MAX_UNANSWERED} questions to answer already`);
+    }
+    answer = ask(path).finally(() => unanswered.delete(path));
+    unanswered.set(path, answer);
+  }
+  return await withinTime(answer);
 }

@@ -1,8 +1,7 @@
 /** The backend `vfs`: any folder of this machine, whatever is mounted there (NFS, SMB, a disk). */
-import { statfs } from 'node:fs/promises';
 import { errorMessage } from '../../common/errors.ts';
 import type { VolumeSettings } from '../settings.ts';
-import { type VolumeBackend, withinTime } from './backend.ts';
+import { fileSystemAt, type VolumeBackend } from './backend.ts';
 
 export function vfsBackend({ path }: Pick<VolumeSettings, 'path'>): VolumeBackend {
   return {
@@ -15,7 +14,7 @@ export function vfsBackend({ path }: Pick<VolumeSettings, 'path'>): VolumeBacken
     async start() {},
     async hardware() {
       try {
-        await withinTime(statfs(path));
+        await fileSystemAt(path);
         return { status: 'healthy', statusInfo: null, metadata: {} };
       } catch (error) {
         return { status: 'unavailable', statusInfo: errorMessage(error), metadata: {} };

@@ -1,14 +1,23 @@
 /** Volumes on the backends there are, and on a simulated appliance that claims everything. */
 import { expect, test } from 'bun:test';
 import { randomUUID } from 'node:crypto';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  type StatsFs,
+  statfsSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { silentLog } from '../../testing/manager.ts';
 import { startTestStorage } from '../../testing/storage.ts';
 import { treeUsage } from '../files/usage.ts';
 import { StorageError } from '../problems.ts';
-import type { VolumeBackend } from './backend.ts';
+import { fileSystemAt, type VolumeBackend } from './backend.ts';
 import { describeBackend } from './conformance.ts';
 import { vfsBackend } from './vfs.ts';
 import { Volume } from './volume.ts';
@@ -148,4 +157,31 @@ test('a storage that went away is told, not hidden', async () => {
   const { status, statusInfo } = await backend.hardware();
   expect(status).toBe('unavailable');
   expect(statusInfo).toContain('ENOENT');
+});
+
+test('a storage that does not answer is asked once, and again when it is back', async () => {
+  const hung = Promise.withResolvers<StatsFs>();
+  let asked = 0;
+  const ask = async () => {
+    asked += 1;
+    return await hung.promise;
+  };
+  const answers = Array.from({ length: 20 }, () => fileSystemAt('/hung', ask));
+  expect(asked).toBe(1);
+  // Another one is not held up by it.
+  expect((await fileSystemAt(tmpdir())).bsize).toBeGreaterThan(0);
+  const state = statfsSync(tmpdir());
+  hung.resolve(state);
+  expect(await Promise.all(answers)).toEqual(Array(20).fill(state));
+  await fileSystemAt('/hung', ask);
+  expect(asked).toBe(2);
+});
+
+test('there is a bound to what many storages may owe', async () => {
+  const hung = Promise.withResolvers<StatsFs>();
+  const ask = () => hung.promise;
+  const answers = Array.from({ length: 64 }, (_none, n) => fileSystemAt(`/hung/${n}`, ask));
+  await expect(fileSystemAt('/hung/more', ask)).rejects.toThrow('64 questions to answer already');
+  hung.resolve(statfsSync(tmpdir()));
+  await Promise.all(answers);
 });

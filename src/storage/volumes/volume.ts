@@ -1,15 +1,5 @@
 /** One volume: quota scopes and folders in upstream's layout, on whatever backend it has. */
-import {
-  chmod,
-  chown,
-  mkdir,
-  readdir,
-  readFile,
-  rmdir,
-  stat,
-  statfs,
-  writeFile,
-} from 'node:fs/promises';
+import { chmod, chown, mkdir, readdir, readFile, rmdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errorCode, errorMessage, UserError } from '../../common/errors.ts';
 import type { Logger } from '../../common/logger.ts';
@@ -25,11 +15,11 @@ import {
   type Capacity,
   capabilitiesOf,
   type FolderUsage,
+  fileSystemAt,
   type QuotaKeeper,
   type QuotaUsage,
   SCOPE_NAME,
   type VolumeBackend,
-  withinTime,
 } from './backend.ts';
 
 const CURRENT_LAYOUT = '3';
@@ -281,14 +271,14 @@ export class Volume {
 
   async capacity(): Promise<Capacity> {
     if (this.backend.capacity) return await this.backend.capacity();
-    const { blocks, bfree, bsize } = await withinTime(statfs(this.path));
+    const { blocks, bfree, bsize } = await fileSystemAt(this.path);
     return { capacityBytes: blocks * bsize, usedBytes: (blocks - bfree) * bsize };
   }
 
   /** Bytes that can still be written, on the storage and by the quota of a scope. */
   async freeBytes(scope: QuotaScopeId | null): Promise<number> {
     const path = scope === null ? this.path : this.scopePath(scope);
-    const { bavail, bsize } = await withinTime(statfs(path));
+    const { bavail, bsize } = await fileSystemAt(path);
     const onStorage = bavail * bsize;
     if (scope === null || this.#quotaKeeper === null) return onStorage;
     const { usedBytes, limitBytes } = await this.#quotaKeeper.usage(scope, path);

@@ -1,10 +1,8 @@
 /**
  * Extended attributes of folders, which CephFS has for quotas and statistics. Neither Bun nor Node can
- * read them, so the C library is called, in a thread of its own since such a call waits for the
- * storage's servers.
+ * read them, so the C library is called, in a thread of its own since such a call, and the opening of
+ * the folder before it, waits for the storage's servers. Those of the process are for everybody.
  */
-import { constants } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
 import { constants as system } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import * as v from 'valibot';
@@ -15,7 +13,6 @@ import { type Answer, answer, type Question } from './messages.ts';
 
 /** Questions that wait for an answer; more are refused. */
 const MAX_WAITING = 1_000;
-const { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } = constants;
 const { ENODATA, EOPNOTSUPP } = system.errno;
 
 type Asked = Pick<Question, 'name' | 'value'>;
@@ -44,7 +41,8 @@ export class FolderAttributes {
 
   /**
    * @returns null when the folder has no such attribute, or its file system has none at all.
-   * @throws AttributeError; Error when the storage does not answer within five seconds; ENOENT.
+   * @throws AttributeError, also when there is no such folder; Error when the storage does not answer
+   * within five seconds.
    */
   async get(path: string, name: string): Promise<string | null> {
     const told = await this.#ask(path, { name });
@@ -70,23 +68,19 @@ export class FolderAttributes {
     if (this.#waiting.size >= MAX_WAITING) {
       throw new Error(`the storage has ${MAX_WAITING} questions to answer already`);
     }
-    const opening = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-    const answering = opening.then((folder) => this.#askAbout(folder, asked));
-    return await withinTime(answering);
+    return await withinTime(this.#answerAbout(path, asked));
   }
 
-  /** The folder stays open until the answer: its number must not become another file's meanwhile. */
-  async #askAbout(folder: FileHandle, asked: Asked): Promise<Answer> {
+  async #answerAbout(path: string, asked: Asked): Promise<Answer> {
     const id = ++this.#lastId;
     const told = Promise.withResolvers<Answer>();
     this.#waiting.set(id, told);
     try {
-      const question: Question = { id, fd: folder.fd, ...asked };
+      const question: Question = { id, path, ...asked };
       this.#start().postMessage(question);
       return await told.promise;
     } finally {
       this.#waiting.delete(id);
-      await folder.close();
     }
   }
 

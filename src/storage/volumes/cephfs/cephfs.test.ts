@@ -10,6 +10,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { errorCode, errorMessage } from '../../../common/errors.ts';
@@ -165,6 +166,11 @@ describe.skipIf(!canRun)('on CephFS', () => {
       ]);
       expect(status).toBe('unavailable');
       expect(statusInfo).toContain('did not answer within');
+      // Reading of other file systems goes on meanwhile.
+      const asked = Array.from({ length: 64 }, () => volume.backend.hardware());
+      expect(readdirSync(tmpdir()).length).toBeGreaterThan(0);
+      expect((await stat(tmpdir())).isDirectory()).toBe(true);
+      await Promise.all(asked);
       expect(refused).toContain('did not answer within');
     } finally {
       ceph.resume();
@@ -174,6 +180,18 @@ describe.skipIf(!canRun)('on CephFS', () => {
     expect((await volume.backend.hardware()).status).toBe('healthy');
     await volume.close();
   });
+});
+
+test('a folder that is not there, or is a link, has no attributes', async () => {
+  const path = mkdtempSync(join(tmpdir(), 'bai-cephfs-'));
+  symlinkSync(path, join(path, 'link'));
+  const attributes = new FolderAttributes();
+  const codeOf = (name: string) => attributes.get(join(path, name), 'user.x').catch(errorCode);
+  expect(await codeOf('missing')).toBe('ENOENT');
+  expect(await codeOf('link')).toMatch(/^(ELOOP|ENOTDIR)$/);
+  expect(await attributes.get(path, 'user.x')).toBeNull();
+  attributes.close();
+  rmSync(path, { recursive: true });
 });
 
 test('a path that is not on a CephFS is refused with what to do', async () => {

@@ -6,8 +6,8 @@ const id = v.number();
 /** With a `value` the attribute is set, else it is read. */
 export const question = v.object({
   id,
-  /** Of the opened folder: a worker shares the descriptors of its process. */
-  fd: v.number(),
+  /** Of the folder. */
+  path: v.string(),
   name: v.string(),
   value: v.optional(v.string()),
 });
