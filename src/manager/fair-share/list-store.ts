@@ -9,7 +9,8 @@ import {
   v2FilterToSql,
   v2OrderTerms,
 } from '../graphql/v2-filter-store.ts';
-import { bucketTable, type Level, shareTable } from './levels.ts';
+import { bucketTable, shareTable } from './level-store.ts';
+import type { Level } from './levels.ts';
 
 export interface ShareRow {
   /** Name of the domain, id of the project or the user. */

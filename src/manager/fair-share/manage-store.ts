@@ -1,7 +1,8 @@
 /** SQL that changes what is due to whom: weights, and the rules of a group. */
 import type { Db } from '../db/connect.ts';
 import { jsonText } from '../db/json.ts';
-import { allColumns, type Level, ownerColumns, shareTable } from './levels.ts';
+import { allColumns, ownerColumns, shareTable } from './level-store.ts';
+import type { Level } from './levels.ts';
 
 /** Whose weight; the columns of the level. */
 export interface OwnerKey {

@@ -3,7 +3,8 @@ import type { Fragment } from 'postgres';
 import * as v from 'valibot';
 import type { Db } from '../db/connect.ts';
 import { jsonText, slotMapColumn } from '../db/json.ts';
-import { allColumns, bucketTable, type Level, ownerColumns, shareTable } from './levels.ts';
+import { allColumns, bucketTable, ownerColumns, shareTable } from './level-store.ts';
+import type { Level } from './levels.ts';
 
 /** Days that are added up again at most, after a long absence. */
 const MAX_DAYS = 60;
