@@ -4,6 +4,7 @@ import { defineCommand, flag, option, UsageError } from '../../common/command.ts
 import { parseDurationMs } from '../../common/sizes.ts';
 import { connect } from '../connect.ts';
 import { printJson, snakeKeys } from '../output/json.ts';
+import { AS_IT_COMES } from '../top/arrange.ts';
 import { drawTop } from '../top/draw.ts';
 import { seesEverything, takeSnapshot } from '../top/snapshot.ts';
 
@@ -37,17 +38,21 @@ export default defineCommand({
       printJson(io, snakeKeys(await take()));
       return 0;
     }
-    if (once || !io.stdout.isTTY) {
+    // A dumb terminal cannot draw anew.
+    if (once || !io.stdout.isTTY || io.env.TERM === 'dumb') {
       const lines = drawTop(await take(), {
         columns: io.stdout.isTTY ? io.stdout.columns : Number.POSITIVE_INFINITY,
         rows: null,
-        focus: 'sessions',
-        offsets: { nodes: 0, sessions: 0, queue: 0 },
+        focus: null,
+        chosen: { nodes: 0, sessions: 0, queue: 0 },
+        arrangement: AS_IT_COMES,
         nowMs: systemClock.now().getTime(),
       });
       io.stdout.write(`${lines.map(({ text }) => text).join('\n')}\n`);
       return 0;
     }
+    // What draws asks for this one only, and when it is loaded.
+    if (io.env.NO_COLOR) process.env.FORCE_COLOR = '0';
     const { showTop } = await import('../top/screen.tsx');
     await showTop({
       endpoint: await client.endpoint(),

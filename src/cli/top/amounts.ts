@@ -20,6 +20,10 @@ export const gib = (bytes: number): string => short(bytes / GIB);
 export const memory = (bytes: number): string =>
   bytes >= GIB ? `${gib(bytes)}G` : `${Math.round(bytes / MIB)}M`;
 
+/** `42%`; empty when it is not known. */
+export const percent = (value: number | null): string =>
+  value === null ? '' : `${Math.round(value)}%`;
+
 /** `1 node`, `2 nodes`. */
 export const counted = (count: number, noun: string): string =>
   `${count} ${noun}${count === 1 ? '' : 's'}`;

@@ -79,6 +79,16 @@ export interface TopNode {
   readonly used: Amounts;
   /** Of all its cores, 0 to 100; null when it is not known, as for those who are no superadmin. */
   readonly cpuPercent: number | null;
+  /** What its accelerators do, by family. */
+  readonly devices: readonly DeviceUse[];
+}
+
+export interface DeviceUse {
+  /** As its plugin is called: `cuda`. */
+  readonly name: string;
+  /** Of all of them, 0 to 100. */
+  readonly busyPercent: number;
+  readonly memoryPercent: number | null;
 }
 
 export interface TopSession {
@@ -92,6 +102,8 @@ export interface TopSession {
   /** 100 for each core in full use; null until there are statistics. */
   readonly cpuPercent: number | null;
   readonly memoryBytes: number | null;
+  /** Of its accelerators, 0 to 100, on average; null without any. */
+  readonly devicePercent: number | null;
   /** ISO 8601. */
   readonly createdAt: string | null;
 }
@@ -101,6 +113,8 @@ export interface TopWaiting extends Pick<TopSession, 'id' | 'name' | 'owner' | '
   readonly position: number | null;
   readonly length: number | null;
   readonly why: string;
+  /** The rules that it fails, each in a sentence. */
+  readonly reasons: readonly string[];
   readonly estimatedStart: string | null;
 }
 
@@ -149,6 +163,22 @@ function busyPercent({ live_stat: statistics }: v.InferOutput<typeof node>): num
   return percent === null ? null : percent / Math.max(1, processors);
 }
 
+const UTILIZATION = /^(?<family>.+)_util$/;
+
+/** What accelerators do; processors are not among them. */
+function devicesOf(found: v.InferOutput<typeof metrics> | undefined): DeviceUse[] {
+  return Object.entries(found ?? {}).flatMap(([name, { pct }]) => {
+    const family = UTILIZATION.exec(name)?.groups?.family ?? 'cpu';
+    const busyPercent = known(pct);
+    if (family === 'cpu' || busyPercent === null) return [];
+    return [{ name: family, busyPercent, memoryPercent: known(found?.[`${family}_mem`]?.pct) }];
+  });
+}
+
+/** The mean; null of nothing. */
+const meanOf = (values: readonly number[]): number | null =>
+  values.length === 0 ? null : values.reduce((sum, value) => sum + value, 0) / values.length;
+
 function nodeOf(found: v.InferOutput<typeof node>): TopNode {
   return {
     id: found.id,
@@ -158,6 +188,7 @@ function nodeOf(found: v.InferOutput<typeof node>): TopNode {
     total: numbers(found.available_slots),
     used: numbers(found.occupied_slots),
     cpuPercent: busyPercent(found),
+    devices: devicesOf(found.live_stat?.node),
   };
 }
 
@@ -181,6 +212,9 @@ function sessionOf(edge: Answer['active']['edges'][number]): TopSession {
     agents: found.agent_ids?.filter((id) => id !== null) ?? [],
     cpuPercent: sumOf(kernels.map((stat) => known(stat?.cpu_util?.pct))),
     memoryBytes: sumOf(kernels.map((stat) => known(stat?.mem?.current))),
+    devicePercent: meanOf(
+      kernels.flatMap((stat) => devicesOf(stat ?? undefined).map((use) => use.busyPercent)),
+    ),
     createdAt: found.created_at,
   };
 }
@@ -203,6 +237,7 @@ function waitingOf(edge: Answer['waiting']['edges'][number]): TopWaiting {
     position: found?.queue_position ?? null,
     length: found?.queue_length ?? null,
     why: whyOf(found),
+    reasons: found?.failed_rules.map(({ message }) => message) ?? [],
     estimatedStart: found?.estimated_start ?? null,
   };
 }

@@ -7,6 +7,7 @@ import { text } from 'node:stream/consumers';
 import { selfCommand } from '../../common/executable.ts';
 import { clusterFolder, findLocalCluster } from '../../common/local-cluster.ts';
 import { isProcessAlive } from '../../common/processes.ts';
+import { atTerminal, KEYS } from '../../testing/terminal.ts';
 import { until } from '../../testing/until.ts';
 
 setDefaultTimeout(120_000);
@@ -60,6 +61,23 @@ check('in a pipe it prints what there is now', async () => {
   expect(printed).not.toContain('\u001b');
 });
 
+check('a terminal that cannot draw gets what there is now', async () => {
+  let output = '';
+  const decoder = new TextDecoder();
+  const child = Bun.spawn([...selfCommand(), 'top'], {
+    env: { ...env, TERM: 'dumb' },
+    cwd: home,
+    terminal: {
+      data(_terminal, data) {
+        output += decoder.decode(data, { stream: true });
+      },
+    },
+  });
+  expect(await child.exited).toBe(0);
+  expect(output).toContain('WHY IT WAITS');
+  expect(output).not.toContain('\u001b');
+});
+
 check('for programs it is JSON', async () => {
   const found = JSON.parse(await run('--output', 'json', 'top'));
   expect(found).toMatchObject({
@@ -70,29 +88,30 @@ check('for programs it is JSON', async () => {
   });
 });
 
-check('at a terminal it is drawn again and again, pauses, and leaves no trace', async () => {
-  let output = '';
-  const decoder = new TextDecoder();
-  const child = Bun.spawn([...selfCommand(), 'top', '-d', '0.5s'], {
-    env,
-    cwd: home,
-    terminal: {
-      cols: 80,
-      rows: 24,
-      data(_terminal, data) {
-        output += decoder.decode(data, { stream: true });
-      },
-    },
-  });
-  const sees = (wanted: string) =>
-    until(() => output.includes(wanted), `the screen shows "${wanted}"`);
+check('at a terminal it is drawn again and again, answers keys, and leaves no trace', async () => {
+  const { child, sees, press, written } = atTerminal(['top', '-d', '0.5s'], { cwd: home, env });
   await sees('WHY IT WAITS');
-  await sees('works');
-  child.terminal?.write('p');
+  await sees('❯ works');
+  // The part after the sessions, and all of its first row, over a line that sends both at once.
+  press(`\t${KEYS.enter}`);
+  await sees('Why it waits: lacks 1 of cpu');
+  press(KEYS.escape);
+  await sees('? keys');
+  press('/');
+  await sees('Only rows with: █');
+  press('nothing has this');
+  await sees('Nothing of it matches.');
+  press(KEYS.enter);
+  await sees('only "nothing has this", esc all');
+  press(KEYS.escape);
+  await sees('? keys');
+  press('s');
+  await sees('by processors wanted');
+  press('p');
   await sees('PAUSED');
-  child.terminal?.write('q');
+  press('q');
   expect(await child.exited).toBe(0);
   // The screen that was there before.
-  expect(output).toContain('\u001b[?1049h');
-  expect(output).toContain('\u001b[?1049l');
+  expect(written()).toContain('\u001b[?1049h');
+  expect(written()).toContain('\u001b[?1049l');
 });
