@@ -163,8 +163,9 @@ describe.if(requireOrSkip(reason))('a packaged installation on existing servers'
     const elsewhere = options.map((text) => (text === target ? join(home, 'wrong') : text));
     const env = { BACKEND_DB_PASSWORD: 'wrong' };
     const outcome = await runCli(elsewhere, { cwd: home, env, timeoutMs: INSTALL_TIMEOUT_MS });
-    expectClearFailure(outcome, '✗ Create the tables', 'password authentication failed');
-    expectClearFailure(outcome, 'BACKEND_DB_PASSWORD', 'Run the same command again');
+    expectClearFailure(outcome, 'password authentication failed', 'BACKEND_DB_PASSWORD');
+    expectClearFailure(outcome, 'Nothing was done.');
+    expect(existsSync(join(home, 'wrong/etc'))).toBe(false);
   });
 
   test('a dry run shows the steps and does none', async () => {
@@ -204,15 +205,17 @@ describe.if(requireOrSkip(reason))('a packaged installation on existing servers'
     expect(statSync(join(target, 'accounts.json')).mode & 0o077).toBe(0);
   });
 
+  const place = ['--target-path', target];
+  const status = async () => {
+    const { code, stdout } = await runCli(['--output', 'json', 'dev', 'status', ...place], at);
+    const { services }: { services: { name: string; ready: boolean }[] } = JSON.parse(stdout);
+    return { code, ready: services.filter(({ ready }) => ready).map(({ name }) => name) };
+  };
+  const proxies = ['proxy', 'proxy-http', 'proxy-tcp', 'proxy-h2'];
+  const all = ['storage', 'mgr', ...proxies, 'agent', 'sftp-agent', 'web'];
+  const withoutProxies = all.filter((name) => !proxies.includes(name));
+
   test('its components are looked after by dev', async () => {
-    const place = ['--target-path', target];
-    const status = async () => {
-      const { code, stdout } = await runCli(['--output', 'json', 'dev', 'status', ...place], at);
-      const { services }: { services: { name: string; ready: boolean }[] } = JSON.parse(stdout);
-      return { code, ready: services.filter(({ ready }) => ready).map(({ name }) => name) };
-    };
-    const proxies = ['proxy', 'proxy-http', 'proxy-tcp', 'proxy-h2'];
-    const all = ['storage', 'mgr', ...proxies, 'agent', 'sftp-agent', 'web'];
     expect(await status()).toEqual({ code: 0, ready: all });
     await mustRun(['dev', 'stop', 'web', ...place], { ...at, timeoutMs: INSTALL_TIMEOUT_MS });
     expect(await status()).toEqual({ code: 1, ready: all.slice(0, -1) });
@@ -237,8 +240,8 @@ describe.if(requireOrSkip(reason))('a packaged installation on existing servers'
   });
 
   /** What users of the installation have in their shells. */
-  const userEnvironment = (): Record<string, string> => {
-    const account = readFileSync(join(target, 'env-local-user-api.sh'), 'utf8');
+  const environmentOf = (name: string): Record<string, string> => {
+    const account = readFileSync(join(target, `env-local-${name}-api.sh`), 'utf8');
     return Object.fromEntries(
       [...account.matchAll(/^export (\w+)=(\S+)$/gm)].map(([, name, value]) => [name, value ?? '']),
     );
@@ -254,7 +257,7 @@ describe.if(requireOrSkip(reason))('a packaged installation on existing servers'
   };
 
   test('the SFTP agent takes files for a folder, and nothing else', async () => {
-    const use = { cwd: home, env: userEnvironment(), timeoutMs: INSTALL_TIMEOUT_MS };
+    const use = { cwd: home, env: environmentOf('user'), timeoutMs: INSTALL_TIMEOUT_MS };
     await mustRun(['vfolder', 'create', 'inbox', 'local:volume1'], use);
     const client = new Client(readClientConfig(use.env));
     const hosts = await client.forward(asked('/folders/_/hosts'));
@@ -292,7 +295,7 @@ describe.if(requireOrSkip(reason))('a packaged installation on existing servers'
   });
 
   test('an upgrade, though it is killed, restarts everything but the sessions', async () => {
-    const use = { cwd: home, env: userEnvironment(), timeoutMs: INSTALL_TIMEOUT_MS };
+    const use = { cwd: home, env: environmentOf('user'), timeoutMs: INSTALL_TIMEOUT_MS };
     await mustRun(['run', '-t', 'left-behind', 'python', '-c', 'kept = 42'], use);
     const kernels = kernelPids();
     expect(kernels).toHaveLength(1);
@@ -347,6 +350,65 @@ describe.if(requireOrSkip(reason))('a packaged installation on existing servers'
     expectClearFailure(outcome, 'It did not start with these settings', 'those of before');
     expect(readFileSync(join(target, 'etc/webserver.conf'), 'utf8')).toBe(before);
     await mustRun(['dev', 'status', '--target-path', target], at);
+  });
+
+  /** Where sessions of the first resource group have their apps opened. */
+  const appProxyOfGroup = async (): Promise<string | null> => {
+    const args = ['--output', 'json', 'admin', 'scaling-group', 'info', 'default'];
+    const { stdout } = await mustRun(args, { ...at, env: environmentOf('admin') });
+    return JSON.parse(stdout).items[0].wsproxy_addr;
+  };
+  const filesOfProxies = () =>
+    ['etc', 'units']
+      .flatMap((folder) =>
+        readdirSync(join(target, folder)).filter((name) => /app-proxy|-proxy/.test(name)),
+      )
+      .filter((name) => name !== 'storage-proxy.toml');
+
+  test('an app proxy is removed, and comes back when that is undone', async () => {
+    expectClearFailure(
+      await runCli(configure('--undo', '--without-app-proxy', '--with-app-proxy'), at),
+      'not both at once',
+    );
+    const { killedAt } = await killAtEveryStep(configure('--without-app-proxy'), at);
+    expect(killedAt).toHaveLength(1);
+    expect(await status()).toEqual({ code: 0, ready: withoutProxies });
+    expect(filesOfProxies()).toEqual([]);
+    expect(await appProxyOfGroup()).toBeNull();
+    const shown = await mustRun([...configure('--undo'), '--dry-run'], at);
+    expect(shown.stdout).toMatch(/app proxy: none → at ports of 127\.0\.0\.1/);
+    await killAtEveryStep(configure('--undo'), at);
+    expect(await status()).toEqual({ code: 0, ready: all });
+    expect(filesOfProxies()).toHaveLength(8);
+    const port = options[options.indexOf('--app-proxy-port') + 1];
+    expect(await appProxyOfGroup()).toBe(`http://127.0.0.1:${port}`);
+    // Undone once more: what was undone is done again.
+    await mustRun(configure('--undo'), { ...at, timeoutMs: INSTALL_TIMEOUT_MS });
+    expect(await status()).toEqual({ code: 0, ready: withoutProxies });
+  });
+
+  test('an app proxy that does not start leaves nothing', async () => {
+    // The second of the workers finds its port taken.
+    const port = String(await freePort());
+    const same = ['--app-proxy-http-port', port, '--app-proxy-tcp-port', port];
+    const outcome = await runCli(configure('--with-app-proxy', ...same), {
+      ...at,
+      timeoutMs: INSTALL_TIMEOUT_MS,
+    });
+    expectClearFailure(outcome, `Port ${port} of the tcp worker of the app proxy is taken`);
+    expectClearFailure(outcome, 'It runs with those of before');
+    expect(await status()).toEqual({ code: 0, ready: withoutProxies });
+    expect(filesOfProxies()).toEqual([]);
+    expect(await appProxyOfGroup()).toBeNull();
+    await mustRun(configure('--with-app-proxy'), { ...at, timeoutMs: INSTALL_TIMEOUT_MS });
+    expect(await status()).toEqual({ code: 0, ready: all });
+  });
+
+  test('repairing keeps the password of the database', async () => {
+    const before = readFileSync(join(target, 'etc/manager.toml'), 'utf8');
+    await mustRun(maintaining('repair'), { cwd: home, timeoutMs: INSTALL_TIMEOUT_MS });
+    expect(readFileSync(join(target, 'etc/manager.toml'), 'utf8')).toBe(before);
+    await mustRun(['dev', 'status', ...place], at);
   });
 
   test('uninstalling with --purge, killed at every step, ends sessions and leaves nothing', async () => {

@@ -108,7 +108,7 @@ export function writeOwnFile(path: string, text: string, mode = 0o600): void {
 }
 
 /** What was asked for, kept so that `maintain` knows what there is. The password is not in it. */
-const infoRecord = v.object({
+export const infoRecord = v.object({
   version: v.string(),
   type: v.picklist(['source', 'package']),
   last_updated: v.string(),
@@ -185,11 +185,16 @@ export function serverAddresses(request: InstallRequest) {
   };
 }
 
-/** Where Redis is, in the names of the configuration. */
+/** Where Redis is, and what it asks for, in the names of the configuration. */
 export function redisPlace(request: InstallRequest): Record<string, string> {
   const { redis } = serverAddresses(request);
-  const { redisService } = request.existing;
-  return redisService === undefined
-    ? { addr: redis }
-    : { sentinel: redis, service_name: redisService };
+  const { existing, passwords } = request;
+  const place: Record<string, string> =
+    existing.redisService === undefined
+      ? { addr: redis }
+      : {
+          ...{ sentinel: redis, service_name: existing.redisService },
+          ...(passwords.sentinel === '' ? {} : { sentinel_password: passwords.sentinel }),
+        };
+  return passwords.redis === '' ? place : { ...place, password: passwords.redis };
 }

@@ -11,8 +11,9 @@ import {
   missingTool,
   requireOrSkip,
   startEtcd,
-  startRedis,
+  startWatchedRedis,
   type TestService,
+  type WatchedRedis,
 } from '../testing/services.ts';
 import { until } from '../testing/until.ts';
 
@@ -30,14 +31,20 @@ describe.if(requireOrSkip(reason))('moving the data of a cluster of this machine
   const folder = join(data, ENV_ID);
   const place = ['--env-id', ENV_ID];
   let postgres: Awaited<ReturnType<typeof startTestPostgres>>;
-  let redis: TestService;
+  let redis: WatchedRedis;
+  let sentinels: string;
   let etcd: TestService;
   let at: { cwd: string; env: Record<string, string>; timeoutMs: number };
   let servers: string[];
   let sql: Sql;
 
   beforeAll(async () => {
-    [postgres, redis, etcd] = await Promise.all([startTestPostgres(), startRedis(), startEtcd()]);
+    [postgres, redis, etcd] = await Promise.all([
+      startTestPostgres(),
+      startWatchedRedis(),
+      startEtcd(),
+    ]);
+    sentinels = redis.sentinels.map(({ addr }) => addr).join(',');
     const database = new URL(postgres.url('postgres'));
     at = {
       cwd: home,
@@ -49,7 +56,9 @@ describe.if(requireOrSkip(reason))('moving the data of a cluster of this machine
       timeoutMs: LONG_MS,
     };
     servers = [
-      ...['--postgres-addr', `${database.hostname}:${database.port}`, '--redis-addr', redis.addr],
+      // Of two, the standby is away.
+      ...['--postgres-addr', `127.0.0.1:1,${database.hostname}:${database.port}`],
+      ...['--redis-sentinel', sentinels, '--redis-service-name', redis.serviceName],
       ...['--etcd-addr', etcd.addr, '--db-user', database.username, '--db-name', 'moved'],
     ];
     sql = connect(postgres.url('postgres'), { max: 1 });
@@ -78,13 +87,13 @@ describe.if(requireOrSkip(reason))('moving the data of a cluster of this machine
   test('a dry run shows the steps; what is wrong with the servers is told all at once', async () => {
     const { stdout } = await mustRun(move('--dry-run'), at);
     expect(stdout).toContain('Copy the data to the servers, and let the cluster use them');
-    const wrong = move().map((text) => (text === redis.addr ? '127.0.0.1:1' : text));
+    const wrong = move().map((text) => (text === sentinels ? '127.0.0.1:1' : text));
     const denied = { ...at, env: { ...at.env, BACKEND_DB_PASSWORD: 'wrong' } };
     expectClearFailure(
       await runCli(wrong, denied),
-      'Redis at 127.0.0.1:1 is not available',
+      `Sentinels 127.0.0.1:1 is not available`,
       'password authentication failed',
-      '--redis-addr',
+      '--redis-sentinel',
       'BACKEND_DB_PASSWORD',
     );
     expect(await databasesNamedMoved()).toEqual([]);
@@ -184,7 +193,7 @@ describe.if(requireOrSkip(reason))('moving the data of a cluster of this machine
 
   test('deleting the cluster leaves what is on the servers, and says so', async () => {
     const { stderr } = await mustRun(['down', '--purge', ...place], at);
-    expect(stderr).toContain('What is in the database moved at');
+    expect(stderr).toMatch(/What is in the database \S+\/moved and in etcd/);
     expect(await databasesNamedMoved()).toEqual(['moved', 'moved_appproxy']);
     expect(existsSync(folder)).toBe(false);
   });

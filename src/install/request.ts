@@ -30,6 +30,17 @@ export interface ExistingServers {
   readonly etcd: string;
 }
 
+/** What existing servers ask for, besides the database's password; empty: nothing. Secrets. */
+export interface ServerPasswords {
+  readonly redis: string;
+  /** Of the Sentinels themselves. */
+  readonly sentinel: string;
+  readonly etcdUser: string;
+  readonly etcd: string;
+}
+
+export const NO_PASSWORDS: ServerPasswords = { redis: '', sentinel: '', etcdUser: '', etcd: '' };
+
 /** For `join`: which cluster, and as what. */
 export interface JoinWish {
   /** `HOST` or `HOST:PORT` of the manager's internal API; empty when it was not said yet. */
@@ -115,6 +126,7 @@ export interface InstallRequest {
   readonly watch: Watch;
   /** Nobody asked for that, so what cannot be started is done without. */
   readonly isWatchOptional: boolean;
+  readonly passwords: ServerPasswords;
   /** Collector of traces, as a URL; null: the one that is started here, if any. */
   readonly otelEndpoint: string | null;
   /** By which scheme browsers reach the web server; null: as their requests say. */
@@ -124,6 +136,8 @@ export interface InstallRequest {
   readonly database: { readonly name: string; readonly user: string; readonly password: string };
   readonly ports: Ports;
   readonly join: JoinWish;
+  /** Of `configure`: the settings are those of before its last change. */
+  readonly undo: boolean;
   /** Whether the components are started, and units installed, at the end. */
   readonly start: boolean;
   readonly maintenance: Maintenance;
@@ -164,6 +178,17 @@ export const PACKAGE_PORTS: Ports = {
 
 /** Upstream's ports of a development installation. */
 export const DEVELOP_PORTS: Ports = { ...PACKAGE_PORTS, postgres: 8101, redis: 8111, etcd: 8121 };
+
+/** As an app proxy is when nothing more is said of it. */
+export const PLAIN_APP_PROXY: AppProxyWish = {
+  frontendMode: 'port',
+  fqdnPrefix: null,
+  appBaseDomain: 'backend.ai',
+  storageBaseDomain: 'isla-sorna.backend.ai',
+  tlsAdvertised: false,
+  advertisedPort: 443,
+  metricAccess: null,
+};
 
 /** The mode that fits here: `develop` in a checkout, as upstream's installer decides. */
 export const defaultMode = (): Mode => (checkoutRoot === null ? 'standalone' : 'develop');

@@ -1,5 +1,5 @@
 /** What somebody asked the installer for who said next to nothing, for tests of its parts. */
-import { type InstallRequest, PACKAGE_PORTS } from '../install/request.ts';
+import { type InstallRequest, NO_PASSWORDS, PACKAGE_PORTS } from '../install/request.ts';
 
 export const installRequest = (
   part: Partial<InstallRequest> & Pick<InstallRequest, 'targetPath'>,
@@ -16,6 +16,8 @@ export const installRequest = (
   existing: {},
   watch: 'nothing',
   isWatchOptional: false,
+  passwords: NO_PASSWORDS,
+  undo: false,
   otelEndpoint: null,
   endpointProtocol: null,
   etcdNamespace: null,

@@ -11,6 +11,10 @@ export const KEYS = {
   down: '\u001b[B',
   escape: '\u001b',
   ctrlC: '\u0003',
+  ctrlE: '\u0005',
+  ctrlU: '\u0015',
+  left: '\u001b[D',
+  backspace: '\u007f',
 } as const;
 
 /** `backend.ai …` at a terminal of 80 by 24. */

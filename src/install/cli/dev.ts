@@ -24,6 +24,7 @@ import {
   startService,
   stateOf,
   stopService,
+  titleWidth,
 } from '../parts/services.ts';
 import { defaultMode, defaultTarget } from '../request.ts';
 
@@ -138,7 +139,7 @@ export const status = defineCommand({
       for (const { spec, pid, isReady } of states) {
         const word = pid === null ? 'stopped' : isReady ? 'ready' : 'not ready';
         const detail = pid === null ? '' : `  port ${spec.port}, process ${pid}`;
-        io.stdout.write(`${spec.title.padEnd(14)}  ${word.padEnd(9)}${detail}\n`);
+        io.stdout.write(`${spec.title.padEnd(titleWidth(specs))}  ${word.padEnd(9)}${detail}\n`);
       }
     }
     return states.every(({ isReady }) => isReady) ? 0 : 1;

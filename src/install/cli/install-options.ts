@@ -148,7 +148,15 @@ export const options = {
   ),
   withAppProxy: flag(
     ['--with-app-proxy'],
-    "With --mode develop or package: install an app proxy, too; so does each option of it. Sessions' apps are opened there.",
+    "With --mode develop, package or configure: have an app proxy, too; so does each option of it. Sessions' apps are opened there.",
+  ),
+  withoutAppProxy: flag(
+    ['--without-app-proxy'],
+    'With --mode configure: remove the app proxy. Its database stays.',
+  ),
+  undo: flag(
+    ['--undo'],
+    'With --mode configure: go back to the settings of before the last change.',
   ),
   frontendMode: option(
     ['--frontend-mode'],

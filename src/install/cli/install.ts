@@ -8,6 +8,7 @@ import { endRequested } from '../../common/server-process.ts';
 import { configurable } from '../modes/configure.ts';
 import { guideOf } from '../modes/maintain.ts';
 import type { Environment } from '../modes/servers.ts';
+import { previousRequest } from '../modes/settings-records.ts';
 import { printPlan, printReport, printSummary, runPlainly } from '../plain.ts';
 import { planFor } from '../plan.ts';
 import {
@@ -18,6 +19,7 @@ import {
   type InstallRequest,
   type Mode,
   PACKAGE_PORTS,
+  PLAIN_APP_PROXY,
   type Ports,
   usesCompose,
 } from '../request.ts';
@@ -79,6 +81,13 @@ const appProxyOptions = (given: Given): Record<string, boolean> => ({
 
 /** @throws UsageError when something is said that the mode does nothing with. */
 function refuseMisplaced(mode: Mode, given: Given): void {
+  const ofConfigure = [
+    ...(given.undo ? ['--undo'] : []),
+    ...(given.withoutAppProxy ? ['--without-app-proxy'] : []),
+  ];
+  if (mode !== 'configure' && ofConfigure.length > 0) {
+    throw new UsageError(`Only --mode configure takes ${ofConfigure.join(' and ')}.`);
+  }
   const names = componentOptions(given);
   if (names.length === 0 || ['develop', 'package', 'configure'].includes(mode)) return;
   const isMock = mode === 'standalone' && names.includes('--accelerator');
@@ -125,25 +134,13 @@ function watchWish(
   };
 }
 
-const HTTPS_PORT = 443;
-
-const NO_APP_PROXY: AppProxyWish = {
-  frontendMode: 'port',
-  fqdnPrefix: null,
-  appBaseDomain: 'backend.ai',
-  storageBaseDomain: 'isla-sorna.backend.ai',
-  tlsAdvertised: false,
-  advertisedPort: HTTPS_PORT,
-  metricAccess: null,
-};
-
 /**
  * @param kept that of before; null where there was none.
  * @throws UsageError when names are wanted and not said.
  */
 function appProxyWish(given: Given, kept: AppProxyWish | null): AppProxyWish | null {
   if (!Object.values(appProxyOptions(given)).includes(true)) return kept;
-  const base = kept ?? NO_APP_PROXY;
+  const base = kept ?? PLAIN_APP_PROXY;
   const wish: AppProxyWish = {
     frontendMode: given.frontendMode ?? base.frontendMode,
     fqdnPrefix: given.fqdnPrefix ?? base.fqdnPrefix,
@@ -192,7 +189,10 @@ function configured(request: InstallRequest, given: Given): InstallRequest {
       `--mode configure leaves what compose starts, or PostgreSQL, Redis and etcd, where they are, so it does not take ${named}.`,
     );
   }
-  const kept = configurable(request);
+  if (given.withoutAppProxy && Object.values(appProxyOptions(given)).includes(true)) {
+    throw new UsageError('An app proxy is configured or removed, not both at once.');
+  }
+  const kept = given.undo ? previousRequest(request) : configurable(request);
   return {
     ...kept,
     publicAddress: given.publicAddress ?? kept.publicAddress,
@@ -200,7 +200,7 @@ function configured(request: InstallRequest, given: Given): InstallRequest {
     accelerator: given.accelerator ?? kept.accelerator,
     wildcardBinding: given.wildcardBinding || kept.wildcardBinding,
     sftpAgent: given.withSftpAgent || kept.sftpAgent,
-    appProxy: appProxyWish(given, kept.appProxy),
+    appProxy: given.withoutAppProxy ? null : appProxyWish(given, kept.appProxy),
     ports: portsOf(kept.ports, given),
   };
 }
@@ -210,9 +210,6 @@ function requestFrom(given: Given, io: CommandIo): InstallRequest {
   refuseMisplaced(mode, given);
   if (given.redisAddr !== undefined && given.redisSentinel !== undefined) {
     throw new UsageError('Redis is named by --redis-addr or by --redis-sentinel, not by both.');
-  }
-  if (mode === 'maintain' && given.action === 'move' && given.redisSentinel !== undefined) {
-    throw new UsageError('Data is moved to one Redis: name it with --redis-addr.');
   }
   const { postgresAddr: postgres, etcdAddr: etcd } = given;
   const redis = given.redisSentinel ?? given.redisAddr;
@@ -248,6 +245,13 @@ function requestFrom(given: Given, io: CommandIo): InstallRequest {
       // Not an option: other users would see it in the list of processes.
       password: io.env.BACKEND_DB_PASSWORD ?? '',
     },
+    passwords: {
+      redis: io.env.BACKEND_REDIS_PASSWORD ?? '',
+      sentinel: io.env.BACKEND_REDIS_SENTINEL_PASSWORD ?? '',
+      etcdUser: io.env.BACKEND_ETCD_USER ?? '',
+      etcd: io.env.BACKEND_ETCD_PASSWORD ?? '',
+    },
+    undo: given.undo,
     ports: portsOf(mode === 'develop' ? DEVELOP_PORTS : PACKAGE_PORTS, given),
     join: {
       manager: given.manager ?? '',
@@ -262,7 +266,7 @@ function requestFrom(given: Given, io: CommandIo): InstallRequest {
 }
 
 export default defineCommand({
-  help: 'Install Backend.AI on this machine, or look after an installation. Whatever is interrupted is finished by running the same command again. The password of an existing database is read from BACKEND_DB_PASSWORD; for --action move, those of the others from BACKEND_REDIS_PASSWORD, BACKEND_ETCD_USER and BACKEND_ETCD_PASSWORD.',
+  help: 'Install Backend.AI on this machine, or look after an installation. Whatever is interrupted is finished by running the same command again. Passwords of existing servers are read from BACKEND_DB_PASSWORD, BACKEND_REDIS_PASSWORD, BACKEND_REDIS_SENTINEL_PASSWORD, BACKEND_ETCD_USER and BACKEND_ETCD_PASSWORD.',
   options,
   async run({ options: given, io, globals }) {
     const asked = requestFrom(given, io);

@@ -1,10 +1,19 @@
 /** The components of an installation as a whole: as units of systemd, or as processes. */
+import { existsSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { InstallInfo, Layout } from '../layout.ts';
-import { adopt, servicesOf, startService, stopService } from '../parts/services.ts';
-import { unitName } from '../parts/units.ts';
+import {
+  adopt,
+  type ServiceSpec,
+  servicesOf,
+  startService,
+  stopService,
+} from '../parts/services.ts';
+import { systemUnitFolder, unitName } from '../parts/units.ts';
 import { runCommand } from '../shell.ts';
 import type { StepContext } from '../step.ts';
-import { type Environment, usesUnits } from './servers.ts';
+import { type Environment, enableUnits, unitsOf, usesUnits, writeUnits } from './servers.ts';
 
 export class Components {
   readonly #info: InstallInfo;
@@ -41,10 +50,37 @@ export class Components {
       if (units.length > 0) await runCommand(['systemctl', 'stop', ...units], context);
       return;
     }
-    for (const spec of this.#specs(names).toReversed()) {
+    await this.#stopProcesses(context, this.#specs(names));
+  }
+
+  async #stopProcesses(context: StepContext, specs: readonly ServiceSpec[]): Promise<void> {
+    for (const spec of specs.toReversed()) {
       context.progress(`stopping the ${spec.title.toLowerCase()}`);
       await stopService(this.#layout, spec, this.#environment);
     }
+  }
+
+  /** Writes the units of components that are added; nothing is started. */
+  async place(context: StepContext, specs: readonly ServiceSpec[]): Promise<void> {
+    if (this.#info.mode === 'develop' || specs.length === 0) return;
+    const units = unitsOf(this.#info, this.#layout, this.#environment, specs);
+    writeUnits(units, this.#layout);
+    if (usesUnits(this.#info.mode, this.#environment)) await enableUnits(units, context);
+  }
+
+  /** Stops components for good, which may have been there in part only, and removes their units. */
+  async remove(context: StepContext, specs: readonly ServiceSpec[]): Promise<void> {
+    if (specs.length === 0) return;
+    const units = specs.map((spec) => unitName(spec, this.#info.env_id));
+    if (usesUnits(this.#info.mode, this.#environment)) {
+      const placed = units.filter((name) => existsSync(join(systemUnitFolder, name)));
+      if (placed.length > 0) {
+        await runCommand(['systemctl', 'disable', '--now', ...placed], context);
+        for (const name of placed) await rm(join(systemUnitFolder, name), { force: true });
+        await runCommand(['systemctl', 'daemon-reload'], context);
+      }
+    } else await this.#stopProcesses(context, specs);
+    for (const name of units) await rm(join(this.#layout.root, 'units', name), { force: true });
   }
 
   async start(context: StepContext, names: readonly string[]): Promise<void> {

@@ -1,41 +1,23 @@
-/**
- * `configure`: other settings for an installation that is there. What did not start with them goes on
- * with those of before.
- */
-import { existsSync, readFileSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+/** `configure`: other settings for an installation that is there: which ones, and what they need. */
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import * as v from 'valibot';
-import { writeEnvironmentFiles } from '../../common/environment-files.ts';
-import { errorMessage, UserError } from '../../common/errors.ts';
-import {
-  type InstallInfo,
-  type Layout,
-  layoutOf,
-  loadOrCreateSecrets,
-  readInfo,
-  writeInfo,
-  writeOwnFile,
-} from '../layout.ts';
-import { appProxyGroupStep } from '../parts/app-proxy.ts';
+import { UserError } from '../../common/errors.ts';
+import { type InstallInfo, type Layout, layoutOf, readInfo } from '../layout.ts';
+import { appProxyDatabase, appProxyTitle } from '../parts/app-proxy.ts';
 import { dockerCheck, nvidiaCheck, platformCheck, portCheck } from '../parts/checks.ts';
-import { configFiles, storedSettings } from '../parts/config-files.ts';
-import { settingsStep } from '../parts/data.ts';
-import { servicesOf } from '../parts/services.ts';
-import { writeTargets } from '../parts/watching.ts';
-import type { InstallRequest } from '../request.ts';
-import type { Check, Plan, Step, StepContext } from '../step.ts';
-import { Components, withoutEnd } from './components.ts';
+import { withKeptPasswords } from '../parts/kept-passwords.ts';
+import { accepts, adopt, servicesOf } from '../parts/services.ts';
+import { type InstallRequest, NO_PASSWORDS } from '../request.ts';
+import type { Check, Plan } from '../step.ts';
+import { type Both, changeStep, without } from './change.ts';
 import { requestOf } from './maintain.ts';
-import {
-  accountEnvironment,
-  type Environment,
-  infoOf,
-  readAccounts,
-  withDatabasePassword,
-} from './servers.ts';
+import { type Environment, infoOf, withDatabasePassword } from './servers.ts';
+import { readPending } from './settings-records.ts';
 
-/** A request to leave an installation as it is; where there is none, the given one. */
+/**
+ * A request to leave an installation as it is; where there is none, the given one.
+ * @throws UserError when its record is damaged.
+ */
 export function configurable(request: InstallRequest): InstallRequest {
   const layout = layoutOf(request.targetPath);
   const isThere = existsSync(layout.info);
@@ -63,203 +45,165 @@ function flatten(value: unknown, path = ''): Map<string, string> {
   );
 }
 
-function changesBetween(before: InstallInfo, after: InstallInfo): Change[] {
-  const [old, fresh] = [flatten(before), flatten(after)];
-  const absent = '(as by default)';
+const ABSENT = '(as by default)';
+
+const nameOf = (path: string): string =>
+  path
+    .replaceAll('_', ' ')
+    .replace('.', ': ')
+    .replaceAll(/([a-z])([A-Z])/g, (_, end, start) => `${end} ${start.toLowerCase()}`);
+
+/** What comes and goes is one change, not one for each of its settings. */
+function proxyChange({ old, wanted }: Both): Change[] {
+  if ((old.appProxy === null) === (wanted.appProxy === null)) return [];
+  const title = (request: InstallRequest): string =>
+    request.appProxy === null ? 'none' : appProxyTitle(request, request.appProxy);
+  return [{ name: 'app proxy', before: title(old), after: title(wanted) }];
+}
+
+/** That they differ, and nothing else of them. */
+function passwordChanges({ old, wanted }: Both): Change[] {
+  const pairs: [string, string, string][] = [
+    ['PostgreSQL', old.database.password, wanted.database.password],
+    ['Redis', old.passwords.redis, wanted.passwords.redis],
+    ['the Sentinels', old.passwords.sentinel, wanted.passwords.sentinel],
+    ['etcd', old.passwords.etcd, wanted.passwords.etcd],
+  ];
+  return pairs
+    .filter(([, before, after]) => before !== after)
+    .map(([name]) => ({ name: `password of ${name}`, before: 'that of before', after: 'another' }));
+}
+
+function changesOf(both: Both): Change[] {
+  const [old, fresh] = [flatten(both.before), flatten(both.after)];
   const names = [...new Set([...old.keys(), ...fresh.keys()])];
-  return (
-    names
+  const ofProxy = proxyChange(both);
+  return [
+    ...names
       .filter((name) => old.get(name) !== fresh.get(name))
       // A record of before there was an app proxy lacks its ports.
       .filter((name) => !name.startsWith('ports.') || old.has(name))
+      .filter((name) => ofProxy.length === 0 || !name.startsWith('app_proxy.'))
       .map((name) => ({
-        name: name.replaceAll('_', ' ').replace('.', ': '),
-        before: old.get(name) ?? absent,
-        after: fresh.get(name) ?? absent,
-      }))
-  );
-}
-
-const pendingPath = (layout: Layout): string => join(layout.run, 'to-restart.json');
-const namesList = v.pipe(v.string(), v.parseJson(), v.array(v.string()));
-
-const pending = (layout: Layout): string[] =>
-  existsSync(pendingPath(layout))
-    ? v.parse(namesList, readFileSync(pendingPath(layout), 'utf8'))
-    : [];
-
-const databaseFile = v.object({ db: v.object({ password: v.optional(v.string(), '') }) });
-
-/** The database's password is in no record; manager.toml holds it. */
-function withKeptPassword(request: InstallRequest, layout: Layout): InstallRequest {
-  const path = join(layout.config, 'manager.toml');
-  if (request.database.password !== '' || !existsSync(path)) return request;
-  const { password } = v.parse(databaseFile, Bun.TOML.parse(readFileSync(path, 'utf8'))).db;
-  return { ...request, database: { ...request.database, password } };
-}
-
-interface Both {
-  readonly before: InstallInfo;
-  readonly after: InstallInfo;
-  readonly old: InstallRequest;
-  readonly wanted: InstallRequest;
-}
-
-/** The names of components that have something else to read now. */
-function concerned(
-  { before, old, wanted }: Both,
-  layout: Layout,
-  { random }: Environment,
-): readonly string[] {
-  const secrets = loadOrCreateSecrets(layout, random);
-  const changed = configFiles(wanted, layout, secrets)
-    .filter(([name, text]) => {
-      const path = join(layout.config, name);
-      return !existsSync(path) || readFileSync(path, 'utf8') !== text;
-    })
-    .map(([name]) => name);
-  const isSameStored = Bun.deepEquals(
-    storedSettings(old, secrets),
-    storedSettings(wanted, secrets),
-  );
-  return servicesOf(before)
-    .filter(
-      ({ name, configFile }) =>
-        changed.includes(configFile) ||
-        (name === 'agent' && changed.includes('mock-accelerator.toml')) ||
-        // It reads the cluster's settings when it starts.
-        (name === 'mgr' && !isSameStored),
-    )
-    .map(({ name }) => name);
-}
-
-/** Files, settings in etcd, and what clients on this machine have in their shells. */
-async function apply(
-  request: InstallRequest,
-  info: InstallInfo,
-  layout: Layout,
-  { random }: Environment,
-  context: StepContext,
-): Promise<void> {
-  for (const [name, text] of configFiles(request, layout, loadOrCreateSecrets(layout, random))) {
-    writeOwnFile(join(layout.config, name), text);
-  }
-  await settingsStep(request, layout, random).run(context);
-  const endpoint = `http://127.0.0.1:${info.ports.manager}`;
-  writeTargets(request, layout);
-  writeEnvironmentFiles(layout.root, endpoint, readAccounts(layout));
-}
-
-function changeStep(both: Both, layout: Layout, environment: Environment): Step {
-  const { before, after, old, wanted } = both;
-  const previous = new Components(before, layout, environment);
-  const next = new Components(after, layout, environment);
-  return {
-    id: 'change',
-    title: 'Write the settings, and restart the components that they concern',
-    async run(context) {
-      const running = previous.running();
-      const affected = concerned(both, layout, environment);
-      // Kept until all is done: killed in between and run again, it starts the same ones.
-      const names = [
-        ...new Set([...pending(layout), ...affected.filter((name) => running.includes(name))]),
-      ];
-      writeOwnFile(pendingPath(layout), JSON.stringify(names));
-      try {
-        await apply(wanted, after, layout, environment, context);
-        await previous.stop(context, names);
-        await next.start(context, names);
-        if (names.includes('mgr') && wanted.appProxy !== null) {
-          const asAdmin = () => accountEnvironment(layout, after, 'admin');
-          await appProxyGroupStep(wanted, layout, environment.random, asAdmin).run(context);
-        }
-      } catch (error) {
-        context.log(`taken back: ${errorMessage(error)}`);
-        // Also when the user stops it now: a cluster that stands still helps nobody.
-        const calm = withoutEnd(context);
-        await next.stop(calm, names);
-        await apply(old, before, layout, environment, calm);
-        await previous.start(calm, names);
-        await rm(pendingPath(layout), { force: true });
-        throw new UserError(`It did not start with these settings: ${errorMessage(error)}`, {
-          hint: 'It runs with those of before.',
-          cause: error,
-        });
-      }
-      writeInfo(layout, after);
-      await rm(pendingPath(layout), { force: true });
-      context.log(names.length === 0 ? 'nothing was running' : `restarted ${names.join(', ')}`);
-    },
-  };
+        name: nameOf(name),
+        before: old.get(name) ?? ABSENT,
+        after: fresh.get(name) ?? ABSENT,
+      })),
+    ...ofProxy,
+    ...passwordChanges(both),
+  ];
 }
 
 /** What the new settings need; what stays the same works already. */
-function checksOf({ before, after, wanted }: Both): Check[] {
+function checksOf({ before, after, old, wanted }: Both, layout: Layout): Check[] {
   const taken = new Set(Object.values(before.ports));
+  const fresh = without(servicesOf(after), servicesOf(before)).map(({ name }) => name);
+  const tellsGroup = proxyPlace(old) !== proxyPlace(wanted);
   return [
     platformCheck(),
+    ...(tellsGroup && readPending(layout) === null ? [managerRunsCheck(before, layout)] : []),
     ...(wanted.agentBackend === 'docker' && before.agent_backend !== 'docker'
       ? [dockerCheck()]
       : []),
     ...(wanted.accelerator === 'cuda' && before.accelerator !== 'cuda' ? [nvidiaCheck()] : []),
     ...servicesOf(after)
-      .filter(({ port }) => !taken.has(port))
-      .map(({ port, title }) =>
-        portCheck(port, title.toLowerCase(), 'the option of that port', () => false),
+      .filter((spec) => !taken.has(spec.port) || fresh.includes(spec.name))
+      .map((spec) =>
+        portCheck(
+          spec.port,
+          spec.title.toLowerCase(),
+          'the option of that port',
+          () => adopt(layout, spec) !== null,
+        ),
       ),
   ];
+}
+
+/** What the resource group is told of the app proxy. */
+const proxyPlace = ({ appProxy, ports }: InstallRequest): number | null =>
+  appProxy === null ? null : ports.appProxy;
+
+function managerRunsCheck({ ports }: InstallInfo, layout: Layout): Check {
+  return {
+    title: 'Manager',
+    async run() {
+      if (await accepts(ports.manager ?? 0)) return null;
+      return {
+        problem: 'The manager does not run, and it is what is told where apps are opened.',
+        remedy: `Start it: backend.ai dev start --target-path ${layout.root}`,
+      };
+    },
+  };
+}
+
+function bothOf(request: InstallRequest, layout: Layout, environment: Environment): Both {
+  const before = readInfo(layout);
+  const complete = (one: InstallRequest): InstallRequest =>
+    withDatabasePassword({ ...one, mode: before.mode }, layout, environment.random);
+  const kept = { ...request, otelEndpoint: null, endpointProtocol: null };
+  const old = complete(
+    withKeptPasswords(
+      {
+        ...requestOf(before, kept),
+        database: { ...kept.database, ...before.database, password: '' },
+        passwords: NO_PASSWORDS,
+      },
+      layout,
+    ),
+  );
+  const wanted = complete(request.undo ? request : withKeptPasswords(request, layout));
+  const after = { ...infoOf(wanted, environment.clock), version: before.version };
+  return { before, after, old, wanted };
 }
 
 /** @throws UserError when there is nothing that can be configured here. */
 export function configurePlan(request: InstallRequest, environment: Environment): Plan {
   const layout = layoutOf(request.targetPath);
-  const before = readInfo(layout);
-  if (before.mode === 'join') {
+  if (readInfo(layout).mode === 'join') {
     throw new UserError(`${layout.root} is a node: what it is told is in its agent.toml.`, {
       hint: `Edit ${join(layout.config, 'agent.toml')}, then: backend.ai dev restart agent --target-path ${layout.root}`,
     });
   }
-  const complete = (one: InstallRequest): InstallRequest =>
-    withDatabasePassword(
-      withKeptPassword({ ...one, mode: before.mode }, layout),
-      layout,
-      environment.random,
-    );
-  // Of what is asked for, only the password is of before as well.
-  const old = complete(
-    requestOf(before, { ...request, otelEndpoint: null, endpointProtocol: null }),
-  );
-  const wanted = complete(request);
-  const after = { ...infoOf(wanted, environment.clock), version: before.version };
-  if ((wanted.appProxy === null) !== (old.appProxy === null)) {
-    throw new UserError('An app proxy is installed, not only configured.', {
-      hint: `Install again over it: backend.ai install --mode ${before.mode} --target-path ${layout.root} with the options of before and --with-app-proxy.`,
-    });
-  }
+  const both = bothOf(request, layout, environment);
+  const { before, old, wanted } = both;
   if (wanted.sftpAgent !== old.sftpAgent) {
     throw new UserError('An SFTP agent is installed, not configured.', {
       hint: `Install again over it: backend.ai install --mode ${before.mode} --target-path ${layout.root} with the options of before and --with-sftp-agent.`,
     });
   }
-  const both = { before, after, old, wanted };
-  const changes = changesBetween(before, after);
-  const isUnfinished = pending(layout).length > 0;
+  const changes = changesOf(both);
+  const isUnfinished = readPending(layout) !== null;
+  const removesProxy = old.appProxy !== null && wanted.appProxy === null;
   return {
-    title: 'Configuration',
+    title: request.undo ? 'Configuration of before the last change' : 'Configuration',
     summary: [
       `${layout.root}, version ${before.version}.`,
       ...changes.map((change) => `${change.name}: ${change.before} → ${change.after}`),
+      ...(isUnfinished
+        ? ['A change was begun and not finished; what it did is part of this.']
+        : []),
       ...(changes.length === 0 && !isUnfinished
         ? ['Nothing changes yet.']
         : ['Components that are concerned restart; sessions go on.']),
+      ...(removesProxy ? ['Apps that are open through the app proxy are closed.'] : []),
     ],
-    checks: checksOf(both),
+    checks: checksOf(both, layout),
     logFile: layout.installLog,
     steps: changes.length === 0 && !isUnfinished ? [] : [changeStep(both, layout, environment)],
     report: async () => [
       {
         title: 'Changed',
-        lines: changes.map((change) => `${change.name}: ${change.after} (was ${change.before})`),
+        lines: [
+          ...changes.map((change) => `${change.name}: ${change.after} (was ${change.before})`),
+          ...(removesProxy
+            ? [
+                '',
+                `Its database stays until you delete it: DROP DATABASE "${appProxyDatabase(old)}"`,
+              ]
+            : []),
+          '',
+          `Undo: backend.ai install --mode configure --undo --target-path ${layout.root}`,
+        ],
       },
     ],
   };

@@ -24,6 +24,7 @@ import { findCompose } from '../parts/compose.ts';
 import { runInstalled } from '../parts/data.ts';
 import { forgetPrevious, placeExecutable, restorePrevious } from '../parts/executable.ts';
 import { ALL_PROFILES, runCompose } from '../parts/halfstack.ts';
+import { withKeptPasswords } from '../parts/kept-passwords.ts';
 import { accepts, runningPid, servicesOf } from '../parts/services.ts';
 import { systemUnitFolder, unitName } from '../parts/units.ts';
 import { watchStep } from '../parts/watch-step.ts';
@@ -330,7 +331,10 @@ export function maintenancePlan(request: InstallRequest, environment: Environmen
   };
   switch (request.maintenance) {
     case 'repair':
-      return { ...installPlan(requestOf(info, request), environment), title: 'Repair' };
+      return {
+        ...installPlan(withKeptPasswords(requestOf(info, request), layout), environment),
+        title: 'Repair',
+      };
     case 'move':
       throw new UserError(
         `${layout.root} is no cluster of one process: it is on servers already.`,

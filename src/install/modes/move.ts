@@ -9,6 +9,7 @@ import { selfCommand } from '../../common/executable.ts';
 import { clusterFolder, findLocalCluster } from '../../common/local-cluster.ts';
 import { VERSION } from '../../common/version.ts';
 import { platformCheck } from '../parts/checks.ts';
+import { redisTitle } from '../parts/halfstack.ts';
 import type { InstallRequest } from '../request.ts';
 import { type CommandOptions, runCommand } from '../shell.ts';
 import type { Check, Finding, Plan, Step, StepContext } from '../step.ts';
@@ -26,7 +27,7 @@ const CHECK_TIMEOUT_MS = 60_000;
 const COPY_TIMEOUT_MS = 6 * 3_600_000;
 const NOT_SAID: Finding = {
   problem: 'Where the data shall go is not said.',
-  remedy: 'Name all three: --postgres-addr, --redis-addr and --etcd-addr.',
+  remedy: 'Name all three: --postgres-addr, --redis-addr (or --redis-sentinel) and --etcd-addr.',
 };
 
 const areNamed = ({ existing }: InstallRequest): boolean =>
@@ -49,15 +50,25 @@ class ServersCommand {
 
   /** @param what `check` or `move`: they are told which servers. */
   async withServers(what: string, context: StepContext, timeoutMs: number): Promise<string> {
-    const { existing, database, etcdNamespace } = this.#request;
+    const { existing, passwords, database, etcdNamespace } = this.#request;
+    const { redis = '', redisService } = existing;
     const options = [
-      ...['--postgres-addr', existing.postgres ?? '', '--redis-addr', existing.redis ?? ''],
+      ...['--postgres-addr', existing.postgres ?? ''],
+      ...(redisService === undefined
+        ? ['--redis-addr', redis]
+        : ['--redis-sentinel', redis, '--redis-service-name', redisService]),
       ...['--etcd-addr', existing.etcd ?? ''],
       ...['--db-name', database.name, '--db-user', database.user],
       ...(etcdNamespace === null ? [] : ['--etcd-namespace', etcdNamespace]),
     ];
     // Not as arguments: other users would see them in the list of processes.
-    const env = { BACKEND_DB_PASSWORD: database.password };
+    const env = {
+      BACKEND_DB_PASSWORD: database.password,
+      BACKEND_REDIS_PASSWORD: passwords.redis,
+      BACKEND_REDIS_SENTINEL_PASSWORD: passwords.sentinel,
+      BACKEND_ETCD_USER: passwords.etcdUser,
+      BACKEND_ETCD_PASSWORD: passwords.etcd,
+    };
     return await this.#run([what, ...options], context, { env, timeoutMs });
   }
 
@@ -212,7 +223,7 @@ export function movePlan(request: InstallRequest, environment: Environment): Pla
       ...(areNamed(request)
         ? [
             `To PostgreSQL at ${existing.postgres}/${database.name},`,
-            `Redis at ${existing.redis} and etcd at ${existing.etcd}.`,
+            `${redisTitle(request)} at ${existing.redis} and etcd at ${existing.etcd}.`,
           ]
         : [NOT_SAID.problem]),
       `The cluster '${envId}' stands still meanwhile; its sessions go on.`,
@@ -239,7 +250,7 @@ export function movePlan(request: InstallRequest, environment: Environment): Pla
         title: 'Data',
         lines: [
           `PostgreSQL  ${existing.postgres}/${database.name}`,
-          `Redis       ${existing.redis}`,
+          `Redis       ${existing.redis}${existing.redisService === undefined ? '' : ` (Sentinels of ${existing.redisService})`}`,
           `etcd        ${existing.etcd}`,
           '',
           `Named by ${movedMark(folder)}; backups: backend.ai mgr backup -f ${movedMark(folder)}`,

@@ -33,9 +33,23 @@ import { configFiles, writeConfigFiles } from '../parts/config-files.ts';
 import { accountsPath, dataSteps, runInstalled } from '../parts/data.ts';
 import { executableStep } from '../parts/executable.ts';
 import { composeCheck, composeStep, existingServerChecks, redisTitle } from '../parts/halfstack.ts';
-import { adopt, servicesOf, startService, stopService } from '../parts/services.ts';
+import {
+  adopt,
+  type ServiceSpec,
+  servicesOf,
+  startService,
+  stopService,
+  titleWidth,
+} from '../parts/services.ts';
 import { SFTP_GROUP, sftpGroupStep, sftpPage } from '../parts/sftp-agent.ts';
-import { isSystemdRunning, systemUnitFolder, unitFor, unitName } from '../parts/units.ts';
+import { signInChecks } from '../parts/sign-in.ts';
+import {
+  isSystemdRunning,
+  systemUnitFolder,
+  type Unit,
+  unitFor,
+  unitName,
+} from '../parts/units.ts';
 import { startWatching, watchStep } from '../parts/watch-step.ts';
 import {
   watchChecks,
@@ -133,7 +147,9 @@ function checksOf(request: InstallRequest, layout: Layout, signal: AbortSignal):
     folderCheck(request.targetPath),
     ...(request.agentBackend === 'docker' ? [dockerCheck()] : []),
     ...(request.accelerator === 'cuda' ? [nvidiaCheck()] : []),
-    ...(usesCompose(request) ? [composeCheck(signal)] : existingServerChecks(request)),
+    ...(usesCompose(request)
+      ? [composeCheck(signal)]
+      : [...existingServerChecks(request), ...signInChecks(request)]),
     ...services.map((spec) =>
       portCheck(
         spec.port,
@@ -197,34 +213,41 @@ async function stopOutdated(
 export const usesUnits = (mode: InstallInfo['mode'], { isRoot }: Environment): boolean =>
   mode !== 'develop' && isRoot && isSystemdRunning();
 
+export const unitsOf = (
+  { env_id: envId }: InstallInfo,
+  layout: Layout,
+  { isRoot, userName }: Environment,
+  specs: readonly ServiceSpec[],
+): Unit[] => specs.map((spec) => unitFor(spec, layout, { envId, user: isRoot ? null : userName }));
+
+const unitFolder = (layout: Layout): string => join(layout.root, 'units');
+
+export function writeUnits(units: readonly Unit[], layout: Layout): void {
+  for (const { name, text } of units) writeOwnFile(join(unitFolder(layout), name), text, 0o644);
+}
+
+/** Hands units to systemd, which starts them when the machine does. */
+export async function enableUnits(units: readonly Unit[], context: StepContext): Promise<void> {
+  for (const { name, text } of units) writeOwnFile(join(systemUnitFolder, name), text, 0o644);
+  await runCommand(['systemctl', 'daemon-reload'], context);
+  await runCommand(['systemctl', 'enable', ...units.map(({ name }) => name)], context);
+}
+
 /** Writes the units; with systemd and the right to, has it start them. */
 export function unitSteps(info: InstallInfo, layout: Layout, environment: Environment): Step[] {
-  const folder = join(layout.root, 'units');
-  const units = servicesOf(info).map((spec) =>
-    unitFor(spec, layout, {
-      envId: info.env_id,
-      user: environment.isRoot ? null : environment.userName,
-    }),
-  );
+  const units = unitsOf(info, layout, environment, servicesOf(info));
   const write: Step = {
     id: 'units',
-    title: `Write systemd units to ${folder}`,
-    async run() {
-      for (const { name, text } of units) writeOwnFile(join(folder, name), text, 0o644);
-    },
+    title: `Write systemd units to ${unitFolder(layout)}`,
+    run: async () => writeUnits(units, layout),
   };
   if (!usesUnits(info.mode, environment)) return [write];
   const enable: Step = {
     id: 'enable',
     title: 'Start the components as services of the system',
     async run(context) {
-      for (const { name, text } of units) {
-        writeOwnFile(join(systemUnitFolder, name), text, 0o644);
-      }
-      await runCommand(['systemctl', 'daemon-reload'], context);
-      const names = units.map(({ name }) => name);
-      await runCommand(['systemctl', 'enable', ...names], context);
-      await runCommand(['systemctl', 'restart', ...names], context);
+      await enableUnits(units, context);
+      await runCommand(['systemctl', 'restart', ...units.map(({ name }) => name)], context);
     },
   };
   return [write, enable];
@@ -312,6 +335,7 @@ function reportPages(
   environment: Environment,
 ): ReportPage[] {
   const { ports, publicAddress, mode, appProxy } = request;
+  const services = requestedServices(request);
   const isUsual =
     mode === 'develop' && layout.root === defaultTarget('develop', request.envId, process.env);
   const at = request.envId === 'default' ? '' : ` --env-id ${request.envId}`;
@@ -350,9 +374,9 @@ function reportPages(
         `${layout.executable} dev restart mgr${place}`,
         `${layout.executable} dev log agent -f${place}`,
         '',
-        ...requestedServices(request).map(
+        ...services.map(
           (spec) =>
-            `${spec.title.padEnd(15)} port ${spec.port}, ${layout.config}/${spec.configFile}`,
+            `${spec.title.padEnd(titleWidth(services))}  port ${spec.port}, ${layout.config}/${spec.configFile}`,
         ),
         ...rebootLines(infoOf(request, environment.clock), layout, environment),
       ],

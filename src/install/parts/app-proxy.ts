@@ -1,5 +1,6 @@
 /** The app proxy of an installation: its configuration files, its database, and what points at it. */
 import { join } from 'node:path';
+import * as v from 'valibot';
 import type { Random } from '../../common/random.ts';
 import {
   type Layout,
@@ -9,7 +10,7 @@ import {
   serverAddresses,
 } from '../layout.ts';
 import { type AppProxyWish, type InstallRequest, listenAddress } from '../request.ts';
-import type { Step } from '../step.ts';
+import type { Step, StepContext } from '../step.ts';
 import { runInstalled } from './data.ts';
 import { SFTP_GROUP } from './sftp-agent.ts';
 
@@ -157,6 +158,84 @@ export function appProxySchemaStep(layout: Layout): Step {
   };
 }
 
+/** Where sessions of a resource group have their apps opened. */
+export interface GroupProxy {
+  /** Null: by the manager itself. */
+  readonly address: string | null;
+  /** What managers prove themselves with; null: it stays. A secret. */
+  readonly token: string | null;
+}
+
+export const NO_GROUP_PROXY: GroupProxy = { address: null, token: null };
+
+export const groupProxyOf = ({ ports }: InstallRequest, { appProxyApi }: Secrets): GroupProxy => ({
+  address: `http://127.0.0.1:${ports.appProxy}`,
+  token: appProxyApi,
+});
+
+const groupAnswer = v.pipe(
+  v.string(),
+  v.parseJson(),
+  v.object({
+    items: v.tuple([
+      v.object({ wsproxy_addr: v.nullable(v.string()), wsproxy_api_token: v.nullable(v.string()) }),
+    ]),
+  }),
+);
+
+/** The resource groups that are installed. */
+const groupsOf = ({ sftpAgent }: InstallRequest): readonly string[] => [
+  'default',
+  ...(sftpAgent ? [SFTP_GROUP] : []),
+];
+
+/**
+ * Of each resource group that is installed.
+ * @param env what makes a client that of an administrator.
+ */
+export async function readGroupProxies(
+  request: InstallRequest,
+  layout: Layout,
+  env: Record<string, string>,
+  context: StepContext,
+): Promise<ReadonlyMap<string, GroupProxy>> {
+  const proxies = new Map<string, GroupProxy>();
+  for (const group of groupsOf(request)) {
+    const args = ['--output', 'json', 'admin', 'scaling-group', 'info', group];
+    const answer = await runInstalled(layout, args, context, { env, quiet: true });
+    const [found] = v.parse(groupAnswer, answer).items;
+    proxies.set(group, {
+      address: found.wsproxy_addr || null,
+      token: found.wsproxy_api_token || null,
+    });
+  }
+  return proxies;
+}
+
+/** @param env as above. */
+export async function writeGroupProxies(
+  proxies: ReadonlyMap<string, GroupProxy>,
+  layout: Layout,
+  env: Record<string, string>,
+  context: StepContext,
+): Promise<void> {
+  for (const [group, { address, token }] of proxies) {
+    const args = ['admin', 'scaling-group', 'update', group, '--wsproxy-addr', address ?? ''];
+    await runInstalled(layout, args, context, {
+      // Not an argument: other users would see it in the list of processes.
+      env: { ...env, ...(token === null ? {} : { BACKEND_WSPROXY_API_TOKEN: token }) },
+    });
+  }
+}
+
+/** All of them point at the app proxy of this installation. */
+export function ownGroupProxies(
+  request: InstallRequest,
+  secrets: Secrets,
+): ReadonlyMap<string, GroupProxy> {
+  return new Map(groupsOf(request).map((group) => [group, groupProxyOf(request, secrets)]));
+}
+
 /**
  * Sessions of the resource groups that are installed have their apps opened there.
  * @param environment what makes a client that of an administrator.
@@ -171,15 +250,8 @@ export function appProxyGroupStep(
     id: 'app-proxy-group',
     title: 'Have sessions open their apps at the app proxy',
     async run(context) {
-      const { appProxyApi } = loadOrCreateSecrets(layout, random);
-      const url = `http://127.0.0.1:${request.ports.appProxy}`;
-      for (const group of ['default', ...(request.sftpAgent ? [SFTP_GROUP] : [])]) {
-        const args = ['admin', 'scaling-group', 'update', group, '--wsproxy-addr', url];
-        await runInstalled(layout, args, context, {
-          // Not an argument: other users would see it in the list of processes.
-          env: { ...environment(), BACKEND_WSPROXY_API_TOKEN: appProxyApi },
-        });
-      }
+      const proxies = ownGroupProxies(request, loadOrCreateSecrets(layout, random));
+      await writeGroupProxies(proxies, layout, environment(), context);
     },
   };
 }

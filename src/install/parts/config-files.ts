@@ -34,6 +34,9 @@ function otel(request: InstallRequest): Table {
 const etcdSection = (request: InstallRequest): Table => ({
   addr: serverAddresses(request).etcd,
   namespace: namespaceOf(request),
+  ...(request.passwords.etcdUser === ''
+    ? {}
+    : { user: request.passwords.etcdUser, password: request.passwords.etcd }),
 });
 
 /** The name under which this installation keeps its settings in etcd. */

@@ -1,6 +1,5 @@
 /** What the servers below have to hold before the components start: settings, tables, accounts. */
 import { join } from 'node:path';
-import { UserError } from '../../common/errors.ts';
 import type { Random } from '../../common/random.ts';
 import { type Layout, loadOrCreateSecrets, writeOwnFile } from '../layout.ts';
 import type { InstallRequest } from '../request.ts';
@@ -46,17 +45,8 @@ export function dataSteps(request: InstallRequest, layout: Layout, random: Rando
       id: 'schema',
       title: 'Create the tables',
       async run(context) {
-        try {
-          const args = ['mgr', 'schema', 'oneshot', ...managerConfig(layout)];
-          await runInstalled(layout, args, context);
-        } catch (error) {
-          if (!(error instanceof UserError) || request.existing.postgres === undefined) throw error;
-          // The file that the manager names is written anew from what was asked for.
-          throw new UserError(error.message, {
-            hint: 'The installer takes them from --db-user, --db-name and BACKEND_DB_PASSWORD.',
-            cause: error,
-          });
-        }
+        const args = ['mgr', 'schema', 'oneshot', ...managerConfig(layout)];
+        await runInstalled(layout, args, context);
       },
     },
     {

@@ -141,24 +141,29 @@ export function existingServerChecks(request: InstallRequest): Check[] {
   ];
 }
 
+/** At which of several addresses, separated by commas, no such server answers. */
+export async function silentServers(kind: ServerKind, addresses: string): Promise<string[]> {
+  const all = addresses.split(',');
+  const answers = await Promise.all(
+    all.map(async (address) => {
+      const { host, port } = splitAddress(address);
+      return await answersAs(kind, host, port);
+    }),
+  );
+  return all.filter((_, index) => !answers[index]);
+}
+
 /** One of several servers may be away: that is what there are several for. */
 function serverCheck(kind: ServerKind, name: string, addresses: string, flag: string): Check {
-  const all = addresses.split(',');
   return {
     title: `${name} at ${addresses}`,
     async run() {
-      const answers = await Promise.all(
-        all.map(async (address) => {
-          const { host, port } = splitAddress(address);
-          return await answersAs(kind, host, port);
-        }),
-      );
-      const silent = all.filter((_, index) => !answers[index]);
+      const silent = await silentServers(kind, addresses);
       if (silent.length === 0) return null;
       return {
         problem: `No answer from ${name} at ${silent.join(' and ')}.`,
         remedy: `Start it, or give another address with ${flag} HOST:PORT.`,
-        isWarning: silent.length < all.length,
+        isWarning: silent.length < addresses.split(',').length,
       };
     },
   };

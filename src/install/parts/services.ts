@@ -111,6 +111,10 @@ export function servicesOf({
   return mode === 'join' ? all.filter(({ name }) => name === 'agent') : all;
 }
 
+/** Of a column that holds the titles of all of them. Characters. */
+export const titleWidth = (specs: readonly ServiceSpec[]): number =>
+  Math.max(...specs.map(({ title }) => title.length));
+
 export interface ServiceState {
   readonly spec: ServiceSpec;
   /** Null when it does not run. */

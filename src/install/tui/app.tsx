@@ -6,6 +6,7 @@ import { configurable } from '../modes/configure.ts';
 import type { Environment } from '../modes/servers.ts';
 import { planFor } from '../plan.ts';
 import { DEVELOP_PORTS, defaultTarget, type InstallRequest, PACKAGE_PORTS } from '../request.ts';
+import type { Plan } from '../step.ts';
 import { ModeMenu } from './mode-menu.tsx';
 import { Review } from './review.tsx';
 import { type Result, Work } from './work.tsx';
@@ -24,6 +25,8 @@ export function App(props: AppProps) {
   const { environment, onResult } = props;
   const [request, setRequest] = useState(props.request);
   const [screen, setScreen] = useState<Screen>(props.isModeGiven ? 'review' : 'menu');
+  // Made once: what is there changes while it is carried out.
+  const [plan, setPlan] = useState<Plan | null>(null);
   const [isRunning, setRunning] = useState(false);
   const [isCancelled, setCancelled] = useState(false);
   // Of the work that runs; each has its own, since one that was stopped may be begun again.
@@ -39,8 +42,10 @@ export function App(props: AppProps) {
     setCancelled(true);
     cancel.current.abort();
   });
-  const signal = AbortSignal.any([environment.signal, cancel.current.signal]);
-  const stoppable = { ...environment, signal };
+  const stoppable = (): Environment => ({
+    ...environment,
+    signal: AbortSignal.any([environment.signal, cancel.current.signal]),
+  });
   // Keys reach the screens only once the terminal is in raw mode, which the effect above sees to.
   const [isReady, setReady] = useState(false);
   useEffect(() => setReady(true), []);
@@ -59,7 +64,7 @@ export function App(props: AppProps) {
               ports: mode === 'develop' ? DEVELOP_PORTS : PACKAGE_PORTS,
               targetPath: defaultTarget(mode, request.envId, process.env),
             };
-            setRequest(mode === 'configure' ? configurable(chosen) : chosen);
+            setRequest(mode === 'configure' ? settingsThere(chosen) : chosen);
             setScreen('review');
           }}
         />
@@ -73,15 +78,16 @@ export function App(props: AppProps) {
           onGo={() => {
             cancel.current = new AbortController();
             setCancelled(false);
+            setPlan(planFor(request, stoppable()));
             props.onStart();
             setScreen('work');
           }}
         />
       )}
-      {screen === 'work' && (
+      {screen === 'work' && plan !== null && (
         <Work
-          plan={planFor(request, stoppable)}
-          environment={stoppable}
+          plan={plan}
+          environment={stoppable()}
           onRunning={setRunning}
           onResult={onResult}
           onBack={() => setScreen('review')}
@@ -94,6 +100,15 @@ export function App(props: AppProps) {
       )}
     </Box>
   );
+}
+
+/** The settings that are there; of a damaged record the next screen tells. */
+function settingsThere(chosen: InstallRequest): InstallRequest {
+  try {
+    return configurable(chosen);
+  } catch {
+    return chosen;
+  }
 }
 
 function Header() {

@@ -1,35 +1,23 @@
 /** What of a request can be changed on the screen, and which texts are taken. */
 import { resolve } from 'node:path';
-import { formatHostPort, parseHostPort } from '../../common/config/values.ts';
 import { parseManagerAddress, parseToken } from '../../common/protocol/join.ts';
+import { layoutOf } from '../layout.ts';
 import { configurable } from '../modes/configure.ts';
-import {
-  ACCELERATORS,
-  type ExistingServers,
-  type InstallRequest,
-  usesCompose,
-  WATCHES,
-} from '../request.ts';
-
-export interface Field {
-  readonly label: string;
-  readonly value: string;
-  /** Enter goes from one to the next. Free text without. */
-  readonly choices?: readonly string[];
-  /** It is not shown, and written anew when it is changed. */
-  readonly isSecret?: boolean;
-  /** How much of a secret is shown all the same, which tells its kind. Characters; 0 by default. */
-  readonly shown?: number;
-  /** @returns the changed request, or why the text is not taken. */
-  accept(text: string): InstallRequest | string;
-}
+import { hasPrevious, previousRequest } from '../modes/settings-records.ts';
+import { ACCELERATORS, type InstallRequest, usesCompose, WATCHES } from '../request.ts';
+import { appProxyGroup } from './app-proxy-fields.ts';
+import { type Field, type ValueField, yesNo } from './field.ts';
+import { portGroup } from './port-fields.ts';
+import { moveGroup, passwordGroup, serverGroup } from './server-fields.ts';
 
 const SHOWN_OF_TOKEN = 9;
 /** Accelerators that nobody named. */
 const FOUND = 'those found';
 const BACKENDS = ['process', 'docker', 'dummy'] as const;
+const AS_BELOW = 'as below';
+const OF_BEFORE = 'of before the last change';
 
-function joinFields(request: InstallRequest): Field[] {
+function joinFields(request: InstallRequest): ValueField[] {
   const { join } = request;
   const changed = (part: Partial<InstallRequest['join']>): InstallRequest => ({
     ...request,
@@ -38,6 +26,7 @@ function joinFields(request: InstallRequest): Field[] {
   return [
     {
       label: 'Manager',
+      about: 'HOST or HOST:PORT of its API for agents.',
       value: join.manager,
       accept: (text) =>
         parseManagerAddress(text) === null
@@ -46,6 +35,7 @@ function joinFields(request: InstallRequest): Field[] {
     },
     {
       label: 'Token',
+      about: 'Made at the manager: backend.ai mgr token create.',
       value: join.token,
       isSecret: true,
       shown: SHOWN_OF_TOKEN,
@@ -56,6 +46,7 @@ function joinFields(request: InstallRequest): Field[] {
     },
     {
       label: 'Name of the node',
+      about: 'As administrators see it; unique in the cluster.',
       value: join.agentId,
       accept: (text) =>
         /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(text)
@@ -65,43 +56,13 @@ function joinFields(request: InstallRequest): Field[] {
   ];
 }
 
-/** Where the data of `move` goes. */
-function serverFields(request: InstallRequest): Field[] {
-  const { existing, database } = request;
-  const server = (label: string, name: keyof ExistingServers): Field => ({
-    label,
-    value: existing[name] ?? '',
-    accept(text) {
-      const parsed = parseHostPort(text);
-      if (parsed === null || parsed.host === '') return 'Give HOST:PORT.';
-      return { ...request, existing: { ...existing, [name]: formatHostPort(parsed) } };
-    },
-  });
-  const ofDatabase = (
-    label: string,
-    name: 'name' | 'user' | 'password',
-    isSecret = false,
-  ): Field => ({
-    ...{ label, value: database[name], isSecret },
-    accept: (text) =>
-      text === '' ? 'It is needed.' : { ...request, database: { ...database, [name]: text } },
-  });
-  return [
-    server('PostgreSQL', 'postgres'),
-    ofDatabase('Database', 'name'),
-    ofDatabase('Role', 'user'),
-    ofDatabase('Password', 'password', true),
-    server('Redis', 'redis'),
-    server('etcd', 'etcd'),
-  ];
-}
-
 /** What is started to see into the cluster: only compose can. */
-function watchFields(request: InstallRequest): Field[] {
+function watchFields(request: InstallRequest): ValueField[] {
   if (!usesCompose(request)) return [];
   return [
     {
       label: 'See into it by',
+      about: 'Telemetry: where traces go; observability: also figures, logs, dashboards.',
       value: request.watch,
       choices: WATCHES,
       accept: (text) => ({
@@ -113,34 +74,11 @@ function watchFields(request: InstallRequest): Field[] {
   ];
 }
 
-const PORT_LABELS = { manager: 'Port of the API', web: 'Port of web page' } as const;
-
-function portFields(request: InstallRequest): Field[] {
-  const names = ['manager', 'web'] as const;
-  return names.map((name) => ({
-    label: PORT_LABELS[name],
-    value: String(request.ports[name]),
-    accept(text) {
-      const port = /^\d{1,5}$/.test(text) ? Number(text) : 0;
-      if (port < 1 || port > 65_535) return 'A port is a number from 1 to 65535.';
-      return { ...request, ports: { ...request.ports, [name]: port } };
-    },
-  }));
-}
-
-/** How the value of a field is shown: of a secret only how it begins. */
-export function shownValue({
-  value,
-  isSecret,
-  shown = 0,
-}: Pick<Field, 'value' | 'isSecret' | 'shown'>): string {
-  if (value === '') return '(needed)';
-  return isSecret === true ? `${value.slice(0, shown)}…` : value;
-}
-
-export function fieldsOf(request: InstallRequest): Field[] {
-  const folder: Field = {
+function folderField(request: InstallRequest): ValueField {
+  return {
     label: 'Folder',
+    about:
+      request.mode === 'standalone' ? 'Its bin gets the program.' : 'Everything of it lies there.',
     value: request.targetPath,
     accept(text) {
       if (text.trim() === '') return 'A folder is needed.';
@@ -148,25 +86,21 @@ export function fieldsOf(request: InstallRequest): Field[] {
       return request.mode === 'configure' ? configurable(moved) : moved;
     },
   };
-  const publicAddress: Field = {
+}
+
+function componentFields(request: InstallRequest): ValueField[] {
+  const publicAddress: ValueField = {
     label: 'Public address',
+    about: 'Which clients use; servers listen everywhere unless it is 127.0.0.1.',
     value: request.publicAddress,
     accept: (text) =>
       /^[\w.:[\]-]+$/.test(text)
         ? { ...request, publicAddress: text }
         : 'That is neither a host name nor an address.',
   };
-  const backend: Field = {
-    label: 'Sessions run as',
-    value: request.agentBackend,
-    choices: BACKENDS,
-    accept(text) {
-      const agentBackend = BACKENDS.find((name) => name === text);
-      return agentBackend ? { ...request, agentBackend } : `One of ${BACKENDS.join(', ')}.`;
-    },
-  };
-  const accelerator: Field = {
+  const accelerator: ValueField = {
     label: 'Accelerators',
+    about: 'The GPUs of this machine, or simulated devices (mock).',
     value: request.accelerator ?? FOUND,
     choices: [FOUND, ...ACCELERATORS],
     accept: (text) => ({
@@ -174,20 +108,92 @@ export function fieldsOf(request: InstallRequest): Field[] {
       accelerator: ACCELERATORS.find((name) => name === text) ?? null,
     }),
   };
-  const purge: Field = {
-    label: request.maintenance === 'move' ? 'Delete the old' : 'Delete data too',
-    value: request.purge ? 'yes' : 'no',
-    choices: ['no', 'yes'],
-    accept: (text) => ({ ...request, purge: text === 'yes' }),
-  };
-  if (request.mode === 'join') return [...joinFields(request), folder, backend];
-  if (request.mode === 'standalone') return [folder];
-  if (request.mode === 'configure') {
-    return [folder, publicAddress, backend, accelerator, ...portFields(request)];
+  return [publicAddress, backendField(request), accelerator];
+}
+
+const backendField = (request: InstallRequest): ValueField => ({
+  label: 'Sessions run as',
+  about: 'Processes for one trusted user, or containers; dummy: simulated ones.',
+  value: request.agentBackend,
+  choices: BACKENDS,
+  accept(text) {
+    const agentBackend = BACKENDS.find((name) => name === text);
+    return agentBackend ? { ...request, agentBackend } : `One of ${BACKENDS.join(', ')}.`;
+  },
+});
+
+/** Whether the last change is undone, where there is one. */
+function undoFields(request: InstallRequest): ValueField[] {
+  if (!hasPrevious(layoutOf(request.targetPath))) return [];
+  return [
+    {
+      label: 'Settings',
+      about: 'The last change is undone by going back to those of before it.',
+      value: request.undo ? OF_BEFORE : AS_BELOW,
+      choices: [AS_BELOW, OF_BEFORE],
+      accept: (text) =>
+        text === OF_BEFORE ? previousRequest(request) : configurable({ ...request, undo: false }),
+    },
+  ];
+}
+
+function configureFields(request: InstallRequest): Field[] {
+  return [
+    folderField(request),
+    ...undoFields(request),
+    ...componentFields(request),
+    appProxyGroup(request),
+    portGroup(request),
+    ...(request.halfstack === 'existing' ? [passwordGroup(request)] : []),
+  ];
+}
+
+function maintainFields(request: InstallRequest): Field[] {
+  const purge = (label: string, about: string) =>
+    yesNo(label, request.purge, about, (is) => ({ ...request, purge: is }));
+  switch (request.maintenance) {
+    case 'move':
+      return [
+        moveGroup(request),
+        purge('Delete the old', 'The data of before, once it works on the servers.'),
+      ];
+    case 'uninstall':
+      return [
+        folderField(request),
+        purge('Delete data too', 'For good: folders, databases, keys.'),
+      ];
+    case 'upgrade':
+    case 'repair':
+      return [folderField(request)];
   }
-  if (request.mode !== 'maintain') {
-    return [folder, publicAddress, backend, accelerator, ...watchFields(request)];
+}
+
+/** @throws nothing: what cannot be read is told by the plan. */
+export function fieldsOf(request: InstallRequest): Field[] {
+  switch (request.mode) {
+    case 'join':
+      return [...joinFields(request), folderField(request), backendField(request)];
+    case 'standalone':
+      return [folderField(request)];
+    case 'configure':
+      return configureFields(request);
+    case 'maintain':
+      return maintainFields(request);
+    case 'develop':
+    case 'package':
+      return [
+        folderField(request),
+        ...componentFields(request),
+        serverGroup(request),
+        ...watchFields(request),
+        appProxyGroup(request),
+        yesNo(
+          'SFTP agent',
+          request.sftpAgent,
+          'A second agent, for copying files to folders.',
+          (sftpAgent) => ({ ...request, sftpAgent }),
+        ),
+        portGroup(request),
+      ];
   }
-  if (request.maintenance === 'move') return [...serverFields(request), purge];
-  return request.maintenance === 'uninstall' ? [folder, purge] : [folder];
 }

@@ -1,12 +1,14 @@
 /** The second screen: what will be done, and what of it can be changed. Nothing is done yet. */
-import { Box, Text, useInput, useWindowSize } from 'ink';
-import { useState } from 'react';
+import { Box, Text, useWindowSize } from 'ink';
+import { useRef, useState } from 'react';
 import { errorMessage, UserError } from '../../common/errors.ts';
 import type { Environment } from '../modes/servers.ts';
 import { planFor } from '../plan.ts';
 import type { InstallRequest } from '../request.ts';
 import type { Plan } from '../step.ts';
-import { type Field, fieldsOf, shownValue } from './fields.ts';
+import { type Field, type Group, isGroup, isMissing } from './field.ts';
+import { fieldsOf } from './fields.ts';
+import { Form } from './form.tsx';
 import { wrapped } from './pages.tsx';
 
 interface ReviewProps {
@@ -27,101 +29,162 @@ function planOrProblem(request: InstallRequest, environment: Environment): Plan 
   }
 }
 
-const shownDraft = ({ isSecret }: Field, draft: string): string =>
-  `${isSecret === true ? '•'.repeat(draft.length) : draft}█`;
+/** Where somebody is in the form. */
+interface Place {
+  /** The label of the group that is open; null: none. */
+  readonly group: string | null;
+  /** The row that is chosen at first there. */
+  readonly at: number;
+  /** Why they were brought there. */
+  readonly problem: string | null;
+}
+
+const groupIn = (fields: readonly Field[], label: string | null): Group | undefined =>
+  fields.filter(isGroup).find((group) => group.label === label);
+
+/** The first thing that has to be said before anything can be done. */
+function missingPlace(fields: readonly Field[]): Place | null {
+  const at = fields.findIndex(isMissing);
+  const field = fields[at];
+  if (field === undefined) return null;
+  if (!isGroup(field)) return { group: null, at, problem: `${field.label} is needed.` };
+  const inside = field.fields.findIndex(isMissing);
+  const label = field.fields[inside]?.label ?? field.label;
+  return { group: field.label, at: inside, problem: `${label} is needed.` };
+}
+
+/** Header, the gap below it, and one that stays free so that nothing scrolls. */
+const OWN_ROWS = 3;
+/** Of what will be done, however many fields there are: title, a line, a gap. */
+const FEWEST_SUMMARY_ROWS = 3;
 
 export function Review({ request, environment, onChange, onBack, onGo }: ReviewProps) {
-  const fields = fieldsOf(request);
-  const needed = fields.findIndex(({ value }) => value === '');
-  // The row after the fields is the button.
-  const [at, setAt] = useState(fields.length);
-  const [draft, setDraft] = useState<string | null>(null);
-  const [problem, setProblem] = useState<string | null>(null);
-  const plan = planOrProblem(request, environment);
-  const field = fields[at];
-
-  const accept = (edited: Field, text: string) => {
-    const changed = edited.accept(text);
-    if (typeof changed === 'string') setProblem(changed);
-    else {
-      setProblem(null);
-      setDraft(null);
-      onChange(changed);
-    }
+  // A key may come before what the one before it changed was drawn.
+  const latest = useRef(request);
+  latest.current = request;
+  const fieldsNow = () => fieldsOf(latest.current);
+  const change = (changed: InstallRequest) => {
+    latest.current = changed;
+    onChange(changed);
   };
-
-  useInput((input, key) => {
-    if (draft !== null && field) {
-      if (key.return) accept(field, draft);
-      else if (key.escape) setDraft(null);
-      else if (key.backspace || key.delete) setDraft(draft.slice(0, -1));
-      else if (!key.ctrl && !key.meta) setDraft(draft + input);
-      return;
-    }
-    const rows = fields.length + 1;
-    if (key.escape) onBack();
-    else if (key.upArrow) setAt((at + rows - 1) % rows);
-    else if (key.downArrow || key.tab) setAt((at + 1) % rows);
-    else if (key.return && field === undefined && needed >= 0) {
-      setAt(needed);
-      setProblem(`${fields[needed]?.label} is needed.`);
-    } else if (key.return && field === undefined && typeof plan !== 'string') onGo();
-    else if (key.return && field?.choices) {
-      const next = (field.choices.indexOf(field.value) + 1) % field.choices.length;
-      accept(field, field.choices[next] ?? field.value);
-    } else if (key.return && field) setDraft(field.isSecret === true ? '' : field.value);
-  });
-
+  const fields = fieldsNow();
+  const [place, setPlace] = useState<Place>({ group: null, at: fields.length, problem: null });
+  const { rows: height, columns } = useWindowSize();
+  const plan = planOrProblem(request, environment);
+  const open = groupIn(fields, place.group);
+  const room = height - OWN_ROWS;
+  const go = () => {
+    const missing = missingPlace(fieldsNow());
+    if (missing !== null) setPlace(missing);
+    else onGo();
+  };
+  if (open !== undefined) {
+    return (
+      <GroupPage
+        key={`${open.label} ${place.at}`}
+        group={open}
+        fieldsNow={() => groupIn(fieldsNow(), open.label)?.fields ?? []}
+        place={place}
+        rows={room}
+        onChange={change}
+        onBack={() => setPlace({ group: null, at: fields.indexOf(open), problem: null })}
+      />
+    );
+  }
+  // The form shows a part of its rows where there is no room for all.
+  const formRows = Math.min(fields.length + 1 + FORM_OWN_ROWS, room - FEWEST_SUMMARY_ROWS);
+  const summaryRows = room - formRows;
   return (
     <Box flexDirection="column">
       {typeof plan === 'string' ? (
-        <Text color="red">{plan}</Text>
+        <Box flexDirection="column" marginBottom={1}>
+          {wrapped(plan.split('\n'), columns)
+            .slice(0, summaryRows - 1)
+            .map((line) => (
+              <Text key={line} color="red">
+                {line}
+              </Text>
+            ))}
+        </Box>
       ) : (
-        <Summary plan={plan} otherRows={fields.length + OTHER_ROWS} />
+        <Summary plan={plan} rows={summaryRows - 1} columns={columns} />
       )}
-      <Box flexDirection="column" marginTop={1}>
-        {fields.map((row, index) => (
-          <Text key={row.label} color={index === at ? 'cyan' : undefined} wrap="truncate-end">
-            {index === at ? '❯ ' : '  '}
-            {row.label.padEnd(18)}
-            {index === at && draft !== null ? shownDraft(row, draft) : shownValue(row)}
-          </Text>
-        ))}
-        <Text
-          color={field === undefined ? 'cyan' : undefined}
-          bold
-          dimColor={typeof plan === 'string'}
-        >
-          {field === undefined ? '❯ ' : '  '}
-          {typeof plan === 'string' ? 'Go (not yet)' : 'Go'}
-        </Text>
-      </Box>
-      {problem !== null && <Text color="red">{problem}</Text>}
+      <Form
+        key={`${place.at} ${place.problem}`}
+        fieldsNow={fieldsNow}
+        start={place}
+        rows={formRows}
+        last={{ label: 'Go', isPossible: typeof plan !== 'string' && plan.steps.length > 0 }}
+        keys="↑ ↓ choose · enter change or go · esc back · ^C quit"
+        onChange={change}
+        onOpen={(group) => setPlace({ group: group.label, at: 0, problem: null })}
+        onLast={go}
+        onBack={onBack}
+      />
+    </Box>
+  );
+}
+
+/** Of the form itself: a line for what is to be said, a gap, the keys. */
+const FORM_OWN_ROWS = 3;
+
+function GroupPage({
+  group,
+  fieldsNow,
+  place,
+  rows,
+  onChange,
+  onBack,
+}: {
+  readonly group: Group;
+  readonly fieldsNow: () => readonly Field[];
+  readonly place: Place;
+  readonly rows: number;
+  readonly onChange: (request: InstallRequest) => void;
+  readonly onBack: () => void;
+}) {
+  return (
+    <Box flexDirection="column">
+      <Text wrap="truncate-end">
+        <Text bold>{group.label}</Text>
+        {group.about === undefined ? '' : ' · '}
+        {group.about}
+      </Text>
       <Box marginTop={1}>
-        <Text dimColor>
-          {draft === null
-            ? '↑ ↓ choose · enter change or go · esc back · ^C quit'
-            : 'enter accept · esc leave as it was'}
-        </Text>
+        <Form
+          fieldsNow={fieldsNow}
+          start={place}
+          rows={rows - 2}
+          last={{ label: 'Back', isPossible: true }}
+          keys="↑ ↓ choose · enter change · esc back · ^C quit"
+          onChange={onChange}
+          onLast={onBack}
+          onBack={onBack}
+        />
       </Box>
     </Box>
   );
 }
 
-/** Header, title, gaps, button, a problem, keys, and one that stays free so that nothing scrolls. */
-const OTHER_ROWS = 10;
-
-function Summary({ plan, otherRows }: { readonly plan: Plan; readonly otherRows: number }) {
-  const { rows, columns } = useWindowSize();
+function Summary({
+  plan,
+  rows,
+  columns,
+}: {
+  readonly plan: Plan;
+  readonly rows: number;
+  readonly columns: number;
+}) {
   // Where there is room for one of both only, it is what will become of the machine.
-  const room = Math.max(1, rows - otherRows);
+  const room = Math.max(1, rows - 1);
   const summary = wrapped(plan.summary, columns);
   const shownSummary = summary.length > room ? [...summary.slice(0, room - 1), '…'] : summary;
-  const stepRows = room - shownSummary.length;
+  // With the gap before the steps.
+  const stepRows = room - shownSummary.length - 1;
   const shown = plan.steps.length <= stepRows ? plan.steps.length : Math.max(0, stepRows - 1);
   const more = plan.steps.length - shown;
   return (
-    <Box flexDirection="column">
+    <Box flexDirection="column" marginBottom={1}>
       <Text bold>{plan.title}</Text>
       {shownSummary.map((line, index) => (
         // biome-ignore lint/suspicious/noArrayIndexKey: lines have no names, and never move
@@ -129,7 +192,7 @@ function Summary({ plan, otherRows }: { readonly plan: Plan; readonly otherRows:
           {line === '' ? ' ' : line}
         </Text>
       ))}
-      {stepRows > 0 && (
+      {stepRows > 0 && plan.steps.length > 0 && (
         <Box flexDirection="column" marginTop={1}>
           {plan.steps.slice(0, shown).map(({ id, title }, index) => (
             <Text key={id} dimColor wrap="truncate-middle">

@@ -38,8 +38,17 @@ test('the menu leads to a review, back, and out without a trace', async () => {
 test('fields are changed before anything is done', async () => {
   const { child, sees, press } = atInstaller('--mode', 'package');
   await sees('❯ Go');
-  press(UP);
-  await sees('❯ Accelerators      those found');
+  for (const label of [
+    'Ports',
+    'SFTP agent',
+    'App proxy',
+    'See into it by',
+    'Servers',
+    'Accelerators',
+  ]) {
+    press(UP);
+    await sees(`❯ ${label}`);
+  }
   press(ENTER);
   await sees('❯ Accelerators      cuda');
   press(ENTER);
@@ -84,19 +93,34 @@ test('a token is not shown, and a wrong one is not taken', async () => {
   expect(await child.exited).toBe(130);
 });
 
-test('moving data asks for servers, and shows no password', async () => {
+test('moving data asks for servers, which are asked at once, and shows no password', async () => {
   const servers = ['--postgres-addr', '--redis-addr', '--etcd-addr'];
   const { child, sees, press } = atInstaller(
     ...['--mode', 'maintain', '--action', 'move'],
     ...servers.flatMap((name) => [name, '127.0.0.1:1']),
   );
   await sees('To PostgreSQL at 127.0.0.1:1/backend,');
-  await sees('Password          (needed)');
   await sees('❯ Go');
   press(UP);
   await sees('❯ Delete the old');
-  for (const label of ['etcd', 'Redis', 'Password']) {
-    press(UP);
+  press(UP);
+  await sees('❯ Servers');
+  press(ENTER);
+  await sees('❯ PostgreSQL        127.0.0.1:1 ✗ no answer');
+  await sees('Its password      (none)');
+  press(ENTER);
+  await sees('127.0.0.1:1█');
+  press(',b');
+  await sees('127.0.0.1:1,b█');
+  // Already while it is typed.
+  await sees("'b' is not of the form HOST:PORT.");
+  press(ENTER);
+  await sees("✗ 'b' is not of the form HOST:PORT.");
+  // Several keys in one piece, as over a slow line.
+  press(`${KEYS.ctrlU}127.0.0.1:1,127.0.0.2:1${ENTER}`);
+  await sees('❯ PostgreSQL        127.0.0.1:1,127.0.0.2:1');
+  for (const label of ['Database', 'Role', 'Its password']) {
+    press(DOWN);
     await sees(`❯ ${label}`);
   }
   press(ENTER);
@@ -104,15 +128,66 @@ test('moving data asks for servers, and shows no password', async () => {
   press('secret');
   await sees('••••••█');
   press(ENTER);
-  await sees('❯ Password          …');
+  await sees('❯ Its password      (given)');
   press(DOWN);
-  await sees('❯ Redis');
+  await sees('❯ Redis is          one server');
   press(ENTER);
-  await sees('127.0.0.1:1█');
-  press('x');
-  await sees('127.0.0.1:1x█');
+  await sees('❯ Redis is          Sentinels watch it');
+  await sees('Sentinels         (needed)');
+  press(ESCAPE);
+  await sees('❯ Servers');
+  press(DOWN);
+  await sees('❯ Delete the old');
+  press(DOWN);
+  await sees('❯ Go');
   press(ENTER);
-  await sees('Give HOST:PORT.');
+  await sees('✗ Sentinels is needed.');
+  press(CTRL_C);
+  expect(await child.exited).toBe(130);
+});
+
+test('servers that are there already are named on a page of their own', async () => {
+  const { child, sees, press } = atInstaller('--mode', 'package');
+  await sees('Servers           started by compose ›');
+  press(UP + UP + UP + UP + UP);
+  await sees('❯ Servers');
+  press(ENTER);
+  await sees('❯ They are          started by compose');
+  await sees('PostgreSQL port   8100');
+  press(ENTER);
+  await sees('❯ They are          there already');
+  await sees('etcd password     (none)');
+  press(ESCAPE);
+  await sees('Servers           (needed) ›');
+  press(CTRL_C);
+  expect(await child.exited).toBe(130);
+});
+
+test('a line is edited with the keys of a shell, and two components have not the same port', async () => {
+  const { child, sees, press } = atInstaller('--mode', 'package');
+  await sees('❯ Go');
+  press(UP);
+  await sees('❯ Ports');
+  press(ENTER);
+  await sees('❯ API               8091');
+  press(ENTER);
+  await sees('8091█');
+  press(KEYS.left + KEYS.left);
+  await sees('80▏91');
+  press(KEYS.backspace);
+  await sees('8▏91');
+  press('0');
+  await sees('80▏91');
+  press(KEYS.ctrlU);
+  await sees('▏91');
+  press(KEYS.ctrlE);
+  await sees('91█');
+  press(KEYS.ctrlU);
+  await sees('API               █');
+  press('8090');
+  await sees('8090 is that of "Web page".');
+  press(ESCAPE);
+  await sees('❯ API               8091');
   press(CTRL_C);
   expect(await child.exited).toBe(130);
 });
@@ -143,7 +218,7 @@ test('what is needed is asked for before anything is done', async () => {
   const { child, sees, press } = atInstaller('--mode', 'join');
   await sees('❯ Go');
   press(ENTER);
-  await sees('Manager is needed.');
+  await sees('✗ Manager is needed.');
   await sees('❯ Manager');
   press(CTRL_C);
   expect(await child.exited).toBe(130);
@@ -163,7 +238,7 @@ test('where nothing is installed there is nothing to upgrade', async () => {
 test('where nothing is installed there is nothing to configure', async () => {
   const { child, sees, press } = atInstaller('--mode', 'configure', '--target-path', home);
   await sees(`There is no installation in ${home}`);
-  await sees('Port of web page  8090');
+  await sees('Ports             API 8091, web page 8090 ›');
   await sees('❯ Go (not yet)');
   press(CTRL_C);
   expect(await child.exited).toBe(130);

@@ -7,7 +7,7 @@ import { printStatus } from '../../common/glyphs.ts';
 import { findLocalCluster, type LocalCluster } from '../../common/local-cluster.ts';
 import { lockOwner } from '../lock.ts';
 import { removeCluster } from '../place.ts';
-import { readPlace } from '../servers/place.ts';
+import { databaseTitle, readPlace } from '../servers/place.ts';
 import { folderOf, placeOptions } from './options.ts';
 
 const STOP_TIMEOUT_MS = 40_000;
@@ -81,7 +81,7 @@ export default defineCommand({
         printStatus(
           io.stderr,
           'info',
-          `What is in the database ${db.name} at ${db.host}:${db.port} and in etcd below /sorna/${etcd.namespace}/ stays.`,
+          `What is in the database ${databaseTitle(db, db.name)} and in etcd below /sorna/${etcd.namespace}/ stays.`,
         );
       }
     }

@@ -10,26 +10,58 @@ import {
   optionWithDefault,
   UsageError,
 } from '../../common/command.ts';
-import { formatHostPort, parseHostPort } from '../../common/config/values.ts';
+import {
+  firstAndOthers,
+  formatHostPort,
+  type HostPort,
+  parseHostPort,
+} from '../../common/config/values.ts';
 import { printStatus } from '../../common/glyphs.ts';
 import { systemRandom } from '../../common/random.ts';
 import { commandLogger } from '../../logging/options.ts';
-import type { Servers } from '../servers/place.ts';
+import type { RedisAddress } from '../../stores/live/settings.ts';
+import { databaseTitle, type Servers } from '../servers/place.ts';
 import { folderOf, placeOptions } from './options.ts';
 
 const copying = () => import('../servers/copy.ts');
 
-const address = (text: string) => {
+const address = (text: string): HostPort => {
   const parsed = parseHostPort(text);
   if (parsed !== null && parsed.host !== '') return parsed;
   throw new UsageError(`'${text}' is not of the form HOST:PORT.`);
 };
 
+/** Several, separated by commas. */
+const addresses = (text: string): HostPort[] => text.split(',').map(address);
+
 const serverOptions = {
   ...placeOptions,
-  postgresAddr: option(['--postgres-addr'], 'HOST:PORT', 'PostgreSQL 16 or later.', address),
+  postgresAddr: option(
+    ['--postgres-addr'],
+    'HOST:PORT[,…]',
+    'PostgreSQL 16 or later; with its standbys, in any order.',
+    addresses,
+  ),
   redisAddr: option(['--redis-addr'], 'HOST:PORT', 'Redis or Valkey 7 or later.', address),
-  etcdAddr: option(['--etcd-addr'], 'HOST:PORT', 'etcd 3.4 or later.', address),
+  redisSentinel: option(
+    ['--redis-sentinel'],
+    'HOST:PORT[,…]',
+    'Sentinels that watch such a Redis, instead of its address.',
+    addresses,
+  ),
+  redisService: optionWithDefault(
+    ['--redis-service-name'],
+    'NAME',
+    'What the Sentinels watch it as.',
+    'mymaster',
+    String,
+  ),
+  etcdAddr: option(
+    ['--etcd-addr'],
+    'HOST:PORT[,…]',
+    'etcd 3.4 or later; several members of one cluster.',
+    addresses,
+  ),
   dbName: optionWithDefault(
     ['--db-name'],
     'NAME',
@@ -45,31 +77,49 @@ const serverOptions = {
   ),
 };
 const PASSWORDS =
-  'Passwords are read from BACKEND_DB_PASSWORD, BACKEND_REDIS_PASSWORD, BACKEND_ETCD_USER and ' +
-  'BACKEND_ETCD_PASSWORD.';
+  'Passwords are read from BACKEND_DB_PASSWORD, BACKEND_REDIS_PASSWORD, ' +
+  'BACKEND_REDIS_SENTINEL_PASSWORD, BACKEND_ETCD_USER and BACKEND_ETCD_PASSWORD.';
 
 type Given = Parameters<
   Parameters<typeof defineCommand<typeof serverOptions>>[0]['run']
 >[0]['options'];
 
+/** Null when it is not said. @throws UsageError when it is said twice. */
+function redisOf(given: Given, env: CommandIo['env']): RedisAddress | null {
+  const { redisAddr, redisSentinel } = given;
+  const password = env.BACKEND_REDIS_PASSWORD || undefined;
+  if (redisAddr !== undefined && redisSentinel !== undefined) {
+    throw new UsageError('Redis is named by --redis-addr or by --redis-sentinel, not by both.');
+  }
+  if (redisSentinel !== undefined) {
+    return {
+      sentinels: redisSentinel.map(formatHostPort),
+      serviceName: given.redisService,
+      sentinelPassword: env.BACKEND_REDIS_SENTINEL_PASSWORD || undefined,
+      password,
+    };
+  }
+  return redisAddr === undefined ? null : { addr: formatHostPort(redisAddr), password };
+}
+
 function serversOf(given: Given, envId: string, { env }: CommandIo): Servers {
-  const { postgresAddr, redisAddr, etcdAddr } = given;
-  if (postgresAddr === undefined || redisAddr === undefined || etcdAddr === undefined) {
-    throw new UsageError('All three are needed: --postgres-addr, --redis-addr and --etcd-addr.');
+  const { postgresAddr, etcdAddr } = given;
+  const redis = redisOf(given, env);
+  if (postgresAddr === undefined || redis === null || etcdAddr === undefined) {
+    throw new UsageError(
+      'All three are needed: --postgres-addr, --redis-addr (or --redis-sentinel) and --etcd-addr.',
+    );
   }
   return {
     database: {
-      ...postgresAddr,
+      ...firstAndOthers(postgresAddr),
       database: given.dbName,
       user: given.dbUser,
       password: env.BACKEND_DB_PASSWORD || undefined,
     },
-    redis: {
-      addr: formatHostPort(redisAddr),
-      password: env.BACKEND_REDIS_PASSWORD || undefined,
-    },
+    redis,
     etcd: {
-      addrs: [formatHostPort(etcdAddr)],
+      addrs: etcdAddr.map(formatHostPort),
       namespace: given.etcdNamespace ?? (envId === 'default' ? 'local' : envId),
       user: env.BACKEND_ETCD_USER || undefined,
       password: env.BACKEND_ETCD_PASSWORD || undefined,
@@ -111,13 +161,14 @@ const move = defineCommand({
     const { moveData } = await copying();
     const moving = moveOptions(options, io);
     const result = await moveData(moving);
-    const { host, port, database } = moving.servers.database;
+    const { database } = moving.servers;
+    const where = databaseTitle(database, database.database);
     printStatus(
       io.stderr,
       result.state === 'moved' ? 'done' : 'info',
       result.state === 'moved'
-        ? `${result.rows} rows are at ${host}:${port}/${database}; \`backend.ai up\` uses them.`
-        : `The data is at ${host}:${port}/${database} already.`,
+        ? `${result.rows} rows are at ${where}; \`backend.ai up\` uses them.`
+        : `The data is at ${where} already.`,
     );
     return 0;
   },

@@ -4,7 +4,7 @@ import { defineCommand } from '../../common/command.ts';
 import { errorMessage } from '../../common/errors.ts';
 import { printStatus } from '../../common/glyphs.ts';
 import { findLocalCluster } from '../../common/local-cluster.ts';
-import { readPlace } from '../servers/place.ts';
+import { databaseTitle, readPlace } from '../servers/place.ts';
 import { type LiveSession, liveSessions } from '../sessions.ts';
 import { folderOf, placeOptions } from './options.ts';
 
@@ -57,7 +57,7 @@ export default defineCommand({
       ...(place === null
         ? []
         : [
-            `Data          PostgreSQL at ${place.db.host}:${place.db.port}/${place.db.name}, etcd at ${place.etcd.addrs.join(', ')}`,
+            `Data          PostgreSQL at ${databaseTitle(place.db, place.db.name)}, etcd at ${place.etcd.addrs.join(', ')}`,
           ]),
       ...isolationGaps.map(
         (gap, index) => `${index === 0 ? 'Sessions here ' : ' '.repeat(14)}${gap}`,

@@ -4,8 +4,9 @@ import { errorMessage } from '../../common/errors.ts';
 import type { Logger } from '../../common/logger.ts';
 import { etcdVersion, openEtcdConfigStore } from '../../stores/config/etcd.ts';
 import { openRedisLiveStore, redisVersion } from '../../stores/live/redis.ts';
+import { describePlace } from '../../stores/live/redis-server.ts';
 import { connectDatabase } from '../../stores/sql/connect.ts';
-import { appProxyDatabase, type Servers } from './place.ts';
+import { appProxyDatabase, databaseTitle, type Servers } from './place.ts';
 import * as store from './store.ts';
 
 /** The oldest that the product is tried with. */
@@ -97,7 +98,7 @@ async function checkPostgres(
     if (version < OLDEST_POSTGRES) {
       return [
         {
-          problem: `PostgreSQL at ${database.host}:${database.port} is version ${version}.`,
+          problem: `PostgreSQL at ${databaseTitle(database, database.database)} is version ${version}.`,
           remedy: `Use version ${OLDEST_POSTGRES} or later.`,
         },
       ];
@@ -160,7 +161,7 @@ async function checkRedis({ redis }: Servers, { log }: CheckOptions): Promise<Pr
   if (!isAtLeast(version, OLDEST_REDIS)) {
     return [
       {
-        problem: `Redis at ${redis.addr} is version ${version}.`,
+        problem: `Redis at ${describePlace(redis)} is version ${version}.`,
         remedy: `Use version ${OLDEST_REDIS.join('.')} or later, or Valkey.`,
       },
     ];
@@ -176,9 +177,12 @@ export async function checkServers(servers: Servers, options: CheckOptions): Pro
   const parts = [
     {
       run: checkPostgres,
-      remedy: `Check --postgres-addr, --db-user and BACKEND_DB_PASSWORD, and that PostgreSQL at ${database.host}:${database.port} takes connections from here.`,
+      remedy: `Check --postgres-addr, --db-user and BACKEND_DB_PASSWORD, and that PostgreSQL at ${databaseTitle(database, database.database)} takes connections from here.`,
     },
-    { run: checkRedis, remedy: 'Check --redis-addr and BACKEND_REDIS_PASSWORD.' },
+    {
+      run: checkRedis,
+      remedy: 'Check --redis-addr (or --redis-sentinel) and BACKEND_REDIS_PASSWORD.',
+    },
     { run: checkEtcd, remedy: 'Check --etcd-addr, BACKEND_ETCD_USER and BACKEND_ETCD_PASSWORD.' },
   ];
   const found = await Promise.all(

@@ -36,6 +36,7 @@ import { type OwnPostgres, openOwnPostgres } from '../stores.ts';
 import { checkServers, ORIGIN_KEY, type Problem } from './check.ts';
 import {
   appProxyDatabase,
+  databaseTitle,
   isMoved,
   leavePlace,
   managerId,
@@ -87,6 +88,7 @@ const sameServers = (folder: string, { database, etcd }: Servers): boolean => {
     place !== null &&
     place.db.host === database.host &&
     place.db.port === database.port &&
+    Bun.deepEquals(place.db.others, database.others) &&
     place.db.name === database.database &&
     place.etcd.namespace === etcd.namespace &&
     place.etcd.addrs.join(',') === etcd.addrs.join(',')
@@ -105,12 +107,10 @@ export async function problemsOf({
   if (isMoved(folder)) {
     if (sameServers(folder, servers)) return [];
     const place = readPlace(folder);
-    throw new UserError(
-      `The cluster's data is at ${place?.db.host}:${place?.db.port}/${place?.db.name} already.`,
-      {
-        hint: 'Move it from there with that server’s own means, and name the new one in manager.toml.',
-      },
-    );
+    const where = place === null ? 'servers' : databaseTitle(place.db, place.db.name);
+    throw new UserError(`The cluster's data is at ${where} already.`, {
+      hint: 'Move it from there with that server’s own means, and name the new one in manager.toml.',
+    });
   }
   return checkServers(servers, { origin: await readOrigin(folder), log });
 }
@@ -216,10 +216,19 @@ async function copyAll(
     saveKeys: async () => {},
   });
   await targetConfig.putMany(
-    new Map([
-      ['config/redis/addr', redis.addr],
-      ['config/redis/password', redis.password ?? ''],
-    ]),
+    new Map(
+      'addr' in redis
+        ? [
+            ['config/redis/addr', redis.addr],
+            ['config/redis/password', redis.password ?? ''],
+          ]
+        : [
+            ['config/redis/sentinel', redis.sentinels.join(',')],
+            ['config/redis/service_name', redis.serviceName],
+            ['config/redis/sentinel_password', redis.sentinelPassword ?? ''],
+            ['config/redis/password', redis.password ?? ''],
+          ],
+    ),
   );
 
   const [appProxyFrom, appProxyTo] = await Promise.all([

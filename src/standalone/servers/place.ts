@@ -6,13 +6,17 @@ import { existsSync } from 'node:fs';
 import { rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stringify } from 'smol-toml';
+import { formatHostPort, type HostPort } from '../../common/config/values.ts';
 import { loadManagerConfig, type ManagerConfig } from '../../manager/config-file.ts';
+import type { RedisAddress } from '../../stores/live/settings.ts';
 
 /** PostgreSQL, etcd and Redis, with what they ask for. */
 export interface Servers {
   readonly database: {
     readonly host: string;
     readonly port: number;
+    /** Its standbys, any of which may take its place. */
+    readonly others: readonly HostPort[];
     readonly database: string;
     readonly user: string;
     readonly password: string | undefined;
@@ -23,7 +27,7 @@ export interface Servers {
     readonly user: string | undefined;
     readonly password: string | undefined;
   };
-  readonly redis: { readonly addr: string; readonly password: string | undefined };
+  readonly redis: RedisAddress;
 }
 
 export const managerKeyPath = (folder: string): string => join(folder, 'manager.key');
@@ -49,6 +53,12 @@ export function readPlace(folder: string): Pick<ManagerConfig, 'db' | 'etcd'> | 
   });
 }
 
+/** Where a database is, for people: all addresses of its servers, and its name. */
+export const databaseTitle = (
+  { host, port, others }: HostPort & { readonly others: readonly HostPort[] },
+  name: string,
+): string => `${[{ host, port }, ...others].map(formatHostPort).join(',')}/${name}`;
+
 /** The app proxy's database beside the manager's. */
 export const appProxyDatabase = (name: string): string => `${name}_appproxy`;
 
@@ -60,7 +70,7 @@ export async function usePlace(
 ): Promise<void> {
   const table = {
     db: {
-      addr: { host: database.host, port: database.port },
+      addr: [database, ...database.others].map(({ host, port }) => ({ host, port })),
       name: database.database,
       user: database.user,
       ...(database.password === undefined ? {} : { password: database.password }),

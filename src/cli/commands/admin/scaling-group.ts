@@ -48,7 +48,7 @@ const texts = {
   ],
 } as const;
 const wsproxyOptions = {
-  wsproxyAddr: option(['--wsproxy-addr'], 'URL', 'Address of the app proxy.'),
+  wsproxyAddr: option(['--wsproxy-addr'], 'URL', 'Address of the app proxy; an empty one: none.'),
   wsproxyToken: option(
     ['--wsproxy-api-token'],
     'TOKEN',
@@ -156,7 +156,7 @@ export const update = defineCommand({
       scheduler: options.scheduler,
       scheduler_opts: options.schedulerOptions,
       use_host_network: options.useHostNetwork,
-      wsproxy_addr: options.wsproxyAddr,
+      wsproxy_addr: options.wsproxyAddr === '' ? null : options.wsproxyAddr,
       wsproxy_api_token: options.wsproxyToken ?? io.env.BACKEND_WSPROXY_API_TOKEN,
     });
     const client = await connectAdmin({ io, globals });
