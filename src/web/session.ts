@@ -33,6 +33,29 @@ export function cookieOf(request: Request, wanted: string): string | null {
   return null;
 }
 
+/** Whether an origin is at the host that a request was sent to, but at another port of it. */
+function isAtOtherPort(origin: string, host: string | null): boolean {
+  if (host === null || !URL.canParse(origin) || !URL.canParse(`http://${host}`)) return false;
+  const [page, server] = [new URL(origin), new URL(`http://${host}`)];
+  // A proxy in front may have left the port out.
+  return page.hostname === server.hostname && server.port !== '' && page.port !== server.port;
+}
+
+/**
+ * Whether the cookie that comes with a request speaks for its user: not when a page of somebody else
+ * sent it. Applications of sessions are served at other ports or names of the same site, which is
+ * one for `SameSite`.
+ */
+function isCookieMeant({ method, headers }: Request): boolean {
+  const site = headers.get('sec-fetch-site');
+  if (site === null) {
+    const origin = headers.get('origin');
+    return origin === null || !isAtOtherPort(origin, headers.get('host'));
+  }
+  const isLink = headers.get('sec-fetch-mode') === 'navigate' && method === 'GET';
+  return site === 'same-origin' || site === 'none' || isLink;
+}
+
 export class BrowserSessions {
   readonly #live: LiveStore;
   readonly #clock: Clock;
@@ -50,7 +73,8 @@ export class BrowserSessions {
 
   /** The header wins over the cookie, for browsers that block cookies. */
   async load(request: Request): Promise<BrowserSession> {
-    const id = request.headers.get(HEADER) || cookieOf(request, SESSION_COOKIE);
+    const fromCookie = () => (isCookieMeant(request) ? cookieOf(request, SESSION_COOKIE) : null);
+    const id = request.headers.get(HEADER) || fromCookie();
     if (id === null || !isWebSessionId(id)) return { id: null, token: null };
     const stored = decodeWebSession((await this.#live.get(webSessionKey(id))) ?? '{}');
     if (stored === null) return { id, token: null };

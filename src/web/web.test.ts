@@ -106,6 +106,47 @@ describe('signing in', () => {
     ]);
   });
 
+  test('its cookie is not for pages of others on the same site; the header is', async () => {
+    const { id, headers } = await signIn();
+    const cookie = { Cookie: `AIOHTTP_SESSION=${id}` };
+    const { host, port } = new URL(url);
+    const isSignedIn = async (more: Record<string, string>, method = 'POST') => {
+      const at = method === 'POST' ? '/server/login-check' : '/func/auth?echo=x';
+      const init = { method, ...(method === 'POST' && { body: '{}' }) };
+      const response = await fetch(`${url}${at}`, { ...init, headers: more });
+      if (method === 'GET') return response.status === 200;
+      return v.parse(v.object({ authenticated: v.boolean() }), await response.json()).authenticated;
+    };
+    const foreign: Record<string, string>[] = [
+      { 'Sec-Fetch-Site': 'same-site', 'Sec-Fetch-Mode': 'cors' },
+      { 'Sec-Fetch-Site': 'cross-site', 'Sec-Fetch-Mode': 'no-cors' },
+      { 'Sec-Fetch-Site': 'cross-site', 'Sec-Fetch-Mode': 'navigate' },
+      { Origin: `http://127.0.0.1:${Number(port) + 1}` },
+      { Origin: 'http://127.0.0.1' },
+    ];
+    for (const more of foreign) {
+      expect([more, await isSignedIn({ ...cookie, ...more })]).toEqual([more, false]);
+      expect(await isSignedIn({ ...headers, ...more })).toBe(true);
+    }
+    const own: Record<string, string>[] = [
+      { 'Sec-Fetch-Site': 'same-origin', Origin: `http://${host}` },
+      { 'Sec-Fetch-Site': 'none' },
+      { Origin: `http://${host}` },
+      // Behind a proxy that names another host, or leaves the port out.
+      { Origin: 'https://webui.example' },
+      { Origin: 'http://127.0.0.1:8080', Host: '127.0.0.1' },
+    ];
+    for (const more of own) {
+      expect([more, await isSignedIn({ ...cookie, ...more })]).toEqual([more, true]);
+    }
+    // A link on another site leads here as its user.
+    const link = { 'Sec-Fetch-Site': 'cross-site', 'Sec-Fetch-Mode': 'navigate' };
+    expect(await isSignedIn({ ...cookie, ...link }, 'GET')).toBe(true);
+    expect(await isSignedIn({ ...cookie, ...link, 'Sec-Fetch-Mode': 'no-cors' }, 'GET')).toBe(
+      false,
+    );
+  });
+
   test('with a token instead: where it comes from, and refusals with 200', async () => {
     const byToken = (json: unknown, headers: Record<string, string> = {}) =>
       post('/server/token-login', json, headers);
