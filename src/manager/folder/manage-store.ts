@@ -129,8 +129,9 @@ export async function updateFolder(
   const given = Object.fromEntries(
     Object.entries(changes).filter(([, value]) => value !== undefined),
   );
+  const set = Object.keys(given).length === 0 ? sql`` : sql`${sql(given)},`;
   const [row] = await sql<VfolderRow[]>`
-    UPDATE vfolders SET ${sql({ ...given, updated_at: new Date() })} WHERE id = ${id} RETURNING *`;
+    UPDATE vfolders SET ${set} updated_at = now() WHERE id = ${id} RETURNING *`;
   return row ?? null;
 }
 

@@ -238,6 +238,6 @@ export async function updateInvitation(
     readonly permission?: FolderPermission;
   },
 ): Promise<void> {
-  await sql`UPDATE vfolder_invitations SET ${sql({ ...change, modified_at: new Date() })}
+  await sql`UPDATE vfolder_invitations SET ${sql(change)}, modified_at = now()
              WHERE id = ${id}`;
 }
