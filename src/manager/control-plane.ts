@@ -177,6 +177,7 @@ function startLeaderLoops(ctx: ManagerContext, followed: Followed, onPass: OnPas
           (loop) => loop.stop(),
         ),
       );
+      dispatcher.close();
       await sender.stop();
       // A call to an agent that hangs has a time limit of its own, too long to wait for here.
       await Promise.race([dispatcher.idle(), clock.sleep(STOP_GRACE_MS)]);

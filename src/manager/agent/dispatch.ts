@@ -6,6 +6,7 @@
 import { errorMessage } from '../../common/errors.ts';
 import type { ClusterJoin, DesiredKernel } from '../../common/protocol/kernel.ts';
 import type { ManagerContext } from '../context.ts';
+import type { KernelStatus } from '../session/status.ts';
 import { applyReports } from '../session/transition.ts';
 import { undeliveredReports } from './deadlines.ts';
 import { terminationReasonOf } from './reconcile.ts';
@@ -15,10 +16,13 @@ import {
   selectDueKernels,
   selectJoins,
   selectSpecs,
+  type ToldKernel,
 } from './wish-store.ts';
 
 /** Kernels looked at per pass. */
 const MAX_DUE = 2000;
+/** Kernels that the database is asked to leave out, as their agents know. */
+const MAX_TOLD = 5000;
 /** Wishes per call. Specs are a few kilobytes each. */
 const MAX_BATCH = 200;
 /** A wish whose effect has not been seen is repeated after this long. Milliseconds. */
@@ -29,8 +33,59 @@ const MAX_RETRY_MS = 10_000;
 export interface Dispatcher {
   /** Sends what is due. Resolves when the calls are on their way, not when they are answered. */
   pass(): Promise<void>;
+  /** Hears of nothing any more; to be called once no pass follows. */
+  close(): void;
   /** Resolves when no call is in flight. */
   idle(): Promise<void>;
+}
+
+/** What an agent was told of a kernel, or is being told. */
+interface Told {
+  readonly status: KernelStatus;
+  /** Monotonic milliseconds. */
+  readonly atMs: number;
+}
+
+/**
+ * Which kernels' agents know what is wanted, so that these are not read again with each pass. Nothing
+ * depends on it: what has no effect within 15 seconds is told again.
+ */
+class Memory {
+  /** Kernel → what its agent was told, earliest first. */
+  readonly #told = new Map<string, Told>();
+
+  /** @returns the note, for `forget`. */
+  note(kernel: DueKernel, atMs: number): Told {
+    const told = { status: kernel.status, atMs };
+    // A key that is there already would keep its place.
+    this.#told.delete(kernel.id);
+    this.#told.set(kernel.id, told);
+    return told;
+  }
+
+  /** The agent may not know after all. */
+  forget(kernelId: string, told: Told): void {
+    if (this.#told.get(kernelId) === told) this.#told.delete(kernelId);
+  }
+
+  /** What a kernel's agent was told holds until the kernel moves on. */
+  moved(kernelId: string, to: string): void {
+    const told = this.#told.get(kernelId);
+    if (told && told.status !== to) this.#told.delete(kernelId);
+  }
+
+  knows({ id, status }: DueKernel): boolean {
+    return this.#told.get(id)?.status === status;
+  }
+
+  /** The latest of those that were told lately enough. */
+  current(nowMs: number): ToldKernel[] {
+    for (const [id, { atMs }] of this.#told) {
+      if (nowMs - atMs < REPEAT_MS) break;
+      this.#told.delete(id);
+    }
+    return [...this.#told].slice(-MAX_TOLD).map(([id, { status }]) => ({ id, status }));
+  }
 }
 
 /** A running kernel is due only for being told where the others of its session are. */
@@ -109,11 +164,12 @@ export function createDispatcher(
   autoPull: () => AutoPull,
   wake: () => void,
 ): Dispatcher {
-  /** Kernel and status → when its wish was last accepted. Monotonic milliseconds. */
-  let accepted = new Map<string, number>();
+  const memory = new Memory();
+  const unsubscribe = ctx.events.subscribe((event) => {
+    if (event.type === 'kernel-status') memory.moved(event.kernelId, event.status);
+  });
   const routes = new Map<string, Route>();
   const calls = new Set<Promise<void>>();
-  const keyOf = (kernel: DueKernel) => `${kernel.id} ${kernel.status}`;
 
   const send = async (
     agentId: string,
@@ -121,11 +177,20 @@ export function createDispatcher(
     wishes: readonly DesiredKernel[],
     route: Route,
   ) => {
+    const atMs = ctx.clock.monotonicMs();
+    // From now on: what a kernel does while its agent is being told counts.
+    const notes = kernels.map((kernel) => ({ id: kernel.id, told: memory.note(kernel, atMs) }));
+    const forget = () => {
+      for (const { id, told } of notes) memory.forget(id, told);
+    };
     try {
       const [first] = kernels;
       const joining = kernels.filter(isJoining).map((kernel) => kernel.id);
       const joins = await selectJoins(ctx.keyed, joining);
-      if (!first || wishes.length + joins.length === 0) return;
+      if (!first || wishes.length + joins.length === 0) {
+        forget();
+        return;
+      }
       const client = ctx.agents.client(agentId, first.agent_addr ?? '', first.identity_key ?? '');
       if (wishes.length > 0) await client.sync({ kernels: [...wishes] });
       if (joins.length > 0) {
@@ -133,9 +198,8 @@ export function createDispatcher(
         await noteJoined(ctx, agentId, joins);
       }
       route.failures = 0;
-      const nowMs = ctx.clock.monotonicMs();
-      for (const kernel of kernels) accepted.set(keyOf(kernel), nowMs);
     } catch (error) {
+      forget();
       route.failures += 1;
       const pauseMs = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(route.failures - 1, 8));
       route.notBeforeMs = ctx.clock.monotonicMs() + pauseMs;
@@ -167,14 +231,12 @@ export function createDispatcher(
 
   return {
     async pass() {
-      const due = await selectDueKernels(ctx.keyed, ctx.clock.now(), MAX_DUE);
       const nowMs = ctx.clock.monotonicMs();
-      const current = new Set(due.map(keyOf));
-      accepted = new Map([...accepted].filter(([key]) => current.has(key)));
+      const told = memory.current(nowMs);
+      const due = await selectDueKernels(ctx.keyed, ctx.clock.now(), { told, limit: MAX_DUE });
       const byAgent = new Map<string, DueKernel[]>();
       for (const kernel of due) {
-        const acceptedAt = accepted.get(keyOf(kernel));
-        if (acceptedAt !== undefined && nowMs - acceptedAt < REPEAT_MS) continue;
+        if (memory.knows(kernel)) continue;
         byAgent.set(kernel.agent, [...(byAgent.get(kernel.agent) ?? []), kernel]);
       }
       const next: { agentId: string; kernels: DueKernel[]; route: Route }[] = [];
@@ -186,8 +248,8 @@ export function createDispatcher(
         if (route.busy || nowMs < route.notBeforeMs) continue;
         next.push({ agentId, kernels: kernels.slice(0, MAX_BATCH), route });
       }
-      const told = next.flatMap(({ kernels }) => kernels);
-      const wishes = await wishesFor(ctx, autoPull(), told);
+      const chosen = next.flatMap(({ kernels }) => kernels);
+      const wishes = await wishesFor(ctx, autoPull(), chosen);
       for (const { agentId, kernels, route } of next) {
         launch(
           agentId,
@@ -197,6 +259,7 @@ export function createDispatcher(
         );
       }
     },
+    close: unsubscribe,
     async idle() {
       await Promise.allSettled(calls);
     },

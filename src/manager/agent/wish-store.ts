@@ -5,7 +5,12 @@ import type { Db } from '../db/connect.ts';
 import { labelsColumn, slotMapColumn } from '../db/json.ts';
 import { placeDotfiles, withSshKey } from '../dotfile/placement.ts';
 import { startTraceparent } from '../session/life-trace.ts';
-import { clusterModeColumn, kernelStatus, sessionTypeColumn } from '../session/status.ts';
+import {
+  clusterModeColumn,
+  type KernelStatus,
+  kernelStatus,
+  sessionTypeColumn,
+} from '../session/status.ts';
 
 const dueRow = v.object({
   id: v.string(),
@@ -30,13 +35,29 @@ const unconfirmedSince = (sql: Db) => sql`
   (CASE WHEN k.status = 'TERMINATED' AND NOT coalesce(k.status_data, '{}') ? 'kernel'
     THEN k.terminated_at END)`;
 
+/** A kernel, and the status in which its agent was told what to do with it. */
+export interface ToldKernel {
+  readonly id: string;
+  readonly status: KernelStatus;
+}
+
 /**
  * Kernels whose agent has something to do that it may not know of: start (SCHEDULED), tell them where
  * the others are (RUNNING, as are all kernels of their session), end (TERMINATING), clean up (ended in
  * the books, without its agent's word, in the last minute; later the heartbeat takes care). Agents that
  * are away are left out. At most `limit`.
+ * @param told left out, as long as they are in that status.
  */
-export async function selectDueKernels(sql: Db, now: Date, limit: number): Promise<DueKernel[]> {
+export async function selectDueKernels(
+  sql: Db,
+  now: Date,
+  { told, limit }: { readonly told: readonly ToldKernel[]; readonly limit: number },
+): Promise<DueKernel[]> {
+  // A subquery, as only that is hashed: a list would be compared with each kernel from end to end.
+  const isUntold = (status: KernelStatus) => {
+    const ids = told.filter((kernel) => kernel.status === status).map(({ id }) => id);
+    return sql`(k.status <> ${status} OR k.id NOT IN (SELECT unnest(${sql.array(ids)}::uuid[])))`;
+  };
   const rows = await sql`
     SELECT k.id, k.session_id, k.status, k.status_info, k.status_changed, k.agent, k.agent_addr,
       a.identity_key
@@ -45,9 +66,11 @@ export async function selectDueKernels(sql: Db, now: Date, limit: number): Promi
       -- Counted, as what exists is looked for in the whole table when many kernels are due.
       WHERE ${dueSince(sql)} > '-infinity' AND (k.status <> 'RUNNING' OR 0 = (
         SELECT count(*) FROM kernels o WHERE o.session_id = k.session_id AND o.status <> 'RUNNING'))
+        AND ${isUntold('SCHEDULED')} AND ${isUntold('RUNNING')} AND ${isUntold('TERMINATING')}
       UNION ALL
       SELECT * FROM kernels k
       WHERE ${unconfirmedSince(sql)} > ${now}::timestamptz - interval '1 minute'
+        AND ${isUntold('TERMINATED')}
     ) AS k
     -- OFFSET 0: what is due is read once, not once for each agent.
     CROSS JOIN LATERAL (SELECT status, identity_key FROM agents WHERE id = k.agent OFFSET 0) AS a

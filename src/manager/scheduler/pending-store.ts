@@ -61,8 +61,10 @@ export async function selectQueue(sql: Db): Promise<QueueEntry[]> {
   const rows = await sql`
     WITH line AS (
       SELECT s.id, s.priority, s.starts_at, s.scaling_group_name, s.domain_name, s.group_id,
-        s.user_uuid, g.scheduler, s.status_data->'scheduler'->'failed_agents' AS failed_agents,
+        s.user_uuid, s.status_data->'scheduler'->'failed_agents' AS failed_agents,
         s.status_data->'scheduler'->'cleared_agents' AS cleared_agents,
+        -- NULL where shares do not matter: nothing is looked up by it.
+        CASE g.scheduler WHEN 'fair-share' THEN s.scaling_group_name END AS sharing_group,
         row_number() OVER (PARTITION BY s.scaling_group_name ORDER BY s.priority DESC,
           CASE g.scheduler WHEN 'lifo' THEN -extract(epoch FROM s.created_at)
             ELSE extract(epoch FROM s.created_at) END, s.id) AS place
@@ -80,12 +82,12 @@ export async function selectQueue(sql: Db): Promise<QueueEntry[]> {
       uf.fair_share_factor AS user_factor
     FROM line s
     LEFT JOIN needed ON needed.session_id = s.id
-    LEFT JOIN domain_fair_shares df ON s.scheduler = 'fair-share'
-      AND df.resource_group = s.scaling_group_name AND df.domain_name = s.domain_name
-    LEFT JOIN project_fair_shares pf ON s.scheduler = 'fair-share'
-      AND pf.resource_group = s.scaling_group_name AND pf.project_id = s.group_id
-    LEFT JOIN user_fair_shares uf ON s.scheduler = 'fair-share'
-      AND uf.resource_group = s.scaling_group_name AND uf.user_uuid = s.user_uuid
+    LEFT JOIN domain_fair_shares df ON df.resource_group = s.sharing_group
+      AND df.domain_name = s.domain_name
+    LEFT JOIN project_fair_shares pf ON pf.resource_group = s.sharing_group
+      AND pf.project_id = s.group_id
+    LEFT JOIN user_fair_shares uf ON uf.resource_group = s.sharing_group
+      AND uf.user_uuid = s.user_uuid
       AND uf.project_id = s.group_id
     WHERE s.place <= ${MAX_PENDING_PER_GROUP}`;
   return v.parse(v.array(queueRow), [...rows]).map((row) => ({

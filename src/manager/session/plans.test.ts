@@ -7,7 +7,7 @@ import * as v from 'valibot';
 import { type ControlPlaneFixture, controlPlaneFixture } from '../../testing/control-plane.ts';
 import { SimulatedAgent } from '../../testing/simulated-agent.ts';
 import { selectOutOfTime, selectOverdue, selectPendingTooLong } from '../agent/store.ts';
-import { selectDueKernels, selectSpecs } from '../agent/wish-store.ts';
+import { selectDueKernels, selectSpecs, type ToldKernel } from '../agent/wish-store.ts';
 import type { Db } from '../db/connect.ts';
 import { selectPendingDetails } from '../scheduler/pending-store.ts';
 import { foldReports } from './transition-fold.ts';
@@ -95,7 +95,8 @@ const aboutPending: Record<string, Statement> = {
   'who waits for too long': (tx) => selectPendingTooLong(tx, cluster.clock.now(), LIMIT),
 };
 const aboutPlaced: Record<string, Statement> = {
-  'what is due at agents': (tx) => selectDueKernels(tx, cluster.clock.now(), LIMIT),
+  'what is due at agents': (tx) =>
+    selectDueKernels(tx, cluster.clock.now(), { told: [], limit: LIMIT }),
   'what agents must know': (tx, { kernelIds }) => selectSpecs(tx, kernelIds, 'digest'),
   'what is overdue': (tx) => selectOverdue(tx, { SCHEDULED: 1 }, cluster.clock.now(), LIMIT),
   'which jobs are out of time': (tx) => selectOutOfTime(tx, cluster.clock.now(), 1, LIMIT),
@@ -138,4 +139,21 @@ describe('with plans of a time when there was one session, few rows are read', (
   test.each(Object.entries(aboutPlaced))('%s', async (_, statement) => {
     expect(await readsOf(statement, place)).toBeLessThan(FEW * READS_EACH);
   });
+});
+
+test('what agents were told is left out for as long as kernels stay in that status', async () => {
+  const work = cluster.ctx.keyed.begin(async (tx) => {
+    const subject = await multiply(tx);
+    await place(tx, subject);
+    const due = async (told: readonly ToldKernel[]) =>
+      (await selectDueKernels(tx, cluster.clock.now(), { told, limit: LIMIT })).map(({ id }) => id);
+    const [first, ...others] = await due([]);
+    expect(others.length).toBe(FEW - 1);
+    const toldIn = (status: ToldKernel['status']) => others.map((id) => ({ id, status }));
+    expect(await due(toldIn('SCHEDULED'))).toEqual(first ? [first] : []);
+    // That they start is known, not that they end.
+    expect((await due(toldIn('TERMINATING'))).length).toBe(FEW);
+    throw new Undo();
+  });
+  await expect(work).rejects.toBeInstanceOf(Undo);
 });
