@@ -16,7 +16,7 @@ import { startTestPostgres, testDatabase } from '../postgres.ts';
 import { SimulatedAgent } from '../simulated-agent.ts';
 import { until } from '../until.ts';
 import { processorTime, processTree } from './measure.ts';
-import { printStatements, resetStatements, STATEMENT_SETTINGS } from './statements.ts';
+import { printStatements, printTables, resetStatements, STATEMENT_SETTINGS } from './statements.ts';
 
 const DEFAULT_SESSIONS = 10_000;
 /** Sessions before the figures count: statements are prepared and code is compiled. */
@@ -265,7 +265,10 @@ async function measure(
   if (WITH_STATEMENTS) await resetStatements(sql);
   const run = await cluster.churn(count, end);
   printRun(title, count, run);
-  if (WITH_STATEMENTS) await printStatements(sql, count);
+  if (WITH_STATEMENTS) {
+    await printStatements(sql, count);
+    await printTables(sql, count);
+  }
   return run;
 }
 

@@ -52,3 +52,65 @@ export async function printStatements(sql: Sql, count: number): Promise<void> {
     console.log(`  | ${figures.join(' | ')} |`);
   }
 }
+
+const tableRow = v.object({
+  table: v.string(),
+  updates: v.number(),
+  hot: v.number(),
+  dead: v.number(),
+  live: v.number(),
+  mib: v.number(),
+  index_mib: v.number(),
+  vacuums: v.number(),
+});
+const indexRow = v.object({ index: v.string(), mib: v.number(), scans: v.number() });
+const TABLES = [
+  'sessions',
+  'kernels',
+  'resource_allocations',
+  'session_scheduling_history',
+  'kernel_scheduling_history',
+  'audit_logs',
+  'agent_resources',
+  'agents',
+];
+
+/** Prints what `count` sessions have left of tables: updates in place, dead rows, sizes. */
+export async function printTables(sql: Sql, count: number): Promise<void> {
+  const rows = v.parse(
+    v.array(tableRow),
+    await sql`
+      SELECT relname AS table, n_tup_upd::float8 AS updates, n_tup_hot_upd::float8 AS hot,
+        n_dead_tup::float8 AS dead, n_live_tup::float8 AS live,
+        pg_table_size(relid) / 1048576.0::float8 AS mib,
+        pg_indexes_size(relid) / 1048576.0::float8 AS index_mib,
+        autovacuum_count::float8 AS vacuums
+      FROM pg_stat_user_tables WHERE relname = ANY(${TABLES}) ORDER BY pg_table_size(relid) DESC`,
+  );
+  console.log('  | table | updates | in place | live | dead | MiB | indexes MiB | vacuums |');
+  console.log('  |---|---|---|---|---|---|---|---|');
+  for (const row of rows) {
+    const figures = [
+      row.table,
+      (row.updates / count).toFixed(2),
+      row.updates > 0 ? `${((100 * row.hot) / row.updates).toFixed(0)} %` : '',
+      row.live,
+      row.dead,
+      row.mib.toFixed(1),
+      row.index_mib.toFixed(1),
+      row.vacuums,
+    ];
+    console.log(`  | ${figures.join(' | ')} |`);
+  }
+  const indexes = v.parse(
+    v.array(indexRow),
+    await sql`
+      SELECT indexrelname AS index, pg_relation_size(indexrelid) / 1048576.0::float8 AS mib,
+        idx_scan::float8 AS scans
+      FROM pg_stat_user_indexes WHERE relname = ANY(${TABLES})
+      ORDER BY pg_relation_size(indexrelid) DESC`,
+  );
+  console.log(
+    `  indexes, MiB and scans: ${indexes.map(({ index, mib, scans }) => `${index} ${mib.toFixed(1)} ${scans}`).join('; ')}`,
+  );
+}
