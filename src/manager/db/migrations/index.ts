@@ -23,6 +23,7 @@ import lighterUpdates from './0022_lighter_updates.sql' with { type: 'text' };
 import scheduler from './0023_scheduler.sql' with { type: 'text' };
 import sessionTraces from './0024_session_traces.sql' with { type: 'text' };
 import lighterChurn from './0025_lighter_churn.sql' with { type: 'text' };
+import lighterHistory from './0026_lighter_history.sql' with { type: 'text' };
 
 export const migrations: readonly Migration[] = [
   { version: 1, name: 'core', sql: core },
@@ -48,4 +49,5 @@ export const migrations: readonly Migration[] = [
   { version: 23, name: 'scheduler', sql: scheduler },
   { version: 24, name: 'session_traces', sql: sessionTraces },
   { version: 25, name: 'lighter_churn', sql: lighterChurn },
+  { version: 26, name: 'lighter_history', sql: lighterHistory },
 ];
