@@ -18,12 +18,11 @@ export async function deleteEndedSessions(
 ): Promise<RemovedSessions> {
   const rows = await tx<{ id: string }[]>`
     SELECT s.id FROM sessions s
-     WHERE s.status = ANY (${[...terminalStatuses]})
-       AND coalesce(s.terminated_at, s.created_at) < ${before}
-       AND NOT EXISTS (
-         SELECT FROM kernels k WHERE k.session_id = s.id
+     WHERE s.status = ANY (${[...terminalStatuses]}) AND s.terminated_at < ${before}
+       -- Counted, as what exists is looked for in the whole table.
+       AND 0 = (SELECT count(*) FROM kernels k WHERE k.session_id = s.id
             AND (k.status <> ALL (${[...terminalStatuses]}) OR k.terminated_at >= ${before}))
-     ORDER BY coalesce(s.terminated_at, s.created_at)
+     ORDER BY s.terminated_at
      LIMIT ${limit}
        FOR UPDATE SKIP LOCKED`;
   const ids = rows.map(({ id }) => id);

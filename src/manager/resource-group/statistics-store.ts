@@ -62,8 +62,9 @@ export async function sumOwnSessions(
       FROM (SELECT k.scaling_group AS name, r.slot_name,
                    sum(coalesce(r.used, r.requested)) AS held
               FROM kernels k JOIN resource_allocations r ON r.kernel_id = k.id
-             WHERE k.user_uuid = ${userId} AND k.scaling_group = ANY (${[...names]}::text[])
-               AND r.free_at IS NULL AND k.status <> 'PENDING'
+             WHERE k.session_id IN (SELECT id FROM sessions WHERE user_uuid = ${userId}
+                     AND status NOT IN ('ERROR', 'TERMINATED', 'CANCELLED'))
+               AND k.scaling_group = ANY (${[...names]}::text[]) AND r.free_at IS NULL AND k.status <> 'PENDING'
              GROUP BY k.scaling_group, r.slot_name) AS held_of
      GROUP BY name`;
   return v.parse(slotsByName, [...rows]);

@@ -29,7 +29,9 @@ const held = v.tuple([
 ]);
 
 /** Kernels that hold resources: placed, not yet ended; as the scheduler counts them. */
-const holding = (sql: Db) => sql`r.free_at IS NULL AND k.status <> 'PENDING'
+const holding = (
+  sql: Db,
+) => sql`k.terminated_at IS NULL AND r.free_at IS NULL AND k.status <> 'PENDING'
   AND k.session_type <> 'SYSTEM'`;
 
 /** What the keypair, the project and the domain hold at present. */
@@ -39,13 +41,19 @@ export async function selectHeld(
 ) {
   const sum = (whose: ReturnType<typeof holding>) => sql`
     (SELECT jsonb_object_agg(slot_name, trim_scale(held)::text) FROM (
-       SELECT r.slot_name, sum(coalesce(r.used, r.requested)) AS held
-         FROM kernels k JOIN resource_allocations r ON r.kernel_id = k.id
-        WHERE ${holding(sql)} AND ${whose} GROUP BY r.slot_name) AS sums)`;
+       SELECT slot_name, sum(held) AS held FROM holding WHERE ${whose} GROUP BY slot_name) AS sums)`;
+  const { accessKey, projectId, domainName } = scope;
   const rows = await sql`
-    SELECT ${sum(sql`k.access_key = ${scope.accessKey}`)} AS keypair,
-           ${sum(sql`k.group_id = ${scope.projectId}`)} AS project,
-           ${sum(sql`k.domain_name = ${scope.domainName}`)} AS domain`;
+    WITH holding AS MATERIALIZED (
+      SELECT k.access_key, k.group_id, k.domain_name, r.slot_name,
+             sum(coalesce(r.used, r.requested)) AS held
+        FROM kernels k JOIN resource_allocations r ON r.kernel_id = k.id
+       WHERE ${holding(sql)} AND (k.access_key = ${accessKey} OR k.group_id = ${projectId}
+             OR k.domain_name = ${domainName})
+       GROUP BY k.access_key, k.group_id, k.domain_name, r.slot_name)
+    SELECT ${sum(sql`access_key = ${accessKey}`)} AS keypair,
+           ${sum(sql`group_id = ${projectId}`)} AS project,
+           ${sum(sql`domain_name = ${domainName}`)} AS domain`;
   return v.parse(held, [...rows])[0];
 }
 
@@ -57,8 +65,9 @@ export async function selectHeldByUser(sql: Db, userId: string, names: readonly 
     SELECT name, jsonb_object_agg(slot_name, trim_scale(held)::text) AS slots FROM (
       SELECT k.scaling_group AS name, r.slot_name, sum(coalesce(r.used, r.requested)) AS held
         FROM kernels k JOIN resource_allocations r ON r.kernel_id = k.id
-       WHERE k.user_uuid = ${userId} AND k.scaling_group = ANY (${[...names]}::text[])
-         AND r.free_at IS NULL AND k.status <> 'PENDING'
+       WHERE k.session_id IN (SELECT id FROM sessions WHERE user_uuid = ${userId}
+               AND status NOT IN ('ERROR', 'TERMINATED', 'CANCELLED'))
+         AND k.scaling_group = ANY (${[...names]}::text[]) AND r.free_at IS NULL AND k.status <> 'PENDING'
        GROUP BY k.scaling_group, r.slot_name) AS sums
      GROUP BY name`;
   return v.parse(byGroup, [...rows]);

@@ -134,10 +134,10 @@ export async function selectOccupancy(sql: Db): Promise<Occupancy> {
     sql`
       SELECT k.access_key, k.user_uuid, k.group_id, k.domain_name, a.slot_name,
         sum(coalesce(a.used, a.requested))::text AS held
-      -- OFFSET 0: only the id leads to a kernel, never its status.
-      FROM resource_allocations a CROSS JOIN LATERAL (
-        SELECT * FROM kernels WHERE id = a.kernel_id OFFSET 0) AS k
-      WHERE a.free_at IS NULL AND k.session_type <> 'SYSTEM'
+      -- OFFSET 0: only kernels that live lead to what they hold.
+      FROM kernels k CROSS JOIN LATERAL (SELECT slot_name, used, requested
+        FROM resource_allocations WHERE kernel_id = k.id AND free_at IS NULL OFFSET 0) AS a
+      WHERE k.terminated_at IS NULL AND k.session_type <> 'SYSTEM'
         AND k.status = ANY(${sql.array([...placedKernelStatuses])}::varchar[])
       GROUP BY 1, 2, 3, 4, 5`,
     sql`

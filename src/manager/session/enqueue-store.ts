@@ -5,6 +5,7 @@ import type { Db } from '../db/connect.ts';
 import { amountColumn, textColumn } from '../db/json.ts';
 import type { AgentCapacity, SlotDefinition } from './resources.ts';
 import { liveSessionStatuses, type SessionStatus, sessionStatus } from './status.ts';
+import { hasStatus, isLive, ofKeysUser } from './visibility-store.ts';
 
 const slotRow = v.object({ slot_name: v.string(), slot_type: v.string(), required: v.boolean() });
 
@@ -119,12 +120,13 @@ export type SessionCounts = v.InferOutput<typeof countRow>;
 
 /** How many live and pending sessions the keypair has. */
 export async function selectCounts(sql: Db, accessKey: string): Promise<SessionCounts> {
-  const live = sql.array([...liveSessionStatuses.filter((status) => status !== 'TERMINATING')]);
+  const live = liveSessionStatuses.filter((status) => status !== 'TERMINATING');
   const [row] = await sql`
     SELECT count(*) FILTER (WHERE session_type <> 'SYSTEM')::int AS live,
       count(*) FILTER (WHERE session_type = 'SYSTEM')::int AS live_sftp,
       count(*) FILTER (WHERE status = 'PENDING')::int AS pending
-    FROM sessions WHERE access_key = ${accessKey} AND status = ANY(${live}::varchar[])`;
+    FROM sessions s WHERE ${ofKeysUser(sql, accessKey)} AND s.access_key = ${accessKey}
+      AND ${hasStatus(sql, live)}`;
   return v.parse(countRow, row);
 }
 
@@ -135,7 +137,9 @@ export async function selectPendingSlots(sql: Db, accessKey: string): Promise<Sl
   const rows = await sql`
     SELECT a.slot_name, sum(a.requested)::text AS total
     FROM kernels k JOIN resource_allocations a ON a.kernel_id = k.id AND a.free_at IS NULL
-    WHERE k.access_key = ${accessKey} AND k.status = 'PENDING' GROUP BY 1`;
+    WHERE k.session_id IN (SELECT s.id FROM sessions s
+        WHERE ${ofKeysUser(sql, accessKey)} AND ${isLive(sql)})
+      AND k.access_key = ${accessKey} AND k.status = 'PENDING' GROUP BY 1`;
   return new Map(v.parse(v.array(pendingRow), [...rows]).map((row) => [row.slot_name, row.total]));
 }
 

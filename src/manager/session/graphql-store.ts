@@ -2,15 +2,17 @@
 import type { Fragment, Sql } from 'postgres';
 import * as v from 'valibot';
 import { slotMap } from '../../common/protocol/kernel.ts';
+import type { ManagerContext } from '../context.ts';
 import {
   type FieldTable,
   filterToSql,
   type OrderTable,
+  orderTerms,
   orderToSql,
 } from '../graphql/minilang-store.ts';
 import type { Page, RowScope } from '../graphql/scope.ts';
-import { occupyingSessionStatuses } from './status.ts';
-import { type SessionVisibility, visible } from './visibility-store.ts';
+import { mayBeOver, occupyingSessionStatuses } from './status.ts';
+import { hasStatus, ofKeysUser, type SessionVisibility, visible } from './visibility-store.ts';
 
 export const optionalJson = v.nullable(v.record(v.string(), v.unknown()));
 export const slots = v.pipe(
@@ -170,32 +172,71 @@ interface SessionListQuery extends Page {
 }
 
 const inScope = (sql: Sql, table: Fragment, scope: RowScope): Fragment => sql`
-  (${scope.domainName}::text is null or ${table}.domain_name = ${scope.domainName})
-  and (${scope.accessKey}::text is null or ${table}.access_key = ${scope.accessKey})`;
+  ${scope.domainName === null ? sql`true` : sql`${table}.domain_name = ${scope.domainName}`}
+  and ${scope.accessKey === null ? sql`true` : sql`${table}.access_key = ${scope.accessKey}`}`;
+
+/** As `inScope`, for sessions: those of a key are among its user's, which are indexed. */
+const inOwnersScope = (sql: Sql, scope: RowScope): Fragment => sql`
+  ${inScope(sql, sql`s`, scope)}
+  and ${scope.accessKey === null ? sql`true` : ofKeysUser(sql, scope.accessKey)}`;
+
+/** The tables that a filter or order needs; naming one too many only costs time. */
+const namedSources = (sql: Sql, named: string): Fragment => sql`
+  sessions s
+  ${/\bgroup_name\b/.test(named) ? sql`join groups g on g.id = s.group_id` : sql``}
+  ${/\b(full_name|user_email)\b/.test(named) ? sql`left join users u on u.uuid = s.user_uuid` : sql``}`;
+
+/**
+ * Ids of the sessions that were made or ended last, last first. Whatever is among the first by the later
+ * of both times is among the first by one of them, and each has an index.
+ */
+function latestIds(sql: Sql, from: Fragment, where: Fragment, { limit, offset }: Page): Fragment {
+  const first = (column: Fragment) => sql`
+    (select s.id, s.created_at, s.terminated_at from ${from}
+      where ${where} and ${column} is not null
+      order by ${column} desc, s.id limit ${limit + offset})`;
+  return sql`
+    select s.id from (${first(sql`s.created_at`)} union ${first(sql`s.terminated_at`)}) s
+    order by greatest(s.created_at, s.terminated_at) desc, s.id limit ${limit} offset ${offset}`;
+}
 
 /**
  * One page of sessions and the number of all that match.
  * @throws BackendError InvalidAPIParameters for a wrong filter or order.
  */
 export async function listSessions(
-  sql: Sql,
+  { sql, totals }: Pick<ManagerContext, 'sql' | 'totals'>,
   query: SessionListQuery,
 ): Promise<{ rows: SessionListRow[]; total: number }> {
+  const { limit, offset, statuses, groupId, ...named } = query;
   const fields = visibleFields(sessionFilterFields(sql), query.hideAgents);
-  const where = sql`${inScope(sql, sql`s`, query.scope)}
-    and (${query.groupId}::text is null or s.group_id::text = ${query.groupId})
-    and (${query.statuses}::text[] is null or s.status = any(${query.statuses}::text[]))
+  const from = namedSources(sql, `${query.filter ?? ''} ${query.order ?? ''}`);
+  const where = sql`${inOwnersScope(sql, query.scope)}
+    and ${groupId === null ? sql`true` : sql`s.group_id::text = ${groupId}`}
+    and ${hasStatus(sql, statuses)}
     and ${filterToSql(sql, query.filter, fields)}`;
-  const order = orderToSql(sql, query.order, orderColumns(fields, ['startup_command']), {
-    fallback: sql`greatest(s.created_at, s.terminated_at) desc`,
-    tieBreak: sql`s.id`,
+  const order = orderTerms(query.order, orderColumns(fields, ['startup_command']));
+  const isAlive = statuses !== null && !mayBeOver(statuses);
+  const list = JSON.stringify(['legacy sessions', statuses, groupId, named]);
+  const total = await totals.get(list, async () => {
+    const [counted] = await sql`select count(*)::int as total from ${from} where ${where}`;
+    return v.parse(v.object({ total: v.number() }), counted).total;
   });
-  const [counted] =
-    await sql`select count(*)::int as total from ${sessionSources(sql)} where ${where}`;
-  const { total } = v.parse(v.object({ total: v.number() }), counted);
-  if (query.limit === 0 || query.offset >= total) return { rows: [], total };
-  const rows = await sql`select ${sessionColumns(sql)} from ${sessionSources(sql)} where ${where}
-    order by ${order} limit ${query.limit} offset ${query.offset}`;
+  if (limit === 0 || offset >= total) return { rows: [], total };
+  const sorted = order.map(({ column, descending }) =>
+    descending ? sql`${column} desc` : sql`${column} asc`,
+  );
+  // What is not over has no later time than that of its making.
+  if (sorted.length === 0 && isAlive) sorted.push(sql`s.created_at desc`);
+  const found =
+    sorted.length === 0
+      ? await latestIds(sql, from, where, query)
+      : await sql`select s.id from ${from} where ${where}
+          order by ${sorted.reduce((left, right) => sql`${left}, ${right}`)}, s.id
+          limit ${limit} offset ${offset}`;
+  const ids = v.parse(v.array(v.object({ id: v.string() })), [...found]).map(({ id }) => id);
+  const rows = await sql`select ${sessionColumns(sql)} from ${sessionSources(sql)}
+    where s.id = any(${ids}::uuid[]) order by array_position(${ids}::uuid[], s.id)`;
   return { rows: v.parse(v.array(sessionListRow), [...rows]), total };
 }
 
@@ -255,6 +296,7 @@ export async function containersOfAgents(
   const rows = parseContainers(
     await sql`select ${containerColumns(sql)} from kernels k
       where k.agent = any(${agentIds}::text[]) and k.status = any(${statuses}::text[])
+        and ${mayBeOver(statuses) ? sql`true` : sql`k.terminated_at is null`}
       order by k.created_at desc, k.id`,
   );
   return agentIds.map((id) => rows.filter((row) => row.agent === id));
@@ -344,9 +386,9 @@ export async function countOccupyingSessions(
   sql: Sql,
   accessKeys: readonly string[],
 ): Promise<number[]> {
-  const rows = await sql`select access_key, count(*)::int as sessions from sessions
+  const rows = await sql`select access_key, count(*)::int as sessions from sessions s
     where access_key = any(${accessKeys}::text[]) and session_type <> 'SYSTEM'
-      and status = any(${[...occupyingSessionStatuses]}::text[])
+      and ${hasStatus(sql, occupyingSessionStatuses)}
     group by access_key`;
   const schema = v.array(v.object({ access_key: v.string(), sessions: v.number() }));
   const counts = new Map(v.parse(schema, [...rows]).map((row) => [row.access_key, row.sessions]));

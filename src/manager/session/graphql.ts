@@ -288,7 +288,7 @@ export type ComputeSessionParent = ReturnType<typeof toComputeSession>;
 const UUID_TEXT = /^[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}$/i;
 
 async function sessionList(args: Querycompute_session_listArgs, context: GraphqlContext) {
-  const { rows, total } = await listSessions(context.ctx.sql, {
+  const { rows, total } = await listSessions(context.ctx, {
     ...pageOf(args),
     scope: scopeByAccessKey(context.caller, args),
     groupId: args.group_id ?? null,

@@ -19,7 +19,7 @@ import { type ListSource, selectListPage } from '../graphql/page-store.ts';
 import type { Scope } from '../graphql/scalars.ts';
 import { isoTimes, optionalJson, slots } from './graphql-store.ts';
 import { sessionStatuses } from './status.ts';
-import { type SessionVisibility, visible } from './visibility-store.ts';
+import { hasStatus, type SessionVisibility, visible } from './visibility-store.ts';
 
 const sessionNodeRow = v.object({
   id: v.string(),
@@ -334,7 +334,7 @@ export async function selectSlotTotals(
     with picked as materialized (
       select s.occupying_slots, s.requested_slots from ${sources(sql, filter)}
       where ${filterToSql(sql, filter, fieldsOf(sql, false).filter)}
-        and (${statuses && [...statuses]}::text[] is null or s.status = any(${statuses && [...statuses]}::text[]))
+        and ${hasStatus(sql, statuses)}
         and (${domainName}::text is null or s.domain_name = ${domainName})
         and (${scalingGroup}::text is null or s.scaling_group_name = ${scalingGroup}))
     select ${totals(sql`picked.occupying_slots`)} as occupied,

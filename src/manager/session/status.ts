@@ -91,6 +91,12 @@ export function isTerminal(status: SessionStatus | KernelStatus): boolean {
   return status === 'ERROR' || status === 'TERMINATED' || status === 'CANCELLED';
 }
 
+/** Whether any of the statuses, which may be no statuses at all, is a final one. */
+export function mayBeOver(statuses: readonly string[]): boolean {
+  const final: readonly string[] = terminalStatuses;
+  return statuses.some((status) => final.includes(status));
+}
+
 /** Whether an agent is still bringing the kernel up. */
 export function isStarting(status: KernelStatus): boolean {
   return requestedKernelStatuses.some((item) => item === status);

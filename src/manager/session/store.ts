@@ -12,6 +12,7 @@ import {
   terminalStatuses,
 } from './status.ts';
 import type { KernelRecord, SessionMatch, SessionRecord } from './types.ts';
+import { isLive, ofKeysUser } from './visibility-store.ts';
 
 /** Whose sessions may be found. */
 export type SessionScope =
@@ -226,10 +227,9 @@ export async function selectByPrefix(
   prefix: string,
   limit: number,
 ): Promise<SessionMatch[]> {
-  const dead = sql.array([...terminalStatuses]);
   const rows = await sql`
     SELECT s.id, s.name, s.status FROM sessions s
-    WHERE s.access_key = ${accessKey} AND NOT s.status = ANY(${dead}::varchar[])
+    WHERE ${ofKeysUser(sql, accessKey)} AND s.access_key = ${accessKey} AND ${isLive(sql)}
       AND (starts_with(s.name, ${prefix}) OR starts_with(s.id::text, ${prefix.toLowerCase()}))
     ORDER BY s.created_at DESC, s.id LIMIT ${limit}`;
   return v
@@ -257,9 +257,8 @@ export async function selectLiveIds(
   limit: number,
 ): Promise<string[]> {
   const rows = await sql`
-    SELECT id FROM sessions
-     WHERE status <> ALL (${sql.array([...terminalStatuses])})
-       AND (${after === null} OR id > ${after}::uuid)
+    SELECT id FROM sessions s
+     WHERE ${isLive(sql)} AND (${after === null} OR id > ${after}::uuid)
      ORDER BY id LIMIT ${limit}`;
   return v.parse(v.array(idRow), [...rows]).map((row) => row.id);
 }

@@ -1,6 +1,7 @@
 /** SQL about how much somebody's sessions still matter: before an account or a project goes. */
 import type { Db } from '../db/connect.ts';
 import { occupyingSessionStatuses } from './status.ts';
+import { hasStatus } from './visibility-store.ts';
 
 /** Whose sessions. */
 export type SessionOwner =
@@ -50,7 +51,7 @@ export function selectActiveUse(
     WITH active AS MATERIALIZED (
       SELECT ${owner} AS id, s.occupying_slots AS slots FROM sessions s
        WHERE ${owner} = ANY (${[...owners.ids]}::text[])
-         AND s.status = ANY (${[...occupyingSessionStatuses]}::text[])),
+         AND ${hasStatus(sql, occupyingSessionStatuses)}),
     held AS (
       SELECT a.id, e.key AS slot, sum(e.value::numeric) AS amount
         FROM active a, jsonb_each_text(coalesce(a.slots, '{}')) e

@@ -85,7 +85,10 @@ function inScope(sql: Sql, scope: V2Scope, table: 's' | 'k'): Fragment {
     case 'project':
       return sql`${sql(table)}.group_id = ${scope.projectId}::uuid`;
     case 'user':
-      return sql`${sql(table)}.user_uuid = ${scope.userId}::uuid`;
+      return table === 's'
+        ? sql`s.user_uuid = ${scope.userId}::uuid`
+        : // Only sessions are indexed by whose they are.
+          sql`k.session_id in (select id from sessions where user_uuid = ${scope.userId}::uuid)`;
     case 'session':
       return sql`${table === 's' ? sql`s.id` : sql`k.session_id`} = ${scope.sessionId}::uuid`;
     case 'agent':

@@ -26,18 +26,28 @@ export type LivedRow = v.InferOutput<typeof livedRow>;
 /** Rows held at a time while a month is counted. */
 const BATCH = 1000;
 
+const lived = (sql: Sql) => sql`
+  SELECT id, created_at, terminated_at, occupied_slots, last_stat FROM kernels`;
+
 /** Kernels that ran after `since`, in batches; of one user unless `userId` is null. */
 export async function* readLived(
   sql: Sql,
   since: Date,
   userId: string | null,
 ): AsyncGenerator<LivedRow[]> {
-  const batches = sql`
-    SELECT id, created_at, terminated_at, occupied_slots, last_stat FROM kernels
-     WHERE created_at IS NOT NULL
-       AND ((status = 'TERMINATED' AND terminated_at >= ${since}) OR status = 'RUNNING')
-       AND (${userId}::uuid IS NULL OR user_uuid = ${userId}::uuid)`.cursor(BATCH);
-  for await (const rows of batches) yield v.parse(v.array(livedRow), [...rows]);
+  // A user's sessions lead to the kernels; of everybody's, those that ended lately and those that live.
+  const batches =
+    userId === null
+      ? sql`
+          ${lived(sql)} WHERE created_at IS NOT NULL AND status = 'TERMINATED'
+            AND terminated_at BETWEEN ${since} AND 'infinity'
+          UNION ALL
+          ${lived(sql)} WHERE created_at IS NOT NULL AND status = 'RUNNING' AND terminated_at IS NULL`
+      : sql`
+          ${lived(sql)} WHERE created_at IS NOT NULL
+            AND ((status = 'TERMINATED' AND terminated_at >= ${since}) OR status = 'RUNNING')
+            AND session_id IN (SELECT id FROM sessions WHERE user_uuid = ${userId}::uuid)`;
+  for await (const rows of batches.cursor(BATCH)) yield v.parse(v.array(livedRow), [...rows]);
 }
 
 const text = v.nullable(v.string());
