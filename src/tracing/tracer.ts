@@ -26,6 +26,14 @@ const hex = (random: Random, bytes: number): string =>
 /** The wall clock, finer than `Date` tells it. */
 const unixMs = (): number => performance.timeOrigin + performance.now();
 
+const STATUS = 'http.response.status_code';
+
+/** As OpenTelemetry's conventions have it: a server that answers with 500 or more has failed. */
+function failureOf(kind: SpanStart['kind'], attributes: SpanAttributes = {}): string | null {
+  const status = Number(attributes[STATUS] ?? 0);
+  return kind === 'server' && status >= 500 ? `answered with ${status}` : null;
+}
+
 export function createTracer({ service, exporter, random }: TracerOptions): Tracer {
   const childOf = (parent: SpanContext | null): SpanContext => ({
     traceId: parent?.traceId ?? hex(random, 16),
@@ -67,7 +75,7 @@ export function createTracer({ service, exporter, random }: TracerOptions): Trac
       });
       try {
         const result = await withSpan(span, () => work(span));
-        finish(context, told(null));
+        finish(context, told(failureOf(start.kind, attributes)));
         return result;
       } catch (error) {
         finish(context, told(errorMessage(error)));
@@ -86,7 +94,8 @@ export function createTracer({ service, exporter, random }: TracerOptions): Trac
           if (isOver) return;
           isOver = true;
           finish(context, {
-            ...{ service, name: start.name, kind: start.kind, error, startUnixMs },
+            ...{ service, name: start.name, kind: start.kind, startUnixMs },
+            error: error ?? failureOf(start.kind, attributes),
             attributes: { ...start.attributes, ...attributes },
             parentSpanId: parent?.spanId ?? null,
           });

@@ -77,6 +77,28 @@ test('spans within spans are one trace; failures and attributes are told', async
   expect(new Set(collector.spans.map(({ traceId }) => traceId))).toEqual(new Set([parent.traceId]));
 });
 
+test('a server that answers with 500 or more has failed, and a client that hears so has not', async () => {
+  const collector = collecting();
+  const { tracer } = exporterTo(`${collector.url}/v1/traces`);
+  for (const [name, kind, status] of [
+    ['found', 'server', 404],
+    ['broken', 'server', 503],
+    ['told', 'client', 503],
+  ] as const) {
+    await tracer.run({ name, kind }, async (open) => {
+      open?.set({ 'http.response.status_code': status });
+    });
+  }
+  tracer
+    .begin({ name: 'proxied', kind: 'server' })
+    ?.end(null, { 'http.response.status_code': 502 });
+  await tracer.close();
+  const errors = collector.spans.map(({ name, error }) => [name, error]);
+  expect(Object.fromEntries(errors)).toEqual({
+    ...{ found: null, broken: 'answered with 503', told: null, proxied: 'answered with 502' },
+  });
+});
+
 test('without a parent a trace begins, and without a tracer nothing is told', async () => {
   const collector = collecting();
   const { tracer } = exporterTo(`${collector.url}/v1/traces`);
