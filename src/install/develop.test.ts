@@ -1,7 +1,8 @@
-/** A development installation on the very compose files of halfstack/: made, used, watched, deleted again. */
+/** A development installation on the very compose files of halfstack/: made, used, watched, deleted again. It has a Harbor. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
+import { createHash } from 'node:crypto';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { checkoutRoot } from '../common/executable.ts';
@@ -10,11 +11,18 @@ import { missingForDocker, sharedDocker, type TestDocker } from '../testing/dock
 import { expectClearFailure, mustRun, runCli } from '../testing/faults/programs.ts';
 import { importHalfstackImages, missingForHalfstackImages } from '../testing/halfstack-images.ts';
 import {
+  HARBOR_CONTAINER,
+  HARBOR_IMAGES,
+  makeHarborArchive,
+  missingForHarbor,
+} from '../testing/harbor-archive.ts';
+import {
   importStandInImages,
   importWatcherImages,
   standInNames,
 } from '../testing/observability/halfstack-images.ts';
 import { prometheusAt } from '../testing/observability/watchers.ts';
+import { pushImage } from '../testing/registry.ts';
 import { freePort, missingTool, requireOrSkip } from '../testing/services.ts';
 import { until } from '../testing/until.ts';
 import { projectName } from './parts/halfstack.ts';
@@ -26,8 +34,29 @@ const reason =
   missingForDocker() ??
   missingForCompose() ??
   missingForHalfstackImages() ??
+  missingForHarbor() ??
   missingTool('prometheus', 'prometheus') ??
   missingTool('prometheus-alertmanager', 'prometheus-alertmanager');
+
+/** A server of one file. */
+function serveFile(path: string) {
+  let requests = 0;
+  const server = Bun.serve({
+    ...{ hostname: '127.0.0.1', port: 0 },
+    fetch() {
+      requests += 1;
+      return new Response(Bun.file(path));
+    },
+  });
+  return {
+    url: new URL('/harbor-offline-installer.tgz', server.url).href,
+    sha256: createHash('sha256').update(readFileSync(path)).digest('hex'),
+    get requests() {
+      return requests;
+    },
+    stop: () => server.stop(true),
+  };
+}
 
 describe.if(requireOrSkip(reason))('a development installation', () => {
   const home = mkdtempSync(join(tmpdir(), 'bai-develop-'));
@@ -36,6 +65,8 @@ describe.if(requireOrSkip(reason))('a development installation', () => {
   let docker: TestDocker;
   let at: { cwd: string; env: Record<string, string>; timeoutMs: number };
   let options: string[];
+  let archive: ReturnType<typeof serveFile>;
+  let harbor: string;
   const ports = new Map<string, number>();
 
   beforeAll(async () => {
@@ -43,6 +74,7 @@ describe.if(requireOrSkip(reason))('a development installation', () => {
     await importHalfstackImages(docker.socketPath);
     const env = composeEnvironment(join(home, 'docker'), docker.socketPath);
     at = { cwd: home, env, timeoutMs: COMMAND_TIMEOUT_MS };
+    archive = serveFile(await makeHarborArchive(join(home, 'archive'), docker.socketPath, env));
     // None of theirs can be had here until a test makes them.
     for (const name of standInNames()) await askDocker(`/images/${name}?force=1`, 'DELETE');
     for (const name of [
@@ -54,11 +86,20 @@ describe.if(requireOrSkip(reason))('a development installation', () => {
       ports.set(name, await freePort());
     }
     const asOptions = [...ports].flatMap(([name, port]) => [`--${name}-port`, String(port)]);
-    options = ['--env-id', envId, '--target-path', target, '--verbose', ...asOptions];
+    const harborPort = await freePort();
+    // By the machine's own name: Harbor does not want to be reached by a loopback address.
+    harbor = `${hostname()}:${harborPort}`;
+    options = [
+      ...['--env-id', envId, '--target-path', target, '--verbose', ...asOptions],
+      ...['--harbor-download-uri', archive.url, '--harbor-download-sha256', archive.sha256],
+      ...['--harbor-hostname', hostname(), '--harbor-http-port', String(harborPort)],
+      '--with-harbor',
+    ];
   });
 
   afterAll(async () => {
     if (existsSync(join(target, 'INSTALL-INFO'))) await script('delete-dev.sh', '--yes');
+    archive?.stop();
     await docker?.stop();
     rmSync(home, { recursive: true, force: true });
   });
@@ -86,6 +127,27 @@ describe.if(requireOrSkip(reason))('a development installation', () => {
 
   const askDocker = (path: string, method = 'GET') =>
     fetch(`http://docker${path}`, { method, unix: docker.socketPath });
+
+  /** What Docker has of Harbor. */
+  async function leftOfHarbor() {
+    const list = v.array(v.unknown());
+    const ask = async (path: string, filters: Record<string, string[]>) => {
+      const url = `http://docker${path}?all=1&filters=${encodeURIComponent(JSON.stringify(filters))}`;
+      return v.parse(list, await (await fetch(url, { unix: docker.socketPath })).json()).length;
+    };
+    return {
+      containers: await ask('/containers/json', { name: [HARBOR_CONTAINER] }),
+      images: await ask('/images/json', { reference: HARBOR_IMAGES }),
+    };
+  }
+
+  /** What an account's user has in the shell. */
+  function environmentOf(account: string): Record<string, string> {
+    const text = readFileSync(join(target, `env-local-${account}-api.sh`), 'utf8');
+    return Object.fromEntries(
+      [...text.matchAll(/^export (\w+)=(\S+)$/gm)].map(([, name, value]) => [name, value ?? '']),
+    );
+  }
 
   /** How many of Docker's objects belong to the installation. */
   async function leftInDocker() {
@@ -169,6 +231,38 @@ describe.if(requireOrSkip(reason))('a development installation', () => {
     expect(readFileSync(join(target, 'etc/manager.toml'), 'utf8')).not.toContain('[otel]');
   });
 
+  test('Harbor is known to the cluster, and its images are found', async () => {
+    const base = `http://${harbor}/v2/library/python`;
+    await pushImage(base, '3-lab', {
+      architecture: 'amd64',
+      labels: { 'ai.backend.kernelspec': '1' },
+    });
+    const config = ['-f', join(target, 'etc/manager.toml')];
+    const { stdout } = await mustRun(['mgr', 'image', 'rescan', harbor, ...config], at);
+    expect(stdout).toContain(`${harbor}/library/python:3-lab`);
+    const shown = await mustRun(['admin', 'domain', 'info', 'default'], {
+      ...at,
+      env: { ...at.env, ...environmentOf('admin') },
+    });
+    expect(shown.stdout).toContain(harbor);
+    expect(archive.requests).toBe(1);
+  });
+
+  test('Harbor is looked after by dev', async () => {
+    const dev = (action: string) => runCli(['dev', 'harbor', action, '--target-path', target], at);
+    const { code, stdout } = await dev('status');
+    expect([code, stdout]).toEqual([0, expect.stringContaining('healthy')]);
+    expect((await dev('stop')).code).toBe(0);
+    expect(await dev('status')).toMatchObject({
+      code: 1,
+      stdout: expect.stringContaining('it does not answer'),
+    });
+    expect((await dev('restart')).stderr).toContain('✓ Harbor is ready');
+    expect((await dev('status')).code).toBe(0);
+    const port = harbor.split(':')[1] ?? '';
+    expect((await fetch(`http://127.0.0.1:${port}/v2/library/python/tags/list`)).status).toBe(200);
+  });
+
   test('nothing is deleted without a yes', async () => {
     const { code, stdout } = await script('delete-dev.sh');
     expect(stdout).toContain('with all its data? [y/N]');
@@ -180,6 +274,8 @@ describe.if(requireOrSkip(reason))('a development installation', () => {
 
   test('deleted, it leaves nothing', async () => {
     const { code, stderr } = await script('delete-dev.sh', '--yes');
+    expect(stderr).toContain('✓ Remove Harbor with its data');
+    expect(await leftOfHarbor()).toEqual({ containers: 0, images: 0 });
     expect(stderr).toContain('✓ Remove PostgreSQL, Redis and etcd with their data');
     expect(code).toBe(0);
     expect(await leftInDocker()).toEqual({ containers: 0, networks: 0, volumes: 0 });

@@ -56,6 +56,8 @@ const secretsRecord = v.object({
   appProxyPermit: v.string(),
   /** Of Grafana's user. */
   grafana: v.string(),
+  harborAdmin: v.string(),
+  harborDatabase: v.string(),
 });
 export type Secrets = v.InferOutput<typeof secretsRecord>;
 const keptSecrets = v.object({
@@ -64,6 +66,8 @@ const keptSecrets = v.object({
   appProxyJwt: v.optional(v.string()),
   appProxyPermit: v.optional(v.string()),
   grafana: v.optional(v.string()),
+  harborAdmin: v.optional(v.string()),
+  harborDatabase: v.optional(v.string()),
 });
 
 const secretsPath = (layout: Layout) => join(layout.root, 'secrets.json');
@@ -81,11 +85,25 @@ export function loadOrCreateSecrets(layout: Layout, random: Random): Secrets {
     appProxyJwt: kept.appProxyJwt ?? made(),
     appProxyPermit: kept.appProxyPermit ?? made(),
     grafana: kept.grafana ?? made(),
+    harborAdmin: kept.harborAdmin ?? `${made()}Aa1`,
+    harborDatabase: kept.harborDatabase ?? made(),
   };
-  if (Object.keys(kept).length < Object.keys(secrets).length) {
-    writeOwnFile(path, `${JSON.stringify(secrets, null, 2)}\n`);
-  }
+  if (Object.keys(kept).length < Object.keys(secrets).length) writeSecrets(path, secrets);
   return secrets;
+}
+
+const writeSecrets = (path: string, secrets: Secrets): void =>
+  writeOwnFile(path, `${JSON.stringify(secrets, null, 2)}\n`);
+
+/** Keeps a secret that somebody chose, in the place of the one that was made. @returns it. */
+export function rememberSecret(
+  layout: Layout,
+  random: Random,
+  name: keyof Secrets,
+  value: string,
+): string {
+  writeSecrets(secretsPath(layout), { ...loadOrCreateSecrets(layout, random), [name]: value });
+  return value;
 }
 
 /** Those that are kept: all, or none at first; older versions made no others than the first three. */
@@ -136,6 +154,14 @@ export const infoRecord = v.object({
   endpoint_protocol: v.optional(v.picklist(['http', 'https'])),
   wildcard_binding: v.optional(v.boolean()),
   sftp_agent: v.optional(v.boolean()),
+  harbor: v.optional(
+    v.object({
+      hostname: v.string(),
+      http_port: v.number(),
+      archive: v.string(),
+      sha256: v.nullable(v.string()),
+    }),
+  ),
   app_proxy: v.optional(
     v.object({
       frontend_mode: v.picklist(['port', 'wildcard']),

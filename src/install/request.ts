@@ -67,6 +67,19 @@ export interface AppProxyWish {
   readonly metricAccess: string | null;
 }
 
+/** A Harbor of this installation's own. */
+export interface HarborWish {
+  /** By which it is reached, also from elsewhere; no loopback address. */
+  readonly hostname: string;
+  readonly httpPort: number;
+  /** Null: one that is made up, or that of before. A secret. */
+  readonly adminPassword: string | null;
+  /** The offline installer: a URL, or the path of a file. */
+  readonly archive: string;
+  /** Of the installer, in hexadecimal; null when nobody knows it. */
+  readonly sha256: string | null;
+}
+
 /** Ports of the components and, with compose, of the servers below them. */
 export interface Ports {
   readonly postgres: number;
@@ -117,6 +130,8 @@ export interface InstallRequest {
   readonly wildcardBinding: boolean;
   /** Whether a second agent serves the sessions that take folders over SFTP. */
   readonly sftpAgent: boolean;
+  /** Null: none is installed. For `develop` only. */
+  readonly harbor: HarborWish | null;
   /** Null: none is installed. */
   readonly appProxy: AppProxyWish | null;
   /** Null: real ones that are found when the agent starts. */
@@ -225,9 +240,12 @@ export function otelEndpointOf({
 
 const LOOPBACK = /^(localhost|127\.|\[?::1\]?$)/;
 
+/** Whether only this machine itself is reached by it. */
+export const isLoopback = (address: string): boolean => LOOPBACK.test(address);
+
 /** The address that servers listen on. */
 export const listenAddress = ({
   publicAddress,
   wildcardBinding,
 }: Pick<InstallRequest, 'publicAddress' | 'wildcardBinding'>): string =>
-  !wildcardBinding && LOOPBACK.test(publicAddress) ? '127.0.0.1' : '0.0.0.0';
+  !wildcardBinding && isLoopback(publicAddress) ? '127.0.0.1' : '0.0.0.0';

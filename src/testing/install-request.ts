@@ -9,6 +9,7 @@ export const installRequest = (
   publicAddress: '127.0.0.1',
   wildcardBinding: false,
   sftpAgent: false,
+  harbor: null,
   agentBackend: 'process',
   appProxy: null,
   accelerator: null,

@@ -64,7 +64,11 @@ const LAYER = 'application/vnd.oci.image.layer.v1.tar';
 /** An archive of nothing: two blocks of zeros. */
 const EMPTY_TAR = '\0'.repeat(1024);
 
-async function pushImage(
+/**
+ * @param base such as `http://127.0.0.1:5000/v2/stable/python`.
+ * @param reference the tag; empty: it has none.
+ */
+export async function pushImage(
   base: string,
   reference: string,
   { architecture, labels = {} }: { architecture: string; labels?: Record<string, string> },

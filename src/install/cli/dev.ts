@@ -28,7 +28,7 @@ import {
 } from '../parts/services.ts';
 import { defaultMode, defaultTarget } from '../request.ts';
 
-const options = {
+export const installationOptions = {
   targetPath: option(['--target-path'], 'DIR', 'Folder of the installation.'),
   envId: optionWithDefault(['--env-id'], 'ID', 'Which one, of a checkout.', 'default', String),
 };
@@ -43,16 +43,19 @@ interface Opened {
   readonly specs: readonly ServiceSpec[];
 }
 
-function openInstallation(
-  given: { readonly targetPath: string | undefined; readonly envId: string },
-  names: readonly string[],
-  io: CommandIo,
-): Opened {
+type GivenPlace = { readonly targetPath: string | undefined; readonly envId: string };
+
+/** @throws UserError when there is no installation. */
+export function openedFolder(given: GivenPlace, io: CommandIo): Omit<Opened, 'specs'> {
   const target = given.targetPath
     ? resolve(io.cwd, given.targetPath)
     : defaultTarget(defaultMode(), given.envId, io.env);
   const layout = layoutOf(target);
-  const info = readInfo(layout);
+  return { layout, info: readInfo(layout) };
+}
+
+function openInstallation(given: GivenPlace, names: readonly string[], io: CommandIo): Opened {
+  const { layout, info } = openedFolder(given, io);
   const all = servicesOf(info);
   const known = all.map(({ name }) => name);
   const wrong = names.filter((name) => name !== 'all' && !known.includes(name));
@@ -83,14 +86,14 @@ async function stopAll(opened: Opened, io: CommandIo): Promise<void> {
 }
 
 type Context = Pick<
-  CommandContext<typeof options, { services: typeof services }>,
+  CommandContext<typeof installationOptions, { services: typeof services }>,
   'options' | 'args' | 'io'
 >;
 const opened = ({ options: given, args, io }: Context) =>
   openInstallation(given, args.services, io);
 
 export const start = defineCommand({
-  options,
+  options: installationOptions,
   positionals: { services },
   async run(context) {
     await startAll(opened(context), context.io, endRequested());
@@ -99,7 +102,7 @@ export const start = defineCommand({
 });
 
 export const stop = defineCommand({
-  options,
+  options: installationOptions,
   positionals: { services },
   async run(context) {
     await stopAll(opened(context), context.io);
@@ -108,7 +111,7 @@ export const stop = defineCommand({
 });
 
 export const restart = defineCommand({
-  options,
+  options: installationOptions,
   positionals: { services },
   async run(context) {
     const found = opened(context);
@@ -119,7 +122,7 @@ export const restart = defineCommand({
 });
 
 export const status = defineCommand({
-  options,
+  options: installationOptions,
   positionals: { services },
   async run(context) {
     const { layout, specs, info } = opened(context);
@@ -176,7 +179,7 @@ async function follow(
 
 export const log = defineCommand({
   help: 'Show the end of what a component wrote to its log.',
-  options: { ...options, follow: flag(['-f', '--follow'], 'Go on with what comes.') },
+  options: { ...installationOptions, follow: flag(['-f', '--follow'], 'Go on with what comes.') },
   positionals: { services },
   async run(context) {
     const { layout, specs } = opened(context);

@@ -11,6 +11,7 @@ import {
 } from '../../common/command.ts';
 import { parseManagerAddress } from '../../common/protocol/join.ts';
 import { ACCELERATORS, HALFSTACKS, MAINTENANCE, MODES } from '../request.ts';
+import { harborOptions } from './harbor-options.ts';
 
 const anyCase =
   <T extends string>(choices: readonly T[]) =>
@@ -206,6 +207,11 @@ export const options = {
     ['--with-sftp-agent'],
     'With --mode develop or package: a second agent for copying files over SFTP, in the resource group upload.',
   ),
+  ...harborOptions,
+  enableStorage: {
+    ...flag(['--enable-storage'], 'Refused: no component uses object storage.'),
+    hidden: true,
+  },
   wildcardBinding: flag(
     ['--use-wildcard-binding'],
     'Servers listen on all addresses, also when the public address is a loopback one.',

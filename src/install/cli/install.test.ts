@@ -88,6 +88,35 @@ test.each([
   expectClearFailure(await runCli(dryRun('--mode', mode, ...options), { cwd: home }), reason);
 });
 
+test('Harbor is shown before anything is done, and for develop only', async () => {
+  const named = ['--harbor-hostname=registry.lab.example', '--harbor-download-uri', '/no/such.tgz'];
+  const { stdout } = await mustRun(dryRun('--mode', 'develop', ...named), { cwd: home });
+  expect(stdout).toContain('is at http://registry.lab.example:8084.');
+  expect(stdout).toContain("Look at Harbor's installer /no/such.tgz");
+  const fetched = await mustRun(dryRun('--mode', 'develop', '--with-harbor'), { cwd: home });
+  expect(fetched.stdout).toContain('harbor-offline-installer-v2.11.0.tgz');
+  expect(fetched.stdout).not.toContain('http://127.0.0.1:8084');
+  const elsewhere = await runCli(dryRun('--mode', 'package', '--with-harbor'), { cwd: home });
+  expectClearFailure(elsewhere, 'Only --mode develop takes --with-harbor.');
+});
+
+test.each([
+  [['--harbor-hostname', '127.0.0.1'], 'Harbor is not reached by 127.0.0.1'],
+  [['--harbor-hostname', 'a b'], "'a b' is not the name or address of a host"],
+  [['--harbor-http-port', '70000'], '65535'],
+  [['--harbor-admin-password', 'short'], 'at least 8 characters'],
+  [['--harbor-download-sha256', 'abc'], "'abc' is not a SHA-256"],
+  [['--harbor-download-uri', 'ftp://example.com/x.tgz'], 'is neither http, https nor a file'],
+])('of Harbor, %p is refused', async (options, reason) => {
+  const outcome = await runCli(dryRun('--mode', 'develop', ...options), { cwd: home });
+  expectClearFailure(outcome, reason);
+});
+
+test('upstream’s --enable-storage says why it is not taken', async () => {
+  const outcome = await runCli(dryRun('--mode', 'develop', '--enable-storage'), { cwd: home });
+  expectClearFailure(outcome, 'MinIO, which nothing here uses', 'Leave it out.');
+});
+
 test('without an installation there is nothing to configure, and servers are not changed', async () => {
   const nothing = await runCli(dryRun('--mode', 'configure'), { cwd: home });
   expectClearFailure(nothing, 'There is no installation in', '--target-path');

@@ -23,6 +23,7 @@ import {
   type Ports,
   usesCompose,
 } from '../request.ts';
+import { givenHarborOptions, harborWish } from './harbor-options.ts';
 import { options } from './install-options.ts';
 
 type Given = Parameters<Parameters<typeof defineCommand<typeof options>>[0]['run']>[0]['options'];
@@ -67,8 +68,11 @@ function componentOptions(given: Given): string[] {
     '--with-sftp-agent': given.withSftpAgent,
     ...appProxyOptions(given),
   };
-  return Object.entries(isGiven).flatMap(([name, is]) => (is ? [name] : []));
+  return namesGiven(isGiven);
 }
+
+const namesGiven = (isGiven: Readonly<Record<string, boolean>>): string[] =>
+  Object.entries(isGiven).flatMap(([name, is]) => (is ? [name] : []));
 
 const appProxyOptions = (given: Given): Record<string, boolean> => ({
   '--with-app-proxy': given.withAppProxy,
@@ -87,6 +91,15 @@ function refuseMisplaced(mode: Mode, given: Given): void {
   ];
   if (mode !== 'configure' && ofConfigure.length > 0) {
     throw new UsageError(`Only --mode configure takes ${ofConfigure.join(' and ')}.`);
+  }
+  if (given.enableStorage) {
+    throw new UsageError(
+      '--enable-storage would start MinIO, which nothing here uses: there are no artifact registries. Leave it out. Buckets that exist are named in storage-proxy.toml, [artifact-storages].',
+    );
+  }
+  const ofHarbor = namesGiven(givenHarborOptions(given));
+  if (ofHarbor.length > 0 && mode !== 'develop') {
+    throw new UsageError(`Only --mode develop takes ${ofHarbor.join(', ')}.`);
   }
   const names = componentOptions(given);
   if (names.length === 0 || ['develop', 'package', 'configure'].includes(mode)) return;
@@ -232,6 +245,7 @@ function requestFrom(given: Given, io: CommandIo): InstallRequest {
     accelerator: given.accelerator ?? null,
     wildcardBinding: given.wildcardBinding,
     sftpAgent: given.withSftpAgent,
+    harbor: harborWish(given, io, given.publicAddress ?? '127.0.0.1'),
     appProxy: appProxyWish(given, null),
     halfstack: given.halfstack,
     existing,

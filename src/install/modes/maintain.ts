@@ -24,6 +24,7 @@ import { findCompose } from '../parts/compose.ts';
 import { runInstalled } from '../parts/data.ts';
 import { forgetPrevious, placeExecutable, restorePrevious } from '../parts/executable.ts';
 import { ALL_PROFILES, runCompose } from '../parts/halfstack.ts';
+import { hasHarborFiles, removeHarborStep } from '../parts/harbor.ts';
 import { withKeptPasswords } from '../parts/kept-passwords.ts';
 import { accepts, runningPid, servicesOf } from '../parts/services.ts';
 import { systemUnitFolder, unitName } from '../parts/units.ts';
@@ -56,6 +57,16 @@ function appProxyOf({ app_proxy: kept }: InstallInfo): InstallRequest['appProxy'
   };
 }
 
+function harborOf(
+  { harbor: kept }: InstallInfo,
+  request: InstallRequest,
+): InstallRequest['harbor'] {
+  if (kept === undefined) return null;
+  const { hostname, http_port: httpPort, archive, sha256 } = kept;
+  const adminPassword = request.harbor?.adminPassword ?? null;
+  return { hostname, httpPort, archive, sha256, adminPassword };
+}
+
 /** The request that led to an installation, as far as its record tells. */
 export function requestOf(info: InstallInfo, request: InstallRequest): InstallRequest {
   const ports: Ports = { ...request.ports, ...info.ports };
@@ -68,6 +79,7 @@ export function requestOf(info: InstallInfo, request: InstallRequest): InstallRe
     accelerator: info.accelerator ?? null,
     wildcardBinding: info.wildcard_binding ?? false,
     sftpAgent: info.sftp_agent ?? false,
+    harbor: harborOf(info, request),
     appProxy: appProxyOf(info),
     watch: info.watch?.profile ?? 'nothing',
     isWatchOptional: info.watch?.is_optional ?? false,
@@ -233,6 +245,7 @@ function uninstallSteps(
   return [
     ...(info.mode === 'join' ? [stop, endKernels] : [endSessions, stop]),
     ...(byUnits ? [removeUnits] : []),
+    ...(hasHarborFiles(layout) ? [removeHarborStep(layout, info.env_id, purge)] : []),
     ...(info.halfstack === 'compose' ? [removeHalfstack] : []),
     {
       id: 'files',

@@ -33,6 +33,7 @@ import { configFiles, writeConfigFiles } from '../parts/config-files.ts';
 import { accountsPath, dataSteps, runInstalled } from '../parts/data.ts';
 import { executableStep } from '../parts/executable.ts';
 import { composeCheck, composeStep, existingServerChecks, redisTitle } from '../parts/halfstack.ts';
+import { harborAllowStep, harborChecks, harborPage, harborSteps } from '../parts/harbor.ts';
 import {
   adopt,
   type ServiceSpec,
@@ -93,9 +94,16 @@ export function infoOf(request: InstallRequest, clock: Clock): InstallInfo {
     ...(request.endpointProtocol === null ? {} : { endpoint_protocol: request.endpointProtocol }),
     ...(request.wildcardBinding ? { wildcard_binding: true } : {}),
     ...(request.sftpAgent ? { sftp_agent: true } : {}),
+    ...harborRecord(request.harbor),
     ...appProxyRecord(request.appProxy),
     ports: { ...ports },
   };
+}
+
+function harborRecord(wish: InstallRequest['harbor']): Pick<InstallInfo, 'harbor'> {
+  if (wish === null) return {};
+  const { hostname, httpPort, archive, sha256 } = wish;
+  return { harbor: { hostname, http_port: httpPort, archive, sha256 } };
 }
 
 function appProxyRecord(wish: InstallRequest['appProxy']): Pick<InstallInfo, 'app_proxy'> {
@@ -150,6 +158,7 @@ function checksOf(request: InstallRequest, layout: Layout, signal: AbortSignal):
     ...(usesCompose(request)
       ? [composeCheck(signal)]
       : [...existingServerChecks(request), ...signInChecks(request)]),
+    ...(request.harbor === null ? [] : harborChecks(request.harbor, layout, signal)),
     ...services.map((spec) =>
       portCheck(
         spec.port,
@@ -383,6 +392,7 @@ function reportPages(
     },
     ...(request.sftpAgent ? [sftpPage(request)] : []),
     ...(watch.length === 0 ? [] : [{ title: 'Watching', lines: watch }]),
+    ...(request.harbor === null ? [] : [harborPage(request.harbor, layout, environment.random)]),
   ];
 }
 
@@ -420,6 +430,11 @@ export function serversPlan(request: InstallRequest, environment: Environment): 
         ? [`A second agent serves folders over SFTP, in the resource group ${SFTP_GROUP}.`]
         : []),
       ...watchSummary(request),
+      ...(request.harbor === null
+        ? []
+        : [
+            `Harbor, a registry for images, is at http://${request.harbor.hostname}:${request.harbor.httpPort}.`,
+          ]),
       request.start
         ? `Manager, agent, storage proxy${request.appProxy === null ? '' : ', app proxy'} and web server are started ${byUnits ? 'as services of the system' : 'in the background'}.`
         : 'Nothing is started.',
@@ -443,6 +458,7 @@ export function serversPlan(request: InstallRequest, environment: Environment): 
       ...dataSteps(request, layout, random),
       ...(request.appProxy === null ? [] : [appProxySchemaStep(layout)]),
       ...(request.sftpAgent ? [sftpGroupStep(layout)] : []),
+      ...(request.harbor === null ? [] : harborSteps(request, request.harbor, layout, environment)),
       ...(info.mode === 'package' ? unitSteps(info, layout, environment) : []),
       ...(request.start && !byUnits ? startSteps(info, layout, environment) : []),
       ...(request.start && request.appProxy !== null
@@ -451,6 +467,9 @@ export function serversPlan(request: InstallRequest, environment: Environment): 
               accountEnvironment(layout, info, 'admin'),
             ),
           ]
+        : []),
+      ...(request.start && request.harbor !== null
+        ? [harborAllowStep(request.harbor, layout, () => accountEnvironment(layout, info, 'admin'))]
         : []),
       ...(request.start && request.agentBackend === 'process' ? [helloStep(info, layout)] : []),
     ],
