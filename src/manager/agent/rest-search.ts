@@ -1,18 +1,9 @@
 /** `POST /agents/search`: the agents of the cluster as the Python SDK lists them, for superadmins. */
 import * as v from 'valibot';
 import type { ManagerContext } from '../context.ts';
-import { route } from '../http/declare.ts';
 import { aliased } from '../http/parameters.ts';
 import type { Route } from '../http/route.ts';
-import {
-  ordered,
-  searchPage,
-  textFilter,
-  toFilter,
-  toOrder,
-  toPagination,
-  toWish,
-} from '../http/search.ts';
+import { ordered, searchPage, searchRoute, textFilter, toFilter } from '../http/search.ts';
 import { type AgentListRow, searchAgents } from './graphql-store.ts';
 
 const status = v.picklist(['ALIVE', 'LOST', 'RESTARTING', 'TERMINATED']);
@@ -61,26 +52,15 @@ const toItem = (agent: AgentListRow) => ({
 });
 
 export const agentSearchRoutes = (ctx: ManagerContext): Route[] => [
-  route(
-    {
-      method: 'POST',
-      path: '/agents/search',
-      gate: 'any',
-      auth: 'superadmin',
-      summary: 'List agents.',
-      takes: { body },
-    },
-    async (_request, input) => {
-      const { filter, order } = input.body;
-      const query = {
-        filter: {
-          status: toStatusFilter(filter?.status),
-          resourceGroup: toFilter(filter?.resource_group),
-        },
-        orderBy: toOrder(order),
+  searchRoute(
+    { path: '/agents/search', auth: 'superadmin', summary: 'List agents.', body },
+    async ({ filter }, orderBy, wish) => {
+      const wanted = {
+        status: toStatusFilter(filter?.status),
+        resourceGroup: toFilter(filter?.resource_group),
       };
-      const { rows, total } = await searchAgents(ctx.sql, query, toWish(input.body));
-      return { json: { items: rows.map(toItem), pagination: toPagination(total, input.body) } };
+      const { rows, total } = await searchAgents(ctx.sql, { filter: wanted, orderBy }, wish);
+      return { items: rows.map(toItem), total };
     },
   ),
 ];

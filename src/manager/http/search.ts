@@ -3,7 +3,9 @@ import * as v from 'valibot';
 import { BackendError } from '../../common/errors.ts';
 import type { PageWish } from '../graphql/page.ts';
 import type { V2Filter, V2Order } from '../graphql/v2-filter-store.ts';
+import { route } from './declare.ts';
 import { aliased, uuidText } from './parameters.ts';
+import type { Route } from './route.ts';
 
 const text = v.pipe(v.string(), v.maxLength(1024));
 const list = v.pipe(v.array(text), v.maxLength(1000));
@@ -87,3 +89,37 @@ export const toPagination = (
   offset,
   limit,
 });
+
+interface Searched {
+  readonly limit: number;
+  readonly offset: number;
+  readonly order?: Parameters<typeof toOrder>[0];
+}
+
+/**
+ * `POST …/search`: a page of a list, with how many there are in all.
+ * @param find gives the page's items for a body, with its order and page as lists take them.
+ */
+export const searchRoute = <B extends Searched>(
+  {
+    body,
+    ...declared
+  }: {
+    path: string;
+    auth: 'user' | 'superadmin';
+    summary: string;
+    body: v.GenericSchema<unknown, B>;
+  },
+  find: (
+    body: B,
+    orderBy: V2Order[],
+    wish: PageWish,
+  ) => Promise<{ readonly items: readonly unknown[]; readonly total: number | null }>,
+): Route =>
+  route(
+    { ...declared, method: 'POST', gate: 'any', takes: { body } },
+    async (_request, { body: wanted }) => {
+      const { items, total } = await find(wanted, toOrder(wanted.order), toWish(wanted));
+      return { json: { items, pagination: toPagination(total, wanted) } };
+    },
+  );

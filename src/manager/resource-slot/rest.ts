@@ -4,15 +4,7 @@ import { BackendError } from '../../common/errors.ts';
 import type { ManagerContext } from '../context.ts';
 import { route } from '../http/declare.ts';
 import type { Route } from '../http/route.ts';
-import {
-  ordered,
-  searchPage,
-  textFilter,
-  toFilter,
-  toOrder,
-  toPagination,
-  toWish,
-} from '../http/search.ts';
+import { ordered, searchPage, searchRoute, textFilter, toFilter } from '../http/search.ts';
 import { findSlotType, listSlotTypes } from './service.ts';
 
 const body = v.object({
@@ -25,27 +17,21 @@ const body = v.object({
 const params = v.object({ slot_name: v.pipe(v.string(), v.maxLength(1024)) });
 
 export const resourceSlotRoutes = ({ sql }: ManagerContext): Route[] => [
-  route(
+  searchRoute(
     {
-      method: 'POST',
       path: '/resource-slot-types/search',
-      gate: 'any',
       auth: 'user',
       summary: 'List the kinds of resources, by rank unless ordered.',
-      takes: { body },
+      body,
     },
-    async (_request, input) => {
-      const { filter, order } = input.body;
-      const query = {
-        filter: {
-          slotName: toFilter(filter?.slot_name),
-          slotType: toFilter(filter?.slot_type),
-          displayName: toFilter(filter?.display_name),
-        },
-        orderBy: toOrder(order),
+    async ({ filter }, orderBy, wish) => {
+      const wanted = {
+        slotName: toFilter(filter?.slot_name),
+        slotType: toFilter(filter?.slot_type),
+        displayName: toFilter(filter?.display_name),
       };
-      const { rows, total } = await listSlotTypes(sql, query, toWish(input.body));
-      return { json: { items: rows, pagination: toPagination(total, input.body) } };
+      const { rows, total } = await listSlotTypes(sql, { filter: wanted, orderBy }, wish);
+      return { items: rows, total };
     },
   ),
   route(

@@ -2,18 +2,15 @@
 import * as v from 'valibot';
 import { isoTime } from '../../common/time.ts';
 import type { ManagerContext } from '../context.ts';
-import { route } from '../http/declare.ts';
 import type { Route } from '../http/route.ts';
 import {
   idFilter,
   ordered,
   searchPage,
+  searchRoute,
   textFilter,
   toFilter,
   toIdFilter,
-  toOrder,
-  toPagination,
-  toWish,
 } from '../http/search.ts';
 import {
   type SessionHistoryRow,
@@ -52,33 +49,26 @@ const toItem = (row: SessionHistoryRow) => ({
 });
 
 export const sessionHistoryRoutes = (ctx: ManagerContext): Route[] => [
-  route(
+  searchRoute(
     {
-      method: 'POST',
       path: '/scheduling-history/sessions/search',
-      gate: 'any',
       auth: 'superadmin',
       summary: 'List what was tried with sessions, and what came of it.',
-      takes: { body },
+      body,
     },
-    async (_request, input) => {
-      const { filter } = input.body;
-      const query = {
-        filter: {
-          sessionId: toIdFilter(filter?.session_id),
-          phase: toFilter(filter?.phase),
-          fromStatus: oneOf(filter?.from_status),
-          toStatus: oneOf(filter?.to_status),
-          result: oneOf(filter?.result),
-          errorCode: toFilter(filter?.error_code),
-          message: toFilter(filter?.message),
-        },
-        orderBy: toOrder(input.body.order),
+    async ({ filter }, orderBy, wish) => {
+      const wanted = {
+        sessionId: toIdFilter(filter?.session_id),
+        phase: toFilter(filter?.phase),
+        fromStatus: oneOf(filter?.from_status),
+        toStatus: oneOf(filter?.to_status),
+        result: oneOf(filter?.result),
+        errorCode: toFilter(filter?.error_code),
+        message: toFilter(filter?.message),
       };
-      const { rows, total } = await selectSessionHistory(ctx.sql, null, query, toWish(input.body));
-      return {
-        json: { items: rows.map(toItem), pagination: toPagination(total, input.body) },
-      };
+      const query = { filter: wanted, orderBy };
+      const { rows, total } = await selectSessionHistory(ctx.sql, null, query, wish);
+      return { items: rows.map(toItem), total };
     },
   ),
 ];

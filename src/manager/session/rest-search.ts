@@ -3,17 +3,8 @@ import * as v from 'valibot';
 import { isoTimeOrNull } from '../../common/time.ts';
 import { loadKernelStatistics } from '../agent/statistics.ts';
 import type { ManagerContext } from '../context.ts';
-import { route } from '../http/declare.ts';
 import type { Route } from '../http/route.ts';
-import {
-  ordered,
-  searchPage,
-  textFilter,
-  toFilter,
-  toOrder,
-  toPagination,
-  toWish,
-} from '../http/search.ts';
+import { ordered, searchPage, searchRoute, textFilter, toFilter } from '../http/search.ts';
 import { sessionStatus } from './status.ts';
 import {
   type KernelV2Row,
@@ -87,23 +78,17 @@ async function toItems(ctx: ManagerContext, sessions: readonly SessionV2Row[]) {
 }
 
 export const sessionSearchRoutes = (ctx: ManagerContext): Route[] => [
-  route(
+  searchRoute(
     {
-      method: 'POST',
       path: '/compute-sessions/search',
-      gate: 'any',
       auth: 'superadmin',
       summary: 'List sessions with their containers.',
-      takes: { body },
+      body,
     },
-    async (_request, input) => {
-      const { filter, order } = input.body;
-      const query = { filter: toQueryFilter(filter), orderBy: toOrder(order) };
-      const wish = toWish(input.body);
+    async ({ filter }, orderBy, wish) => {
+      const query = { filter: toQueryFilter(filter), orderBy };
       const { rows, total } = await selectSessionsV2(ctx.sql, { kind: 'all' }, query, wish);
-      return {
-        json: { items: await toItems(ctx, rows), pagination: toPagination(total, input.body) },
-      };
+      return { items: await toItems(ctx, rows), total };
     },
   ),
 ];
