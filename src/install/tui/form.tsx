@@ -19,6 +19,8 @@ interface FormProps {
   readonly keys: string;
   readonly onChange: (request: InstallRequest) => void;
   readonly onOpen?: (group: Group) => void;
+  /** What is done is looked at in full. */
+  readonly onFull?: () => void;
   readonly onLast: () => void;
   readonly onBack: () => void;
 }
@@ -45,7 +47,7 @@ interface FormState {
   readonly problem: string | null;
 }
 
-function useForm({ fieldsNow, start, last, onChange, onOpen, onLast, onBack }: FormProps) {
+function useForm({ fieldsNow, start, last, onChange, onOpen, onFull, onLast, onBack }: FormProps) {
   // Several keys may come before the next drawing: each acts on what the one before it led to.
   const state = useRef<FormState>({ at: start.at, draft: null, problem: start.problem });
   const [, draw] = useState(0);
@@ -86,6 +88,7 @@ function useForm({ fieldsNow, start, last, onChange, onOpen, onLast, onBack }: F
     else if (key.upArrow || (key.tab && key.shift)) choose(-1);
     else if (key.downArrow || key.tab) choose(1);
     else if (key.return) enter(field);
+    else if (input === 'd') onFull?.();
   };
   useInput((input, key) => eachKey(input, key, take));
   return state.current;

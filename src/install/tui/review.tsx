@@ -1,5 +1,5 @@
 /** The second screen: what will be done, and what of it can be changed. Nothing is done yet. */
-import { Box, Text, useWindowSize } from 'ink';
+import { Box, Text, useInput, useWindowSize } from 'ink';
 import { useRef, useState } from 'react';
 import { errorMessage, UserError } from '../../common/errors.ts';
 import type { Environment } from '../modes/servers.ts';
@@ -9,7 +9,7 @@ import type { Plan } from '../step.ts';
 import { type Field, type Group, isGroup, isMissing } from './field.ts';
 import { fieldsOf } from './fields.ts';
 import { Form } from './form.tsx';
-import { wrapped } from './pages.tsx';
+import { Page, wrapped } from './pages.tsx';
 
 interface ReviewProps {
   readonly request: InstallRequest;
@@ -69,6 +69,7 @@ export function Review({ request, environment, onChange, onBack, onGo }: ReviewP
   };
   const fields = fieldsNow();
   const [place, setPlace] = useState<Place>({ group: null, at: fields.length, problem: null });
+  const [isFull, setFull] = useState(false);
   const { rows: height, columns } = useWindowSize();
   const plan = planOrProblem(request, environment);
   const open = groupIn(fields, place.group);
@@ -90,6 +91,9 @@ export function Review({ request, environment, onChange, onBack, onGo }: ReviewP
         onBack={() => setPlace({ group: null, at: fields.indexOf(open), problem: null })}
       />
     );
+  }
+  if (isFull && typeof plan !== 'string') {
+    return <InFull plan={plan} rows={room} columns={columns} onBack={() => setFull(false)} />;
   }
   // The form shows a part of its rows where there is no room for all.
   const formRows = Math.min(fields.length + 1 + FORM_OWN_ROWS, room - FEWEST_SUMMARY_ROWS);
@@ -115,15 +119,19 @@ export function Review({ request, environment, onChange, onBack, onGo }: ReviewP
         start={place}
         rows={formRows}
         last={{ label: 'Go', isPossible: typeof plan !== 'string' && plan.steps.length > 0 }}
-        keys="↑ ↓ choose · enter change or go · esc back · ^C quit"
+        keys="↑ ↓ choose · enter go · d in full · esc back · ^C quit"
         onChange={change}
         onOpen={(group) => setPlace({ group: group.label, at: 0, problem: null })}
+        onFull={() => setFull(true)}
         onLast={go}
         onBack={onBack}
       />
     </Box>
   );
 }
+
+/** In the place of what there is no room for. */
+const CUT = '… (d shows all of it)';
 
 /** Of the form itself: a line for what is to be said, a gap, the keys. */
 const FORM_OWN_ROWS = 3;
@@ -166,6 +174,48 @@ function GroupPage({
   );
 }
 
+/** Everything that will be looked at and done, however long that is. */
+function InFull({
+  plan,
+  rows,
+  columns,
+  onBack,
+}: {
+  readonly plan: Plan;
+  readonly rows: number;
+  readonly columns: number;
+  readonly onBack: () => void;
+}) {
+  useInput((input, key) => {
+    if (key.escape || key.return || input === 'd') onBack();
+  });
+  const lines = [
+    ...plan.summary,
+    ...(plan.checks.length === 0
+      ? []
+      : ['', 'Looked at first:', ...plan.checks.map(({ title }) => `  ${title}`)]),
+    ...(plan.steps.length === 0
+      ? []
+      : [
+          '',
+          'Then:',
+          ...plan.steps.map(({ title }, at) => ` ${String(at + 1).padStart(2)}. ${title}`),
+        ]),
+  ];
+  return (
+    <Box flexDirection="column">
+      <Text bold>{plan.title}</Text>
+      <Box flexDirection="column" marginY={1}>
+        <Page lines={lines} rows={rows - FULL_OWN_ROWS} columns={columns} />
+      </Box>
+      <Text dimColor>↑ ↓ page up, page down · esc back · ^C quit</Text>
+    </Box>
+  );
+}
+
+/** Title, gaps, keys. */
+const FULL_OWN_ROWS = 4;
+
 function Summary({
   plan,
   rows,
@@ -178,7 +228,7 @@ function Summary({
   // Where there is room for one of both only, it is what will become of the machine.
   const room = Math.max(1, rows - 1);
   const summary = wrapped(plan.summary, columns);
-  const shownSummary = summary.length > room ? [...summary.slice(0, room - 1), '…'] : summary;
+  const shownSummary = summary.length > room ? [...summary.slice(0, room - 1), CUT] : summary;
   // With the gap before the steps.
   const stepRows = room - shownSummary.length - 1;
   const shown = plan.steps.length <= stepRows ? plan.steps.length : Math.max(0, stepRows - 1);

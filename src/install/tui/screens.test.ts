@@ -146,6 +146,19 @@ test('moving data asks for servers, which are asked at once, and shows no passwo
   expect(await child.exited).toBe(130);
 });
 
+test('what does not fit in the summary is shown in full', async () => {
+  const { child, sees, press } = atInstaller('--mode', 'package');
+  await sees('d in full');
+  press('d');
+  await sees('Looked at first:');
+  press('\u001b[6~');
+  await sees('Run a session that prints hello world');
+  press(ESCAPE);
+  await sees('❯ Go');
+  press(CTRL_C);
+  expect(await child.exited).toBe(130);
+});
+
 test('servers that are there already are named on a page of their own', async () => {
   const { child, sees, press } = atInstaller('--mode', 'package');
   await sees('Servers           started by compose ›');
