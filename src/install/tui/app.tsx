@@ -57,14 +57,23 @@ export function App(props: AppProps) {
         <ModeMenu
           request={request}
           onChoose={(mode, maintenance) => {
+            // Back from the form and into it again, what was said there stays.
+            const isSame =
+              mode === request.mode &&
+              (maintenance === undefined || maintenance === request.maintenance);
             const chosen: InstallRequest = {
               ...request,
               mode,
               maintenance: maintenance ?? request.maintenance,
-              ports: mode === 'develop' ? DEVELOP_PORTS : PACKAGE_PORTS,
-              targetPath: defaultTarget(mode, request.envId, process.env),
+              ...(isSame
+                ? {}
+                : {
+                    purge: false,
+                    ports: mode === 'develop' ? DEVELOP_PORTS : PACKAGE_PORTS,
+                    targetPath: defaultTarget(mode, request.envId, process.env),
+                  }),
             };
-            setRequest(mode === 'configure' ? settingsThere(chosen) : chosen);
+            setRequest(mode === 'configure' && !isSame ? settingsThere(chosen) : chosen);
             setScreen('review');
           }}
         />
@@ -74,7 +83,7 @@ export function App(props: AppProps) {
           request={request}
           environment={environment}
           onChange={setRequest}
-          onBack={() => (props.isModeGiven ? exit() : setScreen('menu'))}
+          onBack={() => setScreen('menu')}
           onGo={() => {
             cancel.current = new AbortController();
             setCancelled(false);

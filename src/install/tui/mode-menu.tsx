@@ -77,7 +77,10 @@ export function ModeMenu({
   const [at, setAt] = useState(
     Math.max(
       0,
-      entries.findIndex(({ mode }) => mode === request.mode),
+      entries.findIndex(
+        ({ mode, maintenance = request.maintenance }) =>
+          mode === request.mode && maintenance === request.maintenance,
+      ),
     ),
   );
   // Several keys may come before the next drawing, in one piece.

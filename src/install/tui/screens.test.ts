@@ -146,6 +146,20 @@ test('moving data asks for servers, which are asked at once, and shows no passwo
   expect(await child.exited).toBe(130);
 });
 
+test('what was said stays when somebody goes back to the menu and in again', async () => {
+  const { child, sees, press } = atInstaller('--mode', 'maintain', '--action', 'uninstall');
+  await sees('❯ Go');
+  press(UP + ENTER);
+  await sees('❯ Delete data too   yes');
+  press(ESCAPE);
+  await sees('What do you want to do?');
+  await sees('❯ Uninstall');
+  press(ENTER);
+  await sees('Delete data too   yes');
+  press(CTRL_C);
+  expect(await child.exited).toBe(130);
+});
+
 test('what does not fit in the summary is shown in full', async () => {
   const { child, sees, press } = atInstaller('--mode', 'package');
   await sees('d in full');
