@@ -11,7 +11,7 @@ import { type InstallRequest, NO_PASSWORDS } from '../request.ts';
 import type { Check, Plan } from '../step.ts';
 import { type Both, changeStep, without } from './change.ts';
 import { requestOf } from './maintain.ts';
-import { type Environment, infoOf, withDatabasePassword } from './servers.ts';
+import { type Environment, infoOf, PORT_FLAGS, withDatabasePassword } from './servers.ts';
 import { readPending } from './settings-records.ts';
 
 /**
@@ -112,7 +112,7 @@ function checksOf({ before, after, old, wanted }: Both, layout: Layout): Check[]
         portCheck(
           spec.port,
           spec.title.toLowerCase(),
-          'the option of that port',
+          PORT_FLAGS[spec.name] ?? '',
           () => adopt(layout, spec) !== null,
         ),
       ),

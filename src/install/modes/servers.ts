@@ -137,19 +137,21 @@ const requestedServices = (request: InstallRequest) =>
     ...appProxyRecord(request.appProxy),
   });
 
+/** The options of the components' ports. */
+export const PORT_FLAGS: Readonly<Record<string, string>> = {
+  mgr: '--manager-port',
+  web: '--webserver-port',
+  agent: '--agent-rpc-port',
+  'sftp-agent': '--sftp-agent-rpc-port',
+  storage: '--storage-manager-port',
+  proxy: '--app-proxy-port',
+  'proxy-http': '--app-proxy-http-port',
+  'proxy-tcp': '--app-proxy-tcp-port',
+  'proxy-h2': '--app-proxy-h2-port',
+};
+
 function checksOf(request: InstallRequest, layout: Layout, signal: AbortSignal): Check[] {
   const services = requestedServices(request);
-  const flags: Record<string, string> = {
-    mgr: '--manager-port',
-    web: '--webserver-port',
-    agent: '--agent-rpc-port',
-    'sftp-agent': '--sftp-agent-rpc-port',
-    storage: '--storage-manager-port',
-    proxy: '--app-proxy-port',
-    'proxy-http': '--app-proxy-http-port',
-    'proxy-tcp': '--app-proxy-tcp-port',
-    'proxy-h2': '--app-proxy-h2-port',
-  };
   return [
     platformCheck(),
     folderCheck(request.targetPath),
@@ -163,7 +165,7 @@ function checksOf(request: InstallRequest, layout: Layout, signal: AbortSignal):
       portCheck(
         spec.port,
         spec.title.toLowerCase(),
-        flags[spec.name] ?? '',
+        PORT_FLAGS[spec.name] ?? '',
         () => adopt(layout, spec) !== null,
       ),
     ),

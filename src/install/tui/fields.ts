@@ -128,7 +128,7 @@ function undoFields(request: InstallRequest): ValueField[] {
   return [
     {
       label: 'Settings',
-      about: 'The last change is undone by going back to those of before it.',
+      about: 'Go back to what was there before the last change.',
       value: request.undo ? OF_BEFORE : AS_BELOW,
       choices: [AS_BELOW, OF_BEFORE],
       accept: (text) =>

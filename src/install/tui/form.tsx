@@ -19,8 +19,8 @@ interface FormProps {
   readonly keys: string;
   readonly onChange: (request: InstallRequest) => void;
   readonly onOpen?: (group: Group) => void;
-  /** What is done is looked at in full. */
-  readonly onFull?: () => void;
+  /** What is done is looked at in full. @param at the row to come back to. */
+  readonly onFull?: (at: number) => void;
   readonly onLast: () => void;
   readonly onBack: () => void;
 }
@@ -88,7 +88,7 @@ function useForm({ fieldsNow, start, last, onChange, onOpen, onFull, onLast, onB
     else if (key.upArrow || (key.tab && key.shift)) choose(-1);
     else if (key.downArrow || key.tab) choose(1);
     else if (key.return) enter(field);
-    else if (input === 'd') onFull?.();
+    else if (input === 'd') onFull?.(at);
   };
   useInput((input, key) => eachKey(input, key, take));
   return state.current;

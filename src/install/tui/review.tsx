@@ -122,7 +122,10 @@ export function Review({ request, environment, onChange, onBack, onGo }: ReviewP
         keys="↑ ↓ choose · enter go · d in full · esc back · ^C quit"
         onChange={change}
         onOpen={(group) => setPlace({ group: group.label, at: 0, problem: null })}
-        onFull={() => setFull(true)}
+        onFull={(at) => {
+          setPlace({ group: null, at, problem: null });
+          setFull(true);
+        }}
         onLast={go}
         onBack={onBack}
       />
