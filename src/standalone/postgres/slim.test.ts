@@ -8,6 +8,7 @@ import { trimIcuData } from './icu.ts';
 import { slim } from './slim.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'bai-slim-'));
+const processor = process.arch === 'arm64' ? 'arm64' : 'x64';
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** A block of data as ICU lays it out, within other bytes. @param items contents by name, sorted. */
@@ -74,12 +75,12 @@ test.if(requireOrSkip(process.platform === 'linux' ? null : 'only ELF files are 
     const path = join(folder, 'program');
     writeFileSync(path, readFileSync(Bun.which('true') ?? ''), { mode: 0o755 });
     const { size } = statSync(path);
-    await slim(path);
+    await slim(path, processor);
     expect(statSync(path).size).toBe(size);
     expect(Bun.spawnSync([path]).exitCode).toBe(0);
     const text = join(folder, 'text');
     writeFileSync(text, 'some text');
-    await slim(text);
+    await slim(text, processor);
     expect(readFileSync(text, 'utf8')).toBe('some text');
   },
 );

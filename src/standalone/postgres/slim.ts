@@ -1,9 +1,12 @@
 /**
- * Makes the server's programs small: symbols that only debuggers read, and ICU data that nothing asks for, become
- * holes in the files. Only ELF files (Linux): those of macOS are signed and must stay as they are.
+ * Makes the server's programs small: symbols of Linux's that only debuggers read, and ICU data that nothing asks
+ * for, become holes in the files; of macOS' universal ones stays the part for one processor. Programs of macOS that
+ * are not changed keep the signature of those who built them.
  */
 import { open } from 'node:fs/promises';
+import { basename } from 'node:path';
 import { trimIcuData } from './icu.ts';
+import { isMachO, type Processor, signAdHoc, sliceFor } from './macho.ts';
 
 /**
  * Our databases sort by bytes; `initdb` asks for the root collation, which those of any locale fall back to, and
@@ -62,16 +65,23 @@ async function writeWithHoles(path: string, content: Buffer): Promise<void> {
   await write(content.length);
 }
 
-/** Makes one program or library small; anything else stays as it is. */
-export async function slim(path: string): Promise<void> {
-  const content = Buffer.from(await Bun.file(path).arrayBuffer());
-  const sections = sectionsOf(content);
-  if (sections === null) return;
+/** Zeros instead of the symbols that only debuggers read. */
+function stripSymbols(file: Buffer, sections: readonly Section[]): void {
   for (const { offset, size, link } of sections.filter(({ type }) => type === SYMBOL_TABLE)) {
-    content.fill(0, offset, offset + size);
+    file.fill(0, offset, offset + size);
     const names = sections[link];
-    if (names) content.fill(0, names.offset, names.offset + names.size);
+    if (names) file.fill(0, names.offset, names.offset + names.size);
   }
-  trimIcuData(content, (name) => ICU_NEEDED.test(name));
-  await writeWithHoles(path, content);
+}
+
+/** Makes one program or library small, for one processor; anything else stays as it is. */
+export async function slim(path: string, processor: Processor): Promise<void> {
+  const whole = Buffer.from(await Bun.file(path).arrayBuffer());
+  const content = sliceFor(whole, processor);
+  const sections = sectionsOf(content);
+  if (sections !== null) stripSymbols(content, sections);
+  else if (!isMachO(content)) return;
+  const isTrimmed = trimIcuData(content, (name) => ICU_NEEDED.test(name));
+  const isSigned = isTrimmed && isMachO(content);
+  await writeWithHoles(path, isSigned ? signAdHoc(content, basename(path)) : content);
 }
