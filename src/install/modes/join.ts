@@ -15,7 +15,7 @@ import {
   tokenCheck,
 } from '../parts/checks.ts';
 import { runInstalled } from '../parts/data.ts';
-import { executableStep } from '../parts/executable.ts';
+import { executableStep, notNewerCheck } from '../parts/executable.ts';
 import { adopt, servicesOf } from '../parts/services.ts';
 import type { InstallRequest } from '../request.ts';
 import type { Plan, Step } from '../step.ts';
@@ -140,6 +140,7 @@ export function joinPlan(request: InstallRequest, environment: Environment): Pla
     checks: [
       platformCheck(),
       folderCheck(request.targetPath),
+      notNewerCheck(layout.executable, environment.signal),
       ...(request.agentBackend === 'docker' ? [dockerCheck()] : []),
       managerCheck(manager, environment.clock),
       tokenCheck(token, isJoined),

@@ -22,7 +22,12 @@ import { appProxySchemaArgs } from '../parts/app-proxy.ts';
 import { platformCheck } from '../parts/checks.ts';
 import { findCompose } from '../parts/compose.ts';
 import { runInstalled } from '../parts/data.ts';
-import { forgetPrevious, placeExecutable, restorePrevious } from '../parts/executable.ts';
+import {
+  forgetPrevious,
+  notNewerCheck,
+  placeExecutable,
+  restorePrevious,
+} from '../parts/executable.ts';
 import { ALL_PROFILES, runCompose } from '../parts/halfstack.ts';
 import { hasHarborFiles, removeHarborStep } from '../parts/harbor.ts';
 import { withKeptPasswords } from '../parts/kept-passwords.ts';
@@ -359,6 +364,7 @@ export function maintenancePlan(request: InstallRequest, environment: Environmen
       return {
         ...base,
         title: 'Upgrade',
+        checks: [...base.checks, notNewerCheck(layout.executable, environment.signal)],
         summary: [
           `${layout.root} holds version ${info.version}; this program replaces it.`,
           'Sessions go on meanwhile. When it does not start, the old one comes back.',

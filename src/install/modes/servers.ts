@@ -31,9 +31,10 @@ import {
 } from '../parts/checks.ts';
 import { configFiles, writeConfigFiles } from '../parts/config-files.ts';
 import { accountsPath, dataSteps, runInstalled } from '../parts/data.ts';
-import { executableStep } from '../parts/executable.ts';
+import { executableStep, notNewerCheck } from '../parts/executable.ts';
 import { composeCheck, composeStep, existingServerChecks, redisTitle } from '../parts/halfstack.ts';
 import { harborAllowStep, harborChecks, harborPage, harborSteps } from '../parts/harbor.ts';
+import { helloArguments, helloLine } from '../parts/hello.ts';
 import {
   adopt,
   type ServiceSpec,
@@ -290,7 +291,6 @@ export function rebootLines(info: InstallInfo, layout: Layout, environment: Envi
   ];
 }
 
-const HELLO = 'print("hello world")';
 const HELLO_TIMEOUT_MS = 60_000;
 
 /** A session that says hello proves that all components work together. */
@@ -300,7 +300,7 @@ function helloStep(info: InstallInfo, layout: Layout): Step {
     title: 'Run a session that prints hello world',
     async run(context) {
       await runInstalled(layout, ['mgr', 'image', 'rescan', 'local'], context);
-      const output = await runInstalled(layout, ['run', '--rm', 'python', '-c', HELLO], context, {
+      const output = await runInstalled(layout, await helloArguments(), context, {
         env: accountEnvironment(layout, info, 'user'),
         timeoutMs: HELLO_TIMEOUT_MS,
       });
@@ -340,11 +340,11 @@ export function accountEnvironment(
   };
 }
 
-function reportPages(
+async function reportPages(
   request: InstallRequest,
   layout: Layout,
   environment: Environment,
-): ReportPage[] {
+): Promise<ReportPage[]> {
   const { ports, publicAddress, mode, appProxy } = request;
   const services = requestedServices(request);
   const isUsual =
@@ -363,7 +363,7 @@ function reportPages(
         '',
         'Clients on this machine:',
         `  source ${layout.root}/env-local-user-api.sh`,
-        `  ${layout.executable} run --rm python -c '${HELLO}'`,
+        `  ${await helloLine(layout.executable)}`,
         '',
         undoLine(request, layout.root),
       ],
@@ -442,7 +442,10 @@ export function serversPlan(request: InstallRequest, environment: Environment): 
         : 'Nothing is started.',
       undoLine(request, layout.root),
     ],
-    checks: checksOf(request, layout, environment.signal),
+    checks: [
+      ...checksOf(request, layout, environment.signal),
+      notNewerCheck(layout.executable, environment.signal),
+    ],
     logFile: layout.installLog,
     steps: [
       executableStep(layout.executable),
@@ -475,6 +478,6 @@ export function serversPlan(request: InstallRequest, environment: Environment): 
         : []),
       ...(request.start && request.agentBackend === 'process' ? [helloStep(info, layout)] : []),
     ],
-    report: async () => reportPages(fulfilled, layout, environment),
+    report: () => reportPages(fulfilled, layout, environment),
   };
 }

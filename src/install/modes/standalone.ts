@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { clusterFolder, findLocalCluster } from '../../common/local-cluster.ts';
 import { writeOwnFile } from '../layout.ts';
 import { folderCheck, platformCheck } from '../parts/checks.ts';
-import { executableStep, forgetPrevious } from '../parts/executable.ts';
+import { executableStep, forgetPrevious, notNewerCheck } from '../parts/executable.ts';
+import { helloArguments, helloLine } from '../parts/hello.ts';
 import { isSystemdRunning, systemUnitFolder } from '../parts/units.ts';
 import { defaultTarget, type InstallRequest } from '../request.ts';
 import { runCommand } from '../shell.ts';
@@ -119,16 +120,15 @@ export function helloStep(program: readonly string[], envId: string): Step {
     id: 'hello',
     title: 'Run a session that prints hello world',
     run: async (context) => {
-      await runCommand(
-        [...program, 'run', '--rm', 'python', '-c', 'print("hello world")'],
-        context,
-        { env: { BACKEND_ENV_ID: envId }, timeoutMs: HELLO_TIMEOUT_MS },
-      );
+      await runCommand([...program, ...(await helloArguments())], context, {
+        env: { BACKEND_ENV_ID: envId },
+        timeoutMs: HELLO_TIMEOUT_MS,
+      });
     },
   };
 }
 
-function reportPages(executable: string, envId: string): ReportPage[] {
+async function reportPages(executable: string, envId: string): Promise<ReportPage[]> {
   const cluster = findLocalCluster(clusterFolder(process.env, { envId }));
   if (cluster === null) return [];
   const at = envId === 'default' ? '' : ` --env-id ${envId}`;
@@ -139,7 +139,7 @@ function reportPages(executable: string, envId: string): ReportPage[] {
         `Web page      ${cluster.webUrl}`,
         `API endpoint  ${cluster.endpoint}`,
         '',
-        `${executable} run --rm python -c 'print("hello world")'`,
+        await helloLine(executable),
         `${executable} status${at}`,
         `${executable} down${at}`,
       ],
@@ -167,6 +167,7 @@ export function standalonePlan(request: InstallRequest, environment: Environment
     checks: [
       platformCheck(),
       folderCheck(executable),
+      notNewerCheck(executable, environment.signal),
       folderCheck(clusterFolder(process.env, { envId })),
     ],
     logFile: null,
@@ -176,7 +177,7 @@ export function standalonePlan(request: InstallRequest, environment: Environment
         ? [...startSteps([executable], request, environment), helloStep([executable], envId)]
         : []),
     ],
-    report: async () => reportPages(executable, envId),
+    report: () => reportPages(executable, envId),
   };
 }
 

@@ -2,10 +2,12 @@
 import { constants, existsSync } from 'node:fs';
 import { chmod, copyFile, mkdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { errorMessage } from '../../common/errors.ts';
 import { checkoutRoot, selfCommand } from '../../common/executable.ts';
+import { VERSION } from '../../common/version.ts';
 import { writeOwnFile } from '../layout.ts';
 import { runCommand } from '../shell.ts';
-import type { Step, StepContext } from '../step.ts';
+import type { Check, Step, StepContext } from '../step.ts';
 
 const VERSION_TIMEOUT_MS = 30_000;
 
@@ -67,6 +69,27 @@ export function executableStep(path: string): Step {
     async run(context: StepContext) {
       await placeExecutable(path);
       await runCommand([path, '--version'], context, { timeoutMs: VERSION_TIMEOUT_MS });
+    },
+  };
+}
+
+/** That the program at `path`, if there is one, is not newer: it may have changed tables as this one does not know. */
+export function notNewerCheck(path: string, signal: AbortSignal): Check {
+  return {
+    title: 'Installed version',
+    async run() {
+      if (!existsSync(path)) return null;
+      const context = { log: () => undefined, progress: () => undefined, signal };
+      const answer = await runCommand([path, '--version'], context, {
+        timeoutMs: VERSION_TIMEOUT_MS,
+      }).catch(errorMessage);
+      const version = /\b\d+\.\d+\.\d+\S*/.exec(answer)?.[0];
+      // What does not say its version, such as half a file, is replaced.
+      if (version === undefined || Bun.semver.order(version, VERSION) <= 0) return null;
+      return {
+        problem: `${path} is version ${version}, and this program the older ${VERSION}.`,
+        remedy: `Install a release of ${version} or later, or uninstall that one first: ${path} install --mode maintain --action uninstall`,
+      };
     },
   };
 }
