@@ -2,9 +2,11 @@
 # Installs Backend.AI: fetches the executable of this platform, checks it, and hands over to its
 # installer.
 #   curl -fsSL <release>/install.sh | sh -s -- --from <release> [OPTIONS OF backend.ai install]
+#   wget -qO- <release>/install.sh | sh -s -- --from <release> [OPTIONS]
 #   sh <folder of a release>/install.sh [OPTIONS]
 # A release is a folder or an address with SHA256SUMS, backend.ai-<platform>.xz and, for machines that cannot
 # unpack it, the larger .gz, as scripts/build.sh --all makes it; also taken from BACKEND_RELEASE.
+# Proxies are those of the environment (http_proxy, https_proxy); TMPDIR is where it is unpacked first.
 set -eu
 
 say() { printf '%s\n' "$*" >&2; }
@@ -14,68 +16,98 @@ die() {
   exit 1
 }
 
-release=${BACKEND_RELEASE:-}
-case ${1:-} in
-  --from)
-    [ $# -ge 2 ] || die '--from needs the address or folder of a release.'
-    release=$2
-    shift 2
-    ;;
-  --from=*)
-    release=${1#--from=}
-    shift
-    ;;
-esac
-if [ -z "$release" ]; then
-  here=$(cd "$(dirname "$0")" && pwd -P)
-  [ -f "$here/SHA256SUMS" ] || die 'Which release is meant is not said.' \
-    'Name its address or folder: install.sh --from ADDRESS'
-  release=$here
-fi
+find_platform() {
+  case $(uname -s) in
+    Linux) system=linux ;;
+    Darwin) system=darwin ;;
+    *) die "$(uname -s) is not supported." 'Use Linux or macOS; on Windows, WSL 2.' ;;
+  esac
+  case $(uname -m) in
+    x86_64 | amd64) machine=x64 ;;
+    aarch64 | arm64) machine=arm64 ;;
+    *) die "Processors of type $(uname -m) are not supported." 'There are builds for x86_64 and arm64.' ;;
+  esac
+  suffix=
+  if [ "$system" = linux ]; then
+    for loader in /lib/ld-musl-*; do
+      [ ! -e "$loader" ] || [ -e /lib64/ld-linux-x86-64.so.2 ] || [ -e /lib/ld-linux-aarch64.so.1 ] ||
+        suffix=-musl
+    done
+  fi
+  name=backend.ai-$system-$machine$suffix
+}
 
-case $(uname -s) in
-  Linux) system=linux ;;
-  Darwin) system=darwin ;;
-  *) die "$(uname -s) is not supported." 'Use Linux or macOS; on Windows, WSL 2.' ;;
-esac
-case $(uname -m) in
-  x86_64 | amd64) machine=x64 ;;
-  aarch64 | arm64) machine=arm64 ;;
-  *) die "Processors of type $(uname -m) are not supported." 'There are builds for x86_64 and arm64.' ;;
-esac
-suffix=
-if [ "$system" = linux ]; then
-  for loader in /lib/ld-musl-*; do
-    [ ! -e "$loader" ] || [ -e /lib64/ld-linux-x86-64.so.2 ] || [ -e /lib/ld-linux-aarch64.so.1 ] ||
-      suffix=-musl
+# A folder for what is fetched, in which programs may be run: /tmp may be mounted noexec.
+make_work() {
+  for place in "${TMPDIR:-/tmp}" "${HOME:-/nonexistent}" /var/tmp; do
+    work=$(mktemp -d "$place/backend.ai-install.XXXXXX" 2>/dev/null) || continue
+    trap 'rm -rf "$work"' EXIT
+    trap 'exit 130' INT TERM HUP
+    printf '#!/bin/sh\n' >"$work/try" && chmod 700 "$work/try" && "$work/try" 2>/dev/null && return
+    rm -rf "$work"
   done
-fi
-name=backend.ai-$system-$machine$suffix
+  die "There is no folder to unpack into: not ${TMPDIR:-/tmp}, ${HOME:-no home}, /var/tmp." \
+    'One of them must be writable and allow programs to be run; TMPDIR names another.'
+}
 
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-trap 'exit 130' INT TERM
+download() { # ADDRESS FILE [goes on where FILE ends]
+  if command -v curl >/dev/null 2>&1; then
+    curl -fL --connect-timeout 20 --speed-limit 1000 --speed-time 30 --proto '=http,https' --progress-bar \
+      ${3:+-C -} -o "$2" "$1"
+  elif command -v wget >/dev/null 2>&1; then
+    # Some builds of BusyBox know fewer options.
+    known=$(wget --help 2>&1) || true
+    patience=
+    case $known in *--tries*) patience='-t 1 -T 20' ;; *'-T SEC'*) patience='-T 20' ;; esac
+    # shellcheck disable=SC2086
+    wget -q $patience ${3:+-c} -O "$2" "$1"
+  else
+    die 'Neither curl nor wget is installed.' 'Install one of them and run this again.'
+  fi
+}
 
 fetch() { # NAME
   case $release in
     http://* | https://*)
-      if command -v curl >/dev/null 2>&1; then
-        curl -fL --retry 3 --connect-timeout 20 --proto '=http,https' --progress-bar \
-          -o "$work/$1" "${release%/}/$1"
-      elif command -v wget >/dev/null 2>&1; then
-        wget -q --tries=3 --timeout=20 -O "$work/$1" "${release%/}/$1"
-      else
-        die 'Neither curl nor wget is installed.' 'Install one of them and run this again.'
-      fi ;;
-    *) cp "$release/$1" "$work/$1" ;;
-  esac || die "$1 could not be fetched from $release." 'Check the address and the network.'
+      rest=
+      for attempt in 1 2 3; do
+        [ "$attempt" = 1 ] || say "⋯ once more ($attempt of 3)"
+        code=0
+        download "${release%/}/$1" "$work/$1" "$rest" || code=$?
+        case $code in
+          0) return ;;
+          22 | 8) break ;; # curl and wget: the server said no
+        esac
+        if [ -n "$rest" ] || [ ! -s "$work/$1" ]; then
+          # A server that knows no parts of files, or did not begin.
+          rm -f "$work/$1"
+          rest=
+        else rest=1; fi
+        sleep 1
+      done
+      remedy='Check the address and the network.' ;;
+    *)
+      if cp "$release/$1" "$work/$1"; then return; fi
+      remedy='Is that the folder of a release, and one that you may read?' ;;
+  esac
+  check_room
+  die "$1 could not be fetched from $release." "$remedy"
+}
+
+# When something could not be written: whether that was for lack of room.
+check_room() {
+  left=$(df -Pk "$work" 2>/dev/null | awk 'NR == 2 { print int($4 / 1024) }') || left=
+  [ -z "$left" ] || [ "$left" -ge 300 ] ||
+    die "$work has only $left MB left." 'Make room for 300 MB, or name another folder: TMPDIR=FOLDER'
 }
 
 # What unpacks xz here; nothing where only gzip is left.
 unxz_with() {
   if command -v xz >/dev/null 2>&1; then echo xz
   elif command -v unxz >/dev/null 2>&1; then echo unxz
-  elif python3 -c 'import lzma' >/dev/null 2>&1; then echo python3
+  # The one of macOS without developer tools would only ask to install them.
+  elif { [ "$system" != darwin ] || xcode-select -p >/dev/null 2>&1; } &&
+    python3 -c 'import lzma' >/dev/null 2>&1; then echo python3
   fi
 }
 unpack() { # FILE
@@ -101,19 +133,66 @@ take() { # FILE of the release, checked and unpacked
   grep -qx "$sum  $1" "$work/SHA256SUMS" || die "$1 is damaged: its checksum is $sum." \
     'Run this again; if it stays so, somebody changed the file: do not use that release.'
   say '✓ the checksum is right'
-  unpack "$work/$1" >"$work/backend.ai"
+  unpack "$work/$1" >"$work/backend.ai" || return 1
+  rm "$work/$1"
+}
+take_any() {
+  # Old programs may not know all of xz.
+  if [ -n "$(unxz_with)" ]; then
+    if take "$name.xz"; then return; fi
+    check_room
+    rm -f "$work/$name.xz"
+  fi
+  if take "$name.gz"; then return; fi
+  check_room
+  die "$name.gz could not be unpacked." 'What gzip says is above.'
 }
 
-fetch SHA256SUMS
-grep -q " $name\.gz\$" "$work/SHA256SUMS" || die "The release has no build for this platform: $name." \
-  "It has: $(sed -n 's/.* backend\.ai-\(.*\)\.gz$/\1/p' "$work/SHA256SUMS" | tr '\n' ' ')"
-# Old programs may not know all of xz.
-if [ -z "$(unxz_with)" ] || ! take "$name.xz"; then take "$name.gz"; fi
-chmod 755 "$work/backend.ai"
+# Whether it runs at all.
+try_out() {
+  chmod 755 "$work/backend.ai"
+  code=0
+  "$work/backend.ai" --version >/dev/null || code=$?
+  case $code in
+    0) ;;
+    132) die 'This processor lacks instructions that the executable uses.' \
+      'On x86_64 these are SSE4.2 (Intel since 2008, AMD since 2011). A virtual machine may hide them: give it the processor type of its host.' ;;
+    *) die "The executable does not run on this machine: exit code $code." 'What the system says is above.' ;;
+  esac
+}
 
-# From a pipe, questions are asked at the terminal, if there is one.
-if [ ! -t 0 ] && [ -t 1 ] && [ -r /dev/tty ]; then
-  "$work/backend.ai" install "$@" </dev/tty
-else
-  "$work/backend.ai" install "$@"
-fi
+# In a function: when the script comes from a pipe and ends early, nothing of it was run.
+main() {
+  release=${BACKEND_RELEASE:-}
+  case ${1:-} in
+    --from)
+      [ $# -ge 2 ] || die '--from needs the address or folder of a release.'
+      release=$2
+      shift 2
+      ;;
+    --from=*)
+      release=${1#--from=}
+      shift
+      ;;
+  esac
+  if [ -z "$release" ]; then
+    here=$(cd "$(dirname "$0")" && pwd -P)
+    [ -f "$here/SHA256SUMS" ] || die 'Which release is meant is not said.' \
+      'Name its address or folder: install.sh --from ADDRESS'
+    release=$here
+  fi
+  find_platform
+  make_work
+  fetch SHA256SUMS
+  grep -q " $name\.gz\$" "$work/SHA256SUMS" || die "The release has no build for this platform: $name." \
+    "It has: $(sed -n 's/.* backend\.ai-\(.*\)\.gz$/\1/p' "$work/SHA256SUMS" | tr '\n' ' ')"
+  take_any
+  try_out
+  # From a pipe, questions are asked at the terminal, if there is one.
+  if [ ! -t 0 ] && [ -t 1 ] && (: </dev/tty) 2>/dev/null; then
+    "$work/backend.ai" install "$@" </dev/tty
+  else
+    "$work/backend.ai" install "$@"
+  fi
+}
+main "$@"

@@ -105,8 +105,8 @@ describe('a release', () => {
   /** What install.sh needs, and nothing else. */
   const bareMachine = (folder: string, more: Readonly<Record<string, string>> = {}) => {
     mkdirSync(folder);
-    const tools = 'sh uname mktemp cp grep sed cut tr gzip chmod rm dirname sha256sum'.split(' ');
-    for (const name of tools) symlinkSync(Bun.which(name) ?? '', join(folder, name));
+    const tools = 'sh uname mktemp cp grep sed cut tr gzip chmod rm dirname sha256sum awk df';
+    for (const name of tools.split(' ')) symlinkSync(Bun.which(name) ?? '', join(folder, name));
     for (const [name, text] of Object.entries(more)) {
       writeFileSync(join(folder, name), text, { mode: 0o755 });
     }
@@ -130,15 +130,31 @@ describe('a release', () => {
     expect(code).toBe(0);
   });
 
-  test('an address with nothing there is said to be so', async () => {
-    using server = Bun.serve({
-      hostname: '127.0.0.1',
-      port: 0,
-      fetch: () => new Response('no', { status: 404 }),
-    });
-    const script = join(release, 'install.sh');
-    const { code, stderr } = await run(['sh', script, '--from', server.url.href, ...options]);
-    expect(stderr).toContain('SHA256SUMS could not be fetched');
+  const script = join(release, 'install.sh');
+
+  test('a newer version that is installed is not replaced', async () => {
+    mkdirSync(join(home, 'local/bin'), { recursive: true });
+    writeFileSync(executable, '#!/bin/sh\necho backend.ai 99.1.0\n', { mode: 0o755 });
+    const { code, stdout, stderr } = await run(['sh', script, ...options]);
+    expect(stdout + stderr).toContain(
+      `${executable} is version 99.1.0, and this program the older`,
+    );
+    expect(code).toBe(1);
+    expect(readFileSync(executable, 'utf8')).toContain('99.1.0');
+    rmSync(executable);
+  });
+
+  const reasonForBwrap = missingTool('bwrap', 'bubblewrap');
+
+  test.if(requireOrSkip(reasonForBwrap))('a full disk is said to be so', async () => {
+    const small = ['--size', String(40 << 20), '--tmpfs', '/mnt'];
+    const { code, stderr } = await run(
+      ['bwrap', '--dev-bind', '/', '/', ...small, ...dryRun],
+      home,
+      { TMPDIR: '/mnt' },
+    );
+    expect(stderr).toMatch(/\/mnt\/backend\.ai-install\.\w+ has only \d+ MB left/);
+    expect(stderr).toContain('TMPDIR=');
     expect(code).toBe(1);
   });
 
@@ -168,7 +184,7 @@ describe('a release', () => {
     expect(code).toBe(0);
   });
 
-  test.if(requireOrSkip(missingTool('bwrap', 'bubblewrap')))(
+  test.if(requireOrSkip(reasonForBwrap))(
     'needs nothing of the checkout that it was built in',
     async () => {
       const config = join(home, 'manager.toml');
