@@ -305,3 +305,54 @@ describe('a long export', () => {
     expect((await linesOf('users')).length).toBeGreaterThan(6);
   });
 });
+
+describe('newer exports', () => {
+  const rowsOf = async (who: keyof Tenants['people'], path: string, body: unknown = {}) => {
+    const response = await as(who)('POST', `/v2/export/${path}/csv`, body);
+    const text = await response.text();
+    return response.status === 200 ? text.trim().split('\r\n').slice(1) : response.status;
+  };
+
+  test('superadmins get reports and all rows', async () => {
+    const told = await as('superadmin')('GET', '/v2/export/reports/users');
+    expect(await told.json()).toMatchObject({ report: { report_key: 'users' } });
+    const body = { fields: ['name'], filter: { user: { email: { equals: 'nobody' } } } };
+    expect(await rowsOf('superadmin', 'sessions', body)).toEqual([]);
+    const { email } = tenants.people.user;
+    const own = { fields: ['name'], filter: { user: { email: { equals: email } } } };
+    expect(await rowsOf('superadmin', 'sessions', own)).toContain('second');
+    expect(await rowsOf('admin', 'sessions', own)).toBe(403);
+  });
+
+  test('everybody gets the rows of its own, without fields about the cluster', async () => {
+    const fields = ['name', 'user_email'];
+    const { email, accessKey } = tenants.people.user;
+    expect(await rowsOf('user', 'sessions/my', { fields })).toContain(`second,${email}`);
+    expect(await rowsOf('otherUser', 'sessions/my', { fields })).toEqual([]);
+    // A filter narrows what is one's own, and never widens it.
+    const filter = { user: { email: { equals: email } } };
+    expect(await rowsOf('otherUser', 'sessions/my', { fields, filter })).toEqual([]);
+    expect(await rowsOf('user', 'sessions/my', { fields: ['kernel_agent'] })).toBe(400);
+    expect(await rowsOf('user', 'keypairs/my', { fields: ['access_key'] })).toEqual([accessKey]);
+    expect(await rowsOf('user', 'keypairs/my', { fields: ['resource_group_wsproxy_addr'] })).toBe(
+      400,
+    );
+  });
+
+  test('a project’s sessions and a domain’s users are for those who read them there', async () => {
+    const { default: project } = tenants.projects;
+    await insertSession(tenants.db.sql, {
+      ...{ projectId: project, agentId: 'i-one', owner: tenants.people.user, name: 'of-project' },
+    });
+    const ofProject = `sessions/projects/${project}`;
+    const fields = ['name'];
+    expect(await rowsOf('superadmin', ofProject, { fields })).toEqual(['of-project']);
+    expect(await rowsOf('otherAdmin', ofProject, { fields })).toBe(403);
+    const users = await rowsOf('admin', 'users/domains/default', { fields: ['username'] });
+    expect(users).toContain('user');
+    expect(users).not.toContain('otherUser');
+    for (const who of ['user', 'otherAdmin', 'monitor'] as const) {
+      expect(await rowsOf(who, 'users/domains/default')).toBe(403);
+    }
+  });
+});

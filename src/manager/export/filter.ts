@@ -113,11 +113,19 @@ const orderOf = (report: Report) =>
     [],
   );
 
+/** Newer clients write conditions of the owner within: `user: { email: … }` is `user_email: …`. */
+function flattened(filter: unknown): unknown {
+  if (typeof filter !== 'object' || filter === null || !('user' in filter)) return filter;
+  const { user, ...rest } = filter;
+  const entries = typeof user === 'object' && user !== null ? Object.entries(user) : [];
+  return { ...rest, ...Object.fromEntries(entries.map(([key, test]) => [`user_${key}`, test])) };
+}
+
 /** The body of an export of that report. */
 export const exportBody = (report: Report) =>
   v.object({
     fields: v.nullish(v.pipe(v.array(text), v.maxLength(MAX_WORDS)), null),
-    filter: filterOf(report),
+    filter: v.optional(v.pipe(v.unknown(), v.transform(flattened), filterOf(report)), {}),
     order: orderOf(report),
     encoding: v.optional(v.pipe(v.string(), v.regex(/^[\w.-]{1,40}$/, 'no name of one')), 'utf-8'),
   });

@@ -1,7 +1,7 @@
 /** The reports and their SQL. Keys, titles and types are upstream's: clients offer them by name. */
 import type { Report } from './report.ts';
 
-const users: Report = {
+export const users: Report = {
   key: 'users',
   name: 'Users',
   description: 'The accounts, with their policies, projects and main keypairs',
@@ -78,9 +78,10 @@ const users: Report = {
     created_at: 'u.created_at',
     modified_at: 'u.modified_at',
   },
+  owners: { domain: 'u.domain_name' },
 };
 
-const sessions: Report = {
+export const sessions: Report = {
   key: 'sessions',
   name: 'Sessions',
   description: 'The compute sessions, with their projects, owners, resource groups and kernels',
@@ -174,6 +175,8 @@ const sessions: Report = {
     scaling_group_name: ['text', 's.scaling_group_name'],
     created_at: ['time', 's.created_at'],
     terminated_at: ['time', 's.terminated_at'],
+    user_email: ['text', '(SELECT o.email FROM users o WHERE o.uuid = s.user_uuid)'],
+    user_username: ['text', '(SELECT o.username FROM users o WHERE o.uuid = s.user_uuid)'],
   },
   orders: {
     name: 's.name',
@@ -186,6 +189,8 @@ const sessions: Report = {
     created_at: 's.created_at',
     terminated_at: 's.terminated_at',
   },
+  owners: { user: 's.user_uuid::text', project: 's.group_id::text' },
+  internal: ['kernel_agent'],
 };
 
 const projects: Report = {
@@ -284,9 +289,10 @@ const projects: Report = {
     created_at: 'g.created_at',
     modified_at: 'g.modified_at',
   },
+  owners: {},
 };
 
-const keypairs: Report = {
+export const keypairs: Report = {
   key: 'keypairs',
   name: 'Keypairs',
   description: 'The access keys, with their owners, policies, resource groups and sessions',
@@ -388,6 +394,8 @@ const keypairs: Report = {
     is_admin: 'k.is_admin',
     created_at: 'k.created_at',
   },
+  owners: { user: 'k."user"::text' },
+  internal: ['resource_group_wsproxy_addr', 'resource_group_fair_share_spec'],
 };
 
 const auditLogs: Report = {
@@ -427,6 +435,7 @@ const auditLogs: Report = {
     created_at: 'a.created_at',
     triggered_by: 'a.triggered_by',
   },
+  owners: {},
 };
 
 /** All reports by key, in the order in which clients list them. */

@@ -19,6 +19,12 @@ export interface Relation {
 
 export type FilterKind = 'text' | 'words' | 'boolean' | 'time';
 
+/** Whose rows an export has. */
+export interface Owner {
+  readonly kind: 'user' | 'project' | 'domain';
+  readonly id: string;
+}
+
 export interface Report {
   readonly key: string;
   readonly name: string;
@@ -34,4 +40,8 @@ export interface Report {
   readonly filters: Readonly<Record<string, readonly [FilterKind, string]>>;
   /** What clients order by: name → SQL expression. */
   readonly orders: Readonly<Record<string, string>>;
+  /** Whose rows there are apart: kind of owner → SQL expression of its name or id, as text. */
+  readonly owners: Readonly<Partial<Record<Owner['kind'], string>>>;
+  /** Keys of fields about the cluster itself, which only superadmins get. */
+  readonly internal?: readonly string[];
 }

@@ -3,7 +3,7 @@ import { BackendError } from '../../common/errors.ts';
 import type { ManagerContext } from '../context.ts';
 import { dataLine, encoderOf, headerLine } from './csv.ts';
 import type { ExportBody } from './filter.ts';
-import type { Field, Report } from './report.ts';
+import type { Field, Owner, Report } from './report.ts';
 import { reports } from './report-store.ts';
 import { readReport } from './store.ts';
 
@@ -58,14 +58,20 @@ function fieldsOf(report: Report, keys: readonly string[] | null): readonly Fiel
   });
 }
 
+const withoutInternal = (report: Report): Report => ({
+  ...report,
+  fields: report.fields.filter(([key]) => !report.internal?.includes(key)),
+});
+
 async function* toCsv(
   { sql }: ManagerContext,
   report: Report,
   asked: ExportBody,
   load: ExportLoad,
+  owner: Owner | null,
 ): AsyncGenerator<Uint8Array, undefined> {
   const { mark, encode } = encoderOf(asked.encoding);
-  const fields = fieldsOf(report, asked.fields);
+  const fields = fieldsOf(owner === null ? report : withoutInternal(report), asked.fields);
   const types = fields.map(([, , type]) => type);
   if (load.running >= MAX_CONCURRENT) {
     throw new BackendError(
@@ -75,7 +81,7 @@ async function* toCsv(
   }
   load.running += 1;
   try {
-    const rows = readReport(sql, report, fields, asked, MAX_ROWS);
+    const rows = readReport(sql, report, fields, asked, MAX_ROWS, owner);
     const head = headerLine(fields.map(([, title]) => title));
     let pending = Buffer.concat([mark, encode(head)]);
     for await (const batch of rows) {
@@ -90,7 +96,7 @@ async function* toCsv(
 }
 
 /**
- * The report as CSV. Rows are read as the client takes them; when it goes away, reading ends.
+ * The report as CSV; of one owner's rows without the fields that are only superadmins'. Rows are read as the client takes them; when it goes away, reading ends.
  * @throws BackendError InvalidExportFieldKeys, InvalidAPIParameters for an unknown encoding,
  *   TooManyConcurrentExports; what the database throws before the first rows.
  */
@@ -99,8 +105,9 @@ export async function exportCsv(
   report: Report,
   asked: ExportBody,
   load: ExportLoad,
+  owner: Owner | null = null,
 ): Promise<ReadableStream<Uint8Array>> {
-  const chunks = toCsv(ctx, report, asked, load);
+  const chunks = toCsv(ctx, report, asked, load, owner);
   // What goes wrong at the start is told with a status; and a generator that has begun cleans up.
   const first = await chunks.next();
   let next: Uint8Array | undefined = first.value;

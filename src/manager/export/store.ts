@@ -1,7 +1,7 @@
 /** Reads the rows of a report, a batch at a time, from a cursor. */
 import type { Fragment, Sql } from 'postgres';
 import type { Condition, ExportBody, TextTest } from './filter.ts';
-import type { Field, Report } from './report.ts';
+import type { Field, Owner, Report } from './report.ts';
 
 /** Rows held at a time. */
 const BATCH = 500;
@@ -61,13 +61,17 @@ function conditionsOf(sql: Sql, column: Fragment, condition: Condition): Fragmen
 const listed = (sql: Sql, parts: readonly Fragment[], between: Fragment): Fragment =>
   parts.reduce((all, part) => sql`${all}${between}${part}`);
 
-/** Batches of rows with the values of `fields`, at most `limit` rows in all. */
+/**
+ * Batches of rows with the values of `fields`, at most `limit` rows in all.
+ * @param owner whose rows; null: all.
+ */
 export function readReport(
   sql: Sql,
   report: Report,
   fields: readonly Field[],
   { filter, order }: Pick<ExportBody, 'filter' | 'order'>,
   limit: number,
+  owner: Owner | null,
 ): AsyncIterable<readonly (readonly unknown[])[]> {
   const columns = fields.map(([, , , column]) => constant(sql, column));
   const relations = [...new Set(fields.map(([, , , , relation]) => relation))];
@@ -78,6 +82,11 @@ export function readReport(
     const condition = filter?.[name];
     return condition ? conditionsOf(sql, constant(sql, column), condition) : [];
   });
+  if (owner !== null) {
+    const column = report.owners[owner.kind];
+    if (column === undefined) throw new Error(`report '${report.key}' has no ${owner.kind}s`);
+    conditions.push(sql`${constant(sql, column)} = ${owner.id}`);
+  }
   const orders = (order ?? []).map(({ field, direction }) =>
     constant(sql, `${report.orders[field]} ${direction} NULLS LAST`),
   );

@@ -259,6 +259,8 @@ describe('parameters that name rows', () => {
     ],
     ...['PATCH /v2/keypairs/my', 'POST /v2/keypairs/my/revoke'],
     'POST /v2/vfolders/:vfolder_id/files/delete',
+    'POST /v2/export/sessions/projects/:project_id/csv',
+    'POST /v2/export/users/domains/:domain_name/csv',
     'POST /v2/sessions/projects/:project_id/search',
     'POST /v2/vfolders/projects/:project_id/search',
   ];
