@@ -22,6 +22,7 @@ const PARENTS: Readonly<Record<string, string>> = {
   Image: '../image/service.ts#Image as ImageParent',
   ImageNode: '../image/service.ts#Image as ImageNodeParent',
   ImageV2: '../image/service.ts#Image as ImageV2Parent',
+  ImageV2Alias: '../image/service.ts#ImageAlias',
   ContainerRegistryNode: '../registry/service.ts#RegistryConfiguration',
   Domain: '../domain/graphql.ts#DomainParent',
   ResourceSlotType: '../resource-slot/service.ts#SlotTypeRecord',

@@ -61,6 +61,7 @@ import { type OpenApiDocument, openApiDocument } from './http/openapi.ts';
 import type { Route, SocketRoute } from './http/route.ts';
 import { imageGraphql } from './image/graphql.ts';
 import { imageNodeGraphql } from './image/node-graphql.ts';
+import { imageAliasV2Graphql } from './image/v2-alias-graphql.ts';
 import { imageV2Graphql } from './image/v2-graphql.ts';
 import { keypairGraphql } from './keypair/graphql.ts';
 import { keypairV2Graphql } from './keypair/v2-graphql.ts';
@@ -163,6 +164,7 @@ export const graphqlModules: readonly GraphqlModule[] = [
   imageGraphql,
   imageNodeGraphql,
   imageV2Graphql,
+  imageAliasV2Graphql,
   sessionGraphql,
   keypairSessionsGraphql,
   sessionEventsGraphql,

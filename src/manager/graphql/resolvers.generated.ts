@@ -13,7 +13,7 @@ import type { AgentParent } from '../agent/graphql.ts';
 import type { AgentListRow } from '../agent/v2-graphql.ts';
 import type { ComputeSessionParent } from '../session/graphql.ts';
 import type { SessionNodeRow, ContainerRow, KernelV2Row, SessionV2Row, SessionHistoryRow } from '../session/node.ts';
-import type { Image as ImageParent, Image as ImageNodeParent, Image as ImageV2Parent } from '../image/service.ts';
+import type { Image as ImageParent, Image as ImageNodeParent, Image as ImageV2Parent, ImageAlias } from '../image/service.ts';
 import type { RegistryConfiguration } from '../registry/service.ts';
 import type { DomainParent } from '../domain/graphql.ts';
 import type { SlotTypeRecord } from '../resource-slot/service.ts';
@@ -255,6 +255,7 @@ export type Query = {
   readonly customized_images: Maybe<ReadonlyArray<Maybe<ImageNode>>>;
   readonly imageV2: Maybe<ImageV2>;
   readonly adminImagesV2: Maybe<ImageV2Connection>;
+  readonly adminImageAliases: Maybe<ImageV2AliasConnection>;
   readonly compute_session: Maybe<ComputeSession>;
   readonly compute_container: Maybe<ComputeContainer>;
   readonly compute_session_list: Maybe<ComputeSessionList>;
@@ -515,6 +516,18 @@ export type QueryimageV2Args = {
 export type QueryadminImagesV2Args = {
   filter?: InputMaybe<ImageV2Filter>;
   orderBy?: InputMaybe<ReadonlyArray<ImageV2OrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
+export type QueryadminImageAliasesArgs = {
+  filter?: InputMaybe<ImageV2AliasFilter>;
+  orderBy?: InputMaybe<ReadonlyArray<ImageV2AliasOrderBy>>;
   before?: InputMaybe<Scalars['String']['input']>;
   after?: InputMaybe<Scalars['String']['input']>;
   first?: InputMaybe<Scalars['Int']['input']>;
@@ -3244,6 +3257,41 @@ export type ImageV2Edge = {
   readonly __typename?: 'ImageV2Edge';
   readonly cursor: Scalars['String']['output'];
   readonly node: ImageV2;
+};
+
+export type ImageV2Alias = Node & {
+  readonly __typename?: 'ImageV2Alias';
+  readonly id: Scalars['ID']['output'];
+  readonly alias: Scalars['String']['output'];
+};
+
+export type ImageV2AliasFilter = {
+  readonly alias?: InputMaybe<StringFilter>;
+  readonly imageId?: InputMaybe<UUIDFilter>;
+  readonly AND?: InputMaybe<ReadonlyArray<ImageV2AliasFilter>>;
+  readonly OR?: InputMaybe<ReadonlyArray<ImageV2AliasFilter>>;
+  readonly NOT?: InputMaybe<ReadonlyArray<ImageV2AliasFilter>>;
+};
+
+export type ImageV2AliasOrderBy = {
+  readonly field: ImageV2AliasOrderField;
+  readonly direction?: OrderDirection;
+};
+
+export type ImageV2AliasOrderField =
+  | 'ALIAS';
+
+export type ImageV2AliasConnection = {
+  readonly __typename?: 'ImageV2AliasConnection';
+  readonly pageInfo: PageInfo;
+  readonly edges: ReadonlyArray<ImageV2AliasEdge>;
+  readonly count: Scalars['Int']['output'];
+};
+
+export type ImageV2AliasEdge = {
+  readonly __typename?: 'ImageV2AliasEdge';
+  readonly cursor: Scalars['String']['output'];
+  readonly node: ImageV2Alias;
 };
 
 export type ComputeSession = Item & {
@@ -8618,6 +8666,7 @@ export type ResolversInterfaceTypes<_RefType extends Record<string, unknown>> = 
     | ( KeypairRecord )
     | ( ImageNodeParent )
     | ( ImageV2Parent )
+    | ( ImageAlias )
     | ( SessionNodeRow )
     | ( AgentParent )
     | ( ContainerRow )
@@ -8787,6 +8836,12 @@ export type ResolversTypes = {
   ImageV2PermissionInfo: ResolverTypeWrapper<ImageV2PermissionInfo>;
   ImageV2Connection: ResolverTypeWrapper<Omit<ImageV2Connection, 'edges'> & { edges: ReadonlyArray<ResolversTypes['ImageV2Edge']> }>;
   ImageV2Edge: ResolverTypeWrapper<Omit<ImageV2Edge, 'node'> & { node: ResolversTypes['ImageV2'] }>;
+  ImageV2Alias: ResolverTypeWrapper<ImageAlias>;
+  ImageV2AliasFilter: ImageV2AliasFilter;
+  ImageV2AliasOrderBy: ImageV2AliasOrderBy;
+  ImageV2AliasOrderField: ImageV2AliasOrderField;
+  ImageV2AliasConnection: ResolverTypeWrapper<Omit<ImageV2AliasConnection, 'edges'> & { edges: ReadonlyArray<ResolversTypes['ImageV2AliasEdge']> }>;
+  ImageV2AliasEdge: ResolverTypeWrapper<Omit<ImageV2AliasEdge, 'node'> & { node: ResolversTypes['ImageV2Alias'] }>;
   ComputeSession: ResolverTypeWrapper<ComputeSessionParent>;
   ComputeSessionList: ResolverTypeWrapper<Omit<ComputeSessionList, 'items'> & { items: ReadonlyArray<Maybe<ResolversTypes['ComputeSession']>> }>;
   ComputeContainer: ResolverTypeWrapper<ComputeContainer>;
@@ -9550,6 +9605,11 @@ export type ResolversParentTypes = {
   ImageV2PermissionInfo: ImageV2PermissionInfo;
   ImageV2Connection: Omit<ImageV2Connection, 'edges'> & { edges: ReadonlyArray<ResolversParentTypes['ImageV2Edge']> };
   ImageV2Edge: Omit<ImageV2Edge, 'node'> & { node: ResolversParentTypes['ImageV2'] };
+  ImageV2Alias: ImageAlias;
+  ImageV2AliasFilter: ImageV2AliasFilter;
+  ImageV2AliasOrderBy: ImageV2AliasOrderBy;
+  ImageV2AliasConnection: Omit<ImageV2AliasConnection, 'edges'> & { edges: ReadonlyArray<ResolversParentTypes['ImageV2AliasEdge']> };
+  ImageV2AliasEdge: Omit<ImageV2AliasEdge, 'node'> & { node: ResolversParentTypes['ImageV2Alias'] };
   ComputeSession: ComputeSessionParent;
   ComputeSessionList: Omit<ComputeSessionList, 'items'> & { items: ReadonlyArray<Maybe<ResolversParentTypes['ComputeSession']>> };
   ComputeContainer: ComputeContainer;
@@ -10185,7 +10245,7 @@ export type ItemResolvers<ContextType = GraphqlContext, ParentType extends Resol
 };
 
 export type NodeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['Node'] = ResolversParentTypes['Node']> = {
-  __resolveType: TypeResolveFn<'KeypairResourcePolicyV2' | 'KeyPairV2' | 'ImageNode' | 'ImageV2' | 'ComputeSessionNode' | 'AgentNode' | 'KernelNode' | 'SessionSchedulingHistory' | 'SessionV2' | 'KernelV2' | 'AgentV2' | 'UserNode' | 'GroupNode' | 'DomainV2' | 'ProjectV2' | 'UserV2' | 'DomainNode' | 'VirtualFolderNode' | 'VFolder' | 'Role' | 'Permission' | 'RoleAssignment' | 'EntityRef' | 'ContainerRegistryV2' | 'ModelDeployment' | 'RoleInvitation' | 'RolePreset' | 'RolePermissionPreset' | 'UserResourcePolicyV2' | 'ProjectResourcePolicyV2' | 'AuditLogNode' | 'AuditLogV2' | 'LoginSessionV2' | 'LoginHistoryV2' | 'DomainFairShare' | 'ProjectFairShare' | 'UserFairShare' | 'ResourceGroup' | 'DomainUsageBucket' | 'ProjectUsageBucket' | 'UserUsageBucket' | 'ScalingGroupNode' | 'ResourceSlotType' | 'ContainerRegistry' | 'ContainerRegistryNode', ParentType, ContextType>;
+  __resolveType: TypeResolveFn<'KeypairResourcePolicyV2' | 'KeyPairV2' | 'ImageNode' | 'ImageV2' | 'ImageV2Alias' | 'ComputeSessionNode' | 'AgentNode' | 'KernelNode' | 'SessionSchedulingHistory' | 'SessionV2' | 'KernelV2' | 'AgentV2' | 'UserNode' | 'GroupNode' | 'DomainV2' | 'ProjectV2' | 'UserV2' | 'DomainNode' | 'VirtualFolderNode' | 'VFolder' | 'Role' | 'Permission' | 'RoleAssignment' | 'EntityRef' | 'ContainerRegistryV2' | 'ModelDeployment' | 'RoleInvitation' | 'RolePreset' | 'RolePermissionPreset' | 'UserResourcePolicyV2' | 'ProjectResourcePolicyV2' | 'AuditLogNode' | 'AuditLogV2' | 'LoginSessionV2' | 'LoginHistoryV2' | 'DomainFairShare' | 'ProjectFairShare' | 'UserFairShare' | 'ResourceGroup' | 'DomainUsageBucket' | 'ProjectUsageBucket' | 'UserUsageBucket' | 'ScalingGroupNode' | 'ResourceSlotType' | 'ContainerRegistry' | 'ContainerRegistryNode', ParentType, ContextType>;
 };
 
 export type PaginatedListResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['PaginatedList'] = ResolversParentTypes['PaginatedList']> = {
@@ -10254,6 +10314,7 @@ export type QueryResolvers<ContextType = GraphqlContext, ParentType extends Reso
   customized_images?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['ImageNode']>>>, ParentType, ContextType>;
   imageV2?: Resolver<Maybe<ResolversTypes['ImageV2']>, ParentType, ContextType, RequireFields<QueryimageV2Args, 'id'>>;
   adminImagesV2?: Resolver<Maybe<ResolversTypes['ImageV2Connection']>, ParentType, ContextType, RequireFields<QueryadminImagesV2Args, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
+  adminImageAliases?: Resolver<Maybe<ResolversTypes['ImageV2AliasConnection']>, ParentType, ContextType, RequireFields<QueryadminImageAliasesArgs, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
   compute_session?: Resolver<Maybe<ResolversTypes['ComputeSession']>, ParentType, ContextType, RequireFields<Querycompute_sessionArgs, 'id'>>;
   compute_container?: Resolver<Maybe<ResolversTypes['ComputeContainer']>, ParentType, ContextType, RequireFields<Querycompute_containerArgs, 'id'>>;
   compute_session_list?: Resolver<Maybe<ResolversTypes['ComputeSessionList']>, ParentType, ContextType, RequireFields<Querycompute_session_listArgs, 'limit' | 'offset'>>;
@@ -10897,6 +10958,23 @@ export type ImageV2ConnectionResolvers<ContextType = GraphqlContext, ParentType 
 export type ImageV2EdgeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ImageV2Edge'] = ResolversParentTypes['ImageV2Edge']> = {
   cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
   node?: Resolver<ResolversTypes['ImageV2'], ParentType, ContextType>;
+};
+
+export type ImageV2AliasResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ImageV2Alias'] = ResolversParentTypes['ImageV2Alias']> = {
+  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  alias?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type ImageV2AliasConnectionResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ImageV2AliasConnection'] = ResolversParentTypes['ImageV2AliasConnection']> = {
+  pageInfo?: Resolver<ResolversTypes['PageInfo'], ParentType, ContextType>;
+  edges?: Resolver<ReadonlyArray<ResolversTypes['ImageV2AliasEdge']>, ParentType, ContextType>;
+  count?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+};
+
+export type ImageV2AliasEdgeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ImageV2AliasEdge'] = ResolversParentTypes['ImageV2AliasEdge']> = {
+  cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  node?: Resolver<ResolversTypes['ImageV2Alias'], ParentType, ContextType>;
 };
 
 export type ComputeSessionResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ComputeSession'] = ResolversParentTypes['ComputeSession']> = {
@@ -13643,6 +13721,9 @@ export type Resolvers<ContextType = GraphqlContext> = {
   ImageV2PermissionInfo?: ImageV2PermissionInfoResolvers<ContextType>;
   ImageV2Connection?: ImageV2ConnectionResolvers<ContextType>;
   ImageV2Edge?: ImageV2EdgeResolvers<ContextType>;
+  ImageV2Alias?: ImageV2AliasResolvers<ContextType>;
+  ImageV2AliasConnection?: ImageV2AliasConnectionResolvers<ContextType>;
+  ImageV2AliasEdge?: ImageV2AliasEdgeResolvers<ContextType>;
   ComputeSession?: ComputeSessionResolvers<ContextType>;
   ComputeSessionList?: ComputeSessionListResolvers<ContextType>;
   ComputeContainer?: ComputeContainerResolvers<ContextType>;
@@ -14034,6 +14115,7 @@ export type CarryingParents = {
   Image: Carrying<Pick<Image, 'id' | 'project' | 'tag' | 'registry' | 'architecture' | 'digest' | 'aliases' | 'status'>, ResolversParentTypes['Image']>;
   ImageNode: Carrying<Pick<ImageNode, 'project' | 'tag' | 'registry' | 'architecture' | 'digest' | 'status' | 'aliases' | 'type'>, ResolversParentTypes['ImageNode']>;
   ImageV2: Carrying<Pick<ImageV2, 'registryId'>, ResolversParentTypes['ImageV2']>;
+  ImageV2Alias: Carrying<Pick<ImageV2Alias, 'alias'>, ResolversParentTypes['ImageV2Alias']>;
   ContainerRegistryNode: Carrying<Pick<ContainerRegistryNode, 'url' | 'type' | 'registry_name' | 'is_global' | 'project' | 'username' | 'ssl_verify' | 'extra'>, ResolversParentTypes['ContainerRegistryNode']>;
   Domain: Carrying<Pick<Domain, 'name' | 'description' | 'is_active' | 'created_at' | 'modified_at' | 'total_resource_slots' | 'allowed_vfolder_hosts' | 'allowed_docker_registries' | 'integration_id' | 'scaling_groups'>, ResolversParentTypes['Domain']>;
   ResourceSlotType: Carrying<Pick<ResourceSlotType, 'description' | 'rank'>, ResolversParentTypes['ResourceSlotType']>;

@@ -10,6 +10,7 @@ import type { ListQuery } from '../graphql/minilang-store.ts';
 import { type Listed, mapListed, type PageWish } from '../graphql/page.ts';
 import type { V2Query } from '../graphql/v2-filter-store.ts';
 import type { Caller } from '../http/route.ts';
+import * as aliases from './alias-store.ts';
 import * as nodes from './node-store.ts';
 import {
   candidateNames,
@@ -233,4 +234,20 @@ export async function findImage(sql: Db, caller: Caller, id: string): Promise<Im
 export async function listAllImages(sql: Db, options: ListOptions = {}): Promise<Image[]> {
   const filter = { statuses: options.statuses ?? ['ALIVE'], registry: options.registry };
   return (await store.selectImages(sql, null, filter, MAX_LISTED)).map(toImage);
+}
+
+export type ImageAlias = aliases.ImageAliasRow;
+
+/** One page of the aliases of all images, for administrators; by name unless ordered. */
+export const listAliases = (
+  sql: Sql,
+  query: V2Query,
+  wish: PageWish,
+): Promise<Listed<ImageAlias>> => aliases.selectAliases(sql, query, wish);
+
+/** @throws BackendError ImageAliasNotFound. */
+export async function getAlias(sql: Sql, alias: string): Promise<ImageAlias> {
+  const found = await aliases.selectAlias(sql, alias);
+  if (found) return found;
+  throw new BackendError('ImageAliasNotFound', `There is no image alias '${alias}'.`);
 }

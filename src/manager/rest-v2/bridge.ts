@@ -125,7 +125,7 @@ export async function tellOne(
   const field = rootField(engine, 'query', fieldName);
   const row = await ask(engine, caller, 'query', field, given, wholeSelectionOf(field.type));
   if (row === null) return null;
-  const [told] = await amended(caller.ctx, field.name, [fromAnswer(row, field.type)]);
+  const [told] = await amended(caller, field.name, [fromAnswer(row, field.type)]);
   return told;
 }
 
@@ -170,7 +170,7 @@ export async function tellPage(
   const { count, pageInfo, edges } = v.parse(connection, told);
   const rows = edges.map(({ node }) => fromAnswer(node, nodeType));
   return {
-    items: await amended(caller.ctx, `${field.name}${listName ? `.${listName}` : ''}`, rows),
+    items: await amended(caller, `${field.name}${listName ? `.${listName}` : ''}`, rows),
     total_count: count,
     has_next_page: pageInfo.hasNextPage,
     has_previous_page: pageInfo.hasPreviousPage,
@@ -198,7 +198,7 @@ export async function runChange(
   const told = v.parse(payload, fromAnswer(answer, field.type));
   for (const [key, row] of Object.entries(told)) {
     const rowField = ROWS[key];
-    if (rowField !== undefined) [told[key]] = await amended(caller.ctx, rowField, [row]);
+    if (rowField !== undefined) [told[key]] = await amended(caller, rowField, [row]);
   }
   return told;
 }

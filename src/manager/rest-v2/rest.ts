@@ -13,9 +13,11 @@ import {
   type Topic,
   type Values,
 } from './declare.ts';
+import { v2ImageRoutes } from './image-routes.ts';
 import { v2SessionRoutes } from './session-routes.ts';
 import { accounts } from './topics/accounts.ts';
 import { folders } from './topics/folders.ts';
+import { images } from './topics/images.ts';
 import { policyTopic } from './topics/policies.ts';
 import { records } from './topics/records.ts';
 import { resourceGroups } from './topics/resource-groups.ts';
@@ -25,6 +27,7 @@ import { shares } from './topics/shares.ts';
 
 const TOPICS: readonly Topic[] = [
   accounts,
+  images,
   policyTopic,
   resourceGroups,
   sessions,
@@ -102,6 +105,7 @@ const place = () => ({});
 
 export const v2Routes = (ctx: ManagerContext, engine: GraphqlEngine): Route[] => [
   ...v2SessionRoutes(ctx, engine),
+  ...v2ImageRoutes(ctx),
   ...TOPICS.flatMap(({ searches = [], scoped = [], ones = [], changes = [] }) => [
     ...searches.map(([path, field, auth, what]) =>
       scopedRoute(ctx, engine, { path, field, auth, what, place }),

@@ -94,6 +94,7 @@ export const graphqlAccess: Readonly<Record<RootKind, FieldsByRule>> = {
       'vfolder_project_list',
     ],
     superadmins: [
+      'adminImageAliases',
       'agentV2',
       'adminResourceGroupV2',
       'adminAllowedDomainsForResourceGroupV2',
