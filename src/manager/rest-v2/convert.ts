@@ -36,6 +36,7 @@ const WITH_UNDERSCORES = new Set(['RBACElementType', 'LoginAttemptResult', 'Agen
 /** Members that the HTTP operations call by the words of the columns. */
 const OTHER_WORDS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   VFolderMountPermission: { READ_ONLY: 'ro', READ_WRITE: 'rw', RW_DELETE: 'wd' },
+  VFolderHostPermissionV2: { SET_USER_PERM: 'set-user-specific-permission' },
   RBACElementType: {
     DEPLOYMENT_TOKEN: 'deployment:token',
     DEPLOYMENT_POLICY: 'deployment:policy',

@@ -84,6 +84,11 @@ test('a folder of a project is made by who may, and a folder is copied', async (
     bgtask_id: expect.any(String),
   });
   expect(await done('GET', 'storage-hosts/my/permissions')).toMatchObject({
-    items: [{ host: 'local:volume1', permissions: expect.arrayContaining(['create-vfolder']) }],
+    items: [
+      {
+        host: 'local:volume1',
+        permissions: expect.arrayContaining(['create-vfolder', 'set-user-specific-permission']),
+      },
+    ],
   });
 });
