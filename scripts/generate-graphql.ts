@@ -53,6 +53,7 @@ const PARENTS: Readonly<Record<string, string>> = {
   ContainerRegistryV2: '../registry/service.ts#RegistryConfiguration',
   EntityRef: '../db/rows.generated.ts#AssociationScopeEntityRow',
   Permission: '../db/rows.generated.ts#PermissionRow',
+  ResourcePresetV2: '../db/rows.generated.ts#ResourcePresetRow',
   ResourceGroup: '../resource-group/service.ts#ResourceGroup as ResourceGroupRecord',
   Role: '../db/rows.generated.ts#RoleRow',
   RoleAssignment: '../db/rows.generated.ts#UserRoleRow',

@@ -83,6 +83,7 @@ import { resourceGroupV2Graphql } from './resource-group/v2-graphql.ts';
 import { resourceGroupV2ManageGraphql } from './resource-group/v2-manage-graphql.ts';
 import { resourcePresetGraphql } from './resource-preset/graphql.ts';
 import { resourcePresetRoutes } from './resource-preset/rest.ts';
+import { resourcePresetV2Graphql } from './resource-preset/v2-graphql.ts';
 import { resourceSlotGraphql } from './resource-slot/graphql.ts';
 import { resourceSlotRoutes } from './resource-slot/rest.ts';
 import { v2Routes } from './rest-v2/rest.ts';
@@ -208,6 +209,7 @@ export const graphqlModules: readonly GraphqlModule[] = [
   resourceGroupV2Graphql,
   resourceGroupV2ManageGraphql,
   resourcePresetGraphql,
+  resourcePresetV2Graphql,
   resourceSlotGraphql,
   registryGraphql,
   registryNodeGraphql,

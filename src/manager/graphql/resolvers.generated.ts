@@ -22,7 +22,7 @@ import type { AuditEntry } from '../audit/list.ts';
 import type { Domain as DomainRecord } from '../domain/service.ts';
 import type { ProjectRecord } from '../project/service.ts';
 import type { KeypairRecord } from '../keypair/service.ts';
-import type { KeypairResourcePolicyRow, ProjectResourcePolicyRow, UserResourcePolicyRow, ScalingGroupRow, AssociationScopeEntityRow, PermissionRow, RoleRow, UserRoleRow, RoleInvitationRow, RolePermissionPresetRow, RolePresetRow } from '../db/rows.generated.ts';
+import type { KeypairResourcePolicyRow, ProjectResourcePolicyRow, UserResourcePolicyRow, ScalingGroupRow, AssociationScopeEntityRow, PermissionRow, ResourcePresetRow, RoleRow, UserRoleRow, RoleInvitationRow, RolePermissionPresetRow, RolePresetRow } from '../db/rows.generated.ts';
 import type { LoginAttempt, LoginSession } from '../auth/login-list.ts';
 import type { ScalingGroupParent } from '../resource-group/graphql.ts';
 import type { ResourceGroup as ResourceGroupRecord } from '../resource-group/service.ts';
@@ -397,6 +397,8 @@ export type Query = {
   readonly resource_preset: Maybe<ResourcePreset>;
   readonly resource_preset_by_id: Maybe<ResourcePreset>;
   readonly resource_presets: Maybe<ReadonlyArray<Maybe<ResourcePreset>>>;
+  readonly adminResourcePresetV2: Maybe<ResourcePresetV2>;
+  readonly adminResourcePresetsV2: Maybe<ResourcePresetConnection>;
   readonly resourceSlotType: Maybe<ResourceSlotType>;
   readonly resourceSlotTypes: Maybe<ResourceSlotTypeConnection>;
   /** @deprecated Field no longer supported */
@@ -1657,6 +1659,23 @@ export type Queryresource_presetsArgs = {
 };
 
 
+export type QueryadminResourcePresetV2Args = {
+  id: Scalars['UUID']['input'];
+};
+
+
+export type QueryadminResourcePresetsV2Args = {
+  filter?: InputMaybe<ResourcePresetFilter>;
+  orderBy?: InputMaybe<ReadonlyArray<ResourcePresetOrderBy>>;
+  before?: InputMaybe<Scalars['String']['input']>;
+  after?: InputMaybe<Scalars['String']['input']>;
+  first?: InputMaybe<Scalars['Int']['input']>;
+  last?: InputMaybe<Scalars['Int']['input']>;
+  limit?: InputMaybe<Scalars['Int']['input']>;
+  offset?: InputMaybe<Scalars['Int']['input']>;
+};
+
+
 export type QueryresourceSlotTypeArgs = {
   slotName: Scalars['String']['input'];
 };
@@ -1853,6 +1872,9 @@ export type Mutation = {
   readonly create_resource_preset: Maybe<CreateResourcePreset>;
   readonly modify_resource_preset: Maybe<ModifyResourcePreset>;
   readonly delete_resource_preset: Maybe<DeleteResourcePreset>;
+  readonly adminCreateResourcePresetV2: Maybe<CreateResourcePresetPayload>;
+  readonly adminUpdateResourcePresetV2: Maybe<UpdateResourcePresetPayload>;
+  readonly adminDeleteResourcePresetV2: Maybe<DeleteResourcePresetPayload>;
   readonly create_container_registry_node_v2: Maybe<CreateContainerRegistryNodeV2>;
   readonly modify_container_registry_node_v2: Maybe<ModifyContainerRegistryNodeV2>;
   readonly delete_container_registry_node_v2: Maybe<DeleteContainerRegistryNodeV2>;
@@ -2687,6 +2709,21 @@ export type Mutationmodify_resource_presetArgs = {
 export type Mutationdelete_resource_presetArgs = {
   id?: InputMaybe<Scalars['UUID']['input']>;
   name?: InputMaybe<Scalars['String']['input']>;
+};
+
+
+export type MutationadminCreateResourcePresetV2Args = {
+  input: CreateResourcePresetV2Input;
+};
+
+
+export type MutationadminUpdateResourcePresetV2Args = {
+  input: UpdateResourcePresetV2Input;
+};
+
+
+export type MutationadminDeleteResourcePresetV2Args = {
+  id: Scalars['UUID']['input'];
 };
 
 
@@ -8409,6 +8446,74 @@ export type DeleteResourcePreset = {
   readonly msg: Maybe<Scalars['String']['output']>;
 };
 
+export type ResourcePresetV2 = Node & {
+  readonly __typename?: 'ResourcePresetV2';
+  readonly id: Scalars['ID']['output'];
+  readonly name: Scalars['String']['output'];
+  readonly resourceSlots: ReadonlyArray<ResourceSlotEntry>;
+  readonly sharedMemory: Maybe<BinarySizeInfo>;
+  readonly resourceGroupName: Maybe<Scalars['String']['output']>;
+};
+
+export type CreateResourcePresetV2Input = {
+  readonly name: Scalars['String']['input'];
+  readonly resourceSlots: ReadonlyArray<ResourceSlotEntryInput>;
+  readonly sharedMemory?: InputMaybe<BinarySizeInput>;
+  readonly resourceGroupName?: InputMaybe<Scalars['String']['input']>;
+};
+
+export type UpdateResourcePresetV2Input = {
+  readonly id: Scalars['UUID']['input'];
+  readonly name?: InputMaybe<Scalars['String']['input']>;
+  readonly resourceSlots?: InputMaybe<ReadonlyArray<ResourceSlotEntryInput>>;
+  readonly sharedMemory?: InputMaybe<BinarySizeInput>;
+  readonly resourceGroupName?: InputMaybe<Scalars['String']['input']>;
+};
+
+export type CreateResourcePresetPayload = {
+  readonly __typename?: 'CreateResourcePresetPayload';
+  readonly resourcePreset: ResourcePresetV2;
+};
+
+export type UpdateResourcePresetPayload = {
+  readonly __typename?: 'UpdateResourcePresetPayload';
+  readonly resourcePreset: ResourcePresetV2;
+};
+
+export type DeleteResourcePresetPayload = {
+  readonly __typename?: 'DeleteResourcePresetPayload';
+  readonly id: Scalars['String']['output'];
+};
+
+export type ResourcePresetFilter = {
+  readonly name?: InputMaybe<StringFilter>;
+  readonly resourceGroupName?: InputMaybe<StringFilter>;
+  readonly AND?: InputMaybe<ReadonlyArray<ResourcePresetFilter>>;
+  readonly OR?: InputMaybe<ReadonlyArray<ResourcePresetFilter>>;
+  readonly NOT?: InputMaybe<ReadonlyArray<ResourcePresetFilter>>;
+};
+
+export type ResourcePresetOrderBy = {
+  readonly field: ResourcePresetOrderField;
+  readonly direction?: OrderDirection;
+};
+
+export type ResourcePresetOrderField =
+  | 'NAME';
+
+export type ResourcePresetConnection = {
+  readonly __typename?: 'ResourcePresetConnection';
+  readonly pageInfo: PageInfo;
+  readonly edges: ReadonlyArray<ResourcePresetV2Edge>;
+  readonly count: Scalars['Int']['output'];
+};
+
+export type ResourcePresetV2Edge = {
+  readonly __typename?: 'ResourcePresetV2Edge';
+  readonly cursor: Scalars['String']['output'];
+  readonly node: ResourcePresetV2;
+};
+
 export type ResourceSlotType = Node & {
   readonly __typename?: 'ResourceSlotType';
   readonly id: Scalars['ID']['output'];
@@ -8705,6 +8810,7 @@ export type ResolversInterfaceTypes<_RefType extends Record<string, unknown>> = 
     | ( ProjectBucketRow )
     | ( UserBucketRow )
     | ( ScalingGroupRow )
+    | ( ResourcePresetRow )
     | ( SlotTypeRecord )
     | ( ContainerRegistry )
     | ( RegistryConfiguration )
@@ -9478,6 +9584,17 @@ export type ResolversTypes = {
   CreateResourcePreset: ResolverTypeWrapper<CreateResourcePreset>;
   ModifyResourcePreset: ResolverTypeWrapper<ModifyResourcePreset>;
   DeleteResourcePreset: ResolverTypeWrapper<DeleteResourcePreset>;
+  ResourcePresetV2: ResolverTypeWrapper<ResourcePresetRow>;
+  CreateResourcePresetV2Input: CreateResourcePresetV2Input;
+  UpdateResourcePresetV2Input: UpdateResourcePresetV2Input;
+  CreateResourcePresetPayload: ResolverTypeWrapper<Omit<CreateResourcePresetPayload, 'resourcePreset'> & { resourcePreset: ResolversTypes['ResourcePresetV2'] }>;
+  UpdateResourcePresetPayload: ResolverTypeWrapper<Omit<UpdateResourcePresetPayload, 'resourcePreset'> & { resourcePreset: ResolversTypes['ResourcePresetV2'] }>;
+  DeleteResourcePresetPayload: ResolverTypeWrapper<DeleteResourcePresetPayload>;
+  ResourcePresetFilter: ResourcePresetFilter;
+  ResourcePresetOrderBy: ResourcePresetOrderBy;
+  ResourcePresetOrderField: ResourcePresetOrderField;
+  ResourcePresetConnection: ResolverTypeWrapper<Omit<ResourcePresetConnection, 'edges'> & { edges: ReadonlyArray<ResolversTypes['ResourcePresetV2Edge']> }>;
+  ResourcePresetV2Edge: ResolverTypeWrapper<Omit<ResourcePresetV2Edge, 'node'> & { node: ResolversTypes['ResourcePresetV2'] }>;
   ResourceSlotType: ResolverTypeWrapper<SlotTypeRecord>;
   NumberFormat: ResolverTypeWrapper<NumberFormat>;
   ResourceSlotTypeFilter: ResourceSlotTypeFilter;
@@ -10184,6 +10301,16 @@ export type ResolversParentTypes = {
   CreateResourcePreset: CreateResourcePreset;
   ModifyResourcePreset: ModifyResourcePreset;
   DeleteResourcePreset: DeleteResourcePreset;
+  ResourcePresetV2: ResourcePresetRow;
+  CreateResourcePresetV2Input: CreateResourcePresetV2Input;
+  UpdateResourcePresetV2Input: UpdateResourcePresetV2Input;
+  CreateResourcePresetPayload: Omit<CreateResourcePresetPayload, 'resourcePreset'> & { resourcePreset: ResolversParentTypes['ResourcePresetV2'] };
+  UpdateResourcePresetPayload: Omit<UpdateResourcePresetPayload, 'resourcePreset'> & { resourcePreset: ResolversParentTypes['ResourcePresetV2'] };
+  DeleteResourcePresetPayload: DeleteResourcePresetPayload;
+  ResourcePresetFilter: ResourcePresetFilter;
+  ResourcePresetOrderBy: ResourcePresetOrderBy;
+  ResourcePresetConnection: Omit<ResourcePresetConnection, 'edges'> & { edges: ReadonlyArray<ResolversParentTypes['ResourcePresetV2Edge']> };
+  ResourcePresetV2Edge: Omit<ResourcePresetV2Edge, 'node'> & { node: ResolversParentTypes['ResourcePresetV2'] };
   ResourceSlotType: SlotTypeRecord;
   NumberFormat: NumberFormat;
   ResourceSlotTypeFilter: ResourceSlotTypeFilter;
@@ -10245,7 +10372,7 @@ export type ItemResolvers<ContextType = GraphqlContext, ParentType extends Resol
 };
 
 export type NodeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['Node'] = ResolversParentTypes['Node']> = {
-  __resolveType: TypeResolveFn<'KeypairResourcePolicyV2' | 'KeyPairV2' | 'ImageNode' | 'ImageV2' | 'ImageV2Alias' | 'ComputeSessionNode' | 'AgentNode' | 'KernelNode' | 'SessionSchedulingHistory' | 'SessionV2' | 'KernelV2' | 'AgentV2' | 'UserNode' | 'GroupNode' | 'DomainV2' | 'ProjectV2' | 'UserV2' | 'DomainNode' | 'VirtualFolderNode' | 'VFolder' | 'Role' | 'Permission' | 'RoleAssignment' | 'EntityRef' | 'ContainerRegistryV2' | 'ModelDeployment' | 'RoleInvitation' | 'RolePreset' | 'RolePermissionPreset' | 'UserResourcePolicyV2' | 'ProjectResourcePolicyV2' | 'AuditLogNode' | 'AuditLogV2' | 'LoginSessionV2' | 'LoginHistoryV2' | 'DomainFairShare' | 'ProjectFairShare' | 'UserFairShare' | 'ResourceGroup' | 'DomainUsageBucket' | 'ProjectUsageBucket' | 'UserUsageBucket' | 'ScalingGroupNode' | 'ResourceSlotType' | 'ContainerRegistry' | 'ContainerRegistryNode', ParentType, ContextType>;
+  __resolveType: TypeResolveFn<'KeypairResourcePolicyV2' | 'KeyPairV2' | 'ImageNode' | 'ImageV2' | 'ImageV2Alias' | 'ComputeSessionNode' | 'AgentNode' | 'KernelNode' | 'SessionSchedulingHistory' | 'SessionV2' | 'KernelV2' | 'AgentV2' | 'UserNode' | 'GroupNode' | 'DomainV2' | 'ProjectV2' | 'UserV2' | 'DomainNode' | 'VirtualFolderNode' | 'VFolder' | 'Role' | 'Permission' | 'RoleAssignment' | 'EntityRef' | 'ContainerRegistryV2' | 'ModelDeployment' | 'RoleInvitation' | 'RolePreset' | 'RolePermissionPreset' | 'UserResourcePolicyV2' | 'ProjectResourcePolicyV2' | 'AuditLogNode' | 'AuditLogV2' | 'LoginSessionV2' | 'LoginHistoryV2' | 'DomainFairShare' | 'ProjectFairShare' | 'UserFairShare' | 'ResourceGroup' | 'DomainUsageBucket' | 'ProjectUsageBucket' | 'UserUsageBucket' | 'ScalingGroupNode' | 'ResourcePresetV2' | 'ResourceSlotType' | 'ContainerRegistry' | 'ContainerRegistryNode', ParentType, ContextType>;
 };
 
 export type PaginatedListResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['PaginatedList'] = ResolversParentTypes['PaginatedList']> = {
@@ -10455,6 +10582,8 @@ export type QueryResolvers<ContextType = GraphqlContext, ParentType extends Reso
   resource_preset?: Resolver<Maybe<ResolversTypes['ResourcePreset']>, ParentType, ContextType, Partial<Queryresource_presetArgs>>;
   resource_preset_by_id?: Resolver<Maybe<ResolversTypes['ResourcePreset']>, ParentType, ContextType, Partial<Queryresource_preset_by_idArgs>>;
   resource_presets?: Resolver<Maybe<ReadonlyArray<Maybe<ResolversTypes['ResourcePreset']>>>, ParentType, ContextType, Partial<Queryresource_presetsArgs>>;
+  adminResourcePresetV2?: Resolver<Maybe<ResolversTypes['ResourcePresetV2']>, ParentType, ContextType, RequireFields<QueryadminResourcePresetV2Args, 'id'>>;
+  adminResourcePresetsV2?: Resolver<Maybe<ResolversTypes['ResourcePresetConnection']>, ParentType, ContextType, RequireFields<QueryadminResourcePresetsV2Args, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
   resourceSlotType?: Resolver<Maybe<ResolversTypes['ResourceSlotType']>, ParentType, ContextType, RequireFields<QueryresourceSlotTypeArgs, 'slotName'>>;
   resourceSlotTypes?: Resolver<Maybe<ResolversTypes['ResourceSlotTypeConnection']>, ParentType, ContextType, RequireFields<QueryresourceSlotTypesArgs, 'filter' | 'orderBy' | 'before' | 'after' | 'first' | 'last' | 'limit' | 'offset'>>;
   container_registry?: Resolver<Maybe<ResolversTypes['ContainerRegistry']>, ParentType, ContextType, RequireFields<Querycontainer_registryArgs, 'hostname'>>;
@@ -10619,6 +10748,9 @@ export type MutationResolvers<ContextType = GraphqlContext, ParentType extends R
   create_resource_preset?: Resolver<Maybe<ResolversTypes['CreateResourcePreset']>, ParentType, ContextType, RequireFields<Mutationcreate_resource_presetArgs, 'name' | 'props'>>;
   modify_resource_preset?: Resolver<Maybe<ResolversTypes['ModifyResourcePreset']>, ParentType, ContextType, RequireFields<Mutationmodify_resource_presetArgs, 'id' | 'name' | 'props'>>;
   delete_resource_preset?: Resolver<Maybe<ResolversTypes['DeleteResourcePreset']>, ParentType, ContextType, RequireFields<Mutationdelete_resource_presetArgs, 'id' | 'name'>>;
+  adminCreateResourcePresetV2?: Resolver<Maybe<ResolversTypes['CreateResourcePresetPayload']>, ParentType, ContextType, RequireFields<MutationadminCreateResourcePresetV2Args, 'input'>>;
+  adminUpdateResourcePresetV2?: Resolver<Maybe<ResolversTypes['UpdateResourcePresetPayload']>, ParentType, ContextType, RequireFields<MutationadminUpdateResourcePresetV2Args, 'input'>>;
+  adminDeleteResourcePresetV2?: Resolver<Maybe<ResolversTypes['DeleteResourcePresetPayload']>, ParentType, ContextType, RequireFields<MutationadminDeleteResourcePresetV2Args, 'id'>>;
   create_container_registry_node_v2?: Resolver<Maybe<ResolversTypes['CreateContainerRegistryNodeV2']>, ParentType, ContextType, RequireFields<Mutationcreate_container_registry_node_v2Args, 'props'>>;
   modify_container_registry_node_v2?: Resolver<Maybe<ResolversTypes['ModifyContainerRegistryNodeV2']>, ParentType, ContextType, RequireFields<Mutationmodify_container_registry_node_v2Args, 'id' | 'props'>>;
   delete_container_registry_node_v2?: Resolver<Maybe<ResolversTypes['DeleteContainerRegistryNodeV2']>, ParentType, ContextType, RequireFields<Mutationdelete_container_registry_node_v2Args, 'id'>>;
@@ -13559,6 +13691,38 @@ export type DeleteResourcePresetResolvers<ContextType = GraphqlContext, ParentTy
   msg?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
 };
 
+export type ResourcePresetV2Resolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ResourcePresetV2'] = ResolversParentTypes['ResourcePresetV2']> = {
+  id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
+  name?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  resourceSlots?: Resolver<ReadonlyArray<ResolversTypes['ResourceSlotEntry']>, ParentType, ContextType>;
+  sharedMemory?: Resolver<Maybe<ResolversTypes['BinarySizeInfo']>, ParentType, ContextType>;
+  resourceGroupName?: Resolver<Maybe<ResolversTypes['String']>, ParentType, ContextType>;
+  __isTypeOf?: IsTypeOfResolverFn<ParentType, ContextType>;
+};
+
+export type CreateResourcePresetPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['CreateResourcePresetPayload'] = ResolversParentTypes['CreateResourcePresetPayload']> = {
+  resourcePreset?: Resolver<ResolversTypes['ResourcePresetV2'], ParentType, ContextType>;
+};
+
+export type UpdateResourcePresetPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['UpdateResourcePresetPayload'] = ResolversParentTypes['UpdateResourcePresetPayload']> = {
+  resourcePreset?: Resolver<ResolversTypes['ResourcePresetV2'], ParentType, ContextType>;
+};
+
+export type DeleteResourcePresetPayloadResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['DeleteResourcePresetPayload'] = ResolversParentTypes['DeleteResourcePresetPayload']> = {
+  id?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+};
+
+export type ResourcePresetConnectionResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ResourcePresetConnection'] = ResolversParentTypes['ResourcePresetConnection']> = {
+  pageInfo?: Resolver<ResolversTypes['PageInfo'], ParentType, ContextType>;
+  edges?: Resolver<ReadonlyArray<ResolversTypes['ResourcePresetV2Edge']>, ParentType, ContextType>;
+  count?: Resolver<ResolversTypes['Int'], ParentType, ContextType>;
+};
+
+export type ResourcePresetV2EdgeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ResourcePresetV2Edge'] = ResolversParentTypes['ResourcePresetV2Edge']> = {
+  cursor?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
+  node?: Resolver<ResolversTypes['ResourcePresetV2'], ParentType, ContextType>;
+};
+
 export type ResourceSlotTypeResolvers<ContextType = GraphqlContext, ParentType extends ResolversParentTypes['ResourceSlotType'] = ResolversParentTypes['ResourceSlotType']> = {
   id?: Resolver<ResolversTypes['ID'], ParentType, ContextType>;
   slotName?: Resolver<ResolversTypes['String'], ParentType, ContextType>;
@@ -14087,6 +14251,12 @@ export type Resolvers<ContextType = GraphqlContext> = {
   CreateResourcePreset?: CreateResourcePresetResolvers<ContextType>;
   ModifyResourcePreset?: ModifyResourcePresetResolvers<ContextType>;
   DeleteResourcePreset?: DeleteResourcePresetResolvers<ContextType>;
+  ResourcePresetV2?: ResourcePresetV2Resolvers<ContextType>;
+  CreateResourcePresetPayload?: CreateResourcePresetPayloadResolvers<ContextType>;
+  UpdateResourcePresetPayload?: UpdateResourcePresetPayloadResolvers<ContextType>;
+  DeleteResourcePresetPayload?: DeleteResourcePresetPayloadResolvers<ContextType>;
+  ResourcePresetConnection?: ResourcePresetConnectionResolvers<ContextType>;
+  ResourcePresetV2Edge?: ResourcePresetV2EdgeResolvers<ContextType>;
   ResourceSlotType?: ResourceSlotTypeResolvers<ContextType>;
   NumberFormat?: NumberFormatResolvers<ContextType>;
   ResourceSlotTypeConnection?: ResourceSlotTypeConnectionResolvers<ContextType>;
@@ -14146,6 +14316,7 @@ export type CarryingParents = {
   ContainerRegistryV2: Carrying<Pick<ContainerRegistryV2, 'project'>, ResolversParentTypes['ContainerRegistryV2']>;
   EntityRef: Carrying<Pick<EntityRef, never>, ResolversParentTypes['EntityRef']>;
   Permission: Carrying<Pick<Permission, never>, ResolversParentTypes['Permission']>;
+  ResourcePresetV2: Carrying<Pick<ResourcePresetV2, 'name'>, ResolversParentTypes['ResourcePresetV2']>;
   ResourceGroup: Carrying<Pick<ResourceGroup, 'name'>, ResolversParentTypes['ResourceGroup']>;
   Role: Carrying<Pick<Role, 'name' | 'description'>, ResolversParentTypes['Role']>;
   RoleAssignment: Carrying<Pick<RoleAssignment, never>, ResolversParentTypes['RoleAssignment']>;

@@ -5,6 +5,8 @@ import type { SlotMap } from '../../common/slots.ts';
 import { type ChangeContext, change } from '../audit/service.ts';
 import type { Db } from '../db/connect.ts';
 import type { ResourcePresetRow } from '../db/rows.generated.ts';
+import type { Listed, PageWish } from '../graphql/page.ts';
+import type { V2Query } from '../graphql/v2-filter-store.ts';
 import * as store from './store.ts';
 
 export type { PresetReference } from './store.ts';
@@ -26,6 +28,13 @@ export function listPresets(
 ): Promise<ResourcePresetRow[]> {
   return store.selectPresets(sql, filter, order, MAX_LISTED);
 }
+
+/** One page of them, by name unless ordered. */
+export const listPresetsV2 = (
+  sql: Sql,
+  query: V2Query,
+  wish: PageWish,
+): Promise<Listed<ResourcePresetRow>> => store.selectPresetsV2(sql, query, wish);
 
 /** A preset; null when there is none. Of two with the name, the one for all groups is meant. */
 export function findPreset(

@@ -4,6 +4,10 @@ import { assignments, type JsonColumn } from '../db/assign-store.ts';
 import type { Db } from '../db/connect.ts';
 import type { ResourcePresetRow } from '../db/rows.generated.ts';
 import { filterToSql, orderToSql } from '../graphql/minilang-store.ts';
+import type { Listed, PageWish } from '../graphql/page.ts';
+import { selectListPage } from '../graphql/page-store.ts';
+import type { V2Query } from '../graphql/v2-filter-store.ts';
+import { type V2ListShape, v2Source } from '../graphql/v2-list-store.ts';
 
 /**
  * Presets by name.
@@ -24,6 +28,28 @@ export function selectPresets(
   const ordering = orderToSql(sql, order, columns, { fallback: sql`name`, tieBreak: sql`id` });
   return sql<ResourcePresetRow[]>`
     SELECT * FROM resource_presets WHERE ${where} ORDER BY ${ordering} LIMIT ${limit}`;
+}
+
+const presets: V2ListShape = {
+  columns: (sql) => sql`p.*`,
+  from: (sql) => sql`resource_presets p`,
+  fields: (sql) => ({
+    name: { kind: 'text', column: sql`p.name` },
+    resourceGroupName: { kind: 'text', column: sql`p.scaling_group_name` },
+  }),
+  orders: (sql) => ({ NAME: sql`p.name` }),
+  newest: (sql) => sql`p.name`,
+  key: (sql) => sql`p.id`,
+  keyType: 'uuid',
+};
+
+/** @throws BackendError InvalidGraphQLParameters for a filter that is too large, InvalidCursor. */
+export function selectPresetsV2(
+  sql: Sql,
+  query: V2Query,
+  wish: PageWish,
+): Promise<Listed<ResourcePresetRow>> {
+  return selectListPage(sql, v2Source(sql, presets, query, wish, sql`true`), wish);
 }
 
 /** How a preset is named: by id, or by name; of two with one name the one for all groups is meant. */

@@ -20,6 +20,7 @@ const parameters = {
   vfolder_id: uuidText,
   session_id: uuidText,
   agent_id: name,
+  preset_id: uuidText,
   role_id: uuidText,
   role_preset_id: uuidText,
   invitation_id: uuidText,

@@ -161,3 +161,42 @@ test('domains and projects are let use groups, and no longer', async () => {
     SELECT operation FROM audit_logs WHERE entity_id = 'v2-shared' ORDER BY created_at`;
   expect(audited.map(({ operation }) => operation)).toContain('disassociate');
 });
+
+test('a resource preset is made, found, changed and removed', async () => {
+  const resource_slots = [
+    { resource_type: 'cpu', quantity: '2' },
+    { resource_type: 'mem', quantity: '1g' },
+  ];
+  const { resource_preset: made } = await done('POST', 'resource-presets', {
+    ...{ name: 'v2-preset', resource_slots, shared_memory: { expr: '64m' } },
+    resource_group_name: 'default',
+  });
+  const path = `resource-presets/${made.id}`;
+  const told = {
+    ...{ id: made.id, name: 'v2-preset', resource_group_name: 'default' },
+    ...{ shared_memory: { value: 64 * 2 ** 20 } },
+    resource_slots: expect.arrayContaining([
+      { resource_type: 'cpu', quantity: '2' },
+      { resource_type: 'mem', quantity: String(2 ** 30) },
+    ]),
+  };
+  expect(made).toMatchObject(told);
+  expect(await done('GET', path)).toMatchObject(told);
+  const filter = { resource_group_name: { equals: 'default' }, name: { starts_with: 'v2-' } };
+  const order = [{ field: 'name', direction: 'desc' }];
+  const page = await done('POST', 'resource-presets/search', { filter, order });
+  expect(page).toMatchObject({ items: [told], total_count: 1 });
+  const { resource_preset: changed } = await done('PATCH', path, {
+    ...{ id: made.id, name: 'v2-renamed' },
+  });
+  // What is not said stays.
+  expect(changed).toMatchObject({ ...told, name: 'v2-renamed' });
+  const wrong = { name: 'v2-wrong', resource_slots: [{ resource_type: 'cpu', quantity: '1' }] };
+  const refused = await call('superadmin', 'POST', 'resource-presets', wrong);
+  expect([refused.status, refused.json.msg]).toEqual([400, expect.stringContaining('mem')]);
+  for (const who of ['user', 'admin', 'otherAdmin'] as const) {
+    expect((await call(who, 'DELETE', path)).status).toBe(403);
+  }
+  expect(await done('DELETE', path)).toEqual({ id: made.id });
+  expect((await call('superadmin', 'GET', path)).status).toBe(404);
+});

@@ -19,6 +19,7 @@ import { accounts } from './topics/accounts.ts';
 import { folders } from './topics/folders.ts';
 import { images } from './topics/images.ts';
 import { policyTopic } from './topics/policies.ts';
+import { presets } from './topics/presets.ts';
 import { records } from './topics/records.ts';
 import { resourceGroups } from './topics/resource-groups.ts';
 import { roles } from './topics/roles.ts';
@@ -29,6 +30,7 @@ const TOPICS: readonly Topic[] = [
   accounts,
   images,
   policyTopic,
+  presets,
   resourceGroups,
   sessions,
   folders,

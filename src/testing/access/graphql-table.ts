@@ -94,6 +94,8 @@ export const graphqlAccess: Readonly<Record<RootKind, FieldsByRule>> = {
       'vfolder_project_list',
     ],
     superadmins: [
+      'adminResourcePresetV2',
+      'adminResourcePresetsV2',
       'adminImageAliases',
       'agentV2',
       'adminResourceGroupV2',
@@ -271,6 +273,9 @@ export const graphqlAccess: Readonly<Record<RootKind, FieldsByRule>> = {
     members: ['acceptRoleInvitation', 'rejectRoleInvitation'],
     owners: ['createRoleInvitation'],
     superadmins: [
+      'adminCreateResourcePresetV2',
+      'adminUpdateResourcePresetV2',
+      'adminDeleteResourcePresetV2',
       'adminCreateResourceGroupV2',
       'adminUpdateResourceGroup',
       'adminDeleteResourceGroupV2',
