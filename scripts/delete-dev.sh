@@ -3,6 +3,7 @@
 # removes its containers (also those of --enable-observability), volumes and files.
 #   scripts/delete-dev.sh [-y|--yes] [--skip-db] [--env-id ID | --target-path DIR]
 #     -y, --yes          does not ask
+#     --skip-venvs       means nothing here: there are none
 #     --skip-db          keeps the data of PostgreSQL and etcd, the folders and the configuration
 #     --env-id ID        which one of this checkout ("default")
 #     --target-path DIR  one that lies elsewhere
@@ -25,6 +26,8 @@ while [ $# -gt 0 ]; do
       ;;
     -y | --yes) yes=1 ;;
     --skip-db) purge= ;;
+    --skip-venvs) ;;
+    --skip-containers) wrong '--skip-containers is not taken: --skip-db keeps the data, and the containers stop.' ;;
     --env-id=*) env_id=${1#*=} ;;
     --target-path=*) target=${1#*=} ;;
     --env-id | --target-path)

@@ -12,6 +12,7 @@ import {
 import { parseManagerAddress } from '../../common/protocol/join.ts';
 import { ACCELERATORS, HALFSTACKS, MAINTENANCE, MODES } from '../request.ts';
 import { harborOptions } from './harbor-options.ts';
+import { upstreamOptions } from './upstream-options.ts';
 
 const anyCase =
   <T extends string>(choices: readonly T[]) =>
@@ -160,7 +161,8 @@ export const options = {
     'With --mode configure: go back to the settings of before the last change.',
   ),
   frontendMode: option(
-    ['--frontend-mode'],
+    // The second of each is upstream's, of install-dev.sh.
+    ['--frontend-mode', '--app-proxy-impl'],
     '[port|wildcard]',
     'Of the app proxy: each app has a port, or a name below .P.app.<base domain>. [default: port]',
     choice(['port', 'wildcard']),
@@ -208,10 +210,7 @@ export const options = {
     'With --mode develop or package: a second agent for copying files over SFTP, in the resource group upload.',
   ),
   ...harborOptions,
-  enableStorage: {
-    ...flag(['--enable-storage'], 'Refused: no component uses object storage.'),
-    hidden: true,
-  },
+  ...upstreamOptions,
   wildcardBinding: flag(
     ['--use-wildcard-binding'],
     'Servers listen on all addresses, also when the public address is a loopback one.',
@@ -261,8 +260,18 @@ export const options = {
   ),
   alertmanagerPort: portOption('--alertmanager-port', 'Port of Alertmanager.'),
   grafanaPort: portOption('--grafana-port', 'Port of Grafana.'),
-  appProxyPort: portOption('--app-proxy-port', 'Port of the app proxy.'),
-  appProxyHttpPort: portOption('--app-proxy-http-port', 'Port of its worker for HTTP.'),
+  appProxyPort: option(
+    ['--app-proxy-port', '--app-proxy-coordinator-port'],
+    'PORT',
+    'Port of the app proxy.',
+    port,
+  ),
+  appProxyHttpPort: option(
+    ['--app-proxy-http-port', '--app-proxy-worker-port'],
+    'PORT',
+    'Port of its worker for HTTP.',
+    port,
+  ),
   appProxyTcpPort: portOption('--app-proxy-tcp-port', 'Port of its worker for TCP.'),
   appProxyH2Port: portOption('--app-proxy-h2-port', 'Port of its worker for HTTP/2.'),
   appProxyWildcardPort: portOption(

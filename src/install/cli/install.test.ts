@@ -112,9 +112,31 @@ test.each([
   expectClearFailure(outcome, reason);
 });
 
+test('upstream’s words for accelerators and the app proxy mean the same', async () => {
+  const asked = [
+    '--enable-rocm-mock',
+    '--app-proxy-impl=port',
+    '--app-proxy-coordinator-port=1200',
+  ];
+  const { stdout } = await mustRun(dryRun('--mode', 'package', ...asked), { cwd: home });
+  expect(stdout).toContain('with simulated AMD GPUs.');
+  expect(stdout).toContain('Port 1200 for the app proxy');
+  const two = dryRun('--mode', 'package', '--enable-cuda', '--accelerator', 'cuda_mock');
+  expectClearFailure(await runCli(two, { cwd: home }), 'not cuda_mock and cuda.');
+});
+
+test.each([
+  [['--configure-ha'], 'halfstack/ha.yaml'],
+  [['--python-version', '3.13'], 'no Python is needed'],
+  [['--ipc-base-path=/tmp/x'], '--target-path'],
+  [['--codespaces-on-create'], 'needs no container'],
+])('upstream’s %p says why it is not taken', async (options, reason) => {
+  expectClearFailure(await runCli(dryRun('--mode', 'develop', ...options), { cwd: home }), reason);
+});
+
 test('upstream’s --enable-storage says why it is not taken', async () => {
   const outcome = await runCli(dryRun('--mode', 'develop', '--enable-storage'), { cwd: home });
-  expectClearFailure(outcome, 'MinIO, which nothing here uses', 'Leave it out.');
+  expectClearFailure(outcome, 'MinIO, which nothing here uses', 'artifact-storages');
 });
 
 test('without an installation there is nothing to configure, and servers are not changed', async () => {

@@ -25,6 +25,7 @@ import {
 } from '../request.ts';
 import { givenHarborOptions, harborWish } from './harbor-options.ts';
 import { options } from './install-options.ts';
+import { acceleratorOf, refuseForeign } from './upstream-options.ts';
 
 type Given = Parameters<Parameters<typeof defineCommand<typeof options>>[0]['run']>[0]['options'];
 
@@ -63,7 +64,7 @@ function portsOf(base: Ports, given: Given): Ports {
 /** Options of the components that `develop` and `package` install, as they are written. */
 function componentOptions(given: Given): string[] {
   const isGiven = {
-    '--accelerator': given.accelerator !== undefined,
+    '--accelerator': acceleratorOf(given) !== undefined,
     '--use-wildcard-binding': given.wildcardBinding,
     '--with-sftp-agent': given.withSftpAgent,
     ...appProxyOptions(given),
@@ -92,11 +93,7 @@ function refuseMisplaced(mode: Mode, given: Given): void {
   if (mode !== 'configure' && ofConfigure.length > 0) {
     throw new UsageError(`Only --mode configure takes ${ofConfigure.join(' and ')}.`);
   }
-  if (given.enableStorage) {
-    throw new UsageError(
-      '--enable-storage would start MinIO, which nothing here uses: there are no artifact registries. Leave it out. Buckets that exist are named in storage-proxy.toml, [artifact-storages].',
-    );
-  }
+  refuseForeign(given);
   const ofHarbor = namesGiven(givenHarborOptions(given));
   if (ofHarbor.length > 0 && mode !== 'develop') {
     throw new UsageError(`Only --mode develop takes ${ofHarbor.join(', ')}.`);
@@ -210,7 +207,7 @@ function configured(request: InstallRequest, given: Given): InstallRequest {
     ...kept,
     publicAddress: given.publicAddress ?? kept.publicAddress,
     agentBackend: given.agentBackend ?? kept.agentBackend,
-    accelerator: given.accelerator ?? kept.accelerator,
+    accelerator: acceleratorOf(given) ?? kept.accelerator,
     wildcardBinding: given.wildcardBinding || kept.wildcardBinding,
     sftpAgent: given.withSftpAgent || kept.sftpAgent,
     appProxy: given.withoutAppProxy ? null : appProxyWish(given, kept.appProxy),
@@ -242,7 +239,7 @@ function requestFrom(given: Given, io: CommandIo): InstallRequest {
       : defaultTarget(mode, given.envId, io.env),
     publicAddress: given.publicAddress ?? '127.0.0.1',
     agentBackend: given.agentBackend ?? 'process',
-    accelerator: given.accelerator ?? null,
+    accelerator: acceleratorOf(given) ?? null,
     wildcardBinding: given.wildcardBinding,
     sftpAgent: given.withSftpAgent,
     harbor: harborWish(given, io, given.publicAddress ?? '127.0.0.1'),
