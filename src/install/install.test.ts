@@ -370,14 +370,14 @@ describe.if(requireOrSkip(reason))('a packaged installation on existing servers'
       await runCli(configure('--undo', '--without-app-proxy', '--with-app-proxy'), at),
       'not both at once',
     );
-    const { killedAt } = await killAtEveryStep(configure('--without-app-proxy'), at);
-    expect(killedAt).toHaveLength(1);
+    await mustRun(configure('--without-app-proxy'), { ...at, timeoutMs: INSTALL_TIMEOUT_MS });
     expect(await status()).toEqual({ code: 0, ready: withoutProxies });
     expect(filesOfProxies()).toEqual([]);
     expect(await appProxyOfGroup()).toBeNull();
     const shown = await mustRun([...configure('--undo'), '--dry-run'], at);
     expect(shown.stdout).toMatch(/app proxy: none → at ports of 127\.0\.0\.1/);
-    await killAtEveryStep(configure('--undo'), at);
+    const { killedAt } = await killAtEveryStep(configure('--undo'), at);
+    expect(killedAt).toHaveLength(1);
     expect(await status()).toEqual({ code: 0, ready: all });
     expect(filesOfProxies()).toHaveLength(8);
     const port = options[options.indexOf('--app-proxy-port') + 1];
@@ -400,8 +400,6 @@ describe.if(requireOrSkip(reason))('a packaged installation on existing servers'
     expect(await status()).toEqual({ code: 0, ready: withoutProxies });
     expect(filesOfProxies()).toEqual([]);
     expect(await appProxyOfGroup()).toBeNull();
-    await mustRun(configure('--with-app-proxy'), { ...at, timeoutMs: INSTALL_TIMEOUT_MS });
-    expect(await status()).toEqual({ code: 0, ready: all });
   });
 
   test('repairing keeps the password of the database', async () => {

@@ -24,7 +24,7 @@ export default defineCommand({
   help:
     'Show nodes, sessions and the queue, live: what is used, by whom, and why others wait. ' +
     'Administrators see everything, others their own sessions. Off a terminal, and with --once, it ' +
-    'prints what there is now.',
+    'prints what there is now. At a terminal rows are sorted, filtered and told of in full: ? shows the keys.',
   options: {
     delay: option(['-d', '--delay'], 'TIME', 'Time between two looks. [default: 2s]', readDelay),
     once: flag(['--once'], 'Print what there is now, and end.'),
