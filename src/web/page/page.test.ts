@@ -69,6 +69,30 @@ describe.skipIf(!canRun)('the plain page', () => {
     expect(page.complaints).toEqual([]);
   }, 60_000);
 
+  test('what comes after the sign-out is not shown to whoever is next', async () => {
+    const page = await browser.newPage();
+    await fillIn(page, 'user@test.example', PASSWORD);
+    await page.waitFor('sessions are listed', `document.body.innerText.includes('RUNNING')`);
+    await page.evaluate(`
+      const send = window.fetch;
+      window.fetch = async (path, init) => {
+        const response = await send(path, init);
+        if (!String(path).includes('/admin/gql')) return response;
+        const text = await response.text();
+        await new Promise((resolve) => { window.letGo = resolve; });
+        return new Response(text, response);
+      };
+      document.getElementById('refresh').click();`);
+    await page.waitFor('the list is on its way', 'window.letGo !== undefined');
+    await signOut(page);
+    await page.evaluate(`
+      window.letGo();
+      // Everything that waits for the answer has had its turn by then.
+      new Promise((resolve) => setTimeout(resolve, 0)).then(() => { window.isOver = true; });`);
+    await page.waitFor('the answer was taken', 'window.isOver === true');
+    expect(await page.evaluate("document.querySelectorAll('#sessions td').length")).toBe(0);
+  }, 60_000);
+
   test('shows a superadmin the agents, too', async () => {
     const page = await browser.newPage();
     await fillIn(page, 'superadmin@test.example', PASSWORD);

@@ -51,9 +51,12 @@ const slots = (text) =>
     .join(', ');
 
 async function refresh(role) {
+  const own = account;
   const sessions = await query(
     '{ compute_session_list(limit: 100, offset: 0) { items { name image type status group_name created_at session_id access_key service_ports } } }',
   );
+  // They have left meanwhile: whoever is here now must not see it.
+  if (account !== own) return;
   fill(
     'sessions',
     sessions.compute_session_list.items.map((s) => [
@@ -66,6 +69,7 @@ async function refresh(role) {
   const agents = await query(
     '{ agent_list(limit: 100, offset: 0) { items { id status scaling_group available_slots occupied_slots } } }',
   );
+  if (account !== own) return;
   fill(
     'agents',
     agents.agent_list.items.map((a) => [
