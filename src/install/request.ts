@@ -229,6 +229,14 @@ export const usesCompose = ({
   halfstack === 'compose' ||
   (halfstack === 'auto' && Object.values(existing).every((address) => address === undefined));
 
+/** What is started when nobody says anything: as upstream has it. */
+export const defaultWatch = (
+  request: Pick<InstallRequest, 'mode' | 'halfstack' | 'existing' | 'otelEndpoint'>,
+): Watch =>
+  request.mode === 'develop' && usesCompose(request) && request.otelEndpoint === null
+    ? 'telemetry'
+    : 'nothing';
+
 /** Where traces are sent; null: nowhere. */
 export function otelEndpointOf({
   otelEndpoint,

@@ -66,7 +66,9 @@ test('what sees into a cluster is told with what is pulled for it', async () => 
   expect(stdout).toContain('Port 3001 for the Grafana of compose');
   const byDefault = await mustRun(dryRun('--mode', 'develop'), { cwd: home });
   expect(byDefault.stdout).toContain('Start the collector, Loki and Tempo with compose');
-  expect(byDefault.stdout).toContain('Where that fails, it goes on without.');
+  expect(byDefault.stdout).toContain(
+    'Compose pulls and starts the collector, Loki and Tempo, too, or goes on without where that fails.',
+  );
 });
 
 test.each([

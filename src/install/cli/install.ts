@@ -16,6 +16,7 @@ import {
   DEVELOP_PORTS,
   defaultMode,
   defaultTarget,
+  defaultWatch,
   type InstallRequest,
   type Mode,
   PACKAGE_PORTS,
@@ -115,11 +116,11 @@ function refuseMisplaced(mode: Mode, given: Given): void {
  * @throws UsageError when it is asked for where it cannot be had.
  */
 function watchWish(
-  mode: Mode,
+  request: Parameters<typeof defaultWatch>[0],
   given: Given,
-  halfstack: Pick<InstallRequest, 'halfstack' | 'existing'>,
 ): Pick<InstallRequest, 'watch' | 'isWatchOptional'> {
-  const { enableTelemetry, disableTelemetry, enableObservability, otelEndpoint } = given;
+  const { mode } = request;
+  const { enableTelemetry, disableTelemetry, enableObservability } = given;
   if (enableTelemetry && disableTelemetry) {
     throw new UsageError('Give --enable-telemetry or --disable-telemetry, not both.');
   }
@@ -130,18 +131,16 @@ function watchWish(
       `Only --mode develop and package take --enable-${enableObservability ? 'observability' : 'telemetry'}; to add it to an installation, install again over it with the options of before.`,
     );
   }
-  if (isAsked && !usesCompose(halfstack)) {
+  if (isAsked && !usesCompose(request)) {
     throw new UsageError(
       'With existing servers nothing is started with compose: name a collector of yours with --otel-endpoint, and let a Prometheus of yours read etc/prometheus-targets of the installation.',
     );
   }
-  const isByDefault =
-    mode === 'develop' && usesCompose(halfstack) && otelEndpoint === undefined && !disableTelemetry;
+  // The larger one has all of the other, as upstream's.
   if (enableObservability) return { watch: 'observability', isWatchOptional: false };
-  return {
-    watch: enableTelemetry || isByDefault ? 'telemetry' : 'nothing',
-    isWatchOptional: !isAsked,
-  };
+  if (enableTelemetry) return { watch: 'telemetry', isWatchOptional: false };
+  if (disableTelemetry) return { watch: 'nothing', isWatchOptional: false };
+  return { watch: defaultWatch(request), isWatchOptional: true };
 }
 
 /**
@@ -231,6 +230,7 @@ function requestFrom(given: Given, io: CommandIo): InstallRequest {
     );
   }
   const existing = { postgres, redis, redisService, etcd };
+  const otelEndpoint = given.otelEndpoint ?? null;
   return {
     mode,
     envId: given.envId,
@@ -246,8 +246,8 @@ function requestFrom(given: Given, io: CommandIo): InstallRequest {
     appProxy: appProxyWish(given, null),
     halfstack: given.halfstack,
     existing,
-    ...watchWish(mode, given, { halfstack: given.halfstack, existing }),
-    otelEndpoint: given.otelEndpoint ?? null,
+    ...watchWish({ mode, halfstack: given.halfstack, existing, otelEndpoint }, given),
+    otelEndpoint,
     endpointProtocol: given.endpointProtocol ?? null,
     etcdNamespace: given.etcdNamespace ?? null,
     database: {

@@ -55,6 +55,7 @@ import {
 import { startWatching, watchStep } from '../parts/watch-step.ts';
 import {
   watchChecks,
+  watchDetails,
   watchFilePath,
   watchReport,
   watchSummary,
@@ -408,7 +409,9 @@ export function undoLine({ mode }: Pick<InstallRequest, 'mode'>, root: string): 
 const hasWatchStep = (request: InstallRequest, layout: Layout): boolean =>
   usesCompose(request) && (request.watch !== 'nothing' || existsSync(watchFilePath(layout)));
 
-export function serversPlan(request: InstallRequest, environment: Environment): Plan {
+export function serversPlan(asked: InstallRequest, environment: Environment): Plan {
+  // Only compose can.
+  const request: InstallRequest = usesCompose(asked) ? asked : { ...asked, watch: 'nothing' };
   const layout = layoutOf(request.targetPath);
   const { random, clock } = environment;
   const secrets = () => loadOrCreateSecrets(layout, random);
@@ -441,6 +444,7 @@ export function serversPlan(request: InstallRequest, environment: Environment): 
         ? `Manager, agent, storage proxy${request.appProxy === null ? '' : ', app proxy'} and web server are started ${byUnits ? 'as services of the system' : 'in the background'}.`
         : 'Nothing is started.',
       undoLine(request, layout.root),
+      ...watchDetails(request),
     ],
     checks: [
       ...checksOf(request, layout, environment.signal),

@@ -129,17 +129,20 @@ export function watchChecks(request: InstallRequest, layout: Layout): Check[] {
 }
 
 /** What the plan says of it before anything is done. */
-export function watchSummary(request: InstallRequest): string[] {
-  const { watch, isWatchOptional, ports } = request;
+export function watchSummary({ watch, isWatchOptional }: InstallRequest): string[] {
+  if (watch === 'nothing') return [];
+  const also = `Compose pulls and starts ${WATCH_TITLES[watch]}, too`;
+  return [isWatchOptional ? `${also}, or goes on without where that fails.` : `${also}.`];
+}
+
+/** What that is in full, for those who have room for it. */
+export function watchDetails({ watch, ports }: InstallRequest): string[] {
   if (watch === 'nothing') return [];
   const images = [...new Set(wantedServices(watch).map((name) => SERVICES[name]?.image ?? ''))];
   const places = watchersOf(watch).map(({ title, port }) => `${title} ${ports[port]}`);
   return [
-    `Compose starts ${WATCH_TITLES[watch]}, too, on ports of this machine: ${places.join(', ')}.`,
+    `Ports of this machine: ${places.join(', ')}.`,
     `Images that are not here are pulled: ${images.join(', ')}.`,
-    ...(isWatchOptional
-      ? ['Where that fails, it goes on without. --disable-telemetry leaves it out.']
-      : []),
   ];
 }
 

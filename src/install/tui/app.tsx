@@ -5,7 +5,13 @@ import { VERSION } from '../../common/version.ts';
 import { configurable } from '../modes/configure.ts';
 import type { Environment } from '../modes/servers.ts';
 import { planFor } from '../plan.ts';
-import { DEVELOP_PORTS, defaultTarget, type InstallRequest, PACKAGE_PORTS } from '../request.ts';
+import {
+  DEVELOP_PORTS,
+  defaultTarget,
+  defaultWatch,
+  type InstallRequest,
+  PACKAGE_PORTS,
+} from '../request.ts';
 import type { Plan } from '../step.ts';
 import { ModeMenu } from './mode-menu.tsx';
 import { Review } from './review.tsx';
@@ -69,6 +75,9 @@ export function App(props: AppProps) {
                 ? {}
                 : {
                     purge: false,
+                    watch: request.isWatchOptional
+                      ? defaultWatch({ ...request, mode })
+                      : request.watch,
                     ports: mode === 'develop' ? DEVELOP_PORTS : PACKAGE_PORTS,
                     targetPath: defaultTarget(mode, request.envId, process.env),
                   }),

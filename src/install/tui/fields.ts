@@ -62,7 +62,7 @@ function watchFields(request: InstallRequest): ValueField[] {
   return [
     {
       label: 'See into it by',
-      about: 'Telemetry: where traces go; observability: also figures, logs, dashboards.',
+      about: 'Telemetry: traces and logs; observability: also figures, dashboards, alerts.',
       value: request.watch,
       choices: WATCHES,
       accept: (text) => ({
