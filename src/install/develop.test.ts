@@ -164,15 +164,20 @@ describe.if(requireOrSkip(reason))('a development installation', () => {
   }
 
   test('compose starts the three servers, and a session says hello', async () => {
+    // By default there is a collector, but not where its image cannot be had, or something else listens.
+    using _taken = Bun.listen({
+      ...{ hostname: '127.0.0.1', port: ports.get('otlp-http') ?? 0 },
+      socket: { data() {} },
+    });
     const { code, stderr, stdout } = await script('install-dev.sh', ...options);
-    // By default there is a collector, but not where its image cannot be had.
+    expect(stderr).toContain('another port with --otlp-http-port.');
     expect(stderr).toContain('It goes on without: ');
     expect(stdout).not.toContain('\nWatching\n');
     expect(stderr).toContain('✓ Start PostgreSQL, Redis and etcd with compose');
     expect(stderr).toContain('  hello world\n');
     expect(stdout).toContain('admin@lablup.com');
     expect(code).toBe(0);
-    expect(await leftInDocker()).toEqual({ containers: 3, networks: 1, volumes: 2 });
+    expect(await leftInDocker()).toMatchObject({ containers: 3, networks: 1 });
   });
 
   const grafana = v.object({ grafana: v.string() });
