@@ -272,7 +272,8 @@ test('without a usable folder for temporary files the home folder is used', asyn
 
 test.each([
   [132, 'lacks instructions'],
-  [127, 'does not run on this machine: exit code 127'],
+  [127, 'a library is missing'],
+  [3, 'does not run on this machine: exit code 3'],
 ])('an executable that cannot run here (%p) is said to be so', async (exitCode, sentence) => {
   const { code, stderr } = await install([
     '--from',

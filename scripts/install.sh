@@ -157,6 +157,8 @@ try_out() {
     0) ;;
     132) die 'This processor lacks instructions that the executable uses.' \
       'On x86_64 these are SSE4.2 (Intel since 2008, AMD since 2011). A virtual machine may hide them: give it the processor type of its host.' ;;
+    127) die 'The executable does not run on this machine: a library is missing.' \
+      "What the system says is above${suffix:+; on Alpine: apk add libstdc++ libgcc}." ;;
     *) die "The executable does not run on this machine: exit code $code." 'What the system says is above.' ;;
   esac
 }
