@@ -8,6 +8,7 @@ import * as v from 'valibot';
 import { checkoutRoot } from '../common/executable.ts';
 import { composeEnvironment, missingForCompose } from '../testing/compose.ts';
 import { missingForDocker, sharedDocker, type TestDocker } from '../testing/docker.ts';
+import { killAtEveryStep } from '../testing/faults/interrupted.ts';
 import { expectClearFailure, mustRun, runCli } from '../testing/faults/programs.ts';
 import { importHalfstackImages, missingForHalfstackImages } from '../testing/halfstack-images.ts';
 import {
@@ -27,7 +28,8 @@ import { freePort, missingTool, requireOrSkip } from '../testing/services.ts';
 import { until } from '../testing/until.ts';
 import { projectName } from './parts/halfstack.ts';
 
-setDefaultTimeout(240_000);
+// A dozen runs of the installer, on a machine that does other things as well.
+setDefaultTimeout(600_000);
 const COMMAND_TIMEOUT_MS = 180_000;
 const PATIENCE_MS = 60_000;
 const reason =
@@ -64,6 +66,9 @@ describe.if(requireOrSkip(reason))('a development installation', () => {
   const envId = `dev${home.slice(-6).replace(/[^A-Za-z0-9]/g, '0')}`;
   let docker: TestDocker;
   let at: { cwd: string; env: Record<string, string>; timeoutMs: number };
+  const place = ['--target-path', target];
+  /** Without Harbor. */
+  let core: string[];
   let options: string[];
   let archive: ReturnType<typeof serveFile>;
   let harbor: string;
@@ -89,8 +94,9 @@ describe.if(requireOrSkip(reason))('a development installation', () => {
     const harborPort = await freePort();
     // By the machine's own name: Harbor does not want to be reached by a loopback address.
     harbor = `${hostname()}:${harborPort}`;
+    core = ['--env-id', envId, ...asOptions];
     options = [
-      ...['--env-id', envId, '--target-path', target, '--verbose', ...asOptions],
+      ...[...core, '--verbose'],
       ...['--harbor-download-uri', archive.url, '--harbor-download-sha256', archive.sha256],
       ...['--harbor-hostname', hostname(), '--harbor-http-port', String(harborPort)],
       '--with-harbor',
@@ -106,17 +112,14 @@ describe.if(requireOrSkip(reason))('a development installation', () => {
 
   /** One of the scripts for developers. `--target-path` is added to what it is given. */
   async function script(name: string, ...args: string[]) {
-    const child = Bun.spawn(
-      ['sh', join(checkoutRoot ?? '.', 'scripts', name), '--target-path', target, ...args],
-      {
-        cwd: home,
-        env: { HOME: process.env.HOME ?? home, LANG: 'C.UTF-8', ...at.env },
-        stdin: 'ignore',
-        stdout: 'pipe',
-        stderr: 'pipe',
-        timeout: COMMAND_TIMEOUT_MS,
-      },
-    );
+    const child = Bun.spawn(['sh', join(checkoutRoot ?? '.', 'scripts', name), ...place, ...args], {
+      cwd: home,
+      env: { HOME: process.env.HOME ?? home, LANG: 'C.UTF-8', ...at.env },
+      stdin: 'ignore',
+      stdout: 'pipe',
+      stderr: 'pipe',
+      timeout: COMMAND_TIMEOUT_MS,
+    });
     const [stdout, stderr, code] = await Promise.all([
       new Response(child.stdout).text(),
       new Response(child.stderr).text(),
@@ -162,6 +165,18 @@ describe.if(requireOrSkip(reason))('a development installation', () => {
         ?.length,
     };
   }
+
+  test('killed at every step and run again, it gets to a session', async () => {
+    // Harbor and what watches are looked at below.
+    const develop = ['--mode', 'develop', '--non-interactive', '--disable-telemetry'];
+    const { killedAt, last } = await killAtEveryStep(
+      ['install', ...develop, ...place, ...core],
+      at,
+    );
+    expect(killedAt).toContain('Start PostgreSQL, Redis and etcd with compose');
+    expect(killedAt.at(-1)).toBe('Run a session that prints hello world');
+    expect(last.stdout).toContain('admin@lablup.com');
+  });
 
   test('compose starts the three servers, and a session says hello', async () => {
     // By default there is a collector, but not where its image cannot be had, or something else listens.
@@ -216,9 +231,9 @@ describe.if(requireOrSkip(reason))('a development installation', () => {
   });
 
   test('its components are at work, and once more finds everything done', async () => {
-    await mustRun(['dev', 'status', '--target-path', target], at);
+    await mustRun(['dev', 'status', ...place], at);
     // Its file is JSON now.
-    const log = await mustRun(['dev', 'log', 'mgr', '--target-path', target], at);
+    const log = await mustRun(['dev', 'log', 'mgr', ...place], at);
     expect(log.stdout).toContain(' INFO  manager: ');
     const before = readFileSync(join(target, 'run/mgr.pid'), 'utf8');
     const { code, stderr } = await script('install-dev.sh', ...options, '--enable-observability');
@@ -272,21 +287,29 @@ describe.if(requireOrSkip(reason))('a development installation', () => {
     const { code, stdout } = await script('delete-dev.sh');
     expect(stdout).toContain('with all its data? [y/N]');
     expect(code).toBe(0);
-    await mustRun(['dev', 'status', '--target-path', target], at);
+    await mustRun(['dev', 'status', ...place], at);
     const wrong = await script('delete-dev.sh', '--skip-venv');
     expectClearFailure(wrong, "'--skip-venv' is not an option.", '--skip-db');
   });
 
-  test('deleted, it leaves nothing', async () => {
-    const { code, stderr } = await script('delete-dev.sh', '--yes');
-    expect(stderr).toContain('✓ Remove Harbor with its data');
+  test('deleted, though it is killed at every step, it leaves nothing', async () => {
+    const deleting = ['--mode', 'maintain', '--action', 'uninstall', '--purge'];
+    const { killedAt } = await killAtEveryStep(
+      ['install', ...deleting, '--non-interactive', ...place],
+      at,
+    );
+    // The last step, which removes files, may be over before anybody can interrupt it.
+    for (const step of [
+      ...['End all sessions', 'Stop the components', 'Remove Harbor with its data'],
+      'Remove PostgreSQL, Redis and etcd with their data',
+    ]) {
+      expect(killedAt).toContain(step);
+    }
     expect(await leftOfHarbor()).toEqual({ containers: 0, images: 0 });
-    expect(stderr).toContain('✓ Remove PostgreSQL, Redis and etcd with their data');
-    expect(code).toBe(0);
     expect(await leftInDocker()).toEqual({ containers: 0, networks: 0, volumes: 0 });
     expect(existsSync(target)).toBe(false);
     expect(Bun.spawnSync(['pgrep', '-f', target]).stdout.toString()).toBe('');
-    const status = await runCli(['dev', 'status', '--target-path', target], at);
+    const status = await runCli(['dev', 'status', ...place], at);
     expectClearFailure(status, `There is no installation in ${target}`);
   });
 });
