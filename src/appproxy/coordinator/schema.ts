@@ -8,6 +8,7 @@ import {
   applyMigrations,
   createHistory,
   type Migration,
+  setAsideMigrations,
 } from '../../stores/sql/migrate.ts';
 import core from './migrations/0001_core.sql' with { type: 'text' };
 
@@ -18,12 +19,12 @@ const LOCK = 7_120_260_405;
 
 /** The version that the database has, and the newest one that this program knows. */
 export const schemaVersions = async (sql: Db): Promise<{ applied: number; latest: number }> => ({
-  applied: Math.max(0, ...(await appliedVersions(sql))),
+  applied: Math.max(0, ...(await appliedVersions(sql, MIGRATIONS))),
   latest: LATEST,
 });
 
 async function begin(tx: Db): Promise<void> {
-  const version = Math.max(0, ...(await appliedVersions(tx)));
+  const version = Math.max(0, ...(await appliedVersions(tx, MIGRATIONS)));
   if (version > LATEST) {
     throw new UserError(
       `The app proxy's database has schema ${version}, newer than ${LATEST}, which this version knows.`,
@@ -45,3 +46,7 @@ async function begin(tx: Db): Promise<void> {
 /** @throws UserError when the schema is newer than this program or not the app proxy's. */
 export const migrateCoordinator = (sql: Sql, log?: Logger): Promise<number> =>
   applyMigrations(sql, { migrations: MIGRATIONS, lock: LOCK, begin, log });
+
+/** Lets a program of before, which knows the schema up to a version, run on this one. */
+export const setAside = (sql: Sql, newest: number): Promise<number> =>
+  setAsideMigrations(sql, { newest, lock: LOCK });

@@ -67,7 +67,9 @@ export function backup(cluster: Cluster, keys: NodeKeys, file: string): Promise<
     await writer.add(MANAGER_KEY, keys.toPem());
     const entries = await config.listLasting('');
     const { parts } = await writer.addParts(configPart, lines(entries));
-    const applied = [...(await appliedVersions(sql))].toSorted((one, other) => one - other);
+    const applied = [...(await appliedVersions(sql, migrations))].toSorted(
+      (one, other) => one - other,
+    );
     const tables = await store.inSnapshot(sql, async (tx) =>
       addTables(tx, await store.selectTables(sql), writer, log),
     );

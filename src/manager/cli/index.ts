@@ -7,6 +7,10 @@ const schema: CommandRecord = {
     description: 'Create all tables, or bring an older schema up to date.',
     load: async () => ({ default: (await import('./schema.ts')).oneshot }),
   },
+  'set-aside': {
+    description: 'Let an earlier version of this program run again on the present tables.',
+    load: async () => ({ default: (await import('./schema.ts')).setAsideNewer }),
+  },
   show: {
     description: 'Show which schema the database has.',
     load: async () => ({ default: (await import('./schema.ts')).show }),

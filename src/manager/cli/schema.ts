@@ -1,7 +1,7 @@
 /** `mgr schema`: creates the tables and tells which schema there is. */
-import { type CommandIo, defineCommand, option } from '../../common/command.ts';
+import { argument, type CommandIo, defineCommand, integer, option } from '../../common/command.ts';
 import { provideSystemRoles } from '../authz/system-roles.ts';
-import { migrate, schemaState } from '../db/migrate.ts';
+import { migrate, schemaState, setAside } from '../db/migrate.ts';
 import { type Invocation, withDatabase } from './context.ts';
 
 export const options = {
@@ -47,6 +47,24 @@ export const show = defineCommand({
         `Current database revision: ${current}\n` +
           `The head revision of available migrations: ${latest}\n`,
       );
+    });
+    return 0;
+  },
+});
+
+export const setAsideNewer = defineCommand({
+  options,
+  positionals: {
+    version: argument(
+      'SCHEMA',
+      'Newest schema that the earlier version knows.',
+      integer({ min: 0 }),
+    ),
+  },
+  async run({ options: { config }, args: { version }, io }) {
+    await withDatabase(invocationOf(io, config), async (sql) => {
+      const count = await setAside(sql, version);
+      io.stdout.write(`The schema is shown as ${version}; ${count} newer steps are set aside.\n`);
     });
     return 0;
   },

@@ -1,7 +1,7 @@
 /** Migrations: applied once, in order, whatever the number of managers that start together. */
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { type TestDatabase, testDatabase } from '../../testing/postgres.ts';
-import { assertCurrent, migrate, schemaState, UPSTREAM_REVISION } from './migrate.ts';
+import { assertCurrent, migrate, schemaState, setAside, UPSTREAM_REVISION } from './migrate.ts';
 import { migrations } from './migrations/index.ts';
 
 let db: TestDatabase;
@@ -47,6 +47,35 @@ test('a migration below the newest applied one is made up for, in its turn', asy
     expect(() => assertCurrent({ ...state, version: 4, missing: [] })).not.toThrow();
   } finally {
     await late.drop();
+  }
+});
+
+test('what an upgrade did that is taken back is hidden from the version of before only', async () => {
+  const step = (version: number, sql: string) => ({ version, name: `step${version}`, sql });
+  const before = [step(1, 'CREATE TABLE trail (made_by int)')];
+  const after = [...before, step(2, 'INSERT INTO trail VALUES (2)')];
+  const broken = [...after, step(3, 'INSERT INTO trail VALUES (3); SELECT 1 / 0')];
+  const database = await testDatabase({ migrated: false });
+  const trail = async () =>
+    (await database.sql`SELECT made_by FROM trail`).map(({ made_by }) => made_by);
+  try {
+    await migrate(database.sql, undefined, before);
+    await expect(migrate(database.sql, undefined, broken)).rejects.toThrow('division by zero');
+    // Of the step that failed half-way nothing stays; the one before it does.
+    expect(await trail()).toEqual([2]);
+    await expect(migrate(database.sql, undefined, before)).rejects.toThrow('newer than 1');
+    expect(await setAside(database.sql, 1)).toBe(1);
+    const old = await schemaState(database.sql, before);
+    expect(old).toMatchObject({ version: 1, missing: [] });
+    expect(() => assertCurrent(old)).not.toThrow();
+    expect(await migrate(database.sql, undefined, before)).toBe(0);
+    expect(await schemaState(database.sql, after)).toMatchObject({ version: 2, missing: [] });
+    const mended = [...after, step(3, 'INSERT INTO trail VALUES (3)')];
+    expect(await migrate(database.sql, undefined, mended)).toBe(1);
+    expect(await trail()).toEqual([2, 3]);
+    await expect(migrate(database.sql, undefined, before)).rejects.toThrow('newer than 1');
+  } finally {
+    await database.drop();
   }
 });
 

@@ -7,6 +7,7 @@ import {
   applyMigrations,
   createHistory,
   type Migration,
+  setAsideMigrations,
 } from '../../stores/sql/migrate.ts';
 import type { Db } from './connect.ts';
 import { migrations } from './migrations/index.ts';
@@ -37,7 +38,7 @@ export async function schemaState(
   sql: Db,
   known: readonly Migration[] = migrations,
 ): Promise<SchemaState> {
-  const applied = await appliedVersions(sql);
+  const applied = await appliedVersions(sql, known);
   let upstreamRevision: string | null = null;
   if (await tableExists(sql, 'alembic_version')) {
     const [row] = await sql<{ version_num: string }[]>`SELECT version_num FROM alembic_version`;
@@ -117,3 +118,10 @@ export async function migrate(
     log,
   });
 }
+
+/**
+ * Lets a program of before run on this schema, as `setAsideMigrations` tells.
+ * @param newest version of the schema that it knows.
+ */
+export const setAside = (sql: Sql, newest: number): Promise<number> =>
+  setAsideMigrations(sql, { newest, lock: MIGRATION_LOCK });

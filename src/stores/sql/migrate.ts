@@ -16,13 +16,55 @@ export const createHistory = (sql: Db) => sql`CREATE TABLE schema_migrations (
     name text NOT NULL,
     applied_at timestamptz DEFAULT now() NOT NULL)`;
 
-/** Versions of the applied migrations; none for an empty database. */
-export async function appliedVersions(sql: Db): Promise<ReadonlySet<number>> {
+/**
+ * Versions of the applied migrations; none for an empty database.
+ * @param known those of this program. What was set aside counts for programs that know it only.
+ */
+export async function appliedVersions(
+  sql: Db,
+  known: readonly Migration[],
+): Promise<ReadonlySet<number>> {
+  if (!(await hasHistory(sql))) return new Set();
+  const rows = await sql<{ version: number }[]>`SELECT version FROM schema_migrations`;
+  const isKnown = new Set(known.map(({ version }) => version));
+  return new Set(
+    rows
+      .map(({ version }) => (isKnown.has(-version) ? -version : version))
+      .filter((version) => version > 0),
+  );
+}
+
+async function hasHistory(sql: Db): Promise<boolean> {
   const [table] = await sql<{ found: boolean }[]>`
     SELECT to_regclass('schema_migrations') IS NOT NULL AS found`;
-  if (!table?.found) return new Set();
-  const rows = await sql<{ version: number }[]>`SELECT version FROM schema_migrations`;
-  return new Set(rows.map(({ version }) => version));
+  return table?.found ?? false;
+}
+
+/**
+ * Hides what was applied after a version from programs of before, which refuse to run on a newer schema.
+ * The tables stay as they are: what a migration makes of them still fits the version before it. A program
+ * that knows these migrations takes them for applied. Their versions become negative.
+ * @param newest of the migrations that stay visible.
+ * @returns how many were set aside.
+ */
+export async function setAsideMigrations(
+  sql: Sql,
+  { newest, lock }: { readonly newest: number; readonly lock: number },
+): Promise<number> {
+  return await sql.begin(async (tx) => {
+    await tx`SELECT pg_advisory_xact_lock(${lock})`;
+    if (!(await hasHistory(tx))) return 0;
+    const { count } = await tx`
+      UPDATE schema_migrations SET version = -version WHERE version > ${newest}`;
+    return count;
+  });
+}
+
+/** What was set aside is visible again, as far as this program knows it. */
+async function takeUpAgain(tx: Db, known: readonly Migration[]): Promise<void> {
+  if (!(await hasHistory(tx))) return;
+  const hidden = known.map(({ version }) => -version);
+  await tx`UPDATE schema_migrations SET version = -version WHERE version = ANY(${hidden})`;
 }
 
 /**
@@ -50,8 +92,9 @@ export async function applyMigrations(
       // Waiting for others, and filling a new table from a large old one, take as long as they take.
       await tx`SET LOCAL statement_timeout = 0`;
       await tx`SELECT pg_advisory_xact_lock(${lock})`;
+      await takeUpAgain(tx, migrations);
       await begin(tx);
-      const done = await appliedVersions(tx);
+      const done = await appliedVersions(tx, migrations);
       const next = migrations.find(({ version }) => !done.has(version));
       if (next === undefined) return true;
       await tx.unsafe(next.sql);

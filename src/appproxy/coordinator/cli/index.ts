@@ -18,6 +18,10 @@ export const coordinatorCommands: CommandRecord = {
         description: 'Bring the database to the newest schema.',
         load: async () => ({ default: (await import('./schema.ts')).createSchema }),
       },
+      'set-aside': {
+        description: 'Let an earlier version of this program run again on the present tables.',
+        load: async () => ({ default: (await import('./schema.ts')).setAsideNewer }),
+      },
       show: {
         description: 'Show which schema the database has.',
         load: async () => ({ default: (await import('./schema.ts')).showSchema }),

@@ -2,12 +2,19 @@
 import { homedir } from 'node:os';
 import { resolve } from 'node:path';
 import * as v from 'valibot';
-import { type CommandIo, defineCommand, flag, option } from '../../../common/command.ts';
+import {
+  argument,
+  type CommandIo,
+  defineCommand,
+  flag,
+  integer,
+  option,
+} from '../../../common/command.ts';
 import { errorMessage, UserError } from '../../../common/errors.ts';
 import { commandLogger } from '../../../logging/options.ts';
 import { loadCoordinatorConfig } from '../config-file.ts';
 import { createDatabase } from '../database-store.ts';
-import { migrateCoordinator, schemaVersions } from '../schema.ts';
+import { migrateCoordinator, schemaVersions, setAside } from '../schema.ts';
 import { openCoordinatorDatabase } from './database.ts';
 
 const options = {
@@ -87,6 +94,27 @@ export const createSchema = defineCommand({
     try {
       const applied = await migrateCoordinator(sql);
       io.stdout.write(`Migrations applied: ${applied}\n`);
+      return 0;
+    } finally {
+      await sql.end({ timeout: 5 });
+    }
+  },
+});
+
+export const setAsideNewer = defineCommand({
+  options,
+  positionals: {
+    version: argument(
+      'SCHEMA',
+      'Newest schema that the earlier version knows.',
+      integer({ min: 0 }),
+    ),
+  },
+  async run({ options: given, args: { version }, io }) {
+    const sql = await open(io, given.config);
+    try {
+      const count = await setAside(sql, version);
+      io.stdout.write(`The schema is shown as ${version}; ${count} newer steps are set aside.\n`);
       return 0;
     } finally {
       await sql.end({ timeout: 5 });
