@@ -56,6 +56,8 @@ describe.if(requireOrSkip(reason))('a packaged installation on existing servers'
   let etcd: TestService;
   let at: { cwd: string; env: Record<string, string> };
   let options: string[];
+  /** Of a web server in a session. */
+  let appPort: string;
   let spans = 0;
   const collector = Bun.serve({
     hostname: '127.0.0.1',
@@ -87,6 +89,7 @@ describe.if(requireOrSkip(reason))('a packaged installation on existing servers'
     ]) {
       ports.push(name, String(await freePort()));
     }
+    appPort = String(await freePort());
     at = { cwd: home, env: { BACKEND_DB_PASSWORD: decodeURIComponent(database.password) } };
     const envId = `t${home.slice(-6).replace(/[^A-Za-z0-9]/g, '0')}`;
     options = [
@@ -294,6 +297,67 @@ describe.if(requireOrSkip(reason))('a packaged installation on existing servers'
     expect(listed.stdout).toContain('sent');
   });
 
+  const configure = (...more: string[]) => [
+    ...['install', '--mode', 'configure', '--non-interactive', '--target-path', target, ...more],
+  ];
+
+  /**
+   * Fetches a file of a session's own web server through the installed app proxy, as a browser would: it
+   * follows redirections and keeps cookies. Names are looked up on this machine.
+   */
+  const throughProxy = async (path: string): Promise<{ origin: string; text: string }> => {
+    const use = { cwd: home, env: environmentOf('user'), timeoutMs: INSTALL_TIMEOUT_MS };
+    const json = async (...args: string[]) =>
+      JSON.parse((await mustRun(['--output', 'json', ...args], use)).stdout);
+    const { token, wsproxy_addr } = await json('session', 'start-service', 'served', appPort);
+    const { session_id: id } = (await json('session', 'info', 'served')).items[0];
+    const add = `/v2/proxy/${token}/${id}/add?app=${appPort}&protocol=preopen`;
+    const { ports }: { ports: Record<string, number> } = JSON.parse(
+      readFileSync(join(target, 'INSTALL-INFO'), 'utf8'),
+    );
+    const jar = join(home, 'cookies');
+    const browse = (address: string | URL, ...more: string[]) =>
+      exec([
+        ...['curl', '--silent', '--show-error', '--fail', '--location', '--max-time', '30'],
+        ...['--cookie', jar, '--cookie-jar', jar],
+        ...Object.values(ports).flatMap((port) => ['--resolve', `*:${port}:127.0.0.1`]),
+        ...[...more, String(address)],
+      ]);
+    const { url } = JSON.parse(await browse(new URL(add, wsproxy_addr)));
+    const written = ['--output', '/dev/null', '--write-out', '%{url_effective}'];
+    const { origin } = new URL(await browse(url, ...written));
+    const text = await browse(`${origin}${path}`);
+    return { origin, text };
+  };
+
+  const canBrowse = requireOrSkip(missingTool('curl', 'curl'));
+  test.if(canBrowse)(
+    'an app of a session is opened through the app proxy, by port and by name',
+    async () => {
+      const use = { cwd: home, env: environmentOf('user'), timeoutMs: INSTALL_TIMEOUT_MS };
+      await mustRun(['session', 'create', 'python', '-t', 'served', '--preopen', appPort], use);
+      const serving = `import subprocess, sys
+open("page.txt", "w").write("served by the session")
+subprocess.Popen([sys.executable, "-m", "http.server", "${appPort}"])`;
+      await mustRun(['run', '-t', 'served', 'python', '-c', serving], use);
+      const byPort = await throughProxy('/page.txt');
+      expect(byPort.text).toBe('served by the session');
+      expect(byPort.origin).toStartWith('http://127.0.0.1:');
+      const port = String(await freePort());
+      const names = ['--frontend-mode', 'wildcard', '--fqdn-prefix', 'lab'];
+      const where = ['--app-base-domain', 'example.test', '--app-proxy-wildcard-port', port];
+      await mustRun(configure(...names, ...where), {
+        ...at,
+        timeoutMs: INSTALL_TIMEOUT_MS,
+      });
+      const byName = await throughProxy('/page.txt');
+      expect(byName.text).toBe('served by the session');
+      expect(byName.origin).toEndWith(`.lab.app.example.test:${port}`);
+      await mustRun(['rm', 'served'], use);
+      await until(() => kernelPids().length === 0, 'its kernel is gone', INSTALL_TIMEOUT_MS);
+    },
+  );
+
   test('an upgrade, though it is killed, restarts everything but the sessions', async () => {
     const use = { cwd: home, env: environmentOf('user'), timeoutMs: INSTALL_TIMEOUT_MS };
     await mustRun(['run', '-t', 'left-behind', 'python', '-c', 'kept = 42'], use);
@@ -311,10 +375,6 @@ describe.if(requireOrSkip(reason))('a packaged installation on existing servers'
     );
     expect(stdout).toContain('kept 42');
   });
-
-  const configure = (...more: string[]) => [
-    ...['install', '--mode', 'configure', '--non-interactive', '--target-path', target, ...more],
-  ];
 
   test('settings are shown before they change, and only what they concern restarts', async () => {
     const pids = () =>

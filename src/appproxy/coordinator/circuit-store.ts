@@ -162,17 +162,28 @@ async function changedCircuits(
   return { ids: rows.map(({ id }) => id), workerIds };
 }
 
-/** Removes circuits: those named, or all of sessions. */
+/**
+ * Removes circuits: those named, all of sessions, or those whose address their worker does not serve any
+ * more because it has other settings.
+ */
 export async function deleteCircuits(
   sql: Sql,
-  which: { readonly ids: readonly string[] } | { readonly sessionIds: readonly string[] },
+  which:
+    | { readonly ids: readonly string[] }
+    | { readonly sessionIds: readonly string[] }
+    | { readonly unservedBy: string },
 ): Promise<CircuitsChanged> {
   return await sql.begin(async (tx) => {
     const rows = await tx<{ id: string; worker: string }[]>`
-      DELETE FROM circuits WHERE ${
+      DELETE FROM circuits c WHERE ${
         'ids' in which
           ? tx`id = ANY(${[...which.ids]}::uuid[])`
-          : tx`app_mode = 'interactive' AND session_ids && ${[...which.sessionIds]}::uuid[]`
+          : 'sessionIds' in which
+            ? tx`app_mode = 'interactive' AND session_ids && ${[...which.sessionIds]}::uuid[]`
+            : tx`app_mode = 'interactive' AND worker = ${which.unservedBy} AND EXISTS (
+                SELECT FROM workers w WHERE w.id = c.worker AND (
+                  w.frontend_mode <> c.frontend_mode
+                  OR c.port NOT BETWEEN w.port_range[1] AND w.port_range[2]))`
       } RETURNING id, worker`;
     return await changedCircuits(tx, rows);
   });

@@ -297,6 +297,32 @@ test('names below a domain lead to the application of that name', async () => {
   await small.close();
 });
 
+test('a worker that comes back with names, or with other ports, serves what is asked for anew', async () => {
+  const small = await TestProxy.start();
+  const session = testSession();
+  const port = appPort();
+  const first = await small.addWorker();
+  const { origin } = await small.open(session, port);
+  await first.stop();
+  const second = await small.addWorker();
+  const moved = await small.open(session, port);
+  expect([moved.isReused, moved.origin]).toEqual([false, expect.not.stringMatching(origin)]);
+  await second.stop();
+  const [bind] = await freePorts(1);
+  await small.addWorker({
+    frontend: {
+      ...({ mode: 'wildcard', domain: '.apps.test', advertisedPort: bind } as const),
+      bind: { hostname: '127.0.0.1', port: bind },
+    },
+  });
+  const named = await small.open(session, port);
+  expect([named.isReused, new URL(named.origin).hostname]).toEqual([
+    false,
+    expect.stringMatching(/^app-[0-9a-f]{8}\.apps\.test$/),
+  ]);
+  await small.close();
+});
+
 test('a worker that another coordinator has forgotten introduces itself again', async () => {
   const small = await TestProxy.start();
   await small.addWorker();

@@ -327,6 +327,8 @@ export class CoordinatorService {
     const slots = mode === 'port' && range !== null ? range[1] - range[0] + 1 : -1;
     const id = await saveWorker(sql, registration, slots, clock.now());
     log.info('a worker has registered', { authority: registration.authority, id });
+    // Its settings may have changed: applications get another address when they are asked for again.
+    await this.close({ unservedBy: id });
     return await this.worker(id);
   }
 

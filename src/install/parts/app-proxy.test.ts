@@ -81,6 +81,13 @@ test('with names, behind TLS', () => {
   expect(volumes.proxies.local.client_api).toBe('https://lab.public.files.example.com');
 });
 
+test('with names, without TLS: everything is where it listens', () => {
+  const { coordinator, http } = write({ appProxy: { ...named, tlsAdvertised: false } });
+  expect(coordinator.settings.advertisedUrl).toBe('http://lab.apphub.example.com:10200');
+  expect(http.settings.frontend).toMatchObject({ mode: 'wildcard', advertisedPort: 10_250 });
+  expect(http.settings.apiAdvertised).toEqual({ host: 'lab.app.example.com', port: 10_201 });
+});
+
 test('with ports, of this machine only or of all its addresses', () => {
   const plain = { ...named, frontendMode: 'port', fqdnPrefix: null, tlsAdvertised: false } as const;
   const here = { appProxy: plain, publicAddress: '127.0.0.1' };

@@ -72,6 +72,13 @@ function coordinatorTable(
   };
 }
 
+/** Of TLS, by default of those who advertise a port. */
+const HTTPS_PORT = 443;
+
+/** Where apps that have names are reached. Without TLS nothing has to stand before the worker. */
+const namedPort = ({ ports }: InstallRequest, { tlsAdvertised, advertisedPort }: AppProxyWish) =>
+  !tlsAdvertised && advertisedPort === HTTPS_PORT ? ports.appProxyWildcard : advertisedPort;
+
 /** HTTP has names; other protocols, and HTTP without a domain, have ports. */
 function frontendOf(request: InstallRequest, wish: AppProxyWish, protocol: Protocol): Table {
   const names = namesOf(request, wish);
@@ -90,11 +97,14 @@ function frontendOf(request: InstallRequest, wish: AppProxyWish, protocol: Proto
   }
   return {
     'frontend-mode': 'wildcard',
-    'api-advertised-addr': { host: names.apps, port: wish.advertisedPort },
+    'api-advertised-addr': {
+      host: names.apps,
+      port: wish.tlsAdvertised ? wish.advertisedPort : api,
+    },
     'wildcard-domain': {
       'bind-addr': `${host}:${request.ports.appProxyWildcard}`,
       domain: names.domain,
-      'advertised-port': wish.advertisedPort,
+      'advertised-port': namedPort(request, wish),
     },
   };
 }
@@ -142,10 +152,16 @@ export function appProxyFiles(
   ];
 }
 
+/** Names the coordinator's configuration file to its commands. */
+export const coordinatorConfig = (layout: Layout): string[] => [
+  '-f',
+  join(layout.config, COORDINATOR_FILE),
+];
+
 /** Also in an upgrade. */
 export const appProxySchemaArgs = (layout: Layout): string[] => [
   ...['app-proxy-coordinator', 'schema', 'oneshot', '--create-database'],
-  ...['-f', join(layout.config, COORDINATOR_FILE)],
+  ...coordinatorConfig(layout),
 ];
 
 export function appProxySchemaStep(layout: Layout): Step {
@@ -271,6 +287,6 @@ export function appProxyTitle(request: InstallRequest, wish: AppProxyWish): stri
   const { apps, domain } = namesOf(request, wish);
   const scheme = wish.tlsAdvertised ? 'https' : 'http';
   return wish.frontendMode === 'wildcard' && domain !== null
-    ? `at names below ${domain}, ${scheme}, port ${wish.advertisedPort}`
+    ? `at names below ${domain}, ${scheme}, port ${namedPort(request, wish)}`
     : `at ports of ${apps}, ${scheme}`;
 }
