@@ -6,8 +6,10 @@ import { join } from 'node:path';
 import connect, { type Sql } from 'postgres';
 import { killAtEveryStep } from '../testing/faults/interrupted.ts';
 import { expectClearFailure, mustRun, runCli } from '../testing/faults/programs.ts';
+import { makeTestNetwork, missingForNetworks, type TestNetwork } from '../testing/networks.ts';
 import { startTestPostgres } from '../testing/postgres.ts';
 import {
+  freePort,
   missingTool,
   requireOrSkip,
   startEtcd,
@@ -37,6 +39,9 @@ describe.if(requireOrSkip(reason))('moving the data of a cluster of this machine
   let at: { cwd: string; env: Record<string, string>; timeoutMs: number };
   let servers: string[];
   let sql: Sql;
+  let network: TestNetwork | null = null;
+  let internalPort: string;
+  const canJoin = requireOrSkip(missingForNetworks());
 
   beforeAll(async () => {
     [postgres, redis, etcd] = await Promise.all([
@@ -55,6 +60,8 @@ describe.if(requireOrSkip(reason))('moving the data of a cluster of this machine
       },
       timeoutMs: LONG_MS,
     };
+    if (canJoin) network = await makeTestNetwork();
+    internalPort = String(await freePort());
     servers = [
       // Of two, the standby is away.
       ...['--postgres-addr', `127.0.0.1:1,${database.hostname}:${database.port}`],
@@ -67,6 +74,7 @@ describe.if(requireOrSkip(reason))('moving the data of a cluster of this machine
 
   afterAll(async () => {
     if (existsSync(folder)) await runCli(['down', '--purge', ...place], at);
+    await network?.remove();
     await sql?.end();
     await Promise.all([postgres?.discard(), redis?.stop(), etcd?.stop()]);
     rmSync(home, { recursive: true, force: true });
@@ -74,10 +82,20 @@ describe.if(requireOrSkip(reason))('moving the data of a cluster of this machine
 
   const move = (...more: string[]) => [
     ...['install', '--mode', 'maintain', '--action', 'move', '--non-interactive', ...place],
-    ...['--target-path', join(home, 'local'), ...servers, ...more],
+    ...['--target-path', join(home, 'local'), ...servers, ...reached(), ...more],
   ];
+  /** Where other machines reach it, if there can be any. */
+  const reached = () =>
+    network === null
+      ? []
+      : ['--public-facing-address', network.hostAddress, '--manager-internal-port', internalPort];
   const python = async (code: string) =>
     (await mustRun(['run', '-t', 'kept', 'python', '-c', code], at)).stdout;
+  const asAdmin = () => {
+    const text = readFileSync(join(folder, 'env-local-admin-api.sh'), 'utf8');
+    const lines = text.matchAll(/^export (\w+)=(\S+)$/gm);
+    return Object.fromEntries([...lines].map(([, name, value]) => [name, value ?? '']));
+  };
   const databasesNamedMoved = async () => {
     const rows = await sql<{ datname: string }[]>`
       SELECT datname FROM pg_database WHERE datname LIKE 'moved%' ORDER BY 1`;
@@ -147,6 +165,36 @@ describe.if(requireOrSkip(reason))('moving the data of a cluster of this machine
     const config = join(folder, 'manager.toml');
     await mustRun(['mgr', 'health', 'check', '-f', config], at);
     await mustRun(['mgr', 'backup', join(home, 'b.tar.gz'), '-f', config], at);
+  });
+
+  test.if(canJoin)('another machine joins it, and runs sessions beside it', async () => {
+    const machine = (await network?.addMachine()) ?? expect.unreachable();
+    const node = join(home, 'node');
+    const on = { cwd: home, inside: machine.inside, timeoutMs: LONG_MS };
+    const made = await mustRun(['mgr', 'token', 'create', '-f', join(folder, 'manager.toml')], at);
+    const joining = ['install', '--mode', 'join', '--non-interactive', '--target-path', node];
+    const manager = `${network?.hostAddress}:${internalPort}`;
+    await mustRun([...joining, '--manager', manager, '--agent-id', 'i-beside'], {
+      ...on,
+      env: { BACKEND_JOIN_TOKEN: made.stdout.trim() },
+    });
+    try {
+      const where = `import socket
+probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+probe.connect(("${network?.hostAddress}", 9))
+print(probe.getsockname()[0])`;
+      for (const [agent, address] of [
+        ['i-beside', machine.address],
+        [`i-${ENV_ID}`, network?.hostAddress],
+      ]) {
+        const run = ['run', '--rm', '--assign-agent', agent ?? '', 'python', '-c', where];
+        const as = { ...at, env: { ...at.env, ...asAdmin() } };
+        expect((await mustRun(run, as)).stdout).toContain(`${address}\n`);
+      }
+    } finally {
+      const removing = ['--mode', 'maintain', '--action', 'uninstall', '--purge'];
+      await mustRun(['install', ...removing, '--non-interactive', '--target-path', node], on);
+    }
   });
 
   test('once more, where something else is wrong by then, leaves the cluster with the servers', async () => {

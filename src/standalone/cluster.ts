@@ -25,6 +25,7 @@ import { processStartTicks } from '../common/processes.ts';
 import type { Random } from '../common/random.ts';
 import { loadOrCreateKeys } from '../common/rpc/keys.ts';
 import type { Tracer } from '../common/tracing.ts';
+import { httpAgentDirectory } from '../manager/agent-link.ts';
 import type { AgentClient } from '../manager/context.ts';
 import { type Manager, startManager } from '../manager/main.ts';
 import { managerSettings } from '../manager/settings.ts';
@@ -98,36 +99,22 @@ export async function startCluster(options: ClusterOptions): Promise<RunningClus
   const remembered = await readRemembered(folder);
 
   const stores = await openStores(options, remembered.postgresPort ?? 0, teardown);
-  const { sql, config, live, webSessions } = stores;
+  const { sql, config, webSessions, internalAddr } = stores;
   const accounts = await provideAccounts(folder, sql, random);
 
   progress('Starting the manager');
   const storage = await startStorage(options, remembered, config);
   teardown.defer(() => storage.stop());
-  const local: { agent: AgentClient | null } = { agent: null };
-  const managerPort = options.managerPort ?? remembered.managerPort ?? MANAGER_PORT;
-  const port = await pickPort(managerPort, HOST, random);
-  if (port !== managerPort) progress(`Port ${managerPort} is in use; taking ${port} instead`);
-  const manager = await startManager({
-    id: managerId(options.envId),
-    settings: v.parse(managerSettings, {}),
-    sql,
-    config,
-    live,
-    webSessions,
-    agents: { client: () => local.agent ?? agentIsStarting() },
-    managerKeys: await loadOrCreateKeys(managerKeyPath(folder)),
-    listen: { hostname: HOST, port },
-    clock,
-    random,
-    log: log.child({ component: 'manager' }),
-    tracer: options.tracerOf?.('backend.ai-manager'),
-  });
+  const { manager, port, setAgent } = await startLocalManager(options, remembered, stores);
   teardown.defer(() => manager.stop());
 
   progress(`Starting the agent (${options.backend} backend)`);
-  const { agent, isolationGaps } = await startLocalAgent(options, { manager, config }, teardown);
-  local.agent = agent.api;
+  const { agent, isolationGaps } = await startLocalAgent(
+    options,
+    { manager, config, host: internalAddr?.host ?? HOST },
+    teardown,
+  );
+  setAgent(agent.api);
 
   const appProxy = await startAppProxy(options, remembered, stores);
   teardown.defer(() => appProxy.stop());
@@ -250,6 +237,41 @@ async function startAppProxy(
   };
 }
 
+/** The manager calls the agent of this process directly, and those of other machines over HTTP. */
+async function startLocalManager(
+  options: ClusterOptions,
+  remembered: Remembered,
+  { sql, config, live, webSessions, internalAddr }: ClusterStores,
+) {
+  const { folder, clock, random, progress, tracerOf } = options;
+  const local: { agent: AgentClient | null } = { agent: null };
+  const managerKeys = await loadOrCreateKeys(managerKeyPath(folder));
+  const log = options.log.child({ component: 'manager' });
+  const elsewhere = httpAgentDirectory({ keys: managerKeys, clock, random, log });
+  const wanted = options.managerPort ?? remembered.managerPort ?? MANAGER_PORT;
+  const port = await pickPort(wanted, HOST, random);
+  if (port !== wanted) progress(`Port ${wanted} is in use; taking ${port} instead`);
+  const manager = await startManager({
+    ...{ id: managerId(options.envId), settings: v.parse(managerSettings, {}) },
+    ...{ sql, config, live, webSessions, managerKeys, clock, random, log },
+    agents: {
+      client: (agentId, addr, publicKey) =>
+        agentId === agentIdOf(options)
+          ? (local.agent ?? agentIsStarting())
+          : elsewhere.client(agentId, addr, publicKey),
+    },
+    listen: { hostname: HOST, port },
+    ...(internalAddr === null
+      ? {}
+      : { internalListen: { hostname: internalAddr.host, port: internalAddr.port } }),
+    tracer: tracerOf?.('backend.ai-manager'),
+  });
+  const setAgent = (agent: AgentClient) => {
+    local.agent = agent;
+  };
+  return { manager, port, setAgent };
+}
+
 /** The page for people, on the same machine only and so without TLS. */
 async function startWeb(
   { clock, random, log, progress, webuiFolder, tracerOf }: ClusterOptions,
@@ -274,9 +296,11 @@ function agentIsStarting(): never {
   throw new BackendError('AgentConnectionUnavailable', 'The local agent is still starting.');
 }
 
+const agentIdOf = ({ envId }: ClusterOptions): string => `i-${envId}`;
+
 async function startLocalAgent(
   options: ClusterOptions,
-  { manager, config }: { manager: Manager; config: ConfigStore },
+  { manager, config, host }: { manager: Manager; config: ConfigStore; host: string },
   teardown: Teardown,
 ): Promise<{ agent: RunningAgent; isolationGaps: string[] }> {
   const { folder, clock, random, mockAcceleratorFile: mockFile } = options;
@@ -284,12 +308,13 @@ async function startLocalAgent(
   await mkdir(stateDir, { recursive: true, mode: 0o700 });
   const settings = agentSettingsFrom({
     agent: {
-      id: `i-${options.envId}`,
+      id: agentIdOf(options),
       backend: options.backend,
       'var-base-path': stateDir,
       'ipc-base-path': stateDir,
     },
-    container: { 'bind-host': HOST, 'scratch-root': join(stateDir, 'scratches') },
+    // Kernels on other machines meet those of this one there.
+    container: { 'bind-host': host, 'scratch-root': join(stateDir, 'scratches') },
     // One person's machine: nothing is set aside, sessions share it with everything else.
     resource: { 'reserved-cpu': 0, 'reserved-mem': '256m' },
   });

@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path';
 import type { Sql } from 'postgres';
+import type { HostPort } from '../common/config/values.ts';
 import { UserError } from '../common/errors.ts';
 import { liveKeyPrefix } from '../manager/cli/context.ts';
 import { migrate } from '../manager/db/migrate.ts';
@@ -18,7 +19,7 @@ import { postgresPlace } from './place.ts';
 import { ensurePostgresBinaries } from './postgres/binaries.ts';
 import { fullDiskOr } from './postgres/server.ts';
 import { createDatabase } from './postgres/store.ts';
-import { appProxyDatabase, configPath, readPlace } from './servers/place.ts';
+import { appProxyDatabase, configPath, type Place, readPlace } from './servers/place.ts';
 import { contents } from './servers/store.ts';
 import { supervisePostgres } from './supervisor.ts';
 
@@ -37,6 +38,8 @@ export interface ClusterStores {
   readonly live: LiveStore;
   /** Where sign-ins at the web server are. */
   readonly webSessions: LiveStore;
+  /** Where agents of other machines reach the manager; null: nowhere. */
+  readonly internalAddr: HostPort | null;
   /** Of the cluster's own PostgreSQL; null when it uses another one. */
   readonly postgresPort: number | null;
   /** Rejects when the cluster's own PostgreSQL cannot be kept running. */
@@ -108,13 +111,13 @@ async function ownStores(
   const live = createMemoryLiveStore({ clock });
   teardown.defer(() => live.close());
   return {
-    ...{ sql, config, live, webSessions: live, postgresPort: port, lost },
+    ...{ sql, config, live, webSessions: live, internalAddr: null, postgresPort: port, lost },
     appProxyDatabase: { url: url(APP_PROXY_DATABASE) },
   };
 }
 
 async function serverStores(
-  { db, etcd }: NonNullable<ReturnType<typeof readPlace>>,
+  { db, etcd, internalAddr }: Place,
   { folder, clock, log, progress }: StoreOptions,
   teardown: AsyncDisposableStack,
 ): Promise<ClusterStores> {
@@ -146,7 +149,7 @@ async function serverStores(
     return live;
   };
   return {
-    ...{ sql, config, postgresPort: null, lost: new Promise<never>(() => {}) },
+    ...{ sql, config, internalAddr, postgresPort: null, lost: new Promise<never>(() => {}) },
     live: await openLive(liveKeyPrefix(etcd.namespace)),
     // Web servers elsewhere look for sign-ins there.
     webSessions: await openLive(''),

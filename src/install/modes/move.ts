@@ -4,6 +4,7 @@
  */
 import { existsSync } from 'node:fs';
 import * as v from 'valibot';
+import { formatHostPort } from '../../common/config/values.ts';
 import { errorMessage, UserError } from '../../common/errors.ts';
 import { selfCommand } from '../../common/executable.ts';
 import { clusterFolder, findLocalCluster } from '../../common/local-cluster.ts';
@@ -30,6 +31,12 @@ const NOT_SAID: Finding = {
   remedy: 'Name all three: --postgres-addr, --redis-addr (or --redis-sentinel) and --etcd-addr.',
 };
 
+/** Where other machines can join; null as long as nothing but this machine reaches the cluster. */
+const agentsAddress = ({ publicAddress, ports }: InstallRequest): string | null =>
+  publicAddress === '127.0.0.1'
+    ? null
+    : formatHostPort({ host: publicAddress, port: ports.managerInternal });
+
 const areNamed = ({ existing }: InstallRequest): boolean =>
   [existing.postgres, existing.redis, existing.etcd].every((address) => address !== undefined);
 
@@ -52,6 +59,7 @@ class ServersCommand {
   async withServers(what: string, context: StepContext, timeoutMs: number): Promise<string> {
     const { existing, passwords, database, etcdNamespace } = this.#request;
     const { redis = '', redisService } = existing;
+    const internal = agentsAddress(this.#request);
     const options = [
       ...['--postgres-addr', existing.postgres ?? ''],
       ...(redisService === undefined
@@ -60,6 +68,7 @@ class ServersCommand {
       ...['--etcd-addr', existing.etcd ?? ''],
       ...['--db-name', database.name, '--db-user', database.user],
       ...(etcdNamespace === null ? [] : ['--etcd-namespace', etcdNamespace]),
+      ...(internal === null ? [] : ['--internal-addr', internal]),
     ];
     // Not as arguments: other users would see them in the list of processes.
     const env = {
@@ -226,6 +235,9 @@ export function movePlan(request: InstallRequest, environment: Environment): Pla
             `${redisTitle(request)} at ${existing.redis} and etcd at ${existing.etcd}.`,
           ]
         : [NOT_SAID.problem]),
+      ...(agentsAddress(request) === null
+        ? []
+        : [`Other machines can join it at ${agentsAddress(request)}.`]),
       `The cluster '${envId}' stands still meanwhile; its sessions go on.`,
       purge
         ? 'The data of before is deleted at the end.'
@@ -254,6 +266,12 @@ export function movePlan(request: InstallRequest, environment: Environment): Pla
           `etcd        ${existing.etcd}`,
           '',
           `Named by ${movedMark(folder)}; backups: backend.ai mgr backup -f ${movedMark(folder)}`,
+          ...(agentsAddress(request) === null
+            ? []
+            : [
+                `Other machines join at ${agentsAddress(request)}, with a token each:`,
+                `  backend.ai mgr token create -f ${movedMark(folder)}`,
+              ]),
           ...(purge
             ? []
             : [

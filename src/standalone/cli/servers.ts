@@ -70,6 +70,12 @@ const serverOptions = {
     String,
   ),
   dbUser: optionWithDefault(['--db-user'], 'NAME', 'Role of the database.', 'postgres', String),
+  internalAddr: option(
+    ['--internal-addr'],
+    'HOST:PORT',
+    'Address of this machine at which its manager listens for agents of other machines, which can then join. [default: none can]',
+    address,
+  ),
   etcdNamespace: option(
     ['--etcd-namespace'],
     'NAME',
@@ -124,6 +130,7 @@ function serversOf(given: Given, envId: string, { env }: CommandIo): Servers {
       user: env.BACKEND_ETCD_USER || undefined,
       password: env.BACKEND_ETCD_PASSWORD || undefined,
     },
+    internalAddr: given.internalAddr ?? null,
   };
 }
 

@@ -2,10 +2,11 @@
  * Which servers a cluster of this machine keeps its data in. It begins with a PostgreSQL of its own; once
  * its data was moved, the `manager.toml` in its folder names the servers, and `mgr … -f` works with it too.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stringify } from 'smol-toml';
+import * as v from 'valibot';
 import { formatHostPort, type HostPort } from '../../common/config/values.ts';
 import { loadManagerConfig, type ManagerConfig } from '../../manager/config-file.ts';
 import type { RedisAddress } from '../../stores/live/settings.ts';
@@ -28,6 +29,8 @@ export interface Servers {
     readonly password: string | undefined;
   };
   readonly redis: RedisAddress;
+  /** Where agents of other machines will reach the manager; null: nowhere. */
+  readonly internalAddr: HostPort | null;
 }
 
 export const managerKeyPath = (folder: string): string => join(folder, 'manager.key');
@@ -39,18 +42,22 @@ const retiredPath = (folder: string): string => `${configPath(folder)}.retired`;
 
 export const isMoved = (folder: string): boolean => existsSync(configPath(folder));
 
+/** What a moved cluster uses, and where agents of other machines reach its manager. */
+export type Place = Pick<ManagerConfig, 'db' | 'etcd'> & { readonly internalAddr: HostPort | null };
+
 /**
  * The `[db]` and `[etcd]` of a moved cluster; null of one that has its own PostgreSQL.
  * @throws UserError when the file cannot be read.
  */
-export function readPlace(folder: string): Pick<ManagerConfig, 'db' | 'etcd'> | null {
+export function readPlace(folder: string): Place | null {
   if (!isMoved(folder)) return null;
-  return loadManagerConfig({
+  const { db, etcd, internalAddr } = loadManagerConfig({
     explicitPath: configPath(folder),
     places: { cwd: folder, home: folder },
     // What is meant for other installations of this user must not lead to other data.
     env: {},
   });
+  return { db, etcd, internalAddr: saysInternalAddr(folder) ? internalAddr : null };
 }
 
 /** Where a database is, for people: all addresses of its servers, and its name. */
@@ -59,6 +66,12 @@ export const databaseTitle = (
   name: string,
 ): string => `${[{ host, port }, ...others].map(formatHostPort).join(',')}/${name}`;
 
+const managerSection = v.object({ manager: v.object({ 'internal-addr': v.unknown() }) });
+
+/** A manager that is a program of its own listens for agents unless told otherwise; this one does not. */
+const saysInternalAddr = (folder: string): boolean =>
+  v.is(managerSection, Bun.TOML.parse(readFileSync(configPath(folder), 'utf8')));
+
 /** The app proxy's database beside the manager's. */
 export const appProxyDatabase = (name: string): string => `${name}_appproxy`;
 
@@ -66,7 +79,7 @@ export const appProxyDatabase = (name: string): string => `${name}_appproxy`;
 export async function usePlace(
   folder: string,
   envId: string,
-  { database, etcd }: Servers,
+  { database, etcd, internalAddr }: Servers,
 ): Promise<void> {
   const table = {
     db: {
@@ -84,6 +97,7 @@ export async function usePlace(
     manager: {
       id: managerId(envId),
       'rpc-auth-manager-keypair': managerKeyPath(folder),
+      ...(internalAddr === null ? {} : { 'internal-addr': internalAddr }),
     },
   };
   const text = `# Where \`backend.ai up\` keeps this cluster's data; written by \`backend.ai servers move\`.\n${stringify(table)}`;
