@@ -2,7 +2,14 @@
  * `health check` and `dependencies verify` of the server components: whether what a component needs
  * is there and answers, without starting the component.
  */
-import { type Command, type CommandContext, defineCommand, flag, option } from './command.ts';
+import {
+  type Command,
+  type CommandContext,
+  defineCommand,
+  flag,
+  option,
+  UsageError,
+} from './command.ts';
 import { errorMessage, UserError } from './errors.ts';
 
 export interface ComponentCheck {
@@ -30,7 +37,14 @@ export interface CheckedComponent {
 const CHECK_TIMEOUT_MS = 15_000;
 const ANSWER_TIMEOUT_MS = 5_000;
 const RULE = '='.repeat(60);
+const SUMMARY = ['', RULE, 'Summary', RULE];
 const DEFAULT_LOG_LEVEL = 'WARNING';
+const LOG_LEVELS = ['TRACE', 'DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL', 'NOTSET'];
+
+function readLogLevel(text: string): string {
+  if (LOG_LEVELS.includes(text.toUpperCase())) return text;
+  throw new UsageError(`'${text}' is not a log level: ${LOG_LEVELS.join(', ')}.`);
+}
 
 /** @param url of a server, without a trailing slash. @throws unless it says that it is healthy. */
 export async function expectHealthy(url: string): Promise<void> {
@@ -101,6 +115,7 @@ const options = {
     ['--log-level'],
     'LEVEL',
     `Least severe records to log on the way. [default: ${DEFAULT_LOG_LEVEL}]`,
+    readLogLevel,
   ),
 };
 
@@ -124,7 +139,11 @@ async function runChecks(
   const results: Result[] = [];
   const settings = { configPath: given.config, logLevel: given.logLevel ?? DEFAULT_LOG_LEVEL };
   for await (const result of resultsOf(component, { io }, settings)) {
-    if (results.at(-1)?.group !== result.group) write(`▶ ${result.group}`);
+    const before = results.at(-1)?.group;
+    if (before !== result.group) {
+      if (before !== undefined) write('');
+      write(`▶ ${result.group}`);
+    }
     results.push(result);
     const time = given.noTimestamps ? '' : timeOf(new Date());
     const why = result.error === null ? '' : ` - ${result.error}`;
@@ -146,11 +165,12 @@ export const healthCommand = (component: CheckedComponent): Command =>
       runChecks(component, context, {
         heading: 'Health Check',
         summary: (failed, total) => [
-          RULE,
+          ...SUMMARY,
           `Total Checks: ${total}`,
           `Passed: ${total - failed}`,
           `Failed: ${failed}`,
           `Overall Status: ${failed === 0 ? 'HEALTHY' : 'UNHEALTHY'}`,
+          RULE,
         ],
       }),
   });
@@ -161,7 +181,10 @@ export const dependenciesCommand = (component: CheckedComponent): Command =>
     run: (context) =>
       runChecks(component, context, {
         heading: 'Dependency Verification',
-        summary: (failed) => [
+        summary: (failed, total) => [
+          ...SUMMARY,
+          `Completed: ${total - failed}`,
+          `Failed: ${failed}`,
           RULE,
           failed === 0
             ? 'All dependencies are there.'

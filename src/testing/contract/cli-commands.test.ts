@@ -1,13 +1,20 @@
 /**
- * Upstream's commands and ours: `cli-commands.json` lists upstream's for the entities of the admin
- * API, with how many arguments and which options each has. Those under `absent` are not built yet.
+ * Upstream's commands and ours: `cli-commands.json` lists upstream's for the entities of the admin API,
+ * `server-commands.json` those of the server components, with how many arguments and which options each
+ * has. Those under `absent` are not built yet.
  */
 import { expect, test } from 'bun:test';
 import { join } from 'node:path';
 import * as v from 'valibot';
+import { agCommands } from '../../agent/cli/index.ts';
+import { coordinatorCommands } from '../../appproxy/coordinator/cli/index.ts';
+import { workerCommands } from '../../appproxy/worker/cli/index.ts';
 import { isGroup, loadCommands } from '../../cli/framework/program.ts';
 import { clientCommands } from '../../cli/tree.ts';
 import type { Command, CommandRecord } from '../../common/command.ts';
+import { mgrCommands } from '../../manager/cli/index.ts';
+import { storageCommands } from '../../storage/cli/index.ts';
+import { webCommands } from '../../web/cli/index.ts';
 
 const table = v.object({
   commands: v.record(
@@ -20,13 +27,22 @@ const table = v.object({
   ),
   absent: v.array(v.string()),
 });
-const { commands, absent } = v.parse(
-  table,
-  await Bun.file(join(import.meta.dir, 'cli-commands.json')).json(),
-);
+const read = async (name: string) =>
+  v.parse(table, await Bun.file(join(import.meta.dir, name)).json());
+const lists = [await read('cli-commands.json'), await read('server-commands.json')];
+const absent = lists.flatMap((list) => list.absent);
+
+const servers: CommandRecord = {
+  mgr: { description: '', commands: mgrCommands },
+  ag: { description: '', commands: agCommands },
+  storage: { description: '', commands: storageCommands },
+  web: { description: '', commands: webCommands },
+  'app-proxy-coordinator': { description: '', commands: coordinatorCommands },
+  'app-proxy-worker': { description: '', commands: workerCommands },
+};
 
 async function find(path: string): Promise<Command | null> {
-  let level: CommandRecord = clientCommands;
+  let level: CommandRecord = { ...clientCommands, ...servers };
   const names = path.split(' ');
   for (const [index, name] of names.entries()) {
     const entry = Object.entries(level).find(
@@ -39,7 +55,9 @@ async function find(path: string): Promise<Command | null> {
   return null;
 }
 
-const built = Object.entries(commands).filter(([path]) => !absent.includes(path));
+const built = lists
+  .flatMap(({ commands }) => Object.entries(commands))
+  .filter(([path]) => !absent.includes(path));
 
 test.each(built)('%s has the arguments and options of upstream', async (path, wanted) => {
   const command = await find(path);
