@@ -1,33 +1,23 @@
 /**
- * `maintain`: what becomes of an installation afterwards. An upgrade that does not come up again is
- * taken back; uninstalling leaves nothing but, unless told otherwise, the data.
+ * `maintain`: what becomes of an installation afterwards. Uninstalling leaves nothing but, unless told
+ * otherwise, the data.
  */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import * as v from 'valibot';
-import { errorMessage, UserError } from '../../common/errors.ts';
+import { UserError } from '../../common/errors.ts';
 import { clusterFolder } from '../../common/local-cluster.ts';
-import { VERSION } from '../../common/version.ts';
 import {
   type InstallInfo,
   type Layout,
   layoutOf,
   loadOrCreateSecrets,
   readInfo,
-  writeInfo,
-  writeOwnFile,
 } from '../layout.ts';
-import { appProxySchemaArgs } from '../parts/app-proxy.ts';
 import { platformCheck } from '../parts/checks.ts';
 import { findCompose } from '../parts/compose.ts';
 import { runInstalled } from '../parts/data.ts';
-import {
-  forgetPrevious,
-  notNewerCheck,
-  placeExecutable,
-  restorePrevious,
-} from '../parts/executable.ts';
+import { forgetPrevious, notNewerCheck } from '../parts/executable.ts';
 import { ALL_PROFILES, runCompose } from '../parts/halfstack.ts';
 import { hasHarborFiles, removeHarborStep } from '../parts/harbor.ts';
 import { withKeptPasswords } from '../parts/kept-passwords.ts';
@@ -36,12 +26,13 @@ import { systemUnitFolder, unitName } from '../parts/units.ts';
 import { watchStep } from '../parts/watch-step.ts';
 import type { InstallRequest, Ports } from '../request.ts';
 import { runCommand } from '../shell.ts';
-import type { Plan, ReportPage, Step, StepContext } from '../step.ts';
-import { Components, withoutEnd } from './components.ts';
+import type { Plan, ReportPage, Step } from '../step.ts';
+import { Components } from './components.ts';
 import { joinPlan } from './join.ts';
 import { movePlan } from './move.ts';
 import { accountEnvironment, type Environment, serversPlan, usesUnits } from './servers.ts';
 import { removeStandaloneSteps, standaloneExecutable, standalonePlan } from './standalone.ts';
+import { upgradeStep } from './upgrade.ts';
 
 function existingOf({ halfstack, servers }: InstallInfo): InstallRequest['existing'] {
   if (halfstack !== 'existing' || servers === undefined) return {};
@@ -106,72 +97,6 @@ export function requestOf(info: InstallInfo, request: InstallRequest): InstallRe
 }
 
 const COMPOSE_DOWN_TIMEOUT_MS = 120_000;
-
-const stoppedPath = (layout: Layout): string => join(layout.run, 'stopped-for-upgrade.json');
-const namesList = v.pipe(v.string(), v.parseJson(), v.array(v.string()));
-
-/**
- * Stops the components. Which ones ran is kept, so that an upgrade that is interrupted here and run
- * again starts them all the same.
- * @returns their names.
- */
-async function stopForUpgrade(
-  components: Components,
-  layout: Layout,
-  context: StepContext,
-): Promise<string[]> {
-  const path = stoppedPath(layout);
-  const before = existsSync(path) ? v.parse(namesList, readFileSync(path, 'utf8')) : [];
-  const names = [...new Set([...before, ...components.running()])];
-  writeOwnFile(path, JSON.stringify(names));
-  await components.stop(context);
-  return names;
-}
-
-function upgradeStep(info: InstallInfo, layout: Layout, environment: Environment): Step {
-  const components = new Components(info, layout, environment);
-  return {
-    id: 'upgrade',
-    title:
-      info.mode === 'join'
-        ? 'Replace the program, start again'
-        : 'Replace the program, bring the tables up to date, start again',
-    async run(context) {
-      const names = await stopForUpgrade(components, layout, context);
-      await placeExecutable(layout.executable);
-      try {
-        if (info.mode !== 'join') {
-          const schema = ['mgr', 'schema', 'oneshot', '-f', join(layout.config, 'manager.toml')];
-          await runInstalled(layout, schema, context);
-        }
-        if (info.app_proxy !== undefined) {
-          await runInstalled(layout, appProxySchemaArgs(layout), context);
-        }
-        await components.start(context, names);
-      } catch (error) {
-        context.log(`taken back: ${errorMessage(error)}`);
-        // Also when the user stops it now: a cluster that stands still helps nobody.
-        const calm = withoutEnd(context);
-        await components.stop(calm);
-        const isBack = await restorePrevious(layout.executable);
-        if (isBack) await components.start(calm, names);
-        throw new UserError(`The new version did not start: ${errorMessage(error)}`, {
-          hint: isBack
-            ? 'The version of before runs again. Tables that were changed stay so; they still fit it.'
-            : 'This is a checkout, so there is no version of before to go back to.',
-          cause: error,
-        });
-      }
-      await forgetPrevious(layout.executable);
-      await rm(stoppedPath(layout), { force: true });
-      writeInfo(layout, {
-        ...info,
-        version: VERSION,
-        last_updated: environment.clock.now().toISOString(),
-      });
-    },
-  };
-}
 
 /** The new version may bring other images, dashboards and alerts. */
 function rewatchStep(
@@ -264,6 +189,7 @@ function uninstallSteps(
         for (const path of files.filter((name) => name !== layout.info)) {
           await rm(path, { recursive: true, force: true });
         }
+        await forgetPrevious(layout.executable);
         // The record goes last: until then an interrupted removal is finished by running it again.
         await rm(layout.info, { force: true });
         if (purge) await rm(layout.root, { recursive: true, force: true });

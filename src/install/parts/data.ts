@@ -20,7 +20,8 @@ export function runInstalled(
   return runCommand([layout.executable, ...args], context, { cwd: layout.config, ...options });
 }
 
-const managerConfig = (layout: Layout) => ['-f', join(layout.config, 'manager.toml')];
+/** Names the manager's configuration file to its commands. */
+export const managerConfig = (layout: Layout) => ['-f', join(layout.config, 'manager.toml')];
 
 export function settingsStep(request: InstallRequest, layout: Layout, random: Random): Step {
   return {

@@ -1,11 +1,10 @@
 /** Puts the executable where it stays: a copy of the compiled file, or a way into the checkout. */
 import { constants, existsSync } from 'node:fs';
-import { chmod, copyFile, mkdir, readFile, rename, rm } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { errorMessage } from '../../common/errors.ts';
 import { checkoutRoot, selfCommand } from '../../common/executable.ts';
 import { VERSION } from '../../common/version.ts';
-import { writeOwnFile } from '../layout.ts';
 import { runCommand } from '../shell.ts';
 import type { Check, Step, StepContext } from '../step.ts';
 
@@ -26,14 +25,22 @@ const launcherText = (): string =>
 export async function placeExecutable(path: string): Promise<void> {
   if (await isPlaced(path)) return;
   await mkdir(dirname(path), { recursive: true });
-  if (checkoutRoot !== null) {
-    writeOwnFile(path, launcherText(), 0o755);
-    return;
+  const fresh = `${path}.new`;
+  const kept = `${path}.previous.new`;
+  try {
+    if (checkoutRoot === null) await copyFile(process.execPath, fresh, constants.COPYFILE_FICLONE);
+    else await writeFile(fresh, launcherText());
+    await chmod(fresh, 0o755);
+    if (existsSync(path)) {
+      // Whole, or not there: the disk may become full.
+      await copyFile(path, kept, constants.COPYFILE_FICLONE);
+      await rename(kept, `${path}.previous`);
+    }
+    await rename(fresh, path);
+  } finally {
+    await rm(fresh, { force: true });
+    await rm(kept, { force: true });
   }
-  await copyFile(process.execPath, `${path}.new`, constants.COPYFILE_FICLONE);
-  await chmod(`${path}.new`, 0o755);
-  if (existsSync(path)) await copyFile(path, `${path}.previous`, constants.COPYFILE_FICLONE);
-  await rename(`${path}.new`, path);
 }
 
 async function isPlaced(path: string): Promise<boolean> {
@@ -51,11 +58,12 @@ async function hashOf(path: string): Promise<string> {
   return hash.digest('hex');
 }
 
-/** Brings back the executable of before an upgrade. @returns whether there was one. */
-export async function restorePrevious(path: string): Promise<boolean> {
-  if (!existsSync(`${path}.previous`)) return false;
-  await rename(`${path}.previous`, path);
-  return true;
+/** Whether the executable of before an upgrade is there. */
+export const hasPrevious = (path: string): boolean => existsSync(`${path}.previous`);
+
+/** Brings back the executable of before an upgrade, if there is one. */
+export async function restorePrevious(path: string): Promise<void> {
+  if (hasPrevious(path)) await rename(`${path}.previous`, path);
 }
 
 export const forgetPrevious = (path: string): Promise<void> =>
@@ -69,6 +77,8 @@ export function executableStep(path: string): Step {
     async run(context: StepContext) {
       await placeExecutable(path);
       await runCommand([path, '--version'], context, { timeoutMs: VERSION_TIMEOUT_MS });
+      // Only an upgrade goes back to it.
+      await forgetPrevious(path);
     },
   };
 }

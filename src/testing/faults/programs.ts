@@ -23,6 +23,8 @@ export interface ProgramOptions {
   readonly inside?: readonly string[];
   /** All of standard input; none by default. */
   readonly input?: string;
+  /** How another version is started; this one by default. */
+  readonly program?: readonly string[];
 }
 
 function environment({ cwd, env }: ProgramOptions): Record<string, string> {
@@ -45,7 +47,8 @@ export class Program {
 
   constructor(args: readonly string[], options: ProgramOptions) {
     this.#name = `backend.ai ${args.join(' ')}`;
-    this.#child = Bun.spawn([...(options.inside ?? []), ...selfCommand(), ...args], {
+    const program = options.program ?? selfCommand();
+    this.#child = Bun.spawn([...(options.inside ?? []), ...program, ...args], {
       cwd: options.cwd,
       stdin: options.input === undefined ? 'ignore' : new TextEncoder().encode(options.input),
       stdout: 'pipe',
