@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import connect, { type Sql } from 'postgres';
 import { checkoutRoot } from '../common/executable.ts';
 import { missingForDocker, sharedDocker, type TestDocker } from '../testing/docker.ts';
-import { killAtEveryStep } from '../testing/faults/interrupted.ts';
+import { breakAtSteps, killAtEveryStep } from '../testing/faults/interrupted.ts';
 import { expectClearFailure, mustRun, runCli } from '../testing/faults/programs.ts';
 import { importTestImage, missingForImages } from '../testing/images.ts';
 import { startTestPostgres } from '../testing/postgres.ts';
@@ -25,6 +25,7 @@ import {
   startRedis,
   type TestService,
 } from '../testing/services.ts';
+import { missingForSmallDisk, mountSmallDisk, type SmallDisk } from '../testing/small-disk.ts';
 import { until } from '../testing/until.ts';
 import {
   makeNextVersion,
@@ -48,7 +49,9 @@ const reason =
 
 describe.if(requireOrSkip(reason))('an upgrade to the next version', () => {
   const home = mkdtempSync(join(tmpdir(), 'bai-upgrade-'));
-  const target = join(home, 'cluster');
+  const target = join(home, 'disk/cluster');
+  const canFill = requireOrSkip(missingForSmallDisk());
+  let disk: SmallDisk | null = null;
   const node = join(home, 'node');
   const older = process.env.BACKEND_TEST_UPGRADE_FROM;
   const before = versionOf(older ?? checkoutRoot ?? '.');
@@ -59,9 +62,11 @@ describe.if(requireOrSkip(reason))('an upgrade to the next version', () => {
   let redis: TestService;
   let etcd: TestService;
   let sql: Sql;
+  let installing: string[];
   let at: { cwd: string; env: Record<string, string>; timeoutMs: number };
 
   beforeAll(async () => {
+    if (canFill) disk = mountSmallDisk(join(home, 'disk'));
     next =
       older === undefined
         ? makeNextVersion(join(home, 'next'), [CHANGE])
@@ -95,15 +100,12 @@ describe.if(requireOrSkip(reason))('an upgrade to the next version', () => {
     ]) {
       ports.push(`--${port}-port`, String(await freePort()));
     }
-    await mustRun(
-      [
-        ...['install', '--mode', 'package', '--non-interactive', '--target-path', target],
-        ...['--postgres-addr', `${database.hostname}:${database.port}`, '--redis-addr', redis.addr],
-        ...['--etcd-addr', etcd.addr, '--db-user', database.username, '--db-name', name],
-        ...['--env-id', name, ...ports],
-      ],
-      { ...at, program: before.program },
-    );
+    installing = [
+      ...['install', '--mode', 'package', '--non-interactive', '--target-path', target],
+      ...['--postgres-addr', `${database.hostname}:${database.port}`, '--redis-addr', redis.addr],
+      ...['--etcd-addr', etcd.addr, '--db-user', database.username, '--db-name', name],
+      ...['--env-id', name, ...ports],
+    ];
   });
 
   afterAll(async () => {
@@ -114,6 +116,7 @@ describe.if(requireOrSkip(reason))('an upgrade to the next version', () => {
     }
     await sql?.end();
     await Promise.all([docker?.stop(), postgres?.discard(), redis?.stop(), etcd?.stop()]);
+    disk?.remove();
     rmSync(home, { recursive: true, force: true });
   });
 
@@ -159,6 +162,24 @@ describe.if(requireOrSkip(reason))('an upgrade to the next version', () => {
       WHERE table_name = 'agents' AND column_name IN ('next_version_note', 'half_done')`;
     return rows.map(({ name }) => name);
   };
+
+  test('installed, though the disk becomes full at one step after the other', async () => {
+    const as = { ...at, program: before.program };
+    const full = disk;
+    if (full === null || older !== undefined) {
+      await mustRun(installing, as);
+      return;
+    }
+    const { tried, failed, last } = await breakAtSteps(installing, as, {
+      // The others write where these do.
+      at: (step) => /^(Put|Write the config|Make|Start the (manager|agent)|Run)/.test(step),
+      begin: () => full.fill(),
+      end: () => full.empty(),
+    });
+    expect(tried.at(-1)).toBe('Run a session that prints hello world');
+    expect(failed.some((step) => step.startsWith('Write the configuration files'))).toBe(true);
+    expect(last.stdout).toContain('admin@lablup.com');
+  });
 
   test('before it, sessions run in a process, and in a container on another node', async () => {
     const config = join(target, 'etc/manager.toml');
