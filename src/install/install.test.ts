@@ -32,7 +32,7 @@ import { atTerminal, KEYS } from '../testing/terminal.ts';
 import { until } from '../testing/until.ts';
 
 // A dozen runs of the installer, on a machine that does other things as well.
-setDefaultTimeout(400_000);
+setDefaultTimeout(600_000);
 const INSTALL_TIMEOUT_MS = 120_000;
 
 const reason =

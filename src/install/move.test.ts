@@ -19,7 +19,7 @@ import {
 } from '../testing/services.ts';
 import { until } from '../testing/until.ts';
 
-setDefaultTimeout(300_000);
+setDefaultTimeout(600_000);
 const LONG_MS = 120_000;
 const ENV_ID = 'moved';
 const reason =

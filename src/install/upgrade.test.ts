@@ -12,8 +12,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import connect, { type Sql } from 'postgres';
 import { checkoutRoot } from '../common/executable.ts';
+import { type Cable, layCable } from '../testing/cable.ts';
 import { missingForDocker, sharedDocker, type TestDocker } from '../testing/docker.ts';
-import { breakAtSteps, killAtEveryStep } from '../testing/faults/interrupted.ts';
+import { breakAtSteps } from '../testing/faults/interrupted.ts';
 import { expectClearFailure, mustRun, runCli } from '../testing/faults/programs.ts';
 import { importTestImage, missingForImages } from '../testing/images.ts';
 import { startTestPostgres } from '../testing/postgres.ts';
@@ -34,10 +35,12 @@ import {
   versionOf,
 } from '../testing/versions.ts';
 
-setDefaultTimeout(300_000);
+setDefaultTimeout(600_000);
 const LONG_MS = 180_000;
 const NODE = 'i-behind';
 const IMAGE = 'local/testing/python:3-debian';
+const NEEDS_DISK = /^(Put|Write the configuration files|Start the agent|Run)/;
+const NEEDS_SERVERS = /^(Write the cluster's settings|Create the tables|Make|Start the manager)/;
 const CHANGE = 'ALTER TABLE agents ADD COLUMN next_version_note text';
 const BROKEN = 'ALTER TABLE agents ADD COLUMN half_done text; SELECT 1 / 0';
 
@@ -63,6 +66,7 @@ describe.if(requireOrSkip(reason))('an upgrade to the next version', () => {
   let etcd: TestService;
   let sql: Sql;
   let installing: string[];
+  let cables: readonly Cable[] = [];
   let at: { cwd: string; env: Record<string, string>; timeoutMs: number };
 
   beforeAll(async () => {
@@ -100,10 +104,16 @@ describe.if(requireOrSkip(reason))('an upgrade to the next version', () => {
     ]) {
       ports.push(`--${port}-port`, String(await freePort()));
     }
+    const [toPostgres, toRedis, toEtcd] = await Promise.all([
+      layCable(`${database.hostname}:${database.port}`),
+      layCable(redis.addr),
+      layCable(etcd.addr),
+    ]);
+    cables = [toPostgres, toRedis, toEtcd];
     installing = [
       ...['install', '--mode', 'package', '--non-interactive', '--target-path', target],
-      ...['--postgres-addr', `${database.hostname}:${database.port}`, '--redis-addr', redis.addr],
-      ...['--etcd-addr', etcd.addr, '--db-user', database.username, '--db-name', name],
+      ...['--postgres-addr', toPostgres.addr, '--redis-addr', toRedis.addr],
+      ...['--etcd-addr', toEtcd.addr, '--db-user', database.username, '--db-name', name],
       ...['--env-id', name, ...ports],
     ];
   });
@@ -115,6 +125,7 @@ describe.if(requireOrSkip(reason))('an upgrade to the next version', () => {
       await runCli(['install', ...purge, '--non-interactive', '--target-path', folder], at);
     }
     await sql?.end();
+    for (const cable of cables) await cable.cut();
     await Promise.all([docker?.stop(), postgres?.discard(), redis?.stop(), etcd?.stop()]);
     disk?.remove();
     rmSync(home, { recursive: true, force: true });
@@ -163,7 +174,7 @@ describe.if(requireOrSkip(reason))('an upgrade to the next version', () => {
     return rows.map(({ name }) => name);
   };
 
-  test('installed, though the disk becomes full at one step after the other', async () => {
+  test('installed, though the disk becomes full or the servers are out of reach at one step after the other', async () => {
     const as = { ...at, program: before.program };
     const full = disk;
     if (full === null || older !== undefined) {
@@ -171,12 +182,19 @@ describe.if(requireOrSkip(reason))('an upgrade to the next version', () => {
       return;
     }
     const { tried, failed, last } = await breakAtSteps(installing, as, {
-      // The others write where these do.
-      at: (step) => /^(Put|Write the config|Make|Start the (manager|agent)|Run)/.test(step),
-      begin: () => full.fill(),
-      end: () => full.empty(),
+      // The others write to the same places, and ask the same servers.
+      at: (step) => NEEDS_DISK.test(step) || NEEDS_SERVERS.test(step),
+      async begin(step) {
+        if (NEEDS_DISK.test(step)) await full.fill();
+        else for (const cable of cables) await cable.cut();
+      },
+      async end() {
+        full.empty();
+        for (const cable of cables) await cable.mend();
+      },
     });
     expect(tried.at(-1)).toBe('Run a session that prints hello world');
+    expect(failed).toContain('Create the tables');
     expect(failed.some((step) => step.startsWith('Write the configuration files'))).toBe(true);
     expect(last.stdout).toContain('admin@lablup.com');
   });
@@ -234,9 +252,21 @@ describe.if(requireOrSkip(reason))('an upgrade to the next version', () => {
     await expectKept();
   });
 
-  test('killed and run again, it gets there; sessions go on, also on the node behind it', async () => {
-    const { killedAt } = await killAtEveryStep(upgrade(target), { ...at, program: next.program });
-    expect(killedAt).toHaveLength(1);
+  test('begun while the servers are out of reach and run again, it gets there; sessions go on, also on the node behind it', async () => {
+    const { failed } = await breakAtSteps(
+      upgrade(target),
+      { ...at, program: next.program },
+      {
+        at: () => true,
+        begin: async () => {
+          for (const cable of cables) await cable.cut();
+        },
+        end: async () => {
+          for (const cable of cables) await cable.mend();
+        },
+      },
+    );
+    expect(failed).toHaveLength(1);
     await untilAlive('own', next.version);
     await untilAlive('node', before.version);
     expect(await columns()).toEqual(['next_version_note']);

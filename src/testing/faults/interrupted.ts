@@ -50,7 +50,7 @@ export async function killAtEveryStep(
 export interface Fault {
   /** Whether it is tried at this step. */
   readonly at: (step: string) => boolean;
-  begin(): void | Promise<void>;
+  begin(step: string): void | Promise<void>;
   end(): void | Promise<void>;
 }
 
@@ -88,7 +88,7 @@ export async function breakAtSteps(
     const step = program.isRunning ? unknown() : undefined;
     if (step !== undefined) {
       tried.push(step);
-      await fault.begin();
+      await fault.begin(step);
     }
     const outcome = await program.ended(RUN_TIMEOUT_MS).finally(() => fault.end());
     if (outcome.code !== 0 && (step === undefined || STACK_TRACE.test(outcome.stderr))) {

@@ -16,7 +16,7 @@ import {
 import { freePort, missingTool, requireOrSkip } from '../services.ts';
 import { until } from '../until.ts';
 import { type DistributedCluster, startDistributedCluster } from './distributed.ts';
-import { killAtEveryStep } from './interrupted.ts';
+import { breakAtSteps, killAtEveryStep } from './interrupted.ts';
 import { processesNaming } from './leftovers.ts';
 import { expectClearFailure, mustRun, Program, runCli } from './programs.ts';
 
@@ -151,6 +151,24 @@ print(subprocess.run(["ssh", "${name}", "hostname"], capture_output=True, text=T
     );
     expectClearFailure(outcome, 'The manager at 127.0.0.1:1 cannot be reached', 'mgr token create');
     expect(readdirSync(folder(0)).filter((name) => name !== 'install.log')).toEqual([]);
+  });
+
+  test('cut off while it joins, a node joins when that is run again', async () => {
+    const target = join(cluster.folder, 'node-cut-off');
+    const joining = installing.map((text) => (text === folder(0) ? target : text));
+    const wish = joining.map((text) => (text === 'i-one' ? 'i-cut-off' : text));
+    const { tried, last } = await breakAtSteps(
+      [...wish, '--no-start'],
+      { ...on(0), env: { BACKEND_JOIN_TOKEN: await token() } },
+      {
+        at: (step) => step.startsWith('Join the cluster'),
+        begin: () => machine(0).setLink(false),
+        end: () => machine(0).setLink(true),
+      },
+    );
+    expect(tried).toEqual(['Join the cluster as i-cut-off']);
+    expect(last.stderr).toContain('Join the cluster as i-cut-off');
+    expect(existsSync(join(target, 'etc/agent.toml'))).toBe(true);
   });
 
   test('one joins by the installer, in two goes, killed at every step of both', async () => {
