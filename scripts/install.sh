@@ -108,7 +108,22 @@ unxz_with() {
   # The one of macOS without developer tools would only ask to install them.
   elif { [ "$system" != darwin ] || xcode-select -p >/dev/null 2>&1; } &&
     python3 -c 'import lzma' >/dev/null 2>&1; then echo python3
+  elif command -v dpkg-deb >/dev/null 2>&1; then echo dpkg-deb
   fi
+}
+# Debian's smallest systems unpack xz in packages only: this is one whose data is the file.
+as_package() { # FILE
+  size=$(($(wc -c <"$1")))
+  printf '!<arch>\n'
+  member debian-binary 4
+  printf '2.0\n'
+  member control.tar 0
+  member data.tar.xz "$size"
+  cat "$1"
+  [ $((size % 2)) -eq 0 ] || echo
+}
+member() { # NAME SIZE: the head of a file within a package
+  printf '%-16s%-12s%-6s%-6s%-8s%-10s`\n' "$1" 0 0 0 100644 "$2"
 }
 unpack() { # FILE
   case $1 in
@@ -118,6 +133,7 @@ unpack() { # FILE
       unxz) unxz -c "$1" ;;
       python3) python3 -c 'import lzma, shutil, sys
 shutil.copyfileobj(lzma.open(sys.argv[1]), sys.stdout.buffer, 1 << 20)' "$1" ;;
+      dpkg-deb) as_package "$1" | dpkg-deb --fsys-tarfile - ;;
       *) return 1 ;;
     esac ;;
   esac

@@ -103,10 +103,16 @@ describe('a release', () => {
   });
 
   /** What install.sh needs, and nothing else. */
-  const bareMachine = (folder: string, more: Readonly<Record<string, string>> = {}) => {
+  const bareMachine = (
+    folder: string,
+    more: Readonly<Record<string, string>> = {},
+    others: readonly string[] = [],
+  ) => {
     mkdirSync(folder);
     const tools = 'sh uname mktemp cp grep sed cut tr gzip chmod rm dirname sha256sum awk df';
-    for (const name of tools.split(' ')) symlinkSync(Bun.which(name) ?? '', join(folder, name));
+    for (const name of [...tools.split(' '), ...others]) {
+      symlinkSync(Bun.which(name) ?? '', join(folder, name));
+    }
     for (const [name, text] of Object.entries(more)) {
       writeFileSync(join(folder, name), text, { mode: 0o755 });
     }
@@ -129,6 +135,19 @@ describe('a release', () => {
     expect(stderr).toContain(`fetching backend.ai-${platform}.gz`);
     expect(code).toBe(0);
   });
+
+  const reasonForDpkg = missingTool('dpkg-deb', 'dpkg');
+
+  test.if(requireOrSkip(reasonForDpkg))(
+    'without xz, Debian unpacks the smaller one as it does packages',
+    async () => {
+      const machine = bareMachine(join(home, 'debian'), {}, ['dpkg-deb', 'wc', 'cat']);
+      const { code, stderr } = await run(dryRun, home, machine);
+      expect(stderr).toContain(`fetching ${packed}`);
+      expect(stderr).not.toContain(`backend.ai-${platform}.gz`);
+      expect(code).toBe(0);
+    },
+  );
 
   const script = join(release, 'install.sh');
 
