@@ -15,6 +15,7 @@ import { checkoutRoot } from '../common/executable.ts';
 import { type Cable, layCable } from '../testing/cable.ts';
 import { missingForDocker, sharedDocker, type TestDocker } from '../testing/docker.ts';
 import { breakAtSteps } from '../testing/faults/interrupted.ts';
+import { processesNaming } from '../testing/faults/leftovers.ts';
 import { expectClearFailure, mustRun, runCli } from '../testing/faults/programs.ts';
 import { importTestImage, missingForImages } from '../testing/images.ts';
 import { startTestPostgres } from '../testing/postgres.ts';
@@ -294,5 +295,20 @@ describe.if(requireOrSkip(reason))('an upgrade to the next version', () => {
     await mustRun(upgrade(node), { ...at, program: next.program });
     await untilAlive('node', next.version);
     await expectKept();
+  });
+
+  test('while its database is out of reach, it is removed with what its sessions run', async () => {
+    const running = () => processesNaming([`${target}/`]);
+    expect(await running()).not.toEqual([]);
+    await cables[0]?.cut();
+    const purge = ['--mode', 'maintain', '--action', 'uninstall', '--purge', '--verbose'];
+    const { stderr } = await mustRun(
+      ['install', ...purge, '--non-interactive', '--target-path', target],
+      { ...at, program: next.program },
+    );
+    expect(stderr).toContain('The manager could not end the sessions');
+    expect(stderr).toContain('1 kernels were ended');
+    expect(await running()).toEqual([]);
+    expect(existsSync(target)).toBe(false);
   });
 });

@@ -148,10 +148,17 @@ function uninstallSteps(
     isDone: async () => !(await accepts(info.ports.manager ?? 0)),
     async run(context) {
       const env = accountEnvironment(layout, info, 'admin');
-      // Without its agent nobody would end them afterwards.
-      for (const how of ['freeze --force-kill', 'freeze --wait', 'unfreeze']) {
-        const args = ['admin', 'manager', ...how.split(' ')];
-        await runInstalled(layout, args, context, { env });
+      try {
+        // Without its agent nobody would end them afterwards.
+        for (const how of ['freeze --force-kill', 'freeze --wait', 'unfreeze']) {
+          const args = ['admin', 'manager', ...how.split(' ')];
+          await runInstalled(layout, args, context, { env });
+        }
+      } catch (error) {
+        if (!(error instanceof UserError) || context.signal.aborted) throw error;
+        context.log(
+          `The manager could not end the sessions: ${error.message} What they run on this machine is ended without it.`,
+        );
       }
     },
   };
@@ -168,12 +175,17 @@ function uninstallSteps(
     isDone: async () =>
       !existsSync(layout.executable) || !existsSync(join(layout.config, 'agent.toml')),
     async run(context) {
-      const config = ['-f', join(layout.config, 'agent.toml')];
-      await runInstalled(layout, ['ag', 'end-kernels', ...config], context);
+      for (const name of ['agent.toml', 'agent-sftp.toml']) {
+        const config = join(layout.config, name);
+        if (!existsSync(config)) continue;
+        await runInstalled(layout, ['ag', 'end-kernels', '-f', config], context);
+      }
     },
   };
   return [
-    ...(info.mode === 'join' ? [stop, endKernels] : [endSessions, stop]),
+    ...(info.mode === 'join' ? [] : [endSessions]),
+    stop,
+    endKernels,
     ...(byUnits ? [removeUnits] : []),
     ...(hasHarborFiles(layout) ? [removeHarborStep(layout, info.env_id, purge)] : []),
     ...(info.halfstack === 'compose' ? [removeHalfstack] : []),
