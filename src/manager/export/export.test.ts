@@ -4,10 +4,14 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import iconv from 'iconv-lite';
 import * as v from 'valibot';
+import { BackendError } from '../../common/errors.ts';
 import { signedHeaders, signingClient } from '../../testing/manager.ts';
 import { insertAgent, insertProject, insertSession } from '../../testing/sessions.ts';
 import { type Tenants, testTenants } from '../../testing/tenants.ts';
 import { until } from '../../testing/until.ts';
+import { exportBody } from './filter.ts';
+import { sessions } from './report-store.ts';
+import { ExportLoad, exportCsv, type OwnedRows } from './service.ts';
 
 let tenants: Tenants;
 beforeAll(async () => {
@@ -303,6 +307,36 @@ describe('a long export', () => {
       return response.status === 200;
     }, 'another export may begin');
     expect((await linesOf('users')).length).toBeGreaterThan(6);
+  });
+});
+
+describe('the exports that anybody may begin', () => {
+  const load = new ExportLoad();
+  const owned = (userId: string) => ({ owner: { kind: 'user', id: userId }, userId }) as const;
+  const begin = (by: OwnedRows | null = null) =>
+    exportCsv(tenants.db, sessions, v.parse(exportBody(sessions), {}), load, by);
+  const refusal = (by: OwnedRows | null = null) =>
+    begin(by).then(
+      () => null,
+      (error) => (error instanceof BackendError ? error.message : String(error)),
+    );
+
+  test('leave room for other people and for superadmins, and make room when they end', async () => {
+    const [one, two, three, four] = Array.from({ length: 4 }, () => crypto.randomUUID());
+    if (!one || !two || !three || !four) throw new Error('no ids');
+    const running = [await begin(owned(one)), await begin(owned(one))];
+    expect(await refusal(owned(one))).toStartWith('2 exports of yours are running.');
+    for (const who of [two, two, three, three]) running.push(await begin(owned(who)));
+    expect(await refusal(owned(four))).toStartWith('6 exports of people are running.');
+    running.push(await begin(), await begin());
+    expect(await refusal()).toStartWith('8 exports are running.');
+    const [first, ...others] = running;
+    await first?.cancel();
+    const again = await begin(owned(four));
+    expect(await new Response(again).text()).toStartWith('ID,Name,');
+    for (const stream of others) await stream.cancel();
+    const later = await Promise.all([begin(owned(one)), begin(owned(one))]);
+    for (const stream of later) await stream.cancel();
   });
 });
 

@@ -30,9 +30,9 @@ async function csvOf(
   report: Report,
   { request }: Rows,
   body: ExportBody,
-  owner: Owner | null = null,
+  owned: service.OwnedRows | null = null,
 ): Promise<Response> {
-  const stream = await service.exportCsv(ctx, report, body, load, owner);
+  const stream = await service.exportCsv(ctx, report, body, load, owned);
   const name = fileName(report.key, request.headers.get(FILENAME_HEADER), ctx.clock.now());
   return new Response(stream, {
     headers: {
@@ -118,7 +118,7 @@ const ownedExports = (ctx: ManagerContext): OwnedExport[] => [
 ];
 
 export function exportRoutes(ctx: ManagerContext): Route[] {
-  const load: service.ExportLoad = { running: 0 };
+  const load = new service.ExportLoad();
   return [
     ...adminRoutes(ctx, load, '/export'),
     ...adminRoutes(ctx, load, '/v2/export'),
@@ -129,8 +129,11 @@ export function exportRoutes(ctx: ManagerContext): Route[] {
           summary: `Export as CSV: ${what}.`,
           takes: { params, body: exportBody(report) },
         },
-        async (request, input) =>
-          csvOf(ctx, load, report, request, input.body, await owner(request, input.params)),
+        async (request, input) => {
+          const { userId } = request.caller;
+          const owned = { owner: await owner(request, input.params), userId };
+          return csvOf(ctx, load, report, request, input.body, owned);
+        },
       ),
     ),
   ];

@@ -11,10 +11,55 @@ import { readReport } from './store.ts';
 const MAX_ROWS = 100_000;
 /** Exports at a time; each takes a connection to the database. */
 const MAX_CONCURRENT = 8;
+/** Of these, those that anybody may begin: superadmins find room beside them. */
+const MAX_PEOPLES = 6;
+/** Of these, one person's. */
+const MAX_PER_PERSON = 2;
 
-/** How many exports run in this manager. */
-export interface ExportLoad {
-  running: number;
+const tooMany = (running: string): BackendError =>
+  new BackendError(
+    'TooManyConcurrentExports',
+    `${running} are running. Try again when one of them has ended.`,
+  );
+
+/** The exports that run in this manager. */
+export class ExportLoad {
+  #running = 0;
+  /** User → how many are theirs. */
+  readonly #peoples = new Map<string, number>();
+
+  /**
+   * @param userId who exports as anybody may; null: superadmins, of all rows.
+   * @returns what is to be called when it has ended.
+   * @throws BackendError TooManyConcurrentExports.
+   */
+  begin(userId: string | null): () => void {
+    if (this.#running >= MAX_CONCURRENT) throw tooMany(`${MAX_CONCURRENT} exports`);
+    if (userId !== null) this.#count(userId);
+    this.#running += 1;
+    return () => {
+      this.#running -= 1;
+      if (userId === null) return;
+      const left = (this.#peoples.get(userId) ?? 0) - 1;
+      if (left > 0) this.#peoples.set(userId, left);
+      else this.#peoples.delete(userId);
+    };
+  }
+
+  #count(userId: string): void {
+    const own = this.#peoples.get(userId) ?? 0;
+    if (own >= MAX_PER_PERSON) throw tooMany(`${MAX_PER_PERSON} exports of yours`);
+    const all = [...this.#peoples.values()].reduce((sum, each) => sum + each, 0);
+    if (all >= MAX_PEOPLES) throw tooMany(`${MAX_PEOPLES} exports of people`);
+    this.#peoples.set(userId, own + 1);
+  }
+}
+
+/** An export that is not of all rows. */
+export interface OwnedRows {
+  readonly owner: Owner;
+  /** Who exports them. */
+  readonly userId: string;
 }
 
 const describe = (report: Report) => ({
@@ -64,24 +109,18 @@ const withoutInternal = (report: Report): Report => ({
 });
 
 async function* toCsv(
-  { sql }: ManagerContext,
+  { sql }: Pick<ManagerContext, 'sql'>,
   report: Report,
   asked: ExportBody,
   load: ExportLoad,
-  owner: Owner | null,
+  owned: OwnedRows | null,
 ): AsyncGenerator<Uint8Array, undefined> {
   const { mark, encode } = encoderOf(asked.encoding);
-  const fields = fieldsOf(owner === null ? report : withoutInternal(report), asked.fields);
+  const fields = fieldsOf(owned === null ? report : withoutInternal(report), asked.fields);
   const types = fields.map(([, , type]) => type);
-  if (load.running >= MAX_CONCURRENT) {
-    throw new BackendError(
-      'TooManyConcurrentExports',
-      `${MAX_CONCURRENT} exports are running. Try again when one of them has ended.`,
-    );
-  }
-  load.running += 1;
+  const end = load.begin(owned?.userId ?? null);
   try {
-    const rows = readReport(sql, report, fields, asked, MAX_ROWS, owner);
+    const rows = readReport(sql, report, fields, asked, MAX_ROWS, owned?.owner ?? null);
     const head = headerLine(fields.map(([, title]) => title));
     let pending = Buffer.concat([mark, encode(head)]);
     for await (const batch of rows) {
@@ -91,7 +130,7 @@ async function* toCsv(
     }
     if (pending.length > 0) yield pending;
   } finally {
-    load.running -= 1;
+    end();
   }
 }
 
@@ -101,13 +140,13 @@ async function* toCsv(
  *   TooManyConcurrentExports; what the database throws before the first rows.
  */
 export async function exportCsv(
-  ctx: ManagerContext,
+  ctx: Pick<ManagerContext, 'sql'>,
   report: Report,
   asked: ExportBody,
   load: ExportLoad,
-  owner: Owner | null = null,
+  owned: OwnedRows | null = null,
 ): Promise<ReadableStream<Uint8Array>> {
-  const chunks = toCsv(ctx, report, asked, load, owner);
+  const chunks = toCsv(ctx, report, asked, load, owned);
   // What goes wrong at the start is told with a status; and a generator that has begun cleans up.
   const first = await chunks.next();
   let next: Uint8Array | undefined = first.value;
