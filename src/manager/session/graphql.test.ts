@@ -107,6 +107,21 @@ describe('who sees which sessions', () => {
     expect(errors).toHaveLength(1);
   });
 
+  test('the sessions of a keypair that was removed stay to be seen', async () => {
+    const { sql } = manager.ctx;
+    const { sessionId } = mine;
+    await sql`update sessions set access_key = 'AKIAREMOVED' where id = ${sessionId}`;
+    try {
+      const { superadmin, admin } = manager.accounts;
+      expect(await names(superadmin, 'access_key: "AKIAREMOVED"')).toEqual(['mine']);
+      expect(await names(admin, 'access_key: "AKIAREMOVED"')).toEqual(['mine']);
+      expect(await names(superadmin, 'access_key: "AKIANOBODY"')).toEqual([]);
+    } finally {
+      const { accessKey } = manager.accounts.user;
+      await sql`update sessions set access_key = ${accessKey} where id = ${sessionId}`;
+    }
+  });
+
   test("somebody else's session and container are not there", async () => {
     const query =
       'query($s: UUID!, $k: UUID!) { compute_session(id: $s) { id } compute_container(id: $k) { id } }';

@@ -40,7 +40,8 @@ export function hasStatus(sql: Db, statuses: readonly string[] | null): Fragment
 
 /**
  * The condition that a session belongs to the user of a keypair, as all sessions of the keypair do: users are
- * in the indexes, keypairs are not.
+ * in the indexes, keypairs are not. Of a keypair that was removed its sessions tell, which is looked up only then.
  */
 export const ofKeysUser = (sql: Db, accessKey: string): Fragment =>
-  sql`s.user_uuid = (SELECT "user" FROM keypairs WHERE access_key = ${accessKey})`;
+  sql`s.user_uuid = coalesce((SELECT "user" FROM keypairs WHERE access_key = ${accessKey}),
+    (SELECT o.user_uuid FROM sessions o WHERE o.access_key = ${accessKey} LIMIT 1))`;
