@@ -201,6 +201,16 @@ export function readInfo(layout: Layout): InstallInfo {
   }
 }
 
+/** For what goes on all the same: null where there is no installation, or its record is damaged. */
+export function findInfo(layout: Layout): InstallInfo | null {
+  try {
+    return existsSync(layout.info) ? readInfo(layout) : null;
+  } catch (error) {
+    if (error instanceof UserError) return null;
+    throw error;
+  }
+}
+
 /** The addresses of the three servers: those given, or those that compose publishes. */
 export function serverAddresses(request: InstallRequest) {
   const local = (port: number) => `127.0.0.1:${port}`;

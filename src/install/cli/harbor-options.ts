@@ -1,5 +1,5 @@
 /** The options of `install` that are about Harbor, and what they wish for. */
-import { isAbsolute, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { flag, integer, option, UsageError } from '../../common/command.ts';
 import { outwardAddress } from '../parts/harbor.ts';
 import { DEFAULT_ARCHIVE } from '../parts/harbor-files.ts';
@@ -84,14 +84,19 @@ export const givenHarborOptions = (given: GivenHarbor): Record<string, boolean> 
 
 function archiveOf(text: string | undefined, cwd: string): string {
   if (text === undefined) return DEFAULT_ARCHIVE;
-  if (/^(https?|file):\/\//.test(text) || isAbsolute(text)) return text;
-  if (/^[a-z+]+:\/\//i.test(text)) {
-    throw new UsageError(`'${text}' is neither http, https nor a file.`);
-  }
-  return resolve(cwd, text);
+  if (!/^[a-z+]+:\/\//i.test(text)) return resolve(cwd, text);
+  const { protocol, host: at } = URL.parse(text) ?? {};
+  if (/^https?:$/.test(protocol ?? '') && at !== '') return text;
+  // Of another machine there are no files here.
+  if (protocol === 'file:' && at === '') return text;
+  throw new UsageError(`'${text}' is neither http, https nor a file.`);
 }
 
-/** Null when no Harbor is wished for. @throws UsageError when nobody knows by which name it is reached. */
+/**
+ * Null when no Harbor is wished for.
+ * @param kept that of before; null where there was none.
+ * @throws UsageError when nobody knows by which name it is reached.
+ */
 export function harborWish(
   given: GivenHarbor,
   {
@@ -99,10 +104,11 @@ export function harborWish(
     env,
   }: { readonly cwd: string; readonly env: Readonly<Record<string, string | undefined>> },
   publicAddress: string,
+  kept: HarborWish | null,
 ): HarborWish | null {
-  if (!Object.values(givenHarborOptions(given)).includes(true)) return null;
+  if (!Object.values(givenHarborOptions(given)).includes(true)) return kept;
   const outward = isLoopback(publicAddress) ? outwardAddress() : publicAddress;
-  const hostname = given.harborHostname ?? outward;
+  const hostname = given.harborHostname ?? kept?.hostname ?? outward;
   if (hostname === null) {
     throw new UsageError(
       'This machine has no address but its own: name one for Harbor with --harbor-hostname.',
@@ -111,9 +117,13 @@ export function harborWish(
   const hidden = env.BACKEND_HARBOR_PASSWORD;
   return {
     hostname,
-    httpPort: given.harborPort ?? DEFAULT_PORT,
+    httpPort: given.harborPort ?? kept?.httpPort ?? DEFAULT_PORT,
     adminPassword: given.harborPassword ?? (hidden ? password(hidden) : null),
-    archive: archiveOf(given.harborArchive, cwd),
-    sha256: given.harborSum ?? null,
+    archive:
+      given.harborArchive === undefined && kept !== null
+        ? kept.archive
+        : archiveOf(given.harborArchive, cwd),
+    // A sum is that of one archive.
+    sha256: given.harborSum ?? (given.harborArchive === undefined ? (kept?.sha256 ?? null) : null),
   };
 }

@@ -109,6 +109,8 @@ test.each([
   [['--harbor-admin-password', 'short'], 'at least 8 characters'],
   [['--harbor-download-sha256', 'abc'], "'abc' is not a SHA-256"],
   [['--harbor-download-uri', 'ftp://example.com/x.tgz'], 'is neither http, https nor a file'],
+  [['--harbor-download-uri', 'https://'], "'https://' is neither http, https nor a file"],
+  [['--harbor-download-uri', 'file://host/x.tgz'], 'is neither http, https nor a file'],
 ])('of Harbor, %p is refused', async (options, reason) => {
   const outcome = await runCli(dryRun('--mode', 'develop', ...options), { cwd: home });
   expectClearFailure(outcome, reason);

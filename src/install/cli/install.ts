@@ -7,6 +7,7 @@ import { systemRandom } from '../../common/random.ts';
 import { endRequested } from '../../common/server-process.ts';
 import { configurable } from '../modes/configure.ts';
 import { guideOf } from '../modes/maintain.ts';
+import { withInstalledParts } from '../modes/record.ts';
 import type { Environment } from '../modes/servers.ts';
 import { previousRequest } from '../modes/settings-records.ts';
 import { printPlan, printReport, printSummary, runPlainly } from '../plain.ts';
@@ -80,6 +81,8 @@ const appProxyOptions = (given: Given): Record<string, boolean> => ({
   '--with-app-proxy': given.withAppProxy,
   '--frontend-mode': given.frontendMode !== undefined,
   '--fqdn-prefix': given.fqdnPrefix !== undefined,
+  '--app-base-domain': given.appBaseDomain !== undefined,
+  '--storage-base-domain': given.storageBaseDomain !== undefined,
   '--tls-advertised': given.tlsAdvertised,
   '--advertised-port': given.advertisedPort !== undefined,
   '--metric-access-cidr': given.metricAccess !== undefined,
@@ -231,23 +234,27 @@ function requestFrom(given: Given, io: CommandIo): InstallRequest {
   }
   const existing = { postgres, redis, redisService, etcd };
   const otelEndpoint = given.otelEndpoint ?? null;
+  const targetPath = given.targetPath
+    ? resolve(io.cwd, given.targetPath)
+    : defaultTarget(mode, given.envId, io.env);
+  const place = { mode, targetPath, halfstack: given.halfstack, existing, otelEndpoint };
+  // What is there, so that what is said changes only what it names.
+  const there = withInstalledParts({
+    ...place,
+    ...watchWish(place, given),
+    ...{ appProxy: null, sftpAgent: false, harbor: null },
+    ports: mode === 'develop' ? DEVELOP_PORTS : PACKAGE_PORTS,
+  });
   return {
-    mode,
+    ...there,
     envId: given.envId,
-    targetPath: given.targetPath
-      ? resolve(io.cwd, given.targetPath)
-      : defaultTarget(mode, given.envId, io.env),
     publicAddress: given.publicAddress ?? '127.0.0.1',
     agentBackend: given.agentBackend ?? 'process',
     accelerator: acceleratorOf(given) ?? null,
     wildcardBinding: given.wildcardBinding,
-    sftpAgent: given.withSftpAgent,
-    harbor: harborWish(given, io, given.publicAddress ?? '127.0.0.1'),
-    appProxy: appProxyWish(given, null),
-    halfstack: given.halfstack,
-    existing,
-    ...watchWish({ mode, halfstack: given.halfstack, existing, otelEndpoint }, given),
-    otelEndpoint,
+    sftpAgent: given.withSftpAgent || there.sftpAgent,
+    harbor: harborWish(given, io, given.publicAddress ?? '127.0.0.1', there.harbor),
+    appProxy: appProxyWish(given, there.appProxy),
     endpointProtocol: given.endpointProtocol ?? null,
     etcdNamespace: given.etcdNamespace ?? null,
     database: {
@@ -263,7 +270,7 @@ function requestFrom(given: Given, io: CommandIo): InstallRequest {
       etcd: io.env.BACKEND_ETCD_PASSWORD ?? '',
     },
     undo: given.undo,
-    ports: portsOf(mode === 'develop' ? DEVELOP_PORTS : PACKAGE_PORTS, given),
+    ports: portsOf(there.ports, given),
     join: {
       manager: given.manager ?? '',
       token: given.token ?? io.env.BACKEND_JOIN_TOKEN ?? '',

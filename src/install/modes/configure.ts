@@ -10,8 +10,8 @@ import { accepts, adopt, servicesOf } from '../parts/services.ts';
 import { type InstallRequest, NO_PASSWORDS } from '../request.ts';
 import type { Check, Plan } from '../step.ts';
 import { type Both, changeStep, without } from './change.ts';
-import { requestOf } from './maintain.ts';
-import { type Environment, infoOf, PORT_FLAGS, withDatabasePassword } from './servers.ts';
+import { infoOf, requestOf } from './record.ts';
+import { type Environment, PORT_FLAGS, withDatabasePassword } from './servers.ts';
 import { readPending } from './settings-records.ts';
 
 /**

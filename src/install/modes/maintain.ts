@@ -24,77 +24,16 @@ import { withKeptPasswords } from '../parts/kept-passwords.ts';
 import { accepts, runningPid, servicesOf } from '../parts/services.ts';
 import { systemUnitFolder, unitName } from '../parts/units.ts';
 import { watchStep } from '../parts/watch-step.ts';
-import type { InstallRequest, Ports } from '../request.ts';
+import type { InstallRequest } from '../request.ts';
 import { runCommand } from '../shell.ts';
 import type { Plan, ReportPage, Step } from '../step.ts';
 import { Components } from './components.ts';
 import { joinPlan } from './join.ts';
 import { movePlan } from './move.ts';
+import { requestOf } from './record.ts';
 import { accountEnvironment, type Environment, serversPlan, usesUnits } from './servers.ts';
 import { removeStandaloneSteps, standaloneExecutable, standalonePlan } from './standalone.ts';
 import { upgradeStep } from './upgrade.ts';
-
-function existingOf({ halfstack, servers }: InstallInfo): InstallRequest['existing'] {
-  if (halfstack !== 'existing' || servers === undefined) return {};
-  const { redis_service: redisService, ...addresses } = servers;
-  return { ...addresses, redisService };
-}
-
-function appProxyOf({ app_proxy: kept }: InstallInfo): InstallRequest['appProxy'] {
-  if (kept === undefined) return null;
-  return {
-    frontendMode: kept.frontend_mode,
-    fqdnPrefix: kept.fqdn_prefix,
-    appBaseDomain: kept.app_base_domain,
-    storageBaseDomain: kept.storage_base_domain,
-    tlsAdvertised: kept.tls_advertised,
-    advertisedPort: kept.advertised_port,
-    metricAccess: kept.metric_access,
-  };
-}
-
-function harborOf(
-  { harbor: kept }: InstallInfo,
-  request: InstallRequest,
-): InstallRequest['harbor'] {
-  if (kept === undefined) return null;
-  const { hostname, http_port: httpPort, archive, sha256 } = kept;
-  const adminPassword = request.harbor?.adminPassword ?? null;
-  return { hostname, httpPort, archive, sha256, adminPassword };
-}
-
-/** The request that led to an installation, as far as its record tells. */
-export function requestOf(info: InstallInfo, request: InstallRequest): InstallRequest {
-  const ports: Ports = { ...request.ports, ...info.ports };
-  return {
-    ...request,
-    mode: info.mode,
-    envId: info.env_id,
-    publicAddress: info.public_address,
-    agentBackend: info.agent_backend,
-    accelerator: info.accelerator ?? null,
-    wildcardBinding: info.wildcard_binding ?? false,
-    sftpAgent: info.sftp_agent ?? false,
-    harbor: harborOf(info, request),
-    appProxy: appProxyOf(info),
-    watch: info.watch?.profile ?? 'nothing',
-    isWatchOptional: info.watch?.is_optional ?? false,
-    otelEndpoint: request.otelEndpoint ?? info.otel_endpoint ?? null,
-    endpointProtocol: request.endpointProtocol ?? info.endpoint_protocol ?? null,
-    halfstack: info.halfstack === 'none' ? 'auto' : info.halfstack,
-    existing: existingOf(info),
-    database: { ...request.database, ...info.database },
-    join: {
-      ...request.join,
-      ...(info.join && {
-        manager: info.join.manager,
-        agentId: info.join.agent_id,
-        advertise: info.join.advertise,
-      }),
-    },
-    ports,
-  };
-}
 
 const COMPOSE_DOWN_TIMEOUT_MS = 120_000;
 

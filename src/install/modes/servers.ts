@@ -7,10 +7,8 @@ import { join } from 'node:path';
 import * as v from 'valibot';
 import type { Clock } from '../../common/clock.ts';
 import { UserError } from '../../common/errors.ts';
-import { checkoutRoot } from '../../common/executable.ts';
 import { localAccount } from '../../common/local-cluster.ts';
 import type { Random } from '../../common/random.ts';
-import { VERSION } from '../../common/version.ts';
 import {
   type InstallInfo,
   type Layout,
@@ -64,6 +62,7 @@ import {
 import { defaultTarget, type InstallRequest, usesCompose } from '../request.ts';
 import { runCommand } from '../shell.ts';
 import type { Check, Plan, ReportPage, Step, StepContext } from '../step.ts';
+import { appProxyRecord, infoOf, keptPartsSummary, withInstalledParts } from './record.ts';
 
 export interface Environment {
   readonly clock: Clock;
@@ -72,55 +71,6 @@ export interface Environment {
   /** Whether this user may write units of the system. */
   readonly isRoot: boolean;
   readonly userName: string;
-}
-
-export function infoOf(request: InstallRequest, clock: Clock): InstallInfo {
-  const { ports, database } = request;
-  return {
-    version: VERSION,
-    type: checkoutRoot === null ? 'package' : 'source',
-    last_updated: clock.now().toISOString(),
-    base_path: request.targetPath,
-    mode: request.mode === 'develop' ? 'develop' : 'package',
-    env_id: request.envId,
-    public_address: request.publicAddress,
-    agent_backend: request.agentBackend,
-    ...(request.accelerator === null ? {} : { accelerator: request.accelerator }),
-    halfstack: usesCompose(request) ? 'compose' : 'existing',
-    servers: { ...serverAddresses(request), redis_service: request.existing.redisService },
-    database: { name: database.name, user: database.user },
-    ...(request.watch === 'nothing'
-      ? {}
-      : { watch: { profile: request.watch, is_optional: request.isWatchOptional } }),
-    ...(request.otelEndpoint === null ? {} : { otel_endpoint: request.otelEndpoint }),
-    ...(request.endpointProtocol === null ? {} : { endpoint_protocol: request.endpointProtocol }),
-    ...(request.wildcardBinding ? { wildcard_binding: true } : {}),
-    ...(request.sftpAgent ? { sftp_agent: true } : {}),
-    ...harborRecord(request.harbor),
-    ...appProxyRecord(request.appProxy),
-    ports: { ...ports },
-  };
-}
-
-function harborRecord(wish: InstallRequest['harbor']): Pick<InstallInfo, 'harbor'> {
-  if (wish === null) return {};
-  const { hostname, httpPort, archive, sha256 } = wish;
-  return { harbor: { hostname, http_port: httpPort, archive, sha256 } };
-}
-
-function appProxyRecord(wish: InstallRequest['appProxy']): Pick<InstallInfo, 'app_proxy'> {
-  if (wish === null) return {};
-  return {
-    app_proxy: {
-      frontend_mode: wish.frontendMode,
-      fqdn_prefix: wish.fqdnPrefix,
-      app_base_domain: wish.appBaseDomain,
-      storage_base_domain: wish.storageBaseDomain,
-      tls_advertised: wish.tlsAdvertised,
-      advertised_port: wish.advertisedPort,
-      metric_access: wish.metricAccess,
-    },
-  };
 }
 
 /** The password of the database: the given one, or that with which compose starts it. */
@@ -411,7 +361,9 @@ const hasWatchStep = (request: InstallRequest, layout: Layout): boolean =>
 
 export function serversPlan(asked: InstallRequest, environment: Environment): Plan {
   // Only compose can.
-  const request: InstallRequest = usesCompose(asked) ? asked : { ...asked, watch: 'nothing' };
+  const request = withInstalledParts<InstallRequest>(
+    usesCompose(asked) ? asked : { ...asked, watch: 'nothing' },
+  );
   const layout = layoutOf(request.targetPath);
   const { random, clock } = environment;
   const secrets = () => loadOrCreateSecrets(layout, random);
@@ -424,6 +376,7 @@ export function serversPlan(asked: InstallRequest, environment: Environment): Pl
     title: request.mode === 'develop' ? 'Development installation' : 'Production installation',
     summary: [
       `Everything goes to ${layout.root}.`,
+      ...keptPartsSummary(request),
       usesCompose(request)
         ? `Compose starts PostgreSQL, Redis and etcd on ports ${request.ports.postgres}, ${request.ports.redis} and ${request.ports.etcd}.`
         : `It uses PostgreSQL at ${addresses.postgres}, ${redisTitle(request)} at ${addresses.redis} and etcd at ${addresses.etcd}.`,

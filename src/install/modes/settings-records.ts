@@ -9,7 +9,7 @@ import * as v from 'valibot';
 import { errorMessage, UserError } from '../../common/errors.ts';
 import { infoRecord, type Layout, layoutOf, writeOwnFile } from '../layout.ts';
 import type { InstallRequest } from '../request.ts';
-import { requestOf } from './maintain.ts';
+import { requestOf } from './record.ts';
 
 /** Passwords are part of it: the files are their owner's only. */
 const settingsRecord = v.object({

@@ -1,7 +1,7 @@
 /** The files of Harbor: its offline installer, from the network or at hand, unpacked into the installation. */
 import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import { mkdir, rename, rm } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import type { Clock } from '../../common/clock.ts';
 import { UserError } from '../../common/errors.ts';
 import { type Layout, writeOwnFile } from '../layout.ts';
@@ -33,10 +33,12 @@ function localArchive({ archive }: HarborWish): string | null {
   return /^https?:/.test(archive) ? null : archive;
 }
 
-const archivePath = (wish: HarborWish, layout: Layout): string =>
-  localArchive(wish) ?? join(downloadFolder(layout), basename(new URL(wish.archive).pathname));
-
 const sourceOf = ({ archive, sha256 }: HarborWish): string => `${archive} ${sha256 ?? ''}\n`;
+
+/** Named after its source: one that a killed installer fetched from elsewhere is not taken for it. */
+const archivePath = (wish: HarborWish, layout: Layout): string =>
+  localArchive(wish) ??
+  join(downloadFolder(layout), `harbor-${Bun.hash(sourceOf(wish)).toString(16)}.tgz`);
 
 const isUnpacked = (wish: HarborWish, layout: Layout): boolean =>
   existsSync(sourcePath(layout)) && readFileSync(sourcePath(layout), 'utf8') === sourceOf(wish);

@@ -242,7 +242,12 @@ function registerStep(wish: HarborWish, layout: Layout, random: Random): Step {
       };
       writeOwnFile(file, JSON.stringify({ container_registries: [row] }));
       const config = ['-f', join(layout.config, 'manager.toml')];
-      await runInstalled(layout, ['mgr', 'fixture', 'populate', file, ...config], context);
+      try {
+        await runInstalled(layout, ['mgr', 'fixture', 'populate', file, ...config], context);
+      } finally {
+        // It holds the password.
+        await rm(file, { force: true });
+      }
     },
   };
 }

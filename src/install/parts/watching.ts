@@ -35,7 +35,7 @@ import prometheusFile from '../../../halfstack/observability/prometheus.yaml' wi
 import scraperFile from '../../../halfstack/observability/scraper.yaml' with { type: 'text' };
 import tempoFile from '../../../halfstack/observability/tempo.yaml' with { type: 'text' };
 import composeFile from '../../../halfstack/observability.yaml' with { type: 'text' };
-import { type Layout, readInfo, type Secrets, writeOwnFile } from '../layout.ts';
+import { findInfo, type Layout, type Secrets, writeOwnFile } from '../layout.ts';
 import { type InstallRequest, otelEndpointOf, type Ports, type Watch } from '../request.ts';
 import type { Check } from '../step.ts';
 import { portCheck } from './checks.ts';
@@ -111,7 +111,7 @@ export const WATCH_TITLES: Readonly<Record<Watch, string>> = {
 
 /** Which ports are needed; those that the installation has already are its own. */
 export function watchChecks(request: InstallRequest, layout: Layout): Check[] {
-  const before = existsSync(layout.info) ? readInfo(layout) : null;
+  const before = findInfo(layout);
   const had = watchersOf(before?.watch?.profile ?? 'nothing').map(
     ({ port }) => before?.ports[port],
   );

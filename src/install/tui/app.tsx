@@ -3,6 +3,7 @@ import { Box, Text, useApp, useInput } from 'ink';
 import { useEffect, useRef, useState } from 'react';
 import { VERSION } from '../../common/version.ts';
 import { configurable } from '../modes/configure.ts';
+import { withInstalledParts } from '../modes/record.ts';
 import type { Environment } from '../modes/servers.ts';
 import { planFor } from '../plan.ts';
 import {
@@ -82,7 +83,8 @@ export function App(props: AppProps) {
                     targetPath: defaultTarget(mode, request.envId, process.env),
                   }),
             };
-            setRequest(mode === 'configure' && !isSame ? settingsThere(chosen) : chosen);
+            const isConfigured = mode === 'configure' && !isSame;
+            setRequest(isConfigured ? settingsThere(chosen) : withInstalledParts(chosen));
             setScreen('review');
           }}
         />

@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { parseManagerAddress, parseToken } from '../../common/protocol/join.ts';
 import { layoutOf } from '../layout.ts';
 import { configurable } from '../modes/configure.ts';
+import { withInstalledParts } from '../modes/record.ts';
 import { hasPrevious, previousRequest } from '../modes/settings-records.ts';
 import { ACCELERATORS, type InstallRequest, usesCompose, WATCHES } from '../request.ts';
 import { appProxyGroup } from './app-proxy-fields.ts';
@@ -83,7 +84,7 @@ function folderField(request: InstallRequest): ValueField {
     accept(text) {
       if (text.trim() === '') return 'A folder is needed.';
       const moved = { ...request, targetPath: resolve(text.trim()) };
-      return request.mode === 'configure' ? configurable(moved) : moved;
+      return request.mode === 'configure' ? configurable(moved) : withInstalledParts(moved);
     },
   };
 }
