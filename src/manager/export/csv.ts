@@ -32,13 +32,19 @@ export const dataLine = (values: readonly unknown[], types: readonly FieldType[]
 export interface Encoder {
   /** What the file starts with: a mark by which spreadsheets recognise UTF-8. */
   readonly mark: Uint8Array;
+  /** The next part of the text. */
   encode(text: string): Uint8Array;
+  /** What the encoding ends with. */
+  end(): Uint8Array;
 }
+
+const NOTHING = new Uint8Array();
 
 /** @throws BackendError InvalidAPIParameters for an encoding that nobody knows. */
 export function encoderOf(name: string): Encoder {
   if (/^utf-?8$/i.test(name)) {
-    return { mark: Uint8Array.of(0xef, 0xbb, 0xbf), encode: (text) => Buffer.from(text) };
+    const mark = Uint8Array.of(0xef, 0xbb, 0xbf);
+    return { mark, encode: (text) => Buffer.from(text), end: () => NOTHING };
   }
   // The library also knows base64 and hex, which are no encodings of text.
   if (!iconv.encodingExists(name) || /^(base64|hex|binary)$/i.test(name)) {
@@ -47,5 +53,11 @@ export function encoderOf(name: string): Encoder {
       `Unknown encoding '${name}'. Use utf-8, or for older systems for instance euc-kr.`,
     );
   }
-  return { mark: new Uint8Array(), encode: (text) => iconv.encode(text, name) };
+  // One for all parts: some encodings begin with a mark of their own, or remember what came before.
+  const encoder = iconv.getEncoder(name);
+  return {
+    mark: NOTHING,
+    encode: (text) => encoder.write(text),
+    end: () => encoder.end() ?? NOTHING,
+  };
 }

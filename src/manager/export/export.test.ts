@@ -296,6 +296,14 @@ describe('a long export', () => {
     ).toHaveLength(30_001);
   });
 
+  test('has a mark at its beginning only, in an encoding that has one', async () => {
+    const response = await send('audit-logs', { encoding: 'utf-16', fields: ['entity_type'] });
+    const text = iconv.decode(Buffer.from(await response.arrayBuffer()), 'utf-16');
+    expect(text).toStartWith('Entity Type\r\n');
+    expect(text).toEndWith('thing\r\n');
+    expect(text.split('\uFEFF')).toHaveLength(1);
+  });
+
   test('a client that goes away ends it; too many at a time are refused', async () => {
     const running = await Promise.all(Array.from({ length: 8 }, startReading));
     expect(await slugOf(await send('audit-logs'))).toBe('503 too-many-concurrent-exports');

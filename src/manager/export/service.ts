@@ -115,20 +115,21 @@ async function* toCsv(
   load: ExportLoad,
   owned: OwnedRows | null,
 ): AsyncGenerator<Uint8Array, undefined> {
-  const { mark, encode } = encoderOf(asked.encoding);
+  const encoder = encoderOf(asked.encoding);
   const fields = fieldsOf(owned === null ? report : withoutInternal(report), asked.fields);
   const types = fields.map(([, , type]) => type);
   const end = load.begin(owned?.userId ?? null);
   try {
     const rows = readReport(sql, report, fields, asked, MAX_ROWS, owned?.owner ?? null);
     const head = headerLine(fields.map(([, title]) => title));
-    let pending = Buffer.concat([mark, encode(head)]);
+    let pending = Buffer.concat([encoder.mark, encoder.encode(head)]);
     for await (const batch of rows) {
       const lines = batch.map((values) => dataLine(values, types)).join('');
-      yield Buffer.concat([pending, encode(lines)]);
+      yield Buffer.concat([pending, encoder.encode(lines)]);
       pending = Buffer.alloc(0);
     }
-    if (pending.length > 0) yield pending;
+    const last = Buffer.concat([pending, encoder.end()]);
+    if (last.length > 0) yield last;
   } finally {
     end();
   }
