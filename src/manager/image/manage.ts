@@ -231,12 +231,14 @@ function toColumns(wishes: ImageWishes, row: ImageRow): manageStore.ImageChanges
  */
 export function modifyImage(
   by: AdministrativeChange,
-  target: ImageTarget,
+  target: ImageTarget | { readonly id: string },
   wishes: ImageWishes,
 ): Promise<void> {
   requireSuperadmin(by.caller);
   return change(by, async (tx, note) => {
-    const before = await locked(tx, (await resolved(tx, target)).id);
+    // Names are those of images that are offered; an id is also that of one which is not any more.
+    const { id } = 'id' in target ? target : await resolved(tx, target);
+    const before = await locked(tx, id);
     const after = await manageStore.updateImage(tx, before.id, toColumns(wishes, before));
     note({ entityType: ENTITY, entityId: before.id, operation: 'update', before, after });
   });

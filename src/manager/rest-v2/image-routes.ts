@@ -48,8 +48,6 @@ async function imageOf(
   throw new BackendError('ImageNotFound', `There is no image with id '${id}'.`);
 }
 
-const targetOf = ({ canonical, architecture }: Image) => ({ reference: canonical, architecture });
-
 const admin = { auth: 'superadmin', gate: 'all' } as const;
 
 const aliasRoutes = (ctx: ManagerContext): Route[] => [
@@ -61,7 +59,8 @@ const aliasRoutes = (ctx: ManagerContext): Route[] => [
     },
     async (request, { body: { image_id, alias } }) => {
       const image = await imageOf(ctx, request, image_id);
-      await aliasImage({ ...request, ctx }, alias, targetOf(image));
+      const { canonical: reference, architecture } = image;
+      await aliasImage({ ...request, ctx }, alias, { reference, architecture });
       const { id } = await getAlias(ctx.sql, alias);
       return { json: { alias_id: id, alias, image_id: image.id } };
     },
@@ -113,13 +112,13 @@ export const v2ImageRoutes = (ctx: ManagerContext): Route[] => [
     },
     async (request, { body }) => {
       const { image_id, supported_accelerators: accelerators, resource_limits, ...rest } = body;
-      const image = await imageOf(ctx, request, image_id);
       const limits = Object.entries(resource_limits ?? {}).map(([key, { min, max }]) => ({
         key,
         ...(min != null && { min }),
         ...(max != null && { max }),
       }));
-      await modifyImage({ ...request, ctx }, targetOf(image), {
+      const target = { id: image_id };
+      await modifyImage({ ...request, ctx }, target, {
         ...rest,
         ...(accelerators !== undefined && {
           supportedAccelerators: accelerators.split(',').filter((each) => each !== ''),

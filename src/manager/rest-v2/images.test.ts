@@ -75,11 +75,14 @@ test('an image is changed, marked as removed, and removed', async () => {
   });
   const forgotten = await done('POST', '/forget', { image_id: id });
   expect(forgotten.item).toMatchObject({ id, status: 'DELETED' });
+  const { item: changed } = await done('PATCH', '', { image_id: id, labels: { role: 'old' } });
+  expect(changed).toMatchObject({ id, status: 'DELETED', labels: [{ key: 'role', value: 'old' }] });
   const purged = await done('POST', '/purge', { image_id: id });
   expect(purged.item).toMatchObject({ id, name: 'cr.example/stable/python:3.14' });
   for (const path of ['/forget', '/purge']) {
     expect((await call('superadmin', 'POST', path, { image_id: id })).status).toBe(404);
   }
+  expect((await call('superadmin', 'PATCH', '', { image_id: id, tag: 'x' })).status).toBe(404);
   const deeds = await tenants.db.sql`SELECT operation FROM audit_logs WHERE entity_id = ${id}`;
   expect(deeds.map(({ operation }) => operation)).toContain('purge');
 });
