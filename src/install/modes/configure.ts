@@ -6,12 +6,13 @@ import { type InstallInfo, type Layout, layoutOf, readInfo } from '../layout.ts'
 import { appProxyDatabase, appProxyTitle } from '../parts/app-proxy.ts';
 import { dockerCheck, nvidiaCheck, platformCheck, portCheck } from '../parts/checks.ts';
 import { withKeptPasswords } from '../parts/kept-passwords.ts';
+import { PORT_FLAGS } from '../parts/port-checks.ts';
 import { accepts, adopt, servicesOf } from '../parts/services.ts';
 import { type InstallRequest, NO_PASSWORDS } from '../request.ts';
 import type { Check, Plan } from '../step.ts';
 import { type Both, changeStep, without } from './change.ts';
 import { infoOf, requestOf } from './record.ts';
-import { type Environment, PORT_FLAGS, withDatabasePassword } from './servers.ts';
+import { type Environment, withDatabasePassword } from './servers.ts';
 import { readPending } from './settings-records.ts';
 
 /**

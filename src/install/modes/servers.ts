@@ -20,21 +20,15 @@ import {
 } from '../layout.ts';
 import { acceleratorTitle } from '../parts/accelerators.ts';
 import { appProxyGroupStep, appProxySchemaStep, appProxyTitle } from '../parts/app-proxy.ts';
-import {
-  dockerCheck,
-  folderCheck,
-  nvidiaCheck,
-  platformCheck,
-  portCheck,
-} from '../parts/checks.ts';
+import { dockerCheck, folderCheck, nvidiaCheck, platformCheck } from '../parts/checks.ts';
 import { configFiles, writeConfigFiles } from '../parts/config-files.ts';
 import { accountsPath, dataSteps, runInstalled } from '../parts/data.ts';
 import { executableStep, notNewerCheck } from '../parts/executable.ts';
 import { composeCheck, composeStep, existingServerChecks, redisTitle } from '../parts/halfstack.ts';
 import { harborAllowStep, harborChecks, harborPage, harborSteps } from '../parts/harbor.ts';
 import { helloArguments, helloLine } from '../parts/hello.ts';
+import { portChecks } from '../parts/port-checks.ts';
 import {
-  adopt,
   type ServiceSpec,
   servicesOf,
   startService,
@@ -89,21 +83,7 @@ const requestedServices = (request: InstallRequest) =>
     ...appProxyRecord(request.appProxy),
   });
 
-/** The options of the components' ports. */
-export const PORT_FLAGS: Readonly<Record<string, string>> = {
-  mgr: '--manager-port',
-  web: '--webserver-port',
-  agent: '--agent-rpc-port',
-  'sftp-agent': '--sftp-agent-rpc-port',
-  storage: '--storage-manager-port',
-  proxy: '--app-proxy-port',
-  'proxy-http': '--app-proxy-http-port',
-  'proxy-tcp': '--app-proxy-tcp-port',
-  'proxy-h2': '--app-proxy-h2-port',
-};
-
 function checksOf(request: InstallRequest, layout: Layout, signal: AbortSignal): Check[] {
-  const services = requestedServices(request);
   return [
     platformCheck(),
     folderCheck(request.targetPath),
@@ -113,14 +93,7 @@ function checksOf(request: InstallRequest, layout: Layout, signal: AbortSignal):
       ? [composeCheck(signal)]
       : [...existingServerChecks(request), ...signInChecks(request)]),
     ...(request.harbor === null ? [] : harborChecks(request.harbor, layout, signal)),
-    ...services.map((spec) =>
-      portCheck(
-        spec.port,
-        spec.title.toLowerCase(),
-        PORT_FLAGS[spec.name] ?? '',
-        () => adopt(layout, spec) !== null,
-      ),
-    ),
+    ...portChecks(request, layout, requestedServices(request)),
     ...watchChecks(request, layout),
   ];
 }

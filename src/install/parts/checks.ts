@@ -65,6 +65,15 @@ export function nvidiaCheck(): Check {
   };
 }
 
+/** A check whose finding stops nothing where `isWarning` says so. */
+export const warning = ({ title, run }: Check, isWarning: boolean): Check => ({
+  title,
+  async run() {
+    const finding = await run();
+    return finding === null || !isWarning ? finding : { ...finding, isWarning };
+  },
+});
+
 /** @param isOurs whether what listens there is this very installation, which may stay. */
 export function portCheck(port: number, what: string, flag: string, isOurs: () => boolean): Check {
   return {

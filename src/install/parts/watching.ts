@@ -38,7 +38,7 @@ import composeFile from '../../../halfstack/observability.yaml' with { type: 'te
 import { findInfo, type Layout, type Secrets, writeOwnFile } from '../layout.ts';
 import { type InstallRequest, otelEndpointOf, type Ports, type Watch } from '../request.ts';
 import type { Check } from '../step.ts';
-import { portCheck } from './checks.ts';
+import { portCheck, warning } from './checks.ts';
 
 export const watchFilePath = (layout: Layout): string =>
   join(layout.halfstack, 'observability.yaml');
@@ -118,13 +118,7 @@ export function watchChecks(request: InstallRequest, layout: Layout): Check[] {
   return watchersOf(request.watch).map(({ title, port: name, flag }) => {
     const port = request.ports[name];
     const check = portCheck(port, `${title} of compose`, flag, () => had.includes(port));
-    return {
-      title: check.title,
-      async run() {
-        const finding = await check.run();
-        return finding === null ? null : { ...finding, isWarning: request.isWatchOptional };
-      },
-    };
+    return warning(check, request.isWatchOptional);
   });
 }
 
