@@ -45,8 +45,9 @@ export class Components {
 
   /** @param names which ones; null: all. */
   async stop(context: StepContext, names: readonly string[] | null = null): Promise<void> {
-    const units = this.#units(names);
-    if (units !== null) {
+    // An interrupted removal may have left some of them only.
+    const units = this.#units(names)?.filter(isPlaced);
+    if (units !== undefined) {
       if (units.length > 0) await runCommand(['systemctl', 'stop', ...units], context);
       return;
     }
@@ -73,7 +74,7 @@ export class Components {
     if (specs.length === 0) return;
     const units = specs.map((spec) => unitName(spec, this.#info.env_id));
     if (usesUnits(this.#info.mode, this.#environment)) {
-      const placed = units.filter((name) => existsSync(join(systemUnitFolder, name)));
+      const placed = units.filter(isPlaced);
       if (placed.length > 0) {
         await runCommand(['systemctl', 'disable', '--now', ...placed], context);
         for (const name of placed) await rm(join(systemUnitFolder, name), { force: true });
@@ -95,6 +96,9 @@ export class Components {
     }
   }
 }
+
+/** Whether systemd has a unit. */
+const isPlaced = (unit: string): boolean => existsSync(join(systemUnitFolder, unit));
 
 /** The same without an end: for what has to be finished also when the user stops it. */
 export const withoutEnd = (context: StepContext): StepContext => ({

@@ -22,7 +22,6 @@ import { ALL_PROFILES, runCompose } from '../parts/halfstack.ts';
 import { hasHarborFiles, removeHarborStep } from '../parts/harbor.ts';
 import { withKeptPasswords } from '../parts/kept-passwords.ts';
 import { accepts, runningPid, servicesOf } from '../parts/services.ts';
-import { systemUnitFolder, unitName } from '../parts/units.ts';
 import { watchStep } from '../parts/watch-step.ts';
 import type { InstallRequest } from '../request.ts';
 import { runCommand } from '../shell.ts';
@@ -58,16 +57,11 @@ function uninstallSteps(
   purge: boolean,
 ): Step[] {
   const components = new Components(info, layout, environment);
-  const units = servicesOf(info).map((spec) => unitName(spec, info.env_id));
   const byUnits = usesUnits(info.mode, environment);
   const removeUnits: Step = {
     id: 'units',
     title: 'Remove the units',
-    async run(context) {
-      await runCommand(['systemctl', 'disable', ...units], context);
-      for (const name of units) await rm(join(systemUnitFolder, name), { force: true });
-      await runCommand(['systemctl', 'daemon-reload'], context);
-    },
+    run: (context) => components.remove(context, servicesOf(info)),
   };
   const removeHalfstack: Step = {
     id: 'halfstack',

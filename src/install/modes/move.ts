@@ -11,7 +11,7 @@ import { clusterFolder, findLocalCluster } from '../../common/local-cluster.ts';
 import { VERSION } from '../../common/version.ts';
 import { platformCheck } from '../parts/checks.ts';
 import { redisTitle } from '../parts/halfstack.ts';
-import type { InstallRequest } from '../request.ts';
+import { type InstallRequest, isLoopback } from '../request.ts';
 import { type CommandOptions, runCommand } from '../shell.ts';
 import type { Check, Finding, Plan, Step, StepContext } from '../step.ts';
 import type { Environment } from './servers.ts';
@@ -33,7 +33,7 @@ const NOT_SAID: Finding = {
 
 /** Where other machines can join; null as long as nothing but this machine reaches the cluster. */
 const agentsAddress = ({ publicAddress, ports }: InstallRequest): string | null =>
-  publicAddress === '127.0.0.1'
+  isLoopback(publicAddress)
     ? null
     : formatHostPort({ host: publicAddress, port: ports.managerInternal });
 

@@ -7,6 +7,7 @@ import { checkoutRoot, selfCommand } from '../../common/executable.ts';
 import { VERSION } from '../../common/version.ts';
 import { runCommand } from '../shell.ts';
 import type { Check, Step, StepContext } from '../step.ts';
+import { sha256Of } from './download.ts';
 
 const VERSION_TIMEOUT_MS = 30_000;
 
@@ -49,13 +50,7 @@ async function isPlaced(path: string): Promise<boolean> {
   if (path === process.execPath) return true;
   const [here, there] = [Bun.file(process.execPath), Bun.file(path)];
   if (here.size !== there.size) return false;
-  return (await hashOf(process.execPath)) === (await hashOf(path));
-}
-
-async function hashOf(path: string): Promise<string> {
-  const hash = new Bun.CryptoHasher('sha256');
-  for await (const chunk of Bun.file(path).stream()) hash.update(chunk);
-  return hash.digest('hex');
+  return (await sha256Of(process.execPath)) === (await sha256Of(path));
 }
 
 /** Whether the executable of before an upgrade is there. */

@@ -10,6 +10,7 @@ import type { ReportPage, Step } from '../step.ts';
 import type { AgentPart } from './config-files.ts';
 import { runInstalled } from './data.ts';
 
+const SHELL_TIMEOUT_MS = 5_000;
 /** Upstream's name of its resource group. */
 export const SFTP_GROUP = 'upload';
 
@@ -61,7 +62,9 @@ export function sftpGroupStep(layout: Layout): Step {
  */
 export function sftpImage({ sftpAgent, agentBackend }: InstallRequest): string | null {
   if (!sftpAgent || agentBackend !== 'process') return null;
-  const { stdout } = Bun.spawnSync(['bash', '--version']);
+  const shell = Bun.which('bash');
+  if (shell === null) return null;
+  const { stdout } = Bun.spawnSync([shell, '--version'], { timeout: SHELL_TIMEOUT_MS });
   const version = /version (\d+)\./.exec(stdout.toString())?.[1];
   return version === undefined ? null : `local/bash:${version}@${hostArchitecture()}`;
 }
