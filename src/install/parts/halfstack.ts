@@ -47,6 +47,10 @@ export async function runCompose(
   await runCommand([...command, ...options, ...args], context, { env, timeoutMs });
 }
 
+/** Compose looks for variables and remarks in what has no quotes: a path may hold their signs. */
+const inEnvironmentFile = (value: string | number): string =>
+  /^[\w./:,+-]*$/.test(String(value)) ? String(value) : `'${String(value).replaceAll("'", "\\'")}'`;
+
 export function writeHalfstackFiles(
   request: InstallRequest,
   layout: Layout,
@@ -61,7 +65,9 @@ export function writeHalfstackFiles(
     BACKEND_ETCD_PORT: ports.etcd,
     ...watchEnvironment(request, layout, secrets),
   };
-  const lines = Object.entries(environment).map(([name, value]) => `${name}=${value}\n`);
+  const lines = Object.entries(environment).map(
+    ([name, value]) => `${name}=${inEnvironmentFile(value)}\n`,
+  );
   writeOwnFile(join(layout.halfstack, '.env'), lines.join(''));
   writeWatchFiles(request, layout);
   writeTargets(request, layout);

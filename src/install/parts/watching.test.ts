@@ -92,3 +92,12 @@ test('what differs from what would be written is noticed, and nothing is written
   writeFileSync(join(layout.halfstack, 'observability/loki.yaml'), '# of an older version\n');
   expect(areWatchFilesWritten(request, layout)).toBe(false);
 });
+
+test('compose takes a path as it is, whatever signs are in it', () => {
+  const odd = layoutOf(join(home, "it's $HOME #1"));
+  const request = installRequest({ targetPath: odd.root, watch: 'telemetry' });
+  writeHalfstackFiles(request, odd, loadOrCreateSecrets(odd, systemRandom));
+  const lines = readFileSync(join(odd.halfstack, '.env'), 'utf8').split('\n');
+  expect(lines).toContain(`BACKEND_LOGS='${home}/it\\'s $HOME #1/logs'`);
+  expect(lines).toContain('BACKEND_REDIS_PORT=8110');
+});
