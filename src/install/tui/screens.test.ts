@@ -166,6 +166,8 @@ test('what does not fit in the summary is shown in full', async () => {
   press('d');
   await sees('Looked at first:');
   press('\u001b[6~');
+  await sees('Port 8120 for the etcd of compose');
+  press('\u001b[6~'.repeat(2));
   await sees('Run a session that prints hello world');
   press(ESCAPE);
   await sees('❯ Go');
