@@ -15,6 +15,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { Client, readClientConfig } from '../client/index.ts';
+import { errorCode } from '../common/errors.ts';
 import { exec } from '../testing/bench/measure.ts';
 import { killAtEveryStep } from '../testing/faults/interrupted.ts';
 import { expectClearFailure, mustRun, runCli } from '../testing/faults/programs.ts';
@@ -256,7 +257,15 @@ describe.if(requireOrSkip(reason))('a packaged installation on existing servers'
       .map((agent) => join(agents, agent, 'kernels'))
       .filter(existsSync)
       .flatMap((folder) => readdirSync(folder).map((id) => join(folder, id, 'pid')))
-      .map((path) => [path, readFileSync(path, 'utf8')]);
+      .flatMap((path) => {
+        try {
+          return [[path, readFileSync(path, 'utf8')] satisfies [string, string]];
+        } catch (error) {
+          // Its folder is being removed: it has ended.
+          if (errorCode(error) === 'ENOENT') return [];
+          throw error;
+        }
+      });
   };
 
   test('the SFTP agent takes files for a folder, and nothing else', async () => {
