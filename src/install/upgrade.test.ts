@@ -307,7 +307,7 @@ describe.if(requireOrSkip(reason))('an upgrade to the next version', () => {
       { ...at, program: next.program },
     );
     expect(stderr).toContain('The manager could not end the sessions');
-    expect(stderr).toContain('1 kernels were ended');
+    expect(stderr).toContain('1 kernel was ended');
     expect(await running()).toEqual([]);
     expect(existsSync(target)).toBe(false);
   });

@@ -67,7 +67,9 @@ export default defineCommand({
     if (globals.output === 'json') {
       io.stdout.write(`${JSON.stringify({ ended, failed }, null, 2)}\n`);
     } else {
-      io.stdout.write(`${ended.length} kernels were ended.\n`);
+      io.stdout.write(
+        `${ended.length} ${ended.length === 1 ? 'kernel was' : 'kernels were'} ended.\n`,
+      );
     }
     if (failed.length === 0) return 0;
     throw new UserError(`Some kernels could not be ended:\n${failed.join('\n')}`, {
