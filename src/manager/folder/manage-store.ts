@@ -129,9 +129,13 @@ export async function updateFolder(
   const given = Object.fromEntries(
     Object.entries(changes).filter(([, value]) => value !== undefined),
   );
-  const set = Object.keys(given).length === 0 ? sql`` : sql`${sql(given)},`;
+  // `sql(…)` writes assignments only where it finds SET before it, in the same piece.
+  const set =
+    Object.keys(given).length === 0
+      ? sql`SET updated_at = now()`
+      : sql`SET ${sql(given)}, updated_at = now()`;
   const [row] = await sql<VfolderRow[]>`
-    UPDATE vfolders SET ${set} updated_at = now() WHERE id = ${id} RETURNING *`;
+    UPDATE vfolders ${set} WHERE id = ${id} RETURNING *`;
   return row ?? null;
 }
 
