@@ -129,13 +129,12 @@ export async function updateFolder(
   const given = Object.fromEntries(
     Object.entries(changes).filter(([, value]) => value !== undefined),
   );
-  // `sql(…)` writes assignments only where it finds SET before it, in the same piece.
-  const set =
+  // `sql(…)` writes assignments only where it finds UPDATE before it, in the same piece.
+  const changed =
     Object.keys(given).length === 0
-      ? sql`SET updated_at = now()`
-      : sql`SET ${sql(given)}, updated_at = now()`;
-  const [row] = await sql<VfolderRow[]>`
-    UPDATE vfolders ${set} WHERE id = ${id} RETURNING *`;
+      ? sql`UPDATE vfolders SET updated_at = now()`
+      : sql`UPDATE vfolders SET ${sql(given)}, updated_at = now()`;
+  const [row] = await sql<VfolderRow[]>`${changed} WHERE id = ${id} RETURNING *`;
   return row ?? null;
 }
 
