@@ -139,7 +139,11 @@ describe('one session', () => {
     const audited = await manager.ctx.sql`SELECT operation, before, after FROM audit_logs
       WHERE entity_type = 'session' AND operation = 'update'`;
     expect([...audited]).toEqual([
-      { operation: 'update', before: { name: 'work', tag: null }, after: { name: 'work2', tag: null } },
+      {
+        operation: 'update',
+        before: { name: 'work', tag: null },
+        after: { name: 'work2', tag: null },
+      },
     ]);
     expect((await call('POST', '/session/work2/rename?name=work')).status).toBe(204);
     expect((await call('POST', '/session/work/rename', { name: 'a/b' })).status).toBe(400);
