@@ -37,6 +37,7 @@ need linux.uml user-mode-linux
 need jupyter-notebook jupyter-notebook
 need curl curl
 need openssl openssl
+need perl perl-base
 need unzip unzip
 need xz xz-utils
 need busybox busybox-static
