@@ -63,11 +63,7 @@ describe.skipIf(!usable)('a cluster in containers', () => {
     setup = await makeDockerSetup(socketPath);
     backend = setup.open();
   }, TIMEOUT_MS);
-  afterEach(async () => {
-    for (const { kernelId } of await backend.list()) await backend.destroy(kernelId, 0);
-    await backend.close();
-    await setup.cleanUp();
-  }, TIMEOUT_MS);
+  afterEach(() => setup.takeAway(backend), TIMEOUT_MS);
 
   const networksOf = async (sessionId: string) => {
     const found = v.parse(networkRows, await engine.call((docker) => docker.listNetworks()));

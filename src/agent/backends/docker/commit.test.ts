@@ -35,10 +35,8 @@ describe.skipIf(!usable)('committing', () => {
     backend = setup.open();
   }, TIMEOUT_MS);
   afterEach(async () => {
-    for (const { kernelId } of await backend.list()) await backend.destroy(kernelId, 0);
+    await setup.takeAway(backend);
     await engine.call((docker) => docker.getImage(TAG).remove()).catch(() => {});
-    await backend.close();
-    await setup.cleanUp();
   }, TIMEOUT_MS);
 
   /** A kernel with a file of its own, and a variable that nobody else should see. */

@@ -56,11 +56,7 @@ describe.skipIf(!usable)('docker backend', () => {
     setup = await makeDockerSetup(socketPath, options);
     backend = setup.open();
   };
-  const close = async () => {
-    for (const { kernelId } of await backend.list()) await backend.destroy(kernelId, 0);
-    await backend.close();
-    await setup.cleanUp();
-  };
+  const close = () => setup.takeAway(backend);
 
   beforeEach(() => open(), TIMEOUT_MS);
   afterEach(close, TIMEOUT_MS);

@@ -51,11 +51,7 @@ describe.skipIf(!usable)("kernels in the host's network", () => {
     setup = await makeDockerSetup(socketPath);
     backend = setup.open();
   }, TIMEOUT_MS);
-  afterEach(async () => {
-    for (const { kernelId } of await backend.list()) await backend.destroy(kernelId, 0);
-    await backend.close();
-    await setup.cleanUp();
-  }, TIMEOUT_MS);
+  afterEach(() => setup.takeAway(backend), TIMEOUT_MS);
 
   const start = (sessionId: string, hostname: string, more: Partial<KernelSpec> = {}) =>
     startKernel(backend, 'python', {

@@ -42,6 +42,7 @@ export async function makeDockerSetup(
   options: Partial<DockerBackendOptions> = {},
 ) {
   const folder = await mkdtemp(join(tmpdir(), 'docker-backend-'));
+  const cleanUp = () => rm(folder, { recursive: true, force: true });
   return {
     folder,
     open: () =>
@@ -62,7 +63,13 @@ export async function makeDockerSetup(
         commitFolder: join(folder, 'commits'),
         ...options,
       }),
-    cleanUp: () => rm(folder, { recursive: true, force: true }),
+    cleanUp,
+    /** Ends all kernels of a backend of this folder, and removes both. */
+    takeAway: async (backend: DockerBackend) => {
+      for (const { kernelId } of await backend.list()) await backend.destroy(kernelId, 0);
+      await backend.close();
+      await cleanUp();
+    },
     shellImage: (images: readonly AgentImage[]) =>
       images.find((image) => image.aliases.includes('bare')),
   };
